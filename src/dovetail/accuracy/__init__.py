@@ -1,0 +1,1 @@
+"""Data, training, evaluation, published figures. Knows no hardware."""

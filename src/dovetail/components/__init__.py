@@ -1,0 +1,1 @@
+"""Energy and area of one action of one component. Knows no mappings."""

@@ -1,0 +1,47 @@
+"""What one action of each component costs, and how large each component is: what the model multiplies by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dovetail.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class ComponentCost:
+    """Costs of one instance of one component.
+
+    Attributes:
+        actions: pJ per action. Storages have ``read``, ``write``, ``update`` (one whole line each) and ``leak``
+            (per cycle); compute has ``compute`` and ``leak``.
+        area_um2: area of one instance.
+        source: where the numbers come from, for the report.
+    """
+
+    actions: Mapping[str, float] = field(hash=False)
+    area_um2: float = 0.0
+    source: str = ""
+
+    def energy(self, action: str) -> float:
+        """Return pJ of one action; raises InputError naming the known actions when it is missing."""
+        try:
+            return self.actions[action]
+        except KeyError:
+            raise InputError(f"no energy for action '{action}'{did_you_mean(action, self.actions)}") from None
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """Costs per component, by the name of the architecture's level."""
+
+    components: Mapping[str, ComponentCost] = field(hash=False)
+
+    def __getitem__(self, level: str) -> ComponentCost:
+        """Return the costs of a level's component; raises InputError when the table misses it."""
+        try:
+            return self.components[level]
+        except KeyError:
+            raise InputError(
+                f"the energy table has no component '{level}'{did_you_mean(level, self.components)}"
+            ) from None

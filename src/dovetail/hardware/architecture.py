@@ -1,0 +1,203 @@
+"""An architecture: storage, spatial fan-out and compute, as one list of levels from outer to inner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from dovetail.errors import InputError, did_you_mean
+
+
+class Relation(StrEnum):
+    """How a loop factor relates to the value a constraint gives."""
+
+    EQ = "="
+    LE = "<="
+    GE = ">="
+
+
+@dataclass(frozen=True)
+class FactorConstraint:
+    """``dimension relation value`` on the factor of one level's loop.
+
+    ``value`` 0 with ``=`` means the whole bound of the dimension, as in the reference; the reader turns ``<`` and
+    ``>`` into ``<=`` and ``>=``.
+    """
+
+    dimension: str
+    relation: Relation
+    value: int
+
+
+@dataclass(frozen=True)
+class LoopConstraints:
+    """What a level's temporal or spatial loops must look like; the empty one allows everything.
+
+    Attributes:
+        factors: bounds on single factors; a dimension may have one lower and one upper bound.
+        inner: dimensions pinned innermost, listed outer to inner; all others are free outside of them.
+        outer: dimensions pinned outermost, listed outer to inner.
+        split: (spatial only) how many dimensions of the full permutation, counted in the order in which the
+            reference lists it, lie on X; the rest lie on Y. None: free.
+        no_reuse: tensors for which this level's loops bring no multicast or reduction (spatial), or no reuse
+            over time (temporal).
+        max_dimensions: how many loops of this level may have a factor above 1; None: any number.
+    """
+
+    factors: tuple[FactorConstraint, ...] = ()
+    inner: tuple[str, ...] = ()
+    outer: tuple[str, ...] = ()
+    split: int | None = None
+    no_reuse: frozenset[str] = frozenset()
+    max_dimensions: int | None = None
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Constraints of one level.
+
+    Attributes:
+        keep: tensors that must be kept here.
+        bypass: tensors that must pass by.
+        temporal: on the level's temporal loops.
+        spatial: on the level's spatial loops.
+    """
+
+    keep: frozenset[str] = frozenset()
+    bypass: frozenset[str] = frozenset()
+    temporal: LoopConstraints = LoopConstraints()
+    spatial: LoopConstraints = LoopConstraints()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """What every level has.
+
+    Attributes:
+        name: unique in the architecture.
+        component: the component class, e.g. ``smartbuffer_SRAM``; what the energy estimators go by.
+        mesh_x: instances along X in the whole chip.
+        mesh_y: instances along Y.
+        attributes: every attribute of the component, evaluated; for the energy estimators.
+        constraints: on mappings.
+    """
+
+    name: str
+    component: str
+    mesh_x: int = 1
+    mesh_y: int = 1
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    constraints: Constraints = Constraints()
+
+    @property
+    def instances(self) -> int:
+        """Instances in the whole chip."""
+        return self.mesh_x * self.mesh_y
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage(Level):
+    """A level that keeps tiles.
+
+    Attributes:
+        width: bits of one line.
+        datawidth: bits of one word.
+        depth: lines; None: unbounded (DRAM).
+        cluster_size: instances that one physical line serves (the line is shared among them).
+        multiple_buffering: how many tiles must fit at once (2 for double buffering).
+        read_bandwidth: words per cycle and instance; None: unbounded.
+        write_bandwidth: words per cycle and instance; None: unbounded.
+    """
+
+    width: int
+    datawidth: int
+    depth: int | None = None
+    cluster_size: int = 1
+    multiple_buffering: float = 1
+    read_bandwidth: float | None = None
+    write_bandwidth: float | None = None
+
+    @property
+    def block(self) -> int:
+        """Words that move per access of one instance."""
+        return max(1, self.width // (self.datawidth * self.cluster_size))
+
+    @property
+    def words(self) -> int | None:
+        """Words that one instance holds; None: unbounded."""
+        return None if self.depth is None else self.depth * self.block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spatial(Level):
+    """A fan-out: each instance feeds ``fanout_x * fanout_y`` instances of the next level."""
+
+    fanout_x: int
+    fanout_y: int
+
+    @property
+    def fanout(self) -> int:
+        """Instances of the next level per instance of this one."""
+        return self.fanout_x * self.fanout_y
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute(Level):
+    """The multiply-accumulate units; always the innermost level."""
+
+    datawidth: int = 16
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Levels outer to inner: the first is a storage, the last is the compute level.
+
+    Attributes:
+        name: what to call it in tables.
+        levels: outer to inner.
+        cycle_seconds: seconds per cycle.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    cycle_seconds: float = 1e-9
+
+    def __post_init__(self) -> None:
+        """Check the order of levels once, so that nothing behind needs to."""
+        names = [level.name for level in self.levels]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise InputError(f"{self.name}: several levels are named {doubled[0]!r}; names must be unique")
+        if not self.levels or not isinstance(self.levels[-1], Compute):
+            raise InputError(f"{self.name}: the innermost level must be a compute component")
+        if not isinstance(self.levels[0], Storage):
+            raise InputError(f"{self.name}: the outermost level must be a storage component")
+        if any(isinstance(level, Compute) for level in self.levels[:-1]):
+            raise InputError(f"{self.name}: only the innermost level can be a compute component")
+
+    def level(self, name: str) -> Level:
+        """Return the level of that name; raises InputError with the nearest name when there is none."""
+        for level in self.levels:
+            if level.name == name:
+                return level
+        raise InputError(f"{self.name} has no level '{name}'{did_you_mean(name, [lv.name for lv in self.levels])}")
+
+    @property
+    def compute(self) -> Compute:
+        """The innermost level."""
+        innermost = self.levels[-1]
+        assert isinstance(innermost, Compute)
+        return innermost
+
+    @property
+    def storages(self) -> tuple[Storage, ...]:
+        """The storage levels, outer to inner."""
+        return tuple(level for level in self.levels if isinstance(level, Storage))
+
+    @property
+    def parallelism(self) -> int:
+        """Compute units that the fan-outs reach."""
+        return math.prod(level.fanout for level in self.levels if isinstance(level, Spatial))

@@ -1,0 +1,1 @@
+"""What a mapping does: tiles, reads, fills, updates, multicast, cycles, energy. Not how it was found."""

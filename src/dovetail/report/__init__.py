@@ -1,0 +1,1 @@
+"""Tables, figures, one-file HTML. Does not know how numbers came about."""

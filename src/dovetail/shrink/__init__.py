@@ -1,0 +1,1 @@
+"""Channel search against exact hardware cost."""

@@ -1,0 +1,202 @@
+"""A problem: a perfectly nested loop over dimensions, and the tensors it touches through affine projections."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dovetail.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a projection: ``coefficient * index of dimension``; the coefficient by name, or 1."""
+
+    dimension: str
+    coefficient: str | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a problem.
+
+    Attributes:
+        name: ``Weights``, ``Inputs``, ``Outputs`` for convolutions; any name else.
+        projection: per axis of the tensor, the terms whose sum is the index on that axis.
+        is_output: whether the loop body writes it (read, add, write) or only reads it.
+    """
+
+    name: str
+    projection: tuple[tuple[Term, ...], ...]
+    is_output: bool = False
+
+    @property
+    def dimensions(self) -> frozenset[str]:
+        """The loop dimensions that the tensor depends on."""
+        return frozenset(term.dimension for axis in self.projection for term in axis)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What problems of one kind share: their dimensions in order, and their tensors in order."""
+
+    name: str
+    dimensions: tuple[str, ...]
+    tensors: tuple[Tensor, ...]
+    coefficients: tuple[str, ...] = ()
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor of that name; raises InputError with the nearest name when there is none."""
+        for tensor in self.tensors:
+            if tensor.name == name:
+                return tensor
+        raise InputError(f"unknown tensor '{name}'{did_you_mean(name, [t.name for t in self.tensors])}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A shape with its sizes.
+
+    Attributes:
+        shape: dimensions and tensors.
+        bounds: iterations per dimension, in the shape's order of dimensions, each at least 1.
+        coefficients: value per coefficient, in the shape's order of coefficients, each at least 1.
+        name: what to call it in tables.
+    """
+
+    shape: Shape
+    bounds: tuple[int, ...]
+    coefficients: tuple[int, ...] = ()
+    name: str = "problem"
+
+    def __post_init__(self) -> None:
+        """Check sizes once, so that nothing behind needs to."""
+        for what, names, values in (
+            ("dimension", self.shape.dimensions, self.bounds),
+            ("coefficient", self.shape.coefficients, self.coefficients),
+        ):
+            if len(names) != len(values):
+                raise InputError(f"{self.name}: {len(names)} {what}s {names} but {len(values)} values {values}")
+            for name, value in zip(names, values, strict=True):
+                if value < 1:
+                    raise InputError(f"{self.name}: {what} {name} is {value}; it must be at least 1")
+
+    def bound(self, dimension: str) -> int:
+        """Return the iterations of one dimension."""
+        return self.bounds[self.shape.dimensions.index(dimension)]
+
+    def coefficient(self, term: Term) -> int:
+        """Return the factor of a projection's term."""
+        if term.coefficient is None:
+            return 1
+        return self.coefficients[self.shape.coefficients.index(term.coefficient)]
+
+    @property
+    def macs(self) -> int:
+        """Executions of the loop body: multiply-accumulates."""
+        return math.prod(self.bounds)
+
+    def extent(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the tensor's size along each of its axes, in words."""
+        return tuple(
+            1 + sum(self.coefficient(term) * (self.bound(term.dimension) - 1) for term in axis)
+            for axis in tensor.projection
+        )
+
+    def words(self, tensor: Tensor) -> int:
+        """Return the tensor's size in words (the bounding box of what the loops touch)."""
+        return math.prod(self.extent(tensor))
+
+
+def _terms(*names: str) -> tuple[Term, ...]:
+    return tuple(Term(*name.split("*")) for name in names)
+
+
+def _axes(*names: str) -> tuple[tuple[Term, ...], ...]:
+    return tuple(_terms(name) for name in names)
+
+
+_CONV_COEFFICIENTS = ("Wstride", "Hstride", "Wdilation", "Hdilation")
+_ROW, _COLUMN = _terms("P*Wstride", "R*Wdilation"), _terms("Q*Hstride", "S*Hdilation")
+
+#: Convolution as the reference has it: input row ``P*Wstride + R*Wdilation``, column ``Q*Hstride + S*Hdilation``
+#: (the names are paired that way round there; we keep its names).
+CONVOLUTION = Shape(
+    "cnn-layer",
+    ("C", "M", "R", "S", "N", "P", "Q"),
+    (
+        Tensor("Weights", _axes("C", "M", "R", "S")),
+        Tensor("Inputs", (*_axes("N", "C"), _ROW, _COLUMN)),
+        Tensor("Outputs", _axes("N", "M", "P", "Q"), is_output=True),
+    ),
+    _CONV_COEFFICIENTS,
+)
+
+#: Grouped convolution: ``G`` indexes all three tensors, ``C`` and ``M`` count channels of one group.
+GROUPED_CONVOLUTION = Shape(
+    "grouped-cnn-layer",
+    ("C", "M", "R", "S", "N", "P", "Q", "G"),
+    (
+        Tensor("Weights", _axes("G", "C", "M", "R", "S")),
+        Tensor("Inputs", (*_axes("N", "G", "C"), _ROW, _COLUMN)),
+        Tensor("Outputs", _axes("N", "G", "M", "P", "Q"), is_output=True),
+    ),
+    _CONV_COEFFICIENTS,
+)
+
+#: Batched matrix product ``Outputs[h, m, n] += Inputs[h, m, k] * Weights[h, k, n]``.
+MATRIX_PRODUCT = Shape(
+    "matrix-product",
+    ("H", "M", "N", "K"),
+    (
+        Tensor("Weights", _axes("H", "K", "N")),
+        Tensor("Inputs", _axes("H", "M", "K")),
+        Tensor("Outputs", _axes("H", "M", "N"), is_output=True),
+    ),
+)
+
+
+def convolution(
+    *,
+    C: int,
+    M: int,
+    P: int,
+    Q: int,
+    R: int = 1,
+    S: int = 1,
+    N: int = 1,
+    G: int = 1,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    name: str = "convolution",
+) -> Problem:
+    """Build a convolution in output form (padding never enters: ``P`` x ``Q`` is the output).
+
+    Args:
+        C: input channels of one group.
+        M: output channels of one group.
+        P: output rows.
+        Q: output columns.
+        R: kernel rows.
+        S: kernel columns.
+        N: batch.
+        G: groups; 1 gives the ungrouped shape.
+        stride: (rows, columns).
+        dilation: (rows, columns).
+        name: what to call it.
+    """
+    coefficients = (stride[0], stride[1], dilation[0], dilation[1])
+    bounds = (C, M, R, S, N, P, Q)
+    if G == 1:
+        return Problem(CONVOLUTION, bounds, coefficients, name)
+    return Problem(GROUPED_CONVOLUTION, (*bounds, G), coefficients, name)
+
+
+def linear(*, C: int, M: int, N: int = 1, name: str = "linear") -> Problem:
+    """Build a fully connected layer of ``N`` vectors as the 1x1 convolution that the reference makes of it."""
+    return convolution(C=C, M=M, P=1, Q=1, N=N, name=name)
+
+
+def matrix_product(*, M: int, N: int, K: int, H: int = 1, name: str = "matmul") -> Problem:
+    """Build ``H`` independent products of an ``M x K`` by a ``K x N`` matrix."""
+    return Problem(MATRIX_PRODUCT, (H, M, N, K), (), name)
