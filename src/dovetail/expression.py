@@ -1,0 +1,264 @@
+"""Arithmetic expressions in documents, such as ``max(1, ceil(log2(depth)))``: computed without executing anything.
+
+The text is parsed with Python's grammar and its syntax tree walked by hand. Allowed are numbers, texts in quotes,
+names, ``+ - * / // % **``, comparisons, ``and or not``, ``a if b else c`` and calls of :data:`FUNCTIONS`; everything
+else is refused by name. Numbers stay below :data:`MAX_MAGNITUDE`, so that no expression can eat memory or time.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dovetail.document import Node
+from dovetail.errors import InputError, did_you_mean
+
+Value = int | float | bool | str
+
+MAX_LENGTH = 1_000
+MAX_DEPTH = 50
+MAX_EXPONENT = 1_000
+MAX_MAGNITUDE = 2**128
+
+#: What an expression may call: the arithmetic that the reference offers to specifications.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": abs, "ceil": math.ceil, "exp": math.exp, "fabs": math.fabs, "float": float, "floor": math.floor,
+    "gcd": math.gcd, "int": int, "isqrt": math.isqrt, "lcm": math.lcm, "log": math.log, "log10": math.log10,
+    "log1p": math.log1p, "log2": math.log2, "max": max, "min": min, "round": round, "sqrt": math.sqrt,
+    "trunc": math.trunc,
+}  # fmt: skip
+
+#: Names every expression knows.
+CONSTANTS: dict[str, Value] = {"pi": math.pi, "e": math.e, "tau": math.tau, "inf": math.inf}
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
+}  # fmt: skip
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
+}  # fmt: skip
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}  # fmt: skip
+_REFUSED = {
+    ast.Attribute: "attribute access with '.'",
+    ast.Subscript: "indexing with [ ]",
+    ast.List: "a list",
+    ast.Tuple: "a tuple",
+    ast.Dict: "a dictionary",
+    ast.Set: "a set",
+    ast.Lambda: "'lambda'",
+    ast.JoinedStr: "an f-string",
+    ast.NamedExpr: "':='",
+}
+
+
+def evaluate(text: str, names: Mapping[str, Any]) -> Value:
+    """Compute an expression.
+
+    Args:
+        text: the expression.
+        names: values its names stand for; :data:`CONSTANTS` are known besides.
+
+    Raises:
+        InputError: it is no expression, uses what is not allowed or not known, or has no finite value.
+    """
+    if len(text) > MAX_LENGTH:
+        raise InputError(f"the expression has {len(text)} characters; at most {MAX_LENGTH} are read")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's advice on hostile text is of no use to its reader
+            tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise InputError(f"'{_clip(text)}' is no expression; text must stand in quotes") from None
+    value: Value = _compute(tree, names, MAX_DEPTH)
+    return value
+
+
+def evaluate_node(node: Node, names: Mapping[str, Any]) -> Any:
+    """Return a document's value with its expression computed: unquoted text is one, anything else stands for itself.
+
+    Raises:
+        InputError: as :func:`evaluate` does, with file, line and key.
+    """
+    if not isinstance(node.value, str) or node.quoted:
+        return node.plain()
+    try:
+        return evaluate(node.value, names)
+    except InputError as error:
+        raise node.fail(error.message) from None
+
+
+def evaluate_all(entries: Mapping[str, Node], outer: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute entries that may refer to each other.
+
+    A name means the entry above it, else what ``outer`` knows, else the entry below it; so ``depth: depth`` hands an
+    outer value on, as in the reference.
+
+    Args:
+        entries: expressions by name, in order.
+        outer: names from outside.
+
+    Raises:
+        InputError: as :func:`evaluate` does; or entries that need each other, named as a chain.
+    """
+    scope = _Scope(entries, outer)
+    return {name: scope.value(name) for name in entries}
+
+
+class _Scope(Mapping[str, Any]):
+    """The names that one entry sees, while entries are computed on demand."""
+
+    def __init__(self, entries: Mapping[str, Node], outer: Mapping[str, Any]) -> None:
+        self.entries, self.outer = entries, outer
+        self.order = {name: position for position, name in enumerate(entries)}
+        self.done: dict[str, Any] = {}
+        self.open: list[str] = []
+
+    def value(self, name: str) -> Any:
+        if name not in self.done:
+            if name in self.open:
+                chain = " -> ".join([*self.open[self.open.index(name) :], name])
+                raise self.entries[name].fail(f"needs its own value: {chain}")
+            if len(self.open) >= MAX_DEPTH:
+                raise self.entries[name].fail(f"stands in a chain of more than {MAX_DEPTH} names")
+            self.open.append(name)
+            self.done[name] = evaluate_node(self.entries[name], self)
+            self.open.pop()
+        return self.done[name]
+
+    def __getitem__(self, name: str) -> Any:
+        above = name in self.order and self.order[name] < self.order[self.open[-1]]
+        if not above and name in self.outer:
+            return self.outer[name]
+        if name in self.order:
+            return self.value(name)
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.order or name in self.outer
+
+    def __iter__(self) -> Any:
+        return iter([*self.entries, *self.outer])
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.outer)
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _compute(tree: ast.expr, names: Mapping[str, Any], depth: int) -> Any:
+    if depth == 0:
+        raise InputError(f"the expression is nested more than {MAX_DEPTH} deep")
+
+    def inner(part: ast.expr) -> Any:
+        return _compute(part, names, depth - 1)
+
+    match tree:
+        case ast.Constant(value=bool() | int() | float() | str() as value):
+            return _bounded(value)
+        case ast.Name(id=name):
+            return _lookup(name, names)
+        case ast.BinOp(left, op, right) if type(op) in _BINARY:
+            return _binary(op, inner(left), inner(right))
+        case ast.UnaryOp(op, operand) if type(op) in _UNARY:
+            return _applied(_UNARY[type(op)], type(op).__name__, inner(operand))
+        case ast.BoolOp(op, values):
+            return _short_circuit(isinstance(op, ast.And), values, inner)
+        case ast.Compare(left, ops, rights):
+            return _compared(inner(left), ops, rights, inner)
+        case ast.IfExp(test, body, orelse):
+            return inner(body) if inner(test) else inner(orelse)
+        case ast.Call():
+            return _called(tree, inner)
+    refused = _REFUSED.get(type(tree)) or f"'{_clip(ast.unparse(tree))}'"
+    raise InputError(f"{refused} is not allowed in an expression")
+
+
+def _lookup(name: str, names: Mapping[str, Any]) -> Any:
+    if name in names:
+        return names[name]
+    if name in CONSTANTS:
+        return CONSTANTS[name]
+    hint = did_you_mean(name, names)
+    raise InputError(f"unknown name '{name}'{hint if hint.endswith('?') else ''} (text must stand in quotes)")
+
+
+def _binary(op: ast.operator, left: Any, right: Any) -> Any:
+    for value in (left, right):
+        if not isinstance(value, int | float):
+            raise InputError(f"cannot compute with {_clip(repr(value))}; it is no number")
+    if isinstance(op, ast.Pow) and (abs(right) > MAX_EXPONENT or (abs(left) > 1 and abs(right) > _room(left))):
+        raise InputError(f"{left} ** {right} is too large")
+    return _applied(_BINARY[type(op)], f"{left} {_SIGNS[type(op)]} {right}", left, right)
+
+
+_SIGNS = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
+}  # fmt: skip
+
+
+def _room(base: float) -> float:
+    """Return the largest exponent that keeps ``base ** exponent`` within :data:`MAX_MAGNITUDE`, roughly."""
+    return math.log2(MAX_MAGNITUDE) / math.log2(abs(base)) + 1 if isinstance(base, int) else MAX_EXPONENT
+
+
+def _short_circuit(all_of: bool, values: list[ast.expr], inner: Callable[[ast.expr], Any]) -> Any:
+    result: Any = all_of
+    for value in values:
+        result = inner(value)
+        if bool(result) != all_of:
+            break
+    return result
+
+
+def _compared(left: Any, ops: list[ast.cmpop], rights: list[ast.expr], inner: Callable[[ast.expr], Any]) -> bool:
+    for op, part in zip(ops, rights, strict=True):
+        if type(op) not in _COMPARE:
+            raise InputError(f"the comparison '{type(op).__name__.lower()}' is not allowed in an expression")
+        right = inner(part)
+        if not _applied(_COMPARE[type(op)], "the comparison", left, right):
+            return False
+        left = right
+    return True
+
+
+def _called(call: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
+    if not isinstance(call.func, ast.Name):
+        raise InputError(f"the call of '{_clip(ast.unparse(call.func))}' is not allowed in an expression")
+    name = call.func.id
+    if name not in FUNCTIONS:
+        raise InputError(f"the call of '{name}' is not allowed in an expression{did_you_mean(name, FUNCTIONS)}")
+    if call.keywords or any(isinstance(argument, ast.Starred) for argument in call.args):
+        raise InputError(f"{name}() takes plain arguments only")
+    arguments = [inner(argument) for argument in call.args]
+    for argument in arguments:
+        if not isinstance(argument, int | float):
+            raise InputError(f"{name}() takes numbers, found {_clip(repr(argument))}")
+    return _applied(FUNCTIONS[name], f"{name}()", *arguments)
+
+
+def _applied(function: Callable[..., Any], what: str, *arguments: Any) -> Any:
+    try:
+        value = _bounded(function(*arguments))
+        if isinstance(value, float) and math.isinf(value) and not any(map(math.isinf, arguments)):
+            raise OverflowError("the result is too large")
+        return value
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise InputError(f"cannot compute {what}: {error}") from None
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, complex) or value != value:
+        raise InputError("the expression has no real value")
+    if isinstance(value, int) and abs(value) > MAX_MAGNITUDE:
+        raise InputError("the expression computes a number beyond 2 ** 128")
+    return value
