@@ -1,0 +1,247 @@
+"""Layer tables: a network as CSV, one row per layer, columns named after dimensions; bundled ones and users' own."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from dovetail.errors import InputError, did_you_mean
+from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
+from dovetail.workload.problem import CONVOLUTION, GROUPED_CONVOLUTION, MATRIX_PRODUCT, Problem, Shape
+from dovetail.workload.shapes import SHAPES, sized
+
+#: What a row says beside its sizes.
+FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs")
+#: Dimensions and coefficients, in the order of columns.
+SIZES = tuple(dict.fromkeys(size for shape in SHAPES.values() for size in (*shape.dimensions, *shape.coefficients)))
+#: What the lines before the header may say, as ``# network: resnet18``.
+HEADINGS = ("network", "batch", "source")
+
+Row = Mapping[str, str]
+
+
+def read_csv(text: str, *, file: Path | str, name: str) -> Network:
+    """Read a layer table.
+
+    The first line that is no comment names the columns: ``name``, dimensions (``C M P Q R S N G``, ...) and
+    coefficients (``Wstride`` for rows, ``Hstride`` for columns, ...), and optionally ``kind``, ``shape``, ``repeats``,
+    ``batch_dimension``, ``modules``. An empty size is 1. A row of kind ``free`` is an operation that costs nothing,
+    one of kind ``unmapped`` brings its ``macs``.
+
+    Args:
+        text: the table.
+        file: named in errors.
+        name: the network's name unless a comment ``# network: NAME`` gives one.
+
+    Raises:
+        InputError: with file, line and column.
+    """
+    headings, lines = _split(text)
+    if not lines:
+        raise InputError("no header line: the first line names the columns, such as name,C,M,P,Q,R,S", file=file)
+    columns = [column.strip() for column in next(csv.reader([lines[0][1]]))]
+    for column in columns:
+        if column not in FACTS + SIZES:
+            raise InputError(
+                f"unknown column '{column}'{did_you_mean(column, FACTS + SIZES)}", file=file, line=lines[0][0]
+            )
+    if "name" not in columns:
+        raise InputError("no column 'name'", file=file, line=lines[0][0])
+    rows: list[tuple[int, Row]] = []
+    for number, line in lines[1:]:
+        cells = next(csv.reader([line]))
+        if len(cells) != len(columns):
+            raise InputError(f"{len(cells)} cells in a table of {len(columns)} columns", file=file, line=number)
+        rows.append((number, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
+    batch = int(headings["batch"]) if headings.get("batch", "").isdigit() else 1
+    return network_of_rows(
+        rows, file=file, name=headings.get("network", name), batch=batch, source=headings.get("source", str(file))
+    )
+
+
+def _split(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
+    """Split into headings (from comment lines) and numbered lines."""
+    headings: dict[str, str] = {}
+    lines: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("#"):
+            key, _, value = line[1:].partition(":")
+            if key.strip() in HEADINGS:
+                headings[key.strip()] = value.strip()
+        elif line.strip(" ,\t"):
+            lines.append((number, line))
+    return headings, lines
+
+
+def network_of_rows(
+    rows: list[tuple[int, Row]], *, file: Path | str, name: str, batch: int = 1, source: str = ""
+) -> Network:
+    """Build a network from rows (line, cells by column), as CSV and YAML tables share them."""
+    layers: list[Layer] = []
+    free: list[FreeOperation] = []
+    unmapped: list[UnmappedOperation] = []
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        if not row.get("name"):
+            raise InputError("a row without a name", file=file, line=line, key="name")
+        count = _integer(row, "repeats", file, line)
+        if row.get("kind") == "free":
+            free.append(FreeOperation(row["name"], count))
+        elif row.get("kind") == "unmapped":
+            macs = _integer(row, "macs", file, line)
+            unmapped.append(UnmappedOperation(row["name"], macs, count, _modules(row, ())))
+        else:
+            layer = _layer(row, count, file, line)
+            if layer.name in lines:
+                raise InputError(f"'{layer.name}' stands on line {lines[layer.name]} too", file=file, line=line)
+            lines[layer.name] = line
+            layers.append(layer)
+    return Network(name, tuple(layers), tuple(free), tuple(unmapped), batch, source=source)
+
+
+def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
+    shape = _shape(row, file, line)
+    sizes = {size: _integer(row, size, file, line) for size in SIZES if row.get(size)}
+    for size, value in sizes.items():
+        if value != 1 and size not in shape.dimensions + shape.coefficients:
+            raise InputError(f"{value}, but the shape {shape.name} has no {size}", file=file, line=line, key=size)
+    problem = sized(shape, row["name"], **sizes)
+    batch_dimension: str | None = row.get("batch_dimension") or default_batch_dimension(shape)
+    if batch_dimension == "none":
+        batch_dimension = None
+    elif batch_dimension not in shape.dimensions:
+        raise InputError(
+            f"the shape {shape.name} has no dimension '{batch_dimension}'", file=file, line=line, key="batch_dimension"
+        )
+    kind = row.get("kind") or kind_of(problem)
+    return Layer(row["name"], problem, repeats, kind, _modules(row, (row["name"],)), batch_dimension)
+
+
+def _shape(row: Row, file: Path | str, line: int) -> Shape:
+    name = row.get("shape")
+    if not name:
+        if row.get("K") or row.get("H"):
+            return MATRIX_PRODUCT
+        return CONVOLUTION if row.get("G", "") in ("", "1") else GROUPED_CONVOLUTION
+    if name not in SHAPES:
+        raise InputError(f"unknown shape '{name}'{did_you_mean(name, SHAPES)}", file=file, line=line, key="shape")
+    return SHAPES[name]
+
+
+def _integer(row: Row, key: str, file: Path | str, line: int) -> int:
+    text = row.get(key) or "1"
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
+        raise InputError(f"'{text}' is no whole number of at least 1", file=file, line=line, key=key)
+    return int(text)
+
+
+def _modules(row: Row, default: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(row["modules"].split()) if row.get("modules") else default
+
+
+def default_batch_dimension(shape: Shape) -> str:
+    """Return the dimension that grows with the batch unless a table says otherwise."""
+    return "H" if shape == MATRIX_PRODUCT else "N"
+
+
+def kind_of(problem: Problem) -> str:
+    """Name what a problem most likely is, for tables that don't say."""
+    shape = problem.shape
+    if shape == MATRIX_PRODUCT:
+        return "matrix product"
+    if shape.name.startswith("transposed"):
+        return "transposed convolution"
+    if "G" in shape.dimensions and problem.bound("G") > 1:
+        depthwise = problem.bound("C") == 1
+        return "depthwise convolution" if depthwise else "grouped convolution"
+    spatial = [dimension for dimension in shape.dimensions if dimension in "TRSDPQ"]
+    return "linear" if all(problem.bound(dimension) == 1 for dimension in spatial) else "convolution"
+
+
+def rows_of_network(network: Network, *, distinct: bool = False) -> list[dict[str, str]]:
+    """Return the network's table rows, cells by column, empty cells left out.
+
+    Args:
+        network: any whose layers have ready shapes.
+        distinct: each distinct problem once instead of each layer.
+
+    Raises:
+        InputError: when a layer's shape is none of the ready ones.
+    """
+    rows = [_row_of_layer(layer) for layer in (network.distinct() if distinct else network.layers)]
+    for unmapped in network.unmapped:
+        rows.append({"name": unmapped.name, "kind": "unmapped", "repeats": str(unmapped.count)})
+        rows[-1] |= {"macs": str(unmapped.macs)} | ({"modules": " ".join(unmapped.modules)} if unmapped.modules else {})
+    rows += [{"name": free.name, "kind": "free", "repeats": str(free.count)} for free in network.free]
+    return rows
+
+
+def _row_of_layer(layer: Layer) -> dict[str, str]:
+    problem, shape = layer.problem, layer.problem.shape
+    if SHAPES.get(shape.name) != shape:
+        raise InputError(f"{layer.name}: a layer table holds ready shapes only, not '{shape.name}'; write problem YAML")
+    row = {"name": layer.name, "kind": layer.kind, "shape": shape.name}
+    if layer.repeats != 1:
+        row["repeats"] = str(layer.repeats)
+    if layer.batch_dimension != default_batch_dimension(shape):
+        row["batch_dimension"] = layer.batch_dimension or "none"
+    if layer.modules != (layer.name,):
+        row["modules"] = " ".join(layer.modules)
+    sizes = dict(zip(shape.dimensions, problem.bounds, strict=True))
+    sizes |= dict(zip(shape.coefficients, problem.coefficients, strict=True))
+    return row | {size: str(value) for size, value in sizes.items() if value != 1}
+
+
+def write_csv(network: Network, *, distinct: bool = False) -> str:
+    """Return the network as a layer table that `read_csv` reads back to an equal network (data flow aside)."""
+    rows = rows_of_network(network, distinct=distinct)
+    columns = [column for column in (*FACTS, *SIZES) if any(column in row for row in rows) or column == "name"]
+    text = io.StringIO()
+    for key, value in (("network", network.name), ("batch", str(network.batch)), ("source", network.source)):
+        if value:
+            text.write(f"# {key}: {' '.join(value.split())}\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+_TABLES = resources.files("dovetail.workload") / "tables"
+
+
+@functools.cache
+def bundled_names() -> dict[str, tuple[int, ...]]:
+    """Return the bundled networks and the input sizes each comes in, the usual one first."""
+    sizes: dict[str, list[int]] = {}
+    for entry in sorted(_TABLES.iterdir(), key=lambda entry: entry.name):
+        found = re.fullmatch(r"(\w+)@(\d+)\.csv", entry.name)
+        if found:
+            sizes.setdefault(found[1], []).append(int(found[2]))
+    return {name: tuple(sorted(found, reverse=True)) for name, found in sizes.items()}
+
+
+def read_bundled(name: str, input_size: int) -> Network:
+    """Read a bundled table at batch 1."""
+    file = f"{name}@{input_size}.csv"
+    return read_csv((_TABLES / file).read_text(encoding="utf-8"), file=file, name=name)
+
+
+def read_table(path: Path) -> Network:
+    """Read a network from a layer table, from a Timeloop problem, or from a folder of them."""
+    if path.suffix == ".csv":
+        return read_csv(read_text(path), file=path, name=path.stem)
+    raise InputError(f"a network file ends in .csv, not '{path.suffix}'", file=path)
+
+
+def read_text(path: Path) -> str:
+    """Return a text file's content; raises InputError when it can't be read or is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise InputError(f"can't be read: {reason}", file=path) from None

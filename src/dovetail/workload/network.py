@@ -1,0 +1,259 @@
+"""A network: its layers as problems, what costs nothing, what cannot be mapped; and loading one by name or file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dovetail.errors import InputError, did_you_mean
+from dovetail.workload.problem import Problem
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One compute operation of a network.
+
+    Attributes:
+        name: what to call it, unique in its network.
+        problem: its loop nest, at the network's batch size.
+        repeats: how often it runs in one pass of the network.
+        kind: ``convolution``, ``grouped convolution``, ``depthwise convolution``, ``transposed convolution``,
+            ``linear``, ``matrix product``, or ``problem`` when it came as a bare problem.
+        modules: paths of the modules it came from.
+        batch_dimension: the dimension of `problem` that grows with the batch, None when none does.
+    """
+
+    name: str
+    problem: Problem
+    repeats: int = 1
+    kind: str = "problem"
+    modules: tuple[str, ...] = ()
+    batch_dimension: str | None = None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all repeats together."""
+        return self.problem.macs * self.repeats
+
+    def with_batch(self, batch: int, current: int) -> Layer:
+        """Return the layer for another batch size, given the one it has now."""
+        if self.batch_dimension is None or batch == current:
+            return self
+        index = self.problem.shape.dimensions.index(self.batch_dimension)
+        bounds = list(self.problem.bounds)
+        if bounds[index] * batch % current:
+            raise InputError(
+                f"{self.name}: {self.batch_dimension} is {bounds[index]} at batch {current}, "
+                f"which leaves no whole number at batch {batch}"
+            )
+        bounds[index] = bounds[index] * batch // current
+        return replace(self, problem=replace(self.problem, bounds=tuple(bounds)))
+
+
+@dataclass(frozen=True)
+class FreeOperation:
+    """An operation that costs nothing in this model (pooling, activation, norm, add), and how often it runs."""
+
+    name: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class UnmappedOperation:
+    """An operation that computes but has no loop-nest form here; reported, never dropped.
+
+    Attributes:
+        name: the operation.
+        macs: multiply-accumulates of all its runs together.
+        count: how often it runs.
+        modules: paths of the modules it came from.
+    """
+
+    name: str
+    macs: int
+    count: int = 1
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in the order they run, and everything else the network does.
+
+    Attributes:
+        name: what to call it.
+        layers: compute layers in order, names unique.
+        free: operations that cost nothing in this model.
+        unmapped: operations that compute but have no mapping form.
+        batch: the batch size that the layers' problems are for.
+        edges: data flow as (producer, consumer) layer names, through free operations; ``"input"`` and ``"output"``
+            stand for the network's own. Empty when the source does not say.
+        source: where the network came from, for reports.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    free: tuple[FreeOperation, ...] = ()
+    unmapped: tuple[UnmappedOperation, ...] = ()
+    batch: int = 1
+    edges: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that names tell layers apart."""
+        seen: set[str] = set()
+        for layer in self.layers:
+            if layer.name in seen:
+                raise InputError(f"{self.name}: two layers are called '{layer.name}'; names must differ")
+            seen.add(layer.name)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one pass, repeats counted, unmapped operations included."""
+        return sum(layer.macs for layer in self.layers) + sum(operation.macs for operation in self.unmapped)
+
+    @property
+    def unmapped_share(self) -> float:
+        """Share of the MACs, 0 to 1, that has no mapping form and so no cost."""
+        return sum(operation.macs for operation in self.unmapped) / self.macs if self.macs else 0.0
+
+    def distinct(self) -> tuple[Layer, ...]:
+        """Return each distinct problem once, in order of first occurrence, repeats and modules put together.
+
+        Two problems are the same when shape, bounds and coefficients are; the first occurrence gives the name.
+        """
+        merged: dict[tuple[Any, ...], Layer] = {}
+        for layer in self.layers:
+            problem = layer.problem
+            key = (problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension)
+            first = merged.get(key)
+            merged[key] = (
+                layer
+                if first is None
+                else replace(first, repeats=first.repeats + layer.repeats, modules=first.modules + layer.modules)
+            )
+        return tuple(merged.values())
+
+    def with_batch(self, batch: int) -> Network:
+        """Return the network for another batch size."""
+        if batch < 1:
+            raise InputError(f"batch is {batch}; it must be at least 1")
+        if batch == self.batch:
+            return self
+        unmapped = tuple(replace(operation, macs=operation.macs * batch // self.batch) for operation in self.unmapped)
+        layers = tuple(layer.with_batch(batch, self.batch) for layer in self.layers)
+        return replace(self, layers=layers, unmapped=unmapped, batch=batch)
+
+    def layer(self, which: str) -> Layer:
+        """Return a layer by name or by its place counted from 1; raises InputError naming the nearest one."""
+        for layer in self.layers:
+            if layer.name == which:
+                return layer
+        if which.isascii() and which.isdigit():
+            if 1 <= int(which) <= len(self.layers):
+                return self.layers[int(which) - 1]
+            raise InputError(f"{self.name} has layers 1 to {len(self.layers)}, not {which}")
+        raise InputError(f"{self.name} has no layer '{which}'{did_you_mean(which, self.names())}")
+
+    def names(self) -> list[str]:
+        """Return the layers' names in order."""
+        return [layer.name for layer in self.layers]
+
+    @staticmethod
+    def from_torch(model: Any, inputs: Any, *, name: str | None = None) -> Network:
+        """Read a network from a PyTorch module; see `dovetail.workload.torch_trace.trace`."""
+        from dovetail.workload.torch_trace import trace  # torch is an extra
+
+        return trace(model, inputs, name=name)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Return the names with ``:2``, ``:3``, ... put behind the second, third, ... use of one."""
+    taken: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in taken:
+            number += 1
+            candidate = f"{name}:{number}"
+        taken.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def load_network(spec: str, *, batch: int = 1, input_size: int | None = None) -> Network:
+    """Load a network from wherever `spec` points.
+
+    Args:
+        spec: a bundled table's name (``resnet18``; ``resnet18@32`` is the 32x32, 10-class one); a file: layer table
+            (``.csv``, ``.yaml``), Timeloop problem (``.yaml``) or a folder of them, ``.onnx``, exported program
+            (``.pt2``); a torchvision or timm model's name; or ``package.module:factory``.
+        batch: batch size; a file's own batch is scaled to it.
+        input_size: rows and columns of the input image, 224 or 32 for bundled tables, any for a model that is traced.
+
+    Raises:
+        InputError: when nothing answers to the name, or the file is wrong.
+        MissingExtraError: when the source needs torch or onnx and they are absent.
+    """
+    if batch < 1:
+        raise InputError(f"batch is {batch}; it must be at least 1")
+    network = _from_file(spec, batch, input_size) if _is_file(spec) else _from_name(spec, batch, input_size)
+    return network.with_batch(batch)
+
+
+def load_layer(spec: str, *, batch: int = 1) -> Problem:
+    """Load one problem: ``network:layer`` (by name or place counted from 1), or a Timeloop problem YAML's path.
+
+    ``network`` is anything that `load_network` takes.
+    """
+    network, colon, layer = spec.rpartition(":")
+    if not colon or Path(spec).exists():
+        layers = load_network(spec, batch=batch).layers
+        if len(layers) == 1:
+            return layers[0].problem
+        raise InputError(f"'{spec}' has {len(layers)} layers: write NETWORK:LAYER, such as {spec}:{layers[0].name}")
+    found = load_network(network, batch=batch).layer(layer)
+    return replace(found.problem, name=found.name)
+
+
+_FILE_SUFFIXES = (".yaml", ".yml", ".csv", ".onnx", ".pt2", ".pkl", ".pickle")
+
+
+def _is_file(spec: str) -> bool:
+    return spec.endswith(_FILE_SUFFIXES) or "/" in spec
+
+
+def _from_file(spec: str, batch: int, input_size: int | None) -> Network:
+    path = Path(spec)
+    if not path.exists():
+        raise InputError("no such file", file=path)
+    if path.suffix == ".onnx":
+        from dovetail.workload.onnx_import import read_onnx  # onnx is an extra
+
+        return read_onnx(path, batch=batch, input_size=input_size)
+    if path.suffix == ".pt2":
+        from dovetail.workload.torch_models import read_exported  # torch is an extra
+
+        return read_exported(path)
+    from dovetail.workload.layer_table import read_table
+
+    return read_table(path)
+
+
+def _from_name(spec: str, batch: int, input_size: int | None) -> Network:
+    from dovetail.workload.layer_table import bundled_names, read_bundled
+
+    name, _, size = spec.partition("@")
+    if size:
+        if not size.isdigit() or (input_size is not None and int(size) != input_size):
+            raise InputError(f"'{spec}': write the input size as a number behind the @, such as {name}@32")
+        input_size = int(size)
+    bundled = bundled_names()
+    if name in bundled and input_size in bundled[name]:
+        return read_bundled(name, input_size)
+    if name in bundled and input_size is None:
+        return read_bundled(name, bundled[name][0])
+    from dovetail.workload.torch_models import trace_by_name  # torch is an extra
+
+    return trace_by_name(name, batch=batch, input_size=input_size, bundled=bundled)

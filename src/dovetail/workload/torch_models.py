@@ -1,0 +1,221 @@
+"""Models by name for tracing: torchvision's, timm's, `package.module:factory`, exported programs, the older AlexNet."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dovetail.errors import InputError, MissingExtraError, did_you_mean
+from dovetail.workload.network import Network
+from dovetail.workload.torch_trace import build, trace
+from dovetail.workload.torchvision_import import import_torch, import_torchvision
+
+#: Inputs up to this many rows and columns are small images: 10 classes, as CIFAR-10 and the digits have.
+SMALL = 64
+
+
+def classes_for(input_size: int) -> int:
+    """Return the number of classes that goes with an input size: 10 for small images, else ImageNet's 1000."""
+    return 10 if input_size <= SMALL else 1000
+
+
+def alexnet_original(num_classes: int = 1000) -> Any:
+    """Make AlexNet with the widths of its first publication, ungrouped.
+
+    Widths 96-256-384-384-256 (Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural
+    Networks, NeurIPS 2012, section 3.5, all channels on one device). torchvision's ``alexnet`` is the later variant
+    of 64-192-384-256-256 (arXiv 1404.5997).
+    """
+    nn = import_torch("building AlexNet").nn
+    features = nn.Sequential(
+        nn.Conv2d(3, 96, 11, stride=4, padding=2),
+        nn.ReLU(),
+        nn.LocalResponseNorm(5),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(96, 256, 5, padding=2),
+        nn.ReLU(),
+        nn.LocalResponseNorm(5),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(256, 384, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 384, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2),
+    )
+    classifier = nn.Sequential(
+        nn.Linear(9216, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, num_classes)
+    )
+    model = nn.Sequential()
+    for name, part in (("features", features), ("avgpool", nn.AdaptiveAvgPool2d(6)), ("flatten", nn.Flatten(1))):
+        model.add_module(name, part)
+    model.add_module("classifier", classifier)
+    return model
+
+
+def image_factory(name: str, input_size: int | None) -> tuple[Callable[[], Any], tuple[int, ...]]:
+    """Return what makes a torchvision model (or ``alexnet_original``), and its input's shape at batch 1.
+
+    Below `SMALL` rows and columns the model has 10 classes, and AlexNet's first convolution has stride 1, because its
+    own stem would leave nothing of so small an image; every other model is as it is published.
+
+    Args:
+        name: the model's name.
+        input_size: rows and columns; None takes the size its best published weights are evaluated at.
+
+    Raises:
+        InputError: when torchvision has no such model.
+    """
+    vision = import_torchvision(f"the model {name}")
+    if name != "alexnet_original" and name not in vision.models.list_models():
+        raise InputError(f"torchvision has no model '{name}'{did_you_mean(name, vision.models.list_models())}")
+    shape = _input_shape(vision, name, input_size)
+    small = shape[-1] <= SMALL
+
+    def make() -> Any:
+        classes = {"num_classes": classes_for(shape[-1])} if small else {}
+        if name == "alexnet_original":
+            model = alexnet_original(**classes)
+        else:
+            model = vision.models.get_model(name, weights=None, **_no_backbone(name), **classes)
+        if small and name.startswith("alexnet"):
+            model.features[0].stride = (1, 1)
+        return model
+
+    return make, shape
+
+
+def _no_backbone(name: str) -> dict[str, None]:
+    """Keep torchvision from downloading a backbone's weights where that is its default."""
+    return (
+        {"weights_backbone": None}
+        if any(part in name for part in ("rcnn", "fcos", "ssd", "lab", "fcn", "lraspp", "retina"))
+        else {}
+    )
+
+
+def _input_shape(vision: Any, name: str, input_size: int | None) -> tuple[int, ...]:
+    if name == "alexnet_original":
+        return (1, 3, input_size or 224, input_size or 224)
+    weights = vision.models.get_model_weights(name)
+    best = getattr(weights, "DEFAULT", None)
+    transforms = getattr(getattr(best, "transforms", None), "keywords", {})
+    crop = transforms.get("crop_size") or transforms.get("resize_size") or 224
+    rows, columns = (crop, crop) if isinstance(crop, int) else crop[-2:]
+    if input_size is not None:
+        rows = columns = input_size
+    if vision.models.get_model_builder(name).__module__.startswith("torchvision.models.video"):
+        frames = (best.meta.get("min_temporal_size") or 16) if best is not None else 16
+        return (1, 3, frames, rows, columns)
+    return (1, 3, rows, columns)
+
+
+def trace_by_name(name: str, *, batch: int = 1, input_size: int | None = None, bundled: Iterable[str] = ()) -> Network:
+    """Trace the model that a name stands for, at the given batch size.
+
+    Args:
+        name: ``package.module:factory``, a torchvision model, or a timm model.
+        batch: batch size.
+        input_size: rows and columns of the image; None takes the model's own.
+        bundled: names of bundled tables, for the hint when nothing matches.
+
+    Raises:
+        InputError: when there is no such model, or it can't be traced.
+        MissingExtraError: when torch is absent.
+    """
+    if ":" in name:
+        factory, source = user_factory(name), name
+        shape: tuple[int, ...] = (1, 3, input_size or 224, input_size or 224)
+        return trace(factory, (batch, *shape[1:]), name=name.rpartition(":")[2], source=source)
+    known = sorted(bundled)
+    if importlib.util.find_spec("torch") is None:
+        if not name.isidentifier():
+            raise InputError(f"no network '{name}'{did_you_mean(name, known)}")
+        raise InputError(
+            f"no bundled network '{name}'{did_you_mean(name, known)} "
+            "(more are known where the extra is: pip install 'dovetail-codesign[torch]')"
+        )
+    vision = import_torchvision(f"the model {name}")
+    if name in vision.models.list_models():
+        factory, shape = image_factory(name, input_size)
+        return trace(factory, (batch, *shape[1:]), name=name, source=f"torchvision {vision.__version__}")
+    timm = importlib.import_module("timm") if importlib.util.find_spec("timm") is not None else None
+    if timm is not None and timm.is_model(name):
+        return _trace_timm(timm, name, batch, input_size)
+    known += vision.models.list_models() + ([] if timm is None else timm.list_models())
+    without = (
+        ""
+        if timm is not None
+        else " (timm's models are known where the extra is: pip install 'dovetail-codesign[timm]')"
+    )
+    raise InputError(f"no network '{name}'{_nearest(name, known)}{without}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known)
+    return hint if hint.startswith(", did") else "; see `dovetail layers --list`"
+
+
+def _trace_timm(timm: Any, name: str, batch: int, input_size: int | None) -> Network:
+    config = timm.get_pretrained_cfg(name)
+    channels, rows, columns = config.input_size if config is not None else (3, 224, 224)
+    arguments: dict[str, Any] = {}
+    if input_size is not None:
+        if input_size <= SMALL:
+            arguments["num_classes"] = classes_for(input_size)
+        if (rows, columns) != (input_size, input_size) and config is not None and config.fixed_input_size:
+            arguments["img_size"] = input_size
+        rows = columns = input_size
+
+    def make() -> Any:
+        return timm.create_model(name, pretrained=False, **arguments)
+
+    return trace(make, (batch, channels, rows, columns), name=name, source=f"timm {timm.__version__}")
+
+
+def user_factory(spec: str) -> Callable[[], Any]:
+    """Import ``package.module:factory``, from the working folder too.
+
+    This runs the named module's code, as any import does: it is the user's own.
+
+    Raises:
+        InputError: when there is no such module or attribute in it.
+    """
+    module_name, _, attribute = spec.partition(":")
+    if not module_name or not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
+        raise InputError(f"'{spec}': write package.module:factory")
+    folder = os.getcwd()  # noqa: PTH109  sys.path holds strings
+    sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's module may raise anything
+        raise InputError(f"'{spec}': can't import {module_name}: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.remove(folder)
+    if not hasattr(module, attribute):
+        callables = [key for key, value in vars(module).items() if callable(value)]
+        raise InputError(f"'{spec}': {module_name} has no '{attribute}'{did_you_mean(attribute, callables)}")
+    factory = getattr(module, attribute)
+    return factory if callable(factory) and not hasattr(factory, "forward") else lambda: factory
+
+
+def read_exported(path: Path) -> Network:
+    """Read a saved exported program (``torch.export.save``), at the batch size it was exported with."""
+    raise MissingExtraError("exported programs", "torch")
+
+
+__all__ = [
+    "alexnet_original",
+    "build",
+    "classes_for",
+    "image_factory",
+    "read_exported",
+    "trace_by_name",
+    "user_factory",
+]
