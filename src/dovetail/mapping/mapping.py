@@ -20,6 +20,11 @@ class Loop:
     factor: int
     residual: int | None = None
 
+    @property
+    def last(self) -> int:
+        """Iterations of the last pass."""
+        return self.factor if self.residual is None else self.residual
+
 
 @dataclass(frozen=True)
 class LevelMapping:
@@ -62,7 +67,43 @@ class Mapping:
         """Return the product of all factors of a dimension."""
         return math.prod(loop.factor for entry in self.levels for loop in entry.loops if loop.dimension == dimension)
 
+    def covered(self, dimension: str) -> int:
+        """Return how many indices of a dimension the loops run over, incomplete last passes included.
+
+        Outer to inner ``n = n * factor + residual - 1``, starting at 0, and one more at the end; the product of the
+        factors when there is no residual (Timeloop, ``mapping/parser.cpp``).
+        """
+        last_index = 0
+        for entry in self.levels:
+            for loop in entry.loops:
+                if loop.dimension == dimension:
+                    last_index = last_index * loop.factor + loop.last - 1
+        return last_index + 1
+
+    def normalized(self) -> Mapping:
+        """Return the same mapping without loops of one iteration and without residuals that equal their factor."""
+        return Mapping(
+            tuple(
+                LevelMapping(
+                    entry.level,
+                    temporal=_normalized(entry.temporal),
+                    spatial_x=_normalized(entry.spatial_x),
+                    spatial_y=_normalized(entry.spatial_y),
+                    keep=entry.keep,
+                )
+                for entry in self.levels
+            )
+        )
+
     @property
     def parallelism(self) -> int:
         """Compute units in use: the product of all spatial factors."""
         return math.prod(loop.factor for entry in self.levels for loop in entry.spatial_x + entry.spatial_y)
+
+
+def _normalized(loops: tuple[Loop, ...]) -> tuple[Loop, ...]:
+    return tuple(
+        Loop(loop.dimension, loop.factor, None if loop.residual == loop.factor else loop.residual)
+        for loop in loops
+        if loop.factor > 1
+    )

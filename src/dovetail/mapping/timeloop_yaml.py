@@ -1,0 +1,60 @@
+"""Mappings as Timeloop writes them: YAML with a list of directives under the key ``mapping``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from dovetail.document import Node
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapping.directives import mapping_from_directives, mapping_to_directives
+from dovetail.mapping.mapping import Mapping
+from dovetail.workload.problem import Problem
+
+__all__ = ["mapping_from_directives", "mapping_to_directives", "parse_timeloop_mapping", "timeloop_mapping_yaml"]
+
+
+def parse_timeloop_mapping(document: Node, architecture: Architecture, problem: Problem) -> Mapping:
+    """Read the mapping of a document: a list of directives, bare or under the key ``mapping``.
+
+    Raises:
+        InputError: with file, line and key.
+    """
+    directives = document
+    if isinstance(document.value, dict):
+        directives = document.mapping(known=("mapping",), required=("mapping",))["mapping"]
+    items = directives.sequence()
+    try:
+        return mapping_from_directives(directives.plain(), architecture, problem)
+    except InputError as error:
+        raise _place(items, error.key or "", directives).fail(error.message) from None
+
+
+def timeloop_mapping_yaml(mapping: Mapping, architecture: Architecture, problem: Problem) -> str:
+    """Return the mapping as YAML that Timeloop reads, every factor spelled out, levels outer to inner."""
+    directives = []
+    for directive in mapping_to_directives(mapping, architecture, problem):
+        if "factors" in directive:
+            directive["factors"] = " ".join(_factor_text(*item) for item in directive["factors"].items())
+            if all(len(name) == 1 for name in problem.shape.dimensions):
+                directive["permutation"] = "".join(directive["permutation"])
+        directives.append(directive)
+    return yaml.safe_dump({"mapping": directives}, sort_keys=False, default_flow_style=None, width=10_000)
+
+
+def _factor_text(dimension: str, factor: Any) -> str:
+    return f"{dimension}={','.join(map(str, factor))}" if isinstance(factor, list) else f"{dimension}={factor}"
+
+
+def _place(items: list[Node], key: str, otherwise: Node) -> Node:
+    """Find the node that a key such as ``mapping[3].factors`` leads to, or the nearest one around it."""
+    match = re.fullmatch(r"mapping\[(\d+)\](?:\.(\w+))?", key)
+    if match is None:
+        return otherwise
+    directive = items[int(match[1])]
+    if not isinstance(directive.value, dict):
+        return directive
+    return next((node for name, node in directive.value.items() if name.replace("-", "_") == match[2]), directive)

@@ -1,0 +1,169 @@
+"""What constraints mean for one problem, and which of them a mapping breaks."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation
+from dovetail.mapping.check import violations
+from dovetail.mapping.constraints import FactorRange, axis_slots, factor_range, pinned_order
+from dovetail.mapping.mapping import Loop, Mapping
+from dovetail.workload.problem import convolution, matrix_product
+from mapping_strategies import EYERISS, LAYER, NEST
+
+
+def equals(*dimensions, value=1):
+    return tuple(FactorConstraint(name, Relation.EQ, value) for name in dimensions)
+
+
+def broken(level, mapping=NEST, **constraints):
+    levels = tuple(
+        replace(lv, constraints=Constraints(**constraints)) if lv.name == level else lv for lv in EYERISS.levels
+    )
+    return violations(mapping, LAYER, replace(EYERISS, levels=levels))
+
+
+def test_an_architecture_without_constraints_allows_everything():
+    assert violations(NEST, LAYER, EYERISS) == ()
+
+
+def test_factors_say_what_was_found_and_what_must_be():
+    limits = LoopConstraints(
+        factors=(
+            FactorConstraint("P", Relation.LE, 4),
+            FactorConstraint("Q", Relation.GE, 8),
+            FactorConstraint("M", Relation.EQ, 4),
+        )
+    )
+    assert broken("DRAM", temporal=limits) == (
+        "DRAM: the factor of M is 2 but must be 4.",
+        "DRAM: the factor of P is 8 but must be at most 4.",
+        "DRAM: the factor of Q is 4 but must be at least 8.",
+    )
+
+
+def test_equal_to_zero_means_the_whole_bound():
+    assert broken("weights_spad", temporal=LoopConstraints(factors=equals("R", value=0))) == ()
+    assert broken("DRAM", temporal=LoopConstraints(factors=equals("M", value=0))) == (
+        "DRAM: the factor of M is 2 but must be 64.",
+    )
+
+
+def test_a_factor_beyond_the_bound_is_ignored_as_the_reference_does():
+    assert factor_range(LoopConstraints(factors=equals("C", value=4)), "C", LAYER) == FactorRange(1, 3)
+
+
+def test_keep_and_bypass():
+    assert broken("shared_glb", keep=frozenset({"Weights"}), bypass=frozenset({"Inputs"})) == (
+        "shared_glb must keep Weights, which passes by.",
+        "shared_glb must let Inputs pass by but keeps it.",
+    )
+
+
+def test_number_of_loops():
+    assert broken("DRAM", temporal=LoopConstraints(max_dimensions=3)) == ()
+    assert broken("DRAM", temporal=LoopConstraints(max_dimensions=1)) == (
+        "DRAM has 3 loops over time (Q, P, M) but may have 1.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "obeyed"),
+    [
+        (("M",), (), True),
+        (("P", "M"), (), True),
+        (("M", "P"), (), False),
+        (("P",), (), False),
+        (("P", "R", "M", "S"), (), True),  # R and S make one iteration, so they do not count
+        ((), ("Q",), True),
+        ((), ("Q", "C", "P"), True),
+        ((), ("P",), False),
+        (("M",), ("Q",), True),
+        (("C", "R"), ("S", "N"), True),
+    ],
+)
+def test_pinned_loops_over_time(inner, outer, obeyed):
+    assert (broken("DRAM", temporal=LoopConstraints(inner=inner, outer=outer)) == ()) is obeyed
+
+
+def test_the_sentence_about_order():
+    assert broken("DRAM", temporal=LoopConstraints(inner=("P",), outer=("M",))) == (
+        "DRAM: the innermost loops must be P, outer to inner; found Q, P, M.",
+        "DRAM: the outermost loops must be M, outer to inner; found Q, P, M.",
+    )
+
+
+def test_dimensions_of_one_iteration_come_first_and_count_in_a_split():
+    """The two simple designs: C and M are listed, everything else can only be 1, so split 1 leaves X idle."""
+    loops = LoopConstraints(factors=equals("R", "S", "P", "Q"), inner=("M", "C"), split=1)
+    at_batch_1, at_batch_16 = convolution(C=64, M=64, P=8, Q=8, R=3, S=3), convolution(C=64, M=64, P=8, Q=8, N=16)
+    order = pinned_order(loops, at_batch_1)
+    assert (set(order.inner[:-2]), order.inner[-2:], order.free) == (set("RSPQN"), ("C", "M"), ())
+    slots = axis_slots(loops, at_batch_1)
+    assert {"C", "M"} <= set(slots.on_y)
+    assert pinned_order(loops, at_batch_16).free == ("N",)
+    assert {"C", "M", "N"} <= set(axis_slots(loops, at_batch_16).on_y)
+
+
+def test_constraints_on_dimensions_that_a_problem_lacks_do_not_concern_it():
+    loops = LoopConstraints(factors=equals("P"), inner=("Q", "M"), outer=("R",), split=1)
+    order = pinned_order(loops, matrix_product(M=4, N=4, K=4))
+    assert (order.inner, order.free, order.outer) == (("H", "M"), ("N", "K"), ())
+
+
+@given(st.data())
+def test_axis_slots_allow_exactly_what_some_full_permutation_allows(data):
+    """The definition: all permutations that respect the pins, the first ``split`` dimensions on X."""
+    problem = matrix_product(M=data.draw(st.integers(1, 2)), N=3, K=4, H=2)
+    names = data.draw(st.permutations(problem.shape.dimensions))
+    cut_inner, cut_outer = sorted((data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))))
+    factors = equals(*data.draw(st.sets(st.sampled_from(names[cut_inner:cut_outer] or ["N"]))))
+    limits = LoopConstraints(
+        factors=factors,
+        inner=tuple(names[:cut_inner]),
+        outer=tuple(names[cut_outer:]),
+        split=data.draw(st.integers(0, 5)),
+    )
+    order, slots = pinned_order(limits, problem), axis_slots(limits, problem)
+    possible = {
+        frozenset((*order.inner, *middle, *order.outer)[: limits.split])
+        for middle in itertools.permutations(order.free)
+    }
+    allowed = {frozenset((*slots.on_x, *some)) for some in itertools.combinations(slots.free, slots.free_on_x)}
+    assert allowed == possible
+
+
+def test_axes_under_a_split():
+    pinned = {"inner": ("M", "C", "S", "R", "Q", "P", "N")}
+    assert broken("inter_PE_spatial", spatial=LoopConstraints(**pinned, split=4)) == ()
+    assert broken("inter_PE_spatial", spatial=LoopConstraints(**pinned, split=5)) == (
+        "inter_PE_spatial: S must lie on X but lies on Y.",
+    )
+    assert broken("inter_PE_column_spatial", spatial=LoopConstraints(**pinned, split=2)) == (
+        "inter_PE_column_spatial: Q must lie on Y but lies on X.",
+    )
+    # N has bound 1, so it takes the first place; of the other six, five lie on X and one on Y
+    assert broken("inter_PE_spatial", spatial=LoopConstraints(split=6)) == (
+        "inter_PE_spatial: C, S lie on Y but its split leaves room for 1 there.",
+    )
+
+
+def test_axes_without_a_split():
+    crossed = Mapping(
+        tuple(
+            replace(entry, spatial_x=(Loop("M", 2),), spatial_y=(Loop("C", 3), Loop("S", 3)))
+            if entry.level == "inter_PE_spatial"
+            else entry
+            for entry in NEST.levels
+        )
+    )
+    assert broken("inter_PE_spatial", crossed, spatial=LoopConstraints(inner=("M",))) == ()
+    assert broken("inter_PE_spatial", crossed, spatial=LoopConstraints(outer=("S",))) == ()
+    assert broken("inter_PE_spatial", crossed, spatial=LoopConstraints(inner=("M", "C"))) == (
+        "inter_PE_spatial: C lies on Y and M on X, but its permutation puts C on X first.",
+    )
