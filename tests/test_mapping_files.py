@@ -14,7 +14,7 @@ from dovetail.errors import DovetailError, InputError, MappingError
 from dovetail.mapping.files import parse_mapping, read_mapping, write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.timeloop_yaml import timeloop_mapping_yaml
-from mapping_strategies import EYERISS, LAYER, NEST, architectures, mappings, problems
+from mapping_strategies import EVERYTHING, EYERISS, LAYER, NEST, architectures, mappings, problems
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -51,7 +51,7 @@ def test_what_timeloop_itself_writes_is_read():
             "target": name,
             "type": "datatype",
             "keep": keep,
-            "bypass": sorted({"Weights", "Inputs", "Outputs"} - set(keep)),
+            "bypass": sorted(EVERYTHING - {*keep}),
         }
         for name, keep in (
             ("psum_spad", ["Outputs"]),
@@ -115,7 +115,7 @@ mapping:
         ("mapping: 3\n", "m.yaml:1: mapping: must be a list"),
         ("maping: []\n", "did you mean 'mapping'?"),
         ("", "must be a list"),
-        ("loop_nest:\n- level: DRAM\n  temporal: C<3\n", "m.yaml:3: loop_nest[0].temporal: cannot read '<3'"),
+        ("loop_nest:\n- level: DRAM\n  temporal: C<3\n", "m.yaml:3: loop_nest[0].temporal: cannot read 'C<3'"),
         ("loop_nest:\n- level: DRAM\n  x: C=3\n", "unknown key 'x'"),
         ("loop_nest:\n- level: DROM\n", "eyeriss has no level 'DROM', did you mean 'DRAM'?"),
         ("loop_nest:\n- level: psum_spad\n- level: DRAM\n", "'DRAM' stands after 'psum_spad'"),
