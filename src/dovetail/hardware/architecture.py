@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 
 
@@ -44,7 +45,21 @@ class LoopConstraints:
             reference lists it, lie on X; the rest lie on Y. None: free.
         no_reuse: tensors for which this level's loops bring no multicast or reduction (spatial), or no reuse
             over time (temporal).
+        no_link_transfer: (spatial only) tensors that neighbours below this level do not pass on to each other.
+        rmw_first_update: (temporal only) outputs whose first update at this level also reads.
         max_dimensions: how many loops of this level may have a factor above 1; None: any number.
+
+    The remaining ones depend on the problem; ``dovetail.hardware.binding`` turns them into the ones above. In sets of
+    tensors ``*`` stands for all.
+
+    Attributes:
+        only_listed: dimensions that ``factors`` does not name have factor 1 (``factors_only``).
+        no_iteration_over: tensors whose dimensions all have factor 1.
+        iteration_over: tensors outside of whose dimensions every factor is 1; None: no such constraint.
+        maximize: groups of dimensions whose factors are made as large as fits, group by group.
+        maximize_capacity: what the product of all factors may reach then; None: the level's fan-out.
+        default_max: upper bound of factors that have none.
+        default_min: lower bound of factors that have none.
     """
 
     factors: tuple[FactorConstraint, ...] = ()
@@ -52,7 +67,16 @@ class LoopConstraints:
     outer: tuple[str, ...] = ()
     split: int | None = None
     no_reuse: frozenset[str] = frozenset()
+    no_link_transfer: frozenset[str] = frozenset()
+    rmw_first_update: frozenset[str] = frozenset()
     max_dimensions: int | None = None
+    only_listed: bool = False
+    no_iteration_over: frozenset[str] = frozenset()
+    iteration_over: frozenset[str] | None = None
+    maximize: tuple[tuple[str, ...], ...] = ()
+    maximize_capacity: int | None = None
+    default_max: int | None = None
+    default_min: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +88,17 @@ class Constraints:
         bypass: tensors that must pass by.
         temporal: on the level's temporal loops.
         spatial: on the level's spatial loops.
+        bypass_all_but: all tensors but these must pass by; None: no such constraint. It depends on the problem;
+            ``dovetail.hardware.binding`` turns it into ``bypass``.
+        keep_all_but: all tensors but these must be kept; likewise.
     """
 
     keep: frozenset[str] = frozenset()
     bypass: frozenset[str] = frozenset()
     temporal: LoopConstraints = LoopConstraints()
     spatial: LoopConstraints = LoopConstraints()
+    bypass_all_but: frozenset[str] | None = None
+    keep_all_but: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +139,8 @@ class Storage(Level):
         multiple_buffering: how many tiles must fit at once (2 for double buffering).
         read_bandwidth: words per cycle and instance; None: unbounded.
         write_bandwidth: words per cycle and instance; None: unbounded.
+        shared_bandwidth: words per cycle and instance, reads and writes together; None: unbounded.
+        entries: words that one instance holds, where they fill no whole number of lines; None: what the lines hold.
     """
 
     width: int
@@ -119,6 +150,8 @@ class Storage(Level):
     multiple_buffering: float = 1
     read_bandwidth: float | None = None
     write_bandwidth: float | None = None
+    shared_bandwidth: float | None = None
+    entries: int | None = None
 
     @property
     def block(self) -> int:
@@ -128,6 +161,8 @@ class Storage(Level):
     @property
     def words(self) -> int | None:
         """Words that one instance holds; None: unbounded."""
+        if self.entries is not None:
+            return self.entries
         return None if self.depth is None else self.depth * self.block
 
 
@@ -159,11 +194,13 @@ class Architecture:
         name: what to call it in tables.
         levels: outer to inner.
         cycle_seconds: seconds per cycle.
+        component_classes: the document's compound component classes as they stand, for ``dovetail.components``.
     """
 
     name: str
     levels: tuple[Level, ...]
     cycle_seconds: float = 1e-9
+    component_classes: tuple[Node, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the order of levels once, so that nothing behind needs to."""

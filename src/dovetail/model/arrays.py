@@ -1,0 +1,136 @@
+"""What the counting rules work on, as named tuples of arrays: compiled code takes them as they are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+class Rules(NamedTuple):
+    """What one problem on one architecture fixes for all mappings. Levels are outer to inner, without compute.
+
+    Attributes:
+        coefficients: ``(tensors, axes, dims)`` how far one iteration of a dimension moves along a tensor's axis.
+        injective: ``(tensors,)`` no axis adds up several dimensions, and no dimension is on several axes.
+        is_output: ``(tensors,)``.
+        no_multicast: ``(levels, tensors)`` the level's fan-out sends every child its own copy.
+        no_link: ``(levels, tensors)`` neighbours below the level pass nothing on.
+        no_reuse: ``(levels, tensors)`` the level is sent its whole tile at every step.
+        read_first: ``(levels, tensors)`` the first update of an output also reads.
+        grid: ``(levels, 2)`` physical fan-out along X and Y.
+    """
+
+    coefficients: Ints
+    injective: Bools
+    is_output: Bools
+    no_multicast: Bools
+    no_link: Bools
+    no_reuse: Bools
+    read_first: Bools
+    grid: Ints
+
+
+class Nest(NamedTuple):
+    """One mapping.
+
+    Attributes:
+        temporal: ``(levels, dims)`` factors over time.
+        order: ``(levels, dims)`` dimensions of the temporal loops, outer to inner.
+        spatial_x: ``(levels, dims)`` factors over X.
+        spatial_y: ``(levels, dims)`` factors over Y.
+        spatial_order: ``(levels, dims)`` dimensions of the spatial loops of each axis, outer to inner.
+        keep: ``(levels, tensors)`` which level keeps which tensor; the outermost keeps all.
+    """
+
+    temporal: Ints
+    order: Ints
+    spatial_x: Ints
+    spatial_y: Ints
+    spatial_order: Ints
+    keep: Bools
+
+
+class Workspace(NamedTuple):
+    """Scratch arrays, allocated once and overwritten by every mapping.
+
+    Attributes:
+        inner: ``(levels, dims)`` product of all factors further in.
+        spatial: ``(levels, dims)`` product of the level's spatial factors.
+        children: ``(levels,)`` instances that one instance of the level feeds.
+        instances: ``(levels,)`` instances in use.
+        partition: ``(levels,)`` words of a tensor that one instance sees over the whole run.
+        shares: ``(levels,)`` words that one instance is sent over the whole run.
+        statistics: ``(levels, tensors, 4)`` words sent, words times receivers, most receivers, words linked.
+        steps: ``(loops, axes)`` how far a temporal loop moves a tile.
+        factors: ``(loops,)`` its iterations.
+        same: ``(loops,)`` the first loop that displaces a tile as this one does.
+        tile: ``(axes,)`` extents of a tile.
+        total: ``(2 * loops + 2,)`` words per state of a run of loops.
+        last: ``(2 * loops + 2,)`` state after it.
+    """
+
+    inner: Ints
+    spatial: Ints
+    children: Ints
+    instances: Ints
+    partition: Ints
+    shares: Floats
+    statistics: Floats
+    steps: Ints
+    factors: Ints
+    same: Ints
+    tile: Ints
+    total: Ints
+    last: Ints
+
+
+def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
+    """Allocate a workspace for mappings of that size."""
+
+    def ints(*shape: int) -> Ints:
+        return np.zeros(shape, np.int64)
+
+    loops = levels * dims + 1
+    return Workspace(
+        inner=ints(levels, dims),
+        spatial=ints(levels, dims),
+        children=ints(levels),
+        instances=ints(levels),
+        partition=ints(levels),
+        shares=np.zeros(levels),
+        statistics=np.zeros((levels, tensors, 4)),
+        steps=ints(loops, axes),
+        factors=ints(loops),
+        same=ints(loops),
+        tile=ints(axes),
+        total=ints(2 * loops + 2),
+        last=ints(2 * loops + 2),
+    )
+
+
+class Machine(NamedTuple):
+    """What one architecture with one energy table costs. Levels are outer to inner, without compute.
+
+    Attributes:
+        block: ``(levels,)`` words per access.
+        capacity: ``(levels,)`` words that one instance holds at a time; -1 for no bound.
+        clusters: ``(levels,)`` physical lines over all instances (instances / cluster size).
+        bandwidth: ``(levels, 3)`` words per cycle and instance: read, write, both together; inf for no bound.
+        energy: ``(levels, 4)`` pJ per access for read, write, update, and pJ per cycle and instance for leakage.
+        compute_pJ: pJ per execution of the loop body.
+        units: compute units in the chip.
+    """
+
+    block: Ints
+    capacity: Ints
+    clusters: Ints
+    bandwidth: Floats
+    energy: Floats
+    compute_pJ: float
+    units: int

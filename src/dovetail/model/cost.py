@@ -1,0 +1,150 @@
+"""What a mapping costs: per level, per tensor, per network between levels, and in total."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TensorCost:
+    """One tensor at one storage level. Counts are words per instance, energy is over all instances.
+
+    Attributes:
+        tile: words held at a time.
+        partition: words seen over the whole run.
+        instances: instances in use.
+        reads: words read out.
+        fills: words written on their way in from the level outside.
+        updates: words written by the level inside (outputs).
+        temporal_reductions: partial sums added to what is held.
+        address_generations: addresses made, per cluster.
+        energy_pJ: all instances.
+    """
+
+    tile: int
+    partition: int
+    instances: int
+    reads: int
+    fills: int
+    updates: int
+    temporal_reductions: int
+    address_generations: int
+    energy_pJ: float
+
+
+@dataclass(frozen=True)
+class LevelCost:
+    """One level.
+
+    Attributes:
+        name: the level's name.
+        tensors: costs of the tensors that it keeps.
+        instances: instances in use.
+        cycles: cycles that the level needs, given its bandwidth.
+        throttling: cycles of computing alone over the level's cycles; 1 when it is fast enough.
+        leakage_pJ: all instances in use, over all cycles.
+        compute_pJ: energy of computing (compute level only).
+        capacity_words: words that one instance holds; None: unbounded, or no storage.
+    """
+
+    name: str
+    tensors: MappingOf[str, TensorCost]
+    instances: int
+    cycles: int
+    throttling: float
+    leakage_pJ: float = 0.0
+    compute_pJ: float = 0.0
+    capacity_words: int | None = None
+
+    @property
+    def energy_pJ(self) -> float:
+        """Energy of the level: accesses, leakage, computing."""
+        return sum(t.energy_pJ for t in self.tensors.values()) + self.leakage_pJ + self.compute_pJ
+
+    @property
+    def words_moved(self) -> int:
+        """Words read and written over all instances."""
+        return sum((t.reads + t.fills + t.updates) * t.instances for t in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class LinkCost:
+    """One tensor on the network from one level to the next.
+
+    Attributes:
+        fanout: children in use per instance of the outer level.
+        multicast_factor: children that at most share one word.
+        ingresses: words put on the network per instance of the outer level.
+        link_transfers: words that neighbours pass on to each other.
+        spatial_reductions: partial sums added on the network (outputs).
+    """
+
+    fanout: int
+    multicast_factor: int
+    ingresses: float
+    link_transfers: int
+    spatial_reductions: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one mapping of one problem costs.
+
+    Attributes:
+        levels: per level of the architecture, outer to inner, compute last.
+        networks: ``"outer <==> inner"`` to tensor to traffic.
+        cycles: the slowest of computing and of all levels.
+        energy_pJ: everything.
+        computes: executions of the loop body.
+        utilization: 0 to 1, of all compute units over all cycles.
+        area_um2: of the whole architecture; 0 when the energy table has no areas.
+    """
+
+    levels: tuple[LevelCost, ...]
+    networks: MappingOf[str, MappingOf[str, LinkCost]] = field(repr=False)
+    cycles: int
+    energy_pJ: float
+    computes: int
+    utilization: float
+    area_um2: float = 0.0
+
+    @property
+    def edp_J_cycle(self) -> float:
+        """Energy-delay product in joules times cycles."""
+        return self.energy_pJ * 1e-12 * self.cycles
+
+    def __getitem__(self, level: str) -> LevelCost:
+        """Return the cost of the level of that name; KeyError when there is none."""
+        for entry in self.levels:
+            if entry.name == level:
+                return entry
+        raise KeyError(level)
+
+    @property
+    def energy_by_level(self) -> dict[str, float]:
+        """pJ per level, outer to inner."""
+        return {level.name: level.energy_pJ for level in self.levels}
+
+    @property
+    def operational_intensity(self) -> float:
+        """Computes per word moved at the outermost level."""
+        moved = self.levels[0].words_moved
+        return self.computes / moved if moved else float("inf")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data: the totals first, then every level and network."""
+        return {
+            "cycles": self.cycles,
+            "energy_pJ": self.energy_pJ,
+            "edp_J_cycle": self.edp_J_cycle,
+            "utilization": self.utilization,
+            "computes": self.computes,
+            "area_um2": self.area_um2,
+            "operational_intensity": self.operational_intensity,
+            "levels": [{**asdict(level), "energy_pJ": level.energy_pJ} for level in self.levels],
+            "networks": {
+                name: {tensor: asdict(link) for tensor, link in links.items()} for name, links in self.networks.items()
+            },
+        }

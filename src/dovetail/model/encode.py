@@ -1,0 +1,144 @@
+"""Problems, architectures and mappings as the arrays that the counting rules work on, and back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import MappingError
+from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.model.arrays import Bools, Ints, Machine, Nest, Rules
+from dovetail.workload.problem import Problem
+
+
+def mapped_levels(architecture: Architecture) -> tuple[Level, ...]:
+    """Return the levels that a mapping has entries for: all but compute."""
+    return architecture.levels[:-1]
+
+
+def encode_rules(problem: Problem, architecture: Architecture) -> Rules:
+    """Return what all mappings of the problem on the architecture share."""
+    shape, levels = problem.shape, mapped_levels(architecture)
+    axes = max(len(tensor.projection) for tensor in shape.tensors)
+    coefficients = np.zeros((len(shape.tensors), axes, len(shape.dimensions)), np.int64)
+    for t, tensor in enumerate(shape.tensors):
+        for axis, terms in enumerate(tensor.projection):
+            for term in terms:
+                coefficients[t, axis, shape.dimensions.index(term.dimension)] += problem.coefficient(term)
+    noticed = coefficients != 0
+    injective = (noticed.sum(axis=2) <= 1).all(axis=1) & (noticed.sum(axis=1) <= 1).all(axis=1)
+    return Rules(
+        coefficients=coefficients,
+        injective=injective,
+        is_output=np.array([tensor.is_output for tensor in shape.tensors]),
+        no_multicast=_listed(problem, [level.constraints.spatial.no_reuse for level in levels]),
+        no_link=_listed(problem, [level.constraints.spatial.no_link_transfer for level in levels]),
+        no_reuse=_listed(problem, [level.constraints.temporal.no_reuse for level in levels]),
+        read_first=_listed(problem, [level.constraints.temporal.rmw_first_update for level in levels]),
+        grid=np.array([(lv.fanout_x, lv.fanout_y) if isinstance(lv, Spatial) else (1, 1) for lv in levels], np.int64),
+    )
+
+
+def _listed(problem: Problem, names: list[frozenset[str]]) -> Bools:
+    """Return ``(levels, tensors)``: which tensors a level's list names (``*``: all)."""
+    tensors = problem.shape.tensors
+    return np.array([[t.name in listed or "*" in listed for t in tensors] for listed in names], np.bool_)
+
+
+def encode_machine(architecture: Architecture, energies: EnergyTable) -> Machine:
+    """Return what accesses, leakage and computing cost, and what the levels hold and deliver per cycle.
+
+    Raises:
+        InputError: when the energy table misses a component or an action.
+    """
+    levels = mapped_levels(architecture)
+    storages = [level if isinstance(level, Storage) else None for level in levels]
+    energy = np.zeros((len(levels), 4))
+    for i, level in enumerate(levels):
+        if isinstance(level, Storage):
+            cost = energies[level.name]
+            energy[i] = [cost.energy(action) for action in ("read", "write", "update", "leak")]
+    return Machine(
+        block=np.array([s.block if s else 1 for s in storages], np.int64),
+        capacity=np.array([_capacity(s) for s in storages], np.int64),
+        clusters=np.array([s.instances // s.cluster_size if s else 1 for s in storages], np.int64),
+        bandwidth=np.array([_bandwidth(s) for s in storages], np.float64),
+        energy=energy,
+        compute_pJ=energies[architecture.compute.name].energy("compute"),
+        units=architecture.compute.instances,
+    )
+
+
+def _capacity(storage: Storage | None) -> int:
+    if storage is None or storage.words is None:
+        return -1
+    return math.floor(storage.words / storage.multiple_buffering)
+
+
+def _bandwidth(storage: Storage | None) -> tuple[float, float, float]:
+    if storage is None:
+        return math.inf, math.inf, math.inf
+    read, write, shared = storage.read_bandwidth, storage.write_bandwidth, storage.shared_bandwidth
+    return read or math.inf, write or math.inf, shared or math.inf
+
+
+def encode_mapping(mapping: Mapping, problem: Problem, architecture: Architecture) -> Nest:
+    """Return the arrays of one mapping.
+
+    Raises:
+        MappingError: when a level lists a dimension twice on one axis, or has factors that leave a remainder.
+    """
+    dims, tensors = problem.shape.dimensions, problem.shape.tensors
+    size = (len(mapped_levels(architecture)), len(dims))
+    temporal, spatial_x, spatial_y = np.ones(size, np.int64), np.ones(size, np.int64), np.ones(size, np.int64)
+    order, spatial_order = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    for i, level in enumerate(mapped_levels(architecture)):
+        entry = mapping[level.name]
+        order[i] = _fill(entry.temporal, dims, temporal[i], level.name)
+        listed = [*_fill(entry.spatial_x, dims, spatial_x[i], level.name)[: len(entry.spatial_x)]]
+        listed += _fill(entry.spatial_y, dims, spatial_y[i], level.name)[: len(entry.spatial_y)]
+        spatial_order[i] = _completed(list(dict.fromkeys(listed)), len(dims))
+    keep = np.array([[t.name in entry.keep for t in tensors] for entry in mapping.levels], np.bool_)
+    return Nest(temporal, order, spatial_x, spatial_y, spatial_order, keep)
+
+
+def _fill(loops: tuple[Loop, ...], dims: tuple[str, ...], factors: Ints, level: str) -> list[int]:
+    """Write the loops' factors; returns the order of all dimensions, outer to inner, unlisted ones innermost."""
+    listed: list[int] = []
+    for loop in loops:
+        d = dims.index(loop.dimension)
+        if loop.residual is not None and loop.residual != loop.factor:
+            raise MappingError(f"{level}: {loop.dimension}={loop.factor},{loop.residual} leaves a remainder")
+        if d in listed:
+            raise MappingError(f"{level}: two loops over {loop.dimension} on one axis; merge them into one")
+        factors[d] = loop.factor
+        listed.append(d)
+    return _completed(listed, len(dims))
+
+
+def _completed(listed: list[int], dims: int) -> list[int]:
+    return listed + [d for d in range(dims) if d not in listed]
+
+
+def decode_mapping(nest: Nest, problem: Problem, architecture: Architecture) -> Mapping:
+    """Return the mapping that the arrays describe, without loops of one iteration."""
+    dims, tensors = problem.shape.dimensions, problem.shape.tensors
+
+    def loops(factors: Ints, order: Ints) -> tuple[Loop, ...]:
+        return tuple(Loop(dims[d], int(factors[d])) for d in order if factors[d] > 1)
+
+    return Mapping(
+        tuple(
+            LevelMapping(
+                level.name,
+                temporal=loops(nest.temporal[i], nest.order[i]),
+                spatial_x=loops(nest.spatial_x[i], nest.spatial_order[i]),
+                spatial_y=loops(nest.spatial_y[i], nest.spatial_order[i]),
+                keep=frozenset(t.name for k, t in enumerate(tensors) if nest.keep[i, k]),
+            )
+            for i, level in enumerate(mapped_levels(architecture))
+        )
+    )

@@ -1,0 +1,413 @@
+"""The counting rules, once: plain Python that runs as it stands for one mapping and compiled for millions.
+
+``rules``, ``nest`` and ``work`` are the named tuples of `dovetail.model.arrays`. Levels are outer to inner and do not
+include compute; loops within a level are outer to inner. ``docs/model.md`` states each rule in words and says where
+it comes from. `dovetail.model.links` holds the rule for transfers between neighbours.
+"""
+# mypy: disable-error-code="no-untyped-def"
+# ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import register_jitable
+
+from dovetail.model.links import delivery_with_links, list_children, multicast_of_children
+
+# Columns of the counts array, per (level, tensor).
+TILE, PARTITION, READS, FILLS, UPDATES, REDUCTIONS = range(6)
+COUNTS = 6
+
+# Columns of the fan-out statistics, per (level, tensor).
+SENT, DELIVERED, MULTICAST, LINKED = range(4)
+
+
+@register_jitable
+def tile_sizes(nest, work):
+    """Fill per (level, dimension) the product of all factors further in, and that of the level's own fan-out."""
+    levels, dims = nest.temporal.shape
+    for d in range(dims):
+        product = 1
+        for level in range(levels - 1, -1, -1):
+            work.inner[level, d] = product
+            work.spatial[level, d] = nest.spatial_x[level, d] * nest.spatial_y[level, d]
+            product *= work.spatial[level, d] * nest.temporal[level, d]
+    used = 1
+    for level in range(levels):
+        work.instances[level] = used
+        work.children[level] = 1
+        for d in range(dims):
+            work.children[level] *= work.spatial[level, d]
+        used *= work.children[level]
+
+
+@register_jitable
+def child_words(rules, tensor, level, work):
+    """Fill the extents of the tile that one child of a level holds; returns its words."""
+    words = 1
+    for axis in range(rules.coefficients.shape[1]):
+        reach = 1
+        for d in range(rules.coefficients.shape[2]):
+            reach += rules.coefficients[tensor, axis, d] * (work.inner[level, d] - 1)
+        work.tile[axis] = reach
+        words *= reach
+    return words
+
+
+@register_jitable
+def own_words(rules, tensor, level, nest, work):
+    """Return the words of a tensor that one instance of a level works on at a time."""
+    words = 1
+    for axis in range(rules.coefficients.shape[1]):
+        reach = 1
+        for d in range(rules.coefficients.shape[2]):
+            size = work.inner[level, d] * work.spatial[level, d] * nest.temporal[level, d]
+            reach += rules.coefficients[tensor, axis, d] * (size - 1)
+        words *= reach
+    return words
+
+
+@register_jitable
+def gather_steps(rules, tensor, level, nest, work, everything):
+    """List the temporal loops at or outside a level, inner to outer; returns how many.
+
+    Fills ``steps[i]`` with how far (per axis) loop ``i`` moves the tensor's tile and ``factors[i]`` with its
+    iterations. Unless ``everything``, loops inside the first one that moves it are left out: they bring nothing new.
+    """
+    axes, dims = rules.coefficients.shape[1], rules.coefficients.shape[2]
+    count = 0
+    for outer in range(level, -1, -1):
+        for position in range(dims - 1, -1, -1):
+            d = nest.order[outer, position]
+            if nest.temporal[outer, d] == 1:
+                continue
+            moves = everything or count > 0
+            for axis in range(axes):
+                step = rules.coefficients[tensor, axis, d] * work.inner[outer, d] * work.spatial[outer, d]
+                work.steps[count, axis] = step
+                moves = moves or step != 0
+            if moves:
+                work.factors[count] = nest.temporal[outer, d]
+                count += 1
+    return count
+
+
+@register_jitable
+def displacements(count, work):
+    """Turn steps into displacements: a loop that advances sends every loop inside it back to its start.
+
+    The reference visits only the first two iterations of a loop, so "back" is one step for each loop inside. Fills
+    ``same[i]`` with the first loop that displaces the tile as loop ``i`` does; -1 where it stays in place.
+    """
+    axes = work.steps.shape[1]
+    for axis in range(axes):
+        back = 0
+        for i in range(count):
+            step = work.steps[i, axis]
+            work.steps[i, axis] = step - back
+            back += step
+    for i in range(count):
+        still = True
+        for axis in range(axes):
+            still = still and work.steps[i, axis] == 0
+        work.same[i] = -1 if still else i
+        if still:
+            continue
+        for j in range(i):
+            equal = True
+            for axis in range(axes):
+                equal = equal and work.steps[i, axis] == work.steps[j, axis]
+            if equal:
+                work.same[i] = j
+                break
+
+
+@register_jitable
+def words_delivered(count, words, work):
+    """Return the words that must reach a tile over the whole run, given the displacements of its ``count`` loops.
+
+    The sequence of tiles is a ruler sequence: loop ``i`` advances after a full pass of all loops inside it. What an
+    advance costs depends on the displacement remembered only: the same displacement again (or the first one)
+    delivers what is fresh, another delivers the whole tile and forgets, none costs and changes nothing. State 0 is
+    "nothing remembered", state ``j + 1`` remembers the displacement of loop ``j``. ``total[s]`` and ``last[s]`` are
+    the words and the state after one pass of the loops seen so far, begun in state ``s``.
+    """
+    total, last, states = work.total, work.last, count + 1
+    for state in range(states):
+        total[state] = 0
+        last[state] = state
+    for i in range(count):
+        fresh = 1
+        for axis in range(work.steps.shape[1]):
+            fresh *= max(0, work.tile[axis] - abs(work.steps[i, axis]))
+        fresh = words - fresh
+        for state in range(states):
+            before = last[state]
+            after, sent = before, 0
+            if work.same[i] >= 0:
+                if before == 0 or before == work.same[i] + 1:
+                    after, sent = work.same[i] + 1, fresh
+                else:
+                    after, sent = 0, words
+            total[states + state] = total[state] + (work.factors[i] - 1) * (sent + total[after])
+            last[states + state] = last[after]
+        for state in range(states):
+            total[state] = total[states + state]
+            last[state] = last[states + state]
+    return words + total[0]
+
+
+@register_jitable
+def deliver(rules, tensor, level, nest, work):
+    """Return the words that one child of a level is sent over the whole run, were it alone.
+
+    Directly above compute (and where reuse over time is off) every iteration asks for everything again.
+    """
+    levels, dims = nest.temporal.shape
+    words = child_words(rules, tensor, level, work)
+    if level == levels - 1 or rules.no_reuse[level + 1, tensor]:
+        for outer in range(level + 1):
+            for d in range(dims):
+                words *= nest.temporal[outer, d]
+        return words
+    count = gather_steps(rules, tensor, level, nest, work, False)
+    if rules.injective[tensor]:
+        for i in range(count):
+            words *= work.factors[i]
+        return words
+    displacements(count, work)
+    return words_delivered(count, words, work)
+
+
+@register_jitable
+def distinct_sums(a, b, first, second):
+    """Return how many values ``a*i + b*j`` takes for ``i < first``, ``j < second``, and the most pairs on one value."""
+    x, y = a, b
+    while y:
+        x, y = y, x % y
+    a, b = a // x, b // x
+    values = first * second - max(0, first - b) * max(0, second - a)
+    return values, min((first + b - 1) // b, (second + a - 1) // a)
+
+
+@register_jitable
+def spread(rules, tensor, level, work):
+    """Return how many different tiles a fan-out hands out, and how many children at most share one.
+
+    (0, 0) where the closed form does not hold: more than two spatial dimensions on one axis, or one on two axes.
+    """
+    axes, dims = rules.coefficients.shape[1], rules.coefficients.shape[2]
+    different, most = 1, 1
+    for d in range(dims):
+        on_axes = 0
+        for axis in range(axes):
+            on_axes += rules.coefficients[tensor, axis, d] != 0
+        if on_axes == 0:
+            most *= work.spatial[level, d]
+        elif on_axes > 1 and work.spatial[level, d] > 1:
+            return 0, 0
+    for axis in range(axes):
+        found, step_1, step_2, factor_1, factor_2 = 0, 1, 1, 1, 1
+        for d in range(dims):
+            if rules.coefficients[tensor, axis, d] != 0 and work.spatial[level, d] > 1:
+                found += 1
+                step_2, factor_2 = step_1, factor_1
+                step_1, factor_1 = rules.coefficients[tensor, axis, d] * work.inner[level, d], work.spatial[level, d]
+        if found > 2:
+            return 0, 0
+        values, shared = factor_1, 1
+        if found == 2:
+            values, shared = distinct_sums(step_1, step_2, factor_1, factor_2)
+        different *= values
+        most *= shared
+    return different, most
+
+
+@register_jitable
+def may_link(rules, tensor, level, work):
+    """Return whether neighbours below a level could ever pass data on instead of their parent sending it again.
+
+    Directly above compute any repetition can be served by a neighbour. Elsewhere tiles repeat between neighbours only
+    along an axis on which several dimensions add up and one of them is spatial: along all others a step in time is
+    longer than the distance between any two children.
+    """
+    if rules.no_link[level, tensor] or rules.no_multicast[level, tensor]:
+        return False
+    if level == work.children.shape[0] - 1:
+        return True
+    if rules.injective[tensor]:
+        return False
+    for axis in range(rules.coefficients.shape[1]):
+        added, moved = 0, False
+        for d in range(rules.coefficients.shape[2]):
+            if rules.coefficients[tensor, axis, d] != 0:
+                added += 1
+                moved = moved or work.spatial[level, d] > 1
+        if added > 1 and moved:
+            return True
+    return False
+
+
+@register_jitable
+def fan_out(rules, tensor, level, nest, work):
+    """Fill a fan-out's statistics: words sent, words times receivers, most receivers of a word, words linked."""
+    row = work.statistics[level, tensor]
+    sent = deliver(rules, tensor, level, nest, work)
+    children = work.children[level]
+    row[SENT], row[DELIVERED], row[MULTICAST], row[LINKED] = sent, sent * children, 1, 0
+    if children == 1:
+        return
+    if rules.no_multicast[level, tensor]:
+        row[SENT] = sent * children
+        return
+    if may_link(rules, tensor, level, work):
+        count = gather_steps(rules, tensor, level, nest, work, True)
+        displacements(count, work)
+        filtered = level < nest.temporal.shape[0] - 1 and not rules.no_reuse[level + 1, tensor]
+        positions = list_children(rules, tensor, level, nest, work)
+        delivery_with_links(count, work, positions, rules.grid[level], filtered, row)
+        return
+    different, most = spread(rules, tensor, level, work)
+    if different == 0:
+        positions = list_children(rules, tensor, level, nest, work)
+        different, most = multicast_of_children(positions, np.ones(children, np.bool_))
+    row[SENT], row[MULTICAST] = sent * different, most
+
+
+@register_jitable
+def partition_sizes(rules, tensor, nest, work):
+    """Fill per level the words of a tensor that one instance sees over the whole run (integer division as there)."""
+    levels, dims = nest.temporal.shape
+    for level in range(levels):
+        own, shared = 1, 1
+        for axis in range(rules.coefficients.shape[1]):
+            reach, reach_all = 1, 1
+            for d in range(dims):
+                size = work.inner[level, d] * work.spatial[level, d] * nest.temporal[level, d]
+                reach += rules.coefficients[tensor, axis, d] * (size - 1)
+                if level > 0:
+                    size *= work.spatial[level - 1, d]
+                reach_all += rules.coefficients[tensor, axis, d] * (size - 1)
+            own *= reach
+            shared *= reach_all
+        work.partition[level] = own if level == 0 else work.partition[level - 1] * own // shared
+
+
+@register_jitable
+def mask(tensor, keep, work):
+    """Pass the traffic of levels that do not keep the tensor on to the next level out, inner levels first."""
+    for level in range(keep.shape[0] - 1, 0, -1):
+        if not keep[level, tensor]:
+            outer = work.statistics[level - 1, tensor]
+            scale = work.statistics[level, tensor, SENT] * work.children[level - 1] / outer[DELIVERED]
+            outer[SENT] *= scale
+            outer[DELIVERED] *= scale
+            outer[LINKED] = 0
+
+
+@register_jitable
+def count_accesses(rules, tensor, level, nest, work, row):
+    """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance."""
+    sent, share, peers = work.statistics[level, tensor, SENT], 0.0, 0.0
+    if level > 0:
+        share = work.shares[level]
+        peers = work.statistics[level - 1, tensor, LINKED] / work.instances[level]
+    row[TILE] = own_words(rules, tensor, level, nest, work)
+    if not rules.is_output[tensor]:
+        row[READS] = round(sent + peers)
+        row[FILLS] = int(share + peers)
+        return
+    once = 0 if rules.read_first[level, tensor] else work.partition[level]
+    row[UPDATES] = round(sent)
+    row[READS] = round(sent + peers - once)
+    row[REDUCTIONS] = row[READS]
+    row[FILLS] = round(share + peers - once) if level > 0 else 0
+
+
+@register_jitable
+def count_all(rules, nest, work, counts):
+    """Fill ``counts`` ``(levels, tensors, COUNTS)`` for one mapping: per instance, in words, as the reference does.
+
+    Leaves in ``work.statistics`` the traffic of the network below each level, in use by ``instances`` of the level.
+    """
+    levels = nest.temporal.shape[0]
+    tile_sizes(nest, work)
+    counts[:] = 0
+    for tensor in range(rules.coefficients.shape[0]):
+        for level in range(levels):
+            fan_out(rules, tensor, level, nest, work)
+        partition_sizes(rules, tensor, nest, work)
+        for level in range(1, levels):
+            work.shares[level] = work.statistics[level - 1, tensor, DELIVERED] / work.children[level - 1]
+        mask(tensor, nest.keep, work)
+        for level in range(levels):
+            row = counts[level, tensor]
+            row[PARTITION] = work.partition[level]
+            if nest.keep[level, tensor]:
+                count_accesses(rules, tensor, level, nest, work, row)
+
+
+@register_jitable
+def overflowing_level(machine, counts):
+    """Return the innermost level whose tiles do not fit, or -1."""
+    for level in range(counts.shape[0] - 1, -1, -1):
+        if machine.capacity[level] >= 0 and counts[level, :, TILE].sum() > machine.capacity[level]:
+            return level
+    return -1
+
+
+@register_jitable
+def compute_steps(nest):
+    """Return the cycles that computing alone takes: the product of all temporal factors."""
+    steps = 1
+    for level in range(nest.temporal.shape[0]):
+        for d in range(nest.temporal.shape[1]):
+            steps *= nest.temporal[level, d]
+    return steps
+
+
+@register_jitable
+def slowdown(machine, level, counts, steps):
+    """Return by how much (at most 1) a level's bandwidth slows computing down."""
+    read, write = 0.0, 0.0
+    for tensor in range(counts.shape[1]):
+        read += counts[level, tensor, READS] / steps
+        write += (counts[level, tensor, FILLS] + counts[level, tensor, UPDATES]) / steps
+    factor = 1.0
+    if machine.bandwidth[level, 0] < read:
+        factor = min(factor, machine.bandwidth[level, 0] / read)
+    if machine.bandwidth[level, 1] < write:
+        factor = min(factor, machine.bandwidth[level, 1] / write)
+    if machine.bandwidth[level, 2] < read + write:
+        factor = min(factor, machine.bandwidth[level, 2] / (read + write))
+    return factor
+
+
+@register_jitable
+def access_energy(machine, level, row, instances):
+    """Return pJ that one tensor's accesses cost at a level, over all instances."""
+    block = machine.block[level]
+    reads = -(-row[READS] // block)
+    fills = -(-row[FILLS] // block)
+    updates = -(-row[UPDATES] // block)
+    energy = machine.energy[level]
+    cluster = reads * energy[0] + fills * energy[1] + updates * energy[2]
+    return cluster / (instances / min(instances, machine.clusters[level])) * instances
+
+
+@register_jitable
+def total_cost(machine, nest, work, counts):
+    """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
+    levels, tensors = counts.shape[0], counts.shape[1]
+    steps = compute_steps(nest)
+    cycles = steps
+    energy = 0.0
+    for level in range(levels):
+        cycles = max(cycles, int(np.ceil(steps / slowdown(machine, level, counts, steps))))
+        for tensor in range(tensors):
+            if counts[level, tensor, TILE] > 0:
+                energy += access_energy(machine, level, counts[level, tensor], work.instances[level])
+    for level in range(levels):
+        energy += machine.energy[level, 3] * cycles * work.instances[level]
+    used = work.instances[levels - 1] * work.children[levels - 1]
+    return cycles, energy + steps * used * machine.compute_pJ
