@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail.document import parse_document
 from dovetail.errors import InputError
-from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, write_csv
+from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml, write_csv, write_yaml
 from dovetail.workload.network import Layer, Network, load_layer, load_network, unique_names
 from dovetail.workload.problem import convolution, linear, matrix_product
 from dovetail.workload.shapes import SHAPES, sized
@@ -118,11 +119,13 @@ def test_a_written_table_reads_back_equal(drawn):
     )
     network = Network("drawn", layers, batch=3, source="a test")
     assert read_csv(write_csv(network), file="t.csv", name="t") == network
+    assert read_yaml(parse_document(write_yaml(network)), name="t") == network
 
 
 def test_bundled_tables_read_back_equal():
     network = read_bundled("densenet121", 32)
     assert read_csv(write_csv(network), file="t.csv", name="t") == network
+    assert read_yaml(parse_document(write_yaml(network)), name="t") == network
 
 
 def test_a_table_written_by_hand_needs_little():

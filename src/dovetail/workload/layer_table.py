@@ -6,14 +6,20 @@ import csv
 import functools
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+import yaml
+
+from dovetail.document import Node, read_document, read_text
 from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import CONVOLUTION, GROUPED_CONVOLUTION, MATRIX_PRODUCT, Problem, Shape
+from dovetail.workload.problem_yaml import problem_folders, problem_of_document, read_problem
 from dovetail.workload.shapes import SHAPES, sized
+from dovetail.workload.study_pickle import read_study_pickle
 
 #: What a row says beside its sizes.
 FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs")
@@ -79,7 +85,7 @@ def _split(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
 
 
 def network_of_rows(
-    rows: list[tuple[int, Row]], *, file: Path | str, name: str, batch: int = 1, source: str = ""
+    rows: Sequence[tuple[int, Row]], *, file: Path | str, name: str, batch: int = 1, source: str = ""
 ) -> Network:
     """Build a network from rows (line, cells by column), as CSV and YAML tables share them."""
     layers: list[Layer] = []
@@ -231,17 +237,118 @@ def read_bundled(name: str, input_size: int) -> Network:
     return read_csv((_TABLES / file).read_text(encoding="utf-8"), file=file, name=name)
 
 
+def read_yaml(document: Node, *, name: str) -> Network:
+    """Read a layer table in YAML: ``layers``, a list of mappings with the keys of `read_csv`'s columns.
+
+    ``network``, ``batch`` and ``source`` stand beside it, and optionally ``unmapped`` (a list) and ``free``
+    (operation: count).
+    """
+    entries = document.mapping(known=(*HEADINGS, "layers", "unmapped", "free"), required=("layers",))
+    rows = [_yaml_row(item) for item in entries["layers"].sequence()]
+    if "unmapped" in entries:
+        rows += [(line, row | {"kind": "unmapped"}) for line, row in map(_yaml_row, entries["unmapped"].sequence())]
+    if "free" in entries:
+        rows += [
+            (count.line, {"name": free, "kind": "free", "repeats": str(count.integer(minimum=1))})
+            for free, count in entries["free"].mapping().items()
+        ]
+    return network_of_rows(
+        rows,
+        file=document.file,
+        name=entries["network"].text() if "network" in entries else name,
+        batch=entries["batch"].integer(minimum=1) if "batch" in entries else 1,
+        source=entries["source"].text() if "source" in entries else str(document.file),
+    )
+
+
+def _yaml_row(node: Node) -> tuple[int, dict[str, str]]:
+    entries = node.mapping(known=FACTS + SIZES, required=("name",))
+    row = {key: str(value.integer(minimum=1)) for key, value in entries.items() if key in (*SIZES, "repeats", "macs")}
+    for key in ("name", "kind", "shape", "batch_dimension"):
+        if key in entries:
+            row[key] = entries[key].text()
+    if "modules" in entries:
+        row["modules"] = " ".join(item.text() for item in entries["modules"].sequence())
+    return node.line, row
+
+
+def write_yaml(network: Network, *, distinct: bool = False) -> str:
+    """Return the network as YAML that `read_yaml` reads back to an equal network (data flow aside)."""
+    layers: list[dict[str, object]] = []
+    unmapped: list[dict[str, object]] = []
+    free: dict[str, int] = {}
+    for row in rows_of_network(network, distinct=distinct):
+        values: dict[str, object] = {
+            key: int(value) if key in (*SIZES, "repeats", "macs") else value for key, value in row.items()
+        }
+        if "modules" in row:
+            values["modules"] = row["modules"].split()
+        if row["kind"] == "free":
+            free[row["name"]] = int(row["repeats"])
+        elif row["kind"] == "unmapped":
+            unmapped.append({key: value for key, value in values.items() if key != "kind"})
+        else:
+            layers.append(values)
+    content: dict[str, object] = {"network": network.name, "batch": network.batch, "source": network.source}
+    content |= {"layers": layers} | ({"unmapped": unmapped} if unmapped else {}) | ({"free": free} if free else {})
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=160, allow_unicode=True)
+
+
 def read_table(path: Path) -> Network:
     """Read a network from a layer table, from a Timeloop problem, or from a folder of them."""
+    if path.is_dir():
+        return read_folder(path)
     if path.suffix == ".csv":
         return read_csv(read_text(path), file=path, name=path.stem)
-    raise InputError(f"a network file ends in .csv, not '{path.suffix}'", file=path)
+    if path.suffix in (".pkl", ".pickle"):
+        return read_study_pickle(path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError("a network file ends in .yaml, .csv, .onnx, .pt2 or .pkl", file=path)
+    document = read_document(path, include_folders=problem_folders(path))
+    if "problem" not in document.mapping():
+        return read_yaml(document, name=path.stem)
+    problem = problem_of_document(document, path.stem).problem
+    return _of_problems(problem.name, (_bare(problem),), path)
 
 
-def read_text(path: Path) -> str:
-    """Return a text file's content; raises InputError when it can't be read or is no UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise InputError(f"can't be read: {reason}", file=path) from None
+def read_folder(folder: Path) -> Network:
+    """Read a folder of Timeloop problems, one layer per file in the order of their names.
+
+    A file ``index.csv`` with the columns ``name,repeats``, as `dovetail layers --timeloop` writes it, says how often
+    each occurs; without one, each occurs once.
+    """
+    files = sorted(
+        (file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and file.stem != "problem_base"),
+        key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.stem)],
+    )
+    if not files:
+        raise InputError("the folder holds no .yaml file", file=folder)
+    repeats = _read_index(folder / "index.csv")
+    layers = []
+    for file in files:
+        problem = replace(read_problem(file), name=file.stem)
+        layers.append(replace(_bare(problem), repeats=repeats.get(file.stem, 1)))
+    return _of_problems(folder.resolve().name, tuple(layers), folder)
+
+
+def _read_index(path: Path) -> dict[str, int]:
+    if not path.exists():
+        return {}
+    _, lines = _split(read_text(path))
+    if not lines or lines[0][1].replace(" ", "") != "name,repeats":
+        raise InputError("the first line must be name,repeats", file=path)
+    repeats: dict[str, int] = {}
+    for number, line in lines[1:]:
+        name, _, count = line.rpartition(",")
+        repeats[name.strip()] = _integer({"repeats": count.strip()}, "repeats", path, number)
+    return repeats
+
+
+def _bare(problem: Problem) -> Layer:
+    batch_dimension = "N" if "N" in problem.shape.dimensions and "P" in problem.shape.dimensions else None
+    return Layer(problem.name, problem, 1, "problem", (problem.name,), batch_dimension)
+
+
+def _of_problems(name: str, layers: tuple[Layer, ...], path: Path) -> Network:
+    batches = {layer.problem.bound("N") for layer in layers if layer.batch_dimension}
+    return Network(name, layers, batch=batches.pop() if len(batches) == 1 else 1, source=str(path))

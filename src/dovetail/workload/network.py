@@ -182,27 +182,27 @@ def unique_names(names: Iterable[str]) -> list[str]:
     return result
 
 
-def load_network(spec: str, *, batch: int = 1, input_size: int | None = None) -> Network:
+def load_network(spec: str, *, batch: int | None = None, input_size: int | None = None) -> Network:
     """Load a network from wherever `spec` points.
 
     Args:
         spec: a bundled table's name (``resnet18``; ``resnet18@32`` is the 32x32, 10-class one); a file: layer table
             (``.csv``, ``.yaml``), Timeloop problem (``.yaml``) or a folder of them, ``.onnx``, exported program
             (``.pt2``); a torchvision or timm model's name; or ``package.module:factory``.
-        batch: batch size; a file's own batch is scaled to it.
+        batch: batch size; None takes a file's own, and 1 for a name.
         input_size: rows and columns of the input image, 224 or 32 for bundled tables, any for a model that is traced.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
         MissingExtraError: when the source needs torch or onnx and they are absent.
     """
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1")
-    network = _from_file(spec, batch, input_size) if _is_file(spec) else _from_name(spec, batch, input_size)
-    return network.with_batch(batch)
+    network = _from_file(spec, batch, input_size) if _is_file(spec) else _from_name(spec, batch or 1, input_size)
+    return network if batch is None else network.with_batch(batch)
 
 
-def load_layer(spec: str, *, batch: int = 1) -> Problem:
+def load_layer(spec: str, *, batch: int | None = None) -> Problem:
     """Load one problem: ``network:layer`` (by name or place counted from 1), or a Timeloop problem YAML's path.
 
     ``network`` is anything that `load_network` takes.
@@ -224,14 +224,14 @@ def _is_file(spec: str) -> bool:
     return spec.endswith(_FILE_SUFFIXES) or "/" in spec
 
 
-def _from_file(spec: str, batch: int, input_size: int | None) -> Network:
+def _from_file(spec: str, batch: int | None, input_size: int | None) -> Network:
     path = Path(spec)
     if not path.exists():
         raise InputError("no such file", file=path)
     if path.suffix == ".onnx":
         from dovetail.workload.onnx_import import read_onnx  # onnx is an extra
 
-        return read_onnx(path, batch=batch, input_size=input_size)
+        return read_onnx(path, batch=batch or 1, input_size=input_size)
     if path.suffix == ".pt2":
         from dovetail.workload.torch_models import read_exported  # torch is an extra
 

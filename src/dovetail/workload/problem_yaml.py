@@ -1,0 +1,291 @@
+"""Reads and writes problems in Timeloop's YAML form: ``problem: {shape: {...}, instance: {...}}``.
+
+What the form has and we don't model is refused by name (``flatten``) or reported in the notes (``densities``); a key
+that the form doesn't have is an error, where the reference would ignore it and compute something else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from dovetail.document import Node, read_document
+from dovetail.errors import InputError, did_you_mean
+from dovetail.expression import evaluate_all
+from dovetail.workload.problem import Problem, Shape, Tensor, Term
+
+VERSIONS = ("0.2", "0.3", "0.4")
+#: Sizes beyond these are refused: counts are kept in 64 bits.
+MAX_SIZE, MAX_MACS = 2**31, 2**60
+_SHAPE_KEYS = ("name", "dimensions", "coefficients", "data_spaces", "flatten")
+_TENSOR_KEYS = ("name", "projection", "read_write", "ranks")
+
+#: Instance keys that say nothing about the loops -> why they are passed over.
+_PASSED_OVER = {
+    "H": "the input's height follows from the output's",
+    "W": "the input's width follows from the output's",
+    "Hpad": "padding never enters the output form",
+    "Wpad": "padding never enters the output form",
+    "densities": "every value is counted, zero or not",
+    "commonDensity": "every value is counted, zero or not",
+    "common_density": "every value is counted, zero or not",
+}
+
+
+def _built_in(name: str, dimensions: str, tensors: Mapping[str, str], coefficients: Sequence[str] = ()) -> Shape:
+    """Build a shape from tensors such as ``"N C R*Wdilation+P*Wstride"``, the last one written."""
+    made = [
+        Tensor(
+            tensor,
+            tuple(tuple(Term(*term.split("*")) for term in axis.split("+")) for axis in axes.split()),
+            is_output=tensor == list(tensors)[-1],
+        )
+        for tensor, axes in tensors.items()
+    ]
+    return Shape(name, tuple(dimensions), tuple(made), tuple(coefficients))
+
+
+_CNN = _built_in(
+    "CNN_Layer",
+    "RSPQCKN",
+    {"Weights": "C K R S", "Inputs": "N C R*Wdilation+P*Wstride S*Hdilation+Q*Hstride", "Outputs": "N K Q P"},
+    ("Wstride", "Hstride", "Wdilation", "Hdilation"),
+)
+_GEMM = _built_in("gemm_ABZ", "MNK", {"A": "M K", "B": "N K", "Z": "M N"})
+
+#: Shapes that a problem may name instead of defining, as Timeloop's ``problem-shapes`` folder has them.
+BUILT_IN_SHAPES: dict[str, Shape] = {"cnn_layer": _CNN, "cnn-layer": _CNN, "gemm_ABZ": _GEMM}
+
+
+@dataclass(frozen=True)
+class ProblemFile:
+    """A problem as read, and what its file says that our model passes over, one sentence each."""
+
+    problem: Problem
+    notes: tuple[str, ...] = ()
+
+
+def read_problem(path: Path | str, *, include_folders: Sequence[Path] = ()) -> Problem:
+    """Read a problem from Timeloop YAML; see `read_problem_file`, which also returns notes."""
+    return read_problem_file(path, include_folders=include_folders).problem
+
+
+def read_problem_file(path: Path | str, *, include_folders: Sequence[Path] = ()) -> ProblemFile:
+    """Read a problem from Timeloop YAML (v0.2 to v0.4), anchors, merges and includes resolved.
+
+    Args:
+        path: the file. Beside its own folder it may include from the folder above when that holds a
+            ``problem_base.yaml``, as the field's layer collections are laid out.
+        include_folders: further folders that it may include from.
+
+    Raises:
+        InputError: with file, line and key, and what would be right.
+    """
+    path = Path(path)
+    return problem_of_document(read_document(path, include_folders=problem_folders(path, include_folders)), path.stem)
+
+
+def problem_folders(path: Path, include_folders: Sequence[Path] = ()) -> list[Path]:
+    """Return the folders that a problem file may include from beside its own."""
+    above = path.resolve().parent.parent
+    return [*include_folders, *([above] if (above / "problem_base.yaml").is_file() else [])]
+
+
+def problem_of_document(document: Node, name: str) -> ProblemFile:
+    """Read the problem from a document that may hold other sections too.
+
+    Args:
+        document: a mapping with the key ``problem``.
+        name: the problem's name unless its instance gives one.
+    """
+    sections = document.mapping()
+    if "problem" not in sections:
+        raise document.fail("the key 'problem' is missing")
+    return problem_of_node(sections["problem"], name)
+
+
+def problem_of_node(node: Node, name: str) -> ProblemFile:
+    """Read a problem from the value under ``problem``."""
+    entries = _underscored(node)
+    if "version" in entries and str(entries["version"].value) not in VERSIONS:
+        raise entries["version"].fail(f"version {entries['version'].value} is not read; known: {', '.join(VERSIONS)}")
+    shape, defaults = _shape(entries["shape"]) if "shape" in entries else (_CNN, {})
+    if "instance" in entries:
+        _check_keys(entries, ("version", "shape", "instance", "name"), node)
+        instance = entries["instance"].mapping()
+    else:  # the older form has the sizes right under `problem`
+        instance = {key: value for key, value in node.mapping().items() if key not in ("version", "shape", "name")}
+    return _sized(shape, defaults, instance, entries.get("instance", node), name)
+
+
+def _sized(
+    shape: Shape, defaults: Mapping[str, int], instance: Mapping[str, Node], node: Node, name: str
+) -> ProblemFile:
+    known = (*shape.dimensions, *shape.coefficients)
+    notes: list[str] = []
+    for key, value in instance.items():
+        if key in known or key == "name":
+            continue
+        if key not in _PASSED_OVER:
+            raise _at(value, f"unknown key '{key}'{did_you_mean(key, (*known, *_PASSED_OVER))}", node)
+        if value.value not in (0, 1):
+            notes.append(f"{value.file}:{value.line}: '{key}' is passed over: {_PASSED_OVER[key]}")
+    missing = [dimension for dimension in shape.dimensions if dimension not in instance]
+    if missing:
+        raise node.fail(f"no size for the dimension{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    computed = evaluate_all({key: instance[key] for key in known if key in instance}, {})
+    values = {key: _size(instance[key], value) for key, value in computed.items()}
+    bounds = tuple(values[dimension] for dimension in shape.dimensions)
+    if math.prod(bounds) > MAX_MACS:
+        raise node.fail(f"{math.prod(bounds):.3g} loop iterations; at most {MAX_MACS:.3g} are counted")
+    coefficients = tuple(values.get(key, defaults.get(key, 1)) for key in shape.coefficients)
+    if "name" in instance:
+        name = instance["name"].text()
+    return ProblemFile(Problem(shape, bounds, coefficients, name), tuple(notes))
+
+
+def _size(node: Node, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise node.fail(f"must be a whole number, found {node.kind}")
+    if not 1 <= value <= MAX_SIZE:
+        raise node.fail(f"must be at least 1 and at most {MAX_SIZE}, found {value}")
+    return int(value)
+
+
+def _shape(node: Node) -> tuple[Shape, dict[str, int]]:
+    """Read a shape, by name or by definition; returns it with its coefficients' defaults."""
+    if isinstance(node.value, str):
+        if node.value not in BUILT_IN_SHAPES:
+            raise node.fail(f"unknown shape '{node.value}'{did_you_mean(node.value, BUILT_IN_SHAPES)}")
+        return BUILT_IN_SHAPES[node.value], {}
+    entries = _underscored(node)
+    _check_keys(entries, _SHAPE_KEYS, node)
+    for key in ("dimensions", "data_spaces"):
+        if key not in entries:
+            raise node.fail(f"the key '{key}' is missing")
+    if "flatten" in entries and entries["flatten"].value:
+        raise entries["flatten"].fail("flattened dimensions are not supported")
+    dimensions = _words(entries["dimensions"])
+    defaults = _coefficients(entries["coefficients"]) if "coefficients" in entries else {}
+    for clash in (name for name in defaults if name in dimensions):
+        raise entries["coefficients"].fail(f"'{clash}' is a dimension already")
+    tensors = [_tensor(item, dimensions, tuple(defaults)) for item in entries["data_spaces"].sequence()]
+    names = [tensor.name for tensor in tensors]
+    if len(set(names)) < len(names):
+        raise entries["data_spaces"].fail(f"two tensors have one name: {', '.join(names)}")
+    if not any(tensor.is_output for tensor in tensors):
+        raise entries["data_spaces"].fail("no tensor is written: one needs 'read_write: true'")
+    used = frozenset[str]().union(*(tensor.dimensions for tensor in tensors))
+    for unused in (dimension for dimension in dimensions if dimension not in used):
+        raise entries["dimensions"].fail(f"no tensor depends on the dimension '{unused}'")
+    name = entries["name"].text() if "name" in entries else "problem"
+    return Shape(name, dimensions, tuple(tensors), tuple(defaults)), defaults
+
+
+def _words(node: Node) -> tuple[str, ...]:
+    words = tuple(_word(item) for item in node.sequence())
+    if not words:
+        raise node.fail("is empty")
+    for word in words:
+        if words.count(word) > 1:
+            raise node.fail(f"'{word}' stands there twice")
+    return words
+
+
+def _word(node: Node) -> str:
+    text = node.text()
+    if not text.isidentifier():
+        raise node.fail(f"'{text}' is no name: letters, digits and underscores, not beginning with a digit")
+    return text
+
+
+def _coefficients(node: Node) -> dict[str, int]:
+    defaults: dict[str, int] = {}
+    for item in node.sequence():
+        entries = item.mapping(known=("name", "default"), required=("name",))
+        name = _word(entries["name"])
+        if name in defaults:
+            raise item.fail(f"'{name}' stands there twice")
+        defaults[name] = _size(entries["default"], entries["default"].value) if "default" in entries else 1
+    return defaults
+
+
+def _tensor(node: Node, dimensions: Sequence[str], coefficients: Sequence[str]) -> Tensor:
+    entries = _underscored(node)
+    _check_keys(entries, _TENSOR_KEYS, node)
+    for key in ("name", "projection"):
+        if key not in entries:
+            raise node.fail(f"the key '{key}' is missing")
+    axes = entries["projection"].sequence()
+    projection: tuple[tuple[Term, ...], ...]
+    if axes and all(isinstance(axis.value, str) for axis in axes):  # a plain list of dimensions
+        projection = tuple((_term([axis], axis, dimensions, coefficients),) for axis in axes)
+    else:
+        projection = tuple(
+            tuple(_term(term.sequence(), term, dimensions, coefficients) for term in _not_empty(axis)) for axis in axes
+        )
+    is_output = entries["read_write"].boolean() if "read_write" in entries else False
+    return Tensor(_word(entries["name"]), projection, is_output)
+
+
+def _not_empty(axis: Node) -> list[Node]:
+    terms = axis.sequence()
+    if not terms:
+        raise axis.fail("an axis needs at least one term, such as [[C]]")
+    return terms
+
+
+def _term(words: Sequence[Node], node: Node, dimensions: Sequence[str], coefficients: Sequence[str]) -> Term:
+    if len(words) not in (1, 2):
+        raise node.fail(f"a term is [dimension] or [dimension, coefficient], found {len(words)} words")
+    dimension = words[0].text()
+    if dimension not in dimensions:
+        raise words[0].fail(f"unknown dimension '{dimension}'{did_you_mean(dimension, dimensions)}")
+    if len(words) == 1:
+        return Term(dimension)
+    coefficient = words[1].text()
+    if coefficient not in coefficients:
+        raise words[1].fail(f"unknown coefficient '{coefficient}'{did_you_mean(coefficient, coefficients)}")
+    return Term(dimension, coefficient)
+
+
+def _underscored(node: Node) -> dict[str, Node]:
+    """Return a mapping's entries, ``data-spaces`` spelt as ``data_spaces``."""
+    entries: dict[str, Node] = {}
+    for key, value in node.mapping().items():
+        if key.replace("-", "_") in entries:
+            raise _at(value, f"'{key}' is given twice", node)
+        entries[key.replace("-", "_")] = value
+    return entries
+
+
+def _check_keys(entries: Mapping[str, Node], known: Sequence[str], node: Node) -> None:
+    for key, value in entries.items():
+        if key not in known:
+            raise _at(value, f"unknown key '{key}'{did_you_mean(key, known)}", node)
+
+
+def _at(value: Node, message: str, within: Node) -> InputError:
+    return InputError(message, file=value.file, line=value.line, key=within.key or None)
+
+
+def write_problem(problem: Problem) -> str:
+    """Return a problem as Timeloop v0.4 YAML that `read_problem` reads back to an equal one."""
+    shape = problem.shape
+    tensors: list[dict[str, object]] = []
+    for tensor in shape.tensors:
+        axes = [
+            [[term.dimension] + ([term.coefficient] if term.coefficient else []) for term in axis]
+            for axis in tensor.projection
+        ]
+        tensors.append({"name": tensor.name, "projection": axes} | ({"read_write": True} if tensor.is_output else {}))
+    content: dict[str, object] = {"name": shape.name, "dimensions": list(shape.dimensions)}
+    if shape.coefficients:
+        content["coefficients"] = [{"name": name, "default": 1} for name in shape.coefficients]
+    sizes = zip(shape.dimensions + shape.coefficients, problem.bounds + problem.coefficients, strict=True)
+    document = {"problem": {"version": "0.4", "shape": content | {"data_spaces": tensors}, "instance": dict(sizes)}}
+    return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120)

@@ -1,0 +1,226 @@
+"""Timeloop problem YAML: what it reads to, that it reads back, and that nothing wrong passes in silence."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.document import parse_document
+from dovetail.errors import InputError
+from dovetail.workload.layer_table import read_table
+from dovetail.workload.network import load_layer, load_network
+from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
+from dovetail.workload.problem_yaml import problem_of_document, read_problem, read_problem_file, write_problem
+
+#: A layer as the field's collections write it: a base with anchors in the folder above, merged and overridden.
+BASE = """\
+problem_base_ignore: &problem_base
+  version: 0.4
+  instance: {N: 1, C: 1, H: 1, W: 1, G: 1, R: 1, S: 1, Hdilation: 1, Hstride: 1, Wdilation: 1, Wstride: 1, M: 1, P: 1,
+    Q: 1}
+  shape:
+    coefficients:
+    - {name: Wstride, default: 1}
+    - {name: Hstride, default: 1}
+    - {name: Wdilation, default: 1}
+    - {name: Hdilation, default: 1}
+    data_spaces:
+    - {name: Weights, projection: [[[C]], [[M]], [[R]], [[S]], [[G]]]}
+    - {name: Inputs, projection: [[[N]], [[C]], [[R, Wdilation], [P, Wstride]], [[S, Hdilation], [Q, Hstride]], [[G]]]}
+    - {name: Outputs, projection: [[[N]], [[M]], [[Q]], [[P]], [[G]]], read_write: true}
+    dimensions: [C, M, R, S, N, P, Q, G]
+"""
+LAYER = """\
+{{include_text('../problem_base.yaml')}}
+problem:
+  <<<: *problem_base
+  instance: {C: 64, M: 192, P: 27, Q: 27, R: 5, S: 5, Hstride: 2}
+"""
+SMALL = """\
+problem:
+  version: 0.4
+  shape:
+    name: Conv1D
+    dimensions: [R, P]
+    data-spaces:
+    - {name: Weights, projection: [R]}
+    - {name: Inputs, projection: [[[R], [P]]]}
+    - {name: Outputs, projection: [[[P]]], read-write: True}
+  instance: {R: 3, P: 16}
+"""
+
+
+def parse(text):
+    return problem_of_document(parse_document(text, file="p.yaml"), "p")
+
+
+@pytest.fixture
+def collection(tmp_path):
+    (tmp_path / "problem_base.yaml").write_text(BASE)
+    (tmp_path / "net").mkdir()
+    return tmp_path / "net"
+
+
+def test_a_layer_over_a_base_in_the_folder_above(collection):
+    (collection / "1.yaml").write_text(LAYER)
+    problem = read_problem(collection / "1.yaml")
+    assert problem.macs == 64 * 192 * 27 * 27 * 25
+    assert dict(zip(problem.shape.coefficients, problem.coefficients, strict=True))["Hstride"] == 2
+    assert problem.extent(problem.shape.tensor("Inputs")) == (1, 64, 31, 57, 1)
+
+
+def test_a_misspelt_stride_is_refused_where_it_stands(collection):
+    (collection / "0.yaml").write_text(LAYER.replace("Hstride", "HStride"))
+    with pytest.raises(InputError) as caught:
+        read_problem(collection / "0.yaml")
+    assert caught.value.line == 4
+    assert Path(str(caught.value.file)).name == "0.yaml"
+    assert str(caught.value).endswith("unknown key 'HStride', did you mean 'Hstride'?")
+
+
+def test_a_folder_is_a_network_in_the_order_of_its_numbers(collection):
+    for name, channels in (("10", 3), ("9", 2), ("1", 1)):
+        (collection / f"{name}.yaml").write_text(LAYER.replace("C: 64", f"C: {channels}"))
+    network = load_network(str(collection))
+    assert [layer.problem.bound("C") for layer in network.layers] == [1, 2, 3]
+    assert network.name == "net"
+    (collection / "index.csv").write_text("name,repeats\n10,7\n")
+    assert [layer.repeats for layer in load_network(str(collection)).layers] == [1, 1, 7]
+    assert load_network(str(collection), batch=4).macs == 4 * load_network(str(collection)).macs
+
+
+def test_both_spellings_and_short_projections():
+    read = parse(SMALL)
+    assert read.problem.bounds == (3, 16)
+    assert read.problem.extent(read.problem.shape.tensor("Inputs")) == (18,)
+    assert read.problem.shape.tensor("Outputs").is_output
+    assert read.notes == ()
+
+
+def test_densities_are_noted():
+    densities = "{R: 3, P: 16, densities: {Weights: {distribution: hypergeometric, density: 0.5}}}"
+    read = parse(SMALL.replace("{R: 3, P: 16}", densities))
+    assert read.notes == ("p.yaml:10: 'densities' is passed over: every value is counted, zero or not",)
+
+
+def test_named_shapes_and_sizes_without_an_instance():
+    read = parse("problem: {shape: gemm_ABZ, M: 2, N: 3, K: 2 * 2}")
+    assert read.problem.macs == 24
+    assert parse("problem: {R: 1, S: 1, P: 2, Q: 2, C: 3, K: 4, N: 1, Wstride: 2}").problem.macs == 48
+
+
+def test_a_batch_in_the_file_is_its_own(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text(write_problem(convolution(C=2, M=2, P=3, Q=3, N=16)))
+    assert load_layer(str(path)).bound("N") == 16
+    assert load_layer(str(path), batch=4).bound("N") == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("R: 3", "R: 0", "p.yaml:10: problem.instance.R: must be at least 1"),
+        ("R: 3", "R: 2.5", "must be a whole number"),
+        ("R: 3", "R: true", "must be a whole number"),
+        ("R: 3", "R: 1e30", "must be at least 1 and at most"),
+        ("R: 3", "R: 2**31, P2: 1", "unknown key 'P2'"),
+        ("{R: 3, P: 16}", "{R: 2**31, P: 2**30}", "loop iterations; at most"),
+        ("R: 3", "R: __import__('os')", "problem.instance.R"),
+        ("{R: 3, P: 16}", "{R: 3}", "no size for the dimension P"),
+        ("[R, P]", "[R, P, Z]", "no tensor depends on the dimension 'Z'"),
+        ("[R, P]", "[R, P, P]", "'P' stands there twice"),
+        ("[[[P]]], read-write: True", "[[[P]]]", "no tensor is written"),
+        ("[[[R], [P]]]", "[[[R], [Q]]]", "unknown dimension 'Q'"),
+        ("[[[R], [P]]]", "[[[R], [P, stride]]]", "unknown coefficient 'stride'"),
+        ("[[[R], [P]]]", "[[[R, P, P]]]", "a term is [dimension] or [dimension, coefficient]"),
+        ("[[[R], [P]]]", "[[]]", "an axis needs at least one term"),
+        ("read-write", "readwrite", "unknown key 'readwrite', did you mean 'read_write'?"),
+        ("0.4", "0.9", "version 0.9 is not read"),
+        ("name: Conv1D", "flatten: [{name: X, dimensions: [R, P]}]", "flattened dimensions are not supported"),
+        ("name: Inputs", "name: Weights", "two tensors have one name"),
+        ("problem:", "problm:", "the key 'problem' is missing"),
+    ],
+)
+def test_wrong_problems_are_answered_with_key_and_remedy(old, new, message):
+    with pytest.raises(InputError) as caught:
+        parse(SMALL.replace(old, new))
+    assert message in str(caught.value)
+
+
+def test_an_include_may_not_leave_its_folders(collection):
+    secret = collection.parent.parent / "secret.yaml"
+    secret.write_text("problem: {}")
+    (collection / "1.yaml").write_text("{{include_text('../../secret.yaml')}}\n")
+    with pytest.raises(InputError, match="outside"):
+        read_problem(collection / "1.yaml")
+
+
+names = st.lists(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), min_size=1, max_size=6, unique=True)
+
+
+@st.composite
+def drawn_problems(draw):
+    dimensions = tuple(draw(names))
+    coefficients = ("stride", "dilation")
+    terms = st.builds(Term, st.sampled_from(dimensions), st.sampled_from((None, *coefficients)))
+    axes = st.lists(st.lists(terms, min_size=1, max_size=3).map(tuple), min_size=1, max_size=4).map(tuple)
+    everything = Tensor("All", tuple((Term(dimension),) for dimension in dimensions))
+    tensors = (everything, Tensor("Out", draw(axes), is_output=True))
+    sizes = st.integers(1, 100)
+    bounds = tuple(draw(sizes) for _ in dimensions)
+    return Problem(Shape("drawn", dimensions, tensors, coefficients), bounds, (draw(sizes), draw(sizes)), "p")
+
+
+@given(drawn_problems())
+def test_a_written_problem_reads_back_equal(problem):
+    assert parse(write_problem(problem)).problem == problem
+
+
+def test_ready_shapes_read_back_equal():
+    for problem in (convolution(C=3, M=4, P=5, Q=6, G=2, stride=(1, 2)), matrix_product(M=2, N=3, K=4, H=5)):
+        read = parse(write_problem(problem)).problem
+        assert (read.shape, read.bounds, read.coefficients) == (problem.shape, problem.bounds, problem.coefficients)
+
+
+@given(st.text(alphabet="problem:shape{}[]instance, \n-RP1&*<!'\"{%", max_size=120))
+def test_no_text_makes_the_reader_fall_over(text):
+    with contextlib.suppress(InputError):
+        parse(text)
+
+
+keys = st.sampled_from(
+    ["problem", "shape", "instance", "dimensions", "data_spaces", "name", "projection", "R", "version"]
+)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(["R", "P", "x y", "a.b", "1 +"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(values, st.sampled_from(["problem", "shape", "instance", "data-spaces"]))
+def test_no_structure_makes_the_reader_fall_over(value, at):
+    import yaml
+
+    document = yaml.safe_load(SMALL)
+    if at == "problem":
+        document["problem"] = value
+    elif at == "data-spaces":
+        document["problem"]["shape"][at] = value
+    else:
+        document["problem"][at] = value
+    with contextlib.suppress(InputError):
+        parse(yaml.safe_dump(document))
+
+
+def test_other_files_are_told_apart(tmp_path):
+    (tmp_path / "x.yaml").write_text("architecture: {}")
+    with pytest.raises(InputError, match="unknown key 'architecture'"):
+        read_table(tmp_path / "x.yaml")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no \.yaml file"):
+        read_table(tmp_path / "empty")
+    with pytest.raises(InputError, match="no such file"):
+        read_problem_file(tmp_path / "none.yaml")
