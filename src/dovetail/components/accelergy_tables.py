@@ -1,0 +1,201 @@
+"""Energy and area reference tables (ERT, ART) as Accelergy writes them: read and written."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.document import Node, read_document
+from dovetail.errors import InputError, did_you_mean
+from dovetail.hardware.architecture import Architecture
+
+VERSIONS = (0.2, 0.3, 0.4)
+
+#: What each action of ours may be called in a table, the first found wins; as the reference looks them up.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "read": ("random_read", "read"),
+    "write": ("random_fill", "random_write", "fill", "write"),
+    "update": ("random_update", "random_write", "update", "write"),
+    "compute": ("random_compute", "compute", "mac_random", "mac"),
+    "leak": ("leak",),
+}
+
+_INDICES = re.compile(r"\[[^\]]*\]")
+
+
+def read_energy_table(ert: Path, art: Path | None = None) -> EnergyTable:
+    """Read an energy reference table and, if given, an area reference table.
+
+    Components go by the last part of their names (``system_top_level.PE[1..168].mac[1..168]`` is ``mac``). An action
+    that occurs several times, for several arguments, costs what the dearest one costs, as in the reference. What a
+    table lacks of ``leak`` and ``update`` costs nothing and what ``write`` costs; area without an ART is 0.
+
+    Args:
+        ert: the file with the energies, pJ.
+        art: the file with the areas, um^2.
+
+    Raises:
+        InputError: a file is not such a table.
+    """
+    energies = _energies(ert)
+    areas = {} if art is None else _areas(art)
+    names = dict.fromkeys((*energies, *areas))
+    source = ert.name if art is None else f"{ert.name}, {art.name}"
+    return EnergyTable(
+        {name: ComponentCost(_ours(energies.get(name, {})), areas.get(name, 0.0), source) for name in names}
+    )
+
+
+def _ours(actions: Mapping[str, float]) -> dict[str, float]:
+    """Return the table's actions with those that the model knows by our names."""
+    found = dict(actions)
+    for name, synonyms in SYNONYMS.items():
+        for synonym in synonyms:
+            if synonym in actions:
+                found[name] = actions[synonym]
+                break
+    if actions:
+        found.setdefault("leak", 0.0)
+    return found
+
+
+def _tables(path: Path, section: str) -> Node:
+    document = read_document(path)
+    entries = document.mapping()
+    if section not in entries:
+        raise document.fail(f"the key '{section}' is missing{_other(section, entries)}")
+    table = entries[section].mapping(("version", "tables"), ("tables",))
+    version = table.get("version")
+    if version is not None and str(version.value) not in map(str, VERSIONS):
+        raise version.fail(f"must be one of {', '.join(map(str, VERSIONS))}, found {version.kind}")
+    return table["tables"]
+
+
+def _other(section: str, entries: Mapping[str, Node]) -> str:
+    for other, kind in (("ERT", "energies"), ("ART", "areas")):
+        if other != section and other in entries:
+            return f"; the file holds {kind} ({other})"
+    return did_you_mean(section, entries)
+
+
+def _energies(path: Path) -> dict[str, dict[str, float]]:
+    tables = _tables(path, "ERT")
+    found: dict[str, dict[str, float]] = {}
+    if isinstance(tables.value, dict):  # version 0.2: components and actions are keys
+        for component, node in tables.value.items():
+            _once(found, component, node)[_base(component)] = {
+                action: _dearest(entry) for action, entry in node.mapping().items()
+            }
+        return found
+    for node in tables.sequence():
+        entries = node.mapping(("name", "actions"), ("name", "actions"))
+        actions: dict[str, float] = {}
+        for action in entries["actions"].sequence():
+            fields = action.mapping(("name", "arguments", "energy"), ("name", "energy"))
+            name, energy = fields["name"].text(), float(fields["energy"].number(0))
+            actions[name] = max(energy, actions.get(name, 0.0))
+        component = entries["name"].text()
+        _once(found, component, node)[_base(component)] = actions
+    return found
+
+
+def _dearest(node: Node) -> float:
+    """Return pJ of a version 0.2 action: one entry, or one per combination of arguments."""
+    entries = node.value if isinstance(node.value, list) else [node]
+    if not entries:
+        raise node.fail("must hold at least one energy, found an empty list")
+    known = ("arguments", "energy")
+    return max(float(entry.mapping(known, ("energy",))["energy"].number(0)) for entry in entries)
+
+
+def _areas(path: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for node in _tables(path, "ART").sequence():
+        entries = node.mapping(("name", "area"), ("name", "area"))
+        component = entries["name"].text()
+        _once(found, component, node)[_base(component)] = float(entries["area"].number(0))
+    return found
+
+
+def _once(found: dict[str, Any], component: str, node: Node) -> dict[str, Any]:
+    if _base(component) in found:
+        raise node.fail(f"has a second component '{_base(component)}'; components go by the last part of their names")
+    return found
+
+
+def _base(name: str) -> str:
+    """Return the last part of a hierarchical name without its indices."""
+    return _INDICES.sub("", name).rpartition(".")[2].strip()
+
+
+def require_actions(table: EnergyTable, architecture: Architecture, file: Path | None = None) -> None:
+    """Check that a table has what an architecture's levels need.
+
+    Args:
+        table: to be checked.
+        architecture: whose storages need ``read``, ``write`` and ``update``, whose compute level needs ``compute``.
+        file: where the table came from, for the message.
+
+    Raises:
+        InputError: it lacks a level or one of its actions.
+    """
+    for level in (*architecture.storages, architecture.compute):
+        needed = ("compute",) if level is architecture.compute else ("read", "write", "update")
+        try:
+            cost = table[level.name]
+            for action in needed:
+                cost.energy(action)
+        except InputError as error:
+            raise InputError(error.message, file=file, key=level.name) from None
+
+
+def write_ert(table: EnergyTable, architecture: Architecture, path: Path) -> None:
+    """Write energies in pJ as Accelergy does (version 0.4), one table per level that has actions.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    tables = [
+        {"name": name, "actions": [{"name": a, "arguments": {}, "energy": e} for a, e in cost.actions.items()]}
+        for name, cost in _named(table, architecture)
+        if cost.actions
+    ]
+    _write(path, {"ERT": {"version": "0.4", "tables": tables}})
+
+
+def write_art(table: EnergyTable, architecture: Architecture, path: Path) -> None:
+    """Write areas in um^2 of one instance as Accelergy does (version 0.4).
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    tables = [{"name": name, "area": cost.area_um2} for name, cost in _named(table, architecture)]
+    _write(path, {"ART": {"version": "0.4", "tables": tables}})
+
+
+def _named(table: EnergyTable, architecture: Architecture) -> list[tuple[str, ComponentCost]]:
+    levels = [level for level in architecture.levels if level.name in table.components]
+    return [(f"system_top_level.{level.name}[1..{level.instances}]", table[level.name]) for level in levels]
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """Write the file in one go: whoever reads it sees the old one or the whole new one."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                yaml.safe_dump(document, stream, sort_keys=False, indent=4)
+            os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp's own mode shuts everybody else out
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", file=path) from None

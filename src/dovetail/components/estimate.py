@@ -1,0 +1,132 @@
+"""What every component of an architecture costs, estimated, with where each number comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dovetail.components.compose import Composer, Instance, Share, instantiate
+from dovetail.components.compound import ComponentClass, bundled_classes, read_classes
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.components.estimator import Answer, Query, ask, estimators
+from dovetail.errors import InputError, did_you_mean
+from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial
+
+STORAGE_ACTIONS = ("read", "write", "update", "leak")
+COMPUTE_ACTIONS = ("compute", "leak")
+#: What a level costs that stands for a fan-out only.
+STRUCTURE = "dummy_storage"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One component's costs and how they came about.
+
+    Attributes:
+        level: name of the architecture's level.
+        component: its class.
+        instances: how many the whole chip has.
+        actions: pJ per action, as a tree.
+        area: um^2 of one instance, as a tree.
+    """
+
+    level: str
+    component: str
+    instances: int
+    actions: Mapping[str, Share] = field(hash=False)
+    area: Share
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """Names of the estimators behind its numbers, in order of appearance."""
+        shares = [leaf for share in (*self.actions.values(), self.area) for leaf in share.leaves()]
+        return tuple(dict.fromkeys(share.estimator for share in shares if share.estimator))
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether any of its numbers lies outside of an estimator's data."""
+        return self.area.extrapolated or any(share.extrapolated for share in self.actions.values())
+
+    def cost(self) -> ComponentCost:
+        """Return the numbers alone."""
+        energies = {name: share.value for name, share in self.actions.items()}
+        note = " (extrapolated)" if self.extrapolated else ""
+        return ComponentCost(energies, self.area.value, " + ".join(self.estimators) + note)
+
+
+def estimate(architecture: Architecture, forced: Sequence[str] = ()) -> EnergyTable:
+    """Return the costs of every level of an architecture.
+
+    Args:
+        architecture: whose levels' component classes and attributes say what is estimated.
+        forced: names of estimators to prefer wherever they serve.
+
+    Raises:
+        InputError: as :func:`explain` does.
+    """
+    return EnergyTable({each.level: each.cost() for each in explain(architecture, forced)})
+
+
+def explain(architecture: Architecture, forced: Sequence[str] = ()) -> tuple[Estimate, ...]:
+    """Return the costs of every level, outer to inner, with how each number came about.
+
+    Args:
+        architecture: whose levels' component classes and attributes say what is estimated.
+        forced: names of estimators to prefer wherever they serve.
+
+    Raises:
+        InputError: a level's attributes are missing or senseless, a forced estimator does not exist or serves
+            nothing here, or no estimator serves a component (the message says why each declined).
+    """
+    classes = {**bundled_classes(), **read_classes(architecture.component_classes)}
+    used: set[str] = set()
+    answers: dict[tuple[Any, ...], Answer] = {}
+
+    def answer(query: Query) -> Answer:
+        key = (query.component, query.action, *((name, repr(value)) for name, value in query.attributes.items()))
+        if key not in answers:
+            answers[key] = ask(query, forced)
+        used.add(answers[key].estimator.name)
+        return answers[key]
+
+    composer = Composer(answer)
+    found = tuple(_estimate(architecture, level, classes, composer) for level in architecture.levels)
+    for name in forced:
+        if name not in used:
+            known = [each.name for each in estimators()]
+            hint = did_you_mean(name, known) if name not in known else ""
+            raise InputError(f"the estimator '{name}' serves no component of {architecture.name}{hint}")
+    return found
+
+
+def _estimate(
+    architecture: Architecture, level: Level, classes: Mapping[str, ComponentClass], composer: Composer
+) -> Estimate:
+    component = STRUCTURE if isinstance(level, Spatial) else level.component
+    attributes = {"global_cycle_seconds": architecture.cycle_seconds, **level.attributes}
+    try:
+        instance = instantiate(component, attributes, classes)
+        actions = {name: composer.energy(level.name, instance, name) for name in _actions(level, instance)}
+        area = composer.area(level.name, instance)
+    except InputError as error:
+        raise _placed(error, level) from None
+    return Estimate(level.name, component, level.instances, actions, area)
+
+
+def _actions(level: Level, instance: Instance) -> list[str]:
+    """Return the actions to estimate: what the model multiplies, and whatever else the component's class defines."""
+    if isinstance(level, Spatial):
+        return []
+    needed = COMPUTE_ACTIONS if isinstance(level, Compute) else STORAGE_ACTIONS
+    defined = () if instance.definition is None else tuple(instance.definition.actions)
+    return list(dict.fromkeys((*needed, *defined)))
+
+
+def _placed(error: InputError, level: Level) -> InputError:
+    """Return the error with the level that it concerns, unless it already says where it stands."""
+    if error.file is not None:
+        where = f"component '{level.name}' of class {level.component}: {error.message}"
+        return InputError(where, file=error.file, line=error.line, key=error.key)
+    attribute = f".{error.key}" if error.key else ""
+    return InputError(error.message, key=f"{level.name}{attribute}")
