@@ -1,0 +1,160 @@
+"""Turns a storage component's attributes into sizes: lines, words, bandwidths, under all names the format has.
+
+Sizes follow the reference (Timeloop ``model/buffer.cpp``): one line is ``block`` words for each of ``cluster_size``
+instances, ``width = datawidth * block * cluster_size``, and a depth counts lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dovetail.errors import InputError
+
+#: Names that mean the same, the one we use first.
+SYNONYMS = {
+    "datawidth": ("datawidth", "word_bits", "word_width"),
+    "width": ("width", "memory_width", "data_storage_width"),
+    "depth": ("depth", "memory_depth", "data_storage_depth"),
+    "block_size": ("block_size", "n_words"),
+    "n_banks": ("n_banks", "num_banks"),
+}
+_SIZES = {
+    *(name for names in SYNONYMS.values() for name in names), "entries", "sizeKB", "cluster_size",
+    "multiple_buffering", "bandwidth", "read_bandwidth", "write_bandwidth", "shared_bandwidth",
+}  # fmt: skip
+
+#: What every storage has unless it says otherwise itself; a container does not hand these down, as in the reference.
+DEFAULTS: dict[str, Any] = {"n_banks": 2, "cluster_size": 1, "multiple_buffering": 1}
+
+#: Attributes that would change the counts and that the model does not know: key -> the value that means "without".
+_REFUSED: dict[str, Any] = {
+    "reduction_supported": True, "min_utilization": 0, "allow_overbooking": False, "network_fill_latency": 0,
+    "network_drain_latency": 0, "per_dataspace_bandwidth_consumption_scale": {}, "has_power_gating": False,
+    "power_gated_at": None, "metadata_datawidth": 0, "metadata_storage_width": 0, "metadata_storage_depth": 0,
+    "metadata_block_size": 0, "compression_supported": False, "decompression_supported": False,
+    "concordant_compressed_tile_traversal": False, "tile_partition_supported": False,
+}  # fmt: skip
+
+Fail = Callable[[str, str], InputError]
+
+
+def check_names(attributes: Mapping[str, Any], fail: Fail) -> None:
+    """Refuse misspelt sizes and what the model does not know.
+
+    Args:
+        attributes: the component's own attributes.
+        fail: builds the error for an attribute's name and a message.
+
+    Raises:
+        InputError: a name is nearly that of a size, or asks for what is not supported.
+    """
+    for name, value in attributes.items():
+        if name in _REFUSED and value is not None and value != _REFUSED[name]:
+            raise fail(name, f"the attribute '{name}' is not supported (other than {_REFUSED[name]})")
+        if name not in _SIZES:
+            close = difflib.get_close_matches(name.lower(), sorted(_SIZES), n=1, cutoff=0.88)
+            if close and not _differs_by_number(name, close[0]):
+                raise fail(name, f"unknown attribute '{name}', did you mean '{close[0]}'?")
+
+
+def storage_fields(attributes: Mapping[str, Any], *, is_dram: bool, fail: Fail) -> dict[str, Any]:
+    """Return a storage level's fields.
+
+    Args:
+        attributes: evaluated attributes, inherited ones included.
+        is_dram: whether the component is a DRAM, which may leave out its size.
+        fail: builds the error for an attribute's name and a message.
+
+    Raises:
+        InputError: a size is missing, no number, doubled, or does not fit the others.
+    """
+    sizes = _Sizes(attributes, fail)
+    datawidth = sizes.whole("datawidth")
+    if datawidth is None:
+        raise fail("datawidth", "the attribute 'datawidth' (bits of a word) is missing")
+    width, block, cluster = _line(sizes, datawidth, fail)
+    depth, entries = _capacity(sizes, datawidth, block, fail)
+    if depth is None and not is_dram:
+        raise fail("depth", "the attribute 'depth' (lines) is missing; only a DRAM may be unbounded")
+    read, write = sizes.number("read_bandwidth"), sizes.number("write_bandwidth")
+    if (both := sizes.number("bandwidth")) is not None:
+        read, write = read or both / 2, write or both / 2
+    return {
+        "width": width,
+        "datawidth": datawidth,
+        "depth": depth,
+        "entries": entries,
+        "cluster_size": cluster,
+        "multiple_buffering": sizes.number("multiple_buffering", least=1) or 1,
+        "read_bandwidth": read,
+        "write_bandwidth": write,
+        "shared_bandwidth": sizes.number("shared_bandwidth"),
+    }
+
+
+class _Sizes:
+    """Attributes by any of their names, as positive numbers."""
+
+    def __init__(self, attributes: Mapping[str, Any], fail: Fail) -> None:
+        self.attributes, self.fail = attributes, fail
+
+    def number(self, name: str, least: float = 0) -> int | float | None:
+        given = [key for key in SYNONYMS.get(name, (name,)) if self.attributes.get(key) is not None]
+        if not given:
+            return None
+        if len(given) > 1:
+            raise self.fail(given[1], f"the attributes '{given[0]}' and '{given[1]}' mean the same; give one")
+        value = self.attributes[given[0]]
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+            raise self.fail(given[0], f"must be a number, found {str(value)[:40]!r}")
+        if value <= 0 or value < least or value == float("inf"):
+            raise self.fail(given[0], f"must be {f'at least {least}' if least else 'above 0'}, found {value}")
+        return value
+
+    def whole(self, name: str) -> int | None:
+        value = self.number(name)
+        if value is not None and not float(value).is_integer():
+            raise self.fail(name, f"must be a whole number, found {value}")
+        return None if value is None else int(value)
+
+
+def _line(sizes: _Sizes, datawidth: int, fail: Fail) -> tuple[int, int, int]:
+    """Return (width in bits, words per access of one instance, instances that share a line)."""
+    width, block, cluster = sizes.whole("width"), sizes.whole("block_size"), sizes.whole("cluster_size") or 1
+    if width is None:
+        block = block or 1
+        return datawidth * block * cluster, block, cluster
+    if width % datawidth:
+        raise fail("width", f"a line of {width} bits holds no whole number of words of {datawidth} bits")
+    if block is not None and block * datawidth * cluster != width:
+        raise fail(
+            "block_size",
+            f"block_size {block} x datawidth {datawidth} x cluster_size {cluster} is "
+            f"{block * datawidth * cluster} bits but the width is {width}",
+        )
+    block = width // (datawidth * cluster)
+    if block < 1:
+        raise fail(
+            "cluster_size", f"a line of {width} bits holds less than one word for each of {cluster} clustered instances"
+        )
+    return width, block, cluster
+
+
+def _capacity(sizes: _Sizes, datawidth: int, block: int, fail: Fail) -> tuple[int | None, int | None]:
+    """Return (lines, words where these fill no whole number of lines)."""
+    depth, entries, kilobytes = sizes.whole("depth"), sizes.whole("entries"), sizes.number("sizeKB")
+    given = [name for name, value in (("depth", depth), ("entries", entries), ("sizeKB", kilobytes)) if value]
+    if len(given) > 1:
+        raise fail(given[1], f"the size is given twice, as '{given[0]}' and as '{given[1]}'; give one")
+    if kilobytes is not None:
+        entries = int(kilobytes * 1024 * 8 // datawidth)
+    if entries is None:
+        return depth, None
+    return max(1, -(-entries // block)), None if entries % block == 0 else entries
+
+
+def _differs_by_number(name: str, known: str) -> bool:
+    """Tell ``depth2`` from ``dpeth``: the first is another attribute, not a slip."""
+    return name.rstrip("0123456789_") == known
