@@ -13,7 +13,10 @@ from dovetail.errors import DovetailError
 
 #: Command name -> (module under ``dovetail.cli`` with ``add_arguments(parser)`` and ``run(args) -> int``, summary).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "cache": ("cache", "show, verify or clear the store of results"),
     "compare": ("compare", "cost of networks on designs, layer by layer"),
+    "components": ("components", "energy and area per action of a design's components, with provenance"),
+    "designs": ("designs", "the bundled designs, or one architecture in a table"),
     "evaluate": ("evaluate", "cost of one mapping of one problem"),
 }
 
@@ -31,19 +34,29 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     args = _parser(wanted).parse_args(arguments)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
+        return code
+    except BrokenPipeError:  # `dovetail ... | head`
+        _discard_output()
+        return 0
     except DovetailError as error:
         print(f"dovetail: error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `dovetail ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:  # the output's disk is full, a file vanished
+        _discard_output()
+        print(f"dovetail: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
