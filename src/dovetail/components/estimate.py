@@ -9,8 +9,8 @@ from typing import Any
 from dovetail.components.compose import Composer, Instance, Share, instantiate
 from dovetail.components.compound import ComponentClass, bundled_classes, read_classes
 from dovetail.components.energy_table import ComponentCost, EnergyTable
-from dovetail.components.estimator import Answer, Query, ask, estimators
-from dovetail.errors import InputError, did_you_mean
+from dovetail.components.estimator import Answer, Query, ask, named
+from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial
 
 STORAGE_ACTIONS = ("read", "write", "update", "leak")
@@ -79,6 +79,8 @@ def explain(architecture: Architecture, forced: Sequence[str] = ()) -> tuple[Est
         InputError: a level's attributes are missing or senseless, a forced estimator does not exist or serves
             nothing here, or no estimator serves a component (the message says why each declined).
     """
+    for name in forced:
+        named(name)
     classes = {**bundled_classes(), **read_classes(architecture.component_classes)}
     used: set[str] = set()
     answers: dict[tuple[Any, ...], Answer] = {}
@@ -94,9 +96,7 @@ def explain(architecture: Architecture, forced: Sequence[str] = ()) -> tuple[Est
     found = tuple(_estimate(architecture, level, classes, composer) for level in architecture.levels)
     for name in forced:
         if name not in used:
-            known = [each.name for each in estimators()]
-            hint = did_you_mean(name, known) if name not in known else ""
-            raise InputError(f"the estimator '{name}' serves no component of {architecture.name}{hint}")
+            raise InputError(f"the estimator '{name}' serves no component of {architecture.name}")
     return found
 
 

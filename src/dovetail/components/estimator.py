@@ -186,13 +186,18 @@ def serves(estimator: Estimator, component: str) -> bool:
 def _ordered(query: Query, forced: Sequence[str], among: Sequence[Estimator]) -> list[Estimator]:
     by_name = {estimator.name: estimator for estimator in among}
     own = query.attributes.get("estimator")
-    for name in [*([own] if own is not None else []), *forced]:
-        if name not in by_name:
-            raise InputError(f"there is no estimator '{name}'{did_you_mean(str(name), by_name)}", key="estimator")
     if own is not None:
-        return [by_name[str(own)]]
-    first = [by_name[name] for name in forced]
+        return [named(str(own), by_name)]
+    first = [named(name, by_name) for name in forced]
     return first + [estimator for estimator in among if estimator not in first]
+
+
+def named(name: str, among: Mapping[str, Estimator] | None = None) -> Estimator:
+    """Return the estimator of a name; raises InputError with the nearest name when there is none."""
+    known = {estimator.name: estimator for estimator in estimators()} if among is None else among
+    if name not in known:
+        raise InputError(f"there is no estimator '{name}'{did_you_mean(name, known)}")
+    return known[name]
 
 
 def _nobody(query: Query, declined: list[str], candidates: Sequence[Estimator]) -> str:
