@@ -1,0 +1,36 @@
+"""The command ``designs``: lists the bundled designs, or shows one of them or a user's architecture file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.hardware.describe import describe
+from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("architecture", nargs="?", help="a bundled design or an architecture file; none: list designs")
+    parser.add_argument("--yaml", action="store_true", help="print a bundled design's file, to start your own from")
+    parser.add_argument(
+        "--include", type=Path, action="append", default=[], metavar="FOLDER", help="let includes also read this folder"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """List designs, or print one."""
+    if args.architecture is None:
+        for name in bundled_designs():
+            print(f"{name:26} {_summary(name)}")
+    elif args.yaml:
+        print(design_file(args.architecture).read_text(encoding="utf-8"), end="")
+    else:
+        print(describe(load_architecture(args.architecture, include_folders=args.include)))
+    return 0
+
+
+def _summary(name: str) -> str:
+    """Return the first sentence of a design's header."""
+    with design_file(name).open(encoding="utf-8") as stream:
+        return stream.readline().lstrip("# ").split(": ", 1)[-1].strip()
