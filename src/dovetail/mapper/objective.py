@@ -1,0 +1,22 @@
+"""What "best" means: energy, latency, their product, or energy times the square of latency."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Objective(StrEnum):
+    """What a search minimises; ties fall to the other of energy and cycles."""
+
+    EDP = "edp"
+    ENERGY = "energy"
+    LATENCY = "latency"
+    ED2P = "ed2p"
+
+    def value_of(self, energy_pJ: float, cycles: float) -> float:
+        """Return the number to minimise: pJ, cycles, pJ x cycles or pJ x cycles^2."""
+        if self is Objective.ENERGY:
+            return energy_pJ
+        if self is Objective.LATENCY:
+            return float(cycles)
+        return energy_pJ * cycles if self is Objective.EDP else energy_pJ * cycles * cycles

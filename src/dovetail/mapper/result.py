@@ -1,0 +1,93 @@
+"""What a search returns: the best mapping, its cost, and how it is known that nothing better exists."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dovetail.mapper.objective import Objective
+from dovetail.mapping.mapping import Mapping
+from dovetail.model.cost import Cost
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """One mapping that no other beats in both energy and cycles.
+
+    Attributes:
+        energy_pJ: its energy.
+        cycles: its cycles.
+        mapping: the mapping.
+    """
+
+    energy_pJ: float
+    cycles: int
+    mapping: Mapping
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How a search knows its answer.
+
+    Attributes:
+        exact: True when the whole mapspace is covered; False when time or size ended the search first.
+        mapspace_size: mappings that constraints and fan-outs allow, capacities not yet counted.
+        states: partial mappings examined.
+        pruned_by_bound: partial mappings whose every completion costs at least as much as the answer.
+        pruned_by_dominance: partial mappings that another one replaces at no loss.
+        pruned_by_capacity: partial mappings with a tile that does not fit.
+        value: the objective's value of the answer.
+        bound: a value that no mapping goes below; equal to ``value`` when ``exact``.
+        compute_bound_cycles: cycles of any mapping, had every allowed compute unit work all the time.
+        compulsory_pJ: energy of any mapping: computing, and moving each tensor once.
+        binding: what stands between the answer and these bounds, in words.
+        method: which method covered the space.
+        seconds: time the search took.
+    """
+
+    exact: bool
+    mapspace_size: int
+    states: int
+    pruned_by_bound: int
+    pruned_by_dominance: int
+    pruned_by_capacity: int
+    value: float
+    bound: float
+    compute_bound_cycles: int
+    compulsory_pJ: float
+    binding: tuple[str, ...]
+    method: str
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """How far the answer may be above the optimum, as a fraction of the bound; 0 when exact."""
+        return 0.0 if self.exact or self.bound <= 0 else self.value / self.bound - 1.0
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best mapping of a layer.
+
+    Attributes:
+        objective: what was minimised.
+        mapping: the best mapping.
+        cost: its cost, from the plain model.
+        certificate: how this is known.
+        front: when asked for, every point of the Pareto front over (energy, cycles), by rising energy.
+    """
+
+    objective: Objective
+    mapping: Mapping
+    cost: Cost
+    certificate: Certificate
+    front: tuple[FrontPoint, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data: the cost first, then the certificate and the front."""
+        return {
+            **self.cost.to_json(),
+            "objective": str(self.objective),
+            "certificate": {**asdict(self.certificate), "gap": self.certificate.gap},
+            "front": [{"energy_pJ": point.energy_pJ, "cycles": point.cycles} for point in self.front],
+        }
