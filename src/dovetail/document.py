@@ -217,7 +217,7 @@ def parse_document(
         return tree.document(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = 0 if mark is None else mark.line
+        line = 0 if mark is None else min(mark.line, len(text.splitlines()) - 1)  # the end counts as a line of its own
         raise tree.failure(line, _syntax_message(text, line, error)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) if isinstance(error.position, int) else 0

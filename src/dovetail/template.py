@@ -27,10 +27,15 @@ MAX_ITERATIONS = 100_000
 MAX_TEXT = 100_000
 MAX_INTEGER = 10**30
 
+#: What a template that is at fault can end in, besides its own kinds of errors.
+_FAULTS = (
+    jinja2.TemplateError, ArithmeticError, TypeError, ValueError, RuntimeError, SyntaxError, MemoryError, OSError,
+)  # fmt: skip
+
 _FUNCTIONS = (
     "include", "include_all", "include_text", "add_to_path", "cwd", "find_path", "find_paths", "path_exists", "range",
 )  # fmt: skip
-_FILTERS = ("abs", "default", "d", "float", "int", "length", "lower", "max", "min", "round", "string", "trim", "upper")
+_FILTERS = ("abs", "default", "d", "float", "int", "length", "lower", "max", "min", "string", "trim", "upper")
 _TESTS = ("defined", "undefined", "none", "string", "number", "odd", "even", "true", "false")
 _SYNTAX = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign, nodes.Name, nodes.Const,
@@ -245,7 +250,7 @@ def _rendered(environment: _Sandbox, source: str, path: Path, data: Mapping[str,
         raise InputError(error.message, file=path, line=_template_line(error)) from None
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"is no valid template: {error.message}", file=path, line=error.lineno) from None
-    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+    except _FAULTS as error:
         raise InputError(f"template: {str(error)[:200]}", file=path, line=_template_line(error)) from None
 
 

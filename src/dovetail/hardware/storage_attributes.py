@@ -54,9 +54,9 @@ def check_names(attributes: Mapping[str, Any], fail: Fail) -> None:
         if name in _REFUSED and value is not None and value != _REFUSED[name]:
             raise fail(name, f"the attribute '{name}' is not supported (other than {_REFUSED[name]})")
         if name not in _SIZES:
-            close = difflib.get_close_matches(name.lower(), sorted(_SIZES), n=1, cutoff=0.88)
-            if close and not _differs_by_number(name, close[0]):
-                raise fail(name, f"unknown attribute '{name}', did you mean '{close[0]}'?")
+            meant = _nearly(name)
+            if meant is not None:
+                raise fail(name, f"unknown attribute '{name}', did you mean '{meant}'?")
 
 
 def storage_fields(attributes: Mapping[str, Any], *, is_dram: bool, fail: Fail) -> dict[str, Any]:
@@ -155,6 +155,8 @@ def _capacity(sizes: _Sizes, datawidth: int, block: int, fail: Fail) -> tuple[in
     return max(1, -(-entries // block)), None if entries % block == 0 else entries
 
 
-def _differs_by_number(name: str, known: str) -> bool:
-    """Tell ``depth2`` from ``dpeth``: the first is another attribute, not a slip."""
-    return name.rstrip("0123456789_") == known
+def _nearly(name: str) -> str | None:
+    """Return the size that a name is a slip of; ``depth2`` is another attribute, ``dpeth`` is a slip."""
+    turned = [known for known in sorted(_SIZES) if sorted(known.lower()) == sorted(name.lower())]
+    close = turned or difflib.get_close_matches(name.lower(), sorted(_SIZES), n=1, cutoff=0.88)
+    return close[0] if close and name.rstrip("0123456789_") != close[0] else None
