@@ -13,11 +13,13 @@ from dovetail.errors import DovetailError
 
 #: Command name -> (module under ``dovetail.cli`` with ``add_arguments(parser)`` and ``run(args) -> int``, summary).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "accuracy": ("accuracy", "accuracy of a trained network on a data set"),
     "cache": ("cache", "show, verify or clear the store of results"),
     "compare": ("compare", "cost of networks on designs, layer by layer"),
     "components": ("components", "energy and area per action of a design's components, with provenance"),
     "designs": ("designs", "the bundled designs, or one architecture in a table"),
     "evaluate": ("evaluate", "cost of one mapping of one problem"),
+    "train": ("train", "train networks under several seeds, with accuracy and its interval"),
 }
 
 

@@ -1,0 +1,128 @@
+"""Checkpoints: written whole or not at all, read without running anything that stands in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dovetail.errors import InputError
+from dovetail.workload.torchvision_import import import_torch
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows
+    fcntl = None  # type: ignore[assignment]
+
+torch = import_torch("checkpoints")
+
+#: What our files say they are; a later form gets another number.
+FORMAT = "dovetail-checkpoint-1"
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Have ``write`` fill a file that then takes the place of ``path`` in one move.
+
+    A process killed at any moment leaves the old file or the new one, each whole, and at most a ``.partial`` file that
+    the next writing replaces.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint of tensors and plain values, atomically."""
+    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+
+
+def load(path: Path, device: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint with ``weights_only``: nothing in the file is executed.
+
+    Raises:
+        InputError: when the file is absent, broken, holds more than tensors and plain values, or is not ours.
+    """
+    if not path.is_file():
+        raise InputError("there is no such checkpoint", file=path)
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises what its readers meet: pickle, zip, value and runtime errors
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(
+            f"not a checkpoint of tensors and plain values ({type(error).__name__}: {reason})", file=path
+        ) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"not written by `dovetail train` (its 'format' must be '{FORMAT}')", file=path)
+    return content
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read weights by name, from a checkpoint of ours or from a plain ``state_dict`` saved with torch.
+
+    Raises:
+        InputError: when the file is neither.
+    """
+    try:
+        weights: Any = load(path)["weights"]
+    except InputError:
+        if not path.is_file():
+            raise
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:
+            weights = None
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise InputError("holds no weights: expected tensors by name, as `model.state_dict()` gives them", file=path)
+    return weights
+
+
+def apply_weights(model: Any, weights: dict[str, Any], file: Path | None = None) -> None:
+    """Put weights into a network.
+
+    Raises:
+        InputError: when names or shapes differ; the first difference is named.
+    """
+    own = model.state_dict()
+    for name in (name for name in weights if name not in own):
+        raise InputError(f"the weights hold '{name}', which the network has not", file=file)
+    for name, value in own.items():
+        if name not in weights:
+            raise InputError(f"the weights lack '{name}', which the network has", file=file)
+        if value.shape != weights[name].shape:
+            raise InputError(
+                f"'{name}' has shape {tuple(weights[name].shape)} in the weights, {tuple(value.shape)} in the network",
+                file=file,
+            )
+    model.load_state_dict(weights)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder against a second process; the hold ends with the process, however that ends.
+
+    Raises:
+        InputError: when another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError("another process is training into this folder", file=folder) from None
+        yield

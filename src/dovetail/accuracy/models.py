@@ -1,0 +1,250 @@
+"""Networks to train, by name: a small one of our own, torchvision's, or the user's, fitted to a data set's images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dovetail.accuracy.checkpoint import apply_weights
+from dovetail.accuracy.data import DataSet
+from dovetail.errors import InputError, did_you_mean
+from dovetail.workload.torch_models import user_factory
+from dovetail.workload.torchvision_import import import_torch, import_torchvision
+
+torch = import_torch("networks for training")
+nn = torch.nn
+
+#: Name of our own network, and its widths in the built-in curve.
+FIVE_LAYER = "five-layer"
+CURVE_WIDTHS = (2, 4, 8, 16, 24)
+
+#: Images up to this many rows and columns get the small stem.
+SMALL = 64
+
+_STEMS = ("auto", "imagenet", "cifar")
+
+
+def five_layer(width: int, classes: int = 10, channels: int = 1) -> Any:
+    """Make four 3x3 convolutions of ``width``, 2, 4 and 4 times ``width`` channels, and a classifier.
+
+    Batch normalisation and ReLU follow each convolution; the second and third halve rows and columns; the average over
+    the last map goes into the classifier, so images of any size fit.
+    """
+    widths = (channels, width, 2 * width, 4 * width, 4 * width)
+    layers: list[Any] = []
+    for number, stride in enumerate((1, 2, 2, 1)):
+        convolution = nn.Conv2d(widths[number], widths[number + 1], 3, stride, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(widths[number + 1]), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network by name, made by calling the spec; it travels to other processes and into checkpoints.
+
+    Attributes:
+        name: ``five-layer``, a torchvision model, or ``package.module:factory`` (called without arguments).
+        width: channels of ``five-layer``'s first convolution; None for the others.
+        classes: outputs of the classifier.
+        channels: of the image.
+        size: rows of the image.
+        stem: ``imagenet`` leaves the network as published; ``cifar`` keeps the resolution of small images: the first
+            convolution becomes at most 3x3 with stride 1, and a max-pool right behind it goes; ``auto`` is ``cifar``
+            up to 64 rows.
+    """
+
+    name: str
+    width: int | None = None
+    classes: int = 10
+    channels: int = 3
+    size: int = 32
+    stem: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.stem not in _STEMS:
+            raise InputError(f"unknown stem '{self.stem}'{did_you_mean(self.stem, _STEMS)}")
+        if self.width is not None and self.name != FIVE_LAYER:
+            raise InputError(f"only {FIVE_LAYER} has a width to choose; {self.name} does not")
+        if self.width is not None and self.width < 1:
+            raise InputError(f"width {self.width} must be at least 1")
+
+    @property
+    def label(self) -> str:
+        """The name with the width, e.g. ``five-layer-8``."""
+        return self.name if self.width is None else f"{self.name}-{self.width}"
+
+    @property
+    def small_stem(self) -> bool:
+        """Whether the stem keeps the image's resolution."""
+        return self.stem == "cifar" or (self.stem == "auto" and self.size <= SMALL)
+
+    def __call__(self) -> Any:
+        """Make the network, its weights drawn from torch's global generator."""
+        if self.name == FIVE_LAYER:
+            return five_layer(self.width or CURVE_WIDTHS[-2], self.classes, self.channels)
+        if ":" in self.name:
+            return _user_model(self.name)
+        return _torchvision_model(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+def model_spec(name: str, data: DataSet, *, width: int | None = None, stem: str = "auto") -> ModelSpec:
+    """Fit a network to a data set: its classes, channels and image size.
+
+    Args:
+        name: ``five-layer`` (or ``five-layer-8``, with the width), a torchvision model, or ``package.module:factory``.
+        data: what it will be trained on.
+        width: of ``five-layer``; 16 if not given.
+        stem: ``auto``, ``imagenet`` or ``cifar``; see `ModelSpec`.
+
+    Raises:
+        InputError: when there is no such model or stem.
+    """
+    prefix, _, suffix = name.rpartition("-")
+    if prefix == FIVE_LAYER and suffix.isdecimal() and width is None:
+        name, width = prefix, int(suffix)
+    if name == FIVE_LAYER and width is None:
+        width = CURVE_WIDTHS[-2]
+    if name != FIVE_LAYER and ":" not in name:
+        _check_torchvision(name)
+    return ModelSpec(name, width, len(data.classes), data.shape[0], data.shape[1], stem)
+
+
+def parameters(model: Any) -> int:
+    """Return the number of trainable weights."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
+def _user_model(name: str) -> Any:
+    model = user_factory(name)()
+    if not isinstance(model, nn.Module):
+        raise InputError(f"'{name}' must return a torch.nn.Module; it returned {type(model).__name__}")
+    return model
+
+
+def _check_torchvision(name: str) -> Any:
+    models = import_torchvision(f"the model {name}").models
+    known = models.list_models(module=models)
+    if name not in known:
+        raise InputError(
+            f"no model '{name}'{did_you_mean(name, [FIVE_LAYER, *known])}; or write package.module:factory"
+        )
+    return models
+
+
+def _torchvision_model(spec: ModelSpec) -> Any:
+    models = _check_torchvision(spec.name)
+    options: dict[str, Any] = {"weights": None, "num_classes": spec.classes}
+    if spec.name.startswith("vit_"):
+        options["image_size"] = spec.size
+    if spec.name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": True}
+    try:
+        model = models.get_model(spec.name, **options)
+    except (ValueError, AssertionError, RuntimeError) as error:  # e.g. a patch size that does not divide the image
+        raise InputError(f"{spec.name} can't be built for {spec.size} x {spec.size} images: {error}") from None
+    _fit_stem(model, spec.channels, spec.small_stem and not spec.name.startswith("vit_"))
+    return model
+
+
+def _fit_stem(model: Any, channels: int, small: bool) -> None:
+    """Replace the first convolution by one for the image's channels and, if ``small``, resolution."""
+    path, first = next((path, module) for path, module in model.named_modules() if isinstance(module, nn.Conv2d))
+    kernel, stride, padding = first.kernel_size, first.stride, first.padding
+    if small:
+        kernel, stride, padding = (3, 3), (1, 1), (1, 1)
+        _drop_first_pool(model)
+    if (channels, kernel, stride) == (first.in_channels, first.kernel_size, first.stride):
+        return
+    bias = first.bias is not None
+    new = nn.Conv2d(channels, first.out_channels, kernel, stride, padding, bias=bias)
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if bias:
+        nn.init.zeros_(new.bias)
+    model.set_submodule(path, new)
+
+
+def _drop_first_pool(model: Any) -> None:
+    """Remove the max-pool of a ResNet's or DenseNet's stem; later pools stay."""
+    for path in ("maxpool", "features.pool0"):
+        parent, _, name = path.rpartition(".")
+        owner = model.get_submodule(parent) if not parent or hasattr(model, parent) else None
+        if owner is not None and isinstance(getattr(owner, name, None), nn.MaxPool2d):
+            setattr(owner, name, nn.Identity())
+
+
+def from_checkpoint(content: dict[str, Any], file: Path, factory: str | None = None) -> Any:
+    """Make the network of a checkpoint that `train` wrote, with its weights, in evaluation mode.
+
+    A checkpoint never makes us import a module that it names: where the network is a user's own, the user says so.
+
+    Args:
+        content: what `checkpoint.load` returned.
+        file: it came from.
+        factory: ``package.module:factory`` of the user's own network.
+
+    Raises:
+        InputError: when the network is a user's own and ``factory`` is not given, or the weights don't fit it.
+    """
+    described = content.get("model")
+    if factory is not None:
+        model = _user_model(factory)
+    elif not isinstance(described, dict) or ":" in str(described.get("name")):
+        raise InputError(
+            f"holds weights of '{content.get('model_name')}', a network of your own: say what makes it with "
+            "--model package.module:factory",
+            file=file,
+        )
+    else:
+        try:
+            model = ModelSpec(**described)()
+        except TypeError:
+            raise InputError(f"describes a network that this version can't make: {described}", file=file) from None
+    apply_weights(model, content["weights"], file)
+    return model.eval()
+
+
+def pretrained(name: str, weights: str, classes: int) -> tuple[Any, Any]:
+    """Return a torchvision model with published weights, and torchvision's preprocessing for them.
+
+    The weights are taken from torch's cache, or downloaded (this is what naming them asks for); their hash is checked
+    and they are read with ``weights_only``.
+
+    Args:
+        name: the model.
+        weights: the entry's name, such as ``DEFAULT`` or ``IMAGENET1K_V1``.
+        classes: of the data they will be measured on.
+
+    Raises:
+        InputError: when there is no such model or entry, it is for other classes, or the download fails.
+    """
+    models = _check_torchvision(name)
+    entries = models.get_model_weights(name)
+    if weights not in entries.__members__:
+        raise InputError(f"{name} has no weights '{weights}'{did_you_mean(weights, entries.__members__)}")
+    entry = entries[weights]
+    if len(entry.meta["categories"]) != classes:
+        raise InputError(
+            f"{name} {weights} tells {len(entry.meta['categories'])} classes apart; the data has {classes}"
+        )
+    try:
+        model = models.get_model(name, weights=entry)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"the weights {name} {weights} can't be had: {error}") from None
+    return model.eval(), entry.transforms()
+
+
+__all__ = [
+    "CURVE_WIDTHS",
+    "FIVE_LAYER",
+    "ModelSpec",
+    "five_layer",
+    "from_checkpoint",
+    "model_spec",
+    "parameters",
+    "pretrained",
+]

@@ -1,0 +1,383 @@
+"""Training: fits weights by a recipe, chooses the epoch on validation images, measures once on test images.
+
+A run is a function of its arguments alone. Whatever is drawn at random is drawn anew from (seed, epoch) or (seed,
+step), never from a generator that runs on, so a run that was killed goes on from its last checkpoint to the same
+numbers, bit for bit.
+
+    >>> data = load_data("cluttered-digits")                                            # doctest: +SKIP
+    >>> result = train(model_spec("five-layer", data, width=8), data, MODERN, seed=0)   # doctest: +SKIP
+    >>> result.validation, result.test                                                  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dovetail.accuracy import checkpoint
+from dovetail.accuracy.data import Augmentation, DataSet, Order
+from dovetail.accuracy.evaluation import class_outputs, evaluate
+from dovetail.accuracy.execution import Execution
+from dovetail.accuracy.models import ModelSpec, parameters
+from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
+from dovetail.errors import DovetailError, InputError
+from dovetail.workload.torchvision_import import import_torch
+
+torch = import_torch("training")
+
+#: Makes a network; called once, under the run's seed. A `ModelSpec` is one.
+ModelFactory = Callable[[], Any]
+
+#: From (network, images, labels) to the loss, a scalar; for distillation and the like.
+Loss = Callable[[Any, Any, Any], Any]
+
+
+class DivergedError(DovetailError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        number: counted from 1.
+        loss: mean over its steps.
+        learning_rate: of the last step, of the first optimizer.
+        validation: accuracy on the validation part, 0 to 1.
+    """
+
+    number: int
+    loss: float
+    learning_rate: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where a run stands: sent to observers after every step, and with ``epoch`` set after every epoch.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        epoch: the epoch just finished, or None.
+    """
+
+    step: int
+    steps: int
+    epoch: Epoch | None = None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run came to.
+
+    Attributes:
+        model_name: the network.
+        data_name: the data set.
+        recipe: as it was run.
+        seed: as it was run.
+        parameters: trainable weights.
+        epochs: one entry per epoch.
+        chosen_epoch: the one with the best validation accuracy (the latest of equals), whose weights are kept.
+        validation: accuracy of the kept weights on the validation part, 0 to 1.
+        test: the same on the test part; None when it was not asked for.
+        seconds: spent training and validating; the one field that is not reproducible.
+        model: the network with the kept weights, on the device it was trained on, in evaluation mode.
+        checkpoint: file of the kept weights, if a folder was given.
+    """
+
+    model_name: str
+    data_name: str
+    recipe: Recipe
+    seed: int
+    parameters: int
+    epochs: tuple[Epoch, ...]
+    chosen_epoch: int
+    validation: float
+    test: float | None
+    seconds: float
+    model: Any = field(default=None, repr=False, compare=False)
+    checkpoint: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the network as plain values."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("model", "recipe", "epochs")}
+        return plain | {
+            "recipe": self.recipe.to_dict(),
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
+        }
+
+
+def train(
+    model_factory: ModelFactory,
+    data: DataSet,
+    recipe: Recipe = MODERN,
+    *,
+    seed: int = 0,
+    out: Path | None = None,
+    execution: Execution | None = None,
+    loss: Loss | None = None,
+    observers: Iterable[Callable[[Event], None]] = (),
+    test: bool = True,
+    name: str | None = None,
+) -> TrainingResult:
+    """Train one network from the weights that its factory gives it.
+
+    Args:
+        model_factory: makes the network; torch's generator is seeded with ``seed`` before.
+        data: trained on ``train``, the epoch chosen on ``validation``, reported on ``test``.
+        recipe: how.
+        seed: of initial weights, order, augmentation and dropout. Runs of different networks under one seed see the
+            same images in the same order, so they can be compared in pairs.
+        out: folder for ``last.pt`` (to go on from after an interruption) and ``best.pt`` (the kept weights). If it
+            holds an interrupted run with the same settings, that run is continued.
+        execution: where; by default on the GPU if there is one.
+        loss: instead of the cross entropy.
+        observers: called after every step and epoch.
+        test: whether to measure on the test part. Leave it False until there is nothing left to choose.
+        name: of the network in results; by default the factory's own.
+
+    Raises:
+        InputError: when network and data don't fit, or ``out`` holds a run with other settings.
+        DivergedError: when the loss stops being a number.
+    """
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be at least 0")
+    execution = execution or Execution()
+    with execution.applied(), nullcontext() if out is None else checkpoint.sole_writer(out):
+        run = _Run(model_factory, recipe.prepare(data), recipe, seed, out, execution, loss, tuple(observers))
+        run.label = name or _name_of(model_factory)
+        run.start()
+        while run.step < run.steps:
+            run.epoch()
+        return run.finish(test)
+
+
+def fine_tune(model: Any, data: DataSet, recipe: Recipe = FINE_TUNE, **options: Any) -> TrainingResult:
+    """Train a copy of a network on from the weights it has; the network given stays as it is.
+
+    Args:
+        model: to start from.
+        data: as for `train`.
+        recipe: by default three epochs at a third of the pace.
+        **options: those of `train`: ``seed``, ``out``, ``execution``, ``loss``, ``observers``, ``test``, ``name``.
+
+    Raises:
+        InputError: as `train` does.
+        DivergedError: as `train` does.
+    """
+    options.setdefault("name", type(model).__name__)
+    return train(lambda: copy.deepcopy(model), data, recipe, **options)
+
+
+def _name_of(factory: ModelFactory) -> str:
+    return factory.label if isinstance(factory, ModelSpec) else getattr(factory, "__name__", type(factory).__name__)
+
+
+class _Run:
+    """The state of one run, between its checkpoints."""
+
+    def __init__(
+        self,
+        factory: ModelFactory,
+        data: DataSet,
+        recipe: Recipe,
+        seed: int,
+        out: Path | None,
+        execution: Execution,
+        loss: Loss | None,
+        observers: tuple[Callable[[Event], None], ...],
+    ) -> None:
+        self.factory, self.data, self.recipe, self.seed, self.out = factory, data, recipe, seed, out
+        self.execution, self.loss, self.observers = execution, loss or self._cross_entropy, observers
+        self.device, self.layout = execution.torch_device, execution.memory_format()
+        self.label = ""
+        self.steps_per_epoch = recipe.steps_per_epoch(len(data.train))
+        self.steps = recipe.epochs * self.steps_per_epoch
+        self.step = 0
+        self.history: list[Epoch] = []
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.best: dict[str, Any] = {}
+        self.seconds, self.since, self.saved = 0.0, time.monotonic(), time.monotonic()
+
+    def start(self) -> None:
+        """Make the network and its optimizers, as new or as the last checkpoint has them."""
+        torch.manual_seed(self.seed)
+        self.model = self.factory().to(self.device, memory_format=self.layout)
+        self.optimizers = optimizers(self.model, self.recipe)
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.scaler = self.execution.scaler()
+        last = None if self.out is None else self.out / "last.pt"
+        if last is not None and last.exists():
+            self._restore(last)
+
+    def epoch(self) -> None:
+        """Go to the end of the epoch that the run is in, and validate."""
+        number, done = divmod(self.step, self.steps_per_epoch)
+        augmentation = Augmentation(self.recipe.shift, self.recipe.mirror and self.data.mirror, self.seed, number)
+        self.model.train()
+        orders = self._orders(number)[done:]
+        for images, labels in self.data.train.batches(orders, self.device, augmentation):
+            self._move(images.contiguous(memory_format=self.layout), labels, number)
+            self._tell(None)
+            if time.monotonic() - self.saved >= self.execution.checkpoint_seconds:
+                self._save()
+        self._close_epoch(number)
+        self._save()
+        self._tell(self.history[-1])
+
+    def finish(self, test: bool) -> TrainingResult:
+        """Put the best epoch's weights back, write them, and measure them on the test part if asked."""
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        chosen = _best_of(self.history)
+        file = None if self.out is None else self.out / "best.pt"
+        if file is not None:
+            checkpoint.save(file, self._description() | {"weights": self.best, "validation": chosen.validation})
+        return TrainingResult(
+            model_name=self.label,
+            data_name=self.data.name,
+            recipe=self.recipe,
+            seed=self.seed,
+            parameters=parameters(self.model),
+            epochs=tuple(self.history),
+            chosen_epoch=chosen.number,
+            validation=chosen.validation,
+            test=evaluate(self.model, self.data.test, execution=self.execution) if test else None,
+            seconds=self._seconds(),
+            model=self.model,
+            checkpoint=file,
+        )
+
+    def _move(self, images: Any, labels: Any, epoch: int) -> None:
+        """Take one optimizer step."""
+        # dropout and the like draw from torch's own generator
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)[0] >> 1))
+        factor = self.recipe.factor(self.step, self.steps, epoch)
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        with self.execution.autocast():
+            loss = self.loss(self.model, images, labels)
+        self.model.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.loss_sum += loss.detach()
+        self.step += 1
+
+    def _cross_entropy(self, model: Any, images: Any, labels: Any) -> Any:
+        outputs = class_outputs(model, images, len(self.data.classes))
+        return torch.nn.functional.cross_entropy(outputs.float(), labels)
+
+    def _close_epoch(self, number: int) -> None:
+        """Validate, and keep the weights if none before were better."""
+        mean_loss = float(self.loss_sum) / self.steps_per_epoch
+        if not np.isfinite(mean_loss):
+            raise DivergedError(
+                f"{self.label}, seed {self.seed}: the loss is {mean_loss} in epoch {number + 1}; "
+                f"lower the learning rate (now {self.recipe.learning_rate})"
+            )
+        validation = evaluate(self.model, self.data.validation, execution=self.execution)
+        rate = self.optimizers[0].param_groups[0]["lr"]
+        self.history.append(Epoch(number + 1, mean_loss, rate, validation))
+        self.loss_sum.zero_()
+        if _best_of(self.history) is self.history[-1]:
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def _orders(self, epoch: int) -> list[Order]:
+        """Return the rows of each batch of an epoch."""
+        count, size = len(self.data.train), self.recipe.batch_size
+        shuffled = np.random.RandomState([self.seed & 0xFFFFFFFF, epoch, 0x5EED]).permutation(count)
+        return [shuffled[size * i : size * (i + 1)] for i in range(self.steps_per_epoch)]
+
+    def _tell(self, epoch: Epoch | None) -> None:
+        for observer in self.observers:
+            observer(Event(self.step, self.steps, epoch))
+
+    def _seconds(self) -> float:
+        return self.seconds + time.monotonic() - self.since
+
+    def _description(self) -> dict[str, Any]:
+        """What a reader of the weights needs to use them, and what a continued run must have in common."""
+        return {
+            "model": self.factory.to_dict() if isinstance(self.factory, ModelSpec) else None,
+            "model_name": self.label,
+            "data": self.data.name,
+            "images": [len(self.data.train), len(self.data.validation), len(self.data.test)],
+            "classes": list(self.data.classes),
+            "mean": list(self.data.train.mean),
+            "std": list(self.data.train.std),
+            "recipe": self.recipe.to_dict(),
+            "seed": self.seed,
+            "parameters": parameters(self.model),
+            "device": self.device.type,
+            "precision": self.execution.mixed,
+            "threads": self.execution.threads,
+        }
+
+    def _save(self) -> None:
+        if self.out is None:
+            return
+        content = {
+            "run": self._description(),
+            "step": self.step,
+            "weights": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "scaler": self.scaler.state_dict(),
+            "loss_sum": self.loss_sum,
+            "history": [asdict(epoch) for epoch in self.history],
+            "best": self.best,
+            "seconds": self._seconds(),
+        }
+        checkpoint.save(self.out / "last.pt", content)
+        self.saved = time.monotonic()
+
+    def _restore(self, last: Path) -> None:
+        content = checkpoint.load(last, self.device)
+        _check_same(content["run"], self._description(), last)
+        self.step, self.seconds = content["step"], content["seconds"]
+        self.history = [Epoch(**epoch) for epoch in content["history"]]
+        self.best = content["best"]
+        checkpoint.apply_weights(self.model, content["weights"], last)
+        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.scaler.load_state_dict(content["scaler"])
+        self.loss_sum += content["loss_sum"]
+
+
+def _best_of(history: list[Epoch]) -> Epoch:
+    """Return the epoch with the best validation accuracy, the latest of equals."""
+    return max(history, key=lambda epoch: (epoch.validation, epoch.number))
+
+
+def _check_same(there: dict[str, Any], here: dict[str, Any], file: Path) -> None:
+    """Refuse to continue a run that was started with other settings; says which ones differ."""
+    flat = [_flat(there), _flat(here)]
+    for key in flat[1]:
+        if flat[0].get(key) != flat[1][key]:
+            raise InputError(
+                f"this run was started with {key} {flat[0].get(key)}, not {flat[1][key]}; continue it as it was, "
+                "or choose another folder",
+                file=file,
+            )
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+__all__ = ["DivergedError", "Epoch", "Event", "Loss", "ModelFactory", "TrainingResult", "fine_tune", "train"]

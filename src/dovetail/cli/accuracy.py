@@ -1,0 +1,126 @@
+"""``dovetail accuracy``: measures a trained network on one part of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request
+from dovetail.errors import InputError
+
+if TYPE_CHECKING:
+    from dovetail.accuracy.data import DataSet
+    from dovetail.accuracy.statistics import Interval
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "network",
+        metavar="CHECKPOINT_OR_MODEL",
+        help="a best.pt that `dovetail train` wrote, a torchvision model, or package.module:factory",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="WEIGHTS",
+        help="for a model: a file of weights, or one of torchvision's entries such as DEFAULT (fetched if need be)",
+    )
+    parser.add_argument(
+        "--model", metavar="PACKAGE.MODULE:FACTORY", help="makes the network of a checkpoint whose network is your own"
+    )
+    add_data_arguments(parser, required=False)
+    parser.add_argument("--split", choices=("validation", "test", "train"), default="test", help="default: test")
+    parser.add_argument("--stem", choices=("auto", "imagenet", "cifar"), default="auto", help="for a model by name")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="images a step (default 256)")
+    add_execution_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns 0."""
+    from dovetail.accuracy.evaluation import top_accuracies
+    from dovetail.accuracy.execution import Execution
+    from dovetail.accuracy.statistics import proportion_interval
+
+    if args.batch_size < 1:
+        raise InputError(f"--batch-size is {args.batch_size}; it must be at least 1")
+    execution = Execution(args.device, args.precision, threads=args.threads)
+    is_file = Path(args.network).is_file()
+    model, data, name = _from_checkpoint(args) if is_file else _by_name(args)
+    split = data.split(args.split)
+    ranks = (1, 5) if len(data.classes) > 5 else (1,)
+    with execution.applied():
+        found = top_accuracies(model, split, ranks, execution=execution, batch_size=args.batch_size)
+    intervals = {rank: proportion_interval(round(share * len(split)), len(split)) for rank, share in found.items()}
+    if args.json:
+        print(json.dumps(_fields(name, data, args.split, intervals), indent=2))
+    else:
+        print(f"{name} on the {args.split} part of {data.name}: {len(split)} images ({data.note})")
+        for rank, share in intervals.items():
+            low, high = share.low or 0.0, share.high or 0.0
+            print(f"top-{rank}  {100 * share.mean:6.2f} %   (95 % interval {100 * low:.2f} to {100 * high:.2f})")
+    return 0
+
+
+def _fields(name: str, data: DataSet, split: str, intervals: dict[int, Interval]) -> dict[str, Any]:
+    top = {f"top{rank}": {"accuracy": s.mean, "low": s.low, "high": s.high} for rank, s in intervals.items()}
+    return {"network": name, "data": data.name, "split": split, "images": intervals[1].count, **top}
+
+
+def _from_checkpoint(args: argparse.Namespace) -> tuple[Any, DataSet, str]:
+    """Make the network that a checkpoint says, with its weights, and the data under its normalisation."""
+    from dovetail.accuracy.checkpoint import load
+    from dovetail.accuracy.models import from_checkpoint
+
+    file = Path(args.network)
+    content = load(file)
+    content = content.get("run", {}) | content  # a last.pt keeps the description apart
+    model = from_checkpoint(content, file, args.model)
+    data = data_request(args, args.data or str(content["data"])).load()
+    if list(data.classes) != list(content["classes"]):
+        raise InputError(
+            f"trained on the {len(content['classes'])} classes of {content['data']}, but {data.name} has "
+            f"{len(data.classes)} or other ones",
+            file=file,
+        )
+    return model, data.normalised(tuple(content["mean"]), tuple(content["std"])), str(content["model_name"])
+
+
+def _by_name(args: argparse.Namespace) -> tuple[Any, DataSet, str]:
+    """Make a network by name, with the weights that the arguments say."""
+    from dovetail.accuracy.checkpoint import apply_weights, load_weights
+    from dovetail.accuracy.models import model_spec, pretrained
+
+    looks_like_file = args.network.endswith((".pt", ".pth")) or "/" in args.network
+    if looks_like_file:
+        raise InputError("there is no such checkpoint", file=args.network)
+    if args.data is None:
+        raise InputError("say which images with --data")
+    data = data_request(args, args.data).load()
+    if args.weights is not None and not Path(args.weights).is_file():
+        model, preprocessing = pretrained(args.network, args.weights, len(data.classes))
+        return model, _as_published(data, preprocessing), f"{args.network} ({args.weights})"
+    model = model_spec(args.network, data, stem=args.stem)()
+    if args.weights is not None:
+        apply_weights(model, load_weights(Path(args.weights)), Path(args.weights))
+    elif ":" not in args.network:
+        raise InputError(f"{args.network} has no weights yet: give --weights FILE, or one of torchvision's entries")
+    return model, data, args.network
+
+
+def _as_published(data: DataSet, preprocessing: Any) -> DataSet:
+    """Put the images through the preprocessing that published weights are evaluated with."""
+    from dataclasses import replace
+
+    from dovetail.accuracy.folders import FolderSplit, Preprocessing
+
+    published = data.normalised(tuple(preprocessing.mean), tuple(preprocessing.std))
+    options = Preprocessing(preprocessing.crop_size[0], preprocessing.resize_size[0], preprocessing.interpolation.value)
+    parts = {name: published.split(name) for name in ("train", "validation", "test")}
+    replaced = {
+        name: replace(split, preprocessing=options) if isinstance(split, FolderSplit) else split
+        for name, split in parts.items()
+    }
+    return replace(published, **replaced)  # type: ignore[arg-type]

@@ -1,0 +1,183 @@
+"""``dovetail train``: trains networks under several seeds and prints their accuracy with its interval."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.errors import InputError
+
+if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
+    from dovetail.accuracy.recipe import Recipe
+    from dovetail.accuracy.runs import DataRequest, RunRequest, Summary
+    from dovetail.accuracy.statistics import Interval
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="+",
+        help="five-layer (small, with --width), torchvision models, or package.module:factory",
+    )
+    add_data_arguments(parser, required=True)
+    recipe = parser.add_argument_group("how")
+    recipe.add_argument(
+        "--recipe", default="modern", help="modern (default; short), study (as the founding study), fine-tune"
+    )
+    recipe.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    recipe.add_argument("--batch-size", type=int, metavar="N", help="instead of the recipe's")
+    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="instead of the recipe's highest")
+    recipe.add_argument("--width", metavar="W,...", help="widths of five-layer, e.g. 2,4,8,16,24 for the curve")
+    recipe.add_argument("--stem", choices=("auto", "imagenet", "cifar"), help="instead of the recipe's (see docs)")
+    recipe.add_argument("--seeds", type=int, default=1, metavar="N", help="train under seeds 0 to N-1 (default 1)")
+    add_execution_arguments(parser)
+    where = parser.add_argument_group("results")
+    where.add_argument("--processes", type=int, metavar="N", help="runs at a time (default: one per core; 1 on a GPU)")
+    where.add_argument(
+        "--out", type=Path, metavar="DIR", help="checkpoints and result.json; an interrupted run there is continued"
+    )
+    where.add_argument("--log", action="append", default=[], metavar="LOGGER", help="also log to tensorboard or wandb")
+    where.add_argument(
+        "--no-test", action="store_true", help="leave the test images alone while there is more to choose"
+    )
+    where.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Declare how a data set is given."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        required=required,
+        metavar="DATA",
+        help="digits, cluttered-digits (both built in), cifar10, cifar100, or a folder of images",
+    )
+    data.add_argument("--root", type=Path, metavar="DIR", help="folder that holds CIFAR (default: data)")
+    data.add_argument("--download", action="store_true", help="fetch CIFAR into --root if it is not there")
+    data.add_argument(
+        "--size", type=int, metavar="PIXELS", help="rows and columns of images from folders (default 224)"
+    )
+    data.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read image files (default 0)")
+
+
+def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where and how torch runs."""
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")
+    group.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="auto mixes precisions on a GPU"
+    )
+    group.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="torch's threads in each process (default 1)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns 0."""
+    from dovetail.accuracy.checkpoint import write_json
+    from dovetail.accuracy.runs import run_all, summarise
+
+    data = data_request(args, args.data)
+    recipe = _recipe(args)
+    out = args.out or Path("runs") / f"{'-'.join(args.models).replace(':', '.')}-{Path(args.data).name}-{recipe.name}"
+    results = run_all(_requests(args, data, recipe, out), args.processes)
+    summaries = summarise(results)
+    content = {
+        "data": args.data,
+        "recipe": recipe.to_dict(),
+        "summary": [summary.to_dict() for summary in summaries],
+        "runs": [result.to_dict() for result in results],
+        "versions": _versions(),
+    }
+    write_json(out / "result.json", content)
+    if args.json:
+        print(json.dumps(content, indent=2))
+    else:
+        _print(summaries, data.load().note)
+        print(f"\nweights, checkpoints and result.json in {out}")
+    return 0
+
+
+def data_request(args: argparse.Namespace, name: str) -> DataRequest:
+    """Return what data the arguments ask for; importing torch here, behind the command line."""
+    from dovetail.accuracy.runs import DataRequest
+
+    return DataRequest(name, args.root, args.download, args.size, args.workers)
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    from dataclasses import replace
+
+    from dovetail.accuracy.recipe import recipe_named
+
+    given = {name: getattr(args, name) for name in ("epochs", "batch_size", "learning_rate", "stem")}
+    return replace(recipe_named(args.recipe), **{name: value for name, value in given.items() if value is not None})
+
+
+def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: Path) -> list[RunRequest]:
+    """Return one request per network, width and seed; the widest first, so that no core waits for it at the end."""
+    from dovetail.accuracy.execution import Execution
+    from dovetail.accuracy.models import model_spec
+    from dovetail.accuracy.runs import RunRequest
+
+    if args.seeds < 1:
+        raise InputError(f"--seeds is {args.seeds}; it must be at least 1")
+    execution = Execution(args.device, args.precision, threads=args.threads)
+    execution.torch_device  # noqa: B018  says now if it is not there
+    loaded = data.load()
+    specs = [
+        model_spec(name, loaded, width=width, stem=recipe.stem)
+        for name in args.models
+        for width in (_widths(args.width) if name == "five-layer" else [None])
+    ]
+    return [
+        RunRequest(spec, data, recipe, seed, out, execution, tuple(args.log), test=not args.no_test)
+        for spec in sorted(specs, key=lambda spec: -(spec.width or 0))
+        for seed in range(args.seeds)
+    ]
+
+
+def _widths(text: str | None) -> list[int | None]:
+    if text is None:
+        return [None]
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise InputError(f"--width is '{text}'; write whole numbers parted by commas, e.g. 2,4,8,16,24")
+    return [int(part) for part in text.split(",")]
+
+
+def _print(summaries: list[Summary], note: str) -> None:
+    print(note)
+    wide = max(len("network"), *(len(summary.model_name) for summary in summaries))
+    print(f"\n{'network':{wide}}  {'weights':>10}  {'seeds':>5}  {'validation %':>16}  {'test %':>16}  {'s/epoch':>8}")
+    for summary in sorted(summaries, key=lambda summary: summary.parameters):
+        print(
+            f"{summary.model_name:{wide}}  {summary.parameters:>10,}  {len(summary.seeds):>5}  "
+            f"{percent(summary.validation):>16}  {percent(summary.test):>16}  {summary.seconds_per_epoch:>8.2f}"
+        )
+    if any(summary.validation.high is not None for summary in summaries):
+        print("\n± is the 95 % t-interval of the mean over seeds; the test images were used once, after all choices")
+
+
+def percent(interval: Interval | None) -> str:
+    """Return a mean in percent with its interval, e.g. ``91.20 ± 0.41``."""
+    if interval is None:
+        return "-"
+    half = interval.half_width
+    return f"{100 * interval.mean:.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
+
+
+def _versions() -> dict[str, Any]:
+    """Return the versions that results may depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("dovetail-codesign", "torch", "torchvision", "numpy", "scikit-learn"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
