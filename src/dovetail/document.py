@@ -222,6 +222,9 @@ def parse_document(
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) if isinstance(error.position, int) else 0
         raise tree.failure(line, "is not YAML: it contains a character that text may not hold") from None
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start)
+        raise tree.failure(line, "is not YAML: it contains half of a surrogate pair") from None
     except yaml.YAMLError as error:
         raise tree.failure(0, f"is not YAML: {error}") from None
 
