@@ -44,16 +44,18 @@ def test_every_entry_agrees(name):
             assert math.isclose(ours, theirs, rel_tol=tolerance(level), abs_tol=PRINTED), level["name"]
 
 
-def test_the_worst_disagreement_is_the_printing_of_small_numbers():
-    worst = 0.0
+def test_all_but_a_few_agree_to_the_last_printed_digit():
+    """docs/energy.md states the worst."""
+    pairs = []
     for name, levels in REFERENCE.items():
         table = estimate(load_architecture(DESIGNS[name]))
         for level in levels:
-            for action, value in level.get("energy_pJ", {}).items():
-                error = abs(table[level["name"]].energy(action) - value)
-                worst = max(worst, max(0.0, error - PRINTED) / value if value else error)
-            worst = max(worst, abs(table[level["name"]].area_um2 - level["area_um2"]) / max(level["area_um2"], 1))
-    assert worst < 1e-5  # docs/energy.md states it
+            cost = table[level["name"]]
+            pairs += [(cost.energy(action), value) for action, value in level.get("energy_pJ", {}).items()]
+            pairs.append((cost.area_um2, level["area_um2"]))
+    differing = [(ours, theirs) for ours, theirs in pairs if ours != theirs]
+    assert all(math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=1.1e-6) for ours, theirs in differing)
+    assert len(differing) <= 4
 
 
 # SRAM as the reference's CACTI plug-in gave it, in the logs that the exercises publish beside their outputs:

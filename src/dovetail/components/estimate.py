@@ -15,6 +15,8 @@ from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial
 
 STORAGE_ACTIONS = ("read", "write", "update", "leak")
 COMPUTE_ACTIONS = ("compute", "leak")
+#: Accelergy writes pJ and um^2 to so many decimals; with the same, totals agree to the digit.
+DECIMALS = 6
 #: What a level costs that stands for a fan-out only.
 STRUCTURE = "dummy_storage"
 
@@ -49,10 +51,10 @@ class Estimate:
         return self.area.extrapolated or any(share.extrapolated for share in self.actions.values())
 
     def cost(self) -> ComponentCost:
-        """Return the numbers alone."""
-        energies = {name: share.value for name, share in self.actions.items()}
+        """Return the numbers alone, to the six decimals that the reference's tables have."""
+        energies = {name: round(share.value, DECIMALS) for name, share in self.actions.items()}
         note = " (extrapolated)" if self.extrapolated else ""
-        return ComponentCost(energies, self.area.value, " + ".join(self.estimators) + note)
+        return ComponentCost(energies, round(self.area.value, DECIMALS), " + ".join(self.estimators) + note)
 
 
 def estimate(architecture: Architecture, forced: Sequence[str] = ()) -> EnergyTable:

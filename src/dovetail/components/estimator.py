@@ -32,6 +32,9 @@ from dovetail.errors import InputError, did_you_mean
 
 GROUP = "dovetail.estimators"
 
+#: No size, count or supply of a chip comes near; what is larger is a mistake.
+LARGEST = 1e15
+
 
 class Declined(Exception):  # noqa: N818 - not an error: the next estimator is asked
     """An estimator does not serve a query; its text says why."""
@@ -70,8 +73,8 @@ class Query:
         """Return a numeric attribute.
 
         Raises:
-            InputError: it is missing without a default, no finite number, or not above zero (below, unless
-                ``positive``).
+            InputError: it is missing without a default, no finite number, not above zero (below, unless
+                ``positive``), or beyond reason.
         """
         value = self.attributes.get(name, default)
         if value is None:
@@ -80,6 +83,8 @@ class Query:
             raise InputError(f"must be a number, found {value!r}", key=name)
         if value < 0 or (positive and value == 0):
             raise InputError(f"must be {'above' if positive else 'at least'} 0, found {value:g}", key=name)
+        if value > LARGEST:
+            raise InputError(f"must be at most {LARGEST:g}, found {value:g}", key=name)
         return float(value)
 
     @property

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+import numpy as np
+
 from dovetail.components.estimator import Declined, Query, Quote
 
 #: Runs at powers of two, and runs between them.
-GRID = "sram_cacti7.csv"
-BETWEEN = "sram_cacti7_between.csv"
+FILES = ("sram_cacti7.csv", "sram_cacti7_between.csv")
 
 #: The smallest array that CACTI models; smaller ones are scaled down from it.
 SMALLEST_BITS, SMALLEST_ROWS = 32, 64
@@ -23,6 +24,8 @@ NODE_RANGE = (7.0, 180.0)
 SUPPLY_VOLTS = {22.0: 0.8, 32.0: 1.0, 45.0: 1.1, 65.0: 1.2, 90.0: 1.3}
 
 _QUANTITIES = ("read", "write", "leak", "area")
+#: Exponents in the number of rows beyond the largest runs: CACTI's energy grows 1.56 times per doubling.
+_DEEPER = {"read": 0.64, "write": 0.64, "leak": 1.0, "area": 1.0}
 #: Powers of the number of banks and of ports: fitted to live runs with 2, 4 and 8 banks of 1 to 64 KiB, where single
 #: runs lie up to 1.6 times off, and with 2 and 4 ports, where they lie up to 1.5 times off.
 _BANKS = {"read": 0.7, "write": 0.5, "leak": 1.0, "area": 1.2}
@@ -30,57 +33,90 @@ _PORTS = {"read": 0.5, "write": 0.5, "leak": 0.15, "area": 1.15}
 
 
 @dataclass(frozen=True)
-class _Column:
-    """The runs of one node and block size: ln(rows) ascending, and ln of each quantity beside it."""
+class _Grid:
+    """The runs at one node, filled up to a rectangle.
 
+    Attributes:
+        bits: ln(bits per line), ascending, (widths,).
+        rows: ln(lines), ascending, (depths,).
+        recorded: ln(lines) of the deepest run at each width, (widths,).
+        values: each quantity, by its name, pJ or um^2, (widths, depths).
+    """
+
+    bits: tuple[float, ...]
     rows: tuple[float, ...]
-    values: Mapping[str, tuple[float, ...]]
+    recorded: tuple[float, ...]
+    values: Mapping[str, tuple[tuple[float, ...], ...]]
+
+    def at(self, quantity: str, bits: float, rows: float) -> tuple[float, bool]:
+        """Return a quantity of one array, and whether the array is larger than any recorded one.
+
+        Linear in ln(bits) and ln(rows); wider arrays are several side by side, deeper ones grow by a fixed power.
+        """
+        column, lean = _cell(math.log(bits), self.bits)
+        row, slope = _cell(math.log(rows), self.rows)
+        table = self.values[quantity]
+        left, right = (_mean(line[row], line[row + 1], slope) for line in table[column : column + 2])
+        value = _mean(left, right, lean)
+        wider = max(0.0, math.log(bits) - self.bits[-1])
+        deeper = max(0.0, math.log(rows) - self.rows[-1])
+        beyond = wider > _NEAR or math.log(rows) > self.recorded[column + (lean > 0.5)] + _NEAR
+        return value * math.exp(wider + deeper * _DEEPER[quantity]), beyond
+
+
+#: How near in the logarithm two sizes are one.
+_NEAR = 1e-9
+
+
+def _mean(first: float, second: float, share: float) -> float:
+    """Return what lies between two numbers by the logarithm; at either end, that number to the last bit."""
+    if share in (0.0, 1.0):
+        return second if share else first
+    return first * math.exp(share * math.log(second / first))
+
+
+def _cell(at: float, axis: Sequence[float]) -> tuple[int, float]:
+    """Return the cell of an axis that a place lies in, and where in it: 0 to 1, exactly so on the axis' points."""
+    cell = min(max(bisect.bisect_right(axis, at + _NEAR) - 1, 0), len(axis) - 2)
+    share = (at - axis[cell]) / (axis[cell + 1] - axis[cell])
+    return cell, 0.0 if share < _NEAR else 1.0 if share > 1 - _NEAR else share
 
 
 @functools.cache
-def _runs(files: tuple[str, ...]) -> dict[float, dict[float, _Column]]:
-    """Return columns by node in nm and ln(block bits); from CACTI's mW, a leak in pJ per ns is the same number."""
-    points: dict[tuple[float, float], dict[float, tuple[float, ...]]] = {}
-    for file in files:
+def _grids(falling: bool) -> dict[float, _Grid]:
+    """Return the recorded runs by node in nm.
+
+    Args:
+        falling: whether to keep quantities that fall although the array grows; else they stay what the largest
+            smaller array has.
+    """
+    runs: dict[float, dict[float, dict[float, list[float]]]] = {}
+    for file in FILES:
         text = resources.files("dovetail.components").joinpath(f"data/{file}").read_text(encoding="utf-8")
         for line in text.splitlines()[1:]:
-            node, size, block, _, _, read, write, leak, area = map(float, line.split(",")[:9])
-            column = points.setdefault((node, math.log(8 * block)), {})
-            column[math.log(size / block)] = tuple(map(math.log, (read, write, leak, area)))
-    found: dict[float, dict[float, _Column]] = {}
-    for (node, bits), column in sorted(points.items()):
-        values = {name: tuple(column[row][i] for row in sorted(column)) for i, name in enumerate(_QUANTITIES)}
-        found.setdefault(node, {})[bits] = _Column(tuple(sorted(column)), values)
-    return found
+            node, size, block, _, _, *found = map(float, line.split(",")[:9])
+            runs.setdefault(node, {}).setdefault(math.log(8 * block), {})[math.log(size / block)] = found
+    return {node: _rectangle(runs[node], falling) for node in sorted(runs)}
 
 
-def _line(at: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Return the piecewise linear function through (xs, ys) at a place; beyond the ends, their last pieces go on."""
-    right = min(max(bisect.bisect_left(xs, at), 1), len(xs) - 1)
-    left = right - 1
-    if at == xs[right]:
-        return ys[right]
-    return ys[left] + (at - xs[left]) / (xs[right] - xs[left]) * (ys[right] - ys[left])
-
-
-def _array(columns: Mapping[float, _Column], quantity: str, bits: float, rows: float) -> tuple[float, bool]:
-    """Return a quantity of one array, and whether it lies beyond the runs: linear in ln(bits), then in ln(rows)."""
-    widths = list(columns)
-    at, row = math.log(bits), math.log(rows)
-    exact = next((width for width in widths if abs(width - at) < 1e-9), None)
-    if exact is not None:
-        near = [exact]
-    else:
-        right = min(max(bisect.bisect_left(widths, at), 1), len(widths) - 1)
-        near = [widths[right - 1], widths[right]]
-    values = []
-    beyond = at > widths[-1] + 1e-9
-    for width in near:
-        column = columns[width]
-        close = next((known for known in column.rows if abs(known - row) < 1e-9), row)
-        values.append(_line(close, column.rows, column.values[quantity]))
-        beyond = beyond or close > column.rows[-1]
-    return math.exp(values[0] if len(near) == 1 else _line(at, near, values)), beyond
+def _rectangle(runs: Mapping[float, Mapping[float, list[float]]], falling: bool) -> _Grid:
+    """Return the runs at one node, by ln(bits) and ln(rows), as a grid."""
+    bits = tuple(sorted(runs))
+    rows = tuple(sorted({row for column in runs.values() for row in column}))
+    recorded = tuple(max(runs[width]) for width in bits)
+    values = {}
+    for i, quantity in enumerate(_QUANTITIES):
+        table = np.empty((len(bits), len(rows)))
+        for j, width in enumerate(bits):
+            known = sorted(runs[width])
+            found = [runs[width][row][i] for row in known]
+            table[j] = np.exp(np.interp(rows, known, np.log(found)))
+            table[j] *= np.exp(_DEEPER[quantity] * np.maximum(0.0, np.array(rows) - known[-1]))
+            table[j, [rows.index(row) for row in known]] = found
+        if not falling:
+            table = np.maximum.accumulate(np.maximum.accumulate(table, axis=0), axis=1)
+        values[quantity] = tuple(tuple(map(float, line)) for line in table)
+    return _Grid(bits, rows, recorded, values)
 
 
 @dataclass(frozen=True)
@@ -95,18 +131,19 @@ class Memory:
 
 
 class CactiRuns:
-    """SRAM by CACTI 7: 385 runs at powers of two, and more between them; interpolated in log space.
+    """SRAM by CACTI 7: recorded runs at powers of two and between them, interpolated in log space.
 
-    Exact where CACTI was run. CACTI picks a new organisation as an array grows, and at some of these points the
-    energy of an access falls although the array grows; this estimator follows it, ``cacti_smooth`` does not.
+    Exact where CACTI was run. CACTI picks a new organisation as an array grows, for least leakage, and at some sizes
+    between powers of two an access costs less although the array is larger. This estimator follows it there, as the
+    reference does; ``cacti_monotone`` does not.
     """
 
     name = "cacti_runs"
     classes: tuple[str, ...] = ("SRAM",)
-    valid = "22 to 90 nm, 32 to 1024 bits x 64 to 262144 lines, one read-write port; otherwise extrapolated"
+    valid = "22 to 90 nm, 32 to 1024 bits x 64 to 262144 lines, one bank and port; otherwise extrapolated"
     accuracy: float = 80
     source = "CACTI 7 (Balasubramonian et al., TACO 2017), recorded runs: one bank, one read-write port, RAM mode"
-    files: tuple[str, ...] = (GRID, BETWEEN)
+    falling = True
 
     def energy(self, query: Query) -> Quote:
         """Return pJ of one access of a whole line (``read``, ``write``, ``update``), or leaked per cycle (``leak``)."""
@@ -126,18 +163,18 @@ class CactiRuns:
 
     def quantity(self, quantity: str, memory: Memory) -> Quote:
         """Return a quantity of the whole memory: of one bank, interpolated between nodes, times what the rest adds."""
-        runs = _runs(self.files)
+        grids = _grids(self.falling)
         bits, rows = max(memory.bits, SMALLEST_BITS), max(memory.rows / memory.banks, SMALLEST_ROWS)
         small = small_scale(quantity, memory.bits / bits, memory.rows / memory.banks / rows)
-        nodes = sorted(runs)
+        nodes = tuple(grids)
         inside = min(max(memory.node, nodes[0]), nodes[-1])
-        right = bisect.bisect_left(nodes, inside)
-        near = [nodes[right]] if nodes[right] == inside else [nodes[right - 1], nodes[right]]
-        found = [_array(runs[node], quantity, bits, rows) for node in near]
-        value = found[0][0] if len(near) == 1 else _line(inside, near, [each for each, _ in found])
+        first, share = _cell(inside, nodes)
+        near = [nodes[first]] if share == 0 else [nodes[first], nodes[first + 1]]
+        found = [grids[node].at(quantity, bits, rows) for node in near]
+        value = found[0][0] + share * (found[-1][0] - found[0][0])
         notes, beyond = [], any(out for _, out in found)
         if beyond:
-            notes.append("larger than any recorded run: extrapolated in log space")
+            notes.append("larger than any recorded run: extrapolated")
         if small != 1:
             notes.append(f"smaller than {SMALLEST_ROWS} x {SMALLEST_BITS} bits: scaled down from there")
         if inside != memory.node:
@@ -149,12 +186,12 @@ class CactiRuns:
         return Quote(value, tuple(notes), beyond or small != 1 or many != 1 or inside != memory.node)
 
 
-class CactiSmooth(CactiRuns):
-    """The same from the runs at powers of two alone: energy, leakage and area never fall as the array grows."""
+class CactiMonotone(CactiRuns):
+    """The same runs, but where CACTI falls as an array grows, the numbers stay what the smaller array has."""
 
-    name = "cacti_smooth"
-    accuracy: float = 70
-    files: tuple[str, ...] = (GRID,)
+    name = "cacti_monotone"
+    accuracy: float = 75
+    falling = False
 
 
 def memory_of(query: Query) -> Memory:
@@ -192,6 +229,7 @@ def _supply(query: Query, node: float) -> float:
     """Return the square of the stated supply over CACTI's own at the node; 1 when none is stated."""
     if "voltage" not in query.attributes:
         return 1.0
-    nodes = sorted(SUPPLY_VOLTS)
-    own = _line(min(max(node, nodes[0]), nodes[-1]), nodes, [SUPPLY_VOLTS[each] for each in nodes])
+    nodes, volts = tuple(SUPPLY_VOLTS), tuple(SUPPLY_VOLTS.values())
+    first, share = _cell(min(max(node, nodes[0]), nodes[-1]), nodes)
+    own = volts[first] + share * (volts[first + 1] - volts[first])
     return (query.number("voltage") / own) ** 2

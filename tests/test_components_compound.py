@@ -1,0 +1,177 @@
+"""Compound components: how attributes, indices and shares compose, and what is said when they don't."""
+
+import math
+
+import pytest
+
+from dovetail.components.compose import Composer, instantiate
+from dovetail.components.compound import bundled_classes, read_classes
+from dovetail.components.estimator import Answer, Quote
+from dovetail.document import parse_document
+from dovetail.errors import InputError
+
+
+class Unit:
+    """An estimator that counts: every action of every primitive costs its ``weight``, and so does its area."""
+
+    name, classes, valid, accuracy, source = "unit", ("*",), "everywhere", 100, "counted"
+
+    def answer(self, query):
+        return Answer(Quote(query.number("weight", 1, positive=False)), self)
+
+
+def classes(text):
+    return read_classes(parse_document(text, file="classes.yaml").sequence())
+
+
+def composed(text, component, action="read", **attributes):
+    instance = instantiate(component, attributes, classes(text))
+    return Composer(Unit().answer).energy("top", instance, action)
+
+
+def area(text, component, **attributes):
+    return Composer(Unit().answer).area("top", instantiate(component, attributes, classes(text)))
+
+
+BANK = """
+- name: bank
+  attributes: {depth: must_specify, width: 8, cells: width * depth, half: cells / 2}
+  subcomponents:
+  - {name: "cell[1..cells]", class: cell, attributes: {weight: 2}}
+  - {name: "decoder", class: decoder, area_scale: half, attributes: {weight: depth}}
+  - {name: "port[0..1]", class: port, energy_scale: 0.5}
+  actions:
+  - &write
+    name: write
+    subcomponents:
+    - {name: "cell[1..width]", actions: [{name: write}]}
+    - {name: "port[0]", actions: [{name: move, energy_scale: width / 2}]}
+  - name: read
+    subcomponents:
+    - {name: "cell[1..width]", actions: [{name: read}]}
+    - {name: decoder, actions: [{name: decode, arguments: {weight: depth + 1}}]}
+    - {name: "port[0..1]", actions: [{name: move}]}
+  - <<: *write
+    name: update
+- name: pair
+  attributes: {technology: "45nm"}
+  subcomponents:
+  - {name: "bank[1..2]", class: bank, attributes: {depth: 4}, area_scale: 0.25, energy_scale: 3}
+  actions:
+  - {name: read, subcomponents: [{name: "bank[2]", actions: [{name: read, energy_scale: 2}]}]}
+  - {name: write, subcomponents: [{name: bank, actions: [{name: write}]}]}
+"""
+
+
+def test_defaults_arithmetic_indices_and_shares():
+    read = composed(BANK, "bank", "read", depth=4)
+    assert [part.name for part in read.parts] == ["cell[1..8]", "decoder", "port[0..1]"]
+    assert read.value == 8 * 2 + (4 + 1) + 2 * 0.5
+    assert composed(BANK, "bank", "write", depth=4).value == 8 * 2 + 0.5 * (8 / 2)
+    assert composed(BANK, "bank", "write", depth=4, width=2).value == 2 * 2 + 0.5 * (2 / 2)
+
+
+def test_area_counts_every_member_and_scales():
+    assert area(BANK, "bank", depth=4).value == 32 * 2 + 16 * 4 + 2
+    assert area(BANK, "pair").value == 2 * 0.25 * (32 * 2 + 16 * 4 + 2)
+
+
+def test_nested_compounds_multiply_counts_and_scales():
+    assert composed(BANK, "pair", "read").value == 2 * 3 * composed(BANK, "bank", "read", depth=4).value
+    assert composed(BANK, "pair", "write").value == 2 * 3 * composed(BANK, "bank", "write", depth=4).value
+
+
+def test_update_is_write_whether_merged_or_missing():
+    assert composed(BANK, "bank", "update", depth=4).value == composed(BANK, "bank", "write", depth=4).value
+    assert composed(BANK, "pair", "update").value == composed(BANK, "pair", "write").value
+    assert composed(BANK, "pair", "leak").value == 0
+
+
+def test_scales_of_the_whole_component():
+    plain = composed(BANK, "bank", "read", depth=4).value
+    assert composed(BANK, "bank", "read", depth=4, energy_scale=0.5).value == plain / 2
+    assert area(BANK, "bank", depth=4, area_scale=3).value == 3 * area(BANK, "bank", depth=4).value
+
+
+def test_a_subcomponent_takes_over_technology_and_clock_only():
+    text = """
+- name: outer
+  attributes: {secret: 7}
+  subcomponents: [{name: inner, class: part, attributes: {width: secret}}]
+  actions: [{name: read, subcomponents: [{name: inner, actions: [{name: read}]}]}]
+"""
+    instance = instantiate("outer", {"technology": "45nm", "global_cycle_seconds": 2e-9}, classes(text))
+    inner = instance.members["inner"].instance.attributes
+    assert inner == {"width": 7, "technology": "45nm", "global_cycle_seconds": 2e-9}
+
+
+def test_primitive_type_is_estimated_and_not_composed():
+    text = "[{name: mine, attributes: {}, primitive_type: SRAM, actions: []}]"
+    assert instantiate("mine", {"width": 8}, classes(text)).component == "SRAM"
+
+
+def test_the_old_words_for_scales():
+    text = BANK.replace("energy_scale: width / 2", "action_share: width / 2").replace(
+        "area_scale: half", "area_share: half"
+    )
+    assert composed(text, "bank", "write", depth=4).value == composed(BANK, "bank", "write", depth=4).value
+    assert area(text, "bank", depth=4).value == area(BANK, "bank", depth=4).value
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{depth: 4}", "{depth: deep}", "unknown name 'deep'"),
+        ("{depth: 4}", "{width: 4}", "must specify 'depth'"),
+        ("cells / 2", "cell / 2", "unknown name 'cell', did you mean 'cells'?"),
+        (
+            "width: 8, cells: width * depth",
+            "width: cells, cells: width * 2",
+            "needs its own value: width -> cells -> width",
+        ),
+        ('"cell[1..cells]"', '"cell[1..cells"', "is no name with indices"),
+        ('"cell[1..cells]"', '"cell[1..]"', "lacks an index"),
+        ('"cell[1..cells]"', '"cell[cells..1]"', "has no members: its indices run from 32 to 1"),
+        ('"port[0..1]", actions', '"port[0..2]", actions', "'port' has indices 0 to 1, but the action uses 0 to 2"),
+        ('"port[0]"', '"prot[0]"', "there is no subcomponent 'prot', did you mean 'port'?"),
+        ("class: port,", "", "the key 'class' is missing"),
+        ("area_scale: half", "area_scale: -1", "a scale must be a number of at least 0, found -1"),
+        ("area_scale: half", "area_scale: half, area_share: 1", "mean the same; give one"),
+        ("area_scale: half", "aera_scale: half", "unknown key 'aera_scale', did you mean 'area_scale'?"),
+        ("class: cell, attributes: {weight: 2}", "class: bank", "the class bank contains itself: pair -> bank -> bank"),
+        ("[1..cells]", "[1..10 ** 30]", "number"),
+        ("width: 8,", "width: __import__('os'),", "not allowed"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_message(old, new, message):
+    text = BANK.replace(old, new)
+    assert text != BANK
+    with pytest.raises(InputError) as caught:
+        area(text, "pair")
+        composed(text, "pair", "read")
+        composed(text, "pair", "write")
+        composed(text, "pair", "wirt")
+    assert message in str(caught.value)
+    assert "classes.yaml:" in str(caught.value) or "must specify" in message
+
+
+def test_a_missing_attribute_is_named():
+    with pytest.raises(InputError, match="a component of class bank must specify 'depth'"):
+        composed(BANK, "bank", "read")
+
+
+def test_a_missing_action_is_named():
+    with pytest.raises(InputError, match="the class bank has no action 'fetch'; known: read, update, write"):
+        composed(BANK, "bank", "fetch", depth=4)
+
+
+@pytest.mark.parametrize("name", bundled_classes())
+def test_bundled_classes_hold_together(name):
+    """Every action of every bundled class composes, of nothing but primitives."""
+    sizes = {"width": 32, "depth": 64, "metadata_storage_width": 8, "metadata_storage_depth": 4}
+    instance = instantiate(name, {"technology": "45nm", "global_cycle_seconds": 1e-9, **sizes}, bundled_classes())
+    for action in bundled_classes()[name].actions:
+        share = Composer(Unit().answer).energy(name, instance, action)
+        assert share.value > 0
+        assert math.isclose(share.each, sum(part.value for part in share.parts))
+        assert not {leaf.component for leaf in share.leaves()} & set(bundled_classes())
