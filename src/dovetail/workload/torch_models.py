@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,10 @@ def alexnet_original(num_classes: int = 1000) -> Any:
     return model
 
 
-def image_factory(name: str, input_size: int | None) -> tuple[Callable[[], Any], tuple[int, ...]]:
+def image_factory(name: str, input_size: int | None = None) -> tuple[Callable[[], Any], tuple[int, ...]]:
     """Return what makes a torchvision model (or ``alexnet_original``), and its input's shape at batch 1.
 
-    Below `SMALL` rows and columns the model has 10 classes, and AlexNet's first convolution has stride 1, because its
+    Up to `SMALL` rows and columns the model has 10 classes, and AlexNet's first convolution has stride 1, because its
     own stem would leave nothing of so small an image; every other model is as it is published.
 
     Args:
@@ -76,43 +77,43 @@ def image_factory(name: str, input_size: int | None) -> tuple[Callable[[], Any],
     if name != "alexnet_original" and name not in vision.models.list_models():
         raise InputError(f"torchvision has no model '{name}'{did_you_mean(name, vision.models.list_models())}")
     shape = _input_shape(vision, name, input_size)
-    small = shape[-1] <= SMALL
+    arguments: dict[str, Any] = {"num_classes": classes_for(shape[-1])} if shape[-1] <= SMALL else {}
+    if name.startswith("vit_"):
+        arguments["image_size"] = shape[-1]  # its position embedding has one entry per patch
+    if name.startswith("maxvit"):
+        arguments["input_size"] = shape[-2:]  # so has its relative one
+    if any(family in name for family in _WITH_BACKBONE):
+        arguments["weights_backbone"] = None  # the default would download
 
     def make() -> Any:
-        classes = {"num_classes": classes_for(shape[-1])} if small else {}
         if name == "alexnet_original":
-            model = alexnet_original(**classes)
+            model = alexnet_original(**arguments)
         else:
-            model = vision.models.get_model(name, weights=None, **_no_backbone(name), **classes)
-        if small and name.startswith("alexnet"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about how weights will be initialised, and there are none
+                model = vision.models.get_model(name, weights=None, **arguments)
+        if shape[-1] <= SMALL and name.startswith("alexnet"):
             model.features[0].stride = (1, 1)
         return model
 
     return make, shape
 
 
-def _no_backbone(name: str) -> dict[str, None]:
-    """Keep torchvision from downloading a backbone's weights where that is its default."""
-    return (
-        {"weights_backbone": None}
-        if any(part in name for part in ("rcnn", "fcos", "ssd", "lab", "fcn", "lraspp", "retina"))
-        else {}
-    )
+_WITH_BACKBONE = ("rcnn", "fcos", "ssd", "deeplab", "fcn_", "lraspp", "retinanet")
 
 
 def _input_shape(vision: Any, name: str, input_size: int | None) -> tuple[int, ...]:
+    rows = columns = 224
     if name == "alexnet_original":
-        return (1, 3, input_size or 224, input_size or 224)
-    weights = vision.models.get_model_weights(name)
-    best = getattr(weights, "DEFAULT", None)
-    transforms = getattr(getattr(best, "transforms", None), "keywords", {})
-    crop = transforms.get("crop_size") or transforms.get("resize_size") or 224
-    rows, columns = (crop, crop) if isinstance(crop, int) else crop[-2:]
+        return (1, 3, input_size or rows, input_size or columns)
+    best = getattr(vision.models.get_model_weights(name), "DEFAULT", None)
+    crop = getattr(getattr(best, "transforms", None), "keywords", {}).get("crop_size")
+    if crop is not None:
+        rows, columns = (crop, crop) if isinstance(crop, int) else crop
     if input_size is not None:
         rows = columns = input_size
     if vision.models.get_model_builder(name).__module__.startswith("torchvision.models.video"):
-        frames = (best.meta.get("min_temporal_size") or 16) if best is not None else 16
-        return (1, 3, frames, rows, columns)
+        return (1, 3, 16, rows, columns)  # as many frames as published MACs are for
     return (1, 3, rows, columns)
 
 

@@ -125,7 +125,7 @@ class _Recorder:
         else:
             owner = self._owners.get(_storage(args[OPERANDS[operation][form.weight]]))
             if owner is not None:
-                name = owner.removesuffix(".weight") if owner.endswith(".weight") else owner
+                name = "" if owner == "weight" else owner.removesuffix(".weight")
         problem = replace(form.problem, name=name or form.kind)
         key = (problem.name, problem, form.batch_dimension)
         seen = self.layers.get(key)
