@@ -115,6 +115,7 @@ def test_a_cycle_of_includes_is_named(write) -> None:
         ("a: {{ " + "(" * 500 + "1" + ")" * 500 + " }}", "t.yaml"),
         ("{% if 1 %}" * 150 + "{% endif %}" * 150, "t.yaml"),
         ("a: {{ include('" + "x" * 5000 + "') }}", "t.yaml"),
+        ("a: {{ 1e999 }}", "a number that is not finite"),
         ("a: {{ 1 / 0 }}", "cannot compute 1 / 0"),
         ("{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}", "loops run more than"),
         ("{% for i in range(10**9) %}{% endfor %}", "range() of"),
@@ -135,6 +136,12 @@ def test_what_templates_may_not_do(write, text: str, said: str) -> None:
     assert said in str(caught.value)
     if said != "t.yaml":  # Python's own limits, met while compiling, know no line
         assert caught.value.line == text.count("\n") + 1
+
+
+def test_what_loops_print_is_bounded(write) -> None:
+    top = write("top.yaml", "{% for i in range(90000) %}" + "# filler " * 100 + "{% endfor %}")
+    with pytest.raises(InputError, match="prints more than 8000000 characters"):
+        read_document(top)
 
 
 def test_missing_keys_of_an_include_are_named(write) -> None:

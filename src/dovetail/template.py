@@ -10,6 +10,7 @@ their folder, and the work a template can cause is bounded.
 from __future__ import annotations
 
 import bisect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ MAX_INTEGER = 10**30
 
 #: What a template that is at fault can end in, besides its own kinds of errors.
 _FAULTS = (
-    jinja2.TemplateError, ArithmeticError, TypeError, ValueError, RuntimeError, SyntaxError, MemoryError, OSError,
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, NameError, OSError, RuntimeError,
+    SyntaxError, TypeError, ValueError,
 )  # fmt: skip
 
 _FUNCTIONS = (
@@ -240,10 +242,7 @@ def _joined(*parts: Any) -> str:
 def _rendered(environment: _Sandbox, source: str, path: Path, data: Mapping[str, Scalar]) -> str:
     try:
         tree = _checked(environment.parse(source), path)
-        pieces = []
-        for piece in environment.from_string(tree).generate(**data):
-            pieces.append(piece)
-        return "".join(pieces)
+        return "".join(_limited(environment.from_string(tree).generate(**data)))
     except InputError as error:
         if error.file is not None:
             raise
@@ -252,6 +251,16 @@ def _rendered(environment: _Sandbox, source: str, path: Path, data: Mapping[str,
         raise InputError(f"is no valid template: {error.message}", file=path, line=error.lineno) from None
     except _FAULTS as error:
         raise InputError(f"template: {str(error)[:200]}", file=path, line=_template_line(error)) from None
+
+
+def _limited(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield pieces of text until they are more than any document is."""
+    length = 0
+    for piece in pieces:
+        length += len(piece)
+        if length > MAX_BYTES:
+            raise InputError(f"a template prints more than {MAX_BYTES} characters; refused")
+        yield piece
 
 
 def _template_line(error: BaseException) -> int | None:
@@ -285,6 +294,8 @@ def _check(node: nodes.Node, path: Path) -> None:
         what = f"the call of '{name}'{did_you_mean(name, _FUNCTIONS)}" if name else "a call of anything but a function"
     elif isinstance(node, nodes.Call) and (node.dyn_args or node.dyn_kwargs):
         what = "a call with * arguments"
+    elif isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
+        what = "a number that is not finite"
     elif isinstance(node, nodes.Name) and node.name.startswith("_"):
         what = f"the name '{node.name}'"
     elif isinstance(node, nodes.List | nodes.Tuple) and any(
