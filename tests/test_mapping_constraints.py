@@ -167,3 +167,13 @@ def test_axes_without_a_split():
     assert broken("inter_PE_spatial", crossed, spatial=LoopConstraints(inner=("M", "C"))) == (
         "inter_PE_spatial: C lies on Y and M on X, but its permutation puts C on X first.",
     )
+
+
+def test_constraints_that_speak_of_the_problem_are_understood():
+    assert broken("shared_glb", bypass_all_but=frozenset({"Inputs"})) == (
+        "shared_glb must let Outputs pass by but keeps it.",
+    )
+    assert broken("DRAM", temporal=LoopConstraints(factors=equals("M", value=2), only_listed=True)) == (
+        "DRAM: the factor of P is 8 but must be 1.",
+        "DRAM: the factor of Q is 4 but must be 1.",
+    )

@@ -23,6 +23,7 @@ from dovetail.hardware.architecture import (
     Spatial,
     Storage,
 )
+from dovetail.hardware.binding import bind
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.workload.problem import Problem
 
@@ -72,11 +73,17 @@ class AxisSlots:
     free_on_x: int
 
 
+def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
+    """Return the architecture with its constraints in the plain form that they take for this problem."""
+    bounds = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+    return bind(architecture, bounds, {tensor.name: tensor.dimensions for tensor in problem.shape.tensors})
+
+
 def factor_range(loops: LoopConstraints, dimension: str, problem: Problem) -> FactorRange:
     """Return the factors that a level's loop over a dimension may have, its bound not yet counted as a limit.
 
     Args:
-        loops: the level's temporal or spatial constraints.
+        loops: the level's temporal or spatial constraints, of an architecture bound to the problem.
         dimension: a dimension of the problem.
         problem: whose bound ``=`` 0 stands for.
     """
@@ -136,13 +143,14 @@ def violations(mapping: Mapping, problem: Problem, architecture: Architecture) -
         architecture: whose constraints are meant.
     """
     found: list[str] = []
+    constrained = bound_to(architecture, problem)
     for entry in mapping.normalized().levels:
-        level = architecture.level(entry.level)
+        level = constrained.level(entry.level)
         found += _kept(entry, level, problem)
         if isinstance(level, Storage):
             constraints = level.constraints.temporal
             found += _loops(entry.level, "loops over time", entry.temporal, constraints, problem)
-            found += _order(entry.level, entry.temporal, constraints, problem)
+            found += _order(entry.level, entry.temporal, constraints)
         elif isinstance(level, Spatial):
             constraints = level.constraints.spatial
             both = entry.spatial_x + entry.spatial_y
@@ -181,12 +189,11 @@ def _loops(level: str, what: str, loops: tuple[Loop, ...], limits: LoopConstrain
     return found
 
 
-def _order(level: str, loops: tuple[Loop, ...], limits: LoopConstraints, problem: Problem) -> list[str]:
+def _order(level: str, loops: tuple[Loop, ...], limits: LoopConstraints) -> list[str]:
     """Compare the order of the loops over time with the pinned one, outer to inner."""
-    order = pinned_order(limits, problem)
     names = [loop.dimension for loop in loops]
-    outer = [name for name in reversed(order.outer) if name in names]
-    inner = [name for name in reversed(order.inner) if name in names]
+    outer = [name for name in limits.outer if name in names]
+    inner = [name for name in limits.inner if name in names]
     found = []
     if inner and names[-len(inner) :] != inner:
         found.append(f"{level}: the innermost loops must be {_listed(inner)}, outer to inner; found {_listed(names)}.")

@@ -16,6 +16,7 @@ from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
+from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.workload.problem import Problem
 
@@ -73,7 +74,7 @@ def mapping_from_directives(directives: Any, architecture: Architecture, problem
                 key=directive.key,
             )
         said[place] = directive
-    levels = (level for level in architecture.levels if isinstance(level, Storage | Spatial))
+    levels = (level for level in bound_to(architecture, problem).levels if isinstance(level, Storage | Spatial))
     return Mapping(tuple(_complete(level, said, problem) for level in levels))
 
 
