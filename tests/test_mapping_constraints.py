@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation
+from dovetail.hardware.reader import load_architecture
 from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import FactorRange, axis_slots, factor_range, pinned_order
+from dovetail.mapping.files import read_mapping
 from dovetail.mapping.mapping import Loop, Mapping
 from dovetail.workload.problem import convolution, matrix_product
 from mapping_strategies import EYERISS, LAYER, NEST
+
+REFERENCE = Path(__file__).parent / "data" / "reference_mappings"
 
 
 def equals(*dimensions, value=1):
@@ -177,3 +182,16 @@ def test_constraints_that_speak_of_the_problem_are_understood():
         "DRAM: the factor of P is 8 but must be 1.",
         "DRAM: the factor of Q is 4 but must be 1.",
     )
+
+
+@pytest.mark.parametrize(
+    "design", ["eyeriss_like", "simple_weight_stationary", "simple_output_stationary", "simba_like"]
+)
+def test_what_the_reference_finds_under_a_designs_constraints_breaks_none_of_them(design):
+    problem = convolution(C=3, M=32, R=3, S=3, P=112, Q=112, stride=(2, 2))
+    architecture = load_architecture(design)
+    mapping = read_mapping(REFERENCE / f"{design}.yaml", architecture, problem)
+    assert violations(mapping, problem, architecture) == ()
+    turned = [replace(entry, spatial_x=entry.spatial_y, spatial_y=entry.spatial_x) for entry in mapping.levels]
+    said = violations(Mapping(tuple(turned)), problem, architecture)
+    assert any("must lie on" in sentence for sentence in said) is (design != "simba_like")  # it alone has no split
