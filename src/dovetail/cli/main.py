@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "components": ("components", "energy and area per action of a design's components, with provenance"),
     "designs": ("designs", "the bundled designs, or one architecture in a table"),
     "evaluate": ("evaluate", "cost of one mapping of one problem"),
+    "layers": ("layers", "the layers of a network, as a table, CSV, YAML or Timeloop problems"),
     "train": ("train", "train networks under several seeds, with accuracy and its interval"),
 }
 

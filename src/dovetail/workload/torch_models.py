@@ -145,7 +145,9 @@ def trace_by_name(name: str, *, batch: int = 1, input_size: int | None = None, b
     vision = import_torchvision(f"the model {name}")
     if name in vision.models.list_models():
         factory, shape = image_factory(name, input_size)
-        return trace(factory, (batch, *shape[1:]), name=name, source=f"torchvision {vision.__version__}")
+        return trace(
+            factory, (batch, *shape[1:]), name=name, source=f"torchvision {vision.__version__.partition('+')[0]}"
+        )
     timm = importlib.import_module("timm") if importlib.util.find_spec("timm") is not None else None
     if timm is not None and timm.is_model(name):
         return _trace_timm(timm, name, batch, input_size)

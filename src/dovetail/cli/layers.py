@@ -1,0 +1,75 @@
+"""The command ``layers``: a network's layers in a table, written as a layer table or as Timeloop problems."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+
+from dovetail.errors import InputError
+from dovetail.files import write_text
+from dovetail.workload.describe import describe, fields
+from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
+from dovetail.workload.network import Network, load_network
+from dovetail.workload.problem_yaml import write_problem
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        help="bundled network (resnet18, resnet18@32), file (.csv, .yaml, .onnx, .pt2, .pkl), folder of problems, "
+        "torchvision or timm model, package.module:factory",
+    )
+    parser.add_argument("--list", action="store_true", help="list the bundled networks")
+    parser.add_argument("--batch", type=int, metavar="N", help="batch size (a file's own, else 1)")
+    parser.add_argument("--input-size", type=int, metavar="PIXELS", help="rows and columns of the input image")
+    parser.add_argument("--all", action="store_true", help="every layer on its own line, not each distinct one once")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the layers as a table")
+    parser.add_argument("--yaml", type=Path, metavar="FILE", help="write the layers as YAML (into a folder: NAME.yaml)")
+    parser.add_argument("--timeloop", type=Path, metavar="FOLDER", help="write each distinct layer as Timeloop problem")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns 0."""
+    if args.list:
+        for name, sizes in bundled_names().items():
+            print(f"{name:20} {', '.join(f'{size}x{size}' for size in sizes)}")
+        return 0
+    if args.model is None:
+        raise InputError("say which network, or list the bundled ones with --list")
+    network = load_network(args.model, batch=args.batch, input_size=args.input_size)
+    if args.csv:
+        write_text(args.csv, write_csv(network))
+    if args.yaml:
+        target = args.yaml / f"{_file_name(network.name)}.yaml" if args.yaml.is_dir() else args.yaml
+        write_text(target, write_yaml(network))
+    if args.timeloop:
+        _write_problems(network, args.timeloop)
+    if args.json:
+        print(json.dumps(fields(network), indent=2))
+    else:
+        print(describe(network, every=args.all, width=max(80, shutil.get_terminal_size((100, 24)).columns)))
+    return 0
+
+
+def _write_problems(network: Network, folder: Path) -> None:
+    """Write one Timeloop problem per distinct layer, and an index of how often each occurs."""
+    distinct = network.distinct()
+    digits = len(str(len(distinct)))
+    index = ["name,repeats"]
+    for number, layer in enumerate(distinct, start=1):
+        name = f"{number:0{digits}}_{_file_name(layer.name)}"
+        modules = " ".join(layer.modules)
+        header = f"# {network.name}: {layer.kind}, occurs {layer.repeats} x: {modules}".replace("\n", " ")
+        write_text(folder / f"{name}.yaml", f"{header}\n{write_problem(layer.problem)}")
+        index.append(f"{name},{layer.repeats}")
+    write_text(folder / "index.csv", "\n".join(index) + "\n")
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "layer"
