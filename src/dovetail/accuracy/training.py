@@ -207,7 +207,7 @@ class _Run:
         self.history: list[Epoch] = []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.best: dict[str, Any] = {}
-        self.seconds, self.since, self.saved = 0.0, time.monotonic(), time.monotonic()
+        self.seconds, self.since, self.saved = 0.0, 0.0, 0.0
 
     def start(self) -> None:
         """Make the network and its optimizers, as new or as the last checkpoint has them."""
@@ -219,6 +219,7 @@ class _Run:
         last = None if self.out is None else self.out / "last.pt"
         if last is not None and last.exists():
             self._restore(last)
+        self.since = self.saved = time.monotonic()  # making the network and loading torch's parts is not training
 
     def epoch(self) -> None:
         """Go to the end of the epoch that the run is in, and validate."""
