@@ -1,0 +1,132 @@
+"""Arguments that several commands share, and the values they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.components.accelergy_tables import read_energy_table, require_actions
+from dovetail.components.energy_table import EnergyTable
+from dovetail.components.estimate import estimate
+from dovetail.document import Node, read_document
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.binding import bind
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.objective import Objective
+from dovetail.workload.problem import Problem
+
+
+def add_layer(parser: argparse.ArgumentParser) -> None:
+    """Declare the layer, as ``args.layer``, and its batch size."""
+    parser.add_argument(
+        "layer", metavar="LAYER", help="a problem YAML, or NETWORK:LAYER with the layer's name or place, as resnet18:5"
+    )
+    add_batch(parser)
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """Declare the batch size."""
+    parser.add_argument("--batch", type=positive, metavar="N", help="batch size (a file's own, else 1)")
+
+
+def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Declare the architecture, or several, and the energy tables."""
+    parser.add_argument(
+        "--on",
+        required=True,
+        metavar="ARCH",
+        help="a bundled design's name, or an architecture file in Timeloop v0.4 form",
+        **({"nargs": "+"} if several else {}),
+    )
+    parser.add_argument("--ert", type=Path, metavar="FILE", help="energies per action, as Accelergy writes them")
+    parser.add_argument("--art", type=Path, metavar="FILE", help="areas, as Accelergy writes them; goes with --ert")
+
+
+def add_objective(parser: argparse.ArgumentParser) -> None:
+    """Declare what a search minimises."""
+    parser.add_argument(
+        "--objective",
+        type=Objective,
+        choices=list(Objective),
+        default=Objective.EDP,
+        metavar="|".join(Objective),
+        help="what to minimise (edp)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Declare the switch for machines."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def positive(text: str) -> int:
+    """Return a whole number above 0; for ``type=``."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Return a time above 0; for ``type=``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0")
+    return value
+
+
+def hardware_of(args: argparse.Namespace) -> tuple[Architecture, EnergyTable]:
+    """Return the architecture that ``--on`` names and its energies."""
+    return load_hardware(args.on, args.ert, args.art)
+
+
+def load_hardware(name: str, ert: Path | None, art: Path | None) -> tuple[Architecture, EnergyTable]:
+    """Return an architecture and its energies: from an ERT (and ART) where given, else estimated.
+
+    Raises:
+        InputError: a file is wrong, or the ERT lacks something that the architecture needs.
+    """
+    if art is not None and ert is None:
+        raise InputError("--art needs --ert: areas without energies are of no use here")
+    architecture = load_architecture(name)
+    if ert is None:
+        return architecture, estimate(architecture)
+    energies = read_energy_table(ert, art)
+    _check_complete(energies, architecture, ert)
+    return architecture, energies
+
+
+def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
+    """Return the architecture with its constraints as they are for this problem."""
+    shape = problem.shape
+    bounds = dict(zip(shape.dimensions, problem.bounds, strict=True))
+    return bind(architecture, bounds, {tensor.name: tensor.dimensions for tensor in shape.tensors})
+
+
+def _check_complete(energies: EnergyTable, architecture: Architecture, file: Path) -> None:
+    """Check that a table read from a file has every action of every level, before anything is computed."""
+    try:
+        require_actions(energies, architecture, file)
+    except InputError as error:
+        level = error.key or ""
+        message = error.message if level in error.message else f"{level}: {error.message}"
+        raise _place(read_document(file), level).fail(message) from None
+
+
+def _place(document: Node, level: str) -> Node:
+    """Return where a table speaks of a level; the whole of its tables when it does not."""
+    tables = document.mapping()["ERT"].mapping()["tables"]
+    named = tables.mapping() if isinstance(tables.value, dict) else {}
+    for node in () if named else tables.sequence():
+        named = {**named, str(node.mapping()["name"].value): node}
+    for name, node in named.items():
+        if name.split(".")[-1].split("[")[0] == level:
+            return node
+    return tables

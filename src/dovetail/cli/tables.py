@@ -1,0 +1,88 @@
+"""How tables and numbers look to a person: as wide as the terminal, units spelled out, one style everywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPED_WIDTH = 120
+_PREFIXES = ("p", "n", "u", "m", "", "k", "M")
+
+
+def console() -> Console:
+    """Return where tables go: as wide as the terminal (or ``$COLUMNS``); 120 columns when piped."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
+    """Print a table.
+
+    Args:
+        title: stands above it.
+        columns: heads; a ``|`` in one breaks it.
+        rows: one text per column; a row of no texts draws a line.
+        text_columns: so many columns on the left hold words; all others hold numbers and are set right.
+    """
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    for place, head in enumerate(columns):
+        is_text = place < text_columns
+        table.add_column(
+            Text(head.replace("|", "\n")),
+            justify="left" if is_text else "right",
+            overflow="fold" if is_text else "ellipsis",
+            no_wrap=not is_text,
+        )
+    for row in rows:
+        if row:
+            table.add_row(*(Text(cell) for cell in row))
+        else:
+            table.add_section()
+    console().print(table)
+
+
+def print_json(fields: dict[str, Any]) -> None:
+    """Print one JSON object; numbers without a value (infinite) become null."""
+    print(json.dumps(_finite(fields), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def joules(energy_pJ: float) -> str:
+    """Return an energy with four digits and its unit, from pJ to MJ."""
+    if energy_pJ <= 0:
+        return "0 pJ"
+    step = min(max(math.floor(math.log10(energy_pJ) / 3), 0), len(_PREFIXES) - 1)
+    return f"{energy_pJ / 1000.0**step:.4g} {_PREFIXES[step]}J"
+
+
+def whole(number: float) -> str:
+    """Return a whole number with its thousands set apart."""
+    return f"{round(number):,}"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as percent."""
+    return f"{fraction:.1%}".replace("%", " %")
+
+
+def product(edp_J_cycle: float) -> str:
+    """Return an energy-delay product in J x cycle."""
+    return f"{edp_J_cycle:.4g}"
