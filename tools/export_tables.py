@@ -1,14 +1,22 @@
-"""Exports the bundled layer tables from the real modules: `python tools/export_tables.py` (needs the torch extra)."""
+"""Exports what the core package holds of torchvision: layer tables from the real modules, accuracies of its weights.
+
+Run as ``python tools/export_tables.py`` where the torch extra is.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from dovetail.workload.layer_table import write_csv
+from dovetail.workload.published_accuracy import FIELDS
 from dovetail.workload.torch_models import classes_for, image_factory
 from dovetail.workload.torch_trace import trace
+from dovetail.workload.torchvision_import import import_torchvision
 
 MODELS = (
     *("alexnet", "alexnet_original", "vgg16"),
@@ -17,7 +25,9 @@ MODELS = (
     *("mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"),
 )
 SIZES = (224, 32)
-TABLES = Path(__file__).parents[1] / "src" / "dovetail" / "workload" / "tables"
+WORKLOAD = Path(__file__).parents[1] / "src" / "dovetail" / "workload"
+TABLES = WORKLOAD / "tables"
+ACCURACIES = WORKLOAD / "data" / "published_accuracy.csv"
 
 
 def exported() -> Iterator[tuple[str, str]]:
@@ -36,9 +46,29 @@ def export(name: str, size: int) -> str:
     return write_csv(trace(factory, shape, name=name, source=source))
 
 
+def export_accuracies() -> str:
+    """Return the table of published accuracies: every set of weights of every classifier."""
+    vision = import_torchvision("exporting accuracies")
+    text = io.StringIO()
+    text.write(f"# torchvision {vision.__version__.partition('+')[0]}: the metadata of its weights\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for name in vision.models.list_models():
+        for weights in vision.models.get_model_weights(name):
+            (dataset, metrics), *_ = weights.meta["_metrics"].items()
+            if math.isfinite(metrics.get("acc@1", math.nan)):  # one set is for features only and has none
+                crop = weights.transforms.keywords["crop_size"]
+                size = crop if isinstance(crop, int) else crop[-1]
+                meta = weights.meta
+                accuracy = (metrics["acc@1"], metrics["acc@5"])
+                facts = (meta["num_params"], meta["_ops"], size, meta["recipe"])
+                writer.writerow([name, weights.name, dataset, *accuracy, *facts])
+    return text.getvalue()
+
+
 def main() -> int:
     """Write every table."""
-    TABLES.mkdir(exist_ok=True)
+    ACCURACIES.write_text(export_accuracies(), encoding="utf-8")
     for file, text in exported():
         (TABLES / file).write_text(text, encoding="utf-8")
         print(file)
