@@ -87,18 +87,18 @@ venv:
 	fi
 
 core dev: venv
-	@$(MAKE) --no-print-directory $(VENV)/.$@
+	@$(MAKE) --silent --no-print-directory $(VENV)/.$@
 
 torch: venv
 	@if [ "$(TORCH)" = no ]; then \
 		echo "TORCH=no: tests that need PyTorch will be skipped"; \
-		$(MAKE) --no-print-directory $(VENV)/.dev; \
+		$(MAKE) --silent --no-print-directory $(VENV)/.dev; \
 	elif [ "$(TORCH)" = yes ] || [ -e $(VENV)/.torch ] || $(BIN)/python -c 'import torch' >/dev/null 2>&1 || \
 		$(INSTALL) --dry-run --no-deps --no-index torch >/dev/null 2>&1; then \
-		$(MAKE) --no-print-directory $(VENV)/.torch; \
+		$(MAKE) --silent --no-print-directory $(VENV)/.torch; \
 	else \
 		echo "no wheel of PyTorch at hand: tests that need it will be skipped; \`make test TORCH=yes\` downloads it"; \
-		$(MAKE) --no-print-directory $(VENV)/.dev; \
+		$(MAKE) --silent --no-print-directory $(VENV)/.dev; \
 	fi
 
 # The stamps below say what is installed; `venv` removes them when the environment is another one.
