@@ -1,0 +1,93 @@
+"""Many mappings at once: the counting rules of `dovetail.model.kernel`, compiled, over arrays of mappings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dovetail.errors import MappingError
+from dovetail.model import kernel
+from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, workspace
+from dovetail.model.compile import jit
+
+
+@dataclass(frozen=True)
+class BatchCosts:
+    """Costs of many mappings; axis ``candidates`` is that of the mappings.
+
+    Attributes:
+        cycles: ``(candidates,)``.
+        energy_pJ: ``(candidates,)``.
+        overflow: ``(candidates,)`` index of the innermost level whose tiles do not fit it; -1 where all fit. Cycles
+            and energy of a mapping that does not fit are those of a machine with room for it.
+    """
+
+    cycles: Ints
+    energy_pJ: Floats
+    overflow: Ints
+
+
+def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
+    """Return the costs of many mappings; the same numbers as `dovetail.model.evaluate.evaluate` gives for each.
+
+    Args:
+        nests: the mappings, every array with a leading axis ``candidates``; factors of a dimension make up its
+            bound, which is for the caller to see to.
+        rules: of the problem and architecture.
+        machine: of the architecture and its energies.
+
+    Raises:
+        MappingError: the arrays' shapes do not go together.
+    """
+    tensors, axes, dims = rules.coefficients.shape
+    levels, candidates = machine.block.shape[0], nests.temporal.shape[0]
+    for name, array in zip(Nest._fields, nests, strict=True):
+        wanted = (candidates, levels, tensors if name == "keep" else dims)
+        if array.shape != wanted:
+            raise MappingError(f"{name} of the mappings has shape {array.shape}; it must be {wanted}")
+    work = workspace(levels, tensors, axes, dims)
+    counts = np.zeros((levels, tensors, kernel.COUNTS), np.int64)
+    costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
+    _evaluate_all(_plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
+    return costs
+
+
+def candidate(nests: Nest, index: int) -> Nest:
+    """Return one of many mappings."""
+    return Nest._make(array[index] for array in nests)
+
+
+def stack(nests: list[Nest]) -> Nest:
+    """Return many mappings as one batch."""
+    return Nest._make(np.stack(arrays) for arrays in zip(*nests, strict=True))
+
+
+def _plain(nests: Nest) -> Nest:
+    """Return the arrays with the layout and types that the compiled code was made for."""
+    return Nest._make(np.ascontiguousarray(a, np.bool_ if a.dtype == np.bool_ else np.int64) for a in nests)
+
+
+@jit
+def _evaluate_all(
+    nests: Nest,
+    rules: Rules,
+    machine: Machine,
+    work: Workspace,
+    counts: Ints,
+    cycles: Ints,
+    energy: Floats,
+    overflow: Ints,
+) -> None:
+    for i in range(cycles.shape[0]):
+        nest = Nest(
+            nests.temporal[i],
+            nests.order[i],
+            nests.spatial_x[i],
+            nests.spatial_y[i],
+            nests.spatial_order[i],
+            nests.keep[i],
+        )
+        kernel.count_all(rules, nest, work, counts)
+        overflow[i] = kernel.overflowing_level(machine, counts)
+        cycles[i], energy[i] = kernel.total_cost(machine, nest, work, counts)

@@ -1,0 +1,100 @@
+"""How hot functions are compiled, and where the compiled code is kept from one process to the next.
+
+Compiled code lies in the user's cache folder (`dovetail.store.cache_folder`), in a folder named by the content of
+all sources that it can be made of: Numba itself notices only changes of the one file that a function stands in, not
+of the files whose functions it inlines. Where nothing can be kept, every process compiles anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy
+from numba.core.caching import FunctionCache
+
+from dovetail.store import cache_folder
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_MODEL = Path(__file__).parent
+
+
+def jit(function: _Function) -> _Function:
+    """Compile a function without the interpreter, on its first call with arguments of each type.
+
+    It releases the interpreter's lock, keeps the order of floating-point operations, and divides as NumPy does (a
+    division by zero gives infinity). What it calls must be compiled too: functions under ``register_jitable``, or
+    others under this decorator.
+    """
+    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled._cache = _Cache(function)
+    return compiled  # type: ignore[no-any-return]
+
+
+class _Cache:
+    """What Numba asks for compiled code; it decides where to look at the first call, not when it is imported."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @functools.cached_property
+    def _files(self) -> FunctionCache | None:
+        folder = _folder(Path(inspect.getfile(self._function)).parent)
+        if folder is None:
+            return None
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        try:
+            return FunctionCache(self._function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return compiled code for these types; None when there is none, or none that can be read."""
+        try:
+            return None if self._files is None else self._files.load_overload(signature, target)
+        except Exception:  # whatever is wrong with the file, compiling anew puts it right
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep compiled code for the next process, unless the disk is full or gone."""
+        try:
+            if self._files is not None:
+                self._files.save_overload(signature, compiled)
+        except OSError:
+            return
+
+    @property
+    def cache_path(self) -> str | None:
+        """Where the compiled code of this function lies; None when it is not kept."""
+        return None if self._files is None else self._files.cache_path
+
+
+def _folder(package: Path) -> Path | None:
+    """Return the folder for code compiled from a package and the model; None when none can be written."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(chosen) if chosen else cache_folder()
+    if base is None:
+        return None
+    folder = base / "compiled" / _sources_key(package)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None
+
+
+@functools.cache
+def _sources_key(package: Path) -> str:
+    digest = hashlib.sha256(f"numba {numba.__version__}, numpy {numpy.__version__}".encode())
+    for folder in dict.fromkeys((_MODEL, package)):
+        for file in sorted(folder.glob("*.py")):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:24]
