@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dovetail.components import sram
 from dovetail.components.estimate import estimate, explain
 from dovetail.components.estimator import Query, ask
 from dovetail.hardware.architecture import Architecture, Compute, Storage
@@ -82,6 +83,34 @@ def test_sram_as_recorded_in_the_reference_logs(width, depth, node):
     for action, theirs in zip(("read", "write", "leak", ""), RECORDED[width, depth, node], strict=True):
         ours = ask(Query("SRAM", attributes, action)).quote.value
         assert ours == pytest.approx(theirs, rel=bound), action or "area"
+
+
+def errors_against(path, sizes):
+    """Relative errors of the default SRAM estimator, by quantity, against recorded runs of CACTI."""
+    lines = [list(map(float, line.split(","))) for line in path.read_text().splitlines()[1:]]
+    found = {action: [] for action in ("read", "write", "leak", "")}
+    for line in lines:
+        (node, block, rows), values = sizes(line)
+        query = {"technology": node, "width": 8 * block, "depth": rows, "estimator": "cacti_runs"}
+        for action, theirs in zip(found, values, strict=True):
+            found[action].append(abs(ask(Query("SRAM", query, action)).quote.value / theirs - 1))
+    return {action: sorted(errors) for action, errors in found.items()}
+
+
+def test_sram_is_exact_on_every_point_of_the_grid():
+    grid = Path(sram.__file__).parent / "data" / "sram_cacti7.csv"
+    errors = errors_against(grid, lambda line: ((line[0], line[2], line[1] / line[2]), line[5:9]))
+    assert all(len(each) == 385 and each[-1] < 1e-9 for each in errors.values())
+
+
+def test_sram_at_random_sizes():
+    """249 sizes drawn at random, run through CACTI, and not what the estimator is made from: see docs/energy.md."""
+    path = Path(__file__).parent / "data" / "cacti7_random_sizes.csv"
+    errors = errors_against(path, lambda line: (line[:3], line[3:7]))
+    for action, each in errors.items():
+        assert each[len(each) // 2] < 0.005, action
+        assert sum(error < 0.05 for error in each) > 0.87 * len(each), action
+        assert each[-1] < 0.32, action
 
 
 @pytest.mark.parametrize(

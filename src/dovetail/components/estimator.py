@@ -205,14 +205,14 @@ def named(name: str, among: Mapping[str, Estimator] | None = None) -> Estimator:
     return known[name]
 
 
-def _nobody(query: Query, declined: list[str], candidates: Sequence[Estimator]) -> str:
+def _nobody(query: Query, declined: Sequence[str], candidates: Sequence[Estimator]) -> str:
     what = f"energy of '{query.action}'" if query.action else "area"
-    if declined:
-        return f"no estimator gives the {what} of class {query.component}; asked: {'; '.join(declined)}"
+    others = [estimator.name for estimator in candidates if not serves(estimator, query.component)]
     classes = {name for estimator in candidates for name in estimator.classes if name != "*"}
-    hint = did_you_mean(query.component, classes)
-    asked = ", ".join(estimator.name for estimator in candidates)
+    known = query.component.lower() in (name.lower() for name in classes)
+    hint = "" if known else did_you_mean(query.component, classes)
+    asked = [*declined, *([f"{', '.join(others)}: serve other classes"] if others else [])]
     return (
-        f"no estimator serves the class {query.component}{hint if hint.endswith('?') else ''}; asked: {asked} "
-        f"(each serves other classes). Define it as a compound component, or name a served class"
+        f"no estimator gives the {what} of class {query.component}{hint if hint.endswith('?') else ''}; "
+        f"asked: {'; '.join(asked)}"
     )

@@ -1,0 +1,171 @@
+"""Energy and area reference tables in Accelergy's form: read, refused, written, and read again."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.components.accelergy_tables import read_energy_table, require_actions, write_art, write_ert
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.components.estimate import estimate
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture, Compute, Storage
+from dovetail.hardware.reader import bundled_designs, load_architecture
+
+ERT = """
+ERT:
+    version: '0.4'
+    tables:
+      - name: system_top_level.DRAM[1..1]
+        actions:
+          - {name: leak, arguments: {global_cycle_seconds: 1e-09, action_latency_cycles: 1}, energy: 0.0}
+          - {name: write, arguments: {global_cycle_seconds: 1e-09}, energy: 512.0}
+          - {name: read, arguments: {}, energy: 500}
+          - {name: update, arguments: {}, energy: 512.0}
+      - name: system_top_level.PE[1..168].buffer[1..168]
+        actions:
+          - {name: read, arguments: {data_delta: 0, address_delta: 1}, energy: 1.5}
+          - {name: read, arguments: {data_delta: 1, address_delta: 1}, energy: 2.5}
+          - {name: write, energy: 3.5}
+      - name: system_top_level.mac[1..168]
+        actions:
+          - {name: mac_random, energy: 0.25}
+          - {name: leak, energy: 0.001}
+"""
+ART = """
+ART:
+    version: 0.4
+    tables:
+      - {name: "system_top_level.buffer[1..168]", area: 70.5}
+      - {name: "system_top_level.mac[1..168]", area: 191}
+"""
+
+
+def files(tmp_path, ert=ERT, art=ART):
+    (tmp_path / "ert.yaml").write_text(ert)
+    (tmp_path / "art.yaml").write_text(art)
+    return tmp_path / "ert.yaml", tmp_path / "art.yaml"
+
+
+def design(*names):
+    storages = [Storage(name=name, component="SRAM", width=8, datawidth=8) for name in names]
+    return Architecture("one", (*storages, Compute(name="mac", component="intmac")))
+
+
+def test_components_go_by_the_last_part_of_their_names(tmp_path):
+    table = read_energy_table(*files(tmp_path))
+    assert list(table.components) == ["DRAM", "buffer", "mac"]
+    assert table["DRAM"].energy("read") == 500
+    assert table["buffer"].area_um2 == 70.5
+    assert table["DRAM"].area_um2 == 0
+
+
+def test_the_dearest_arguments_count_and_actions_have_synonyms(tmp_path):
+    table = read_energy_table(*files(tmp_path))
+    assert table["buffer"].energy("read") == 2.5
+    assert table["buffer"].energy("update") == 3.5
+    assert table["buffer"].energy("leak") == 0
+    assert table["mac"].energy("compute") == 0.25
+    require_actions(table, design("DRAM", "buffer"))
+
+
+def test_version_0_2_has_components_and_actions_as_keys(tmp_path):
+    text = """
+ERT:
+  version: 0.2
+  tables:
+    system.buffer:
+      read: [{arguments: {data_delta: 0}, energy: 1}, {arguments: {data_delta: 1}, energy: 4}]
+      write: {energy: 3}
+"""
+    ert, _ = files(tmp_path, text)
+    assert read_energy_table(ert)["buffer"].energy("read") == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ERT:", "ERTT:", "ert.yaml:2: the key 'ERT' is missing"),
+        ("ERT:", "ART:", "the file holds areas (ART)"),
+        ("version: '0.4'", "version: '0.9'", "must be one of 0.2, 0.3, 0.4, found text '0.9'"),
+        ("energy: 0.25", "energy: lots", "ert.yaml:18"),
+        ("energy: 0.25", "energy: -1", "must be at least 0, found -1"),
+        ("energy: 0.25", "energy: .nan", "must be a finite number"),
+        ("energy: 0.25", "enrgy: 1", "unknown key 'enrgy', did you mean 'energy'?"),
+        ("{name: mac_random, energy: 0.25}", "{energy: 0.25}", "the key 'name' is missing"),
+        ("tables:", "table:", "unknown key 'table', did you mean 'tables'?"),
+        ("system_top_level.mac[1..168]", "other.buffer", "has a second component 'buffer'"),
+        (
+            "      - name: system_top_level.mac[1..168]\n        actions:",
+            "      - name: mac\n        action:",
+            "did you mean",
+        ),
+        (ERT, "just text", "must be a mapping, found text 'just text'"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_in_one_message(tmp_path, old, new, message):
+    text = ERT.replace(old, new)
+    assert text != ERT
+    with pytest.raises(InputError) as caught:
+        read_energy_table(files(tmp_path, text)[0])
+    assert message in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_an_action_that_a_table_misses_is_named_with_level_and_file(tmp_path):
+    ert, art = files(tmp_path, ERT.replace("mac_random", "mac_gated"))
+    with pytest.raises(InputError, match=r"ert\.yaml: mac: no energy for action 'compute'"):
+        require_actions(read_energy_table(ert, art), design("DRAM", "buffer"), ert)
+    with pytest.raises(InputError, match=r"has no component 'bufer', did you mean 'buffer'\?"):
+        require_actions(read_energy_table(ert, art), design("bufer"), ert)
+
+
+def test_an_absent_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_energy_table(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", bundled_designs())
+def test_written_tables_read_as_what_was_written(name, tmp_path):
+    architecture = load_architecture(name)
+    table = estimate(architecture)
+    write_ert(table, architecture, tmp_path / "ert.yaml")
+    write_art(table, architecture, tmp_path / "art.yaml")
+    again = read_energy_table(tmp_path / "ert.yaml", tmp_path / "art.yaml")
+    require_actions(again, architecture)
+    for level in architecture.levels:
+        assert again[level.name].area_um2 == table[level.name].area_um2
+        for action, energy in table[level.name].actions.items():
+            assert again[level.name].energy(action) == energy
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["art.yaml", "ert.yaml"]  # nothing temporary stays
+
+
+def test_written_in_accelergys_form(tmp_path):
+    table = EnergyTable({"buffer": ComponentCost({"read": 1.0}, 2.0), "mac": ComponentCost({}, 3.0)})
+    write_ert(table, design("buffer"), tmp_path / "ert.yaml")
+    write_art(table, design("buffer"), tmp_path / "art.yaml")
+    entry = {"name": "system_top_level.buffer[1..1]", "actions": [{"name": "read", "arguments": {}, "energy": 1.0}]}
+    assert yaml.safe_load((tmp_path / "ert.yaml").read_text()) == {"ERT": {"version": "0.4", "tables": [entry]}}
+    areas = yaml.safe_load((tmp_path / "art.yaml").read_text())["ART"]["tables"]
+    assert areas == [
+        {"name": "system_top_level.buffer[1..1]", "area": 2.0},
+        {"name": "system_top_level.mac[1..1]", "area": 3.0},
+    ]
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        write_ert(EnergyTable({}), design("buffer"), tmp_path / "no" / "ert.yaml")
+
+
+@given(st.data())
+def test_any_damage_to_a_table_ends_in_one_message_or_a_table(tmp_path_factory, data):
+    start = data.draw(st.integers(0, len(ERT) - 1))
+    stop = data.draw(st.integers(start, min(len(ERT), start + 30)))
+    text = ERT[:start] + data.draw(st.text(max_size=8)) + ERT[stop:]
+    file = tmp_path_factory.mktemp("ert") / "ert.yaml"
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        assert read_energy_table(file).components is not None
+    except InputError as error:
+        assert "ert.yaml" in str(error)
