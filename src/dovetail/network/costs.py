@@ -1,0 +1,302 @@
+"""What a network costs on a design: its layers' costs, and what they add up to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
+from dovetail.mapping.native_yaml import native_mapping_yaml
+from dovetail.model.cost import Cost
+from dovetail.table import Cell, Table
+from dovetail.workload.network import Layer, Network
+
+#: Under what energy that belongs to no tensor is counted.
+COMPUTE, LEAKAGE = "compute", "leakage"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What layers that run one after another cost together; they add up with ``+`` and repeat with ``times``.
+
+    Attributes:
+        cycles: one layer after the other.
+        energy_pJ: everything.
+        computes: executions of loop bodies.
+        outer_words: words read and written at the outermost level (DRAM).
+        energy_by_component: pJ per level of the architecture.
+        energy_by_tensor: pJ of moving each tensor, and of ``compute`` and ``leakage``.
+    """
+
+    cycles: int = 0
+    energy_pJ: float = 0.0
+    computes: int = 0
+    outer_words: int = 0
+    energy_by_component: Mapping[str, float] = field(default_factory=dict)
+    energy_by_tensor: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: Totals) -> Totals:
+        """Return the totals of both."""
+        return sum_of([(self, 1), (other, 1)])
+
+    def times(self, count: int) -> Totals:
+        """Return the totals of ``count`` runs."""
+        return sum_of([(self, count)])
+
+    @property
+    def edp_J_cycle(self) -> float:
+        """Energy-delay product in joules times cycles: of the sums, not the sum of products."""
+        return self.energy_pJ * 1e-12 * self.cycles
+
+
+def sum_of(parts: Iterable[tuple[Totals, int]]) -> Totals:
+    """Return what the parts, each so many times, cost together; sums do not depend on the parts' order."""
+    listed = list(parts)
+
+    def by(name: str) -> dict[str, float]:
+        keys = dict.fromkeys(key for total, _ in listed for key in getattr(total, name))
+        return {key: math.fsum(getattr(total, name).get(key, 0.0) * n for total, n in listed) for key in keys}
+
+    return Totals(
+        cycles=sum(total.cycles * n for total, n in listed),
+        energy_pJ=math.fsum(total.energy_pJ * n for total, n in listed),
+        computes=sum(total.computes * n for total, n in listed),
+        outer_words=sum(total.outer_words * n for total, n in listed),
+        energy_by_component=by("energy_by_component"),
+        energy_by_tensor=by("energy_by_tensor"),
+    )
+
+
+def totals_of(cost: Cost) -> Totals:
+    """Return one layer's cost as totals."""
+    by_tensor: dict[str, float] = {}
+    for level in cost.levels:
+        for name, tensor in level.tensors.items():
+            by_tensor[name] = by_tensor.get(name, 0.0) + tensor.energy_pJ
+    by_tensor[COMPUTE] = math.fsum(level.compute_pJ for level in cost.levels)
+    by_tensor[LEAKAGE] = math.fsum(level.leakage_pJ for level in cost.levels)
+    return Totals(
+        cycles=cost.cycles,
+        energy_pJ=cost.energy_pJ,
+        computes=cost.computes,
+        outer_words=cost.levels[0].words_moved,
+        energy_by_component=cost.energy_by_level,
+        energy_by_tensor=by_tensor,
+    )
+
+
+@dataclass(frozen=True)
+class MappedLayer:
+    """A layer with the best mapping found for it.
+
+    Attributes:
+        layer: the layer; ``layer.repeats`` says how often it runs.
+        result: its search's result: mapping, cost of one run, certificate, front.
+    """
+
+    layer: Layer
+    result: SearchResult
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.layer.name
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of one run."""
+        return self.result.cost
+
+    @property
+    def totals(self) -> Totals:
+        """The cost of all its runs."""
+        return totals_of(self.cost).times(self.layer.repeats)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data about one run; ``repeats`` says how many there are."""
+        problem, cost, one = self.layer.problem, self.cost, totals_of(self.cost)
+        return {
+            "name": self.name,
+            "kind": self.layer.kind,
+            "repeats": self.layer.repeats,
+            "dimensions": dict(zip(problem.shape.dimensions, problem.bounds, strict=True)),
+            "coefficients": dict(zip(problem.shape.coefficients, problem.coefficients, strict=True)),
+            "macs": problem.macs,
+            "cycles": cost.cycles,
+            "energy_pJ": cost.energy_pJ,
+            "edp_J_cycle": cost.edp_J_cycle,
+            "utilization": cost.utilization,
+            "dram_words": one.outer_words,
+            "energy_by_component_pJ": dict(one.energy_by_component),
+            "energy_by_tensor_pJ": dict(one.energy_by_tensor),
+            "exact": self.result.certificate.exact,
+            "bound": self.result.certificate.bound,
+            "mapping": native_mapping_yaml(self.result.mapping, problem),
+        }
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What one pass of a network costs on a design.
+
+    Attributes:
+        network: the network.
+        architecture: the design.
+        energies: what its components cost.
+        objective: what each layer's mapping minimises.
+        layers: every layer in the order they run; equal layers share one result.
+    """
+
+    network: Network
+    architecture: Architecture
+    energies: EnergyTable = field(repr=False)
+    objective: Objective
+    layers: tuple[MappedLayer, ...] = field(repr=False)
+
+    @cached_property
+    def totals(self) -> Totals:
+        """Everything added up."""
+        return sum_of((totals_of(each.cost), each.layer.repeats) for each in self.layers)
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of one pass, layer after layer."""
+        return self.totals.cycles
+
+    @property
+    def energy_pJ(self) -> float:
+        """Energy of one pass."""
+        return self.totals.energy_pJ
+
+    @property
+    def edp_J_cycle(self) -> float:
+        """Energy-delay product of one pass: sum of energies times sum of cycles."""
+        return self.totals.edp_J_cycle
+
+    @property
+    def seconds(self) -> float:
+        """Time of one pass."""
+        return self.cycles * self.architecture.cycle_seconds
+
+    @property
+    def utilization(self) -> float:
+        """0 to 1, of all compute units over all cycles."""
+        slots = self.cycles * self.architecture.compute.instances
+        return self.totals.computes / slots if slots else 0.0
+
+    @property
+    def area_um2(self) -> float:
+        """Area of the whole design; 0 when the energy table has none."""
+        return self.layers[0].cost.area_um2 if self.layers else 0.0
+
+    @property
+    def dram_bytes(self) -> float:
+        """Bytes read and written at the outermost level."""
+        outermost = self.architecture.levels[0]
+        assert isinstance(outermost, Storage)
+        return self.totals.outer_words * outermost.datawidth / 8
+
+    @property
+    def exact(self) -> bool:
+        """Whether every layer's search covered its whole mapspace."""
+        return all(each.result.certificate.exact for each in self.layers)
+
+    @cached_property
+    def distinct(self) -> tuple[MappedLayer, ...]:
+        """Each distinct layer once, its repeats put together, in order of first occurrence."""
+        results = {problem_key(each.layer): each.result for each in self.layers}
+        return tuple(MappedLayer(layer, results[problem_key(layer)]) for layer in self.network.distinct())
+
+    def with_results(self, results: Iterable[SearchResult]) -> NetworkCost:
+        """Return the same network with other results, one per distinct layer in their order."""
+        pairs = zip(self.distinct, results, strict=True)
+        chosen = {problem_key(each.layer): result for each, result in pairs}
+        layers = tuple(MappedLayer(each.layer, chosen[problem_key(each.layer)]) for each in self.layers)
+        return replace(self, layers=layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data: totals, then every layer in the order they run."""
+        return {
+            "network": self.network.name,
+            "architecture": self.architecture.name,
+            "objective": str(self.objective),
+            "batch": self.network.batch,
+            "totals": self._totals_json(),
+            "layers": [each.to_json() for each in self.layers],
+            "unmapped": [{"name": each.name, "macs": each.macs, "count": each.count} for each in self.network.unmapped],
+        }
+
+    def _totals_json(self) -> dict[str, Any]:
+        return {
+            "cycles": self.cycles,
+            "seconds": self.seconds,
+            "energy_pJ": self.energy_pJ,
+            "edp_J_cycle": self.edp_J_cycle,
+            "utilization": self.utilization,
+            "macs": self.network.macs,
+            "area_um2": self.area_um2,
+            "dram_words": self.totals.outer_words,
+            "dram_bytes": self.dram_bytes,
+            "energy_by_component_pJ": dict(self.totals.energy_by_component),
+            "energy_by_tensor_pJ": dict(self.totals.energy_by_tensor),
+            "exact": self.exact,
+            "unmapped_mac_share": self.network.unmapped_share,
+        }
+
+    def table(self) -> Table:
+        """Return one row per distinct layer, and the totals; energies and cycles are of all repeats."""
+        rows = [_row(each) for each in self.distinct]
+        runs = sum(each.layer.repeats for each in self.distinct)
+        totals: tuple[Cell, ...] = (
+            f"{self.network.name} on {self.architecture.name}",
+            runs,
+            sum(each.layer.macs for each in self.distinct) / 1e6,
+            self.cycles,
+            self.energy_pJ * 1e-6,
+            self.edp_J_cycle,
+            100 * self.utilization,
+            self.totals.outer_words,
+        )
+        columns = ("layer", "runs", "MMACs", "cycles", "energy uJ", "EDP J*cycle", "utilization %", "DRAM words")
+        return Table(columns, tuple(rows), totals)
+
+    def to_csv(self) -> str:
+        """Return one row per layer in the order they run, numbers in full."""
+        components = [level.name for level in self.layers[0].cost.levels] if self.layers else []
+        columns = ("layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization", "dram_words")
+        rows: list[tuple[Cell, ...]] = []
+        for each in self.layers:
+            one, cost = totals_of(each.cost), each.cost
+            facts = (each.layer.problem.macs, cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization)
+            parts = (one.energy_by_component[name] for name in components)
+            rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts))
+        return Table((*columns, *(f"{name}_pJ" for name in components)), tuple(rows)).csv()
+
+    def _repr_html_(self) -> str:
+        return self.table().html(f"{self.network.name} on {self.architecture.name}, batch {self.network.batch}")
+
+
+def problem_key(layer: Layer) -> tuple[Any, ...]:
+    """Return what tells distinct layers apart, as `Network.distinct` does."""
+    problem = layer.problem
+    return problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension
+
+
+def _row(each: MappedLayer) -> tuple[Cell, ...]:
+    totals = each.totals
+    return (
+        each.name,
+        each.layer.repeats,
+        each.layer.macs / 1e6,
+        totals.cycles,
+        totals.energy_pJ * 1e-6,
+        totals.edp_J_cycle,
+        100 * each.cost.utilization,
+        totals.outer_words,
+    )

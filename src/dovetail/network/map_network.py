@@ -1,0 +1,205 @@
+"""Maps a network: each distinct layer once, in parallel, kept in the store as soon as it is done."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import InputError, NoMappingError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
+from dovetail.network.costs import MappedLayer, NetworkCost, problem_key
+from dovetail.network.records import result_from_data, result_to_data
+from dovetail.network.workers import run_all
+from dovetail.store import Store, content_key
+from dovetail.workload.network import Layer, Network
+
+#: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
+SearchFunction = Callable[..., SearchResult]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a network's mapping is.
+
+    Attributes:
+        done: distinct layers finished, the stored ones included.
+        total: distinct layers.
+        layer: the one that just finished.
+        seconds: since the start.
+        seconds_left: estimated from the layers computed so far.
+    """
+
+    done: int
+    total: int
+    layer: str
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One layer to be mapped on one design."""
+
+    layer: Layer
+    architecture: Architecture
+    energies: EnergyTable
+
+
+def map_network(
+    network: Network,
+    architecture: Architecture,
+    energies: EnergyTable,
+    *,
+    objective: Objective = Objective.EDP,
+    front: bool = False,
+    time_limit: float | None = None,
+    store: Store | None = None,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    search: SearchFunction | None = None,
+) -> NetworkCost:
+    """Find every layer's best mapping, and what the network costs.
+
+    Args:
+        network: layers that are equal are mapped once.
+        architecture: the design.
+        energies: what its components cost.
+        objective: what each layer minimises.
+        front: also find each layer's whole Pareto front, for `dovetail.network.optimum`.
+        time_limit: seconds per layer; results that are not exact because of it are not stored.
+        store: where finished results are kept and found; None: nowhere.
+        workers: processes; None: one per CPU that this process may use.
+        progress: called after every finished layer.
+        search: what finds one layer's best mapping; None: the exact mapper.
+
+    Raises:
+        InputError: the network has no layers.
+        NoMappingError: a layer cannot be mapped; its name and the reason are in the message.
+    """
+    return map_networks(
+        [(network, architecture, energies)],
+        objective=objective,
+        front=front,
+        time_limit=time_limit,
+        store=store,
+        workers=workers,
+        progress=progress,
+        search=search,
+    )[0]
+
+
+def map_networks(
+    pairs: Sequence[tuple[Network, Architecture, EnergyTable]],
+    *,
+    objective: Objective = Objective.EDP,
+    front: bool = False,
+    time_limit: float | None = None,
+    store: Store | None = None,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    search: SearchFunction | None = None,
+) -> list[NetworkCost]:
+    """Map several networks on designs at once: what they have in common is done once. See `map_network`."""
+    jobs: dict[str, Job] = {}
+    keys: list[dict[object, str]] = []
+    for network, architecture, energies in pairs:
+        if not network.layers:
+            raise InputError(f"{network.name} has no layers")
+        prefix = design_key(architecture, energies)
+        of_layers: dict[object, str] = {}
+        for layer in network.distinct():
+            key = layer_key(layer, prefix, objective, front)
+            of_layers[problem_key(layer)] = key
+            jobs.setdefault(key, Job(layer, architecture, energies))
+        keys.append(of_layers)
+    results = _results(jobs, search, objective, front, time_limit, store or Store.disabled(), workers, progress)
+    return [
+        NetworkCost(
+            network,
+            architecture,
+            energies,
+            objective,
+            tuple(MappedLayer(layer, results[of_layers[problem_key(layer)]]) for layer in network.layers),
+        )
+        for (network, architecture, energies), of_layers in zip(pairs, keys, strict=True)
+    ]
+
+
+def design_key(architecture: Architecture, energies: EnergyTable) -> str:
+    """Return the key of all that a design means to a layer's cost; neither names nor the order of entries matter."""
+    return content_key(engine_version(), architecture.levels, architecture.cycle_seconds, energies)
+
+
+def layer_key(layer: Layer, design: str, objective: Objective, front: bool) -> str:
+    """Return the store's key of a layer's result; equal problems share it whatever they are called."""
+    return content_key("layer search", design, replace(layer.problem, name=""), objective, front)
+
+
+@functools.cache
+def engine_version() -> str:
+    """Return a hash of the sources that results depend on: a changed model or mapper never finds old results."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in ("workload/problem.py", "hardware/binding.py", "mapping", "model", "mapper"):
+        path = root / package
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _results(
+    jobs: dict[str, Job],
+    search: SearchFunction | None,
+    objective: Objective,
+    front: bool,
+    time_limit: float | None,
+    store: Store,
+    workers: int | None,
+    progress: Callable[[Progress], None] | None,
+) -> dict[str, SearchResult]:
+    start = time.monotonic()
+    found = {key: result_from_data(data) for key, data in store.get_many(jobs).items()} if search is None else {}
+    missing = [key for key in jobs if key not in found]
+    calls = [(search, jobs[key], objective, front, time_limit) for key in missing]
+    for done, (place, result) in enumerate(run_all(_map_layer, calls, workers=workers or available_cpus()), 1):
+        key = missing[place]
+        found[key] = result
+        if result.certificate.exact and search is None:
+            store.put(key, result_to_data(result))
+        if progress is not None:
+            seconds = time.monotonic() - start
+            left = seconds / done * (len(missing) - done)
+            progress(Progress(len(jobs) - len(missing) + done, len(jobs), jobs[key].layer.name, seconds, left))
+    return found
+
+
+def _map_layer(
+    search: SearchFunction | None, job: Job, objective: Objective, front: bool, time_limit: float | None
+) -> SearchResult:
+    function = exact_search() if search is None else search
+    try:
+        return function(
+            job.layer.problem, job.architecture, job.energies, objective, front=front, time_limit=time_limit
+        )
+    except NoMappingError as error:
+        raise NoMappingError(f"{job.layer.name} on {job.architecture.name}: {error}") from None
+
+
+def exact_search() -> SearchFunction:
+    """Return the exact mapper."""
+    function: SearchFunction = importlib.import_module("dovetail.mapper.search").search
+    return function
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

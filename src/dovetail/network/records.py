@@ -1,0 +1,88 @@
+"""A search's result as plain data and back: how the store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import asdict
+from typing import Any
+
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
+
+_LOOPS = ("temporal", "spatial_x", "spatial_y")
+
+
+def result_to_data(result: SearchResult) -> dict[str, Any]:
+    """Return the result as JSON can hold it, nothing left out."""
+    return {
+        "objective": str(result.objective),
+        "mapping": mapping_to_data(result.mapping),
+        "cost": _cost_to_data(result.cost),
+        "certificate": asdict(result.certificate),
+        "front": [[point.energy_pJ, point.cycles, mapping_to_data(point.mapping)] for point in result.front],
+    }
+
+
+def result_from_data(data: MappingOf[str, Any]) -> SearchResult:
+    """Return the result that `result_to_data` was given; raises KeyError, TypeError or ValueError on other data."""
+    certificate = data["certificate"]
+    return SearchResult(
+        objective=Objective(data["objective"]),
+        mapping=mapping_from_data(data["mapping"]),
+        cost=_cost_from_data(data["cost"]),
+        certificate=Certificate(**{**certificate, "binding": tuple(certificate["binding"])}),
+        front=tuple(
+            FrontPoint(energy, cycles, mapping_from_data(mapping)) for energy, cycles, mapping in data["front"]
+        ),
+    )
+
+
+def mapping_to_data(mapping: Mapping) -> list[dict[str, Any]]:
+    """Return one entry per level, outer to inner, without what is empty."""
+    return [_level_to_data(entry) for entry in mapping.levels]
+
+
+def mapping_from_data(data: list[dict[str, Any]]) -> Mapping:
+    """Return the mapping that `mapping_to_data` was given."""
+    return Mapping(
+        tuple(
+            LevelMapping(
+                entry["level"],
+                **{name: tuple(Loop(*loop) for loop in entry.get(name, ())) for name in _LOOPS},
+                keep=frozenset(entry.get("keep", ())),
+            )
+            for entry in data
+        )
+    )
+
+
+def _level_to_data(entry: LevelMapping) -> dict[str, Any]:
+    data: dict[str, Any] = {"level": entry.level}
+    for name in _LOOPS:
+        loops: tuple[Loop, ...] = getattr(entry, name)
+        if loops:
+            data[name] = [[loop.dimension, loop.factor, *_residual(loop)] for loop in loops]
+    if entry.keep:
+        data["keep"] = sorted(entry.keep)
+    return data
+
+
+def _residual(loop: Loop) -> list[int]:
+    return [] if loop.residual is None else [loop.residual]
+
+
+def _cost_to_data(cost: Cost) -> dict[str, Any]:
+    return {**asdict(cost), "levels": [asdict(level) for level in cost.levels]}
+
+
+def _cost_from_data(data: MappingOf[str, Any]) -> Cost:
+    levels = (
+        LevelCost(**{**level, "tensors": {name: TensorCost(**each) for name, each in level["tensors"].items()}})
+        for level in data["levels"]
+    )
+    networks = {
+        name: {tensor: LinkCost(**link) for tensor, link in links.items()} for name, links in data["networks"].items()
+    }
+    return Cost(**{**data, "levels": tuple(levels), "networks": networks})

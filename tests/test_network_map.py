@@ -1,0 +1,224 @@
+"""Mapping networks: each distinct layer once, sums, the store, worker processes, interruption."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dovetail.components.estimate import estimate
+from dovetail.errors import DovetailError, InputError, NoMappingError
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.objective import Objective
+from dovetail.network import map_network as mapping_module
+from dovetail.network.costs import Totals, sum_of, totals_of
+from dovetail.network.map_network import design_key, layer_key, map_network, map_networks
+from dovetail.network.records import result_from_data, result_to_data
+from dovetail.store import Store
+from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.problem import convolution
+from network_search import counted_search, failing_search, quick_search
+
+
+def _network(*sizes, name="net"):
+    layers = tuple(
+        Layer(f"l{i}", convolution(C=4, M=m, P=6, Q=6, R=3, S=3, name=f"l{i}"), 1, "convolution", (f"l{i}",), "N")
+        for i, m in enumerate(sizes)
+    )
+    return Network(name, layers)
+
+
+@pytest.fixture(scope="module")
+def design():
+    architecture = load_architecture("eyeriss_like")
+    return architecture, estimate(architecture)
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    file = tmp_path / "calls"
+    monkeypatch.setenv("SEARCH_CALLS", str(file))
+    return lambda: file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def test_each_distinct_layer_is_mapped_once(design, calls):
+    cost = map_network(_network(8, 16, 8, 8), *design, search=counted_search, workers=1)
+    assert len(calls()) == 2
+    assert [each.name for each in cost.layers] == ["l0", "l1", "l2", "l3"]
+    assert [each.layer.repeats for each in cost.distinct] == [3, 1]
+
+
+def test_results_add_up(design):
+    cost = map_network(_network(8, 16, 8), *design, search=quick_search, workers=1)
+    energies = [each.cost.energy_pJ for each in cost.layers]
+    assert cost.energy_pJ == pytest.approx(math.fsum(energies), rel=1e-14)
+    assert cost.cycles == sum(each.cost.cycles for each in cost.layers)
+    assert cost.edp_J_cycle == pytest.approx(cost.energy_pJ * 1e-12 * cost.cycles)
+    assert math.fsum(cost.totals.energy_by_component.values()) == pytest.approx(cost.energy_pJ)
+    assert math.fsum(cost.totals.energy_by_tensor.values()) == pytest.approx(cost.energy_pJ)
+    assert sum((each.totals for each in cost.layers), Totals()).cycles == cost.cycles
+    assert sum_of((each.totals, 1) for each in cost.distinct).energy_pJ == pytest.approx(cost.energy_pJ)
+    slots = cost.cycles * cost.architecture.compute.instances
+    assert cost.utilization == pytest.approx(cost.network.macs / slots)
+
+
+def test_repeats_multiply(design):
+    network = _network(8)
+    thrice = replace(network, layers=(replace(network.layers[0], repeats=3),))
+    one, three = (map_network(n, *design, search=quick_search, workers=1) for n in (network, thrice))
+    assert three.cycles == 3 * one.cycles
+    assert three.energy_pJ == pytest.approx(3 * one.energy_pJ)
+    assert three.totals == totals_of(one.layers[0].cost).times(3)
+    assert three.utilization == one.utilization
+
+
+def test_workers_give_the_same_bits(design):
+    network = _network(8, 12, 8, 14)
+    alone = map_network(network, *design, front=True, search=quick_search, workers=1)
+    together = map_network(network, *design, front=True, search=quick_search, workers=2)
+    assert alone == together
+    assert json.dumps(alone.to_json()) == json.dumps(together.to_json())
+
+
+def test_json_and_csv_hold_every_layer(design):
+    cost = map_network(load_network("alexnet"), *design, search=quick_search, workers=1)
+    data = json.loads(json.dumps(cost.to_json()))
+    assert data["totals"]["cycles"] == sum(layer["cycles"] * layer["repeats"] for layer in data["layers"])
+    assert data["totals"]["macs"] == sum(layer["macs"] * layer["repeats"] for layer in data["layers"])
+    for layer in data["layers"]:
+        assert layer["edp_J_cycle"] == pytest.approx(layer["energy_pJ"] * 1e-12 * layer["cycles"])
+        assert 0 < layer["utilization"] <= 1
+        assert sum(layer["energy_by_component_pJ"].values()) == pytest.approx(layer["energy_pJ"])
+    lines = cost.to_csv().splitlines()
+    assert len(lines) == 1 + len(cost.layers)
+    assert lines[0].startswith("layer,repeats,macs,cycles,energy_pJ")
+    assert "alexnet on eyeriss_like" in cost.table().text()
+    assert "<table>" in cost._repr_html_()
+
+
+def test_records_come_back_equal(design):
+    problem = _network(8).layers[0].problem
+    result = quick_search(problem, *design, front=True)
+    assert result.front
+    assert result_from_data(json.loads(json.dumps(result_to_data(result)))) == result
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Let the quick search stand where the exact mapper stands, so that results are stored."""
+    monkeypatch.setattr(mapping_module, "exact_search", lambda: counted_search)
+
+
+def test_stored_results_are_found_again(design, tmp_path, calls, exact):
+    with Store.open(tmp_path / "store.sqlite3") as store:
+        first = map_network(_network(8, 16), *design, store=store, workers=1)
+        seen: list[object] = []
+        second = map_network(_network(16, 8, 8), *design, store=store, workers=1, progress=seen.append)
+        assert len(calls()) == 2
+        assert seen == []
+        assert second.layers[1].result == first.layers[0].result
+        map_network(_network(8), *design, store=store, workers=1, front=True)
+        map_network(_network(8), *design, store=store, workers=1, objective=Objective.ENERGY)
+        assert len(calls()) == 4, "another objective or a front is another result"
+
+
+def test_inexact_results_are_not_stored(design, tmp_path, calls, monkeypatch):
+    def inexact(*arguments, **options):
+        result = counted_search(*arguments, **options)
+        return replace(result, certificate=replace(result.certificate, exact=False))
+
+    monkeypatch.setattr(mapping_module, "exact_search", lambda: inexact)
+    with Store.open(tmp_path / "store.sqlite3") as store:
+        for _ in range(2):
+            cost = map_network(_network(8), *design, store=store, workers=1, time_limit=1e-3)
+            assert not cost.exact
+    assert len(calls()) == 2
+
+
+def test_several_networks_share_their_layers(design, calls):
+    one, other = map_networks(
+        [(_network(8, 16), *design), (_network(16, 32, name="other"), *design)], search=counted_search, workers=1
+    )
+    assert len(calls()) == 3
+    assert one.layers[1].result == other.layers[0].result
+
+
+def test_keys_follow_content(design):
+    architecture, energies = design
+    layer = _network(8).layers[0]
+    key = layer_key(layer, design_key(architecture, energies), Objective.EDP, False)
+    renamed = replace(layer, name="x", problem=replace(layer.problem, name="x"))
+    assert layer_key(renamed, design_key(replace(architecture, name="x"), energies), Objective.EDP, False) == key
+    others = [
+        layer_key(layer, design_key(replace(architecture, cycle_seconds=2e-9), energies), Objective.EDP, False),
+        layer_key(layer, design_key(architecture, energies), Objective.EDP, True),
+        layer_key(layer, design_key(architecture, energies), Objective.ENERGY, False),
+        layer_key(_network(9).layers[0], design_key(architecture, energies), Objective.EDP, False),
+    ]
+    assert len({key, *others}) == 5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_reach_the_caller(design, workers):
+    with pytest.raises(NoMappingError, match="l1 on eyeriss_like: M is 5"):
+        map_network(_network(8, 5, 9), *design, search=failing_search, workers=workers)
+    with pytest.raises((RuntimeError, ZeroDivisionError), match="a bug"):
+        map_network(_network(8, 6, 9), *design, search=failing_search, workers=workers)
+    with pytest.raises(InputError, match="no layers"):
+        map_network(Network("empty", ()), *design, search=quick_search)
+
+
+def test_a_killed_worker_is_told(design):
+    with pytest.raises(DovetailError, match="worker process ended with code -9"):
+        map_network(_network(8, 7), *design, search=failing_search, workers=2)
+
+
+def test_progress_counts_up(design):
+    seen = []
+    map_network(_network(8, 9, 10), *design, search=quick_search, workers=2, progress=seen.append)
+    assert [each.done for each in seen] == [1, 2, 3]
+    assert {each.layer for each in seen} == {"l0", "l1", "l2"}
+    assert seen[-1].seconds_left == 0
+
+
+_INTERRUPTED = """
+import sys
+sys.path.insert(0, {tests!r})
+from dovetail.network import map_network as module
+from network_search import slow_search
+from test_network_map import _network
+from dovetail.components.estimate import estimate
+from dovetail.hardware.reader import load_architecture
+from dovetail.store import Store
+module.exact_search = lambda: slow_search
+module.engine_version = lambda: "a test"
+architecture = load_architecture("eyeriss_like")
+with Store.open(__import__("pathlib").Path({store!r})) as store:
+    module.map_network(_network(*range(8, 18)), architecture, estimate(architecture), store=store, workers=1)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(design, tmp_path, calls, exact, monkeypatch):
+    monkeypatch.setattr(mapping_module, "engine_version", lambda: "a test")
+    file = tmp_path / "store.sqlite3"
+    code = _INTERRUPTED.format(tests=str(Path(__file__).parent), store=str(file))
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
+    deadline = time.monotonic() + 60
+    while len(calls()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = len(calls())
+    assert 3 <= before < 10
+    with Store.open(file) as store:
+        assert store.state().entries >= before - 1
+        map_network(_network(*range(8, 18)), *design, store=store, workers=1)
+    assert len(calls()) <= 11
