@@ -52,6 +52,9 @@ _ATTEMPTS = 3
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WAIT = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+#: Connections that came through a fork: kept here so that nothing closes them in this process.
+_inherited: list[sqlite3.Connection | None] = []
+
 
 @dataclass(frozen=True)
 class StoreState:
@@ -95,14 +98,14 @@ def cache_folder() -> Path | None:
     ``$DOVETAIL_CACHE`` when set (``off`` means none), else ``dovetail`` in ``$XDG_CACHE_HOME``, else in the place that
     the platform has for caches.
     """
-    if own := os.environ.get("DOVETAIL_CACHE"):
-        return None if own == "off" else Path(own).expanduser()
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    if xdg and Path(xdg).is_absolute():
-        return Path(xdg) / "dovetail"
+    own, xdg = os.environ.get("DOVETAIL_CACHE", ""), os.environ.get("XDG_CACHE_HOME", "")
     try:
+        if own:
+            return None if own == "off" else Path(own).expanduser()
+        if xdg and Path(xdg).is_absolute():
+            return Path(xdg) / "dovetail"
         home = Path.home()
-    except RuntimeError:
+    except RuntimeError:  # nobody's home is known
         return None
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "dovetail"
@@ -146,10 +149,15 @@ class Store:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
     def close(self) -> None:
         """Close the file; the store opens it again when it is used again."""
         with self._lock:
-            if self._connection is not None and self._process == os.getpid():
+            self._forget_inherited()
+            if self._connection is not None:
                 self._connection.close()
             self._connection = None
 
@@ -255,11 +263,16 @@ class Store:
             self._warned = True
 
     def _connected(self) -> sqlite3.Connection | None:
-        if self._process != os.getpid():  # a connection must not cross a fork
-            self._connection, self._process = None, os.getpid()
+        self._forget_inherited()
         if self._connection is None and self.path is not None:
             self._connection = self._connect(self.path)
         return self._connection
+
+    def _forget_inherited(self) -> None:
+        """Drop a connection that came through a fork, without closing it: SQLite allows neither use nor close."""
+        if self._process != os.getpid():
+            _inherited.append(self._connection)
+            self._connection, self._process = None, os.getpid()
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         if not path.parent.is_dir():
