@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn, of the extra torch")
 
-from dovetail.accuracy import digits  # noqa: E402
+from dovetail.accuracy import digits
 
 PARTS = ("train", "validation", "test")
 

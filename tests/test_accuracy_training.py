@@ -10,7 +10,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the torch extra")
 
 from accuracy_toys import SPEC, TINY, squares  # noqa: E402
-
 from dovetail.accuracy import checkpoint  # noqa: E402
 from dovetail.accuracy.evaluation import evaluate, top_accuracies  # noqa: E402
 from dovetail.accuracy.execution import Execution  # noqa: E402
@@ -22,14 +21,14 @@ CPU = Execution(device="cpu")
 EVERY_STEP = Execution(device="cpu", checkpoint_seconds=0.0)
 
 
-class Interrupted(Exception):
+class StopHereError(Exception):
     """What the tests stop a run with."""
 
 
 def stop_after(step):
     def observe(event):
         if event.step >= step:
-            raise Interrupted
+            raise StopHereError
 
     return observe
 
@@ -83,7 +82,7 @@ def test_leaves_torch_as_it_was(data):
 @pytest.mark.parametrize("step", [1, 4, 7, 12])
 def test_interrupted_run_continues_to_the_same_numbers(data, tmp_path, factory, step):
     whole = train(factory, data, TINY, seed=3, execution=CPU)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         train(factory, data, TINY, seed=3, out=tmp_path, execution=EVERY_STEP, observers=[stop_after(step)])
     steps = []
     rest = train(factory, data, TINY, seed=3, out=tmp_path, execution=CPU, observers=[lambda e: steps.append(e.step)])
@@ -96,7 +95,7 @@ def test_interrupted_run_continues_to_the_same_numbers(data, tmp_path, factory, 
 @pytest.mark.parametrize("recipe", [replace(STUDY, epochs=3, batch_size=20), replace(TINY, optimizer="sgd")])
 def test_other_optimizers_continue_too(data, tmp_path, recipe):
     whole = train(SPEC, data, recipe, execution=CPU)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         train(SPEC, data, recipe, out=tmp_path, execution=EVERY_STEP, observers=[stop_after(7)])
     assert same_weights(train(SPEC, data, recipe, out=tmp_path, execution=CPU), whole)
 
@@ -112,6 +111,7 @@ train(SPEC, squares(), TINY, seed=3, out=Path(sys.argv[1]), execution=Execution(
 """
 
 
+@pytest.mark.slow
 def test_killed_process_continues_to_the_same_numbers(data, whole, tmp_path):
     """SIGKILL in the middle of writing or training, whichever it is in just then."""
     child = subprocess.Popen(
@@ -205,7 +205,7 @@ def test_mixed_precision_learns_and_continues(data, tmp_path, precision):
     whole = train(SPEC, data, TINY, seed=3, execution=execution)
     assert all(weight.dtype == torch.float32 for weight in whole.model.parameters())
     assert whole.epochs[-1].loss < whole.epochs[0].loss
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         train(SPEC, data, TINY, seed=3, out=tmp_path, execution=execution, observers=[stop_after(5)])
     assert same_weights(train(SPEC, data, TINY, seed=3, out=tmp_path, execution=execution), whole)
 
@@ -215,7 +215,7 @@ def test_gpu_learns_and_continues(data, tmp_path):
     execution = Execution(device="cuda", checkpoint_seconds=0.0)
     whole = train(SPEC, data, replace(TINY, epochs=12), execution=execution)
     assert whole.test > 0.8
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         train(SPEC, data, replace(TINY, epochs=12), out=tmp_path, execution=execution, observers=[stop_after(21)])
     rest = train(SPEC, data, replace(TINY, epochs=12), out=tmp_path, execution=execution)
     assert same_weights(rest, whole)
@@ -302,9 +302,9 @@ def test_damaged_checkpoints_are_one_message(data, tmp_path):
 def test_interrupted_writing_leaves_the_old_file(tmp_path):
     def fail(file):
         file.write(b"half")
-        raise Interrupted
+        raise StopHereError
 
     checkpoint.write_json(tmp_path / "result.json", {"a": 1})
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         checkpoint.write_atomically(tmp_path / "result.json", fail)
     assert (tmp_path / "result.json").read_text() == '{\n  "a": 1\n}\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,8 @@ except ImportError:  # no such locks on Windows
     fcntl = None  # type: ignore[assignment]
 
 torch = import_torch("checkpoints")
+
+_NOTHING: Mapping[str, type] = {}
 
 #: What our files say they are; a later form gets another number.
 FORMAT = "dovetail-checkpoint-1"
@@ -49,8 +51,13 @@ def save(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
 
 
-def load(path: Path, device: Any = "cpu") -> dict[str, Any]:
+def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHING) -> dict[str, Any]:
     """Read a checkpoint with ``weights_only``: nothing in the file is executed.
+
+    Args:
+        path: the file.
+        device: to put its tensors on.
+        expected: keys that must be there, with the types of their values.
 
     Raises:
         InputError: when the file is absent, broken, holds more than tensors and plain values, or is not ours.
@@ -66,6 +73,9 @@ def load(path: Path, device: Any = "cpu") -> dict[str, Any]:
         ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"not written by `dovetail train` (its 'format' must be '{FORMAT}')", file=path)
+    for key, kind in expected.items():
+        if not isinstance(content.get(key), kind):
+            raise InputError(f"expected {kind.__name__}, found {type(content.get(key)).__name__}", file=path, key=key)
     return content
 
 
@@ -77,7 +87,7 @@ def load_weights(path: Path) -> dict[str, Any]:
     """
     try:
         weights: Any = load(path)["weights"]
-    except InputError:
+    except (InputError, KeyError):
         if not path.is_file():
             raise
         try:

@@ -113,7 +113,7 @@ class _Images:
             image = _read(self.split.files[row])
         except InputError as error:
             return error
-        functional = import_torchvision("folders of images").transforms.v2.functional
+        functional = import_torchvision("folders of images").transforms.functional
         pixels = functional.pil_to_tensor(image)
         options = self.split.preprocessing
         if self.augmentation is None:
@@ -142,7 +142,7 @@ def _read(file: Path) -> Any:
 
 def _centre(functional: Any, pixels: Any, options: Preprocessing) -> Any:
     """Scale the shorter side to ``resize`` and cut out the centre."""
-    pixels = functional.resize(pixels, [options.resize], _mode(functional, options), antialias=True)
+    pixels = functional.resize(pixels, [options.resize], _mode(options), antialias=True)
     return functional.center_crop(pixels, [options.size, options.size])
 
 
@@ -157,10 +157,8 @@ def _random_cut(functional: Any, pixels: Any, options: Preprocessing, augmentati
         pixels = functional.crop(pixels, draw.randint(0, 2 * shift), draw.randint(0, 2 * shift), *size)
     else:
         top, left, height, width = _random_box(draw, pixels.shape[-2], pixels.shape[-1])
-        pixels = functional.resized_crop(
-            pixels, top, left, height, width, size, _mode(functional, options), antialias=True
-        )
-    return functional.horizontal_flip(pixels) if augmentation.mirror and draw.random() < 0.5 else pixels
+        pixels = functional.resized_crop(pixels, top, left, height, width, size, _mode(options), antialias=True)
+    return functional.hflip(pixels) if augmentation.mirror and draw.random() < 0.5 else pixels
 
 
 def _random_box(draw: random.Random, height: int, width: int) -> tuple[int, int, int, int]:
@@ -172,7 +170,7 @@ def _random_box(draw: random.Random, height: int, width: int) -> tuple[int, int,
     return draw.randint(0, height - rows), draw.randint(0, width - columns), rows, columns
 
 
-def _mode(functional: Any, options: Preprocessing) -> Any:
+def _mode(options: Preprocessing) -> Any:
     return import_torchvision("folders of images").transforms.InterpolationMode(options.interpolation)
 
 

@@ -58,6 +58,8 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0.0 <= self.warm_up < 1.0:
+            raise InputError(f"warm_up is {self.warm_up}; it must be at least 0 and below 1")
         if not self.learning_rate > 0.0:
             raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
         for name, known in (("optimizer", ("muon", "sgd", "adam")), ("schedule", ("linear", "cosine"))):
@@ -88,7 +90,7 @@ class Recipe:
         if self.schedule == "cosine":
             return 0.5 * (1.0 + math.cos(math.pi * epoch / self.epochs))
         rise = self.warm_up * steps
-        return min((step + 1) / rise if rise > 0 else 1.0, (steps - step) / (steps - rise))
+        return min(1.0, (step + 1) / rise if rise > 0 else 1.0, (steps - step) / (steps - rise))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""

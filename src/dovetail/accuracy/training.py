@@ -39,6 +39,20 @@ ModelFactory = Callable[[], Any]
 Loss = Callable[[Any, Any, Any], Any]
 
 
+#: What a checkpoint to continue from must hold.
+_LAST = {
+    "run": dict,
+    "step": int,
+    "weights": dict,
+    "optimizers": list,
+    "scaler": dict,
+    "loss_sum": torch.Tensor,
+    "history": list,
+    "best": dict,
+    "seconds": float,
+}
+
+
 class DivergedError(DovetailError):
     """The loss is no longer a number."""
 
@@ -345,15 +359,17 @@ class _Run:
         self.saved = time.monotonic()
 
     def _restore(self, last: Path) -> None:
-        content = checkpoint.load(last, self.device)
+        content = checkpoint.load(last, self.device, _LAST)
         _check_same(content["run"], self._description(), last)
-        self.step, self.seconds = content["step"], content["seconds"]
-        self.history = [Epoch(**epoch) for epoch in content["history"]]
-        self.best = content["best"]
         checkpoint.apply_weights(self.model, content["weights"], last)
-        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.scaler.load_state_dict(content["scaler"])
+        try:
+            self.history = [Epoch(**epoch) for epoch in content["history"]]
+            for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+            self.scaler.load_state_dict(content["scaler"])
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:
+            raise InputError(f"damaged ({type(error).__name__}: {error}); delete it to start anew", file=last) from None
+        self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
         self.loss_sum += content["loss_sum"]
 
 

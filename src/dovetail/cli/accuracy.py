@@ -75,8 +75,11 @@ def _from_checkpoint(args: argparse.Namespace) -> tuple[Any, DataSet, str]:
     from dovetail.accuracy.models import from_checkpoint
 
     file = Path(args.network)
-    content = load(file)
+    content = load(file, expected={"weights": dict})
     content = content.get("run", {}) | content  # a last.pt keeps the description apart
+    for key in ("model_name", "data", "classes", "mean", "std"):
+        if key not in content:
+            raise InputError("missing", file=file, key=key)
     model = from_checkpoint(content, file, args.model)
     data = data_request(args, args.data or str(content["data"])).load()
     if list(data.classes) != list(content["classes"]):
