@@ -65,8 +65,8 @@ class Workspace(NamedTuple):
         children: ``(levels,)`` instances that one instance of the level feeds.
         instances: ``(levels,)`` instances in use.
         partition: ``(levels,)`` words of a tensor that one instance sees over the whole run.
-        shares: ``(levels,)`` words that one instance is sent over the whole run.
-        statistics: ``(levels, tensors, 4)`` words sent, words times receivers, most receivers, words linked.
+        statistics: ``(levels, tensors, 5)`` words sent, words times receivers, most receivers, words linked, words
+            sent to one child.
         steps: ``(loops, axes)`` how far a temporal loop moves a tile.
         factors: ``(loops,)`` its iterations.
         same: ``(loops,)`` the first loop that displaces a tile as this one does.
@@ -80,7 +80,6 @@ class Workspace(NamedTuple):
     children: Ints
     instances: Ints
     partition: Ints
-    shares: Floats
     statistics: Floats
     steps: Ints
     factors: Ints
@@ -103,8 +102,7 @@ def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
         children=ints(levels),
         instances=ints(levels),
         partition=ints(levels),
-        shares=np.zeros(levels),
-        statistics=np.zeros((levels, tensors, 4)),
+        statistics=np.zeros((levels, tensors, 5)),
         steps=ints(loops, axes),
         factors=ints(loops),
         same=ints(loops),

@@ -138,5 +138,5 @@ def _link_cost(row: Floats, fanout: int, is_output: bool) -> LinkCost:
         multicast_factor=int(row[kernel.MULTICAST]),
         ingresses=float(row[kernel.SENT]),
         link_transfers=int(row[kernel.LINKED]),
-        spatial_reductions=round(row[kernel.DELIVERED] - row[kernel.SENT]) if is_output else 0,
+        spatial_reductions=int(row[kernel.DELIVERED] - row[kernel.SENT]) if is_output else 0,
     )

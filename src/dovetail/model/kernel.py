@@ -12,14 +12,14 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from dovetail.model.links import delivery_with_links, list_children, multicast_of_children
+from dovetail.model.links import can_link, groups_of_children, link, list_children, most_receivers
 
 # Columns of the counts array, per (level, tensor).
 TILE, PARTITION, READS, FILLS, UPDATES, REDUCTIONS = range(6)
 COUNTS = 6
 
 # Columns of the fan-out statistics, per (level, tensor).
-SENT, DELIVERED, MULTICAST, LINKED = range(4)
+SENT, DELIVERED, MULTICAST, LINKED, SHARE = range(5)
 
 
 @register_jitable
@@ -207,12 +207,7 @@ def spread(rules, tensor, level, work):
         elif on_axes > 1 and work.spatial[level, d] > 1:
             return 0, 0
     for axis in range(axes):
-        found, step_1, step_2, factor_1, factor_2 = 0, 1, 1, 1, 1
-        for d in range(dims):
-            if rules.coefficients[tensor, axis, d] != 0 and work.spatial[level, d] > 1:
-                found += 1
-                step_2, factor_2 = step_1, factor_1
-                step_1, factor_1 = rules.coefficients[tensor, axis, d] * work.inner[level, d], work.spatial[level, d]
+        found, step_1, factor_1, step_2, factor_2 = axis_steps(rules, tensor, level, axis, work)
         if found > 2:
             return 0, 0
         values, shared = factor_1, 1
@@ -224,16 +219,74 @@ def spread(rules, tensor, level, work):
 
 
 @register_jitable
+def axis_steps(rules, tensor, level, axis, work):
+    """Return how many spatial dimensions of a fan-out lie on an axis, and step and factor of the last two of them."""
+    found, step_1, step_2, factor_1, factor_2 = 0, 1, 1, 1, 1
+    for d in range(rules.coefficients.shape[2]):
+        if rules.coefficients[tensor, axis, d] != 0 and work.spatial[level, d] > 1:
+            found += 1
+            step_2, factor_2 = step_1, factor_1
+            step_1, factor_1 = rules.coefficients[tensor, axis, d] * work.inner[level, d], work.spatial[level, d]
+    return found, step_1, factor_1, step_2, factor_2
+
+
+@register_jitable
+def tiles_by_receivers(rules, tensor, level, work):
+    """Return, per number of children, how many tiles exactly that many share; where `spread` has a closed form.
+
+    Children that share a sum ``a*i + b*j`` form a chain of steps ``(b, -a)``. There are ``(first - k*b) * (second -
+    k*a)`` pairs that are ``k`` steps apart in one, so second differences count the chains of each length.
+    """
+    groups = np.zeros(work.children[level] + 1, np.int64)
+    everyone = 1
+    for d in range(rules.coefficients.shape[2]):
+        if not rules.coefficients[tensor, :, d].any():
+            everyone *= work.spatial[level, d]
+    groups[everyone] = 1
+    for axis in range(rules.coefficients.shape[1]):
+        found, a, first, b, second = axis_steps(rules, tensor, level, axis, work)
+        if found < 2:
+            groups *= first
+            continue
+        x, y = a, b
+        while y:
+            x, y = y, x % y
+        a, b = a // x, b // x
+        product = np.zeros_like(groups)
+        for length in range(1, min((first + b - 1) // b, (second + a - 1) // a) + 1):
+            chains = 0
+            for k, weight in ((length - 1, 1), (length, -2), (length + 1, 1)):
+                chains += weight * max(0, first - k * b) * max(0, second - k * a)
+            for receivers in range(1, (groups.shape[0] - 1) // length + 1):
+                product[receivers * length] += groups[receivers] * chains
+        groups = product
+    return groups
+
+
+@register_jitable
+def words_to_one_child(sent, groups):
+    """Return the words that a child is sent on average, added up by number of receivers as the reference does.
+
+    It is ``sent`` but for rounding, and fills are cut off, not rounded.
+    """
+    total = 0.0
+    for receivers in range(1, groups.shape[0]):
+        if groups[receivers] > 0:
+            total += sent * groups[receivers] * receivers / (groups.shape[0] - 1)
+    return total
+
+
+@register_jitable
 def may_link(rules, tensor, level, work):
     """Return whether neighbours below a level could ever pass data on instead of their parent sending it again.
 
-    Directly above compute any repetition can be served by a neighbour. Elsewhere tiles repeat between neighbours only
-    along an axis on which several dimensions add up and one of them is spatial: along all others a step in time is
-    longer than the distance between any two children.
+    Directly above compute, and where reuse over time is off, any repetition can be served by a neighbour. Elsewhere
+    tiles repeat between neighbours only along an axis on which several dimensions add up and one of them is spatial:
+    along all others a step in time is longer than the distance between any two children.
     """
-    if rules.no_link[level, tensor] or rules.no_multicast[level, tensor]:
+    if rules.no_link[level, tensor]:
         return False
-    if level == work.children.shape[0] - 1:
+    if level == work.children.shape[0] - 1 or rules.no_reuse[level + 1, tensor]:
         return True
     if rules.injective[tensor]:
         return False
@@ -250,27 +303,32 @@ def may_link(rules, tensor, level, work):
 
 @register_jitable
 def fan_out(rules, tensor, level, nest, work):
-    """Fill a fan-out's statistics: words sent, words times receivers, most receivers of a word, words linked."""
+    """Fill a fan-out's statistics (see `dovetail.model.arrays.Workspace`)."""
     row = work.statistics[level, tensor]
     sent = deliver(rules, tensor, level, nest, work)
     children = work.children[level]
-    row[SENT], row[DELIVERED], row[MULTICAST], row[LINKED] = sent, sent * children, 1, 0
+    row[SENT], row[DELIVERED], row[MULTICAST], row[LINKED], row[SHARE] = sent, sent * children, 1, 0, sent
     if children == 1:
-        return
-    if rules.no_multicast[level, tensor]:
-        row[SENT] = sent * children
         return
     if may_link(rules, tensor, level, work):
         count = gather_steps(rules, tensor, level, nest, work, True)
         displacements(count, work)
         filtered = level < nest.temporal.shape[0] - 1 and not rules.no_reuse[level + 1, tensor]
         positions = list_children(rules, tensor, level, nest, work)
-        delivery_with_links(count, work, positions, rules.grid[level], filtered, row)
+        if can_link(count, work, positions, rules.grid[level], filtered):
+            link(count, work, positions, not rules.no_multicast[level, tensor], rules.grid[level], filtered, row)
+            return
+    if rules.no_multicast[level, tensor]:
+        row[SENT] = sent * children
         return
     different, most = spread(rules, tensor, level, work)
     if different == 0:
         positions = list_children(rules, tensor, level, nest, work)
-        different, most = multicast_of_children(positions, np.ones(children, np.bool_))
+        groups = groups_of_children(positions, np.ones(children, np.bool_), True)
+        different, most = groups.sum(), most_receivers(groups)
+        row[SHARE] = words_to_one_child(sent, groups)
+    elif different * most != children and level + 1 < nest.keep.shape[0] and nest.keep[level + 1, tensor]:
+        row[SHARE] = words_to_one_child(sent, tiles_by_receivers(rules, tensor, level, work))
     row[SENT], row[MULTICAST] = sent * different, most
 
 
@@ -306,22 +364,28 @@ def mask(tensor, keep, work):
 
 
 @register_jitable
+def nearest(value):
+    """Round to the nearest integer, halves away from zero as C does (Python's own ``round`` takes the even one)."""
+    return int(np.floor(value + 0.5)) if value >= 0 else -int(np.floor(0.5 - value))
+
+
+@register_jitable
 def count_accesses(rules, tensor, level, nest, work, row):
     """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance."""
     sent, share, peers = work.statistics[level, tensor, SENT], 0.0, 0.0
     if level > 0:
-        share = work.shares[level]
+        share = work.statistics[level - 1, tensor, SHARE]
         peers = work.statistics[level - 1, tensor, LINKED] / work.instances[level]
     row[TILE] = own_words(rules, tensor, level, nest, work)
     if not rules.is_output[tensor]:
-        row[READS] = round(sent + peers)
+        row[READS] = nearest(sent + peers)
         row[FILLS] = int(share + peers)
         return
     once = 0 if rules.read_first[level, tensor] else work.partition[level]
-    row[UPDATES] = round(sent)
-    row[READS] = round(sent + peers - once)
+    row[UPDATES] = nearest(sent)
+    row[READS] = nearest(sent + peers - once)
     row[REDUCTIONS] = row[READS]
-    row[FILLS] = round(share + peers - once) if level > 0 else 0
+    row[FILLS] = nearest(share + peers - once) if level > 0 else 0
 
 
 @register_jitable
@@ -337,8 +401,6 @@ def count_all(rules, nest, work, counts):
         for level in range(levels):
             fan_out(rules, tensor, level, nest, work)
         partition_sizes(rules, tensor, nest, work)
-        for level in range(1, levels):
-            work.shares[level] = work.statistics[level - 1, tensor, DELIVERED] / work.children[level - 1]
         mask(tensor, nest.keep, work)
         for level in range(levels):
             row = counts[level, tensor]

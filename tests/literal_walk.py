@@ -1,0 +1,451 @@
+"""A slow and literal restatement of the reference's counting, to hold the model's closed forms against.
+
+Nothing is shared with `dovetail.model`: the nest is walked loop by loop, tiles are sets of boxes that are subtracted
+from each other, children are compared one by one, and traffic is kept in a table by (receivers of a word, number of
+such groups). What is restated, file by file of NVlabs/timeloop: ``loop-analysis/nest-analysis.cpp`` (`NestWalk`),
+``point-set-multi-aahr.cpp``, ``point-set-aahr.cpp`` and ``operation-space.cpp`` (boxes), ``tiling.cpp`` (`traffic`),
+``model/buffer.cpp``, ``network-legacy.cpp`` and ``topology.cpp`` (`walk`).
+
+Here, as there, levels and loops are listed from inner to outer; level 0 is the one directly outside of compute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+from typing import Any
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
+from dovetail.mapping.mapping import LevelMapping, Mapping
+from dovetail.workload.problem import Problem, Tensor
+
+Point = tuple[int, ...]
+Box = tuple[Point, Point]  # lowest corner, and one past the highest
+Records = dict[tuple[int, int], float]  # (receivers, groups) -> words sent
+
+
+@dataclass
+class Loop:
+    """One loop of the flat nest. ``end`` marks the outermost loop of a level, ``master`` the outermost spatial one."""
+
+    dimension: str
+    factor: int
+    axis: str  # t, x or y
+    level: int
+    end: bool = False
+    master: bool = False
+
+
+@dataclass
+class State:
+    """What one loop remembers between visits, and what it has counted."""
+
+    tile: list[Box] = field(default_factory=list)
+    translation: Point | None = None
+    received: dict[int, list[Box]] = field(default_factory=dict)
+    largest: int = 0
+    records: Records = field(default_factory=dict)
+    linked: int = 0
+
+
+def size(boxes: list[Box]) -> int:
+    """Return the points in a set of boxes."""
+    return sum(math.prod(b - a for a, b in zip(low, high, strict=True)) for low, high in boxes)
+
+
+def moved(boxes: list[Box], by: Point) -> list[Box]:
+    """Return the boxes in another place."""
+    return [(_add(low, by), _add(high, by)) for low, high in boxes]
+
+
+def _add(point: Point, by: Point) -> Point:
+    return tuple(a + b for a, b in zip(point, by, strict=True))
+
+
+def without(boxes: list[Box], other: list[Box]) -> list[Box]:
+    """Return what of the boxes lies outside of the others, cut axis by axis as the reference cuts it."""
+    for box in other:
+        boxes = [piece for each in boxes for piece in _cut(each, box)]
+    return boxes
+
+
+def _cut(box: Box, other: Box) -> Iterator[Box]:
+    low, high = list(box[0]), list(box[1])
+    if any(h <= b or t <= a for a, h, b, t in zip(*box, *other, strict=True)):
+        yield box
+        return
+    for axis, (first, last) in enumerate(zip(*other, strict=True)):
+        if low[axis] < first:
+            yield tuple(low), (*high[:axis], first, *high[axis + 1 :])
+            low[axis] = first
+        if last < high[axis]:
+            yield (*low[:axis], last, *low[axis + 1 :]), tuple(high)
+            high[axis] = last
+
+
+def flat_nest(mapping: Mapping, architecture: Architecture, last_dimension: str) -> list[Loop]:
+    """Return all loops that do anything, inner to outer; a level ends in an empty loop where it has none over time."""
+    loops: list[Loop] = []
+    for index, level in enumerate(reversed(architecture.levels[:-1])):
+        entry = mapping[level.name]
+        inner = _loops(entry, "x", index) + _loops(entry, "y", index)
+        outer = _loops(entry, "t", index) or [Loop(last_dimension, 1, "t", index)]
+        if inner:
+            inner[-1].master = True
+        outer[-1].end = True
+        loops += inner + outer
+    return loops
+
+
+def _loops(entry: LevelMapping, axis: str, level: int) -> list[Loop]:
+    given = {"x": entry.spatial_x, "y": entry.spatial_y, "t": entry.temporal}[axis]
+    return [Loop(loop.dimension, loop.factor, axis, level) for loop in reversed(given) if loop.factor > 1]
+
+
+class NestWalk:
+    """The walk of one tensor's tiles through the nest: after it, ``states`` holds every loop's counts."""
+
+    def __init__(self, problem: Problem, tensor: Tensor, loops: list[Loop], levels: list[Level]) -> None:
+        """Walk the whole nest."""
+        self.problem, self.tensor, self.loops, self.levels = problem, tensor, loops, levels
+        self.states = [State() for _ in loops]
+        self.offset = dict.fromkeys(problem.shape.dimensions, 0)
+        self.epochs = 1
+        self.strides: list[dict[str, int]] = []  # per loop: what one step of each dimension amounts to
+        self.spans: list[dict[str, int]] = []  # per loop: how far each dimension reaches inside and including it
+        span = dict.fromkeys(problem.shape.dimensions, 1)
+        for loop in loops:
+            self.strides.append(dict(span))
+            span[loop.dimension] *= loop.factor
+            self.spans.append(dict(span))
+        self.visit(len(loops) - 1)
+
+    def project(self, point: dict[str, int]) -> Point:
+        """Return where in the tensor a point of the problem lies."""
+        return tuple(
+            sum(self.problem.coefficient(term) * point[term.dimension] for term in axis)
+            for axis in self.tensor.projection
+        )
+
+    def working_set(self, at: int) -> list[Box]:
+        """Return the tile of the loops inside and including one, where the loops outside stand now."""
+        low = self.project(self.offset)
+        high = self.project({d: self.offset[d] + self.spans[at][d] - 1 for d in self.offset})
+        return [(low, tuple(h + 1 for h in high))]
+
+    def lists(self, at: int, kind: str, name: str) -> bool:
+        """Return whether the constraints of a loop's level list the tensor."""
+        constraints = getattr(self.levels[self.loops[at].level].constraints, kind)
+        listed = getattr(constraints, name)
+        return self.tensor.name in listed or "*" in listed
+
+    def visit(self, at: int) -> list[Box]:
+        """Run a loop once; returns what of its tile was not there when it last ran."""
+        if self.loops[at].axis == "t":
+            self.run_over_time(at)
+        else:
+            self.run_over_space(at)
+        tile = self.working_set(at)
+        self.states[at].largest = max(self.states[at].largest, size(tile))
+        if self.lists(at, "temporal", "no_reuse"):
+            return tile
+        return self.fresh(self.states[at], tile)
+
+    @staticmethod
+    def fresh(state: State, tile: list[Box]) -> list[Box]:
+        """Subtract the last tile, unless this one has moved in another way than that one had."""
+        before, state.tile = state.tile, tile
+        if not before:
+            return tile
+        translation = tuple(b - a for a, b in zip(before[0][0], tile[0][0], strict=True))
+        if any(translation):
+            if state.translation is not None and state.translation != translation:
+                state.translation = None
+                return tile
+            state.translation = translation
+        return without(tile, before)
+
+    def run_over_time(self, at: int) -> None:
+        """Visit iterations 0 and 1 only; what 1 costs stands for all further ones."""
+        loop, records = self.loops[at], self.states[at].records
+        if at == 0:
+            records[1, 1] = records.get((1, 1), 0) + loop.factor * self.epochs
+            return
+        deltas = [(size(self.visit(at - 1)), 1)]
+        if loop.factor > 1:
+            stride, virtual = self.strides[at][loop.dimension], loop.factor - 1
+            self.offset[loop.dimension] += stride
+            self.epochs *= virtual
+            deltas.append((size(self.visit(at - 1)), virtual))
+            self.epochs //= virtual
+            self.offset[loop.dimension] -= stride
+        if self.loops[at - 1].end:
+            words = sum(delta * times for delta, times in deltas)
+            records[1, 1] = records.get((1, 1), 0) + words * self.epochs
+
+    def run_over_space(self, at: int) -> None:
+        """Find what every child needs, and count it with multicast alone, or with links where they spare words."""
+        children, state = self.children(at), self.states[at]
+        chosen = self.multicast(at, children, set(children))
+        linked = self.linked(at, children)
+        spared = self.multicast(at, children, set(children) - linked)
+        if sum(spared.values()) < sum(chosen.values()):
+            chosen = spared
+            state.linked += sum(size(children[child]) for child in linked) * self.epochs
+        state.received = children
+        for key, words in chosen.items():
+            state.records[key] = state.records.get(key, 0) + words
+
+    def children(self, at: int) -> dict[int, list[Box]]:
+        """Return the delta of every child by its running number; only the first child is walked, the others moved."""
+        innermost = at
+        while innermost >= 0 and self.loops[innermost].axis != "t":
+            innermost -= 1
+        innermost += 1
+        if innermost > 0:
+            first = self.visit(innermost - 1)
+        else:
+            low = self.project(self.offset)
+            first = [(low, tuple(a + 1 for a in low))]
+        children = {}
+        spatial = range(at, innermost - 1, -1)
+        for indices in product(*(range(self.loops[i].factor) for i in spatial)):
+            number, move = 0, dict.fromkeys(self.offset, 0)
+            for i, index in zip(spatial, indices, strict=True):
+                number = number * self.loops[i].factor + index
+                move[self.loops[i].dimension] += index * self.strides[i][self.loops[i].dimension]
+            children[number] = moved(first, self.project(move))
+        return children
+
+    def multicast(self, at: int, children: dict[int, list[Box]], chosen: set[int]) -> Records:
+        """Return what must be sent so that the chosen children have theirs: equal deltas are sent once."""
+        alone = self.lists(at, "spatial", "no_reuse")
+        groups: dict[Any, list[int]] = {}
+        for child in sorted(chosen):
+            groups.setdefault(child if alone else tuple(sorted(children[child])), []).append(child)
+        by_receivers: dict[int, list[int]] = {}
+        for members in groups.values():
+            words = size(children[members[0]])
+            if words > 0:
+                by_receivers.setdefault(len(members), []).append(words * self.epochs)
+        return {(receivers, len(words)): sum(words) for receivers, words in by_receivers.items()}
+
+    def linked(self, at: int, children: dict[int, list[Box]]) -> set[int]:
+        """Return the children of which a neighbour on the physical grid received, last time, what they need now."""
+        if self.lists(at, "spatial", "no_link_transfer"):
+            return set()
+        level = self.levels[self.loops[at].level]
+        assert isinstance(level, Spatial)
+        before, found = self.states[at].received, set()
+        for y, x in product(range(level.fanout_y), range(level.fanout_x)):
+            here = y * level.fanout_x + x
+            for other_x, other_y in ((x, y - 1), (x, y + 1), (x - 1, y), (x + 1, y)):
+                if not (0 <= other_x < level.fanout_x and 0 <= other_y < level.fanout_y):
+                    continue
+                there = other_y * level.fanout_x + other_x
+                if here not in children or there not in before or size(children[here]) == 0:
+                    continue
+                if sorted(children[here]) == sorted(before[there]):
+                    found.add(here)
+        return found
+
+
+@dataclass
+class Tile:
+    """One tensor at one level, in the words of the reference's ``tiling.cpp``; per instance."""
+
+    size: int
+    partition: int
+    instances: int
+    fanout: int
+    records: Records
+    linked: float
+    content: float  # words read out
+    share: float = 0.0
+    peers: float = 0.0
+    reads: int = 0
+    fills: int = 0
+    updates: int = 0
+    reductions: int = 0
+
+
+def total(records: Records) -> float:
+    """Return the words sent."""
+    return sum((records[key] for key in sorted(records)), 0.0)
+
+
+def weighted(records: Records) -> float:
+    """Return the words received."""
+    return sum((records[key] * key[0] for key in sorted(records)), 0.0)
+
+
+def nearest(value: float) -> int:
+    """Round as C does: halves away from zero."""
+    return int(math.copysign(math.floor(abs(value) + 0.5), value))
+
+
+def traffic(nest: NestWalk, keep: list[bool]) -> list[Tile]:
+    """Collapse a walked nest to one tile per level, inner to outer, and pass the traffic of unkept tiles outwards."""
+    tiles = list(_collapsed(nest))
+    for inner, outer in pairwise(tiles):
+        for receivers, groups in sorted(outer.records):
+            inner.share += outer.records[receivers, groups] * receivers / outer.fanout
+    _mask(tiles, keep)
+    for inner, outer in pairwise(tiles):
+        if outer.linked:
+            inner.peers = outer.linked / inner.instances
+    for index, tile in enumerate(tiles):
+        if keep[index]:
+            elided = not nest_reads_first(nest, index)
+            _count(tile, nest.tensor.is_output, elided=elided, outermost=index == len(tiles) - 1)
+    return tiles
+
+
+def nest_reads_first(nest: NestWalk, level: int) -> bool:
+    """Return whether the first update of the tensor at a level also reads."""
+    listed = nest.levels[level].constraints.temporal.rmw_first_update
+    return nest.tensor.name in listed or "*" in listed
+
+
+def _collapsed(nest: NestWalk) -> Iterator[Tile]:
+    """Yield the tile of every level: sizes of its outermost loop, traffic of its innermost one."""
+    instances = [1] * (len(nest.loops) + 1)
+    for at in range(len(nest.loops) - 1, -1, -1):
+        spatial = nest.loops[at].axis != "t"
+        instances[at] = instances[at + 1] * (nest.loops[at].factor if spatial else 1)
+    tiles, start, denominators = [], 0, []
+    for at, loop in enumerate(nest.loops):
+        if not loop.end:
+            continue
+        master = next((i for i in range(start, at) if nest.loops[i].master), None)
+        inner = start if master is None else master
+        if tiles:
+            denominators.append(nest.states[inner].largest if master is not None else tiles[-1].size)
+        state, fanout = nest.states[inner], 1 if master is None else instances[start] // instances[at + 1]
+        largest = nest.states[at].largest
+        tile = Tile(largest, 0, instances[at + 1], fanout, state.records, state.linked, total(state.records))
+        tiles.append(tile)
+        start = at + 1
+    partition = tiles[-1].size
+    tiles[-1].partition = partition
+    for tile, denominator in reversed(list(zip(tiles[:-1], denominators, strict=True))):
+        partition = partition * tile.size // denominator
+        tile.partition = partition
+    yield from tiles
+
+
+def _mask(tiles: list[Tile], keep: list[bool]) -> None:
+    for index, tile in enumerate(tiles):
+        if keep[index]:
+            continue
+        outer = tiles[index + 1]
+        factor = tile.content * outer.fanout / weighted(outer.records)
+        outer.records = {key: words * factor for key, words in outer.records.items()}
+        outer.linked = 0
+        outer.content = total(outer.records)
+
+
+def _count(tile: Tile, is_output: bool, *, elided: bool, outermost: bool) -> None:
+    share = 0.0 if outermost else tile.share
+    if not is_output:
+        tile.reads, tile.fills = nearest(tile.content + tile.peers), int(share + tile.peers)
+        return
+    once = tile.partition if elided else 0
+    tile.updates = nearest(tile.content)
+    tile.reads = tile.reductions = nearest(tile.content + tile.peers - once)
+    tile.fills = nearest(share + tile.peers - (0 if outermost else once))
+
+
+def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energies: EnergyTable) -> dict[str, Any]:
+    """Return what the mapping costs, as nested plain data with the names of `dovetail.model.cost`; no check is made.
+
+    ``overflow`` names the innermost level that does not hold its tiles, or is None.
+    """
+    levels = list(reversed(architecture.levels[:-1]))
+    loops = flat_nest(mapping, architecture, problem.shape.dimensions[-1])
+    tiles = {
+        tensor.name: traffic(
+            NestWalk(problem, tensor, loops, levels), [tensor.name in mapping[level.name].keep for level in levels]
+        )
+        for tensor in problem.shape.tensors
+    }
+    steps = math.prod(loop.factor for loop in loops if loop.axis == "t")
+    units = math.prod(loop.factor for loop in loops if loop.axis != "t")
+    found: dict[str, Any] = {"levels": {}, "networks": {}, "overflow": None, "computes": steps * units}
+    for index, level in enumerate(levels):
+        kept = {name: column[index] for name, column in tiles.items() if name in mapping[level.name].keep}
+        found["levels"][level.name] = _level(level, kept, energies, steps)
+        if isinstance(level, Storage) and level.words is not None and found["overflow"] is None:
+            held = sum(tile.size for tile in kept.values())
+            if held > math.floor(level.words / level.multiple_buffering):
+                found["overflow"] = level.name
+        names = [lv.name for lv in architecture.levels]
+        inner = names[names.index(level.name) + 1]
+        found["networks"][f"{level.name} <==> {inner}"] = {
+            tensor.name: _network(tiles[tensor.name][index], tensor.is_output) for tensor in problem.shape.tensors
+        }
+    found["cycles"] = max(steps, *(entry["cycles"] for entry in found["levels"].values()))
+    energy = steps * units * energies[architecture.compute.name].energy("compute")
+    for index, level in enumerate(levels):
+        entry, instances = found["levels"][level.name], next(iter(tiles.values()))[index].instances
+        leak = energies[level.name].energy("leak") if isinstance(level, Storage) else 0.0
+        entry["leakage_pJ"] = leak * found["cycles"] * instances
+        energy += entry["leakage_pJ"] + sum(tensor["energy_pJ"] for tensor in entry["tensors"].values())
+    found["energy_pJ"] = energy
+    return found
+
+
+def _level(level: Level, kept: dict[str, Tile], energies: EnergyTable, steps: int) -> dict[str, Any]:
+    """Return a level's cycles and the counts of the tensors that it keeps."""
+    tensors = {name: _tensor(level, tile, energies) for name, tile in kept.items()}
+    read = sum(tile.reads / steps for tile in kept.values())
+    write = sum((tile.fills + tile.updates) / steps for tile in kept.values())
+    slowdown = 1.0
+    if isinstance(level, Storage):
+        for bandwidth, wanted in (
+            (level.read_bandwidth, read),
+            (level.write_bandwidth, write),
+            (level.shared_bandwidth, read + write),
+        ):
+            if bandwidth is not None and bandwidth < wanted:
+                slowdown = min(slowdown, bandwidth / wanted)
+    return {"tensors": tensors, "cycles": math.ceil(steps / slowdown), "throttling": slowdown}
+
+
+def _tensor(level: Level, tile: Tile, energies: EnergyTable) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "tile": tile.size,
+        "partition": tile.partition,
+        "instances": tile.instances,
+        "reads": tile.reads,
+        "fills": tile.fills,
+        "updates": tile.updates,
+        "temporal_reductions": tile.reductions,
+        "energy_pJ": 0.0,
+    }
+    if isinstance(level, Storage):
+        cost = energies[level.name]
+        line = 0.0
+        for action, words in (("read", tile.reads), ("write", tile.fills), ("update", tile.updates)):
+            lines = words // level.block + (words % level.block != 0)
+            line += lines * cost.energy(action)
+        clusters = min(tile.instances, level.instances // level.cluster_size)
+        found["energy_pJ"] = line / (tile.instances / clusters) * tile.instances
+    return found
+
+
+def _network(tile: Tile, is_output: bool) -> dict[str, Any]:
+    reductions = 0
+    for receivers, groups in sorted(tile.records):
+        if is_output:
+            reductions = int(reductions + (receivers - 1) * tile.records[receivers, groups])
+    return {
+        "fanout": tile.fanout,
+        "multicast_factor": max(receivers for receivers, _ in tile.records),
+        "ingresses": total(tile.records),
+        "link_transfers": int(tile.linked),
+        "spatial_reductions": reductions,
+    }

@@ -1,0 +1,67 @@
+"""The model's closed forms count what a literal walk through the nest counts, on problems and designs of all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given, settings
+
+from dovetail.errors import CapacityError
+from dovetail.model.cost import Cost
+from dovetail.model.evaluate import evaluate
+from literal_walk import walk
+from model_strategies import Setup, setups, spread_windows
+
+
+def differences(ours: Any, walked: dict[str, Any], where: str) -> Iterator[str]:
+    """Yield every number that differs: integers at all, floats by more than one part in a thousand million."""
+    for name, wanted in walked.items():
+        found = getattr(ours, name)
+        close = abs(found - wanted) <= 1e-9 * max(1.0, abs(wanted))
+        if not (close if isinstance(wanted, float) else found == wanted):
+            yield f"{where} {name} is {found}, but the walk finds {wanted}"
+
+
+def compare(cost: Cost, walked: dict[str, Any]) -> Iterator[str]:
+    for name, level in walked["levels"].items():
+        tensors = level.pop("tensors")
+        yield from differences(cost[name], level, name)
+        assert set(cost[name].tensors) == set(tensors)
+        for tensor, numbers in tensors.items():
+            yield from differences(cost[name].tensors[tensor], numbers, f"{name} {tensor}")
+    for name, links in walked["networks"].items():
+        for tensor, numbers in links.items():
+            yield from differences(cost.networks[name][tensor], numbers, f"{name} {tensor}")
+    totals = {name: walked[name] for name in ("cycles", "energy_pJ", "computes")}
+    yield from differences(cost, totals, "total")
+
+
+def check(setup: Setup) -> None:
+    walked = walk(*setup)
+    try:
+        cost = evaluate(*setup)
+    except CapacityError as error:
+        assert walked["overflow"] is not None and walked["overflow"] in str(error)
+        return
+    assert walked["overflow"] is None
+    found = list(compare(cost, walked))
+    assert not found, "\n".join(found[:12])
+
+
+@given(setups())
+@settings(max_examples=150)
+def test_equals_the_walk(setup: Setup) -> None:
+    check(setup)
+
+
+@given(setups(special=True))
+@settings(max_examples=150)
+def test_equals_the_walk_with_every_constraint_and_attribute(setup: Setup) -> None:
+    check(setup)
+
+
+@given(spread_windows())
+@settings(max_examples=100)
+def test_equals_the_walk_where_windows_overlap_across_an_array(setup: Setup) -> None:
+    check(setup)
