@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dovetail.components.compose import Composer, instantiate
 from dovetail.components.compound import bundled_classes, read_classes
@@ -175,3 +177,18 @@ def test_bundled_classes_hold_together(name):
         assert share.value > 0
         assert math.isclose(share.each, sum(part.value for part in share.parts))
         assert not {leaf.component for leaf in share.leaves()} & set(bundled_classes())
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_damage_to_a_class_ends_in_one_message_or_a_number(data):
+    start = data.draw(st.integers(0, len(BANK) - 1))
+    stop = data.draw(st.integers(start, min(len(BANK), start + 20)))
+    text = (
+        BANK[:start] + data.draw(st.text(max_size=6) | st.sampled_from(["[1..", "**", "depth", "name"])) + BANK[stop:]
+    )
+    try:
+        assert area(text, "pair").value >= 0
+        assert composed(text, "pair", "read").value >= 0
+    except InputError as error:
+        assert "\n" not in str(error)
