@@ -316,7 +316,9 @@ def _collapsed(nest: NestWalk) -> Iterator[Tile]:
     for at in range(len(nest.loops) - 1, -1, -1):
         spatial = nest.loops[at].axis != "t"
         instances[at] = instances[at + 1] * (nest.loops[at].factor if spatial else 1)
-    tiles, start, denominators = [], 0, []
+    tiles: list[Tile] = []
+    denominators: list[int] = []
+    start = 0
     for at, loop in enumerate(nest.loops):
         if not loop.end:
             continue

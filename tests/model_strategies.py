@@ -122,8 +122,9 @@ def architectures(draw: st.DrawFn, problem: Problem, *, special: bool) -> Archit
         if kind == "storage":
             levels.append(_storage(draw, f"buffer{i}", instances, tensors, special=special))
         else:
-            levels.append(_fan_out(draw, f"array{i}", instances, tensors, special=special))
-            instances *= levels[-1].fanout
+            array = _fan_out(draw, f"array{i}", instances, tensors, special=special)
+            levels.append(array)
+            instances *= array.fanout
     return Architecture("drawn", (*levels, Compute(name="mac", component="mac", mesh_x=instances)))
 
 
