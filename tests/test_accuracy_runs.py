@@ -289,3 +289,11 @@ def test_request_names_its_folder():
     request = RunRequest(ModelSpec("package.module:factory"), DIGITS, SHORT, 3)
     assert request.label == "package.module.factory-seed-3"
     assert request.folder is None
+
+
+def test_weights_and_biases_is_written(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="needs the logging extra")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (request,) = requests(tmp_path, seeds=1, loggers=("wandb",))
+    request.run(lambda event: None)
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
