@@ -17,8 +17,6 @@ import time
 import traceback
 from pathlib import Path
 
-from fuzz_readers import mutated
-
 from dovetail.components import compound
 from dovetail.components.accelergy_tables import read_energy_table
 from dovetail.components.compose import Composer, instantiate
@@ -27,9 +25,17 @@ from dovetail.components.estimator import ask
 from dovetail.document import parse_document
 from dovetail.errors import InputError
 from dovetail.hardware.reader import read_architecture
+from fuzz_readers import mutated
 
 CLASSES = (Path(compound.__file__).parent / "data" / "classes.yaml").read_text()
-SIZES = {"width": 16, "depth": 192, "technology": "45nm", "metadata_storage_width": 8, "metadata_storage_depth": 8}
+SIZES = {
+    "width": 16,
+    "depth": 192,
+    "technology": "45nm",
+    "global_cycle_seconds": 1e-9,
+    "metadata_storage_width": 8,
+    "metadata_storage_depth": 8,
+}
 DESIGN = """
 variables: {version: 0.4, global_cycle_seconds: 1e-9}
 architecture:

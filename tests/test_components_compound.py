@@ -179,7 +179,7 @@ def test_bundled_classes_hold_together(name):
         assert not {leaf.component for leaf in share.leaves()} & set(bundled_classes())
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_damage_to_a_class_ends_in_one_message_or_a_number(data):
     start = data.draw(st.integers(0, len(BANK) - 1))

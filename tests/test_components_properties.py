@@ -137,10 +137,10 @@ def test_adders_never_fall(estimator, action, node, a, b):
     assert low <= high
 
 
-@given(st.sampled_from(ACTIONS), NODES, WIDTHS, WIDTHS, DEPTHS, DEPTHS)
-def test_register_files_never_fall(action, node, width_a, width_b, depth_a, depth_b):
+@given(st.sampled_from(RegisterFile.classes), st.sampled_from(ACTIONS), NODES, WIDTHS, WIDTHS, DEPTHS, DEPTHS)
+def test_register_files_never_fall(component, action, node, width_a, width_b, depth_a, depth_b):
     low, high = (
-        value(RegisterFile(), "regfile", action, technology=node, width=w, depth=d)
+        value(RegisterFile(), component, action, technology=node, width=w, depth=d)
         for w, d in zip(sorted((width_a, width_b)), sorted((depth_a, depth_b)), strict=True)
     )
     assert low <= high * SLACK
@@ -214,3 +214,12 @@ def test_senseless_attributes_end_in_one_message(name, wrong):
 def test_the_default_estimator_is_the_one_with_the_highest_stated_accuracy():
     answer = ask(Query("SRAM", {"technology": 32, "width": 64, "depth": 512}, "read"))
     assert answer.estimator.name in ("cacti_runs", "cacti_live")
+
+
+@given(NODES, st.integers(1, 512), st.integers(1, 4096))
+def test_the_register_file_estimator_is_what_the_compound_class_composes(node, width, depth):
+    sizes = {"technology": node, "width": width, "depth": depth}
+    composed = explain(design("regfile", **sizes))[0]
+    assert composed.area.value == pytest.approx(value(RegisterFile(), "regfile", "", **sizes))
+    for action, share in composed.actions.items():
+        assert share.value == pytest.approx(value(RegisterFile(), "regfile", action, **sizes), abs=1e-18)

@@ -214,32 +214,38 @@ def _per_bit(each: float, bits: float) -> Quote:
 
 
 class RegisterFile:
-    """A register file as ``width`` x ``depth`` registers and one comparator per line that finds the line.
+    """Registers, ``width`` x ``depth`` of them, and the comparators that find a line.
 
-    What the compound class ``regfile`` composes, for designs that use ``regfile`` without defining it.
+    A ``regfile`` has one comparator per line (what the compound class of that name composes), a ``FIFO`` one in all,
+    a ``reg`` none.
     """
 
     name = "registers"
-    classes = ("regfile", "reg", "FIFO")
+    classes = ("regfile", "FIFO", "reg")
     valid = "7 to 130 nm, any width and depth"
     accuracy: float = 80
     source = "composed of registers and comparators of the Aladdin characterisation"
 
     def energy(self, query: Query) -> Quote:
         """Return pJ of ``read``, ``write``, ``update`` of one line, or ``leak`` of all of them."""
-        width, depth = query.number("width"), query.number("depth", 1)
+        width, depth, finders = self._size(query)
         if query.action not in ("read", "write", "update", "leak"):
             raise Declined(f"knows no action '{query.action}' of {query.component}, only read, write, update, leak")
         leak = query.action == "leak"
         bits = self._part(query, "aladdin_register", query.action)
         lines = self._part(query, "aladdin_comparator", "leak" if leak else "compare")
-        return replace(bits, value=bits.value * width * (depth if leak else 1) + lines.value * depth)
+        return replace(bits, value=bits.value * width * (depth if leak else 1) + lines.value * finders)
 
     def area(self, query: Query) -> Quote:
         """Return um^2."""
-        width, depth = query.number("width"), query.number("depth", 1)
+        width, depth, finders = self._size(query)
         bits, lines = (self._part(query, name, "") for name in ("aladdin_register", "aladdin_comparator"))
-        return replace(bits, value=(bits.value * width + lines.value) * depth)
+        return replace(bits, value=bits.value * width * depth + lines.value * finders)
+
+    def _size(self, query: Query) -> tuple[float, float, float]:
+        """Return bits per line, lines, and comparators."""
+        depth = query.number("depth", 1)
+        return query.number("width"), depth, {"regfile": depth, "fifo": 1.0}.get(query.component.lower(), 0.0)
 
     def _part(self, query: Query, component: str, action: str) -> Quote:
         kept = {name: value for name, value in query.attributes.items() if name not in ("width", "datawidth", "depth")}
