@@ -56,7 +56,7 @@ def renamed_and_permuted(problem: Problem, order: list[str], names: dict[str, st
 
 
 @given(st.data(), setups(special=True))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_names_and_order_of_dimensions_do_not_matter(data: st.DataObject, setup: Setup) -> None:
     order = data.draw(st.permutations(setup.problem.shape.dimensions))
     names = dict(zip(order, (f"dim{i}" for i in range(len(order))), strict=True))
@@ -66,7 +66,7 @@ def test_names_and_order_of_dimensions_do_not_matter(data: st.DataObject, setup:
 
 
 @given(setups(special=True))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_loops_of_one_iteration_do_not_matter(setup: Setup) -> None:
     assert cost_of(setup) == cost_of(setup._replace(mapping=setup.mapping.normalized()))
 
@@ -90,7 +90,7 @@ def with_bandwidth(setup: Setup, factor: float) -> Setup:
 
 
 @given(setups(special=True), st.sampled_from([1.01, 2, 1000]))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_more_bandwidth_never_costs_cycles(setup: Setup, factor: float) -> None:
     narrow, wide = cost_of(setup), cost_of(with_bandwidth(setup, factor))
     assert wide.cycles <= narrow.cycles
@@ -98,7 +98,7 @@ def test_more_bandwidth_never_costs_cycles(setup: Setup, factor: float) -> None:
 
 
 @given(setups(special=True), st.floats(0, 8))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_energy_is_linear_in_the_energy_table(setup: Setup, factor: float) -> None:
     def energy(scale: Callable[[str, str, float], float]) -> float:
         components = {
@@ -116,7 +116,7 @@ def test_energy_is_linear_in_the_energy_table(setup: Setup, factor: float) -> No
 
 
 @given(setups(special=True))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_parts_add_up_and_nothing_is_faster_than_computing(setup: Setup) -> None:
     cost = cost_of(setup)
     assert abs(sum(level.energy_pJ for level in cost.levels) - cost.energy_pJ) <= 1e-9 * (1 + cost.energy_pJ)

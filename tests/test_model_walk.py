@@ -50,18 +50,18 @@ def check(setup: Setup) -> None:
 
 
 @given(setups())
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_equals_the_walk(setup: Setup) -> None:
     check(setup)
 
 
 @given(setups(special=True))
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_equals_the_walk_with_every_constraint_and_attribute(setup: Setup) -> None:
     check(setup)
 
 
 @given(spread_windows())
-@settings(max_examples=60)
+@settings(max_examples=50)
 def test_equals_the_walk_where_windows_overlap_across_an_array(setup: Setup) -> None:
     check(setup)
