@@ -21,7 +21,7 @@ def test_halves_are_rounded_away_from_zero() -> None:
 
 
 def test_words_to_one_child_round_as_sums_of_quotients_do() -> None:
-    """8 x 1, 2 x 2 and 1 x 3 children of 15 share what they are sent: 21 words each, or a hair less."""
+    """Of 15 children 4 are alone with their tile, 8 share it by twos, 3 by threes: 21 words each, or a hair less."""
     groups = np.zeros(16, np.int64)
     groups[1:4] = (4, 4, 1)
     assert int(kernel.words_to_one_child(21, groups)) == 20
