@@ -64,10 +64,16 @@ class Workspace(NamedTuple):
         spatial: ``(levels, dims)`` product of the level's spatial factors.
         children: ``(levels,)`` instances that one instance of the level feeds.
         instances: ``(levels,)`` instances in use.
+        first: ``(levels + 1,)`` the innermost loop over time at or outside a level; last, how many loops there are.
+        loop_level: ``(loops,)`` level of each loop over time of more than one iteration, inner to outer.
+        loop_dim: ``(loops,)`` its dimension.
+        loop_factor: ``(loops,)`` its iterations.
+        times: ``(loops + 1,)`` iterations of a loop and all outside of it.
+        words: ``(levels,)`` words of a tensor that one child holds.
         partition: ``(levels,)`` words of a tensor that one instance sees over the whole run.
         statistics: ``(levels, tensors, 5)`` words sent, words times receivers, most receivers, words linked, words
             sent to one child.
-        steps: ``(loops, axes)`` how far a temporal loop moves a tile.
+        steps: ``(loops, axes)`` how far a loop that matters to a tensor moves its tile.
         factors: ``(loops,)`` its iterations.
         same: ``(loops,)`` the first loop that displaces a tile as this one does.
         tile: ``(axes,)`` extents of a tile.
@@ -79,6 +85,12 @@ class Workspace(NamedTuple):
     spatial: Ints
     children: Ints
     instances: Ints
+    first: Ints
+    loop_level: Ints
+    loop_dim: Ints
+    loop_factor: Ints
+    times: Ints
+    words: Ints
     partition: Ints
     statistics: Floats
     steps: Ints
@@ -101,6 +113,12 @@ def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
         spatial=ints(levels, dims),
         children=ints(levels),
         instances=ints(levels),
+        first=ints(levels + 1),
+        loop_level=ints(loops),
+        loop_dim=ints(loops),
+        loop_factor=ints(loops),
+        times=ints(loops + 1),
+        words=ints(levels),
         partition=ints(levels),
         statistics=np.zeros((levels, tensors, 5)),
         steps=ints(loops, axes),

@@ -5,14 +5,14 @@ include compute; loops within a level are outer to inner. ``docs/model.md`` stat
 it comes from. `dovetail.model.links` holds the rule for transfers between neighbours.
 """
 # mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
+# ruff: noqa: ANN001, ANN201, ANN202, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
 
 from __future__ import annotations
 
 import numpy as np
 from numba.extending import register_jitable
 
-from dovetail.model.links import can_link, groups_of_children, link, list_children, most_receivers
+from dovetail.model.links import can_link, groups_of_children, how_many, link, list_children, most_receivers
 
 # Columns of the counts array, per (level, tensor).
 TILE, PARTITION, READS, FILLS, UPDATES, REDUCTIONS = range(6)
@@ -24,20 +24,39 @@ SENT, DELIVERED, MULTICAST, LINKED, SHARE = range(5)
 
 @register_jitable
 def tile_sizes(nest, work):
-    """Fill per (level, dimension) the product of all factors further in, and that of the level's own fan-out."""
+    """Fill per (level, dimension) the product of all factors further in, and that of the level's own fan-out.
+
+    Lists the loops over time of more than one iteration, those at a level and outside of it from ``first[level]`` on.
+    """
     levels, dims = nest.temporal.shape
     for d in range(dims):
-        product = 1
-        for level in range(levels - 1, -1, -1):
-            work.inner[level, d] = product
-            work.spatial[level, d] = nest.spatial_x[level, d] * nest.spatial_y[level, d]
-            product *= work.spatial[level, d] * nest.temporal[level, d]
+        work.inner[levels - 1, d] = 1
+    count = 0
+    for level in range(levels - 1, -1, -1):
+        work.first[level] = count
+        children, looping = 1, False
+        for d in range(dims):
+            size, spatial = work.inner[level, d], nest.spatial_x[level, d] * nest.spatial_y[level, d]
+            work.spatial[level, d] = spatial
+            children *= spatial
+            looping = looping or nest.temporal[level, d] > 1
+            if level > 0:
+                work.inner[level - 1, d] = size * spatial * nest.temporal[level, d]
+        work.children[level] = children
+        if looping:
+            for position in range(dims - 1, -1, -1):
+                d = nest.order[level, position]
+                if nest.temporal[level, d] > 1:
+                    work.loop_level[count], work.loop_dim[count] = level, d
+                    work.loop_factor[count] = nest.temporal[level, d]
+                    count += 1
+    work.first[levels] = count
+    work.times[count] = 1
+    for i in range(count - 1, -1, -1):
+        work.times[i] = work.times[i + 1] * work.loop_factor[i]
     used = 1
     for level in range(levels):
         work.instances[level] = used
-        work.children[level] = 1
-        for d in range(dims):
-            work.children[level] *= work.spatial[level, d]
         used *= work.children[level]
 
 
@@ -55,40 +74,46 @@ def child_words(rules, tensor, level, work):
 
 
 @register_jitable
-def own_words(rules, tensor, level, nest, work):
-    """Return the words of a tensor that one instance of a level works on at a time."""
+def own_words(rules, tensor, nest, work):
+    """Return the words of a tensor that the outermost level works on at a time."""
     words = 1
     for axis in range(rules.coefficients.shape[1]):
         reach = 1
         for d in range(rules.coefficients.shape[2]):
-            size = work.inner[level, d] * work.spatial[level, d] * nest.temporal[level, d]
+            size = work.inner[0, d] * work.spatial[0, d] * nest.temporal[0, d]
             reach += rules.coefficients[tensor, axis, d] * (size - 1)
         words *= reach
     return words
 
 
 @register_jitable
-def gather_steps(rules, tensor, level, nest, work, everything):
-    """List the temporal loops at or outside a level, inner to outer; returns how many.
+def moves(rules, tensor, d):
+    """Return whether a step along a dimension moves a tensor's tile."""
+    for axis in range(rules.coefficients.shape[1]):
+        if rules.coefficients[tensor, axis, d] != 0:
+            return True
+    return False
 
-    Fills ``steps[i]`` with how far (per axis) loop ``i`` moves the tensor's tile and ``factors[i]`` with its
-    iterations. Unless ``everything``, loops inside the first one that moves it are left out: they bring nothing new.
-    """
-    axes, dims = rules.coefficients.shape[1], rules.coefficients.shape[2]
-    count = 0
-    for outer in range(level, -1, -1):
-        for position in range(dims - 1, -1, -1):
-            d = nest.order[outer, position]
-            if nest.temporal[outer, d] == 1:
-                continue
-            moves = everything or count > 0
-            for axis in range(axes):
-                step = rules.coefficients[tensor, axis, d] * work.inner[outer, d] * work.spatial[outer, d]
-                work.steps[count, axis] = step
-                moves = moves or step != 0
-            if moves:
-                work.factors[count] = nest.temporal[outer, d]
-                count += 1
+
+@register_jitable
+def first_move(rules, tensor, level, work):
+    """Return the first of the loops at or outside a level that moves the tensor's tile; those inside bring nothing."""
+    i = work.first[level]
+    while i < work.first[work.children.shape[0]] and not moves(rules, tensor, work.loop_dim[i]):
+        i += 1
+    return i
+
+
+@register_jitable
+def gather_steps(rules, tensor, start, work):
+    """List how far the loops from ``start`` on move the tensor's tile, and their iterations; returns how many."""
+    count = work.first[work.children.shape[0]] - start
+    for i in range(count):
+        level, d = work.loop_level[start + i], work.loop_dim[start + i]
+        size = work.inner[level, d] * work.spatial[level, d]
+        for axis in range(rules.coefficients.shape[1]):
+            work.steps[i, axis] = rules.coefficients[tensor, axis, d] * size
+        work.factors[i] = work.loop_factor[start + i]
     return count
 
 
@@ -97,9 +122,10 @@ def displacements(count, work):
     """Turn steps into displacements: a loop that advances sends every loop inside it back to its start.
 
     The reference visits only the first two iterations of a loop, so "back" is one step for each loop inside. Fills
-    ``same[i]`` with the first loop that displaces the tile as loop ``i`` does; -1 where it stays in place.
+    ``same[i]`` with the first loop that displaces the tile as loop ``i`` does; -1 where it stays in place. Returns
+    whether all displace it, each in its own way.
     """
-    axes = work.steps.shape[1]
+    axes, plain = work.steps.shape[1], True
     for axis in range(axes):
         back = 0
         for i in range(count):
@@ -111,6 +137,7 @@ def displacements(count, work):
         for axis in range(axes):
             still = still and work.steps[i, axis] == 0
         work.same[i] = -1 if still else i
+        plain = plain and not still
         if still:
             continue
         for j in range(i):
@@ -119,28 +146,39 @@ def displacements(count, work):
                 equal = equal and work.steps[i, axis] == work.steps[j, axis]
             if equal:
                 work.same[i] = j
+                plain = False
                 break
+    return plain
 
 
 @register_jitable
-def words_delivered(count, words, work):
+def fresh_words(i, words, work):
+    """Return the words of a tile that are new to it after the displacement of a loop."""
+    overlap = 1
+    for axis in range(work.steps.shape[1]):
+        overlap *= max(0, work.tile[axis] - abs(work.steps[i, axis]))
+    return words - overlap
+
+
+@register_jitable
+def words_delivered(count, words, plain, work):
     """Return the words that must reach a tile over the whole run, given the displacements of its ``count`` loops.
 
     The sequence of tiles is a ruler sequence: loop ``i`` advances after a full pass of all loops inside it. What an
     advance costs depends on the displacement remembered only: the same displacement again (or the first one)
     delivers what is fresh, another delivers the whole tile and forgets, none costs and changes nothing. State 0 is
     "nothing remembered", state ``j + 1`` remembers the displacement of loop ``j``. ``total[s]`` and ``last[s]`` are
-    the words and the state after one pass of the loops seen so far, begun in state ``s``.
+    the words and the state after one pass of the loops seen so far, begun in state ``s``. Where all displacements are
+    ``plain``, two states do: one that a loop has not left itself is as good as any other it has not.
     """
+    if plain:
+        return words + words_if_plain(count, words, work)
     total, last, states = work.total, work.last, count + 1
     for state in range(states):
         total[state] = 0
         last[state] = state
     for i in range(count):
-        fresh = 1
-        for axis in range(work.steps.shape[1]):
-            fresh *= max(0, work.tile[axis] - abs(work.steps[i, axis]))
-        fresh = words - fresh
+        fresh = fresh_words(i, words, work)
         for state in range(states):
             before = last[state]
             after, sent = before, 0
@@ -158,25 +196,39 @@ def words_delivered(count, words, work):
 
 
 @register_jitable
-def deliver(rules, tensor, level, nest, work):
+def words_if_plain(count, words, work):
+    """Do the sums of `words_delivered` for displacements that all differ: from nothing and from something remembered.
+
+    Whatever is remembered when loop ``i`` advances is then another loop's displacement, or nothing.
+    """
+    from_nothing, from_other = 0, 0
+    nothing_ends_empty, other_ends_empty = True, False
+    for i in range(count):
+        fresh, more = fresh_words(i, words, work), work.factors[i] - 1
+        to_other, to_nothing = fresh + from_other, words + from_nothing
+        ends_after_fresh, ends_after_whole = other_ends_empty, nothing_ends_empty
+        from_nothing += more * (to_other if nothing_ends_empty else to_nothing)
+        from_other += more * (to_other if other_ends_empty else to_nothing)
+        nothing_ends_empty = ends_after_fresh if nothing_ends_empty else ends_after_whole
+        other_ends_empty = ends_after_fresh if other_ends_empty else ends_after_whole
+    return from_nothing
+
+
+@register_jitable
+def deliver(rules, tensor, level, work):
     """Return the words that one child of a level is sent over the whole run, were it alone.
 
     Directly above compute (and where reuse over time is off) every iteration asks for everything again.
     """
-    levels, dims = nest.temporal.shape
     words = child_words(rules, tensor, level, work)
-    if level == levels - 1 or rules.no_reuse[level + 1, tensor]:
-        for outer in range(level + 1):
-            for d in range(dims):
-                words *= nest.temporal[outer, d]
-        return words
-    count = gather_steps(rules, tensor, level, nest, work, False)
+    work.words[level] = words
+    if level == work.children.shape[0] - 1 or rules.no_reuse[level + 1, tensor]:
+        return words * work.times[work.first[level]]
+    start = first_move(rules, tensor, level, work)
     if rules.injective[tensor]:
-        for i in range(count):
-            words *= work.factors[i]
-        return words
-    displacements(count, work)
-    return words_delivered(count, words, work)
+        return words * work.times[start]
+    count = gather_steps(rules, tensor, start, work)
+    return words_delivered(count, words, displacements(count, work), work)
 
 
 @register_jitable
@@ -237,27 +289,30 @@ def tiles_by_receivers(rules, tensor, level, work):
     Children that share a sum ``a*i + b*j`` form a chain of steps ``(b, -a)``. There are ``(first - k*b) * (second -
     k*a)`` pairs that are ``k`` steps apart in one, so second differences count the chains of each length.
     """
-    groups = np.zeros(work.children[level] + 1, np.int64)
+    size = work.children[level] + 1
+    groups = np.zeros(size, np.int64)
     everyone = 1
     for d in range(rules.coefficients.shape[2]):
-        if not rules.coefficients[tensor, :, d].any():
+        if not moves(rules, tensor, d):
             everyone *= work.spatial[level, d]
     groups[everyone] = 1
     for axis in range(rules.coefficients.shape[1]):
         found, a, first, b, second = axis_steps(rules, tensor, level, axis, work)
         if found < 2:
-            groups *= first
+            for receivers in range(size):
+                groups[receivers] *= first
             continue
         x, y = a, b
         while y:
             x, y = y, x % y
         a, b = a // x, b // x
-        product = np.zeros_like(groups)
+        product = np.zeros(size, np.int64)
         for length in range(1, min((first + b - 1) // b, (second + a - 1) // a) + 1):
             chains = 0
-            for k, weight in ((length - 1, 1), (length, -2), (length + 1, 1)):
+            for k in range(length - 1, length + 2):
+                weight = -2 if k == length else 1
                 chains += weight * max(0, first - k * b) * max(0, second - k * a)
-            for receivers in range(1, (groups.shape[0] - 1) // length + 1):
+            for receivers in range(1, (size - 1) // length + 1):
                 product[receivers * length] += groups[receivers] * chains
         groups = product
     return groups
@@ -302,22 +357,50 @@ def may_link(rules, tensor, level, work):
 
 
 @register_jitable
+def can_reach(count, rules, tensor, level, filtered, work):
+    """Return whether any displacement is no longer than the distance between some two children, on every axis."""
+    dims = rules.coefficients.shape[2]
+    for i in range(count):
+        reached = work.same[i] >= 0 or not filtered
+        for axis in range(rules.coefficients.shape[1]):
+            span = abs(work.steps[i, axis])
+            if not reached or span == 0:
+                continue
+            for d in range(dims):
+                span -= rules.coefficients[tensor, axis, d] * work.inner[level, d] * (work.spatial[level, d] - 1)
+            reached = span <= 0
+        if reached:
+            return True
+    return False
+
+
+@register_jitable
+def pass_on(rules, tensor, level, nest, work):
+    """Fill a fan-out's statistics if neighbours pass anything on; returns whether they do."""
+    count = gather_steps(rules, tensor, work.first[level], work)
+    displacements(count, work)
+    filtered = level < nest.temporal.shape[0] - 1 and not rules.no_reuse[level + 1, tensor]
+    if not can_reach(count, rules, tensor, level, filtered, work):
+        return False
+    positions = list_children(rules, tensor, level, nest, work)
+    if not can_link(count, work, positions, rules.grid[level], filtered):
+        return False
+    shared, row = not rules.no_multicast[level, tensor], work.statistics[level, tensor]
+    link(count, work, positions, shared, rules.grid[level], filtered, row)
+    return True
+
+
+@register_jitable
 def fan_out(rules, tensor, level, nest, work):
     """Fill a fan-out's statistics (see `dovetail.model.arrays.Workspace`)."""
     row = work.statistics[level, tensor]
-    sent = deliver(rules, tensor, level, nest, work)
+    sent = deliver(rules, tensor, level, work)
     children = work.children[level]
     row[SENT], row[DELIVERED], row[MULTICAST], row[LINKED], row[SHARE] = sent, sent * children, 1, 0, sent
     if children == 1:
         return
-    if may_link(rules, tensor, level, work):
-        count = gather_steps(rules, tensor, level, nest, work, True)
-        displacements(count, work)
-        filtered = level < nest.temporal.shape[0] - 1 and not rules.no_reuse[level + 1, tensor]
-        positions = list_children(rules, tensor, level, nest, work)
-        if can_link(count, work, positions, rules.grid[level], filtered):
-            link(count, work, positions, not rules.no_multicast[level, tensor], rules.grid[level], filtered, row)
-            return
+    if may_link(rules, tensor, level, work) and pass_on(rules, tensor, level, nest, work):
+        return
     if rules.no_multicast[level, tensor]:
         row[SENT] = sent * children
         return
@@ -325,7 +408,7 @@ def fan_out(rules, tensor, level, nest, work):
     if different == 0:
         positions = list_children(rules, tensor, level, nest, work)
         groups = groups_of_children(positions, np.ones(children, np.bool_), True)
-        different, most = groups.sum(), most_receivers(groups)
+        different, most = how_many(groups), most_receivers(groups)
         row[SHARE] = words_to_one_child(sent, groups)
     elif different * most != children and level + 1 < nest.keep.shape[0] and nest.keep[level + 1, tensor]:
         row[SHARE] = words_to_one_child(sent, tiles_by_receivers(rules, tensor, level, work))
@@ -336,19 +419,19 @@ def fan_out(rules, tensor, level, nest, work):
 def partition_sizes(rules, tensor, nest, work):
     """Fill per level the words of a tensor that one instance sees over the whole run (integer division as there)."""
     levels, dims = nest.temporal.shape
-    for level in range(levels):
-        own, shared = 1, 1
-        for axis in range(rules.coefficients.shape[1]):
-            reach, reach_all = 1, 1
-            for d in range(dims):
-                size = work.inner[level, d] * work.spatial[level, d] * nest.temporal[level, d]
-                reach += rules.coefficients[tensor, axis, d] * (size - 1)
-                if level > 0:
-                    size *= work.spatial[level - 1, d]
-                reach_all += rules.coefficients[tensor, axis, d] * (size - 1)
-            own *= reach
-            shared *= reach_all
-        work.partition[level] = own if level == 0 else work.partition[level - 1] * own // shared
+    work.partition[0] = own_words(rules, tensor, nest, work)
+    for level in range(1, levels):
+        work.partition[level] = work.partition[level - 1]
+        if work.children[level - 1] > 1:
+            together = 1
+            for axis in range(rules.coefficients.shape[1]):
+                reach = 1
+                for d in range(dims):
+                    size = work.inner[level - 1, d] * work.spatial[level - 1, d]
+                    reach += rules.coefficients[tensor, axis, d] * (size - 1)
+                together *= reach
+            if together != work.words[level - 1]:
+                work.partition[level] = work.partition[level - 1] * work.words[level - 1] // together
 
 
 @register_jitable
@@ -357,10 +440,12 @@ def mask(tensor, keep, work):
     for level in range(keep.shape[0] - 1, 0, -1):
         if not keep[level, tensor]:
             outer = work.statistics[level - 1, tensor]
-            scale = work.statistics[level, tensor, SENT] * work.children[level - 1] / outer[DELIVERED]
-            outer[SENT] *= scale
-            outer[DELIVERED] *= scale
             outer[LINKED] = 0
+            asked = work.statistics[level, tensor, SENT] * work.children[level - 1]
+            if asked != outer[DELIVERED]:
+                scale = asked / outer[DELIVERED]
+                outer[SENT] *= scale
+                outer[DELIVERED] *= scale
 
 
 @register_jitable
@@ -370,13 +455,13 @@ def nearest(value):
 
 
 @register_jitable
-def count_accesses(rules, tensor, level, nest, work, row):
+def count_accesses(rules, tensor, level, work, row):
     """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance."""
     sent, share, peers = work.statistics[level, tensor, SENT], 0.0, 0.0
     if level > 0:
         share = work.statistics[level - 1, tensor, SHARE]
         peers = work.statistics[level - 1, tensor, LINKED] / work.instances[level]
-    row[TILE] = own_words(rules, tensor, level, nest, work)
+    row[TILE] = work.words[level - 1] if level > 0 else work.partition[0]
     if not rules.is_output[tensor]:
         row[READS] = nearest(sent + peers)
         row[FILLS] = int(share + peers)
@@ -396,7 +481,6 @@ def count_all(rules, nest, work, counts):
     """
     levels = nest.temporal.shape[0]
     tile_sizes(nest, work)
-    counts[:] = 0
     for tensor in range(rules.coefficients.shape[0]):
         for level in range(levels):
             fan_out(rules, tensor, level, nest, work)
@@ -404,17 +488,22 @@ def count_all(rules, nest, work, counts):
         mask(tensor, nest.keep, work)
         for level in range(levels):
             row = counts[level, tensor]
+            row[TILE], row[READS], row[FILLS], row[UPDATES], row[REDUCTIONS] = 0, 0, 0, 0, 0
             row[PARTITION] = work.partition[level]
             if nest.keep[level, tensor]:
-                count_accesses(rules, tensor, level, nest, work, row)
+                count_accesses(rules, tensor, level, work, row)
 
 
 @register_jitable
 def overflowing_level(machine, counts):
     """Return the innermost level whose tiles do not fit, or -1."""
     for level in range(counts.shape[0] - 1, -1, -1):
-        if machine.capacity[level] >= 0 and counts[level, :, TILE].sum() > machine.capacity[level]:
-            return level
+        if machine.capacity[level] >= 0:
+            held = 0
+            for tensor in range(counts.shape[1]):
+                held += counts[level, tensor, TILE]
+            if held > machine.capacity[level]:
+                return level
     return -1
 
 

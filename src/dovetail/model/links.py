@@ -6,15 +6,16 @@ rare (it takes a window that slides in time by exactly the distance between two 
 called only where `dovetail.model.kernel.may_link` says that it can happen, and they allocate as they please.
 """
 # mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202 - compiled code infers its types from the arrays
+# ruff: noqa: ANN001, ANN201, ANN202, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
 
 from __future__ import annotations
 
 import numpy as np
 from numba.extending import register_jitable
 
-# What a child received last: nothing, a whole tile, or (from 2 on) what was fresh after the displacement of a loop.
+# What a child received last: nothing, a whole tile, or what was fresh after the displacement that is remembered.
 _NOTHING, _WHOLE, _FRESH = range(3)
+_KINDS = 3
 
 
 @register_jitable
@@ -45,6 +46,22 @@ def list_children(rules, tensor, level, nest, work):
 
 
 @register_jitable
+def _sort(keys, found):
+    """Sort the first ``found`` keys (Shell's method: compiles to far less than a library's sort)."""
+    gap = 1
+    while gap < found // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, found):
+            key, at = keys[i], i
+            while at >= gap and keys[at - gap] > key:
+                keys[at] = keys[at - gap]
+                at -= gap
+            keys[at] = key
+        gap //= 3
+
+
+@register_jitable
 def groups_of_children(positions, chosen, shared):
     """Return, per number of children, how many different positions exactly that many of the chosen ones hold.
 
@@ -52,16 +69,22 @@ def groups_of_children(positions, chosen, shared):
     """
     children, axes = positions.shape
     groups = np.zeros(children + 1, np.int64)
-    if not shared:
-        groups[1] = chosen.sum()
-        return groups
     keys = np.zeros(children, np.int64)
     for axis in range(axes):
-        reach = positions[:, axis].max() + 1
+        reach = 1
+        for child in range(children):
+            reach = max(reach, positions[child, axis] + 1)
         for child in range(children):
             keys[child] = keys[child] * reach + positions[child, axis]
-    keys = np.sort(keys[chosen])
-    found = keys.shape[0]
+    found = 0
+    for child in range(children):
+        if chosen[child]:
+            keys[found] = keys[child]
+            found += 1
+    if not shared:
+        groups[1] = found
+        return groups
+    _sort(keys, found)
     run = 0
     for i in range(found):
         run += 1
@@ -82,109 +105,71 @@ def most_receivers(groups):
 
 
 @register_jitable
-def _slabs(count, work):
-    """Return, per kind of what a child may have received, its corner relative to the tile, its extents, if one box."""
-    axes = work.tile.shape[0]
-    low, size = np.zeros((count + _FRESH, axes), np.int64), np.zeros((count + _FRESH, axes), np.int64)
-    boxes = np.zeros(count + _FRESH, np.int64)
-    for kind in range(_WHOLE, count + _FRESH):
-        for axis in range(axes):
-            step = work.steps[kind - _FRESH, axis] if kind >= _FRESH else 0
-            size[kind, axis] = work.tile[axis] if step == 0 else abs(step)
-            low[kind, axis] = work.tile[axis] - step if step > 0 else 0
-            boxes[kind] += step != 0
-    return low, size, boxes <= 1
+def how_many(groups):
+    """Return how many different positions there are."""
+    total = 0
+    for receivers in range(groups.shape[0]):
+        total += groups[receivers]
+    return total
 
 
 @register_jitable
-def _distance(now, before, step, slabs, shift):
-    """Fill the distance at which a neighbour held before what is needed now; False when none can have it."""
-    low, size, one_box = slabs
-    if now == _NOTHING or before == _NOTHING:
-        return False
-    if now != before and not (one_box[now] and one_box[before]):
-        return False
-    for axis in range(step.shape[0]):
-        if size[now, axis] != size[before, axis]:
+def _are_apart(positions, one, other, step, i):
+    """Return whether the second of two children lies one displacement of loop ``i`` from the first."""
+    for axis in range(positions.shape[1]):
+        if positions[other, axis] - positions[one, axis] != step[i, axis]:
             return False
-        shift[axis] = step[axis] + low[now, axis] - low[before, axis]
     return True
 
 
 @register_jitable
-def _neighbour_distances(positions, grid):
-    """Return the different distances from a child to the ones right of it and below it, ``(distances, axes)``."""
-    children, axes = positions.shape
-    known = np.empty((2 * children, axes), np.int64)
-    found = 0
-    for child in range(children):
-        for direction in range(2):
-            other = child + (grid[0] if direction == 0 else 1)
-            if other >= children or (direction == 1 and child % grid[0] == grid[0] - 1):
-                continue
-            if direction == 0 and child // grid[0] + 1 >= grid[1]:
-                continue
-            new = True
-            for i in range(found - 1, -1, -1):
-                equal = True
-                for axis in range(axes):
-                    equal = equal and known[i, axis] == positions[other, axis] - positions[child, axis]
-                if equal:
-                    new = False
-                    break
-            if new:
-                for axis in range(axes):
-                    known[found, axis] = positions[other, axis] - positions[child, axis]
-                found += 1
-    return known[:found]
-
-
-@register_jitable
 def can_link(count, work, positions, grid, filtered):
-    """Return whether any neighbour could ever have held what a child needs; the arguments are those of `link`."""
-    distances, slabs = _neighbour_distances(positions, grid), _slabs(count, work)
-    shift = np.empty(work.tile.shape[0], np.int64)
+    """Return whether any child could be passed what it needs; the arguments are those of `link`.
+
+    What a child needs when a loop advances, its neighbour held the step before only if both got the same part of
+    their tiles, and lie one displacement of that loop apart.
+    """
+    children = positions.shape[0]
     for i in range(count):
-        for memory in range(2):
-            now, _ = _received(i, work.same[i] + 1 if memory == 0 else count + 1, work, filtered)
-            for before in range(_WHOLE, count + _FRESH if filtered else _FRESH):
-                if not _distance(now, before, work.steps[i], slabs, shift):
+        if filtered and work.same[i] < 0:
+            continue
+        for child in range(children):
+            for direction in range(2):
+                other = child + (grid[0] if direction == 0 else 1)
+                if other >= children or (direction == 1 and child % grid[0] == grid[0] - 1):
                     continue
-                for k in range(distances.shape[0]):
-                    right, left = True, True
-                    for axis in range(shift.shape[0]):
-                        right = right and distances[k, axis] == shift[axis]
-                        left = left and distances[k, axis] == -shift[axis]
-                    if right or left:
-                        return True
+                if direction == 0 and child // grid[0] + 1 >= grid[1]:
+                    continue
+                if _are_apart(positions, child, other, work.steps, i):
+                    return True
+                if _are_apart(positions, other, child, work.steps, i):
+                    return True
     return False
 
 
 @register_jitable
-def _without_neighbour(positions, shift, grid_x, grid_y):
-    """Return which children have no neighbour at the distance ``shift``."""
-    children, axes = positions.shape
-    alone = np.ones(children, np.bool_)
+def _without_neighbour(positions, i, work, grid):
+    """Return which children have no neighbour one displacement of loop ``i`` apart, and how many those are."""
+    children = positions.shape[0]
+    alone, lonely = np.ones(children, np.bool_), children
     for child in range(children):
-        x, y = child % grid_x, child // grid_x
+        x, y = child % grid[0], child // grid[0]
         for direction in range(4):
             other = child
             if direction == 0 and y >= 1:
-                other = child - grid_x
-            elif direction == 1 and y + 1 < grid_y:
-                other = child + grid_x
+                other = child - grid[0]
+            elif direction == 1 and y + 1 < grid[1]:
+                other = child + grid[0]
             elif direction == 2 and x >= 1:
                 other = child - 1
-            elif direction == 3 and x + 1 < grid_x:
+            elif direction == 3 and x + 1 < grid[0]:
                 other = child + 1
             if other == child or other >= children:
                 continue
-            held = True
-            for axis in range(axes):
-                held = held and positions[other, axis] - positions[child, axis] == shift[axis]
-            if held:
+            if alone[child] and _are_apart(positions, child, other, work.steps, i):
                 alone[child] = False
-    return alone
+                lonely -= 1
+    return alone, lonely
 
 
 @register_jitable
@@ -202,11 +187,11 @@ def _received(i, memory, work, filtered):
     for axis in range(work.tile.shape[0]):
         if abs(work.steps[i, axis]) >= work.tile[axis]:
             return _WHOLE, work.same[i] + 1
-    return _FRESH + work.same[i], work.same[i] + 1
+    return _FRESH, work.same[i] + 1
 
 
 @register_jitable
-def _words(now, work):
+def _words(now, memory, work):
     """Return the words of what a child receives."""
     words, overlap = 1, 1
     for axis in range(work.tile.shape[0]):
@@ -216,21 +201,28 @@ def _words(now, work):
     if now == _WHOLE:
         return words
     for axis in range(work.tile.shape[0]):
-        overlap *= work.tile[axis] - abs(work.steps[now - _FRESH, axis])
+        overlap *= work.tile[axis] - abs(work.steps[memory - 1, axis])
     return words - overlap
 
 
 @register_jitable
 def _pattern(patterns, found, groups):
     """Return the table of patterns (grown when it is full), how many there are, and which one ``groups`` is."""
+    rows, width = patterns.shape
     for known in range(found):
-        if (patterns[known] == groups).all():
+        equal = True
+        for receivers in range(width):
+            equal = equal and patterns[known, receivers] == groups[receivers]
+        if equal:
             return patterns, found, known
-    if found == patterns.shape[0]:
-        larger = np.zeros((2 * found, patterns.shape[1]), np.int64)
-        larger[:found] = patterns
+    if found == rows:
+        larger = np.zeros((2 * rows, width), np.int64)
+        for row in range(rows):
+            for receivers in range(width):
+                larger[row, receivers] = patterns[row, receivers]
         patterns = larger
-    patterns[found] = groups
+    for receivers in range(width):
+        patterns[found, receivers] = groups[receivers]
     return patterns, found + 1, found
 
 
@@ -238,34 +230,42 @@ def _pattern(patterns, found, groups):
 def _visits(count, work, positions, shared, grid, filtered):
     """Return what every advance of every loop comes to, ``(loops, states)``, and the table of sending patterns.
 
-    Returns the pattern by which words are sent, the words that each receives, the state after the advance, and the
-    patterns ``(patterns, children + 1)``: how many groups of that many children share what they are sent. Pattern 0
-    serves all children.
+    Returns the pattern by which words are sent, the words that each receives, the state after the advance, the
+    patterns ``(patterns, children + 1)``: how many groups of that many children share what they are sent, and how
+    many patterns there are. Pattern 0 serves all children.
     """
-    kinds = count + _FRESH
-    states = (count + 1) * kinds
+    states = (count + 1) * _KINDS
     pattern, words = np.zeros((count, states), np.int64), np.zeros((count, states), np.int64)
-    after, last = np.full((count, states), -1, np.int64), np.arange(states)
-    slabs, shift = _slabs(count, work), np.empty(work.tile.shape[0], np.int64)
+    after, last, new_last = np.zeros((count, states), np.int64), np.zeros(states, np.int64), np.zeros(states, np.int64)
     everyone = groups_of_children(positions, np.ones(positions.shape[0], np.bool_), shared)
-    patterns, found = np.zeros((4, everyone.shape[0]), np.int64), 1
-    patterns[0] = everyone
+    different, found = how_many(everyone), 1
+    patterns = np.zeros((4, everyone.shape[0]), np.int64)
+    for receivers in range(everyone.shape[0]):
+        patterns[0, receivers] = everyone[receivers]
+    for state in range(states):
+        last[state] = state
     for i in range(count):
-        new_last = last.copy()
+        passed = -1  # the pattern when neighbours pass on what they can; not known yet
+        for state in range(states):
+            after[i, state] = -1
         for state in range(states):
             start = last[state]
             if after[i, start] < 0:
-                now, memory = _received(i, start // kinds, work, filtered)
-                after[i, start], words[i, start] = memory * kinds + now, _words(now, work)
-                if _distance(now, start % kinds, work.steps[i], slabs, shift):
-                    alone = _without_neighbour(positions, shift, grid[0], grid[1])
-                    if not alone.all():
-                        groups = groups_of_children(positions, alone, shared)
-                        if groups.sum() < everyone.sum():
-                            patterns, found, pattern[i, start] = _pattern(patterns, found, groups)
+                now, memory = _received(i, start // _KINDS, work, filtered)
+                after[i, start], words[i, start] = memory * _KINDS + now, _words(now, memory, work)
+                if now != _NOTHING and now == start % _KINDS:
+                    if passed < 0:
+                        alone, lonely = _without_neighbour(positions, i, work, grid)
+                        passed = 0
+                        if lonely < positions.shape[0]:
+                            groups = groups_of_children(positions, alone, shared)
+                            if how_many(groups) < different:
+                                patterns, found, passed = _pattern(patterns, found, groups)
+                    pattern[i, start] = passed
             new_last[state] = last[after[i, start]]
-        last = new_last
-    return pattern, words, after, patterns[:found]
+        for state in range(states):
+            last[state] = new_last[state]
+    return pattern, words, after, patterns, found
 
 
 @register_jitable
@@ -282,53 +282,66 @@ def link(count, work, positions, shared, grid, filtered, row):
         row: ``(5,)`` to fill.
 
     The state between two advances is (displacement remembered, what was received last); the table of one pass over
-    the loops seen so far is extended loop by loop, as in `dovetail.model.kernel.words_delivered`.
+    the loops seen so far is extended loop by loop, as in `dovetail.model.kernel.words_delivered`. A neighbour held
+    what is needed now only if it received the same part of its tile as is needed now.
     """
-    pattern, words, after, patterns = _visits(count, work, positions, shared, grid, filtered)
-    states, found = pattern.shape[1], patterns.shape[0]
-    sums, last = np.zeros((states, found), np.int64), np.arange(states)
+    pattern, words, after, patterns, found = _visits(count, work, positions, shared, grid, filtered)
+    states = pattern.shape[1]
+    sums, new_sums = np.zeros((states, found), np.int64), np.zeros((states, found), np.int64)
+    last, new_last = np.zeros(states, np.int64), np.zeros(states, np.int64)
+    for state in range(states):
+        last[state] = state
     for i in range(count):
-        new_sums, new_last = sums.copy(), last.copy()
         for state in range(states):
             start = last[state]
             for k in range(found):
                 each = sums[after[i, start], k] + (words[i, start] if pattern[i, start] == k else 0)
-                new_sums[state, k] += (work.factors[i] - 1) * each
+                new_sums[state, k] = sums[state, k] + (work.factors[i] - 1) * each
             new_last[state] = last[after[i, start]]
-        sums, last = new_sums, new_last
-    sent = sums[_WHOLE].copy()
-    sent[0] += _words(_WHOLE, work)
-    _add_up(sent, patterns, row)
+        for state in range(states):
+            last[state] = new_last[state]
+            for k in range(found):
+                sums[state, k] = new_sums[state, k]
+    sums[_WHOLE, 0] += _words(_WHOLE, 0, work)
+    _add_up(sums[_WHOLE], patterns, found, row)
 
 
 @register_jitable
-def _add_up(sent, patterns, row):
+def _add_up(sent, patterns, found, row):
     """Fill ``row`` from the words sent by each pattern.
 
     The reference keeps a table by (receivers, groups) and adds quotients in its order, which rounds as it does.
     """
-    children = patterns.shape[1] - 1
-    keys, words = np.zeros(patterns.size, np.int64), np.zeros(patterns.size, np.int64)
-    row[:] = 0
-    found = 0
-    for k in range(patterns.shape[0]):
+    children, used = patterns.shape[1] - 1, 0
+    keys, words = np.zeros(found * children, np.int64), np.zeros(found * children, np.int64)
+    for column in range(5):
+        row[column] = 0
+    for k in range(found):
         served = 0
         for receivers in range(1, children + 1):
             groups = patterns[k, receivers]
             if groups > 0 and sent[k] > 0:
-                keys[found], words[found] = receivers * (children + 1) + groups, sent[k] * groups
                 row[2] = max(row[2], receivers)
                 served += receivers * groups
-                found += 1
+                used = _tally(receivers * (children + 1) + groups, sent[k] * groups, keys, words, used)
         row[3] += sent[k] * (children - served)
-    order = np.argsort(keys[:found])
-    total = 0
-    for at in range(found):
-        total += words[order[at]]
-        if at + 1 < found and keys[order[at + 1]] == keys[order[at]]:
-            continue
-        receivers = keys[order[at]] // (children + 1)
-        row[0] += total
-        row[1] += total * receivers
-        row[4] += total * receivers / children
-        total = 0
+    for at in range(used):
+        receivers = keys[at] // (children + 1)
+        row[0] += words[at]
+        row[1] += words[at] * receivers
+        row[4] += words[at] * receivers / children
+
+
+@register_jitable
+def _tally(key, words_more, keys, words, used):
+    """Add words to those of a key, in lists that are sorted by key; returns how many keys there are."""
+    at = used
+    while at > 0 and keys[at - 1] > key:
+        at -= 1
+    if at > 0 and keys[at - 1] == key:
+        words[at - 1] += words_more
+        return used
+    for i in range(used, at, -1):
+        keys[i], words[i] = keys[i - 1], words[i - 1]
+    keys[at], words[at] = key, words_more
+    return used + 1
