@@ -299,6 +299,34 @@ def test_damaged_checkpoints_are_one_message(data, tmp_path):
             checkpoint.load(tmp_path / "last.pt")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": -1},
+        {"step": 100},
+        {"step": "4"},
+        {"history": [3]},
+        {"history": []},
+        {"history": [{"number": 1}]},
+        {"best": {}},
+        {"best": {"0.weight": 3}},
+        {"weights": {}},
+        {"optimizers": []},
+        {"optimizers": [{"state": {}}, {}]},
+        {"scaler": None},
+        {"run": {}},
+        {"loss_sum": torch.zeros(3)},
+    ],
+)
+def test_altered_checkpoints_are_one_message(data, tmp_path, change):
+    with pytest.raises(StopHereError):
+        train(SPEC, data, TINY, out=tmp_path, execution=EVERY_STEP, observers=[stop_after(7)])
+    last = tmp_path / "last.pt"
+    checkpoint.save(last, checkpoint.load(last) | change)
+    with pytest.raises(InputError, match=r"last\.pt"):
+        train(SPEC, data, TINY, out=tmp_path, execution=CPU)
+
+
 def test_interrupted_writing_leaves_the_old_file(tmp_path):
     def fail(file):
         file.write(b"half")

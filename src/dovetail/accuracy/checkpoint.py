@@ -111,10 +111,10 @@ def apply_weights(model: Any, weights: dict[str, Any], file: Path | None = None)
     for name, value in own.items():
         if name not in weights:
             raise InputError(f"the weights lack '{name}', which the network has", file=file)
-        if value.shape != weights[name].shape:
+        if not isinstance(weights[name], torch.Tensor) or value.shape != weights[name].shape:
+            found = tuple(getattr(weights[name], "shape", ()))
             raise InputError(
-                f"'{name}' has shape {tuple(weights[name].shape)} in the weights, {tuple(value.shape)} in the network",
-                file=file,
+                f"'{name}' has shape {found} in the weights, {tuple(value.shape)} in the network", file=file
             )
     model.load_state_dict(weights)
 

@@ -69,7 +69,7 @@ def class_outputs(model: Any, images: Any, classes: int) -> Any:
     """
     try:
         outputs = model(images)
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         raise InputError(f"the device's memory is too small for batches of {len(images)} images") from None
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

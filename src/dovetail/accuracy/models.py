@@ -165,7 +165,8 @@ def _fit_stem(model: Any, channels: int, small: bool) -> None:
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     if bias:
         nn.init.zeros_(new.bias)
-    model.set_submodule(path, new)
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, new)
 
 
 def _drop_first_pool(model: Any) -> None:

@@ -361,16 +361,20 @@ class _Run:
     def _restore(self, last: Path) -> None:
         content = checkpoint.load(last, self.device, _LAST)
         _check_same(content["run"], self._description(), last)
-        checkpoint.apply_weights(self.model, content["weights"], last)
+        self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
         try:
             self.history = [Epoch(**epoch) for epoch in content["history"]]
+            if len(self.history) != self.step // self.steps_per_epoch or not 0 <= self.step <= self.steps:
+                raise ValueError(f"step {self.step} after {len(self.history)} epochs")
             for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
             self.scaler.load_state_dict(content["scaler"])
+            self.loss_sum += content["loss_sum"]
         except (TypeError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(f"damaged ({type(error).__name__}: {error}); delete it to start anew", file=last) from None
-        self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
-        self.loss_sum += content["loss_sum"]
+        if self.history:  # checks the best weights; the current ones follow
+            checkpoint.apply_weights(self.model, self.best, last)
+        checkpoint.apply_weights(self.model, content["weights"], last)
 
 
 def _best_of(history: list[Epoch]) -> Epoch:
