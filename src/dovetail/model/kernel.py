@@ -5,7 +5,7 @@ include compute; loops within a level are outer to inner. ``docs/model.md`` stat
 it comes from. `dovetail.model.links` holds the rule for transfers between neighbours.
 """
 # mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
+# ruff: noqa: ANN001, ANN201, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
 
 from __future__ import annotations
 
