@@ -149,6 +149,7 @@ def test_training_cuts_depend_on_seed_epoch_and_row_alone(tmp_path, size):
     assert not (first == batches(train, [np.arange(6)], Augmentation(2, True, 0, 1))[0][0]).all()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12, of fork
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_worker_processes_read_the_same(tmp_path, context):
     if context not in multiprocessing.get_all_start_methods():
@@ -163,6 +164,7 @@ def test_worker_processes_read_the_same(tmp_path, context):
         assert (labels == theirs).all()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12, of fork
 @pytest.mark.parametrize("workers", [0, 1])
 def test_broken_image_is_one_message(tmp_path, workers):
     data = image_folder(write_images(tmp_path, {"train": 6}), size=16, workers=workers)

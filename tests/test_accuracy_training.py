@@ -92,6 +92,41 @@ def test_interrupted_run_continues_to_the_same_numbers(data, tmp_path, factory, 
     assert same_weights(rest, whole)
 
 
+class Stopping:
+    """A split that stops the run when its images are asked for."""
+
+    def __init__(self, split):
+        self.split, self.mean, self.std, self.labels = split, split.mean, split.std, split.labels
+
+    def __len__(self):
+        return len(self.split)
+
+    def batches(self, *args):
+        raise StopHereError
+
+
+def test_interrupted_validation_is_done_again(data, whole, tmp_path):
+    stopping = replace(data, validation=Stopping(data.validation))
+    with pytest.raises(StopHereError):
+        train(SPEC, stopping, TINY, seed=3, out=tmp_path, execution=EVERY_STEP)
+    rest = train(SPEC, data, TINY, seed=3, out=tmp_path, execution=CPU)
+    assert rest.epochs == whole.epochs
+    assert same_weights(rest, whole)
+
+
+def test_interrupted_after_an_epoch(data, whole, tmp_path):
+    def stop(event):
+        if event.epoch is not None:
+            raise StopHereError
+
+    for _ in range(2):
+        with pytest.raises(StopHereError):
+            train(SPEC, data, TINY, seed=3, out=tmp_path, execution=CPU, observers=[stop])
+    rest = train(SPEC, data, TINY, seed=3, out=tmp_path, execution=CPU)
+    assert rest.epochs == whole.epochs
+    assert same_weights(rest, whole)
+
+
 @pytest.mark.parametrize("recipe", [replace(STUDY, epochs=3, batch_size=20), replace(TINY, optimizer="sgd")])
 def test_other_optimizers_continue_too(data, tmp_path, recipe):
     whole = train(SPEC, data, recipe, execution=CPU)

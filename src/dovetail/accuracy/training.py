@@ -219,7 +219,7 @@ class _Run:
         self.steps = recipe.epochs * self.steps_per_epoch
         self.step = 0
         self.history: list[Epoch] = []
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.loss_sum = torch.zeros((), device=self.device)
         self.best: dict[str, Any] = {}
         self.seconds, self.since, self.saved = 0.0, 0.0, 0.0
 
@@ -244,7 +244,8 @@ class _Run:
         for images, labels in self.data.train.batches(orders, self.device, augmentation):
             self._move(images.contiguous(memory_format=self.layout), labels, number)
             self._tell(None)
-            if time.monotonic() - self.saved >= self.execution.checkpoint_seconds:
+            due = time.monotonic() - self.saved >= self.execution.checkpoint_seconds
+            if due and self.step % self.steps_per_epoch:  # at its end an epoch is saved validated, or not at all
                 self._save()
         self._close_epoch(number)
         self._save()
