@@ -1,7 +1,11 @@
 """Networks from PyTorch: every operation found, MACs as torch's own counter has them, shapes the right way round."""
 
 import importlib
+import json
 import sys
+import warnings
+import zipfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from dovetail.errors import InputError  # noqa: E402
 from dovetail.workload.network import Network, load_network  # noqa: E402
+from dovetail.workload.torch_export import read_exported  # noqa: E402
 from dovetail.workload.torch_trace import trace  # noqa: E402
 
 torch.set_num_threads(1)
@@ -128,6 +133,13 @@ def test_rows_come_before_columns(kernel, rows, columns):
     }
 
 
+def test_a_frozen_linear_layer_is_still_linear():
+    module = nn.Linear(8, 5).requires_grad_(False)
+    images = torch.zeros(2, 6, 8).transpose(0, 1)  # torch makes a batched product with an expanded weight of this
+    layer = trace(nn.Sequential(module), images).layers[0]
+    assert (layer.kind, layer.problem.bound("N"), layer.name) == ("linear", 12, "0")
+
+
 def test_names_paths_repeats_and_kinds():
     class Net(nn.Module):
         def __init__(self):
@@ -148,7 +160,7 @@ def test_names_paths_repeats_and_kinds():
     assert [(layer.name, layer.repeats, layer.kind) for layer in network.layers] == [
         ("stem", 1, "convolution"),
         ("block.0", 3, "depthwise convolution"),
-        ("attend.in_proj_weight", 1, "linear"),
+        ("attend", 1, "linear"),
         ("attend.matmul", 1, "matrix product"),
         ("attend.matmul:2", 1, "matrix product"),
         ("attend.out_proj", 1, "linear"),
@@ -179,15 +191,24 @@ def test_constant_work_does_not_grow_with_the_batch():
     class Positions(nn.Module):
         def __init__(self):
             super().__init__()
-            self.table = nn.Linear(2, 8)
+            self.table = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8))
             self.head = nn.Linear(8, 2)
 
         def forward(self, x):
             return self.head(x + self.table(torch.ones(5, 2, device=x.device)))
 
     network = trace(Positions, (1, 5, 8))
-    assert [layer.batch_dimension for layer in network.layers] == [None, "N"]
+    assert [layer.batch_dimension for layer in network.layers] == [None, None, "N"]
     assert network.with_batch(4).macs == trace(Positions, (4, 5, 8)).macs
+
+
+def test_a_memory_that_starts_at_zero_grows_with_the_batch():
+    network = trace(nn.LSTM(5, 7, batch_first=True), (2, 6, 5))
+    assert {(layer.name, layer.repeats, layer.problem.bound("N")) for layer in network.layers} == {
+        ("weight_ih_l0", 6, 2),
+        ("weight_hh_l0", 6, 2),
+    }
+    assert network.with_batch(3).macs == trace(nn.LSTM(5, 7, batch_first=True), (3, 6, 5)).macs
 
 
 def test_the_module_is_left_as_it_was():
@@ -287,6 +308,89 @@ def test_network_from_torch_is_the_public_door():
 def test_the_same_trace_twice_is_equal():
     module, shape = MODULES["encoder"]
     assert trace(module, shape) == trace(module, shape)
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, (1, 3), stride=(1, 2))
+        self.norm = nn.BatchNorm2d(8)
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.memory = nn.LSTM(8, 5, batch_first=True)
+        self.register_buffer("scale", torch.ones(8))
+
+    def forward(self, x):
+        x = self.norm(self.stem(x)).relu()
+        tokens = x.flatten(2).transpose(1, 2) * self.scale
+        tokens = torch.cat([tokens, self.attend(tokens, tokens, tokens)[0]], 1)
+        return self.memory(tokens)[0].mean(1), x
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about itself
+        for name, shapes in (("fixed", None), ("open", ({0: torch.export.Dim("batch", max=64)},))):
+            program = torch.export.export(Mixed().eval(), (torch.zeros(2, 3, 2, 9),), dynamic_shapes=shapes)
+            torch.export.save(program, folder / f"{name}.pt2")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_saved_program_has_the_layers_of_its_module(exported):
+    wanted = trace(Mixed(), (2, 3, 2, 9))
+    for name in ("fixed", "open"):
+        read = load_network(str(exported / f"{name}.pt2"))
+        assert read.layers == wanted.layers
+        assert set(read.edges) == set(wanted.edges)
+        assert (read.batch, read.unmapped) == (2, ())
+        assert load_network(str(exported / f"{name}.pt2"), batch=6).macs == 3 * wanted.macs
+
+
+@pytest.mark.slow
+def test_a_saved_program_executes_nothing(exported, tmp_path):
+    def edited(change):
+        path = tmp_path / "edited.pt2"
+        with zipfile.ZipFile(exported / "fixed.pt2") as old, zipfile.ZipFile(path, "w") as new:
+            for item in old.infolist():
+                content = old.read(item)
+                if item.filename.endswith("models/model.json"):
+                    program = json.loads(content)
+                    change(program["graph_module"]["graph"])
+                    content = json.dumps(program).encode()
+                elif item.filename.endswith(".pt"):
+                    content = b"cos\nsystem\n(S'touch pickle-was-executed'\ntR."
+                new.writestr(item, content)
+        return path
+
+    def call(target):
+        def change(graph):
+            graph["nodes"][0]["target"] = target
+
+        return change
+
+    assert read_exported(edited(lambda graph: None)).macs == trace(Mixed(), (2, 3, 2, 9)).macs
+    assert not Path("pickle-was-executed").exists()
+    foreign = read_exported(edited(call("os.system")))
+    assert [operation.name for operation in foreign.unmapped] == ["os.system (MACs unknown)"]
+    for change, message in (
+        (call("torch.ops.aten.from_file.default"), "which is refused"),
+        (call("torch.ops.aten.nothing.default"), "can't be replayed"),
+        (lambda graph: graph["nodes"][0].pop("inputs"), "can't be replayed"),
+        (lambda graph: graph["nodes"][0]["inputs"][0].update(arg={"as_custom_obj": {}}), "'as_custom_obj' is not read"),
+        (lambda graph: graph.pop("nodes"), "is no exported program"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_exported(edited(change))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip", b"PK\x05\x06" + b"\0" * 18])
+def test_what_is_no_saved_program(content, tmp_path):
+    path = tmp_path / "x.pt2"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no exported program"):
+        read_exported(path)
 
 
 def test_a_users_own_factory(tmp_path, monkeypatch):

@@ -231,11 +231,11 @@ def _from_file(spec: str, batch: int | None, input_size: int | None) -> Network:
     if path.suffix == ".onnx":
         from dovetail.workload.onnx_import import read_onnx  # onnx is an extra
 
-        return read_onnx(path, batch=batch or 1, input_size=input_size)
+        return read_onnx(path, batch=batch, input_size=input_size)
     if path.suffix == ".pt2":
-        from dovetail.workload.torch_models import read_exported  # torch is an extra
+        from dovetail.workload.torch_export import read_exported  # torch is an extra
 
-        return read_exported(path)
+        return read_exported(path, batch=batch)
     from dovetail.workload.layer_table import read_table
 
     return read_table(path)

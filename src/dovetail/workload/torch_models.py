@@ -8,12 +8,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-from dovetail.errors import InputError, MissingExtraError, did_you_mean
+from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.network import Network
-from dovetail.workload.torch_trace import build, trace
+from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
 
 #: Inputs up to this many rows and columns are small images: 10 classes, as CIFAR-10 and the digits have.
@@ -206,19 +205,3 @@ def user_factory(spec: str) -> Callable[[], Any]:
         raise InputError(f"'{spec}': {module_name} has no '{attribute}'{did_you_mean(attribute, callables)}")
     factory = getattr(module, attribute)
     return factory if callable(factory) and not hasattr(factory, "forward") else lambda: factory
-
-
-def read_exported(path: Path) -> Network:
-    """Read a saved exported program (``torch.export.save``), at the batch size it was exported with."""
-    raise MissingExtraError("exported programs", "torch")
-
-
-__all__ = [
-    "alexnet_original",
-    "build",
-    "classes_for",
-    "image_factory",
-    "read_exported",
-    "trace_by_name",
-    "user_factory",
-]

@@ -151,6 +151,8 @@ def form_of(name: str, args: Sequence[Any], output: Any, *, varies: Sequence[boo
         )
     left = first if len(first) > 1 else (1, *first)
     right = second if len(second) > 1 else (*second, 1)
+    if len(right) == 3 and not varies[1] and args[OPERANDS[name][1]].stride(0) == 0:  # one matrix, expanded over H
+        left, right = (left[0] * left[1], left[2]), right[1:]
     return product_form(left, right, left_varies=varies[0], right_varies=varies[1], prefer=prefer)
 
 

@@ -53,7 +53,7 @@ class _Seen:
     modules: dict[str, None] = field(default_factory=dict)
 
 
-class _Recorder:
+class Recorder:
     """Collects layers, free and unmapped operations, and who feeds whom, by the storages that flow between them."""
 
     def __init__(self, owners: Mapping[int, str]) -> None:
@@ -64,12 +64,12 @@ class _Recorder:
         self.edges: dict[tuple[Any, Any], None] = {}
         self._owners = owners  # storage -> name of the parameter that lives there
         self._producers: dict[int, frozenset[Any]] = {}  # storage -> layers (by key) or "input" that it comes from
+        self._varying: set[int] = set()  # storages whose values depend on the network's input
         self._alive: list[Any] = []  # a freed storage's address would be used again
 
     def enter_input(self, tensors: Sequence[Any]) -> None:
         """Mark the network's own inputs."""
-        for tensor in tensors:
-            self._produced(tensor, frozenset({"input"}))
+        self._produced(tensors, frozenset({"input"}), varies=True)
 
     def leave_output(self, tensors: Sequence[Any]) -> None:
         """Mark what the network returns."""
@@ -79,7 +79,11 @@ class _Recorder:
 
     def producers(self, tensor: Any) -> frozenset[Any]:
         """Return the layers that a tensor comes from, through free operations; empty for weights and constants."""
-        return self._producers.get(_storage(tensor), frozenset())
+        return self._producers.get(storage(tensor), frozenset())
+
+    def varies(self, tensor: Any) -> bool:
+        """Say whether a tensor depends on the network's input, rather than on weights and constants alone."""
+        return storage(tensor) in self._varying
 
     def record(self, name: str, args: Sequence[Any], taken: Sequence[Any], made: Sequence[Any], mutates: bool) -> None:
         """Take note of one operation.
@@ -91,10 +95,11 @@ class _Recorder:
             made: the tensors it returned.
             mutates: whether it writes to an argument.
         """
-        read = {_storage(tensor) for tensor in taken}
-        if all(tensor.numel() == 0 or (_storage(tensor) in read and not mutates) for tensor in made):
+        read = {storage(tensor) for tensor in taken}
+        if all(tensor.numel() == 0 or (storage(tensor) in read and not mutates) for tensor in made):
             return  # a view or nothing at all: nothing moves
         sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in taken))
+        varies = any(map(self.varies, taken)) or name == "zeros"  # a state that starts at zero won't stay there
         form = self._form(name, args, made)
         if form is not None:
             key = self._add_layer(form, args, name)
@@ -106,15 +111,20 @@ class _Recorder:
             self._add_unmapped(f"{name} (MACs unknown)", 0)
         else:
             self.free[_plain(name) if taken else "constant"] += 1
-        for tensor in made:
-            self._produced(tensor, sources)
+        self._produced(made, sources, varies)
+
+    def foreign(self, name: str, taken: Sequence[Any], made: Sequence[Any]) -> None:
+        """Take note of an operation that isn't torch's own: nobody knows what it computes."""
+        self._add_unmapped(f"{name} (MACs unknown)", 0)
+        sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in taken))
+        self._produced(made, sources, any(map(self.varies, taken)))
 
     def _form(self, name: str, args: Sequence[Any], made: Sequence[Any]) -> Form | None:
         if name not in OPERANDS:
             return None
         first, second = (args[position] for position in OPERANDS[name])
-        varies = (bool(self.producers(first)), bool(self.producers(second)))
-        prefer = 0 if _storage(first) in self._owners and _storage(second) not in self._owners else 1
+        varies = (self.varies(first), self.varies(second))
+        prefer = 0 if storage(first) in self._owners and storage(second) not in self._owners else 1
         return form_of(name, args, made[0], varies=varies, prefer=prefer)
 
     def _add_layer(self, form: Form, args: Sequence[Any], operation: str) -> tuple[str, Problem, str | None]:
@@ -123,9 +133,9 @@ class _Recorder:
         if form.weight is None:
             name = f"{path}.matmul" if path else "matmul"
         else:
-            owner = self._owners.get(_storage(args[OPERANDS[operation][form.weight]]))
+            owner = self._owners.get(storage(args[OPERANDS[operation][form.weight]]))
             if owner is not None:
-                name = "" if owner == "weight" else owner.removesuffix(".weight")
+                name = re.sub(r"(^|\.)(in_proj_)?weight$", "", owner)
         problem = replace(form.problem, name=name or form.kind)
         key = (problem.name, problem, form.batch_dimension)
         seen = self.layers.get(key)
@@ -142,9 +152,11 @@ class _Recorder:
         modules = tuple(dict.fromkeys((*before.modules, self.path[-1])))
         self.unmapped[name] = UnmappedOperation(name, before.macs + macs, before.count + 1, modules)
 
-    def _produced(self, tensor: Any, sources: frozenset[Any]) -> None:
-        self._producers[_storage(tensor)] = sources
-        self._alive.append(tensor.untyped_storage())
+    def _produced(self, tensors: Sequence[Any], sources: frozenset[Any], varies: bool) -> None:
+        for tensor in tensors:
+            self._producers[storage(tensor)] = sources
+            self._alive.append(tensor.untyped_storage())
+            (self._varying.add if varies else self._varying.discard)(storage(tensor))
 
     def network(self, name: str, batch: int, source: str) -> Network:
         """Put together what was seen."""
@@ -162,7 +174,8 @@ class _Recorder:
         return Network(name, layers, free, tuple(self.unmapped.values()), batch, edges, source)
 
 
-def _storage(tensor: Any) -> int:
+def storage(tensor: Any) -> int:
+    """Return what identifies a tensor's memory; views have the same, and it is unique while the tensor lives."""
     return int(tensor.untyped_storage()._cdata)
 
 
@@ -243,7 +256,7 @@ def _parameters_to_meta(torch: Any) -> Iterator[None]:
         handle.remove()
 
 
-def _run(torch: Any, module: Any, inputs: Any, device: str) -> tuple[_Recorder, int]:
+def _run(torch: Any, module: Any, inputs: Any, device: str) -> tuple[Recorder, int]:
     positional, keywords = _arguments(torch, inputs, device)
     tensors = _tensors(torch, (positional, keywords))
     if not tensors:
@@ -258,15 +271,15 @@ def _run(torch: Any, module: Any, inputs: Any, device: str) -> tuple[_Recorder, 
     _keep_ties(module, state)
     owners: dict[int, str] = {}
     for key, value in state.items():
-        owners.setdefault(_storage(value), key)
-    recorder = _Recorder(owners)
+        owners.setdefault(storage(value), key)
+    recorder = Recorder(owners)
     recorder.enter_input(tensors)
     with contextlib.ExitStack() as context:
         context.enter_context(_evaluation(module))
-        context.enter_context(_plain_kernels(torch))
+        context.enter_context(plain_kernels(torch))
         context.enter_context(_module_paths(torch, module, recorder.path))
         context.enter_context(torch.no_grad())
-        context.enter_context(_watch(torch, recorder))
+        context.enter_context(watch(torch, recorder))
         output = torch.func.functional_call(module, state, positional, keywords, tie_weights=False)
     recorder.leave_output(_tensors(torch, output))
     return recorder, int(tensors[0].shape[0]) if tensors[0].ndim else 1
@@ -313,7 +326,7 @@ def _evaluation(module: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plain_kernels(torch: Any) -> Iterator[None]:
+def plain_kernels(torch: Any) -> Iterator[None]:
     """Switch fused kernels off: they would hide the products that attention and LSTM are made of."""
     fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -348,7 +361,7 @@ def _module_paths(torch: Any, module: Any, path: list[str]) -> Iterator[None]:
             handle.remove()
 
 
-def _watch(torch: Any, recorder: _Recorder) -> Any:
+def watch(torch: Any, recorder: Recorder) -> Any:
     """Return a context in which every operation is taken apart as far as torch can and recorded."""
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc]

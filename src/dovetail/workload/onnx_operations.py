@@ -1,0 +1,212 @@
+"""What ONNX's compute operations are as problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dovetail.errors import InputError
+from dovetail.workload.torch_operations import Form, convolution_form, product_form
+
+
+@dataclass(frozen=True)
+class Run:
+    """One problem that a node runs, and how often; the suffix tells several of one node apart."""
+
+    form: Form
+    repeats: int = 1
+    suffix: str = ""
+
+
+class Node:
+    """A node with its attributes and the shapes around it."""
+
+    def __init__(
+        self, onnx: Any, proto: Any, shapes: dict[str, tuple[int, ...]], path: Path, varying: Set[str]
+    ) -> None:
+        self.operation = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+        self._proto, self._shapes, self._path, self._varying = proto, shapes, path, varying
+        self._attributes = {item.name: onnx.helper.get_attribute_value(item) for item in proto.attribute}
+
+    def varies(self, place: int) -> bool:
+        """Say whether an input depends on the network's input, rather than being a weight."""
+        return self._proto.input[place] in self._varying
+
+    def shape(self, place: int) -> tuple[int, ...]:
+        """Return an input's shape; raises InputError when the file doesn't lead to it."""
+        return self._known(self._proto.input[place], place)
+
+    def output(self, place: int = 0) -> tuple[int, ...]:
+        """Return an output's shape; raises InputError when the file doesn't lead to it."""
+        return self._known(self._proto.output[place], None)
+
+    def _known(self, name: str, place: int | None) -> tuple[int, ...]:
+        if name not in self._shapes:
+            which = "its output" if place is None else f"its input {place}"
+            label = self._proto.name or self._proto.op_type
+            raise InputError(
+                f"{self._proto.op_type} '{label}': the shape of {which} '{name}' can't be inferred; "
+                "export with fixed sizes",
+                file=self._path,
+            )
+        return self._shapes[name]
+
+    def numbers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        """Return an attribute that lists integers."""
+        value = self._attributes.get(name, default)
+        return tuple(int(number) for number in value)
+
+    def number(self, name: str, default: int) -> int:
+        """Return an integer attribute."""
+        return int(self._attributes.get(name, default))
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a text attribute."""
+        value = self._attributes.get(name, default)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    def fail(self, message: str) -> InputError:
+        """Return the error to raise about this node."""
+        return InputError(f"{self._proto.op_type} '{self._proto.name}': {message}", file=self._path)
+
+
+def _convolution(weights_at: int, *, transposed: bool = False) -> Callable[[Node], Iterator[Run]]:
+    def runs(node: Node) -> Iterator[Run]:
+        inputs, weights, outputs = node.shape(0), node.shape(weights_at), node.output()
+        axes = len(weights) - 2
+        groups = node.number("group", 1)
+        if not 1 <= axes <= 3 or len(inputs) != len(weights) or len(outputs) != len(weights):
+            raise node.fail(
+                f"input {inputs}, weights {weights} and output {outputs} make no convolution of 1 to 3 axes"
+            )
+        if groups < 1 or weights[0] % groups or inputs[1] != (weights[0] if transposed else weights[1] * groups):
+            raise node.fail(f"input {inputs} and weights {weights} don't go together in {groups} groups")
+        stride, dilation = node.numbers("strides", (1,) * axes), node.numbers("dilations", (1,) * axes)
+        if len(stride) != axes or len(dilation) != axes or min(*stride, *dilation) < 1:
+            raise node.fail(f"strides {stride} and dilations {dilation} don't fit {axes} axes")
+        if 0 not in (*inputs, *weights, *outputs):
+            yield Run(
+                convolution_form(
+                    inputs, weights, outputs, stride=stride, dilation=dilation, groups=groups, transposed=transposed
+                )
+            )
+
+    return runs
+
+
+def _product(right_at: int) -> Callable[[Node], Iterator[Run]]:
+    def runs(node: Node) -> Iterator[Run]:
+        left, right = node.shape(0), node.shape(right_at)
+        left = left if len(left) > 1 else (1, *left)
+        right = right if len(right) > 1 else (*right, 1)
+        yield from _products(node, left, right, node.varies(0), node.varies(right_at))
+
+    return runs
+
+
+def _products(node: Node, left: Sequence[int], right: Sequence[int], *varies: bool) -> Iterator[Run]:
+    if len(left) < 2 or left[-1] != right[-2]:
+        raise node.fail(f"can't multiply {tuple(left)} by {tuple(right)}")
+    if len(right) == 2:  # one matrix for all: the leading axes are more rows
+        left = (math.prod(left[:-1]), left[-1])
+    else:
+        ahead = _broadcast(node, left[:-2], right[:-2])
+        left, right = (*ahead, *left[-2:]), (*ahead, *right[-2:])
+    if 0 not in (*left, *right):
+        yield Run(product_form(left, right, left_varies=varies[0], right_varies=varies[1]))
+
+
+def _broadcast(node: Node, left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
+    length = max(len(left), len(right))
+    sizes = []
+    for a, b in zip(
+        (1,) * (length - len(left)) + tuple(left), (1,) * (length - len(right)) + tuple(right), strict=True
+    ):
+        if a != b and 1 not in (a, b):
+            raise node.fail(f"{tuple(left)} and {tuple(right)} don't broadcast")
+        sizes.append(max(a, b) if 0 not in (a, b) else 0)
+    return tuple(sizes)
+
+
+def _gemm(node: Node) -> Iterator[Run]:
+    left, right = node.shape(0), node.shape(1)
+    if node.number("transA", 0):
+        left = left[::-1]
+    if node.number("transB", 0):
+        right = right[::-1]
+    yield from _products(node, left, right, node.varies(0), node.varies(1))
+
+
+def _einsum(node: Node) -> Iterator[Run]:
+    """Two operands: indices of both and the output are H, of the first M, of the second N, summed ones K."""
+    terms, _, wanted = node.text("equation").replace(" ", "").partition("->")
+    operands = terms.split(",")
+    if len(operands) != 2 or "." in terms or (not wanted and "->" not in node.text("equation")):
+        raise node.fail(f"the equation '{node.text('equation')}' is not read; two operands and no dots are")
+    size: dict[str, int] = {}
+    for place, indices in enumerate(operands):
+        shape = node.shape(place)
+        if len(indices) != len(shape) or any(size.setdefault(i, n) != n for i, n in zip(indices, shape, strict=True)):
+            raise node.fail(f"'{node.text('equation')}' doesn't fit the operands' shapes")
+    first, second = (set(indices) for indices in operands)
+    count = {index: size[index] for index in sorted(first | second)}
+    H = math.prod(n for i, n in count.items() if i in first & second and i in wanted)
+    K = math.prod(n for i, n in count.items() if i not in wanted and i in first & second)
+    M = math.prod(n for i, n in count.items() if i in first - second)
+    N = math.prod(n for i, n in count.items() if i in second - first)
+    yield Run(product_form((H, M, K), (H, K, N), left_varies=node.varies(0), right_varies=node.varies(1)))
+
+
+def _recurrent(gates: int) -> Callable[[Node], Iterator[Run]]:
+    def runs(node: Node) -> Iterator[Run]:
+        inputs, weights = node.shape(0), node.shape(1)
+        batch, steps = (inputs[0], inputs[1]) if node.number("layout", 0) else (inputs[1], inputs[0])
+        hidden = weights[1] // gates
+        for direction in range(weights[0]):
+            side = "_reverse" if direction else ""
+            taken = product_form((batch, weights[2]), (weights[2], weights[1]), left_varies=True, right_varies=False)
+            yield Run(taken, steps, f".weight_ih{side}")
+            kept = product_form((batch, hidden), (hidden, weights[1]), left_varies=True, right_varies=False)
+            yield Run(kept, steps, f".weight_hh{side}")
+
+    return runs
+
+
+def _attention(node: Node) -> Iterator[Run]:
+    """ONNX's Attention: query, key and value as (batch, heads, length, size), or (batch, length, heads x size)."""
+    query, key, value = (node.shape(place) for place in range(3))
+    heads, groups = node.number("q_num_heads", 0), node.number("kv_num_heads", 0)
+    if len(query) == 3:
+        if min(heads, groups) < 1:
+            raise node.fail("three axes need q_num_heads and kv_num_heads")
+        query = (query[0], heads, query[1], query[2] // heads)
+        key, value = ((shape[0], groups, shape[1], shape[2] // groups) for shape in (key, value))
+    H = query[0] * query[1]
+    scores = product_form((H, query[2], query[3]), (H, query[3], key[2]), left_varies=True, right_varies=True)
+    mixed = product_form((H, query[2], key[2]), (H, key[2], value[3]), left_varies=True, right_varies=True)
+    yield Run(scores)
+    yield Run(mixed)
+
+
+#: Operation -> the problems one node of it runs.
+FORMS: dict[str, Callable[[Node], Iterator[Run]]] = {
+    "Conv": _convolution(1),
+    "ConvInteger": _convolution(1),
+    "QLinearConv": _convolution(3),
+    "ConvTranspose": _convolution(1, transposed=True),
+    "MatMul": _product(1),
+    "MatMulInteger": _product(1),
+    "QLinearMatMul": _product(3),
+    "Gemm": _gemm,
+    "Einsum": _einsum,
+    "LSTM": _recurrent(4),
+    "GRU": _recurrent(3),
+    "RNN": _recurrent(1),
+    "Attention": _attention,
+}
+
+#: Operations that compute, or may, and have no form here.
+UNKNOWN = frozenset({"DeformConv", "DFT", "STFT", "Det", "If", "Loop", "Scan", "SequenceMap", "RotaryEmbedding"})

@@ -1,0 +1,172 @@
+"""Shapes of every tensor in an ONNX graph: open sizes filled in, sizes that the graph computes followed."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+from dovetail.errors import InputError
+
+#: Operations that exporters compute shapes with; they are carried out when their inputs are known and small.
+_ARITHMETIC = frozenset(
+    {
+        *("Add", "And", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Floor"),
+        *("Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg"),
+        *(
+            "Not",
+            "Or",
+            "Range",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceSum",
+            "Reshape",
+            "Shape",
+            "Size",
+            "Slice",
+        ),
+        *("Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"),
+    }
+)
+#: No tensor that holds sizes has more elements than this.
+_SMALL = 1024
+
+
+def known_shapes(
+    onnx: Any, model: Any, path: Path, batch: int, input_size: int | None
+) -> tuple[dict[str, tuple[int, ...]], frozenset[str], int]:
+    """Return the shape per tensor name where it can be inferred, the tensors that hold sizes, and the batch size.
+
+    Args:
+        onnx: the module.
+        model: the parsed file; its inputs get the sizes they leave open.
+        path: named in errors.
+        batch: the first axis of inputs that leave it open.
+        input_size: rows and columns (axes 2 and 3 of four) where they are open.
+
+    Raises:
+        InputError: when an input leaves another size open.
+    """
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [item for item in graph.input if item.name not in weights]
+    for item in inputs:
+        _close(item, path, batch, input_size)
+    shapes = _Shapes(onnx, model)
+    for node in graph.node:
+        shapes.follow(node)
+    found = {name: shape for name, kind in shapes.types.items() if (shape := _shape(kind)) is not None}
+    first = found.get(inputs[0].name, ()) if inputs else ()
+    return found, frozenset(shapes.values), first[0] if first and first[0] > 0 else 1
+
+
+def _close(item: Any, path: Path, batch: int, input_size: int | None) -> None:
+    """Fill in the sizes that an input leaves open."""
+    dimensions = item.type.tensor_type.shape.dim
+    for axis, dimension in enumerate(dimensions):
+        if dimension.HasField("dim_value") and dimension.dim_value > 0:
+            continue
+        if axis == 0:
+            dimension.dim_value = batch
+        elif axis in (2, 3) and len(dimensions) == 4 and input_size is not None:
+            dimension.dim_value = input_size
+        else:
+            name = dimension.dim_param or f"axis {axis}"
+            hint = "; give --input-size" if axis in (2, 3) and len(dimensions) == 4 else "; export it with a fixed size"
+            raise InputError(f"the input '{item.name}' leaves the size of {name} open{hint}", file=path)
+
+
+def _shape(kind: Any) -> tuple[int, ...] | None:
+    """Return a tensor type's shape when all of it is known."""
+    if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
+        return None
+    dimensions = kind.tensor_type.shape.dim
+    if not all(size.HasField("dim_value") and size.dim_value >= 0 for size in dimensions):
+        return None
+    return tuple(size.dim_value for size in dimensions)
+
+
+class _Shapes:
+    """One walk through a graph, with the type of every tensor and the value of the small ones that hold sizes."""
+
+    def __init__(self, onnx: Any, model: Any) -> None:
+        self._onnx = onnx
+        self._inference = importlib.import_module("onnx.shape_inference")
+        self._reference = importlib.import_module("onnx.reference")
+        self._opsets = {item.domain: item.version for item in model.opset_import}
+        self._opset_imports, self._ir_version = list(model.opset_import), model.ir_version
+        self.types: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
+        for item in (*model.graph.value_info, *model.graph.output, *model.graph.input):
+            if _shape(item.type) is not None:
+                self.types[item.name] = item.type
+        for tensor in model.graph.initializer:
+            self.types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+            if tensor.data_location != onnx.TensorProto.EXTERNAL and math.prod(tensor.dims) <= _SMALL:
+                self._keep(tensor.name, tensor)
+
+    def _keep(self, name: str, tensor: Any) -> None:
+        try:
+            self.values[name] = self._onnx.numpy_helper.to_array(tensor)
+        except Exception:  # a damaged tensor: its value stays unknown
+            self.values.pop(name, None)
+
+    def follow(self, node: Any) -> None:
+        """Infer what a node puts out, and compute it where it is a size."""
+        known = [name for name in node.input if name]
+        inferred: dict[str, Any] = {}
+        if all(name in self.types for name in known):
+            inferred = self._infer(node, known)
+        for name, kind in inferred.items():
+            if _shape(kind) is not None or name not in self.types:
+                self.types[name] = kind
+        if node.op_type in _ARITHMETIC and node.domain in ("", "ai.onnx"):
+            self._compute(node, known)
+
+    def _infer(self, node: Any, known: list[str]) -> dict[str, Any]:
+        try:
+            version = self._opsets.get(node.domain, self._opsets.get("", 1))
+            schema = self._onnx.defs.get_schema(node.op_type, version, node.domain)
+            data = {
+                name: self._onnx.numpy_helper.from_array(self.values[name], name)
+                for name in known
+                if name in self.values
+            }
+            return dict(
+                self._inference.infer_node_outputs(
+                    schema,
+                    node,
+                    {name: self.types[name] for name in known},
+                    data,
+                    opset_imports=self._opset_imports,
+                    ir_version=self._ir_version,
+                )
+            )
+        except Exception:  # its compiled part raises several kinds; what needs the shape says that it lacks it
+            return {}
+
+    def _compute(self, node: Any, known: list[str]) -> None:
+        """Carry out a node on known small values; `Shape` needs only its input's type."""
+        shapes = [_shape(self.types[name]) for name in node.output if name in self.types]
+        if not shapes or any(shape is None or math.prod(shape) > _SMALL for shape in shapes):
+            return
+        if node.op_type in ("Shape", "Size"):
+            shape = _shape(self.types[known[0]]) if known and known[0] in self.types else None
+            if shape is None:
+                return
+            value = importlib.import_module("numpy").array(shape, dtype="int64")
+            if node.op_type == "Shape":
+                bounds = {item.name: item.i for item in node.attribute}
+                value = value[slice(bounds.get("start"), bounds.get("end"))]
+            self.values[node.output[0]] = value if node.op_type == "Shape" else value.prod()
+            return
+        if not all(name in self.values for name in known):
+            return
+        try:
+            evaluator = self._reference.ReferenceEvaluator(node, opsets=self._opsets)
+            results = evaluator.run(None, {name: self.values[name] for name in known})
+        except Exception:  # stays unknown
+            return
+        self.values.update(zip(node.output, results, strict=False))
