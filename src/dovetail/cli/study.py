@@ -1,0 +1,90 @@
+"""``dovetail study``: the study that this project grew from, as published, as reproduced, and corrected."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.cli import arguments
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.tables import joules, print_json, print_table, product
+from dovetail.files import write_text
+from dovetail.store import Store
+from dovetail.study.conclusions import shown_agreement
+from dovetail.study.published import Figures
+from dovetail.study.reproduce import Study, run_study
+from dovetail.study.rows import Row, parts, title
+
+_SHAPES = {"both": ("study", "corrected"), "study": ("study",), "corrected": ("corrected",)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "--shapes",
+        choices=list(_SHAPES),
+        default="both",
+        help="study: the study's own shapes and designs, its stride and grouping mistakes and its idle array axis "
+        "included; corrected: the true shapes, both axes usable; or both (default)",
+    )
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
+    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every table as CSV into a folder")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the study, print and write what was asked for."""
+    with network_progress() as progress, Store.open() as store:
+        study = run_study(shapes=_SHAPES[args.shapes], store=store, workers=args.workers, progress=progress)
+    if args.csv:
+        for part in parts(study.rows):
+            write_text(args.csv / f"{part}.csv", study.table(part).csv())
+    if args.html:
+        from dovetail.report.study_page import study_page  # templates load only when a page is asked for
+
+        write_text(args.html, study_page(study))
+    if args.json:
+        print_json(study.to_json())
+        return 0
+    _print(study)
+    return 0
+
+
+def _print(study: Study) -> None:
+    for part in parts(study.rows):
+        heads = ["", ""]
+        for what in ("M cycles", "energy", "EDP J x cycle"):
+            heads += [f"{what}|published", "|reproduced", "|corrected"]
+        print_table(title(part), heads, [_cells(row) for row in study.part(part)], text_columns=2)
+        if agreement := study.agreement(part):
+            print(f"reproduced over published, median: {shown_agreement(agreement)}\n")
+    rows = [
+        (each.network, f"{each.plotted:.2f}", each.plotted_weights, f"{each.top1_percent:.2f}", each.weights)
+        for each in study.accuracies
+    ]
+    print_table("ImageNet top-1 %", ("", "plotted", "weights", "one recipe", "weights"), rows)
+    for said, found in study.conclusions:
+        print(f"Concluded: {said}.\n  {found}")
+    print()
+    for note in study.notes:
+        print(f"- {note}")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    each = (row.published, row.reproduced, row.corrected)
+    return (
+        row.item,
+        row.design.replace("_", " "),
+        *(_shown(figures, "cycles") for figures in each),
+        *(_shown(figures, "energy") for figures in each),
+        *(_shown(figures, "edp") for figures in each),
+    )
+
+
+def _shown(figures: Figures | None, what: str) -> str:
+    if figures is None:
+        return ""
+    if what == "cycles":
+        return f"{figures.cycles / 1e6:.4g}"
+    return joules(figures.energy_pJ) if what == "energy" else product(figures.edp_J_cycle)

@@ -1,0 +1,75 @@
+"""``dovetail sweep-layer``: how a layer's cost follows one of its dimensions, and which sizes the design likes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.cli import arguments
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.files import write_text
+from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
+from dovetail.store import Store
+from dovetail.workload.network import load_layer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    arguments.add_layer(parser)
+    arguments.add_hardware(parser)
+    parser.add_argument("--dim", required=True, metavar="DIM", help="the dimension to sweep, as M")
+    parser.add_argument(
+        "--values", required=True, metavar="SIZES", help="first:last, first:last:step, or sizes with commas between"
+    )
+    arguments.add_objective(parser)
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per size")
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the staircase as a picture")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sweep, print and write what was asked for."""
+    problem = load_layer(args.layer, batch=args.batch)
+    architecture, energies = arguments.hardware_of(args)
+    with network_progress() as progress, Store.open() as store:
+        sweep = sweep_layer(
+            problem,
+            architecture,
+            energies,
+            args.dim,
+            parse_sizes(args.values),
+            objective=args.objective,
+            time_limit=args.time_limit,
+            store=store,
+            workers=args.workers,
+            progress=progress,
+        )
+    if args.csv:
+        write_text(args.csv, sweep.table().csv())
+    if args.json:
+        print_json(sweep.to_json())
+        return 0
+    _print(sweep)
+    return 0
+
+
+def _print(sweep: Sweep) -> None:
+    rows = [
+        (
+            f"{point.size}{' *' if point.liked else ''}",
+            whole(point.result.cost.cycles),
+            joules(point.result.cost.energy_pJ),
+            product(point.result.cost.edp_J_cycle),
+            percent(point.result.cost.utilization),
+            f"{point.computes_per_cycle:.4g}",
+        )
+        for point in sweep.points
+    ]
+    title = f"{sweep.problem.name} on {sweep.architecture.name}: {sweep.dimension} swept, best {sweep.objective}"
+    heads = (sweep.dimension, "cycles", "energy", "EDP|J x cycle", "utilization", "computes|per cycle")
+    print_table(title, heads, rows)
+    liked = ", ".join(str(size) for size in sweep.liked)
+    print(f"* every larger size costs more: {sweep.architecture.name} likes {sweep.dimension} = {liked}")

@@ -1,0 +1,79 @@
+"""What no mapping can go below: cycles of computing alone, words that must cross the chip's edge."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dovetail.hardware.architecture import Architecture
+from dovetail.workload.problem import Problem, Tensor
+
+#: The loop dimensions of a convolution's window, with what its stride is called.
+_WINDOW = (("R", "Wstride"), ("S", "Hstride"))
+
+
+@dataclass(frozen=True)
+class PhysicalBounds:
+    """Bounds of one layer on one design.
+
+    Attributes:
+        compute_cycles: cycles with every compute unit busy all the time.
+        compulsory_words: every word that the layer touches, once.
+        buffer_words: words that all on-chip storages hold together; None: one of them is unbounded.
+        reuse_words: about what a convolution must move with so much on-chip storage, never below the compulsory
+            words (X. Chen, Y. Han, Y. Wang, "Communication Lower Bound in Convolution Accelerators", HPCA 2020,
+            arXiv 1911.05662); None for problems that are neither convolution nor matrix product.
+    """
+
+    compute_cycles: int
+    compulsory_words: int
+    buffer_words: int | None
+    reuse_words: float | None
+
+
+def physical_bounds(problem: Problem, architecture: Architecture) -> PhysicalBounds:
+    """Return the bounds of a layer on a design."""
+    buffer = on_chip_words(architecture)
+    compulsory = sum(distinct_words(problem, tensor) for tensor in problem.shape.tensors)
+    return PhysicalBounds(
+        compute_cycles=-(-problem.macs // architecture.compute.instances),
+        compulsory_words=compulsory,
+        buffer_words=buffer,
+        reuse_words=_reuse_words(problem, buffer, compulsory),
+    )
+
+
+def on_chip_words(architecture: Architecture) -> int | None:
+    """Return the words that all storages but the outermost hold together; None when one is unbounded."""
+    held = [(level.words, level.instances) for level in architecture.storages[1:]]
+    if any(words is None for words, _ in held):
+        return None
+    return sum((words or 0) * instances for words, instances in held)
+
+
+def distinct_words(problem: Problem, tensor: Tensor) -> int:
+    """Return how many words of a tensor the loops touch; fewer than its box where strides leave holes."""
+    counts = []
+    for axis in tensor.projection:
+        touched = np.zeros(1, np.int64)
+        for term in axis:
+            steps = problem.coefficient(term) * np.arange(problem.bound(term.dimension))
+            touched = np.unique(touched[:, None] + steps)
+        counts.append(len(touched))
+    return math.prod(counts)
+
+
+def _reuse_words(problem: Problem, buffer: int | None, compulsory: int) -> float | None:
+    """Return about ``2 MACs / sqrt(R S) + outputs``: R the window's reuse, S the words on chip."""
+    names = problem.shape.dimensions
+    if buffer is None or not ({"C", "M", "P", "Q"} <= set(names) or {"M", "N", "K"} <= set(names)):
+        return None
+    reuse = 1.0
+    for dimension, stride in _WINDOW:
+        if dimension in names and stride in problem.shape.coefficients:
+            step = problem.coefficients[problem.shape.coefficients.index(stride)]
+            reuse *= max(1.0, problem.bound(dimension) / step)
+    outputs = sum(distinct_words(problem, tensor) for tensor in problem.shape.tensors if tensor.is_output)
+    return max(float(compulsory), 2 * problem.macs / math.sqrt(reuse * max(buffer, 1)) + outputs)

@@ -1,0 +1,207 @@
+"""What a person should know about a network on a design, in plain sentences, the weightiest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dovetail.network.bottleneck import Binding, Diagnosis, diagnose_network
+from dovetail.network.costs import NetworkCost
+from dovetail.network.optimum import network_optimum, own_best
+from dovetail.network.parallelism import FanoutUse, Idle
+from dovetail.network.results import fronts_of
+
+#: Below this share of a network's cycles or energy a thing is not worth a sentence.
+WORTH = 0.02
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing worth knowing.
+
+    Attributes:
+        kind: what it is about: ``idle``, ``bandwidth``, ``energy``, ``layer``, ``bound``, ``optimum``, ``unmapped``.
+        text: one sentence.
+        weight: 0 to 1: the share of cycles or energy that it concerns.
+        layers: names of the layers concerned.
+    """
+
+    kind: str
+    text: str
+    weight: float
+    layers: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"kind": self.kind, "text": self.text, "weight": self.weight, "layers": list(self.layers)}
+
+
+def findings(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = None) -> tuple[Finding, ...]:
+    """Return what is worth knowing about a network on a design, the weightiest first.
+
+    Args:
+        cost: the mapped network.
+        diagnoses: of its distinct layers, when they are known already.
+    """
+    known = diagnose_network(cost) if diagnoses is None else diagnoses
+    found = [
+        *_never_used(cost, known),
+        *_idle(cost, known),
+        *_bandwidth(cost, known),
+        *_energy(cost),
+        *_largest(cost),
+        *_bounds(cost, known),
+        *_optimum(cost),
+        *_unmapped(cost),
+    ]
+    return tuple(sorted((each for each in found if each.weight >= WORTH), key=lambda each: -each.weight))
+
+
+def _runs(diagnoses: Iterable[Diagnosis]) -> int:
+    return sum(each.layer.layer.repeats for each in diagnoses)
+
+
+def _layers(members: Sequence[Diagnosis], known: Sequence[Diagnosis], verb: str) -> str:
+    """Return ``9 of 20 layers leave``, ``1 of 8 layers leaves`` or ``All 8 layers leave``."""
+    runs, whole = _runs(members), _runs(known)
+    if runs == whole:
+        return f"All {whole} layers {verb}" if whole > 1 else f"The layer {verb}s"
+    return f"{runs} of {whole} layers {verb}{'s' if runs == 1 else ''}"
+
+
+def _share_of_cycles(cost: NetworkCost, diagnoses: Iterable[Diagnosis]) -> float:
+    return sum(each.layer.totals.cycles for each in diagnoses) / cost.cycles
+
+
+def _names(diagnoses: Iterable[Diagnosis]) -> tuple[str, ...]:
+    return tuple(each.layer.name for each in diagnoses)
+
+
+def _never_used(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
+    """Find fan-outs of which constraints keep a part idle in every layer."""
+    found = []
+    for place, use in enumerate(known[0].fanouts if known else ()):
+        if not _never(known, place):
+            continue
+        best = max(each.fanouts[place].possible for each in known)
+        text = (
+            f"No layer can use more than {best} of the {use.fanout} elements of {use.name} "
+            f"({_percent(best / use.fanout)}): the design's constraints let no other dimensions run there"
+        )
+        found.append(Finding("idle", text, 1.0, _names(known)))
+    return found
+
+
+def _never(known: Sequence[Diagnosis], place: int) -> bool:
+    """Tell whether constraints keep more than half of a fan-out from every layer."""
+    best = max(each.fanouts[place].possible for each in known)
+    return 2 * best < known[0].fanouts[place].fanout and all(each.fanouts[place].unconstrained > best for each in known)
+
+
+def _idle(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
+    """Group layers that leave more than half of a fan-out idle by what keeps it so."""
+    hopeless = {use.level for place, use in enumerate(known[0].fanouts) if _never(known, place)} if known else set()
+    groups: dict[tuple[str, str], list[Diagnosis]] = {}
+    uses: dict[tuple[str, str], FanoutUse] = {}
+    for each in known:
+        for use in each.fanouts:
+            if use.level in hopeless or use.idle in (None, Idle.CHOICE):
+                continue
+            if 2 * use.used < use.fanout:
+                key = (use.name, _common_reason(use))
+                groups.setdefault(key, []).append(each)
+                uses[key] = use
+    found = []
+    for (level, reason), members in groups.items():
+        whose = f"of {level}" if len(known[0].fanouts) > 1 else "of the array"
+        text = f"{_layers(members, known, 'leave')} more than half {whose} idle because {reason}"
+        found.append(Finding("idle", text, _share_of_cycles(cost, members), _names(members)))
+    return found
+
+
+def _common_reason(use: FanoutUse) -> str:
+    """Return the reason without sizes, so that layers can share it."""
+    if use.idle is Idle.DIMENSIONS:
+        names = " x ".join(name for name, _ in use.dimensions)
+        return f"{names} is smaller than {use.fanout}" if names else "no dimension is left for it"
+    if use.idle is Idle.CONSTRAINT:
+        names = " and ".join(name for name, _ in use.dimensions)
+        return f"the design lets only {names} run there" if names else "the design lets nothing larger than 1 run there"
+    return use.reason
+
+
+def _bandwidth(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
+    levels = dict.fromkeys(each.level for each in known if each.binding is Binding.BANDWIDTH)
+    found = []
+    for level in levels:
+        members = [each for each in known if each.binding is Binding.BANDWIDTH and each.level == level]
+        share = _share_of_cycles(cost, members)
+        text = (
+            f"{_runs(members)} of {_runs(known)} layers wait for {level}'s bandwidth, {_percent(share)} of all cycles"
+        )
+        found.append(Finding("bandwidth", text, share, _names(members)))
+    return found
+
+
+def _energy(cost: NetworkCost) -> list[Finding]:
+    spots: dict[tuple[str, str], float] = {}
+    for each in cost.distinct:
+        for level in each.cost.levels:
+            parts = {name: tensor.energy_pJ for name, tensor in level.tensors.items()}
+            for what, energy in {**parts, "leakage": level.leakage_pJ, "compute": level.compute_pJ}.items():
+                spots[level.name, what] = spots.get((level.name, what), 0.0) + energy * each.layer.repeats
+    (level_name, what), energy = max(spots.items(), key=lambda item: (item[1], item[0]))
+    share = energy / cost.energy_pJ
+    doing = {"leakage": "leaks from", "compute": "goes into computing in"}.get(what, f"goes into moving {what} at")
+    return [Finding("energy", f"{_percent(share)} of the energy {doing} {level_name}", share)]
+
+
+def _largest(cost: NetworkCost) -> list[Finding]:
+    if len(cost.distinct) < 3:
+        return []
+    by_energy = max(cost.distinct, key=lambda each: each.totals.energy_pJ)
+    by_cycles = max(cost.distinct, key=lambda each: each.totals.cycles)
+    energy, cycles = by_energy.totals.energy_pJ / cost.energy_pJ, by_cycles.totals.cycles / cost.cycles
+    if by_energy is by_cycles:
+        text = f"{by_energy.name} takes {_percent(energy)} of the energy and {_percent(cycles)} of the cycles"
+        return [Finding("layer", text, max(energy, cycles), (by_energy.name,))]
+    text = f"{by_energy.name} takes {_percent(energy)} of the energy, {by_cycles.name} {_percent(cycles)} of the cycles"
+    return [Finding("layer", text, max(energy, cycles), (by_energy.name, by_cycles.name))]
+
+
+def _bounds(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
+    least = sum(each.bounds.compute_cycles * each.layer.layer.repeats for each in known)
+    words = sum(each.bounds.compulsory_words * each.layer.layer.repeats for each in known)
+    slower, more = cost.cycles / least, cost.totals.outer_words / words
+    outermost = cost.architecture.levels[0].name
+    return [
+        Finding("bound", f"It takes {slower:.3g} x the cycles of computing on all units all the time", 1 - 1 / slower),
+        Finding("bound", f"{outermost} moves {more:.3g} x the words that it must", 1 - 1 / more if more > 1 else 0.0),
+    ]
+
+
+def _optimum(cost: NetworkCost) -> list[Finding]:
+    fronts = fronts_of(cost)
+    if fronts is None:
+        return []
+    best, usual = network_optimum(fronts), own_best(fronts)
+    gain = 1 - best.edp_J_cycle / usual.edp_J_cycle
+    changed = sum(one != other for one, other in zip(best.counts, usual.counts, strict=True))
+    text = (
+        f"Choosing the layers' mappings together lowers the network's EDP by {_percent(gain)} "
+        f"below what the layers' own best EDPs add up to ({changed} of {len(fronts)} distinct layers change)"
+    )
+    return [Finding("optimum", text, max(gain, WORTH if gain > 1e-6 else 0.0))]
+
+
+def _unmapped(cost: NetworkCost) -> list[Finding]:
+    share = cost.network.unmapped_share
+    names = ", ".join(dict.fromkeys(each.name for each in cost.network.unmapped))
+    return [Finding("unmapped", f"{_percent(share)} of the MACs are not in these costs: {names}", share)]
+
+
+def _percent(share: float) -> str:
+    digits = max(0, 1 - math.floor(math.log10(100 * share))) if 0 < share < 0.1 else 0
+    return f"{100 * share:.{min(digits, 4)}f} %"

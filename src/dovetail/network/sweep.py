@@ -1,0 +1,201 @@
+"""How a layer's cost follows one of its dimensions: the staircase, and the sizes that a design likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import InputError, did_you_mean
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
+from dovetail.network.map_network import Progress, SearchFunction, map_network
+from dovetail.store import Store
+from dovetail.table import Table
+from dovetail.workload.network import Layer, Network
+from dovetail.workload.problem import Problem
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """The layer at one size.
+
+    Attributes:
+        size: of the dimension.
+        result: its best mapping and cost.
+        liked: no larger size of the sweep costs as little; see `Sweep.liked`.
+    """
+
+    size: int
+    result: SearchResult = field(repr=False)
+    liked: bool
+
+    @property
+    def computes_per_cycle(self) -> float:
+        """Executions of the loop body per cycle."""
+        return self.result.cost.computes / self.result.cost.cycles
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One dimension of one layer swept on one design.
+
+    Attributes:
+        problem: the layer as it was given.
+        architecture: the design.
+        objective: what each size's mapping minimises.
+        dimension: which dimension.
+        points: by rising size.
+    """
+
+    problem: Problem
+    architecture: Architecture = field(repr=False)
+    objective: Objective
+    dimension: str
+    points: tuple[SweepPoint, ...] = field(repr=False)
+
+    @property
+    def liked(self) -> tuple[int, ...]:
+        """The sizes that the design likes: the outer corners of the staircase.
+
+        A size is liked when every larger size of the sweep costs more: one gets that much for the price of less.
+        """
+        return tuple(point.size for point in self.points if point.liked)
+
+    def table(self) -> Table:
+        """Return one row per size."""
+        columns = (self.dimension, "liked", "cycles", "energy uJ", "EDP J*cycle", "utilization %", "computes per cycle")
+        return Table(
+            columns,
+            tuple(
+                (
+                    point.size,
+                    "*" if point.liked else "",
+                    point.result.cost.cycles,
+                    point.result.cost.energy_pJ * 1e-6,
+                    point.result.cost.edp_J_cycle,
+                    100 * point.result.cost.utilization,
+                    point.computes_per_cycle,
+                )
+                for point in self.points
+            ),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "layer": self.problem.name,
+            "architecture": self.architecture.name,
+            "objective": str(self.objective),
+            "dimension": self.dimension,
+            "liked": list(self.liked),
+            "points": [
+                {
+                    "size": point.size,
+                    "liked": point.liked,
+                    "cycles": point.result.cost.cycles,
+                    "energy_pJ": point.result.cost.energy_pJ,
+                    "edp_J_cycle": point.result.cost.edp_J_cycle,
+                    "utilization": point.result.cost.utilization,
+                    "exact": point.result.certificate.exact,
+                }
+                for point in self.points
+            ],
+        }
+
+    def _repr_html_(self) -> str:
+        return self.table().html(f"{self.problem.name} on {self.architecture.name}, {self.dimension} swept")
+
+
+def sweep_layer(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    dimension: str,
+    sizes: Sequence[int],
+    *,
+    objective: Objective = Objective.EDP,
+    time_limit: float | None = None,
+    store: Store | None = None,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    search: SearchFunction | None = None,
+) -> Sweep:
+    """Map a layer once for every size of one dimension.
+
+    Args:
+        problem: the layer.
+        architecture: the design.
+        energies: what its components cost.
+        dimension: which dimension to sweep.
+        sizes: its sizes.
+        objective: what each size's mapping minimises.
+        time_limit: seconds per size.
+        store: where results are kept and found.
+        workers: processes; None: one per CPU.
+        progress: called after every finished size.
+        search: what finds the best mapping; None: the exact mapper.
+
+    Raises:
+        InputError: there is no such dimension, or no size, or one below 1.
+        NoMappingError: a size cannot be mapped.
+    """
+    if dimension not in problem.shape.dimensions:
+        raise InputError(
+            f"{problem.name} has no dimension '{dimension}'{did_you_mean(dimension, problem.shape.dimensions)}"
+        )
+    wanted = sorted(set(sizes))
+    if not wanted or wanted[0] < 1:
+        raise InputError(f"sizes of {dimension} must be whole numbers of at least 1, found {wanted[:1] or 'none'}")
+    place = problem.shape.dimensions.index(dimension)
+    layers = []
+    for size in wanted:
+        bounds = (*problem.bounds[:place], size, *problem.bounds[place + 1 :])
+        name = f"{dimension}={size}"
+        layers.append(Layer(name, replace(problem, bounds=bounds, name=name)))
+    cost = map_network(
+        Network(problem.name, tuple(layers)),
+        architecture,
+        energies,
+        objective=objective,
+        time_limit=time_limit,
+        store=store,
+        workers=workers,
+        progress=progress,
+        search=search,
+    )
+    results = [each.result for each in cost.layers]
+    liked = _liked([objective.value_of(each.cost.energy_pJ, each.cost.cycles) for each in results])
+    points = (SweepPoint(*each) for each in zip(wanted, results, liked, strict=True))
+    return Sweep(problem, architecture, objective, dimension, tuple(points))
+
+
+def _liked(values: Sequence[float]) -> list[bool]:
+    """Return which values are below every later one."""
+    result, least = [], float("inf")
+    for value in reversed(values):
+        result.append(value < least)
+        least = min(least, value)
+    return result[::-1]
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Read sizes as a person writes them: ``1:128``, ``8:64:8`` (first, last, step), ``16,24,32``, or a mix.
+
+    Raises:
+        InputError: the text is none of these.
+    """
+    sizes: list[int] = []
+    for part in text.split(","):
+        ends = part.strip().split(":")
+        if not 1 <= len(ends) <= 3 or not all(end.isascii() and end.isdigit() and len(end) < 10 for end in ends):
+            raise InputError(f"'{part}' is no size: write 64, 1:128 (first and last) or 8:64:8 (and step)")
+        first, last, step = int(ends[0]), int(ends[min(1, len(ends) - 1)]), int(ends[2]) if len(ends) == 3 else 1
+        if first < 1 or last < first or step < 1:
+            raise InputError(f"'{part}': sizes run upwards from at least 1, in steps of at least 1")
+        if (last - first) // step >= 10_000:
+            raise InputError(f"'{part}' names more than 10000 sizes")
+        sizes += range(first, last + 1, step)
+    return sizes

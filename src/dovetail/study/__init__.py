@@ -1,0 +1,1 @@
+"""The study that this project grew from, reproduced and corrected."""

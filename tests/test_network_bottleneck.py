@@ -1,0 +1,185 @@
+"""What holds layers back, bounds, rooflines, findings: against hand-made cases and laws."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dovetail.components.estimate import estimate
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.network.bottleneck import Binding, diagnose, diagnose_network, hot_spots
+from dovetail.network.bounds import distinct_words, on_chip_words, physical_bounds
+from dovetail.network.costs import MappedLayer, totals_of
+from dovetail.network.findings import findings
+from dovetail.network.map_network import map_network
+from dovetail.network.optimum import network_optimum
+from dovetail.network.parallelism import Idle, fanout_uses
+from dovetail.network.results import fronts_of, network_at
+from dovetail.network.roofline import roofline, roofs
+from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.problem import convolution, linear, matrix_product
+from network_search import quick_search
+
+_designs = {}
+
+
+def _design(name):
+    if name not in _designs:
+        architecture = load_architecture(name)
+        _designs[name] = architecture, estimate(architecture)
+    return _designs[name]
+
+
+def _mapped(problem, design):
+    return MappedLayer(Layer(problem.name, problem), quick_search(problem, *_design(design), front=True))
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3))
+def test_distinct_words_are_those_that_loops_touch(p, r, stride, dilation):
+    problem = convolution(C=2, M=3, P=p, Q=2, R=r, S=1, stride=(stride, 1), dilation=(dilation, 1))
+    inputs = problem.shape.tensor("Inputs")
+    touched = {(i * stride + k * dilation) for i, k in itertools.product(range(p), range(r))}
+    assert distinct_words(problem, inputs) == 2 * 2 * len(touched)
+    assert distinct_words(problem, inputs) <= problem.words(inputs)
+
+
+def test_bounds_of_a_known_layer():
+    # AlexNet's third layer on 168 elements
+    problem = convolution(C=192, M=384, P=13, Q=13, R=3, S=3)
+    architecture, _ = _design("eyeriss_like")
+    bounds = physical_bounds(problem, architecture)
+    assert bounds.compute_cycles == math.ceil(112_140_288 / 168)
+    assert bounds.compulsory_words == 192 * 384 * 9 + 192 * 15 * 15 + 384 * 13 * 13
+    buffer = on_chip_words(architecture)
+    about = 2 * 112_140_288 / math.sqrt(9 * buffer) + 384 * 13 * 13
+    assert bounds.reuse_words == pytest.approx(max(about, bounds.compulsory_words))
+    assert physical_bounds(matrix_product(M=8, N=8, K=8), architecture).reuse_words >= 3 * 64
+
+
+@given(st.sampled_from([(3, 8, 5), (16, 7, 4), (12, 14, 6), (1, 1, 1)]), st.sampled_from(["eyeriss_like", "tpu_like"]))
+@settings(deadline=None, max_examples=8)
+def test_no_mapping_beats_the_bounds(sizes, design):
+    c, m, p = sizes
+    found = _mapped(convolution(C=c, M=m, P=p, Q=p, R=3, S=3), design)
+    told = diagnose(found, _design(design)[0])
+    assert told.cycles_over_bound >= 1
+    assert told.traffic_over_compulsory >= 1
+    shares = [spot.share for spot in told.hot_spots]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) <= 1 + 1e-9
+
+
+def _nest(architecture, place, axis, loops, outer):
+    levels = []
+    for i, level in enumerate(architecture.levels[:-1]):
+        x = loops if (level.name, axis) == (place, "x") else ()
+        y = loops if (level.name, axis) == (place, "y") else ()
+        levels.append(LevelMapping(level.name, outer if i == 0 else (), x, y, frozenset()))
+    return Mapping(tuple(levels))
+
+
+def test_divisibility_is_told():
+    architecture, _ = _design("eyeriss_like")
+    problem = convolution(C=8, M=16, P=1, Q=16, name="sixteen")
+    mapping = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 8),), ())
+    column = fanout_uses(mapping, problem, architecture)[0]
+    assert (column.used, column.possible, column.uneven, column.fanout) == (8, 8, 14, 14)
+    assert column.idle is Idle.DIVISIBILITY
+    assert "Q and M are no multiple of 14" in column.reason.replace("M and Q", "Q and M")
+
+
+def test_idle_axes_are_told():
+    architecture, _ = _design("simple_weight_stationary")
+    problem = convolution(C=64, M=64, P=14, Q=14, name="wide")
+    mapping = _nest(architecture, "inter_PE_spatial", "y", (Loop("M", 16),), ())
+    use = fanout_uses(mapping, problem, architecture)[0]
+    assert (use.used, use.possible, use.fanout, use.unconstrained) == (16, 16, 256, 256)
+    assert use.idle is Idle.CONSTRAINT
+
+
+def test_small_problems_are_told():
+    architecture, _ = _design("eyeriss_like")
+    problem = linear(C=1, M=2, name="tiny")
+    mapping = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 2),), ())
+    assert fanout_uses(mapping, problem, architecture)[0].idle is Idle.DIMENSIONS
+
+
+def test_choice_is_told_apart():
+    architecture, _ = _design("eyeriss_like")
+    problem = convolution(C=12, M=14, P=4, Q=4, name="fits")
+    uses = fanout_uses(_nest(architecture, "", "x", (), ()), problem, architecture)
+    assert uses[0].idle is Idle.CHOICE
+    full = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 14),), ())
+    assert fanout_uses(full, problem, architecture)[0].idle is None
+    assert fanout_uses(full, problem, architecture)[0].reason == ""
+
+
+def test_bandwidth_binds_where_the_model_says_so():
+    found = _mapped(convolution(C=64, M=64, P=8, Q=8, name="starved"), "tpu_like")
+    told = diagnose(found, _design("tpu_like")[0])
+    assert found.cost.cycles > found.cost.levels[-1].cycles
+    assert told.binding is Binding.BANDWIDTH
+    assert told.level == max(found.cost.levels, key=lambda level: level.cycles).name
+
+
+def test_roofline_touches_the_roof_that_binds():
+    found = _mapped(convolution(C=64, M=64, P=8, Q=8), "tpu_like")
+    points = roofline(found.cost, _design("tpu_like")[0])
+    reached = found.cost.computes / found.cost.cycles
+    for point in points:
+        assert point.reached == pytest.approx(reached)
+        assert point.attainable >= point.reached * (1 - 1e-9)
+    assert min(point.attainable for point in points) == pytest.approx(reached)
+    by_level = {roof.level: roof.words_per_cycle for roof in roofs(_design("tpu_like")[0])}
+    assert by_level["DRAM"] == pytest.approx(34e9 / 700e6 + 14e9 / 700e6)
+
+
+def test_hot_spots_are_the_energy():
+    cost = _mapped(convolution(C=8, M=8, P=8, Q=8), "eyeriss_like").cost
+    assert math.fsum(spot.energy_pJ for spot in hot_spots(cost, 99)) == pytest.approx(cost.energy_pJ)
+    assert totals_of(cost).energy_pJ == cost.energy_pJ
+
+
+def test_findings_read_like_sentences():
+    cost = map_network(
+        load_network("alexnet"), *_design("simple_weight_stationary"), front=True, search=quick_search, workers=1
+    )
+    told = findings(cost)
+    texts = [each.text for each in told]
+    assert any("No layer can use more than 16 of the 256 elements of PE (6.2 %)" in text for text in texts), texts
+    assert any("wait for shared_glb's bandwidth" in text for text in texts)
+    assert any("of the energy goes into moving" in text for text in texts)
+    assert [each.weight for each in told] == sorted((each.weight for each in told), reverse=True)
+    json.dumps([each.to_json() for each in told])
+
+
+def test_findings_group_layers_by_reason():
+    layers = tuple(
+        Layer(f"l{m}", convolution(C=3, M=m, P=1, Q=1, R=1, S=1, name=f"l{m}"), 2) for m in (17, 19, 23, 13, 14)
+    )
+    cost = map_network(Network("odd", layers), *_design("eyeriss_like"), search=quick_search, workers=1)
+    texts = [each.text for each in findings(cost)]
+    assert "6 of 10 layers leave more than half of PE_column idle because M is no multiple of 14" in texts, texts
+
+
+def test_network_at_the_optimum_costs_what_the_optimum_says():
+    cost = map_network(load_network("alexnet"), *_design("eyeriss_like"), front=True, search=quick_search, workers=1)
+    best = network_optimum(fronts_of(cost))
+    there = network_at(cost, best)
+    assert there.energy_pJ == pytest.approx(best.energy_pJ, rel=1e-12)
+    assert there.cycles == best.cycles
+    assert there.edp_J_cycle <= cost.edp_J_cycle * (1 + 1e-12)
+
+
+def test_diagnoses_are_plain_data():
+    cost = map_network(load_network("alexnet"), *_design("eyeriss_like"), search=quick_search, workers=1)
+    architecture = cost.architecture
+    data = json.loads(json.dumps([each.to_json(architecture) for each in diagnose_network(cost)]))
+    assert len(data) == len(cost.distinct)
+    assert all(each["cycles_over_bound"] >= 1 and each["roofline"] for each in data)
