@@ -1,6 +1,6 @@
 """The built-in accuracy curve: seconds per epoch and accuracy with its interval, and a ResNet-18 where a GPU is.
 
-python benchmarks/bench_training.py              # five widths, two seeds: about two minutes on two free cores
+python benchmarks/bench_training.py              # five widths, three seeds: two to three minutes on two free cores
 python benchmarks/bench_training.py --seeds 5    # narrower intervals
 python benchmarks/bench_training.py --root data  # the ResNet-18 on CIFAR-10 from there, if there is a GPU
 """
@@ -20,6 +20,7 @@ from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import CURVE_WIDTHS, ModelSpec, model_spec
 from dovetail.accuracy.recipe import MODERN, Recipe
 from dovetail.accuracy.runs import DataRequest, RunRequest, Summary, run_all, summarise
+from dovetail.cli.progress import progress
 from dovetail.cli.train import percent
 
 #: For the ResNet-18 on a GPU: larger batches, so that the GPU is busy.
@@ -29,7 +30,7 @@ _RESNET = replace(MODERN, batch_size=256)
 def main() -> None:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=MODERN.epochs)
     parser.add_argument("--processes", type=int)
     parser.add_argument("--root", type=Path, help="folder that holds CIFAR-10")
@@ -65,7 +66,8 @@ def _measure(
     execution = Execution(device=device)
     requests = [RunRequest(spec, data, recipe, seed, None, execution) for spec in specs for seed in range(seeds)]
     began, used = time.monotonic(), _cpu_seconds()
-    summaries = summarise(run_all(requests, processes))[::-1]
+    with progress() as report:
+        summaries = summarise(run_all(requests, processes, report))[::-1]
     wall, busy = time.monotonic() - began, _cpu_seconds() - used
     images = recipe.steps_per_epoch(len(data.load().train)) * recipe.batch_size
     for summary in summaries:

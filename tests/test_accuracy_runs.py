@@ -23,11 +23,12 @@ image_module = pytest.importorskip("PIL.Image", reason="needs the torch extra")
 
 
 from accuracy_toys import SPEC  # noqa: E402
-from dovetail.accuracy import checkpoint, progress  # noqa: E402
+from dovetail.accuracy import checkpoint  # noqa: E402
 from dovetail.accuracy.execution import Execution  # noqa: E402
 from dovetail.accuracy.models import ModelSpec  # noqa: E402
 from dovetail.accuracy.recipe import MODERN  # noqa: E402
 from dovetail.accuracy.runs import DataRequest, RunRequest, WorkerError, _serve, run_all, summarise  # noqa: E402
+from dovetail.cli import progress  # noqa: E402
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.errors import DovetailError, InputError  # noqa: E402
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -19,11 +19,13 @@ from dovetail.accuracy.datasets import load_data
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.loggers import logger
 from dovetail.accuracy.models import ModelSpec
-from dovetail.accuracy.progress import Report, progress
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.statistics import Interval, interval
 from dovetail.accuracy.training import Event, TrainingResult, train
 from dovetail.errors import DovetailError, InputError
+
+#: Takes the steps done so far, the steps in all, and a few words on how it stands.
+Report = Callable[[int, int, str], None]
 
 #: Seconds between two messages of one worker about steps.
 _MESSAGE_SECONDS = 0.2
@@ -100,7 +102,13 @@ class RunRequest:
         return replace(result, model=None)
 
 
-def run_all(requests: Sequence[RunRequest], processes: int | None = None) -> list[TrainingResult]:
+def _silent(_done: int, _total: int, _words: str) -> None:
+    """Tell nobody."""
+
+
+def run_all(
+    requests: Sequence[RunRequest], processes: int | None = None, report: Report = _silent
+) -> list[TrainingResult]:
     """Do all runs, and return their results in the order of the requests.
 
     The longest are best put first. Results do not depend on the number of processes.
@@ -108,6 +116,7 @@ def run_all(requests: Sequence[RunRequest], processes: int | None = None) -> lis
     Args:
         requests: the runs.
         processes: worker processes; by default as many as there are runs and cores for them, one on a GPU.
+        report: told, every now and then, the steps done, the steps in all, and a few words on how it stands.
 
     Raises:
         InputError: as the runs do.
@@ -119,10 +128,9 @@ def run_all(requests: Sequence[RunRequest], processes: int | None = None) -> lis
         raise InputError("two runs would share one folder: the same network and seed twice")
     processes = min(len(requests), processes or _processes(requests))
     state = _State([0] * len(requests), [0] * len(requests))
-    with progress() as report:
-        if processes <= 1:
-            return [_run_here(state, number, request, report) for number, request in enumerate(requests)]
-        return _run_in_processes(state, requests, processes, report)
+    if processes <= 1:
+        return [_run_here(state, number, request, report) for number, request in enumerate(requests)]
+    return _run_in_processes(state, requests, processes, report)
 
 
 def _processes(requests: Sequence[RunRequest]) -> int:

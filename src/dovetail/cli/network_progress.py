@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dovetail.accuracy.progress import progress
+from dovetail.cli.progress import progress
 from dovetail.network.map_network import Progress
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.cli.progress import progress
 from dovetail.errors import InputError
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
@@ -84,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
     data = data_request(args, args.data)
     recipe = _recipe(args)
     out = args.out or Path("runs") / f"{'-'.join(args.models).replace(':', '.')}-{Path(args.data).name}-{recipe.name}"
-    results = run_all(_requests(args, data, recipe, out), args.processes)
+    requests = _requests(args, data, recipe, out)
+    with progress() as report:
+        results = run_all(requests, args.processes, report)
     summaries = summarise(results)
     content = {
         "data": args.data,
