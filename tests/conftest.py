@@ -1,14 +1,17 @@
 """Settings for every test.
 
 Hypothesis repeats itself exactly and keeps no clock, as test machines are shared; results come from no store, so that
-no test passes on what an earlier version of the code has computed.
+no test passes on what an earlier version of the code has computed. Compiled code is kept, as its folder is named by
+the content of all its sources.
 """
 
 import os
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
 os.environ["DOVETAIL_CACHE"] = "off"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache"))
 
 settings.register_profile(
     "suite", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
@@ -14,6 +16,7 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.binding import bind
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
 from dovetail.workload.problem import Problem
 
 
@@ -53,6 +56,21 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(Objective),
         help="what to minimise (edp)",
     )
+
+
+def add_samples(parser: argparse.ArgumentParser) -> None:
+    """Declare the random search that may stand in for the exact one."""
+    parser.add_argument("--samples", type=positive, metavar="N", help="take the best of N random mappings instead")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random mappings (0)")
+
+
+def sampled_search_of(args: argparse.Namespace) -> Callable[..., SearchResult] | None:
+    """Return the random search that was asked for; None when the exact one is wanted."""
+    if not args.samples:
+        return None
+    from dovetail.mapper.sample import sampled_search  # compiles: only when it is needed
+
+    return functools.partial(sampled_search, samples=args.samples, seed=args.seed)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -19,8 +19,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "components": ("components", "energy and area per action of a design's components, with provenance"),
     "designs": ("designs", "the bundled designs, or one architecture in a table"),
     "evaluate": ("evaluate", "cost of one mapping of one problem"),
+    "explain": ("explain", "what each constraint of a design costs a layer"),
     "layers": ("layers", "the layers of a network, as a table, CSV, YAML or Timeloop problems"),
+    "map": ("map", "best mapping of one layer, with a certificate"),
+    "report": ("report", "networks on designs as one page that opens from disk"),
+    "silicon": ("silicon", "the model beside what two published chips measured"),
+    "study": ("study", "the founding study: as published, as reproduced, and corrected"),
+    "sweep-layer": ("sweep_layer", "how a layer's cost follows one of its dimensions"),
     "train": ("train", "train networks under several seeds, with accuracy and its interval"),
+    "verify": ("verify", "check a saved certificate again"),
 }
 
 

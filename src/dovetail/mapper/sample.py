@@ -7,6 +7,8 @@ are filled in random order. Every mapping of the mapspace can come up; capacitie
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import NoMappingError
+from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Level, LoopConstraints, Spatial
 from dovetail.hardware.binding import bind
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
@@ -89,6 +92,47 @@ def random_search(
         raise NoMappingError(_why_none(problem, bound, overflows, samples))
     mapping = decode_mapping(best[1], problem, bound)
     return mapping, evaluate(mapping, problem, bound, energies)
+
+
+def sampled_search(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective = Objective.EDP,
+    *,
+    front: bool = False,
+    time_limit: float | None = None,
+    samples: int = 100_000,
+    seed: int = 0,
+) -> SearchResult:
+    """Do what `random_search` does, called and answering as the exact mapper does.
+
+    Raises:
+        InputError: a front or a time limit is asked for; random mappings have neither.
+        NoMappingError: as `random_search` does.
+    """
+    if front or time_limit is not None:
+        raise InputError("random mappings make no Pareto front and know no time limit: leave out either of the two")
+    start = time.monotonic()
+    mapping, cost = random_search(problem, architecture, energies, objective, samples, seed)
+    fewest = math.ceil(problem.macs / architecture.parallelism)
+    computing = problem.macs * energies[architecture.compute.name].energy("compute")
+    certificate = Certificate(
+        exact=False,
+        mapspace_size=0,
+        states=samples,
+        pruned_by_bound=0,
+        pruned_by_dominance=0,
+        pruned_by_capacity=0,
+        value=objective.value_of(cost.energy_pJ, cost.cycles),
+        bound=objective.value_of(computing, fewest),
+        compute_bound_cycles=fewest,
+        compulsory_pJ=computing,
+        binding=(),
+        method=f"the best of {samples} random mappings, seed {seed}",
+        seconds=time.monotonic() - start,
+    )
+    return SearchResult(objective, mapping, cost, certificate)
 
 
 def _promising(overflow: Ints, energy: Floats, cycles: Ints, objective: Objective) -> list[int]:

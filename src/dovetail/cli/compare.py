@@ -1,0 +1,134 @@
+"""``dovetail compare``: cost of networks on designs, layer by layer and in total, every layer at its best mapping."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from dovetail.cli import arguments
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.certificate_file import write_text
+from dovetail.network.bottleneck import diagnose
+from dovetail.network.costs import MappedLayer, NetworkCost
+from dovetail.network.map_network import map_networks
+from dovetail.store import Store
+from dovetail.workload.network import load_network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, a file, or a module")
+    arguments.add_hardware(parser, several=True)
+    arguments.add_batch(parser)
+    arguments.add_objective(parser)
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_samples(parser)
+    parser.add_argument("--totals", action="store_true", help="print the table of totals only")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row per layer, numbers in full")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Map every network on every design; each distinct layer is mapped once."""
+    if args.ert is not None and len(args.on) > 1:
+        raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
+    networks = [load_network(name, batch=args.batch) for name in args.networks]
+    designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
+    pairs = [(network, *design) for network in networks for design in designs]
+    with network_progress() as progress, Store.open() as store:
+        costs = map_networks(
+            pairs,
+            objective=args.objective,
+            time_limit=args.time_limit,
+            store=store,
+            search=arguments.sampled_search_of(args),
+            progress=progress,
+        )
+    if args.csv:
+        write_text(args.csv, _csv(costs))
+    if args.json:
+        print_json(_fields(costs, str(args.objective)))
+        return 0
+    if not args.totals:
+        for cost in costs:
+            _print_layers(cost)
+    _print_totals(costs)
+    return 0
+
+
+def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
+    """Return everything; one network on one design also stands at the top."""
+    results = []
+    for cost in costs:
+        fields = cost.to_json()
+        head = {name: fields["totals"][name] for name in ("cycles", "energy_pJ", "edp_J_cycle", "utilization")}
+        results.append({**fields, **head})
+    return {**(results[0] if len(results) == 1 else {}), "objective": objective, "results": results}
+
+
+def _print_layers(cost: NetworkCost) -> None:
+    heads = ("layer", "bound by", "runs", "cycles", "energy", "EDP J x cycle", "util.", "dearest level")
+    rows = [_row(each, cost.architecture) for each in cost.distinct]
+    title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
+    print_table(f"{title}: each layer once, at its best {cost.objective}", heads, rows, text_columns=2)
+    for operation in cost.network.unmapped:
+        print(f"not mapped, not counted: {operation.name}, {whole(operation.macs)} multiply-accumulates")
+    free = ", ".join(f"{each.name} x {each.count}" for each in cost.network.free)
+    if free:
+        print(f"costs nothing in this model: {free}")
+    print()
+
+
+def _row(each: MappedLayer, architecture: Architecture) -> tuple[str, ...]:
+    cost, found = each.cost, diagnose(each, architecture)
+    dearest = max(cost.levels, key=lambda level: level.energy_pJ)
+    return (
+        each.name + ("" if each.result.certificate.exact else " *"),
+        f"{found.binding} {found.level}".strip(),
+        whole(each.layer.repeats),
+        whole(cost.cycles),
+        joules(cost.energy_pJ),
+        product(cost.edp_J_cycle),
+        percent(cost.utilization),
+        f"{dearest.name} {percent(dearest.energy_pJ / cost.energy_pJ)}",
+    )
+
+
+def _print_totals(costs: list[NetworkCost]) -> None:
+    heads = ("network", "design", "cycles", "ms", "energy", "EDP J x cycle", "util.", "DRAM MB")
+    rows = [
+        (
+            cost.network.name,
+            cost.architecture.name + ("" if cost.exact else " *"),
+            whole(cost.cycles),
+            f"{cost.seconds * 1e3:.4g}",
+            joules(cost.energy_pJ),
+            product(cost.edp_J_cycle),
+            percent(cost.utilization),
+            f"{cost.dram_bytes / 1e6:.4g}",
+        )
+        for cost in costs
+    ]
+    print_table("totals of one pass, all repetitions counted", heads, rows, text_columns=2)
+    if not all(cost.exact for cost in costs):
+        print("* not proven to be the optimum")
+
+
+def _csv(costs: list[NetworkCost]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    columns = ("network", "design", "layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization")
+    writer.writerow(columns)
+    for cost in costs:
+        for each in cost.layers:
+            one = each.cost
+            numbers = (one.cycles, one.energy_pJ, one.edp_J_cycle, one.utilization)
+            names = (cost.network.name, cost.architecture.name, each.name)
+            writer.writerow((*names, each.layer.repeats, each.layer.problem.macs, *numbers))
+    return stream.getvalue()

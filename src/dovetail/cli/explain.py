@@ -1,0 +1,122 @@
+"""``dovetail explain``: what each constraint of a design costs a layer, and which part of the array lies idle."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from dovetail.cli import arguments
+from dovetail.cli.progress import progress
+from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
+from dovetail.mapper.result import SearchResult
+from dovetail.workload.network import load_layer
+from dovetail.workload.problem import Problem
+
+#: Gains below this are called nothing in the table.
+_NOTHING = 5e-4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    arguments.add_layer(parser)
+    arguments.add_hardware(parser)
+    arguments.add_objective(parser)
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per search")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain the layer; exit code 2 when it has no mapping, after saying which constraint stands in the way."""
+    problem = load_layer(args.layer, batch=args.batch)
+    architecture, energies = arguments.hardware_of(args)
+    with progress() as report:
+        found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
+    if args.json:
+        print_json(_fields(found, problem, architecture))
+    else:
+        _print(found, problem, architecture)
+    if found.result is None:
+        raise NoMappingError(found.reason)
+    return 0
+
+
+def _fields(found: Explanation, problem: Problem, architecture: Architecture) -> dict[str, Any]:
+    return {
+        "problem": problem.name,
+        "architecture": architecture.name,
+        "objective": str(found.objective),
+        **({} if found.result is None else _numbers(found.result)),
+        "reason": found.reason,
+        "lifted": [
+            {
+                "level": entry.level,
+                "constraint": entry.constraint,
+                "gain": entry.gain,
+                "note": entry.note,
+                **({} if entry.result is None else _numbers(entry.result)),
+            }
+            for entry in found.lifted
+        ],
+        "axes": [
+            {
+                "level": axis.level,
+                "axis": axis.axis,
+                "used": axis.used,
+                "available": axis.available,
+                "idle_because_of": [f"{entry.level}: {entry.constraint}" for entry in found.frees(axis)],
+            }
+            for axis in found.axes
+        ],
+    }
+
+
+def _numbers(result: SearchResult) -> dict[str, Any]:
+    cost = result.cost
+    return {
+        "cycles": cost.cycles,
+        "energy_pJ": cost.energy_pJ,
+        "edp_J_cycle": cost.edp_J_cycle,
+        "utilization": cost.utilization,
+        "exact": result.certificate.exact,
+    }
+
+
+def _print(found: Explanation, problem: Problem, architecture: Architecture) -> None:
+    print(f"{problem.name} on {architecture.name}, best {found.objective}\n")
+    rows: list[tuple[str, ...]] = []
+    if found.result is not None:
+        rows.append(("", "as it is", *_cells(found.result), ""))
+    rows += [_row(entry) for entry in found.lifted]
+    heads = ("level", "without", "cycles", "energy", "EDP J x cycle", "utilization", f"{found.objective} gain")
+    print_table("the optimum, and with each constraint lifted in turn", heads, rows, text_columns=2)
+    for entry in found.lifted:
+        if entry.note:
+            print(f"{entry.level} without {entry.constraint}: {entry.note}")
+    for axis in found.axes:
+        print(_sentence(axis, found))
+
+
+def _cells(result: SearchResult) -> tuple[str, str, str, str]:
+    cost = result.cost
+    return whole(cost.cycles), joules(cost.energy_pJ), product(cost.edp_J_cycle), percent(cost.utilization)
+
+
+def _row(entry: Lifted) -> tuple[str, ...]:
+    if entry.result is None:
+        return entry.level, entry.constraint, "", "", "", "", "?"
+    gain = percent(entry.gain) if entry.gain >= _NOTHING else "-"
+    return entry.level, entry.constraint, *_cells(entry.result), gain
+
+
+def _sentence(axis: AxisUse, found: Explanation) -> str:
+    text = f"{axis.level}: {axis.used} of {axis.available} along {axis.axis} in use"
+    if not axis.idle:
+        return text
+    freeing = found.frees(axis)
+    if not freeing:
+        return f"{text}: the axis lies idle, whichever constraint is lifted"
+    ways = "; ".join(f"{entry.constraint} at {entry.level} ({percent(entry.gain)})" for entry in freeing)
+    return f"{text}: the axis lies idle, and what lifting this alone would gain is: {ways}"

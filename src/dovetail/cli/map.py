@@ -1,0 +1,104 @@
+"""``dovetail map``: the best mapping of one layer on one design, with its cost and how it is known to be the best."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.cli import arguments
+from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.progress import progress
+from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.components.energy_table import EnergyTable
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.certificate_file import write_certificate
+from dovetail.mapper.explain import exact_search
+from dovetail.mapper.result import Certificate, SearchResult
+from dovetail.mapping.files import write_mapping
+from dovetail.mapping.native_yaml import native_mapping_yaml
+from dovetail.mapping.text import loop_nest_text
+from dovetail.workload.network import load_layer
+from dovetail.workload.problem import Problem
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    arguments.add_layer(parser)
+    arguments.add_hardware(parser)
+    arguments.add_objective(parser)
+    parser.add_argument("--front", action="store_true", help="also find the Pareto front over energy and cycles")
+    parser.add_argument(
+        "--time-limit", type=arguments.seconds, metavar="S", help="stop after S seconds with the best and a bound"
+    )
+    arguments.add_samples(parser)
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the mapping as Timeloop's mapping YAML")
+    parser.add_argument("--certificate", type=Path, metavar="FILE", help="write what `dovetail verify` checks again")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Map the layer, print and write what was asked for."""
+    problem = load_layer(args.layer, batch=args.batch)
+    architecture, energies = arguments.hardware_of(args)
+    result = _search(args, problem, architecture, energies)
+    if args.save:
+        write_mapping(args.save, result.mapping, architecture, problem)
+    if args.certificate:
+        write_certificate(args.certificate, result, problem, architecture, energies)
+    if args.json:
+        mapping = native_mapping_yaml(result.mapping, problem)
+        print_json({"problem": problem.name, "architecture": architecture.name, **result.to_json(), "mapping": mapping})
+        return 0
+    print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
+    print_totals(result.cost, architecture)
+    if limits := limiting_levels(result.cost):
+        print(f"{'limited by':12} the bandwidth of {', '.join(limits)}")
+    print()
+    _print_certificate(result.certificate)
+    if args.front:
+        _print_front(result)
+    print()
+    print_levels(result.cost)
+    print(loop_nest_text(result.mapping, architecture, problem), end="")
+    return 0
+
+
+def _search(
+    args: argparse.Namespace, problem: Problem, architecture: Architecture, energies: EnergyTable
+) -> SearchResult:
+    sampled = arguments.sampled_search_of(args)
+    if sampled is not None:
+        return sampled(problem, architecture, energies, args.objective, front=args.front, time_limit=args.time_limit)
+    with progress() as report:
+        return exact_search()(
+            problem,
+            architecture,
+            energies,
+            args.objective,
+            front=args.front,
+            time_limit=args.time_limit,
+            progress=lambda words: report(0, 1, words),
+        )
+
+
+def _print_certificate(certificate: Certificate) -> None:
+    if certificate.exact:
+        print(f"optimal: nothing better exists among {certificate.mapspace_size:.4g} mappings ({certificate.method})")
+    else:
+        print(f"not proven optimal ({certificate.method}): at most {percent(certificate.gap)} above the optimum")
+    pruned = (certificate.pruned_by_bound, certificate.pruned_by_dominance, certificate.pruned_by_capacity)
+    by = ("bound", "dominance", "capacity")
+    dropped = ", ".join(f"{whole(count)} by {name}" for count, name in zip(pruned, by, strict=True))
+    print(f"  examined {whole(certificate.states)} partial mappings in {certificate.seconds:.2f} s; dropped {dropped}")
+    print(
+        f"  no mapping takes fewer than {whole(certificate.compute_bound_cycles)} cycles "
+        f"or less than {joules(certificate.compulsory_pJ)}"
+    )
+    for reason in certificate.binding:
+        print(f"  {reason}")
+
+
+def _print_front(result: SearchResult) -> None:
+    rows = [(joules(p.energy_pJ), whole(p.cycles), product(p.energy_pJ * 1e-12 * p.cycles)) for p in result.front]
+    print()
+    print_table("Pareto front", ("energy", "cycles", "EDP J x cycle"), rows, text_columns=0)

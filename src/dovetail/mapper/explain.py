@@ -1,0 +1,308 @@
+"""What an architecture's constraints cost a layer: its optimum, and the optimum with each constraint lifted in turn."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture, Constraints, Level, LoopConstraints, Spatial
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
+from dovetail.mapping.mapping import Mapping
+from dovetail.workload.problem import Problem
+
+#: What finds the optimum: ``(problem, architecture, energies, objective, *, time_limit)``.
+SearchFunction = Callable[..., SearchResult]
+
+_UNSET = LoopConstraints()
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """One constraint, and the architecture without it.
+
+    Attributes:
+        level: the level that it stands at.
+        constraint: what it says, in words.
+        architecture: the same without it.
+        parts: the single factors that it consists of, when it consists of several.
+    """
+
+    level: str
+    constraint: str
+    architecture: Architecture
+    parts: tuple[Relaxation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """What the optimum would be without one constraint.
+
+    Attributes:
+        level: the level that it stands at.
+        constraint: what it says, in words.
+        result: the optimum without it; None when there is none, or when the space is beyond reach.
+        value: the objective's value of that optimum; None likewise.
+        gain: by what fraction that is better than with the constraint; 0 when lifting it changes nothing.
+        note: why there is no result, or that it is not proven to be the optimum.
+    """
+
+    level: str
+    constraint: str
+    result: SearchResult | None
+    value: float | None
+    gain: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class AxisUse:
+    """How far a mapping uses one axis of a fan-out.
+
+    Attributes:
+        level: the fan-out.
+        axis: ``X`` or ``Y``.
+        used: instances in use along it.
+        available: instances there are.
+    """
+
+    level: str
+    axis: str
+    used: int
+    available: int
+
+    @property
+    def idle(self) -> bool:
+        """Whether the axis lies wholly idle."""
+        return self.used == 1 < self.available
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An optimum, and what every constraint costs.
+
+    Attributes:
+        objective: what is minimised.
+        result: the optimum under all constraints; None when nothing satisfies them.
+        reason: why there is none.
+        lifted: one entry per constraint, dearest first.
+        axes: how far the optimum uses each axis of each fan-out.
+    """
+
+    objective: Objective
+    result: SearchResult | None
+    reason: str
+    lifted: tuple[Lifted, ...]
+    axes: tuple[AxisUse, ...]
+
+    def frees(self, idle: AxisUse) -> tuple[Lifted, ...]:
+        """Return the constraints without which the optimum would use an axis that lies idle."""
+        return tuple(
+            entry
+            for entry in self.lifted
+            if entry.result is not None
+            for axis in axis_use(entry.result.mapping, (idle,))
+            if axis.used > 1
+        )
+
+
+def explain(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective = Objective.EDP,
+    *,
+    time_limit: float | None = None,
+    search: SearchFunction | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Explanation:
+    """Find the optimum, then the optimum with each constraint lifted in turn.
+
+    The factors that a level prescribes are lifted together first, and one by one only where that changes anything.
+
+    Args:
+        problem: the layer.
+        architecture: its constraints as its file states them.
+        energies: what its components cost.
+        objective: what is minimised.
+        time_limit: seconds per search.
+        search: what finds the optimum; None: the exact mapper.
+        progress: called after every search with searches done, searches known of, and the constraint lifted.
+    """
+    search = search or exact_search()
+    open_ones = list(relaxations(architecture, problem))
+    done, total = 0, 1 + len(open_ones)
+    base, reason = _attempt(search, problem, architecture, energies, objective, time_limit)
+    value = None if base is None else _value(base)
+    lifted: list[Lifted] = []
+    while open_ones:
+        relaxation = open_ones.pop(0)
+        done += 1
+        if progress is not None:
+            progress(done, total, f"without {relaxation.constraint} at {relaxation.level}")
+        found, note = _attempt(search, problem, relaxation.architecture, energies, objective, time_limit)
+        entry = _compared(relaxation, found, note, value)
+        lifted.append(entry)
+        if (entry.gain or (base is None and found is not None)) and relaxation.parts:
+            open_ones += relaxation.parts
+            total += len(relaxation.parts)
+    lifted.sort(key=lambda entry: -entry.gain)
+    return Explanation(
+        objective, base, reason, tuple(lifted), () if base is None else axis_use(base.mapping, _axes(architecture))
+    )
+
+
+def exact_search() -> SearchFunction:
+    """Return the exact mapper."""
+    function: SearchFunction = importlib.import_module("dovetail.mapper.search").search
+    return function
+
+
+def axis_use(mapping: Mapping, axes: tuple[AxisUse, ...]) -> tuple[AxisUse, ...]:
+    """Return how far a mapping uses each of the axes."""
+    found = []
+    for axis in axes:
+        entry, used = mapping[axis.level], 1
+        for loop in entry.spatial_x if axis.axis == "X" else entry.spatial_y:
+            used *= loop.factor
+        found.append(replace(axis, used=used))
+    return tuple(found)
+
+
+def _axes(architecture: Architecture) -> tuple[AxisUse, ...]:
+    spatial = [level for level in architecture.levels if isinstance(level, Spatial)]
+    sizes = [(level.name, "X", level.fanout_x) for level in spatial] + [(s.name, "Y", s.fanout_y) for s in spatial]
+    return tuple(AxisUse(name, axis, 1, size) for name, axis, size in sorted(sizes) if size > 1)
+
+
+def _attempt(
+    search: SearchFunction,
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective,
+    time_limit: float | None,
+) -> tuple[SearchResult | None, str]:
+    try:
+        result = search(problem, architecture, energies, objective, time_limit=time_limit)
+    except NoMappingError as error:
+        return None, str(error)
+    return result, "" if result.certificate.exact else "the best found, not proven to be the optimum"
+
+
+def _value(result: SearchResult) -> float:
+    return result.objective.value_of(result.cost.energy_pJ, result.cost.cycles)
+
+
+def _compared(relaxation: Relaxation, found: SearchResult | None, note: str, value: float | None) -> Lifted:
+    new = None if found is None else _value(found)
+    gain = 0.0 if new is None or value is None else max(0.0, 1.0 - new / value)
+    return Lifted(relaxation.level, relaxation.constraint, found, new, gain, note)
+
+
+def relaxations(architecture: Architecture, problem: Problem) -> Iterator[Relaxation]:
+    """Yield every constraint that can matter to the problem, outer to inner, with the architecture without it."""
+    names = frozenset(tensor.name for tensor in problem.shape.tensors)
+    for place, level in enumerate(architecture.levels):
+        for words, constraints in _dataspace(level.constraints, names if place else frozenset()):
+            yield Relaxation(level.name, words, _with(architecture, place, constraints))
+        for kind in ("temporal", "spatial"):
+            loops: LoopConstraints = getattr(level.constraints, kind)
+            yield from _loop_relaxations(architecture, place, level, kind, loops, problem)
+
+
+def _with(architecture: Architecture, place: int, constraints: Constraints) -> Architecture:
+    levels = list(architecture.levels)
+    levels[place] = replace(levels[place], constraints=constraints)
+    return replace(architecture, levels=tuple(levels))
+
+
+def _dataspace(constraints: Constraints, names: frozenset[str]) -> Iterator[tuple[str, Constraints]]:
+    for kind in ("keep", "bypass"):
+        listed: frozenset[str] = getattr(constraints, kind)
+        for name in sorted(listed & names):
+            yield f"{kind} {name}", _changed(constraints, **{kind: listed - {name}})
+    if names:
+        for kind in ("keep_all_but", "bypass_all_but"):
+            listed_but: frozenset[str] | None = getattr(constraints, kind)
+            if listed_but is not None:
+                verb = kind.partition("_")[0]
+                words = f"{verb} all but {', '.join(sorted(listed_but))}" if listed_but else f"{verb} all"
+                yield words, _changed(constraints, **{kind: None})
+
+
+def _changed(value: Any, **fields: Any) -> Any:
+    """Return a dataclass with other fields; for fields whose names are only known when it runs."""
+    return replace(value, **fields)
+
+
+def _loop_relaxations(
+    architecture: Architecture, place: int, level: Level, kind: str, loops: LoopConstraints, problem: Problem
+) -> Iterator[Relaxation]:
+    prefix = "spatial " if kind == "spatial" else ""
+
+    def without(words: str, parts: tuple[Relaxation, ...] = (), **fields: Any) -> Relaxation:
+        changed = _changed(level.constraints, **{kind: _changed(loops, **fields)})
+        return Relaxation(level.name, prefix + words, _with(architecture, place, changed), parts)
+
+    yield from _factor_relaxations(without, loops, problem)
+    order = [name for name in loops.outer + loops.inner if _iterates(problem, name)]
+    if len(order) > 1 or (order and loops.split is not None):
+        yield without(f"permutation {' '.join(reversed(loops.outer + loops.inner))}", inner=(), outer=())
+    if loops.split is not None:
+        yield without(f"split {loops.split}", split=None)
+        if order:
+            words = f"permutation {' '.join(reversed(loops.outer + loops.inner))} and split {loops.split}"
+            yield without(words, inner=(), outer=(), split=None)
+    for name, words in _OTHER_RULES.items():
+        value = getattr(loops, name)
+        if value != getattr(_UNSET, name):
+            listed = "" if isinstance(value, bool) else f" {_listed(value)}"
+            yield without(f"{words}{listed}", **{name: getattr(_UNSET, name)})
+
+
+#: Field -> how its constraint is called in the files.
+_OTHER_RULES = {
+    "max_dimensions": "at most so many loops:",
+    "only_listed": "factors_only",
+    "no_iteration_over": "no_iteration_over_dataspaces",
+    "iteration_over": "iteration only over the dimensions of",
+    "maximize": "maximize_dims",
+    "default_max": "default upper bound of factors:",
+    "default_min": "default lower bound of factors:",
+}
+
+
+def _iterates(problem: Problem, dimension: str) -> bool:
+    return dimension in problem.shape.dimensions and problem.bound(dimension) > 1
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(value))
+    if isinstance(value, tuple):
+        return " ".join(",".join(group) for group in value)
+    return str(value)
+
+
+def _factor_relaxations(
+    without: Callable[..., Relaxation], loops: LoopConstraints, problem: Problem
+) -> Iterator[Relaxation]:
+    """Yield the factors that matter: all together, with each of them as its parts."""
+    binding = [factor for factor in loops.factors if _iterates(problem, factor.dimension)]
+    if not binding:
+        return
+    words = [f"{factor.dimension}{factor.relation}{factor.value}" for factor in binding]
+    rest = tuple(factor for factor in loops.factors if factor not in binding)
+    parts = tuple(
+        without(f"factor {text}", factors=tuple(other for other in loops.factors if other is not factor))
+        for text, factor in zip(words, binding, strict=True)
+    )
+    if len(parts) == 1:
+        yield parts[0]
+    else:
+        yield without(f"factors {' '.join(words)}", parts, factors=rest)
