@@ -191,11 +191,11 @@ def test_constant_work_does_not_grow_with_the_batch():
     class Positions(nn.Module):
         def __init__(self):
             super().__init__()
-            self.table = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8))
+            self.table = nn.Sequential(nn.Conv1d(2, 8, 1), nn.ReLU(), nn.Flatten(0, 1), nn.Linear(5, 5))
             self.head = nn.Linear(8, 2)
 
         def forward(self, x):
-            return self.head(x + self.table(torch.ones(5, 2, device=x.device)))
+            return self.head(x + self.table(torch.ones(1, 2, 5, device=x.device)).T)
 
     network = trace(Positions, (1, 5, 8))
     assert [layer.batch_dimension for layer in network.layers] == [None, None, "N"]

@@ -1,6 +1,8 @@
 """The command ``layers``: what a person sees, and that what it writes is read back to the same network."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,31 @@ def test_wrong_arguments_end_in_one_message(arguments, message, capsys):
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("resnet19", "no bundled network 'resnet19', did you mean 'resnet18'? (more are known where the extra is"),
+        ("torch.nn:Identity", "needs the extra 'torch'"),
+        ("m.onnx", "needs the extra 'onnx'"),
+        ("m.pt2", "needs the extra 'torch'"),
+    ],
+)
+def test_without_the_extras_the_core_still_answers(model, message, tmp_path):
+    for name in ("m.onnx", "m.pt2"):
+        (tmp_path / name).write_bytes(b"")
+    program = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'timm', 'onnx')))\n"
+        "from dovetail.cli.main import main\n"
+        "assert main(['layers', 'densenet201', '--batch', '4']) == 0\n"
+        f"sys.exit(main(['layers', {model!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_problem_file_is_a_network_of_one(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The study's pickles: read to the right problems, and nothing in them is ever executed."""
 
 import contextlib
+import json
 import os
 import pickle
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail.cli.main import main
 from dovetail.errors import InputError
 from dovetail.workload.network import load_network
 from dovetail.workload.study_pickle import plain_tuples, read_study_pickle
@@ -35,6 +37,15 @@ def test_problems_are_those_that_ran(tmp_path, protocol):
 def test_as_published_divides_by_the_stride_again(tmp_path):
     network = read_study_pickle(write(tmp_path / "net.pkl", [STEM]), as_published=True)
     assert [network.layers[0].problem.bound(key) for key in "PQ"] == [8, 8]
+
+
+def test_the_command_reads_them_either_way(tmp_path, capsys):
+    path = write(tmp_path / "net.pkl", [STEM])
+    for option, rows in (([], 16), (["--as-published"], 8)):
+        assert main(["layers", str(path), "--json", *option]) == 0
+        assert json.loads(capsys.readouterr().out)["layers"][0]["sizes"]["P"] == rows
+    assert main(["layers", "resnet18", "--as-published"]) == 2
+    assert "for the founding study's pickles" in capsys.readouterr().err
 
 
 class Hostile:

@@ -8,12 +8,15 @@ import re
 import shutil
 from pathlib import Path
 
+from rich.console import Console
+
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.workload.describe import describe, fields
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
 from dovetail.workload.network import Network, load_network
 from dovetail.workload.problem_yaml import write_problem
+from dovetail.workload.study_pickle import read_study_pickle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the bundled networks")
     parser.add_argument("--batch", type=int, metavar="N", help="batch size (a file's own, else 1)")
     parser.add_argument("--input-size", type=int, metavar="PIXELS", help="rows and columns of the input image")
+    parser.add_argument(
+        "--as-published", action="store_true", help="read a pickle of the founding study as it did, mistakes included"
+    )
     parser.add_argument("--all", action="store_true", help="every layer on its own line, not each distinct one once")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the layers as a table")
     parser.add_argument("--yaml", type=Path, metavar="FILE", help="write the layers as YAML (into a folder: NAME.yaml)")
@@ -42,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.model is None:
         raise InputError("say which network, or list the bundled ones with --list")
-    network = load_network(args.model, batch=args.batch, input_size=args.input_size)
+    with Console(stderr=True).status(f"reading {args.model}"):  # shown on a terminal only
+        network = _load(args)
     if args.csv:
         write_text(args.csv, write_csv(network))
     if args.yaml:
@@ -55,6 +62,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(describe(network, every=args.all, width=max(80, shutil.get_terminal_size((100, 24)).columns)))
     return 0
+
+
+def _load(args: argparse.Namespace) -> Network:
+    if not args.as_published:
+        return load_network(args.model, batch=args.batch, input_size=args.input_size)
+    if not args.model.endswith((".pkl", ".pickle")):
+        raise InputError("--as-published is for the founding study's pickles (.pkl)", file=args.model)
+    network = read_study_pickle(Path(args.model), as_published=True)
+    return network if args.batch is None else network.with_batch(args.batch)
 
 
 def _write_problems(network: Network, folder: Path) -> None:

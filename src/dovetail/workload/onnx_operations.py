@@ -88,11 +88,18 @@ def _convolution(weights_at: int, *, transposed: bool = False) -> Callable[[Node
         if len(stride) != axes or len(dilation) != axes or min(*stride, *dilation) < 1:
             raise node.fail(f"strides {stride} and dilations {dilation} don't fit {axes} axes")
         if 0 not in (*inputs, *weights, *outputs):
-            yield Run(
-                convolution_form(
-                    inputs, weights, outputs, stride=stride, dilation=dilation, groups=groups, transposed=transposed
-                )
+            varies = node.varies(0) or node.varies(weights_at)
+            form = convolution_form(
+                inputs,
+                weights,
+                outputs,
+                stride=stride,
+                dilation=dilation,
+                groups=groups,
+                transposed=transposed,
+                varies=varies,
             )
+            yield Run(form)
 
     return runs
 

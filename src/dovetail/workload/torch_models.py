@@ -130,6 +130,7 @@ def trace_by_name(name: str, *, batch: int = 1, input_size: int | None = None, b
         MissingExtraError: when torch is absent.
     """
     if ":" in name:
+        import_torch(f"the model {name}")
         factory, source = user_factory(name), name
         shape: tuple[int, ...] = (1, 3, input_size or 224, input_size or 224)
         return trace(factory, (batch, *shape[1:]), name=name.rpartition(":")[2], source=source)

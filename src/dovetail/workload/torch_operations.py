@@ -37,6 +37,7 @@ def convolution_form(
     dilation: Sequence[int],
     groups: int = 1,
     transposed: bool = False,
+    varies: bool = True,
 ) -> Form:
     """Build the form of a convolution over 1 to 3 spatial axes, each given outermost (depth, rows) first.
 
@@ -48,6 +49,7 @@ def convolution_form(
         dilation: per spatial axis.
         groups: groups of channels.
         transposed: whether it scatters rather than gathers.
+        varies: whether the input depends on the network's; a constant's batch doesn't grow.
     """
     axes = len(weights) - 2
     C, M = (weights[0] // groups, weights[1]) if transposed else (weights[1], weights[0] // groups)
@@ -65,7 +67,7 @@ def convolution_form(
         sizes |= dict(zip(("Ddilation", "Wdilation", "Hdilation"), dilations, strict=True))
         problem = sized(shape, "convolution", **sizes)
     kind = "convolution" if groups == 1 else "depthwise convolution" if C == 1 else "grouped convolution"
-    return Form(problem, "transposed convolution" if transposed else kind, "N", 1)
+    return Form(problem, "transposed convolution" if transposed else kind, "N" if varies else None, 1)
 
 
 def _three(values: Sequence[int]) -> tuple[int, int, int]:
@@ -148,6 +150,7 @@ def form_of(name: str, args: Sequence[Any], output: Any, *, varies: Sequence[boo
             dilation=dilation,
             groups=groups,
             transposed=transposed,
+            varies=any(varies),
         )
     left = first if len(first) > 1 else (1, *first)
     right = second if len(second) > 1 else (*second, 1)

@@ -99,7 +99,7 @@ class Recorder:
         if all(tensor.numel() == 0 or (storage(tensor) in read and not mutates) for tensor in made):
             return  # a view or nothing at all: nothing moves
         sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in taken))
-        varies = any(map(self.varies, taken)) or name == "zeros"  # a state that starts at zero won't stay there
+        varies = any(map(self.varies, taken))
         form = self._form(name, args, made)
         if form is not None:
             key = self._add_layer(form, args, name)
@@ -123,9 +123,16 @@ class Recorder:
         if name not in OPERANDS:
             return None
         first, second = (args[position] for position in OPERANDS[name])
-        varies = (self.varies(first), self.varies(second))
+        varies = (
+            self.varies(first) or self._is_recurrent(second),
+            self.varies(second) or self._is_recurrent(first),
+        )
         prefer = 0 if storage(first) in self._owners and storage(second) not in self._owners else 1
         return form_of(name, args, made[0], varies=varies, prefer=prefer)
+
+    def _is_recurrent(self, weight: Any) -> bool:
+        """Say whether a weight works on a memory, which starts at zero but won't stay there."""
+        return "weight_hh" in self._owners.get(storage(weight), "")
 
     def _add_layer(self, form: Form, args: Sequence[Any], operation: str) -> tuple[str, Problem, str | None]:
         path = self.path[-1]
