@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError
 from dovetail.hardware.reader import load_architecture
-from dovetail.network.sweep import _liked, parse_sizes, sweep_layer
+from dovetail.mapper.objective import Objective
+from dovetail.network.sweep import liked_sizes, parse_sizes, sweep_layer
 from dovetail.workload.problem import convolution
 from network_search import quick_search
 
@@ -34,11 +35,27 @@ def test_bad_sizes_are_told(text):
         parse_sizes(text)
 
 
-@given(st.lists(st.integers(1, 9).map(float), min_size=1))
-def test_liked_sizes_are_those_that_every_larger_one_exceeds(values):
-    liked = _liked(values)
-    assert liked == [all(value < later for later in values[i + 1 :]) for i, value in enumerate(values)]
-    assert liked[-1]
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30, unique=True), st.sampled_from(list(Objective)), st.data())
+def test_liked_sizes_are_cheapest_per_unit_around(sizes, objective, data):
+    sizes = sorted(sizes)
+    values = data.draw(st.lists(st.integers(1, 9).map(float), min_size=len(sizes), max_size=len(sizes)))
+    liked = liked_sizes(sizes, values, objective)
+    power = {"energy": 1, "latency": 1, "edp": 2, "ed2p": 3}[objective]
+    cheapest = min(range(len(sizes)), key=lambda i: values[i] / sizes[i] ** power)
+    assert liked[cheapest]
+    for i, size in enumerate(sizes):
+        around = [j for j, other in enumerate(sizes) if abs(other - size) <= max(2, size // 8)]
+        assert liked[i] == (values[i] / size**power == min(values[j] / sizes[j] ** power for j in around))
+
+
+def test_a_staircase_is_liked_at_its_outer_corners():
+    # 14 columns: cycles go up with every new row of them
+    sizes = list(range(1, 61))
+    cycles = [float(-(-size // 14)) for size in sizes]
+    liked = [
+        size for size, is_liked in zip(sizes, liked_sizes(sizes, cycles, Objective.LATENCY), strict=True) if is_liked
+    ]
+    assert liked == [14, 28, 42, 56]
 
 
 def test_a_sweep_maps_every_size(design):

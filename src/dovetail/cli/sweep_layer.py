@@ -10,6 +10,7 @@ from dovetail.cli.network_progress import network_progress
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.files import write_text
 from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
+from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
 from dovetail.workload.network import load_layer
 
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the staircase as a picture")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the staircase as a picture")
     arguments.add_json(parser)
 
 
@@ -49,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.csv:
         write_text(args.csv, sweep.table().csv())
+    for path, suffix in ((args.svg, ".svg"), (args.png, ".png")):
+        if path:
+            write_picture(path if path.suffix == suffix else path.with_name(path.name + suffix), sweep_figure(sweep))
     if args.json:
         print_json(sweep.to_json())
         return 0
@@ -72,4 +77,6 @@ def _print(sweep: Sweep) -> None:
     heads = (sweep.dimension, "cycles", "energy", "EDP|J x cycle", "utilization", "computes|per cycle")
     print_table(title, heads, rows)
     liked = ", ".join(str(size) for size in sweep.liked)
-    print(f"* every larger size costs more: {sweep.architecture.name} likes {sweep.dimension} = {liked}")
+    print(
+        f"* cheapest per unit of {sweep.dimension} within an eighth: {sweep.architecture.name} likes {liked or 'none'}"
+    )

@@ -17,6 +17,9 @@ from dovetail.table import Table
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 
+#: How an objective grows with a dimension when every unit costs the same.
+_POWERS = {Objective.ENERGY: 1, Objective.LATENCY: 1, Objective.EDP: 2, Objective.ED2P: 3}
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -25,7 +28,7 @@ class SweepPoint:
     Attributes:
         size: of the dimension.
         result: its best mapping and cost.
-        liked: no larger size of the sweep costs as little; see `Sweep.liked`.
+        liked: cheaper per unit than its neighbours; see `Sweep.liked`.
     """
 
     size: int
@@ -60,7 +63,8 @@ class Sweep:
     def liked(self) -> tuple[int, ...]:
         """The sizes that the design likes: the outer corners of the staircase.
 
-        A size is liked when every larger size of the sweep costs more: one gets that much for the price of less.
+        A size is liked when no swept size within an eighth of it (or 2) costs less per unit of the dimension. Energy
+        and cycles both grow with a dimension, so "per unit" divides EDP by the size squared, ED2P by its cube.
         """
         return tuple(point.size for point in self.points if point.liked)
 
@@ -167,18 +171,21 @@ def sweep_layer(
         search=search,
     )
     results = [each.result for each in cost.layers]
-    liked = _liked([objective.value_of(each.cost.energy_pJ, each.cost.cycles) for each in results])
+    values = [objective.value_of(each.cost.energy_pJ, each.cost.cycles) for each in results]
+    liked = liked_sizes(wanted, values, objective)
     points = (SweepPoint(*each) for each in zip(wanted, results, liked, strict=True))
     return Sweep(problem, architecture, objective, dimension, tuple(points))
 
 
-def _liked(values: Sequence[float]) -> list[bool]:
-    """Return which values are below every later one."""
-    result, least = [], float("inf")
-    for value in reversed(values):
-        result.append(value < least)
-        least = min(least, value)
-    return result[::-1]
+def liked_sizes(sizes: Sequence[int], values: Sequence[float], objective: Objective) -> list[bool]:
+    """Return which sizes are liked, given the objective's value at each; see `Sweep.liked`."""
+    power = _POWERS[objective]
+    each = [value / size**power for size, value in zip(sizes, values, strict=True)]
+    result = []
+    for size, own in zip(sizes, each, strict=True):
+        reach = max(2, size // 8)
+        result.append(all(own <= other for there, other in zip(sizes, each, strict=True) if abs(there - size) <= reach))
+    return result
 
 
 def parse_sizes(text: str) -> list[int]:

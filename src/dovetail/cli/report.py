@@ -1,0 +1,123 @@
+"""``dovetail report``: networks on designs as one page that opens from disk, and as pictures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from dovetail.cli import arguments
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.errors import InputError
+from dovetail.files import write_text
+from dovetail.network.costs import NetworkCost
+from dovetail.network.findings import findings
+from dovetail.network.map_network import map_networks
+from dovetail.report.data import KnownAccuracy
+from dovetail.report.figures import write_figures
+from dovetail.report.page import published_for, report_page
+from dovetail.store import Store
+from dovetail.workload.network import load_network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, or a file")
+    arguments.add_hardware(parser, several=True)
+    arguments.add_batch(parser)
+    parser.add_argument("--input-size", type=arguments.positive, metavar="N", help="rows and columns of the image")
+    arguments.add_objective(parser)
+    parser.add_argument(
+        "--accuracy", action="append", default=[], metavar="NETWORK=PERCENT", help="top-1 accuracy (may be repeated)"
+    )
+    parser.add_argument("--no-front", action="store_true", help="leave out Pareto fronts and the network optimum")
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
+    parser.add_argument("--svg", type=Path, metavar="FOLDER", help="write pictures as SVG into a folder")
+    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write pictures as PNG into a folder")
+    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write one table per network and design as CSV")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Map the networks, print and write what was asked for."""
+    designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
+    networks = [load_network(name, batch=args.batch, input_size=args.input_size) for name in args.networks]
+    pairs = [(network, *design) for network in networks for design in designs]
+    with network_progress() as progress, Store.open() as store:
+        costs = map_networks(
+            pairs,
+            objective=args.objective,
+            front=not args.no_front,
+            time_limit=args.time_limit,
+            store=store,
+            workers=args.workers,
+            progress=progress,
+        )
+    accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
+    if args.html:
+        write_text(args.html, report_page(costs, accuracies=accuracies))
+    for folder, kind in ((args.svg, "svg"), (args.png, "png")):
+        if folder:
+            write_figures(folder, costs, accuracies, kind)
+    for cost in costs if args.csv else ():
+        write_text(args.csv / f"{_file_name(cost)}.csv", cost.to_csv())
+    if args.json:
+        print_json({"results": [_json(cost) for cost in costs]})
+    else:
+        _print(costs, accuracies)
+    return 0
+
+
+def _given(texts: list[str], costs: list[NetworkCost]) -> dict[str, KnownAccuracy]:
+    names = {cost.network.name for cost in costs}
+    given = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            percent_value = float(value)
+        except ValueError:
+            percent_value = -1.0
+        if name not in names or not 0 <= percent_value <= 100:
+            raise InputError(
+                f"--accuracy {text}: write NETWORK=PERCENT, 0 to 100, for one of {', '.join(sorted(names))}"
+            )
+        given[name] = KnownAccuracy(percent_value, "given")
+    return given
+
+
+def _file_name(cost: NetworkCost) -> str:
+    return "".join(
+        sign if sign.isalnum() or sign in "-_." else "_" for sign in f"{cost.network.name}_{cost.architecture.name}"
+    )
+
+
+def _json(cost: NetworkCost) -> dict[str, object]:
+    told = [each.to_json() for each in findings(cost)]
+    return {**json.loads(json.dumps(cost.to_json())), "findings": told}
+
+
+def _print(costs: list[NetworkCost], accuracies: dict[str, KnownAccuracy]) -> None:
+    rows = []
+    for cost in costs:
+        accuracy = accuracies.get(cost.network.name)
+        rows.append(
+            (
+                cost.network.name,
+                cost.architecture.name,
+                whole(cost.cycles),
+                joules(cost.energy_pJ),
+                product(cost.edp_J_cycle),
+                percent(cost.utilization),
+                f"{cost.dram_bytes / 1e6:.4g}",
+                "" if accuracy is None else f"{accuracy.top1_percent:.2f}",
+            )
+        )
+    heads = ("network", "design", "cycles", "energy", "EDP|J x cycle", "busy", "DRAM|MB", "top-1|%")
+    print_table("one pass", heads, rows, text_columns=2)
+    for cost in costs:
+        print(f"{cost.network.name} on {cost.architecture.name}")
+        for each in findings(cost):
+            print(f"  - {each.text}")

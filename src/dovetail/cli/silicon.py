@@ -1,0 +1,57 @@
+"""``dovetail silicon``: the model beside what two publications measured of Eyeriss, residuals and their reasons."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dovetail.cli import arguments
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.tables import print_json, print_table
+from dovetail.files import write_text
+from dovetail.report.silicon_page import silicon_markdown, silicon_page
+from dovetail.store import Store
+from dovetail.study.silicon import Residual, Silicon, measured, run_silicon
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page of the documentation")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, print and write what was asked for."""
+    with network_progress() as progress, Store.open() as store:
+        silicon = run_silicon(store=store, workers=args.workers, progress=progress)
+    if args.html:
+        write_text(args.html, silicon_page(silicon))
+    if args.markdown:
+        write_text(args.markdown, silicon_markdown(silicon))
+    if args.json:
+        print_json(silicon.to_json())
+        return 0
+    _print(silicon)
+    return 0
+
+
+def _print(silicon: Silicon) -> None:
+    for title, source, residuals in (
+        ("AlexNet, batch 4, on the fabricated chip", "eyeriss_jssc", silicon.chip),
+        ("AlexNet, batch 16, in the ISCA 2016 analysis", "eyeriss_isca", silicon.analysis),
+    ):
+        print_table(title, ("", "quantity", "published", "ours", "ours /|published"), _rows(residuals), text_columns=2)
+        print(f"published: {measured()[source]['source']}\n")
+        for each in residuals:
+            print(f"  {each.layer} {each.what}: {each.reason}")
+        print()
+    for note in silicon.notes:
+        print(f"- {note}")
+
+
+def _rows(residuals: tuple[Residual, ...]) -> list[tuple[str, ...]]:
+    return [
+        (each.layer, each.what, f"{each.published:g}", f"{each.ours:.4g}", f"{each.ratio:.2f}") for each in residuals
+    ]

@@ -1,0 +1,197 @@
+"use strict";
+// Every chart as a function from data to an ECharts option. Colours: Okabe and Ito, told apart by the colour-blind.
+
+const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F", "#5D3A9B", "#A6611A"];
+const SYMBOLS = ["circle", "triangle", "rect", "diamond", "roundRect", "pin", "arrow"];
+const LINES = ["solid", "dashed", "dotted"];
+const FONT = getComputedStyle(document.body).fontFamily;
+
+function ink() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name) => style.getPropertyValue(name).trim();
+  return { text: read("--ink"), soft: read("--soft"), line: read("--line"), back: read("--back"), mark: read("--mark") };
+}
+
+function base() {
+  const colour = ink();
+  return {
+    animation: false,
+    color: COLOURS,
+    backgroundColor: "transparent",
+    textStyle: { color: colour.text, fontFamily: FONT },
+    aria: { enabled: true },
+    legend: { type: "scroll", top: 0, left: 0, itemGap: 14, textStyle: { color: colour.text }, inactiveColor: colour.line, pageTextStyle: { color: colour.text } },
+    grid: { left: 16, right: 28, top: 40, bottom: 36 },
+    tooltip: { confine: true, backgroundColor: colour.back, borderColor: colour.line, textStyle: { color: colour.text } },
+  };
+}
+
+function axis(name, more) {
+  const colour = ink();
+  return {
+    name, nameLocation: "middle", nameGap: 30, nameTextStyle: { color: colour.soft },
+    axisLabel: { color: colour.soft, hideOverlap: true, formatter: (value) => (typeof value === "number" ? short(value) : value) },
+    axisLine: { lineStyle: { color: colour.line } }, splitLine: { lineStyle: { color: colour.line, opacity: 0.6 } },
+    ...more,
+  };
+}
+
+function short(value) {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (size >= 1e12 || size < 1e-3) return value.toExponential(0);
+  for (const [step, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (size >= step) return Number((value / step).toPrecision(3)) + letter;
+  }
+  return String(Number(value.toPrecision(3)));
+}
+
+/* A node with a chart in it that knows how to draw itself anew. */
+function figure(option, height, label) {
+  const node = el("div", { class: "chart", role: "img", "aria-label": label });
+  if (height) node.style.height = height + "px";
+  const each = { node, chart: null, draw() {
+    if (!node.isConnected) return;
+    if (each.chart === null) each.chart = echarts.init(node, null, { renderer: "svg" });
+    each.chart.setOption(option(), { notMerge: true });
+  } };
+  drawn.push(each);
+  node.redraw = each.draw;
+  return node;
+}
+
+function forget(parent) {
+  for (let i = drawn.length - 1; i >= 0; i -= 1) {
+    if (parent.contains(drawn[i].node)) {
+      if (drawn[i].chart) drawn[i].chart.dispose();
+      drawn.splice(i, 1);
+    }
+  }
+}
+
+/* Points that no other beats in both cost and accuracy, by rising cost. */
+function paretoOf(points) {
+  const sorted = [...points].sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+  const best = [];
+  for (const point of sorted) {
+    if (best.length === 0 || point[1] > best[best.length - 1][1]) best.push(point);
+  }
+  return best;
+}
+
+/* series: [{name, points: [{label, accuracy, <metric>}]}] */
+function curvesOption(series, metric, metricLabel, logarithmic) {
+  const colour = ink();
+  const option = base();
+  const all = series.flatMap((each) => each.points.map((point) => [point[metric], point.accuracy]));
+  const list = series.map((each, place) => ({
+    name: each.name, type: "line", symbol: SYMBOLS[each.place % SYMBOLS.length], symbolSize: 10,
+    lineStyle: { type: LINES[Math.floor(each.place / COLOURS.length + each.place) % LINES.length], width: 2 },
+    itemStyle: { color: COLOURS[each.place % COLOURS.length] },
+    data: [...each.points].sort((a, b) => a[metric] - b[metric]).map((point) => ({ value: [point[metric], point.accuracy], name: point.label })),
+    label: { show: true, position: place % 2 ? "bottom" : "top", formatter: (p) => p.name, color: colour.soft, fontSize: 11 },
+    labelLayout: { hideOverlap: true }, z: 3,
+  }));
+  if (all.length > 2) {
+    list.push({ name: "Pareto front", type: "line", step: "end", symbol: "none", data: paretoOf(all), z: 1,
+      lineStyle: { color: colour.soft, width: 7, opacity: 0.25, type: "solid" }, itemStyle: { color: colour.soft } });
+  }
+  return { ...option,
+    grid: { ...option.grid, bottom: 44 },
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.seriesName, p.name, metricLabel + ": " + number(p.value[0]), "top-1: " + number(p.value[1]) + " %"]) },
+    xAxis: axis(metricLabel, { type: logarithmic ? "log" : "value", scale: true }),
+    yAxis: axis("top-1 accuracy, %", { type: "value", scale: true, boundaryGap: ["4%", "8%"], nameGap: 38 }),
+    series: list };
+}
+
+/* items: names; series: [{name, place, values: [..]}] */
+function barsOption(items, series, label) {
+  const option = base();
+  return { ...option,
+    tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: number },
+    xAxis: axis("", { type: "category", data: items, axisLabel: { color: ink().soft, rotate: items.length > 8 ? 40 : 0, interval: 0 } }),
+    yAxis: axis(label, { type: "value", nameGap: 46 }),
+    series: series.map((each) => ({ name: each.name, type: "bar", data: each.values, itemStyle: { color: COLOURS[each.place % COLOURS.length],
+      decal: each.place % 3 ? { symbol: each.place % 3 === 1 ? "rect" : "circle", dashArrayX: each.place % 3 === 1 ? [1, 0] : [4, 4], dashArrayY: [2, 5], rotation: Math.PI / 4, color: "rgba(255,255,255,.35)" } : null } })) };
+}
+
+/* Layers as horizontal bars, stacked by component or by tensor. */
+function breakdownOption(layers, by, share) {
+  const option = base();
+  const column = by === "component" ? 0 : 1;
+  const parts = [...new Set(layers.flatMap((layer) => layer.spots.map((spot) => spot[column])))];
+  const sum = (layer, part) => layer.spots.filter((spot) => spot[column] === part).reduce((total, spot) => total + spot[2], 0);
+  return { ...option,
+    tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: (value) => (share ? percent(value / 100) : energy(value)) },
+    grid: { ...option.grid, top: 44 },
+    xAxis: axis(share ? "share of the layer's energy, %" : "energy of all runs, uJ", { type: "value", max: share ? 100 : null }),
+    yAxis: axis("", { type: "category", inverse: true, data: layers.map((layer) => layer.name + (layer.runs > 1 ? " x" + layer.runs : "")),
+      axisLabel: { color: ink().soft, interval: 0, width: 150, overflow: "truncate", fontSize: 11 } }),
+    series: parts.map((part, place) => ({ name: part, type: "bar", stack: "all", barCategoryGap: "20%", itemStyle: { color: COLOURS[place % COLOURS.length] },
+      data: layers.map((layer) => (share ? 100 * sum(layer, part) / layer.energy_uJ : sum(layer, part))) })) };
+}
+
+function rooflineOption(layers, design, level) {
+  const option = base(), colour = ink();
+  const roof = design.roofs.find((each) => each.level === level);
+  const points = layers.flatMap((layer) => layer.roofline.filter((point) => point.level === level)
+    .map((point) => ({ name: layer.name, value: [point.intensity, point.reached, point.attainable] })));
+  const xs = points.map((point) => point.value[0]);
+  let low = Math.min(...xs) / 2, high = Math.max(...xs) * 2;
+  const lines = [];
+  if (roof.words_per_cycle) {
+    const ridge = design.units / roof.words_per_cycle;
+    low = Math.min(low, ridge / 2);
+    high = Math.max(high, ridge * 2);
+    lines.push([low, low * roof.words_per_cycle], [ridge, design.units], [high, design.units]);
+  } else lines.push([low, design.units], [high, design.units]);
+  return { ...option,
+    grid: { ...option.grid, bottom: 44 },
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.name, "intensity: " + number(p.value[0]) + " computes per word", "reached: " + number(p.value[1]) + " computes per cycle", p.value[2] ? "its bandwidth allows: " + number(p.value[2]) : ""]) },
+    xAxis: axis("computes per word moved at " + level, { type: "log", min: low, max: high }),
+    yAxis: axis("computes per cycle", { type: "log", nameGap: 38 }),
+    series: [
+      { name: roof.words_per_cycle ? "roof: " + number(roof.words_per_cycle) + " words per cycle, " + design.units + " units" : "roof: " + design.units + " units", type: "line", symbol: "none", data: lines, lineStyle: { width: 3, color: colour.text }, itemStyle: { color: colour.text } },
+      { name: "layers", type: "scatter", symbolSize: 11, data: points, itemStyle: { color: COLOURS[0], opacity: 0.85 },
+        label: { show: points.length <= 12, position: "right", formatter: (p) => p.name, color: colour.soft, fontSize: 11 }, labelLayout: { hideOverlap: true } },
+    ] };
+}
+
+function flowOption(spots, name) {
+  const option = base(), colour = ink();
+  const total = spots.reduce((sum, spot) => sum + spot[2], 0);
+  const big = spots.filter((spot) => spot[2] > 0.0005 * total);
+  const components = [...new Set(big.map((spot) => spot[0]))], whats = [...new Set(big.map((spot) => spot[1]))];
+  const sum = (place, key) => big.filter((spot) => spot[place] === key).reduce((all, spot) => all + spot[2], 0);
+  const nodes = [{ name, itemStyle: { color: colour.soft } },
+    ...components.map((each, place) => ({ name: "at " + each, itemStyle: { color: COLOURS[place % COLOURS.length] } })),
+    ...whats.map((each, place) => ({ name: each, itemStyle: { color: COLOURS[(place + 4) % COLOURS.length] } }))];
+  const merged = new Map();
+  for (const [component, what, value] of big) merged.set(component + "\0" + what, (merged.get(component + "\0" + what) || 0) + value);
+  const links = [...components.map((each) => ({ source: name, target: "at " + each, value: sum(0, each) })),
+    ...[...merged].map(([key, value]) => ({ source: "at " + key.split("\0")[0], target: key.split("\0")[1], value }))];
+  return { ...option, legend: undefined, grid: undefined,
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.dataType === "edge" ? p.data.source + " → " + p.data.target : p.name, energy(p.value) + ", " + percent(p.value / total)]) },
+    series: [{ type: "sankey", left: 8, right: 130, top: 8, bottom: 8, nodeAlign: "justify", data: nodes, links, emphasis: { focus: "adjacency" },
+      lineStyle: { color: "gradient", opacity: 0.35 }, label: { color: colour.text, fontSize: 12, formatter: (p) => p.name + " " + percent(p.value / total) }, labelLayout: { hideOverlap: true } }] };
+}
+
+function frontOption(front, run) {
+  const option = base();
+  const mark = (each) => [[each.energy_uJ, each.cycles]];
+  return { ...option,
+    grid: { ...option.grid, bottom: 44 },
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.seriesName, energy(p.value[0]), number(p.value[1]) + " cycles", "EDP " + number(p.value[0] * 1e-6 * p.value[1])]) },
+    xAxis: axis("energy, uJ", { type: "value", scale: true }),
+    yAxis: axis("cycles", { type: "value", scale: true, nameGap: 46 }),
+    series: [
+      { name: run.network + ": every best trade-off", type: "line", symbolSize: 4, data: front.points, itemStyle: { color: COLOURS[0] } },
+      { name: "lowest EDP together", type: "scatter", symbol: "diamond", symbolSize: 17, data: mark(front.best), itemStyle: { color: COLOURS[2] }, z: 4 },
+      { name: "layers' own lowest EDPs", type: "scatter", symbol: "triangle", symbolSize: 13, data: mark(front.usual), itemStyle: { color: COLOURS[5] }, z: 5 },
+    ] };
+}
+
+function tip(lines) {
+  const box = el("div", {}, lines.filter(Boolean).map((line, place) => (place ? el("div", {}, line) : el("b", {}, line))));
+  return box;
+}

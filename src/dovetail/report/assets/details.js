@@ -1,0 +1,239 @@
+"use strict";
+// Puts the page together: sections, the summary, one network on one design in detail, provenance.
+
+const main = document.getElementById("main");
+const state = { run: 0, layer: 0 };
+
+function section(title, id, ...children) {
+  const node = el("section", { id }, el("h2", {}, title), children);
+  main.append(node);
+  return node;
+}
+
+function metricPicker(metrics, value, onchange) {
+  return select("cost", metrics, value, onchange);
+}
+
+function curvesSection(id, spec) {
+  let metric = spec.metrics[0][0], logarithmic = false, shown = null;
+  spec.series.forEach((each, place) => { each.place = place; });
+  const groups = [...new Set(spec.series.map((each) => each.group).filter(Boolean))];
+  const label = () => spec.metrics.find((each) => each[0] === metric)[1];
+  const visible = () => spec.series.filter((each) => shown === null || shown.has(each.group));
+  const chart = figure(() => curvesOption(visible(), metric, label(), logarithmic), 420, "accuracy against cost");
+  section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
+    filters(groups, (on) => { shown = new Set(on); chart.redraw(); }),
+    el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); }),
+      toggle("logarithmic", (on) => { logarithmic = on; chart.redraw(); })),
+    chart);
+}
+
+function barsSection(id, spec) {
+  let metric = spec.metrics[0][0], shown = null;
+  spec.series.forEach((each, place) => { each.place = place; });
+  const groups = [...new Set(spec.series.map((each) => each.group).filter(Boolean))];
+  const label = () => spec.metrics.find((each) => each[0] === metric)[1];
+  const visible = () => spec.series.filter((each) => shown === null || shown.has(each.group));
+  const chart = figure(() => barsOption(spec.items, visible().map((each) => ({ ...each, values: each.values[metric] })), label()), 400, spec.title);
+  section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
+    filters(groups, (on) => { shown = new Set(on); chart.redraw(); }),
+    el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); })),
+    chart);
+}
+
+function tableSection(id, spec) {
+  const columns = spec.columns.map((title, place) => ({
+    title, value: (row) => row[place], words: spec.rows.some((row) => typeof row[place] === "string"),
+    long: spec.rows.some((row) => typeof row[place] === "string" && row[place].length > 60),
+  }));
+  section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null, sortable(columns, spec.rows, { name: id }));
+}
+
+function textSection(id, spec) {
+  section(spec.title, id, spec.paragraphs.map((text) => el("p", {}, text)));
+}
+
+const METRICS = [["energy_uJ", "energy, uJ"], ["cycles", "cycles"], ["edp", "EDP, J x cycle"]];
+
+function summary() {
+  const columns = [
+    { title: "network", value: (run) => run.network, words: true },
+    { title: "design", value: (run) => run.design, words: true },
+    { title: "batch", value: (run) => run.batch },
+    { title: "cycles", value: (run) => run.cycles },
+    { title: "time, ms", value: (run) => run.ms },
+    { title: "energy, uJ", value: (run) => run.energy_uJ },
+    { title: "EDP, J x cycle", value: (run) => run.edp },
+    { title: "utilization", value: (run) => run.utilization, show: percent },
+    { title: "DRAM, MB", value: (run) => run.dram_MB },
+    { title: "area, mm2", value: (run) => run.area_mm2 },
+    { title: "top-1, %", value: (run) => run.accuracy },
+    { title: "accuracy from", value: (run) => run.accuracy_source, words: true },
+    { title: "proven optimal", value: (run) => (run.exact ? "yes" : "no"), words: true },
+  ];
+  section("Networks on designs", "summary", el("p", { class: "note" }, "Choose a row to see it in detail below."),
+    sortable(columns, DATA.runs, { name: "networks", onselect: (run) => { choose(DATA.runs.indexOf(run)); }, selected: (run) => DATA.runs[state.run] === run }));
+}
+
+function accuracyCurves() {
+  const known = DATA.runs.filter((run) => run.accuracy !== null);
+  if (known.length < 2) return;
+  const series = [...new Set(known.map((run) => run.design))].map((design) => ({
+    name: design, group: design,
+    points: known.filter((run) => run.design === design).map((run) => ({ label: run.network, accuracy: run.accuracy, ...run })),
+  }));
+  curvesSection("curves", { title: "Accuracy against cost", metrics: METRICS, series,
+    note: "Accuracies as published, each from the set of weights named in the table above." });
+}
+
+function comparison() {
+  if (DATA.runs.length < 2) return;
+  const networks = [...new Set(DATA.runs.map((run) => run.network))], designs = [...new Set(DATA.runs.map((run) => run.design))];
+  const find = (network, design) => DATA.runs.find((run) => run.network === network && run.design === design);
+  const values = (design, key) => networks.map((network) => { const run = find(network, design); return run ? run[key] : null; });
+  const metrics = [...METRICS, ["utilization", "utilization, 0 to 1"], ["dram_MB", "DRAM traffic, MB"]];
+  const series = designs.map((design) => ({ name: design, group: design, values: Object.fromEntries(metrics.map(([key]) => [key, values(design, key)])) }));
+  barsSection("compare", { title: "Designs and networks side by side", metrics, items: networks, series });
+}
+
+function card(value, label) {
+  return el("div", { class: "card" }, el("b", {}, value), el("span", {}, label));
+}
+
+let detail = null;
+
+function choose(place) {
+  state.run = place;
+  state.layer = 0;
+  drawDetail();
+}
+
+function drawDetail() {
+  const run = DATA.runs[state.run], design = DATA.designs.find((each) => each.name === run.design);
+  if (detail === null) { detail = el("section", { id: "detail" }); main.append(detail); }
+  forget(detail);
+  detail.replaceChildren(...[
+    el("h2", {}, run.network + " on " + run.design),
+    el("div", { class: "bar" }, DATA.runs.length > 1
+      ? select("show", DATA.runs.map((each, place) => [place, each.network + " on " + each.design + (each.batch > 1 ? ", batch " + each.batch : "")]), state.run, (value) => choose(Number(value))) : null),
+    el("div", { class: "cards" }, card(number(run.cycles), "cycles, " + number(run.ms) + " ms at " + number(design.mhz) + " MHz"), card(energy(run.energy_uJ), "energy"),
+      card(number(run.edp), "EDP, J x cycle"), card(percent(run.utilization), "of " + number(design.units) + " units busy"), card(number(run.dram_MB) + " MB", "DRAM traffic"),
+      run.area_mm2 ? card(number(run.area_mm2) + " mm2", "area") : null, card(run.exact ? "optimal" : "not proven", "every layer's mapping")),
+    el("h3", {}, "What stands out"),
+    el("ul", { class: "findings" }, run.findings.map((each) => el("li", {}, each.text + "."))),
+    run.unmapped > 0 ? el("p", { class: "note" }, percent(run.unmapped) + " of the MACs have no mapping form and are not in these costs.") : null,
+    ...breakdown(run), ...twoCharts(run, design), ...networkFront(run), ...layers(run, design)].filter(Boolean));
+  for (const each of drawn) if (detail.contains(each.node)) each.draw();
+}
+
+function breakdown(run) {
+  let by = "component", share = false;
+  const chart = figure(() => breakdownOption(run.layers, by, share), Math.max(260, 90 + 22 * run.layers.length), "energy per layer by component");
+  return [el("h3", {}, "Energy, layer by layer"),
+    el("div", { class: "bar" }, select("by", [["component", "component"], ["tensor", "tensor"]], by, (value) => { by = value; chart.redraw(); }),
+      toggle("shares", (on) => { share = on; chart.redraw(); })), chart];
+}
+
+function twoCharts(run, design) {
+  const used = design.roofs.map((roof) => roof.level).filter((level) => run.layers.some((layer) => layer.roofline.some((point) => point.level === level)));
+  const bounded = design.roofs.find((roof) => roof.words_per_cycle && used.includes(roof.level));
+  let level = bounded ? bounded.level : used[0], which = "";
+  const roofline = figure(() => rooflineOption(run.layers, design, level), 380, "roofline");
+  const spots = () => (which === "" ? run.layers.flatMap((layer) => layer.spots) : run.layers[Number(which)].spots);
+  const flow = figure(() => flowOption(spots(), which === "" ? run.network : run.layers[Number(which)].name), 380, "where the energy goes");
+  return [el("div", { class: "grid" },
+    el("div", {}, el("h3", {}, "Roofline"), el("div", { class: "bar" }, select("level", used.map((each) => [each, each]), level, (value) => { level = value; roofline.redraw(); })), roofline),
+    el("div", {}, el("h3", {}, "Where the energy goes"), el("div", { class: "bar" }, select("of", [["", "all layers"], ...run.layers.map((layer, place) => [place, layer.name])], which, (value) => { which = value; flow.redraw(); })), flow))];
+}
+
+function networkFront(run) {
+  if (!run.front) return [];
+  const gain = 1 - run.front.best.edp / run.front.usual.edp;
+  return [el("h3", {}, "The network as a whole"),
+    el("p", { class: "note" }, "A network's EDP is the sum of energies times the sum of cycles. Adding up each layer's own lowest EDP gives " + number(run.front.usual.edp) +
+      " J x cycle; the best combination of the layers' Pareto points gives " + number(run.front.best.edp) + ", " + (gain > 5e-5 ? percent(gain) + " less." : "the same here.") +
+      (run.front.complete ? " The front has " + number(run.front.found) + " points, all of them." : " The front shown is its convex part and " + number(run.front.found) + " points in all.")),
+    figure(() => frontOption(run.front, run), 340, "the network's Pareto front")];
+}
+
+function layers(run, design) {
+  const columns = [
+    { title: "layer", value: (layer) => layer.name, words: true },
+    { title: "runs", value: (layer) => layer.runs },
+    { title: "sizes", value: (layer) => layer.sizes, words: true },
+    { title: "MACs", value: (layer) => layer.macs },
+    { title: "cycles", value: (layer) => layer.cycles },
+    { title: "energy, uJ", value: (layer) => layer.energy_uJ },
+    { title: "utilization", value: (layer) => layer.utilization, show: percent },
+    { title: "cycles over bound", value: (layer) => layer.over_bound },
+    { title: "DRAM over must", value: (layer) => layer.over_compulsory },
+    { title: "held back by", value: (layer) => layer.binding + ": " + layer.reason, words: true, long: true },
+    ...(run.exact ? [] : [{ title: "optimal", value: (layer) => (layer.exact ? "yes" : "no"), words: true }]),
+  ];
+  const nest = el("div", {});
+  const show = () => nest.replaceChildren(...loopNest(run.layers[state.layer]));
+  show();
+  return [el("h3", {}, "Layers"),
+    sortable(columns, run.layers, { name: run.network + "_" + run.design, onselect: (layer) => { state.layer = run.layers.indexOf(layer); show(); }, selected: (layer) => run.layers[state.layer] === layer }),
+    nest];
+}
+
+function loopNest(layer) {
+  let inner = null;
+  for (const level of [...layer.nest].reverse()) inner = nestLevel(level, inner);
+  return [el("h3", {}, "How " + layer.name + " runs"),
+    el("p", { class: "note" }, layer.sizes + "; " + number(layer.mapspace) + " mappings allowed" + (layer.exact ? ", none better" : "")),
+    el("div", { class: "nest" }, inner),
+    el("details", {}, el("summary", {}, "as text"), el("pre", {}, layer.text))];
+}
+
+function nestLevel(level, inner) {
+  const loops = (level.loops || []).map((loop) => el("div", { class: "loop" + (loop.axis ? " parallel" : "") },
+    (loop.axis ? "∥ " : "") + loop.dim + " in 0.." + (loop.factor - 1) + (loop.axis ? " along " + loop.axis : "") + (loop.last ? ", last pass " + loop.last : "")));
+  if (level.kind === "compute") {
+    return el("div", { class: "level compute" }, el("div", { class: "head" }, el("b", {}, level.name), el("small", {}, number(level.instances) + " in use")), el("div", { class: "loop" }, level.statement));
+  }
+  if (level.kind === "fan-out") {
+    const used = loops.length ? (level.loops.reduce((all, loop) => all * loop.factor, 1)) : 1;
+    return el("div", { class: "level fan-out" }, el("div", { class: "head" }, el("b", {}, level.name), el("small", {}, number(used) + " of " + number(level.of) + " used")), loops, inner);
+  }
+  const held = level.keeps.reduce((sum, each) => sum + each.tile, 0);
+  const bar = level.capacity ? el("div", { class: "fill", title: number(held) + " of " + number(level.capacity) + " words" }, el("i", { style: "width:" + Math.min(100, 100 * held / level.capacity) + "%" })) : null;
+  const chips = level.keeps.map((each) => el("span", { class: "chip " + each.tensor, title: number(each.reads) + " reads, " + number(each.writes) + " writes per instance, " + energy(each.energy_uJ) }, each.tensor + " " + number(each.tile)));
+  return el("div", { class: "level storage" }, el("div", { class: "head" }, el("b", {}, level.name), el("small", {}, number(level.instances) + (level.capacity ? " x " + number(level.capacity) + " words" : "")), chips), bar, loops, inner);
+}
+
+function provenance() {
+  const columns = ["level", "what", "instances", "words each", "pJ per action", "um2 each", "constraints", "numbers from"];
+  const node = section("Where the numbers come from", "provenance",
+    el("p", { class: "note" }, "Dovetail " + DATA.version + ", engine " + DATA.engine + ". " + [...new Set(DATA.runs.map((run) => run.network + ": " + run.source))].join("; ") + "."));
+  for (const design of DATA.designs) {
+    node.append(el("details", { open: DATA.designs.length === 1 }, el("summary", {}, design.name + ": " + number(design.units) + " compute units at " + number(design.mhz) + " MHz"),
+      sortable(columns.map((title, place) => ({ title, value: (row) => row[place], words: [0, 1, 4, 6, 7].includes(place), long: [4, 6].includes(place) })), design.levels, { name: design.name })));
+  }
+}
+
+function actions() {
+  const runs = () => csv(["network", "design", "batch", "cycles", "energy_uJ", "edp_J_cycle", "utilization", "dram_MB", "area_mm2", "top1_percent", "accuracy_source"],
+    DATA.runs.map((run) => [run.network, run.design, run.batch, run.cycles, run.energy_uJ, run.edp, run.utilization, run.dram_MB, run.area_mm2, run.accuracy, run.accuracy_source]));
+  document.getElementById("actions").append(el("div", { class: "bar" }, themeButton(),
+    el("button", { type: "button", onclick: () => download("report.json", "application/json", JSON.stringify(DATA, null, 1)) }, "JSON"),
+    DATA.runs.length ? el("button", { type: "button", onclick: () => download("report.csv", "text/csv", runs()) }, "CSV") : null,
+    el("button", { type: "button", onclick: () => print() }, "print")));
+}
+
+const KINDS = { text: textSection, table: tableSection, curves: curvesSection, bars: barsSection };
+actions();
+DATA.sections.forEach((spec, place) => KINDS[spec.kind]("section-" + place, spec));
+if (DATA.runs.length) {
+  summary();
+  accuracyCurves();
+  comparison();
+  drawDetail();
+  provenance();
+}
+redraw();
+addEventListener("resize", () => drawn.forEach((each) => each.chart && each.chart.resize()));
+addEventListener("beforeprint", () => drawn.forEach((each) => each.chart && each.chart.resize()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,95 @@
+"""Writes a report as one HTML page that needs nothing else: opens from disk, on a phone, without a network."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import jinja2
+
+from dovetail.network.costs import NetworkCost
+from dovetail.report.data import KnownAccuracy, report_data
+from dovetail.workload.published_accuracy import FIRST, published_accuracies
+
+_ASSETS = resources.files("dovetail.report") / "assets"
+
+
+def report_page(
+    costs: Sequence[NetworkCost],
+    *,
+    title: str = "",
+    accuracies: Mapping[str, KnownAccuracy] | None = None,
+    sections: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return the page.
+
+    Args:
+        costs: mapped networks on designs, in the order to show them.
+        title: its heading; empty: made from the networks and designs.
+        accuracies: by network's name; None: those that torchvision publishes, where a network has its name.
+        sections: shown before the networks; see `dovetail.report.sections`.
+    """
+    known = published_for(costs) if accuracies is None else accuracies
+    data = report_data(costs, title=title or _title(costs), accuracies=known, sections=sections)
+    return page_of(data)
+
+
+def page_of(data: Mapping[str, Any]) -> str:
+    """Return the page that shows what `dovetail.report.data.report_data` made."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_asset("page.html"))
+    return template.render(
+        data=data,
+        style=_asset("page.css"),
+        charts=_script(_asset("echarts.min.js")),
+        script="\n".join(_script(_asset(name)) for name in ("page.js", "charts.js", "details.js")),
+        payload=_payload(data),
+    )
+
+
+def published_for(costs: Sequence[NetworkCost]) -> dict[str, KnownAccuracy]:
+    """Return torchvision's accuracies of the networks that have one of its names and its usual input.
+
+    All come from the first set of weights, which nearly every model has: points of one curve need one recipe.
+    """
+    entries = {entry.model: entry for entry in published_accuracies() if entry.weights == FIRST}
+    names = {cost.network.name: cost.network.source for cost in costs}
+    return {
+        name: KnownAccuracy(entries[name].top1_percent, f"torchvision {entries[name].weights}")
+        for name, source in names.items()
+        if name in entries and f"3x{entries[name].input_size}x{entries[name].input_size}" in source
+    }
+
+
+def _title(costs: Sequence[NetworkCost]) -> str:
+    networks = ", ".join(dict.fromkeys(cost.network.name for cost in costs))
+    designs = ", ".join(dict.fromkeys(cost.architecture.name for cost in costs))
+    return f"{networks} on {designs}"
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _script(text: str) -> str:
+    """Return a script that no text inside it can end."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _payload(data: Mapping[str, Any]) -> str:
+    """Return the data as JSON that may stand inside a script element."""
+    text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

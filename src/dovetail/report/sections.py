@@ -1,0 +1,102 @@
+"""Sections that a page may show besides its networks: text, tables, accuracy against cost, bars side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dovetail.table import Table
+
+#: Axes that points and bars may be drawn over: key, label.
+METRICS = (("energy_uJ", "energy, uJ"), ("cycles", "cycles"), ("edp", "EDP, J x cycle"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network on one design.
+
+    Attributes:
+        label: what stands beside it.
+        top1_percent: its accuracy.
+        costs: by the keys of `METRICS`.
+    """
+
+    label: str
+    top1_percent: float
+    costs: Mapping[str, float]
+
+
+def text_section(title: str, paragraphs: Sequence[str]) -> dict[str, Any]:
+    """Return paragraphs under a heading."""
+    return {"kind": "text", "title": title, "paragraphs": list(paragraphs)}
+
+
+def table_section(title: str, table: Table, note: str = "") -> dict[str, Any]:
+    """Return a sortable table under a heading."""
+    return {
+        "kind": "table",
+        "title": title,
+        "note": note,
+        "columns": list(table.columns),
+        "rows": [list(row) for row in table.rows],
+    }
+
+
+def curves_section(
+    title: str, series: Mapping[str, Sequence[Point]], *, group: Mapping[str, str] | None = None, note: str = ""
+) -> dict[str, Any]:
+    """Return accuracy against cost, one line per series.
+
+    Args:
+        title: the heading.
+        series: points by the series' name.
+        group: by the series' name, which filter it belongs to, such as its design.
+        note: what to know.
+    """
+    groups = group or {}
+    return {
+        "kind": "curves",
+        "title": title,
+        "note": note,
+        "metrics": [list(metric) for metric in METRICS],
+        "series": [
+            {
+                "name": name,
+                "group": groups.get(name, ""),
+                "points": [{"label": p.label, "accuracy": p.top1_percent, **p.costs} for p in points],
+            }
+            for name, points in series.items()
+        ],
+    }
+
+
+def bars_section(
+    title: str,
+    items: Sequence[str],
+    series: Mapping[str, Mapping[str, Sequence[float | None]]],
+    *,
+    group: Mapping[str, str] | None = None,
+    note: str = "",
+) -> dict[str, Any]:
+    """Return bars side by side.
+
+    Args:
+        title: the heading.
+        items: what the bars stand at, such as layers.
+        series: by the series' name, per key of `METRICS` one value per item.
+        group: by the series' name, which filter it belongs to.
+        note: what to know.
+    """
+    groups = group or {}
+    return {
+        "kind": "bars",
+        "title": title,
+        "note": note,
+        "metrics": [list(metric) for metric in METRICS],
+        "items": list(items),
+        "series": [
+            {"name": name, "group": groups.get(name, ""), "values": {key: list(v) for key, v in values.items()}}
+            for name, values in series.items()
+        ],
+    }

@@ -1,0 +1,161 @@
+"""The report page in a real browser: no message on the console, charts drawn, filters, sorting, phone, print."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+
+import pytest
+
+from dovetail.components.estimate import estimate
+from dovetail.hardware.reader import load_architecture
+from dovetail.network.map_network import map_networks
+from dovetail.report.page import report_page
+from dovetail.report.sections import Point, bars_section, curves_section, table_section, text_section
+from dovetail.table import Table
+from network_search import quick_search
+from test_report_page import ACCURACIES, _network
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Debian's chromium and chromium-driver are absent")
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    designs = [(a, estimate(a)) for a in map(load_architecture, ("eyeriss_like", "simba_like"))]
+    networks = [_network("small", 7, 16), _network("large", *range(8, 32, 2))]
+    pairs = [(network, *design) for network in networks for design in designs]
+    costs = map_networks(pairs, front=True, search=quick_search, workers=1)
+    points = [Point("x", 50.0, {"energy_uJ": 1.0, "cycles": 2, "edp": 3.0})]
+    sections = [
+        text_section("Words", ["A paragraph."]),
+        table_section("Figures", Table(("name", "size"), (("b", 2.0), ("a", None)))),
+        curves_section("Curves", {"one": points, "other": points}, group={"one": "g", "other": "h"}),
+        bars_section("Bars", ["i", "j"], {"one": {"energy_uJ": [1, 2], "cycles": [1, 2], "edp": [1, None]}}),
+    ]
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    file.write_text(report_page(costs, accuracies=ACCURACIES, sections=sections), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1280,1000"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, page):
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get(page.as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def _run(browser, script):
+    return browser.execute_script("return " + script)
+
+
+def _click(browser, text, within="body"):
+    buttons = "[...document.querySelector(arguments[0]).querySelectorAll('button')]"
+    browser.execute_script(f"{buttons}.find(b => b.textContent === arguments[1]).click()", within, text)
+
+
+def test_it_draws_every_chart_without_a_network(opened):
+    assert _run(opened, "document.documentElement.dataset.ready") == "yes"
+    assert _run(opened, "drawn.length") >= 8
+    assert _run(opened, "drawn.every(d => d.node.querySelectorAll('svg path').length > 3)")
+    assert _run(opened, "performance.getEntriesByType('resource').length") == 0
+    for heading in ("Words", "Figures", "Curves", "Bars", "Accuracy against cost", "Where the numbers come from"):
+        assert heading in _run(opened, "document.body.innerText")
+    assert "null" not in _run(opened, "[...document.querySelectorAll('section')].map(s => s.innerText).join()")
+
+
+def test_filters_take_designs_away(opened):
+    chart = "drawn.find(d => d.node.closest('#curves')).chart.getOption().series.length"
+    before = _run(opened, chart)
+    _click(opened, "simba_like", "#curves")
+    assert _run(opened, chart) == before - 2, "its line, and the front of fewer than three points"
+    _click(opened, "simba_like", "#curves")
+    assert _run(opened, chart) == before
+
+
+def test_metrics_change_the_axis(opened):
+    opened.execute_script(
+        "const s = document.querySelector('#compare select'); s.value = 'cycles'; s.dispatchEvent(new Event('change'))"
+    )
+    assert _run(opened, "drawn.find(d => d.node.closest('#compare')).chart.getOption().yAxis[0].name") == "cycles"
+
+
+def test_tables_sort_and_filter(opened):
+    rows = "[...document.querySelectorAll('#summary tbody tr')]"
+    cells = f"{rows}.map(r => Number(r.children[3].innerText.replaceAll(',', '')))"
+    _click(opened, "cycles", "#summary")
+    values = _run(opened, cells)
+    assert values == sorted(values, reverse=True)
+    _click(opened, "cycles", "#summary")
+    assert _run(opened, cells) == sorted(values)
+    assert _run(opened, "document.querySelectorAll('#summary th[aria-sort=ascending]').length") == 1
+    opened.execute_script("choose(2)")
+    rows = "document.querySelectorAll('#detail tbody tr').length"
+    assert _run(opened, rows) == 12
+    opened.execute_script(
+        "const i = document.querySelector('#detail input'); i.value = 'l1'; i.dispatchEvent(new Event('input'))"
+    )
+    assert _run(opened, rows) == 5
+
+
+def test_a_row_shows_its_network_and_a_layer_its_nest(opened):
+    opened.execute_script("document.querySelectorAll('#summary tbody tr')[3].click()")
+    assert _run(opened, "document.querySelector('#detail h2').innerText") == "large on simba_like"
+    opened.execute_script("document.querySelectorAll('#detail tbody tr')[2].click()")
+    nest = _run(opened, "document.querySelector('.nest').innerText")
+    assert "Weights" in nest
+    assert "Outputs[n][m][p][q] +=" in nest
+    assert "How l12 runs" in _run(opened, "document.querySelector('#detail').innerText")
+    assert _run(opened, "drawn.every(d => d.node.isConnected)")
+
+
+def test_light_and_dark(opened):
+    colour = "getComputedStyle(document.body).backgroundColor"
+    opened.execute_script("document.getElementById('theme').click()")
+    light = _run(opened, colour)
+    opened.execute_script("document.getElementById('theme').click()")
+    dark = _run(opened, colour)
+    assert light == "rgb(255, 255, 255)"
+    assert dark == "rgb(20, 23, 27)"
+    assert _run(opened, "drawn[0].chart.getOption().textStyle.color") == "#e8ebef"
+
+
+def test_it_fits_a_phone(opened):
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    opened.execute_script("dispatchEvent(new Event('resize'))")
+    assert _run(opened, "document.documentElement.scrollWidth") <= 390
+
+
+def test_it_prints(opened):
+    pdf = base64.b64decode(opened.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 20_000
+
+
+def test_csv_quotes_what_needs_it(opened):
+    assert _run(opened, "csv(['a', 'b'], [['x,y', null], ['q\"r', 1.5]])") == 'a,b\n"x,y",\n"q""r",1.5\n'
