@@ -40,7 +40,7 @@ def page(tmp_path_factory):
     sections = [
         text_section("Words", ["A paragraph."]),
         table_section("Figures", Table(("name", "size"), (("b", 2.0), ("a", None)))),
-        curves_section("Curves", {"one": points, "other": points}, group={"one": "g", "other": "h"}),
+        curves_section("Curves", {"one": points, "other": points}, tags={"one": ["g", "u"], "other": ["h", "v"]}),
         bars_section("Bars", ["i", "j"], {"one": {"energy_uJ": [1, 2], "cycles": [1, 2], "edp": [1, None]}}),
     ]
     file = tmp_path_factory.mktemp("report") / "report.html"
@@ -85,7 +85,8 @@ def test_it_draws_every_chart_without_a_network(opened):
     assert _run(opened, "performance.getEntriesByType('resource').length") == 0
     for heading in ("Words", "Figures", "Curves", "Bars", "Accuracy against cost", "Where the numbers come from"):
         assert heading in _run(opened, "document.body.innerText")
-    assert "null" not in _run(opened, "[...document.querySelectorAll('section')].map(s => s.innerText).join()")
+    text = _run(opened, "[...document.querySelectorAll('section')].map(s => s.innerText).join()")
+    assert not {"null", "undefined", "NaN", "[object"} & set(text.replace("[object", " [object ").split())
 
 
 def test_filters_take_designs_away(opened):
@@ -95,6 +96,15 @@ def test_filters_take_designs_away(opened):
     assert _run(opened, chart) == before - 2, "its line, and the front of fewer than three points"
     _click(opened, "simba_like", "#curves")
     assert _run(opened, chart) == before
+
+
+def test_every_tag_filters(opened):
+    chart = "drawn.find(d => d.node.closest('#section-2')).chart.getOption().series.map(s => s.name).join()"
+    assert _run(opened, chart) == "one,other"
+    _click(opened, "v", "#section-2")
+    assert _run(opened, chart) == "one"
+    _click(opened, "g", "#section-2")
+    assert _run(opened, chart) == ""
 
 
 def test_metrics_change_the_axis(opened):

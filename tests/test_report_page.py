@@ -102,7 +102,7 @@ def test_sections_are_plain_data():
     sections = [
         text_section("t", ["p"]),
         table_section("t", Table(("a",), ((1,),))),
-        curves_section("c", points, group={"a": "g"}),
+        curves_section("c", points, tags={"a": ("g",)}),
         bars_section("b", ["i"], {"a": {"cycles": [1.0]}}),
     ]
     data = report_data([], title="x", sections=sections)
@@ -168,6 +168,6 @@ def test_the_study_page_shows_all_three(costs):
     study = Study(rows, accuracies, (("said", "found"),), ("a note",), {("corrected", "resnet", "x", "y"): costs[0]})
     data = _payload(study_page(study))
     curves = next(section for section in data["sections"] if section["kind"] == "curves")
-    assert {each["group"] for each in curves["series"]} == {"published", "reproduced", "corrected"}
+    assert {each["tags"][1] for each in curves["series"]} == {"published", "reproduced", "corrected"}
     assert {point["accuracy"] for each in curves["series"] for point in each["points"]} == {69.0, 70.0}
     assert len(data["runs"]) == 1

@@ -44,26 +44,33 @@ def table_section(title: str, table: Table, note: str = "") -> dict[str, Any]:
 
 
 def curves_section(
-    title: str, series: Mapping[str, Sequence[Point]], *, group: Mapping[str, str] | None = None, note: str = ""
+    title: str,
+    series: Mapping[str, Sequence[Point]],
+    *,
+    tags: Mapping[str, Sequence[str]] | None = None,
+    front: bool = False,
+    note: str = "",
 ) -> dict[str, Any]:
     """Return accuracy against cost, one line per series.
 
     Args:
         title: the heading.
         series: points by the series' name.
-        group: by the series' name, which filter it belongs to, such as its design.
+        tags: by the series' name, what it is shown or hidden by; the first gives its colour, the second its dashes.
+        front: also draw the Pareto front of all that is shown.
         note: what to know.
     """
-    groups = group or {}
+    tagged = tags or {}
     return {
         "kind": "curves",
         "title": title,
         "note": note,
+        "front": front,
         "metrics": [list(metric) for metric in METRICS],
         "series": [
             {
                 "name": name,
-                "group": groups.get(name, ""),
+                "tags": list(tagged.get(name, ())),
                 "points": [{"label": p.label, "accuracy": p.top1_percent, **p.costs} for p in points],
             }
             for name, points in series.items()
@@ -76,7 +83,7 @@ def bars_section(
     items: Sequence[str],
     series: Mapping[str, Mapping[str, Sequence[float | None]]],
     *,
-    group: Mapping[str, str] | None = None,
+    tags: Mapping[str, Sequence[str]] | None = None,
     note: str = "",
 ) -> dict[str, Any]:
     """Return bars side by side.
@@ -85,10 +92,10 @@ def bars_section(
         title: the heading.
         items: what the bars stand at, such as layers.
         series: by the series' name, per key of `METRICS` one value per item.
-        group: by the series' name, which filter it belongs to.
+        tags: by the series' name, what it is shown or hidden by; the first gives its colour, the second its pattern.
         note: what to know.
     """
-    groups = group or {}
+    tagged = tags or {}
     return {
         "kind": "bars",
         "title": title,
@@ -96,7 +103,7 @@ def bars_section(
         "metrics": [list(metric) for metric in METRICS],
         "items": list(items),
         "series": [
-            {"name": name, "group": groups.get(name, ""), "values": {key: list(v) for key, v in values.items()}}
+            {"name": name, "tags": list(tagged.get(name, ())), "values": {key: list(v) for key, v in values.items()}}
             for name, values in series.items()
         ],
     }

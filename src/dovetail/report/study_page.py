@@ -61,16 +61,16 @@ def _accuracies(study: Study) -> dict[str, Any]:
 def _curves(study: Study) -> dict[str, Any]:
     """Return accuracy against cost: published as plotted, reproduced likewise, corrected with one recipe."""
     series: dict[str, list[Point]] = {}
-    group: dict[str, str] = {}
+    tags: dict[str, tuple[str, str]] = {}
     for design in DESIGNS:
         for kind in _KINDS:
             points = _points(study, design, kind)
             if points:
                 name = f"{design.replace('_', ' ')}, {kind}"
                 series[name] = points
-                group[name] = kind
+                tags[name] = (design.replace("_", " "), kind)
     note = "Published figures are read off plots. Accuracies: as the study plotted them, and for corrected, one recipe."
-    return curves_section("ResNets: accuracy against cost", series, group=group, note=note)
+    return curves_section("ResNets: accuracy against cost", series, tags=tags, note=note)
 
 
 def _points(study: Study, design: str, kind: str) -> list[Point]:
@@ -93,15 +93,15 @@ def _bars(study: Study, part: str) -> dict[str, Any]:
     rows = study.part(part)
     items = list(dict.fromkeys(row.item for row in rows))
     series: dict[str, dict[str, list[float | None]]] = {}
-    group: dict[str, str] = {}
+    tags: dict[str, tuple[str, str]] = {}
     for design in SIMPLE:
         for kind in _KINDS:
             values = _values([row for row in rows if row.design == design], kind)
             if any(value is not None for value in values["cycles"]):
                 name = f"{design.replace('_', ' ')}, {kind}"
                 series[name] = values
-                group[name] = kind
-    return bars_section(title(part), items, series, group=group)
+                tags[name] = (design.replace("_", " "), kind)
+    return bars_section(title(part), items, series, tags=tags)
 
 
 def _values(rows: Sequence[Row], kind: str) -> dict[str, list[float | None]]:

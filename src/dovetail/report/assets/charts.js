@@ -4,6 +4,9 @@
 const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F", "#5D3A9B", "#A6611A"];
 const SYMBOLS = ["circle", "triangle", "rect", "diamond", "roundRect", "pin", "arrow"];
 const LINES = ["solid", "dashed", "dotted"];
+const DECALS = [null,
+  { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: Math.PI / 4, color: "rgba(255,255,255,.45)" },
+  { symbol: "circle", dashArrayX: [4, 4], dashArrayY: [4, 4], symbolSize: 0.8, color: "rgba(255,255,255,.6)" }];
 const FONT = getComputedStyle(document.body).fontFamily;
 
 function ink() {
@@ -79,20 +82,20 @@ function paretoOf(points) {
   return best;
 }
 
-/* series: [{name, points: [{label, accuracy, <metric>}]}] */
-function curvesOption(series, metric, metricLabel, logarithmic) {
+/* series: [{name, colour, look, points: [{label, accuracy, <metric>}]}] */
+function curvesOption(series, metric, metricLabel, logarithmic, front) {
   const colour = ink();
   const option = base();
   const all = series.flatMap((each) => each.points.map((point) => [point[metric], point.accuracy]));
   const list = series.map((each, place) => ({
-    name: each.name, type: "line", symbol: SYMBOLS[each.place % SYMBOLS.length], symbolSize: 10,
-    lineStyle: { type: LINES[Math.floor(each.place / COLOURS.length + each.place) % LINES.length], width: 2 },
-    itemStyle: { color: COLOURS[each.place % COLOURS.length] },
+    name: each.name, type: "line", symbol: SYMBOLS[each.look % SYMBOLS.length], symbolSize: 10,
+    lineStyle: { type: LINES[each.look % LINES.length], width: 2 },
+    itemStyle: { color: COLOURS[each.colour % COLOURS.length] },
     data: [...each.points].sort((a, b) => a[metric] - b[metric]).map((point) => ({ value: [point[metric], point.accuracy], name: point.label })),
     label: { show: true, position: place % 2 ? "bottom" : "top", formatter: (p) => p.name, color: colour.soft, fontSize: 11 },
     labelLayout: { hideOverlap: true }, z: 3,
   }));
-  if (all.length > 2) {
+  if (front && all.length > 2) {
     list.push({ name: "Pareto front", type: "line", step: "end", symbol: "none", data: paretoOf(all), z: 1,
       lineStyle: { color: colour.soft, width: 7, opacity: 0.25, type: "solid" }, itemStyle: { color: colour.soft } });
   }
@@ -104,15 +107,14 @@ function curvesOption(series, metric, metricLabel, logarithmic) {
     series: list };
 }
 
-/* items: names; series: [{name, place, values: [..]}] */
+/* items: names; series: [{name, colour, look, values: [..]}] */
 function barsOption(items, series, label) {
   const option = base();
   return { ...option,
     tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: number },
     xAxis: axis("", { type: "category", data: items, axisLabel: { color: ink().soft, rotate: items.length > 8 ? 40 : 0, interval: 0 } }),
     yAxis: axis(label, { type: "value", nameGap: 46 }),
-    series: series.map((each) => ({ name: each.name, type: "bar", data: each.values, itemStyle: { color: COLOURS[each.place % COLOURS.length],
-      decal: each.place % 3 ? { symbol: each.place % 3 === 1 ? "rect" : "circle", dashArrayX: each.place % 3 === 1 ? [1, 0] : [4, 4], dashArrayY: [2, 5], rotation: Math.PI / 4, color: "rgba(255,255,255,.35)" } : null } })) };
+    series: series.map((each) => ({ name: each.name, type: "bar", data: each.values, itemStyle: { color: COLOURS[each.colour % COLOURS.length], decal: DECALS[each.look % DECALS.length] } })) };
 }
 
 /* Layers as horizontal bars, stacked by component or by tensor. */

@@ -15,28 +15,24 @@ function metricPicker(metrics, value, onchange) {
 }
 
 function curvesSection(id, spec) {
-  let metric = spec.metrics[0][0], logarithmic = false, shown = null;
-  spec.series.forEach((each, place) => { each.place = place; });
-  const groups = [...new Set(spec.series.map((each) => each.group).filter(Boolean))];
+  let metric = spec.metrics[0][0], logarithmic = false, shown = () => true;
+  const series = styled(spec.series);
   const label = () => spec.metrics.find((each) => each[0] === metric)[1];
-  const visible = () => spec.series.filter((each) => shown === null || shown.has(each.group));
-  const chart = figure(() => curvesOption(visible(), metric, label(), logarithmic), 420, "accuracy against cost");
+  const chart = figure(() => curvesOption(series.filter(shown), metric, label(), logarithmic, spec.front), 420, "accuracy against cost");
   section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
-    filters(groups, (on) => { shown = new Set(on); chart.redraw(); }),
+    filters(series, (test) => { shown = test; chart.redraw(); }),
     el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); }),
       toggle("logarithmic", (on) => { logarithmic = on; chart.redraw(); })),
     chart);
 }
 
 function barsSection(id, spec) {
-  let metric = spec.metrics[0][0], shown = null;
-  spec.series.forEach((each, place) => { each.place = place; });
-  const groups = [...new Set(spec.series.map((each) => each.group).filter(Boolean))];
+  let metric = spec.metrics[0][0], shown = () => true;
+  const series = styled(spec.series);
   const label = () => spec.metrics.find((each) => each[0] === metric)[1];
-  const visible = () => spec.series.filter((each) => shown === null || shown.has(each.group));
-  const chart = figure(() => barsOption(spec.items, visible().map((each) => ({ ...each, values: each.values[metric] })), label()), 400, spec.title);
+  const chart = figure(() => barsOption(spec.items, series.filter(shown).map((each) => ({ ...each, values: each.values[metric] })), label()), 400, spec.title);
   section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
-    filters(groups, (on) => { shown = new Set(on); chart.redraw(); }),
+    filters(series, (test) => { shown = test; chart.redraw(); }),
     el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); })),
     chart);
 }
@@ -79,10 +75,10 @@ function accuracyCurves() {
   const known = DATA.runs.filter((run) => run.accuracy !== null);
   if (known.length < 2) return;
   const series = [...new Set(known.map((run) => run.design))].map((design) => ({
-    name: design, group: design,
+    name: design, tags: [design],
     points: known.filter((run) => run.design === design).map((run) => ({ label: run.network, accuracy: run.accuracy, ...run })),
   }));
-  curvesSection("curves", { title: "Accuracy against cost", metrics: METRICS, series,
+  curvesSection("curves", { title: "Accuracy against cost", metrics: METRICS, series, front: true,
     note: "Accuracies as published, each from the set of weights named in the table above." });
 }
 
@@ -92,7 +88,7 @@ function comparison() {
   const find = (network, design) => DATA.runs.find((run) => run.network === network && run.design === design);
   const values = (design, key) => networks.map((network) => { const run = find(network, design); return run ? run[key] : null; });
   const metrics = [...METRICS, ["utilization", "utilization, 0 to 1"], ["dram_MB", "DRAM traffic, MB"]];
-  const series = designs.map((design) => ({ name: design, group: design, values: Object.fromEntries(metrics.map(([key]) => [key, values(design, key)])) }));
+  const series = designs.map((design) => ({ name: design, tags: [design], values: Object.fromEntries(metrics.map(([key]) => [key, values(design, key)])) }));
   barsSection("compare", { title: "Designs and networks side by side", metrics, items: networks, series });
 }
 

@@ -10,7 +10,7 @@ function el(tag, attributes, ...children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child !== null && child !== undefined) node.append(child);
   }
   return node;
@@ -117,18 +117,31 @@ function toggle(label, onchange) {
   return node;
 }
 
-/* Buttons that show or hide groups; returns the bar, and calls onchange with the set of what is shown. */
-function filters(names, onchange) {
-  const on = new Set(names);
-  if (names.length < 2) return null;
-  return el("div", { class: "bar", role: "group", "aria-label": "show" }, names.map((name) => {
-    const node = el("button", { type: "button", "aria-pressed": "true", onclick: () => {
-      if (on.has(name)) on.delete(name); else on.add(name);
-      node.setAttribute("aria-pressed", String(on.has(name)));
-      onchange(on);
-    } }, name);
-    return node;
-  }));
+/* Buttons that show or hide series by their tags, one row of them per place of a tag; onchange gets a test. */
+function filters(series, onchange) {
+  const hidden = new Set();
+  const rows = [];
+  for (let place = 0; series.some((each) => each.tags.length > place); place += 1) {
+    const names = [...new Set(series.map((each) => each.tags[place]))];
+    if (names.length < 2) continue;
+    rows.push(el("div", { class: "bar", role: "group", "aria-label": "show" }, names.map((name) => {
+      const node = el("button", { type: "button", "aria-pressed": "true", onclick: () => {
+        if (hidden.has(name)) hidden.delete(name); else hidden.add(name);
+        node.setAttribute("aria-pressed", String(!hidden.has(name)));
+        onchange((each) => !each.tags.some((tag) => hidden.has(tag)));
+      } }, name);
+      return node;
+    })));
+  }
+  return rows;
+}
+
+/* Gives every series its look: the first tag its colour, the second its dash, symbol and pattern. */
+function styled(series) {
+  const names = (place) => [...new Set(series.map((each) => each.tags[place]))];
+  const colours = names(0), looks = names(1);
+  return series.map((each, place) => ({ ...each, colour: each.tags.length ? colours.indexOf(each.tags[0]) : place,
+    look: each.tags.length > 1 ? looks.indexOf(each.tags[1]) : each.tags.length ? colours.indexOf(each.tags[0]) : place }));
 }
 
 const isDark = () => {
