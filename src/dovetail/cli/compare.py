@@ -73,10 +73,16 @@ def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
 
 
 def _print_layers(cost: NetworkCost) -> None:
-    heads = ("layer", "bound by", "runs", "cycles", "energy", "EDP J x cycle", "util.", "dearest level")
+    heads = ("layer", "bound by", "runs", "cycles", "energy", "EDP|J x cycle", "util.", "dearest level")
     rows = [_row(each, cost.architecture) for each in cost.distinct]
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
-    print_table(f"{title}: each layer once, at its best {cost.objective}", heads, rows, text_columns=2)
+    print_table(
+        f"{title}: each layer once, at its best {cost.objective}",
+        heads,
+        rows,
+        text_columns=2,
+        optional=("dearest level", "runs", "bound by"),
+    )
     for operation in cost.network.unmapped:
         print(f"not mapped, not counted: {operation.name}, {whole(operation.macs)} multiply-accumulates")
     free = ", ".join(f"{each.name} x {each.count}" for each in cost.network.free)
@@ -101,7 +107,7 @@ def _row(each: MappedLayer, architecture: Architecture) -> tuple[str, ...]:
 
 
 def _print_totals(costs: list[NetworkCost]) -> None:
-    heads = ("network", "design", "cycles", "ms", "energy", "EDP J x cycle", "util.", "DRAM MB")
+    heads = ("network", "design", "cycles", "ms", "energy", "EDP|J x cycle", "util.", "DRAM MB")
     rows = [
         (
             cost.network.name,
@@ -115,7 +121,7 @@ def _print_totals(costs: list[NetworkCost]) -> None:
         )
         for cost in costs
     ]
-    print_table("totals of one pass, all repetitions counted", heads, rows, text_columns=2)
+    print_table("totals of one pass, all repetitions counted", heads, rows, text_columns=2, optional=("DRAM MB", "ms"))
     if not all(cost.exact for cost in costs):
         print("* not proven to be the optimum")
 

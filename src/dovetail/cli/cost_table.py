@@ -29,7 +29,9 @@ def print_levels(cost: Cost) -> None:
     rows: list[tuple[str, ...]] = []
     for level in cost.levels:
         rows += _level_rows(level, cost.energy_pJ)
-    print_table("words per instance; energy over all instances", heads, rows, text_columns=2)
+    print_table(
+        "words per instance; energy over all instances", heads, rows, text_columns=2, optional=("in use", "tile")
+    )
 
 
 def limiting_levels(cost: Cost) -> tuple[str, ...]:

@@ -90,8 +90,14 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture) -> 
     if found.result is not None:
         rows.append(("", "as it is", *_cells(found.result), ""))
     rows += [_row(entry) for entry in found.lifted]
-    heads = ("level", "without", "cycles", "energy", "EDP J x cycle", "utilization", f"{found.objective} gain")
-    print_table("the optimum, and with each constraint lifted in turn", heads, rows, text_columns=2)
+    heads = ("level", "without", "cycles", "energy", "EDP|J x cycle", "util.", f"{found.objective} gain")
+    print_table(
+        "the optimum, and with each constraint lifted in turn",
+        heads,
+        rows,
+        text_columns=2,
+        optional=("energy", "cycles"),
+    )
     for entry in found.lifted:
         if entry.note:
             print(f"{entry.level} without {entry.constraint}: {entry.note}")

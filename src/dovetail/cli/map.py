@@ -101,4 +101,4 @@ def _print_certificate(certificate: Certificate) -> None:
 def _print_front(result: SearchResult) -> None:
     rows = [(joules(p.energy_pJ), whole(p.cycles), product(p.energy_pJ * 1e-12 * p.cycles)) for p in result.front]
     print()
-    print_table("Pareto front", ("energy", "cycles", "EDP J x cycle"), rows, text_columns=0)
+    print_table("Pareto front", ("energy", "cycles", "EDP|J x cycle"), rows, text_columns=0)

@@ -24,30 +24,47 @@ def console() -> Console:
     return Console(width=width, highlight=False, soft_wrap=False)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    text_columns: int = 1,
+    optional: Sequence[str] = (),
+) -> None:
     """Print a table.
 
     Args:
         title: stands above it.
         columns: heads; a ``|`` in one breaks it.
-        rows: one text per column; a row of no texts draws a line.
+        rows: one text per column.
         text_columns: so many columns on the left hold words; all others hold numbers and are set right.
+        optional: heads of columns to leave out, one after the other, as long as the table is too wide.
     """
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
-    for place, head in enumerate(columns):
-        is_text = place < text_columns
+    out = console()
+    kept = list(range(len(columns)))
+    for head in optional:
+        if _width([columns[i] for i in kept], [[row[i] for i in kept] for row in rows]) > out.width:
+            kept.remove(columns.index(head))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i in kept:
+        is_text = i < text_columns
         table.add_column(
-            Text(head.replace("|", "\n")),
+            Text(columns[i].replace("|", "\n")),
             justify="left" if is_text else "right",
-            overflow="fold" if is_text else "ellipsis",
+            overflow="fold",
             no_wrap=not is_text,
         )
     for row in rows:
-        if row:
-            table.add_row(*(Text(cell) for cell in row))
-        else:
-            table.add_section()
-    console().print(table)
+        table.add_row(*(Text(row[i]) for i in kept))
+    out.print(Text(title, style="bold"))
+    out.print(table)
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return how many characters a table needs that breaks nothing but its heads."""
+    heads = [max(map(len, head.split("|"))) for head in columns]
+    return sum(max([head, *(len(row[i]) for row in rows)]) + 2 for i, head in enumerate(heads)) + 1
 
 
 def print_json(fields: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from dovetail.errors import MappingError
 from dovetail.model import kernel
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, workspace
-from dovetail.model.compile import jit
+from dovetail.model.compile import jit_plain
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _plain(nests: Nest) -> Nest:
     return Nest._make(np.ascontiguousarray(a, np.bool_ if a.dtype == np.bool_ else np.int64) for a in nests)
 
 
-@jit
+@jit_plain
 def _evaluate_all(
     nests: Nest,
     rules: Rules,

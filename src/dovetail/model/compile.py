@@ -38,6 +38,13 @@ def jit(function: _Function) -> _Function:
     return compiled  # type: ignore[no-any-return]
 
 
+def jit_plain(function: _Function) -> _Function:
+    """Compile as `jit` does a function that allocates nothing: without counting references it compiles far faster."""
+    compiled = numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    compiled._cache = _Cache(function)
+    return compiled  # type: ignore[no-any-return]
+
+
 class _Cache:
     """What Numba asks for compiled code; it decides where to look at the first call, not when it is imported."""
 

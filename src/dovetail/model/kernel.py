@@ -3,6 +3,9 @@
 ``rules``, ``nest`` and ``work`` are the named tuples of `dovetail.model.arrays`. Levels are outer to inner and do not
 include compute; loops within a level are outer to inner. ``docs/model.md`` states each rule in words and says where
 it comes from. `dovetail.model.links` holds the rule for transfers between neighbours.
+
+What is compiled under `dovetail.model.compile.jit_plain` counts no references, so it can allocate nothing: functions
+that do are marked ``_nrt=True``, which Numba's callees otherwise take from their caller, and return plain numbers.
 """
 # mypy: disable-error-code="no-untyped-def"
 # ruff: noqa: ANN001, ANN201, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
@@ -374,7 +377,7 @@ def can_reach(count, rules, tensor, level, filtered, work):
     return False
 
 
-@register_jitable
+@register_jitable(_nrt=True)
 def pass_on(rules, tensor, level, nest, work):
     """Fill a fan-out's statistics if neighbours pass anything on; returns whether they do."""
     count = gather_steps(rules, tensor, work.first[level], work)
@@ -388,6 +391,21 @@ def pass_on(rules, tensor, level, nest, work):
     shared, row = not rules.no_multicast[level, tensor], work.statistics[level, tensor]
     link(count, work, positions, shared, rules.grid[level], filtered, row)
     return True
+
+
+@register_jitable(_nrt=True)
+def hand_out(rules, tensor, level, nest, sent, work):
+    """Fill a fan-out's statistics where no closed form holds: by listing the children."""
+    positions, row = list_children(rules, tensor, level, nest, work), work.statistics[level, tensor]
+    groups = groups_of_children(positions, np.ones(work.children[level], np.bool_), True)
+    row[SENT], row[MULTICAST] = sent * how_many(groups), most_receivers(groups)
+    row[SHARE] = words_to_one_child(sent, groups)
+
+
+@register_jitable(_nrt=True)
+def share_of_window(rules, tensor, level, sent, work):
+    """Return the words that a child is sent, where windows overlap on the array."""
+    return words_to_one_child(sent, tiles_by_receivers(rules, tensor, level, work))
 
 
 @register_jitable
@@ -406,12 +424,10 @@ def fan_out(rules, tensor, level, nest, work):
         return
     different, most = spread(rules, tensor, level, work)
     if different == 0:
-        positions = list_children(rules, tensor, level, nest, work)
-        groups = groups_of_children(positions, np.ones(children, np.bool_), True)
-        different, most = how_many(groups), most_receivers(groups)
-        row[SHARE] = words_to_one_child(sent, groups)
-    elif different * most != children and level + 1 < nest.keep.shape[0] and nest.keep[level + 1, tensor]:
-        row[SHARE] = words_to_one_child(sent, tiles_by_receivers(rules, tensor, level, work))
+        hand_out(rules, tensor, level, nest, sent, work)
+        return
+    if different * most != children and level + 1 < nest.keep.shape[0] and nest.keep[level + 1, tensor]:
+        row[SHARE] = share_of_window(rules, tensor, level, sent, work)
     row[SENT], row[MULTICAST] = sent * different, most
 
 
