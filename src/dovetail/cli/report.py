@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Map the networks, print and write what was asked for."""
+    if args.ert is not None and len(args.on) > 1:
+        raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
     designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
     networks = [load_network(name, batch=args.batch, input_size=args.input_size) for name in args.networks]
     pairs = [(network, *design) for network in networks for design in designs]

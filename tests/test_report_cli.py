@@ -1,0 +1,104 @@
+"""The commands report, sweep-layer, study and silicon: what they print and write, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dovetail.cli.main import main
+from dovetail.network import map_network as mapping_module
+from network_search import quick_search
+from test_study import _free
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Let the quick search stand where the exact mapper stands; keep nothing."""
+    monkeypatch.setenv("DOVETAIL_CACHE", "off")
+    monkeypatch.setattr(mapping_module, "exact_search", lambda: quick_search)
+    monkeypatch.setattr(mapping_module, "available_cpus", lambda: 1)
+
+
+def test_report_writes_everything(tmp_path, capsys):
+    html, svg, csv = tmp_path / "r.html", tmp_path / "svg", tmp_path / "csv"
+    command = ["report", "alexnet", "--on", "eyeriss_like", "tpu_like", "--html", str(html)]
+    assert main([*command, "--svg", str(svg), "--csv", str(csv), "--accuracy", "alexnet=57.5"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "alexnet on tpu_like" in out
+    assert "57.50" in out
+    assert "wait for DRAM's bandwidth" in out
+    assert html.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (svg / "layers_alexnet_tpu_like.svg").exists()
+    assert (csv / "alexnet_eyeriss_like.csv").read_text(encoding="utf-8").count("\n") == 9
+
+
+def test_report_prints_json(capsys):
+    assert main(["report", "alexnet", "--on", "eyeriss_like", "--no-front", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["results"][0]
+    assert result["totals"]["cycles"] == sum(layer["cycles"] for layer in result["layers"])
+    assert result["findings"]
+
+
+@pytest.mark.parametrize("accuracy", ["alexnet", "alexnet=x", "alexnet=101", "other=50", "=5", "alexnet=nan"])
+def test_report_refuses_bad_accuracies(accuracy, capsys):
+    assert main(["report", "alexnet", "--on", "eyeriss_like", "--no-front", "--accuracy", accuracy]) == 2
+    assert "write NETWORK=PERCENT" in capsys.readouterr().err
+
+
+def test_report_says_where_it_cannot_write(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    target = str(tmp_path / "file" / "r.html")
+    assert main(["report", "alexnet", "--on", "eyeriss_like", "--no-front", "--html", target]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_sweep_layer_marks_what_is_liked(tmp_path, capsys):
+    csv, svg = tmp_path / "s.csv", tmp_path / "s.svg"
+    command = ["sweep-layer", "alexnet:3", "--on", "eyeriss_like", "--dim", "M", "--values", "12:15"]
+    assert main([*command, "--csv", str(csv), "--svg", str(svg), "--objective", "latency"]) == 0
+    out = capsys.readouterr().out
+    assert "14 *" in out
+    assert "eyeriss_like likes 14" in out
+    assert csv.read_text(encoding="utf-8").count("\n") == 5
+    assert svg.read_text(encoding="utf-8").startswith("<svg")
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dimension"] == "M"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dim", "X", "--values", "1:2"], "no dimension 'X'"),
+        (["--dim", "M", "--values", "2:1"], "sizes run upwards"),
+    ],
+)
+def test_sweep_layer_refuses_nonsense(arguments, message, capsys):
+    assert main(["sweep-layer", "alexnet:3", "--on", "eyeriss_like", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_study_prints_all_three(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(mapping_module, "exact_search", lambda: _free)
+    html, csv = tmp_path / "s.html", tmp_path / "csv"
+    assert main(["study", "--html", str(html), "--csv", str(csv)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "reproduced" in out
+    assert "Concluded: output stationary costs less energy" in out
+    assert "IMAGENET1K_V2" in out
+    assert sorted(file.stem for file in csv.iterdir()) == ["alexnet_batch_1", "alexnet_batch_16", "resnet", "width"]
+    assert "The founding study" in html.read_text(encoding="utf-8")
+    assert main(["study", "--shapes", "study", "--json"]) == 0
+    assert all(row["corrected"] is None for row in json.loads(capsys.readouterr().out)["rows"])
+
+
+def test_silicon_prints_and_writes(tmp_path, capsys):
+    html, markdown = tmp_path / "s.html", tmp_path / "s.md"
+    assert main(["silicon", "--html", str(html), "--markdown", str(markdown)]) == 0
+    out = capsys.readouterr().out
+    assert "fabricated chip" in out
+    assert "CONV5" in out
+    assert markdown.read_text(encoding="utf-8").startswith("# The model beside silicon")
+    assert "<!doctype html>" in html.read_text(encoding="utf-8")
