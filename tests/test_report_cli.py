@@ -67,6 +67,31 @@ def test_sweep_layer_marks_what_is_liked(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["dimension"] == "M"
 
 
+def test_optimum_chooses_together(tmp_path, capsys):
+    csv = tmp_path / "front.csv"
+    command = ["optimum", "alexnet", "--on", "eyeriss_like"]
+    assert main([*command, "--json", "--csv", str(csv)]) == 0
+    choices = json.loads(capsys.readouterr().out)["choices"]
+    best, usual = choices["best together"], choices["each layer's own best"]
+    assert best["edp_J_cycle"] <= usual["edp_J_cycle"] * (1 + 1e-12)
+    deadline = (choices["fewest cycles"]["cycles"] + choices["least energy"]["cycles"]) // 2
+    points = [line.split(",") for line in csv.read_text(encoding="utf-8").splitlines()[1:]]
+    within = min(float(energy) for energy, cycles in points if int(cycles) <= deadline)
+    assert main([*command, "--deadline", str(deadline), "--budget", "1e6", "--json"]) == 0
+    choices = json.loads(capsys.readouterr().out)["choices"]
+    assert choices[f"within {deadline:,} cycles"]["energy_pJ"] == pytest.approx(within)
+    assert choices["within 1 J"]["cycles"] == choices["fewest cycles"]["cycles"]
+    assert main(command) == 0
+    assert "Choosing together lowers the network's edp by" in capsys.readouterr().out
+
+
+def test_optimum_says_what_is_impossible(capsys):
+    assert main(["optimum", "alexnet", "--on", "eyeriss_like", "--deadline", "10"]) == 2
+    assert "no choice takes fewer than" in capsys.readouterr().err
+    assert main(["optimum", "alexnet", "--on", "eyeriss_like", "--budget", "0.001"]) == 2
+    assert "no choice takes less than" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "what each constraint of a design costs a layer"),
     "layers": ("layers", "the layers of a network, as a table, CSV, YAML or Timeloop problems"),
     "map": ("map", "best mapping of one layer, with a certificate"),
+    "optimum": ("optimum", "a network's mappings chosen together; deadlines and energy budgets"),
     "report": ("report", "networks on designs as one page that opens from disk"),
     "silicon": ("silicon", "the model beside what two published chips measured"),
     "study": ("study", "the founding study: as published, as reproduced, and corrected"),

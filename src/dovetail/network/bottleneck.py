@@ -12,6 +12,7 @@ from dovetail.network.bounds import PhysicalBounds, physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.parallelism import FanoutUse, Idle, fanout_uses
 from dovetail.network.roofline import roofline_json
+from dovetail.table import Table
 
 #: A layer that keeps this share of the compute units busy is bound by computing.
 BUSY = 0.95
@@ -98,6 +99,14 @@ class Diagnosis:
             ],
             "roofline": roofline_json(self.layer.cost, architecture),
         }
+
+    def table(self) -> Table:
+        """Return where the energy goes, under what holds the layer back."""
+        rows = tuple((spot.component, spot.what, spot.energy_pJ * 1e-6, 100 * spot.share) for spot in self.hot_spots)
+        return Table(("component", "what", "energy uJ", "share %"), rows)
+
+    def _repr_html_(self) -> str:
+        return self.table().html(f"{self.layer.name}: {self.binding}, because {self.reason}")
 
 
 def diagnose_network(cost: NetworkCost) -> tuple[Diagnosis, ...]:

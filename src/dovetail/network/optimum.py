@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from dovetail.errors import InputError
 from dovetail.mapper.objective import Objective
+from dovetail.table import Table
 
 #: Partial sums kept at a time between two corners of the hull.
 STATES = 200_000
@@ -118,6 +119,14 @@ class NetworkFront:
             "complete": self.complete,
             "points": [{"energy_pJ": energy, "cycles": cycles} for energy, cycles in points],
         }
+
+    def table(self) -> Table:
+        """Return one row per point."""
+        points = zip((self.energies_pJ * 1e-6).tolist(), self.cycles.tolist(), strict=True)
+        return Table(("energy uJ", "cycles"), tuple(points))
+
+    def _repr_html_(self) -> str:
+        return self.table().html(f"{len(self)} points that nothing beats")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""``dovetail optimum``: a network's layers mapped for the network's sake, not each for its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dovetail.cli import arguments
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.tables import joules, print_json, print_table, product, whole
+from dovetail.errors import InputError
+from dovetail.files import write_text
+from dovetail.mapper.objective import Objective
+from dovetail.network.costs import NetworkCost
+from dovetail.network.map_network import map_network
+from dovetail.network.optimum import (
+    Choice,
+    LayerFront,
+    minimum_cycles,
+    minimum_energy,
+    network_front,
+    network_optimum,
+    own_best,
+)
+from dovetail.network.results import fronts_of
+from dovetail.store import Store
+from dovetail.table import Table
+from dovetail.workload.network import load_network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("network", metavar="NETWORK", help="a bundled network's name, or a file")
+    arguments.add_hardware(parser)
+    arguments.add_batch(parser)
+    arguments.add_objective(parser)
+    parser.add_argument(
+        "--deadline", type=arguments.positive, metavar="CYCLES", help="also the least energy within so many cycles"
+    )
+    parser.add_argument(
+        "--budget", type=_microjoules, metavar="UJ", help="also the fewest cycles within so much energy"
+    )
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the whole front over energy and cycles")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Map the network with fronts, choose, print and write what was asked for."""
+    architecture, energies = arguments.hardware_of(args)
+    network = load_network(args.network, batch=args.batch)
+    with network_progress() as progress, Store.open() as store:
+        cost = map_network(
+            network,
+            architecture,
+            energies,
+            objective=args.objective,
+            front=True,
+            time_limit=args.time_limit,
+            store=store,
+            workers=args.workers,
+            progress=progress,
+        )
+    fronts = fronts_of(cost)
+    assert fronts is not None
+    choices = _choices(fronts, args)
+    if args.csv:
+        front = network_front(fronts)
+        points = zip(front.energies_pJ.tolist(), front.cycles.tolist(), strict=True)
+        write_text(args.csv, Table(("energy_pJ", "cycles"), tuple(points)).csv())
+    if args.json:
+        print_json(_json(cost, choices))
+        return 0
+    _print(cost, choices, args.objective)
+    return 0
+
+
+def _choices(fronts: list[LayerFront], args: argparse.Namespace) -> dict[str, Choice]:
+    choices = {
+        "each layer's own best": own_best(fronts, args.objective),
+        "best together": network_optimum(fronts, args.objective),
+        "least energy": network_optimum(fronts, Objective.ENERGY),
+        "fewest cycles": network_optimum(fronts, Objective.LATENCY),
+    }
+    if args.deadline is not None:
+        found = minimum_energy(fronts, args.deadline)
+        if found is None:
+            least = whole(choices["fewest cycles"].cycles)
+            raise InputError(f"--deadline {args.deadline}: no choice takes fewer than {least} cycles")
+        choices[f"within {whole(args.deadline)} cycles"] = found
+    if args.budget is not None:
+        found = minimum_cycles(fronts, args.budget * 1e6)
+        if found is None:
+            least = joules(choices["least energy"].energy_pJ)
+            raise InputError(f"--budget {args.budget:g}: no choice takes less than {least}")
+        choices[f"within {joules(args.budget * 1e6)}"] = found
+    return choices
+
+
+def _json(cost: NetworkCost, choices: dict[str, Choice]) -> dict[str, Any]:
+    layers = [each.name for each in cost.distinct]
+    return {
+        "network": cost.network.name,
+        "architecture": cost.architecture.name,
+        "exact": cost.exact,
+        "choices": {
+            name: {
+                "energy_pJ": choice.energy_pJ,
+                "cycles": choice.cycles,
+                "edp_J_cycle": choice.edp_J_cycle,
+                "points": {layer: list(counts) for layer, counts in zip(layers, choice.counts, strict=True)},
+            }
+            for name, choice in choices.items()
+        },
+        "fronts": {
+            each.name: [{"energy_pJ": point.energy_pJ, "cycles": point.cycles} for point in each.result.front]
+            for each in cost.distinct
+        },
+    }
+
+
+def _print(cost: NetworkCost, choices: dict[str, Choice], objective: Objective) -> None:
+    usual, best = choices["each layer's own best"], choices["best together"]
+    rows = [
+        (name, whole(each.cycles), joules(each.energy_pJ), product(each.edp_J_cycle), str(_changed(usual, each)))
+        for name, each in choices.items()
+    ]
+    heads = ("choice", "cycles", "energy", "EDP|J x cycle", "layers|changed")
+    print_table(f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}", heads, rows)
+    value = objective.value_of(best.energy_pJ, best.cycles) / objective.value_of(usual.energy_pJ, usual.cycles)
+    print(f"Choosing together lowers the network's {objective} by {100 * (1 - value):.3g} %.")
+    if not cost.exact:
+        print("Not every layer's front is proven complete: a time limit ended its search.")
+
+
+def _changed(usual: Choice, other: Choice) -> int:
+    """Return how many distinct layers take other points than they would by themselves."""
+    return sum(one != two for one, two in zip(usual.counts, other.counts, strict=True))
+
+
+def _microjoules(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no energy above 0 in microjoules")
+    return value
