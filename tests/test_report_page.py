@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +175,30 @@ def test_the_study_page_shows_all_three(costs):
     assert {each["tags"][1] for each in curves["series"]} == {"published", "reproduced", "corrected"}
     assert {point["accuracy"] for each in curves["series"] for point in each["points"]} == {69.0, 70.0}
     assert len(data["runs"]) == 1
+
+
+_PAGE = """
+import sys
+sys.path.insert(0, {tests!r})
+from network_search import quick_search
+from dovetail.components.estimate import estimate
+from dovetail.hardware.reader import load_architecture
+from dovetail.network.map_network import map_network
+from dovetail.report.page import report_page
+from dovetail.workload.network import load_network
+design = load_architecture("eyeriss_like")
+cost = map_network(load_network("alexnet"), design, estimate(design), front=True, search=quick_search, workers=1)
+sys.stdout.buffer.write(report_page([cost]).encode())
+"""
+
+
+def test_the_page_is_the_same_whatever_the_hash_seed():
+    code = _PAGE.format(tests=str(Path(__file__).parent))
+    pages = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(pages) == 1
+    assert pages.pop().startswith(b"<!doctype html>")
