@@ -110,6 +110,16 @@ def test_small_problems_are_told():
     assert fanout_uses(mapping, problem, architecture)[0].idle is Idle.DIMENSIONS
 
 
+def test_the_larger_loss_is_told():
+    architecture, _ = _design("eyeriss_like")
+    # 64 and 55 make 11 of 14 at most; using 10 of them loses less than that
+    problem = convolution(C=3, M=64, P=55, Q=55, name="first")
+    nearly = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 2), Loop("Q", 5)), ())
+    assert fanout_uses(nearly, problem, architecture)[0].idle is Idle.DIVISIBILITY
+    hardly = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 2),), ())
+    assert fanout_uses(hardly, problem, architecture)[0].idle is Idle.CHOICE
+
+
 def test_choice_is_told_apart():
     architecture, _ = _design("eyeriss_like")
     problem = convolution(C=12, M=14, P=4, Q=4, name="fits")

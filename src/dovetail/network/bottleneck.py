@@ -151,16 +151,17 @@ def _binding(cost: Cost, uses: tuple[FanoutUse, ...], architecture: Architecture
     if worst is None or worst.idle is None:
         return Binding.COMPUTE, "", "every fan-out is used as far as it goes"
     if worst.idle is Idle.CHOICE:
-        return _choice(cost, worst, architecture)
+        return _choice(cost, worst)
     return Binding(str(worst.idle)), worst.level, worst.reason
 
 
-def _choice(cost: Cost, use: FanoutUse, architecture: Architecture) -> tuple[Binding, str, str]:
-    """Say whether a storage is too full for the mapping to use more of a fan-out."""
-    full = [level for level in cost.levels if _held(level) * 2 > _capacity(level, architecture)]
+def _choice(cost: Cost, use: FanoutUse) -> tuple[Binding, str, str]:
+    """Say whether a storage that feeds a fan-out is too full to feed twice as much of it."""
+    place = [level.name for level in cost.levels].index(use.level)
+    full = [level for level in cost.levels[:place] if _held(level) * 2 > _capacity(level)]
     if not full:
         return Binding.CHOICE, use.level, use.reason
-    level = max(full, key=lambda each: _held(each) / _capacity(each, architecture))
+    level = max(full, key=lambda each: _held(each) / _capacity(each))
     reason = f"{level.name} holds {_held(level)} of the {level.capacity_words} words that fit"
     return Binding.CAPACITY, level.name, reason
 
@@ -169,7 +170,7 @@ def _held(level: LevelCost) -> int:
     return sum(tensor.tile for tensor in level.tensors.values())
 
 
-def _capacity(level: LevelCost, architecture: Architecture) -> float:
+def _capacity(level: LevelCost) -> float:
     if level.capacity_words is None or level.capacity_words <= REGISTER_WORDS:
         return float("inf")
     return level.capacity_words

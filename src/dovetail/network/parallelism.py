@@ -54,14 +54,17 @@ class FanoutUse:
 
     @property
     def idle(self) -> Idle | None:
-        """What keeps the rest idle; None when all are used."""
+        """What costs the most of what is idle; None when all are used."""
         if self.used >= self.fanout:
             return None
-        if self.used < self.possible:
-            return Idle.CHOICE
-        if self.uneven > self.possible and 2 * self.uneven > self.fanout:
-            return Idle.DIVISIBILITY
-        return Idle.CONSTRAINT if self.unconstrained > self.uneven else Idle.DIMENSIONS
+        reachable = min(self.unconstrained, self.fanout)
+        losses = (
+            (self.uneven / self.possible, Idle.DIVISIBILITY),
+            (reachable / self.uneven, Idle.CONSTRAINT),
+            (self.fanout / reachable, Idle.DIMENSIONS),
+            (self.possible / self.used, Idle.CHOICE),
+        )
+        return max(losses, key=lambda loss: loss[0])[1]
 
     @property
     def reason(self) -> str:
