@@ -64,7 +64,8 @@ def print_table(
 def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Return how many characters a table needs that breaks nothing but its heads."""
     heads = [max(map(len, head.split("|"))) for head in columns]
-    return sum(max([head, *(len(row[i]) for row in rows)]) + 2 for i, head in enumerate(heads)) + 1
+    cells = [max([head, *(len(row[i]) for row in rows)]) for i, head in enumerate(heads)]
+    return sum(cells) + 3 * (len(cells) - 1) + 2
 
 
 def print_json(fields: dict[str, Any]) -> None:
