@@ -19,19 +19,23 @@ from typing import Any, TypeVar
 import numba
 import numpy
 from numba.core.caching import FunctionCache
+from numba.core.compiler import Compiler
+from numba.extending import register_jitable
 
 from dovetail.store import cache_folder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _MODEL = Path(__file__).parent
+#: What only compiled code calls needs no way in from Python and C, which is large for named tuples of arrays.
+_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def jit(function: _Function) -> _Function:
     """Compile a function without the interpreter, on its first call with arguments of each type.
 
     It releases the interpreter's lock, keeps the order of floating-point operations, and divides as NumPy does (a
-    division by zero gives infinity). What it calls must be compiled too: functions under ``register_jitable``, or
-    others under this decorator.
+    division by zero gives infinity). What it calls must be compiled too: functions under `part`, or others under this
+    decorator.
     """
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
     compiled._cache = _Cache(function)
@@ -43,6 +47,31 @@ def jit_plain(function: _Function) -> _Function:
     compiled = numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
     compiled._cache = _Cache(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def part(*, inline: bool = False, allocates: bool = False) -> Any:
+    """Mark a function as one that compiled code may call, and that runs as plain Python everywhere else.
+
+    Args:
+        inline: whether it becomes part of whatever calls it; for what is called millions of times.
+        allocates: whether it makes arrays; otherwise it counts references only when its caller does.
+    """
+    options: dict[str, Any] = {"pipeline_class": _Part, "forceinline": inline, **_NO_WRAPPERS}
+    if allocates:
+        options["_nrt"] = True
+    return register_jitable(**options)
+
+
+class _Part(Compiler):  # type: ignore[misc]
+    """Optimises lightly: what a function calls is optimised in full with it, once, not at every level of calls."""
+
+    def compile_extra(self, function: Any) -> Any:
+        """Compile at level 1; at level 0, generating code for named tuples of arrays takes longer than that."""
+        before, numba.config.OPT = numba.config.OPT, 1
+        try:
+            return super().compile_extra(function)
+        finally:
+            numba.config.OPT = before
 
 
 class _Cache:

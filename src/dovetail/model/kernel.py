@@ -5,7 +5,7 @@ include compute; loops within a level are outer to inner. ``docs/model.md`` stat
 it comes from. `dovetail.model.links` holds the rule for transfers between neighbours.
 
 What is compiled under `dovetail.model.compile.jit_plain` counts no references, so it can allocate nothing: functions
-that do are marked ``_nrt=True``, which Numba's callees otherwise take from their caller, and return plain numbers.
+that do are marked ``allocates``, and return plain numbers.
 """
 # mypy: disable-error-code="no-untyped-def"
 # ruff: noqa: ANN001, ANN201, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
@@ -13,8 +13,8 @@ that do are marked ``_nrt=True``, which Numba's callees otherwise take from thei
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
 
+from dovetail.model.compile import part
 from dovetail.model.links import can_link, groups_of_children, how_many, link, list_children, most_receivers
 
 # Columns of the counts array, per (level, tensor).
@@ -25,7 +25,7 @@ COUNTS = 6
 SENT, DELIVERED, MULTICAST, LINKED, SHARE = range(5)
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def tile_sizes(nest, work):
     """Fill per (level, dimension) the product of all factors further in, and that of the level's own fan-out.
 
@@ -63,7 +63,7 @@ def tile_sizes(nest, work):
         used *= work.children[level]
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def child_words(rules, tensor, level, work):
     """Fill the extents of the tile that one child of a level holds; returns its words."""
     words = 1
@@ -76,7 +76,7 @@ def child_words(rules, tensor, level, work):
     return words
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def own_words(rules, tensor, nest, work):
     """Return the words of a tensor that the outermost level works on at a time."""
     words = 1
@@ -89,7 +89,7 @@ def own_words(rules, tensor, nest, work):
     return words
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def moves(rules, tensor, d):
     """Return whether a step along a dimension moves a tensor's tile."""
     for axis in range(rules.coefficients.shape[1]):
@@ -98,7 +98,7 @@ def moves(rules, tensor, d):
     return False
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def first_move(rules, tensor, level, work):
     """Return the first of the loops at or outside a level that moves the tensor's tile; those inside bring nothing."""
     i = work.first[level]
@@ -107,7 +107,7 @@ def first_move(rules, tensor, level, work):
     return i
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def gather_steps(rules, tensor, start, work):
     """List how far the loops from ``start`` on move the tensor's tile, and their iterations; returns how many."""
     count = work.first[work.children.shape[0]] - start
@@ -120,7 +120,7 @@ def gather_steps(rules, tensor, start, work):
     return count
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def displacements(count, work):
     """Turn steps into displacements: a loop that advances sends every loop inside it back to its start.
 
@@ -154,7 +154,7 @@ def displacements(count, work):
     return plain
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def fresh_words(i, words, work):
     """Return the words of a tile that are new to it after the displacement of a loop."""
     overlap = 1
@@ -163,7 +163,7 @@ def fresh_words(i, words, work):
     return words - overlap
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def words_delivered(count, words, plain, work):
     """Return the words that must reach a tile over the whole run, given the displacements of its ``count`` loops.
 
@@ -198,7 +198,7 @@ def words_delivered(count, words, plain, work):
     return words + total[0]
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def words_if_plain(count, words, work):
     """Do the sums of `words_delivered` for displacements that all differ: from nothing and from something remembered.
 
@@ -217,7 +217,7 @@ def words_if_plain(count, words, work):
     return from_nothing
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def deliver(rules, tensor, level, work):
     """Return the words that one child of a level is sent over the whole run, were it alone.
 
@@ -234,7 +234,7 @@ def deliver(rules, tensor, level, work):
     return words_delivered(count, words, displacements(count, work), work)
 
 
-@register_jitable
+@part()
 def distinct_sums(a, b, first, second):
     """Return how many values ``a*i + b*j`` takes for ``i < first``, ``j < second``, and the most pairs on one value."""
     x, y = a, b
@@ -245,7 +245,7 @@ def distinct_sums(a, b, first, second):
     return values, min((first + b - 1) // b, (second + a - 1) // a)
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def spread(rules, tensor, level, work):
     """Return how many different tiles a fan-out hands out, and how many children at most share one.
 
@@ -273,7 +273,7 @@ def spread(rules, tensor, level, work):
     return different, most
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def axis_steps(rules, tensor, level, axis, work):
     """Return how many spatial dimensions of a fan-out lie on an axis, and step and factor of the last two of them."""
     found, step_1, step_2, factor_1, factor_2 = 0, 1, 1, 1, 1
@@ -285,7 +285,7 @@ def axis_steps(rules, tensor, level, axis, work):
     return found, step_1, factor_1, step_2, factor_2
 
 
-@register_jitable
+@part()
 def tiles_by_receivers(rules, tensor, level, work):
     """Return, per number of children, how many tiles exactly that many share; where `spread` has a closed form.
 
@@ -321,7 +321,7 @@ def tiles_by_receivers(rules, tensor, level, work):
     return groups
 
 
-@register_jitable
+@part()
 def words_to_one_child(sent, groups):
     """Return the words that a child is sent on average, added up by number of receivers as the reference does.
 
@@ -334,7 +334,7 @@ def words_to_one_child(sent, groups):
     return total
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def may_link(rules, tensor, level, work):
     """Return whether neighbours below a level could ever pass data on instead of their parent sending it again.
 
@@ -359,7 +359,7 @@ def may_link(rules, tensor, level, work):
     return False
 
 
-@register_jitable
+@part()
 def can_reach(count, rules, tensor, level, filtered, work):
     """Return whether any displacement is no longer than the distance between some two children, on every axis."""
     dims = rules.coefficients.shape[2]
@@ -377,7 +377,7 @@ def can_reach(count, rules, tensor, level, filtered, work):
     return False
 
 
-@register_jitable(_nrt=True)
+@part(allocates=True)
 def pass_on(rules, tensor, level, nest, work):
     """Fill a fan-out's statistics if neighbours pass anything on; returns whether they do."""
     count = gather_steps(rules, tensor, work.first[level], work)
@@ -393,7 +393,7 @@ def pass_on(rules, tensor, level, nest, work):
     return True
 
 
-@register_jitable(_nrt=True)
+@part(allocates=True)
 def hand_out(rules, tensor, level, nest, sent, work):
     """Fill a fan-out's statistics where no closed form holds: by listing the children."""
     positions, row = list_children(rules, tensor, level, nest, work), work.statistics[level, tensor]
@@ -402,13 +402,13 @@ def hand_out(rules, tensor, level, nest, sent, work):
     row[SHARE] = words_to_one_child(sent, groups)
 
 
-@register_jitable(_nrt=True)
+@part(allocates=True)
 def share_of_window(rules, tensor, level, sent, work):
     """Return the words that a child is sent, where windows overlap on the array."""
     return words_to_one_child(sent, tiles_by_receivers(rules, tensor, level, work))
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def fan_out(rules, tensor, level, nest, work):
     """Fill a fan-out's statistics (see `dovetail.model.arrays.Workspace`)."""
     row = work.statistics[level, tensor]
@@ -431,7 +431,7 @@ def fan_out(rules, tensor, level, nest, work):
     row[SENT], row[MULTICAST] = sent * different, most
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def partition_sizes(rules, tensor, nest, work):
     """Fill per level the words of a tensor that one instance sees over the whole run (integer division as there)."""
     levels, dims = nest.temporal.shape
@@ -450,7 +450,7 @@ def partition_sizes(rules, tensor, nest, work):
                 work.partition[level] = work.partition[level - 1] * work.words[level - 1] // together
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def mask(tensor, keep, work):
     """Pass the traffic of levels that do not keep the tensor on to the next level out, inner levels first."""
     for level in range(keep.shape[0] - 1, 0, -1):
@@ -464,13 +464,13 @@ def mask(tensor, keep, work):
                 outer[DELIVERED] *= scale
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def nearest(value):
     """Round to the nearest integer, halves away from zero as C does (Python's own ``round`` takes the even one)."""
     return int(np.floor(value + 0.5)) if value >= 0 else -int(np.floor(0.5 - value))
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def count_accesses(rules, tensor, level, work, row):
     """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance."""
     sent, share, peers = work.statistics[level, tensor, SENT], 0.0, 0.0
@@ -489,7 +489,7 @@ def count_accesses(rules, tensor, level, work, row):
     row[FILLS] = nearest(share + peers - once) if level > 0 else 0
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def count_all(rules, nest, work, counts):
     """Fill ``counts`` ``(levels, tensors, COUNTS)`` for one mapping: per instance, in words, as the reference does.
 
@@ -510,7 +510,7 @@ def count_all(rules, nest, work, counts):
                 count_accesses(rules, tensor, level, work, row)
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def overflowing_level(machine, counts):
     """Return the innermost level whose tiles do not fit, or -1."""
     for level in range(counts.shape[0] - 1, -1, -1):
@@ -523,7 +523,7 @@ def overflowing_level(machine, counts):
     return -1
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def compute_steps(nest):
     """Return the cycles that computing alone takes: the product of all temporal factors."""
     steps = 1
@@ -533,7 +533,7 @@ def compute_steps(nest):
     return steps
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def slowdown(machine, level, counts, steps):
     """Return by how much (at most 1) a level's bandwidth slows computing down."""
     read, write = 0.0, 0.0
@@ -550,7 +550,7 @@ def slowdown(machine, level, counts, steps):
     return factor
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def access_energy(machine, level, row, instances):
     """Return pJ that one tensor's accesses cost at a level, over all instances."""
     block = machine.block[level]
@@ -562,7 +562,7 @@ def access_energy(machine, level, row, instances):
     return cluster / (instances / min(instances, machine.clusters[level])) * instances
 
 
-@register_jitable(forceinline=True)
+@part(inline=True)
 def total_cost(machine, nest, work, counts):
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
     levels, tensors = counts.shape[0], counts.shape[1]

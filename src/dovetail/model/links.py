@@ -11,14 +11,15 @@ called only where `dovetail.model.kernel.may_link` says that it can happen, and 
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
+
+from dovetail.model.compile import part
 
 # What a child received last: nothing, a whole tile, or what was fresh after the displacement that is remembered.
 _NOTHING, _WHOLE, _FRESH = range(3)
 _KINDS = 3
 
 
-@register_jitable
+@part()
 def list_children(rules, tensor, level, nest, work):
     """Return the position of every child's tile, ``(children, axes)``, in the reference's linear order: X runs first.
 
@@ -45,7 +46,7 @@ def list_children(rules, tensor, level, nest, work):
     return positions
 
 
-@register_jitable
+@part()
 def _sort(keys, found):
     """Sort the first ``found`` keys (Shell's method: compiles to far less than a library's sort)."""
     gap = 1
@@ -61,7 +62,7 @@ def _sort(keys, found):
         gap //= 3
 
 
-@register_jitable
+@part()
 def groups_of_children(positions, chosen, shared):
     """Return, per number of children, how many different positions exactly that many of the chosen ones hold.
 
@@ -94,7 +95,7 @@ def groups_of_children(positions, chosen, shared):
     return groups
 
 
-@register_jitable
+@part()
 def most_receivers(groups):
     """Return how many children at most share one position."""
     most = 0
@@ -104,7 +105,7 @@ def most_receivers(groups):
     return most
 
 
-@register_jitable
+@part()
 def how_many(groups):
     """Return how many different positions there are."""
     total = 0
@@ -113,7 +114,7 @@ def how_many(groups):
     return total
 
 
-@register_jitable
+@part()
 def _are_apart(positions, one, other, step, i):
     """Return whether the second of two children lies one displacement of loop ``i`` from the first."""
     for axis in range(positions.shape[1]):
@@ -122,7 +123,7 @@ def _are_apart(positions, one, other, step, i):
     return True
 
 
-@register_jitable
+@part()
 def can_link(count, work, positions, grid, filtered):
     """Return whether any child could be passed what it needs; the arguments are those of `link`.
 
@@ -147,7 +148,7 @@ def can_link(count, work, positions, grid, filtered):
     return False
 
 
-@register_jitable
+@part()
 def _without_neighbour(positions, i, work, grid):
     """Return which children have no neighbour one displacement of loop ``i`` apart, and how many those are."""
     children = positions.shape[0]
@@ -172,7 +173,7 @@ def _without_neighbour(positions, i, work, grid):
     return alone, lonely
 
 
-@register_jitable
+@part()
 def _received(i, memory, work, filtered):
     """Return what a child receives when loop ``i`` advances, and the displacement remembered after it.
 
@@ -190,7 +191,7 @@ def _received(i, memory, work, filtered):
     return _FRESH, work.same[i] + 1
 
 
-@register_jitable
+@part()
 def _words(now, memory, work):
     """Return the words of what a child receives."""
     words, overlap = 1, 1
@@ -205,7 +206,7 @@ def _words(now, memory, work):
     return words - overlap
 
 
-@register_jitable
+@part()
 def _pattern(patterns, found, groups):
     """Return the table of patterns (grown when it is full), how many there are, and which one ``groups`` is."""
     rows, width = patterns.shape
@@ -226,7 +227,7 @@ def _pattern(patterns, found, groups):
     return patterns, found + 1, found
 
 
-@register_jitable
+@part()
 def _visits(count, work, positions, shared, grid, filtered):
     """Return what every advance of every loop comes to, ``(loops, states)``, and the table of sending patterns.
 
@@ -268,7 +269,7 @@ def _visits(count, work, positions, shared, grid, filtered):
     return pattern, words, after, patterns, found
 
 
-@register_jitable
+@part()
 def link(count, work, positions, shared, grid, filtered, row):
     """Fill a fan-out's words sent, words times receivers, most receivers, words linked, words sent to one child.
 
@@ -306,7 +307,7 @@ def link(count, work, positions, shared, grid, filtered, row):
     _add_up(sums[_WHOLE], patterns, found, row)
 
 
-@register_jitable
+@part()
 def _add_up(sent, patterns, found, row):
     """Fill ``row`` from the words sent by each pattern.
 
@@ -332,7 +333,7 @@ def _add_up(sent, patterns, found, row):
         row[4] += words[at] * receivers / children
 
 
-@register_jitable
+@part()
 def _tally(key, words_more, keys, words, used):
     """Add words to those of a key, in lists that are sorted by key; returns how many keys there are."""
     at = used
