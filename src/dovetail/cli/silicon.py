@@ -16,6 +16,7 @@ from dovetail.study.silicon import Residual, Silicon, measured, run_silicon
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page of the documentation")
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare, print and write what was asked for."""
     with network_progress() as progress, Store.open() as store:
-        silicon = run_silicon(store=store, workers=args.workers, progress=progress)
+        silicon = run_silicon(time_limit=args.time_limit, store=store, workers=args.workers, progress=progress)
     if args.html:
         write_text(args.html, silicon_page(silicon))
     if args.markdown:

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="study: the study's own shapes and designs, its stride and grouping mistakes and its idle array axis "
         "included; corrected: the true shapes, both axes usable; or both (default)",
     )
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
     parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every table as CSV into a folder")
@@ -36,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the study, print and write what was asked for."""
     with network_progress() as progress, Store.open() as store:
-        study = run_study(shapes=_SHAPES[args.shapes], store=store, workers=args.workers, progress=progress)
+        study = run_study(
+            shapes=_SHAPES[args.shapes],
+            time_limit=args.time_limit,
+            store=store,
+            workers=args.workers,
+            progress=progress,
+        )
     if args.csv:
         for part in parts(study.rows):
             write_text(args.csv / f"{part}.csv", study.table(part).csv())

@@ -129,6 +129,7 @@ class _Task:
 def run_study(
     *,
     shapes: Sequence[str] = ("study", "corrected"),
+    time_limit: float | None = None,
     store: Store | None = None,
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -139,6 +140,7 @@ def run_study(
     Args:
         shapes: ``study`` for its own shapes and designs, its stride and grouping mistakes and its idle axis included;
             ``corrected`` for the true ones; or both.
+        time_limit: seconds per layer; what it ends is not proven optimal, and says so.
         store: where results are kept and found.
         workers: processes; None: one per CPU.
         progress: called after every finished layer.
@@ -148,6 +150,7 @@ def run_study(
     energies = {task.architecture.name: estimate(task.architecture) for task in tasks}
     mapped = map_networks(
         [(task.network, task.architecture, energies[task.architecture.name]) for task in tasks],
+        time_limit=time_limit,
         store=store,
         workers=workers,
         progress=progress,
