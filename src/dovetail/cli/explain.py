@@ -15,7 +15,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.workload.network import load_layer
 from dovetail.workload.problem import Problem
 
-#: Gains below this are called nothing in the table.
+#: Constraints that gain less than this are not in the table.
 _NOTHING = 5e-4
 
 
@@ -89,7 +89,8 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture) -> 
     rows: list[tuple[str, ...]] = []
     if found.result is not None:
         rows.append(("", "as it is", *_cells(found.result), ""))
-    rows += [_row(entry) for entry in found.lifted]
+    shown = [entry for entry in found.lifted if entry.gain >= _NOTHING or found.result is None]
+    rows += [_row(entry) for entry in shown]
     heads = ("level", "without", "cycles", "energy", "EDP|J x cycle", "util.", f"{found.objective} gain")
     print_table(
         "the optimum, and with each constraint lifted in turn",
@@ -98,9 +99,12 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture) -> 
         text_columns=2,
         optional=("energy", "cycles"),
     )
+    without_effect = [entry for entry in found.lifted if entry not in shown]
+    if without_effect:
+        print(f"without effect when lifted alone: {'; '.join(map(_name, without_effect))}")
     for entry in found.lifted:
         if entry.note:
-            print(f"{entry.level} without {entry.constraint}: {entry.note}")
+            print(f"without {_name(entry)}: {entry.note}")
     for axis in found.axes:
         print(_sentence(axis, found))
 
@@ -113,8 +117,11 @@ def _cells(result: SearchResult) -> tuple[str, str, str, str]:
 def _row(entry: Lifted) -> tuple[str, ...]:
     if entry.result is None:
         return entry.level, entry.constraint, "", "", "", "", "?"
-    gain = percent(entry.gain) if entry.gain >= _NOTHING else "-"
-    return entry.level, entry.constraint, *_cells(entry.result), gain
+    return entry.level, entry.constraint, *_cells(entry.result), percent(entry.gain) if entry.gain else ""
+
+
+def _name(entry: Lifted) -> str:
+    return f"{entry.constraint} at {entry.level}"
 
 
 def _sentence(axis: AxisUse, found: Explanation) -> str:
@@ -124,5 +131,5 @@ def _sentence(axis: AxisUse, found: Explanation) -> str:
     freeing = found.frees(axis)
     if not freeing:
         return f"{text}: the axis lies idle, whichever constraint is lifted"
-    ways = "; ".join(f"{entry.constraint} at {entry.level} ({percent(entry.gain)})" for entry in freeing)
+    ways = "; ".join(f"{_name(entry)} ({percent(entry.gain)})" for entry in freeing)
     return f"{text}: the axis lies idle, and what lifting this alone would gain is: {ways}"

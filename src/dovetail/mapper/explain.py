@@ -222,17 +222,15 @@ def _with(architecture: Architecture, place: int, constraints: Constraints) -> A
 
 
 def _dataspace(constraints: Constraints, names: frozenset[str]) -> Iterator[tuple[str, Constraints]]:
+    """Yield tensor by tensor what must be kept or must pass by, whichever way that is said."""
     for kind in ("keep", "bypass"):
         listed: frozenset[str] = getattr(constraints, kind)
-        for name in sorted(listed & names):
-            yield f"{kind} {name}", _changed(constraints, **{kind: listed - {name}})
-    if names:
-        for kind in ("keep_all_but", "bypass_all_but"):
-            listed_but: frozenset[str] | None = getattr(constraints, kind)
-            if listed_but is not None:
-                verb = kind.partition("_")[0]
-                words = f"{verb} all but {', '.join(sorted(listed_but))}" if listed_but else f"{verb} all"
-                yield words, _changed(constraints, **{kind: None})
+        spared: frozenset[str] | None = getattr(constraints, f"{kind}_all_but")
+        for name in sorted(names & (listed if spared is None else listed | (names - spared))):
+            fields: dict[str, frozenset[str]] = {kind: listed - {name}}
+            if spared is not None:
+                fields[f"{kind}_all_but"] = spared | {name}
+            yield f"{kind} {name}", _changed(constraints, **fields)
 
 
 def _changed(value: Any, **fields: Any) -> Any:
