@@ -1,0 +1,248 @@
+"""Drives the compiled steps of the search from the outermost level in, and reads mappings off what is left."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.mapper import expand, fanouts
+from dovetail.mapper.prepare import Prepared
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.model.arrays import Floats, Ints, Nest, workspace
+
+#: Rows that a fan-out counted by the model is expanded from at a time, before they are merged.
+CHUNK = 4096
+#: Rows that a level has room for at first, and at most.
+ROOM, MOST_ROWS = 1 << 14, 1 << 20
+
+
+class OutOfReach(Exception):  # noqa: N818 - an outcome that the search reports, not a fault
+    """The space is too large: a level has more partial mappings than `MOST_ROWS`, or time is up."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Partial mappings at one boundary: ``(rows, columns)`` each, and the bound of every row."""
+
+    key: Ints
+    real: Floats
+    value: Floats
+    path: NDArray[np.int32]
+    bound: Floats
+
+    def pick(self, kept: Ints) -> Rows:
+        """Return the rows of these indices."""
+        return Rows(self.key[kept], self.real[kept], self.value[kept], self.path[kept], self.bound[kept])
+
+
+@dataclass
+class Progress:
+    """What a search has done so far, and when to stop.
+
+    Attributes:
+        stats: counters; columns as in `dovetail.mapper.expand`.
+        level: the level under way.
+        check: called between steps; raises `OutOfReach` to stop.
+    """
+
+    stats: Ints = field(default_factory=lambda: np.zeros(5, np.int64))
+    level: int = 0
+    check: Callable[[], None] = lambda: None
+
+
+def first_rows(prepared: Prepared) -> Rows:
+    """Return the one partial mapping that nothing is decided of."""
+    space, tables = prepared.space, prepared.tables
+    tensors = len(space.rules.is_output)
+    keys, reals, values, paths = prepared.columns
+    key = np.zeros((1, keys), np.int64)
+    key[0, expand.TILE], key[0, expand.INSTANCES] = space.tiles - 1, 1
+    per_tensor = key[0, expand.PER_TENSOR : expand.PER_TENSOR + expand.KEY_FIELDS * tensors].reshape(-1, tensors)
+    per_tensor[expand.REUSE] = 1
+    per_tensor[expand.PART] = np.where(space.rules.is_output, tables.words[:, -1], 0)
+    real = np.zeros((1, reals))
+    real[0, :tensors] = 1.0
+    return Rows(key, real, np.zeros((1, values)), np.zeros((1, paths), np.int32), np.zeros(1))
+
+
+def explore(prepared: Prepared, goal: Floats, progress: Progress, beam: int | None = None) -> tuple[Rows, Floats]:
+    """Run through all levels.
+
+    Args:
+        prepared: the mapspace.
+        goal: what to beat, from `dovetail.mapper.expand.goal_array`.
+        progress: counters, and when to stop.
+        beam: partial mappings kept per level; None: all that may still improve on the goal.
+
+    Returns:
+        The complete mappings left, and their energy and cycles ``(rows, 2)``.
+
+    Raises:
+        OutOfReach: too many partial mappings, or `Progress.check` said so.
+    """
+    rows = first_rows(prepared)
+    for level in range(len(prepared.space.levels)):
+        progress.level = level
+        rows = _pass_level(prepared, goal, level, rows, progress)
+        if beam is not None and len(rows.bound) > beam:
+            best = np.argsort(rows.bound, kind="stable")[:beam]
+            rows = rows.pick(np.sort(best))
+    totals = np.zeros((len(rows.bound), 2))
+    keys, _, values, _ = prepared.columns
+    expand.finish(
+        prepared.packed.ints,
+        prepared.packed.reals,
+        rows.key,
+        rows.real,
+        rows.value,
+        np.zeros(keys, np.int64),
+        np.zeros(values),
+        totals,
+    )
+    return rows, totals
+
+
+def _pass_level(prepared: Prepared, goal: Floats, level: int, parents: Rows, progress: Progress) -> Rows:
+    space = prepared.space
+    if not space.is_spatial[level]:
+        return _Sink(prepared, goal, level, progress).take(expand.expand_storage, parents).rows()
+    if not space.by_model[level].any():
+        return _Sink(prepared, goal, level, progress).take(expand.expand_spatial, parents).rows()
+    merged = _Sink(prepared, goal, level, progress)
+    for start in range(0, len(parents.bound), CHUNK):
+        chunk = parents.pick(np.arange(start, min(start + CHUNK, len(parents.bound))))
+        loose = _Sink(prepared, goal, level, progress).take(expand.expand_spatial, chunk).rows()
+        _count_fanout(prepared, level, loose)
+        merged.take(expand.merge_rows, loose)
+    return merged.rows()
+
+
+def _count_fanout(prepared: Prepared, level: int, rows: Rows) -> None:
+    space = prepared.space
+    tensors, axes, dims = space.rules.coefficients.shape
+    tile = rows.key[:, expand.TILE]
+    inside = np.ones((len(tile), dims), np.int64)
+    for d, divisors in enumerate(space.divisors):
+        inside[:, d] = np.array(divisors)[(tile // space.radix[d]) % len(divisors)]
+    levels = level + 2 if level + 1 < len(space.levels) else level + 1
+    rules = space.rules._replace(
+        no_multicast=space.rules.no_multicast[:levels],
+        no_link=space.rules.no_link[:levels],
+        no_reuse=space.rules.no_reuse[:levels],
+        read_first=space.rules.read_first[:levels],
+        grid=space.rules.grid[:levels],
+    )
+    spatial = np.array(space.is_spatial[: level + 1])
+    work = workspace(levels, tensors, axes, dims)
+    fanouts.count_fanout(rules, spatial, level, inside, rows.path, rows.real, empty_nest(levels, dims, tensors), work)
+
+
+class _Sink:
+    """Room for the rows that pass a level, made larger as they come."""
+
+    def __init__(self, prepared: Prepared, goal: Floats, level: int, progress: Progress) -> None:
+        self._prepared, self._goal, self._level, self._progress = prepared, goal, level, progress
+        space = prepared.space
+        tensors, axes, dims = space.rules.coefficients.shape
+        keys, reals, values, paths = prepared.columns
+        self._work = expand.scratch(dims, axes, tensors)
+        self._row = (
+            np.zeros(keys, np.int64),
+            np.zeros(keys, np.int64),
+            np.zeros(reals),
+            np.zeros(values),
+            np.zeros(paths, np.int32),
+        )
+        self._make(ROOM)
+
+    def _make(self, room: int) -> None:
+        keys, reals, values, paths = self._prepared.columns
+        self._room = room
+        self._arrays = (
+            np.empty((room, keys), np.int64),
+            np.empty((room, reals)),
+            np.empty((room, values)),
+            np.empty((room, paths), np.int32),
+            np.empty(room),
+        )
+        self._chains = np.full(1 + 4 * room + 1, -1, np.int64)
+        self._chains[0] = 0
+
+    def take(self, step: Callable[..., bool], parents: Rows) -> _Sink:
+        """Run a step over the parents, a piece at a time; returns itself."""
+        packed, size = self._prepared.packed, 256
+        start = 0
+        while start < len(parents.bound):
+            self._progress.check()
+            piece = parents.pick(np.arange(start, min(start + size, len(parents.bound))))
+            used, stats = int(self._chains[0]), self._progress.stats.copy()
+            alive = self._chains[1 + self._room : 1 + self._room + used].copy()
+            if step(
+                packed.ints,
+                packed.reals,
+                self._goal,
+                self._level,
+                (piece.key, piece.real, piece.value, piece.path),
+                self._row,
+                self._work,
+                (*self._arrays, self._chains),
+                self._progress.stats,
+            ):
+                start += size
+                continue
+            # No room: make some and take the piece again, as if it had not been tried.
+            self._progress.stats[:] = stats
+            self._chains[1 + self._room : 1 + self._room + used] = alive
+            self._grow(used)
+        return self
+
+    def _grow(self, used: int) -> None:
+        if 2 * self._room > MOST_ROWS:
+            raise OutOfReach(
+                f"more than {self._room} partial mappings at {self._prepared.space.levels[self._level].name}"
+            )
+        kept = np.flatnonzero(self._chains[1 + self._room : 1 + self._room + used] == 1)
+        old = [array[kept] for array in self._arrays]
+        self._make(2 * self._room)
+        for place, values in enumerate(old):
+            self._arrays[place][: len(kept)] = values
+        expand.enlist(*self._arrays[:2], self._chains, len(kept), self._room)
+
+    def rows(self) -> Rows:
+        """Return the rows that are left."""
+        used = int(self._chains[0])
+        kept = np.flatnonzero(self._chains[1 + self._room : 1 + self._room + used] == 1)
+        key, real, value, path, bound = self._arrays
+        return Rows(key[kept], real[kept], value[kept], path[kept], bound[kept])
+
+
+def empty_nest(levels: int, dims: int, tensors: int) -> Nest:
+    """Return arrays for one mapping, all factors 1."""
+    one = np.ones((levels, dims), np.int64)
+    keep = np.zeros((levels, tensors), np.bool_)
+    return Nest(one, one.copy(), one.copy(), one.copy(), one.copy(), keep)
+
+
+def mapping_of(prepared: Prepared, path: NDArray[np.int32]) -> Mapping:
+    """Return the mapping that a complete row's decisions describe."""
+    space = prepared.space
+    width = 1 + 3 * len(space.active)
+    names = [space.problem.shape.dimensions[d] for d in space.active]
+    tensors = [tensor.name for tensor in space.problem.shape.tensors]
+    entries = []
+    for i, level in enumerate(space.levels):
+        kept, *decisions = path[i * width : (i + 1) * width].tolist()
+        factors, on_y, order = (decisions[k * len(names) : (k + 1) * len(names)] for k in range(3))
+        loops = [(d, Loop(names[d], factors[d])) for d in order if factors[d] > 1]
+        keep = frozenset(name for t, name in enumerate(tensors) if kept >> t & 1)
+        if space.is_spatial[i]:
+            x, y = (tuple(loop for d, loop in loops if bool(on_y[d]) is axis) for axis in (False, True))
+            entries.append(LevelMapping(level.name, spatial_x=x, spatial_y=y))
+        else:
+            entries.append(LevelMapping(level.name, temporal=tuple(loop for _, loop in loops), keep=keep))
+    return Mapping(tuple(entries))

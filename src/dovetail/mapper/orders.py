@@ -1,0 +1,189 @@
+"""Orders of a level's loops over time that differ in cost, one representative each.
+
+What an order does to traffic is decided by its innermost loops alone. A tensor that no dimension sum moves
+("injective") is reused over the loops it does not depend on, innermost first, up to the first one it does. A tensor
+whose axes add up dimensions ("sliding") is sensitive to the chain of loops up to the first that moves it along another
+axis than the ones before. Everything outside multiplies traffic whatever its order (``docs/mapper.md`` has the proof).
+So orders are listed by their head, the loops until every tensor is settled, and a head is dropped when another one
+reuses every tensor at least as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+
+from dovetail.model.arrays import Bools, Ints
+
+#: Stands, in a set of loops that bring reuse, for all loops of the levels further out.
+_OUTSIDE = -1
+
+
+class Links(IntEnum):
+    """Whether neighbours below a level further in may pass data on."""
+
+    NONE = 0
+    ONE_AXIS = 1  # between tiles that differ along one summed axis only
+    ANY = 2
+
+
+#: How a dimension moves a sliding tensor: not at all, along an axis of its own, or (from here on) along summed axes.
+STILL, OWN, SUMMED = range(3)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How dimensions move tensors: all that orders depend on.
+
+    Attributes:
+        injective: per injective tensor and dimension, whether the dimension moves the tensor.
+        sliding: per sliding tensor and dimension: ``STILL``, ``OWN``, or ``SUMMED`` plus the axis.
+        links: whether neighbours may pass data on; then chains are told apart exactly.
+    """
+
+    injective: tuple[tuple[bool, ...], ...]
+    sliding: tuple[tuple[int, ...], ...]
+    links: Links = Links.NONE
+
+    @staticmethod
+    def of(coefficients: Ints, injective: Bools, links: Links) -> Movement:
+        """Read the movement off the coefficients ``(tensors, axes, dims)``."""
+        moves = coefficients != 0
+        rigid, loose = [], []
+        for tensor in range(coefficients.shape[0]):
+            if injective[tensor]:
+                rigid.append(tuple(bool(m) for m in moves[tensor].any(axis=0)))
+            else:
+                loose.append(tuple(_movement(moves[tensor], d) for d in range(coefficients.shape[2])))
+        return Movement(tuple(rigid), tuple(loose), links)
+
+
+def _movement(moves: Bools, d: int) -> int:
+    """Return how a dimension moves one tensor, given ``(axes, dims)``."""
+    for axis in range(moves.shape[0]):
+        if moves[axis, d]:
+            return SUMMED + axis if moves[axis].sum() > 1 else OWN
+    return STILL
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The innermost loops of an order (innermost first) and what they bring."""
+
+    loops: tuple[int, ...]
+    reuse: tuple[frozenset[int], ...]
+    chain: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def orders(movement: Movement, dims: tuple[int, ...], inner: tuple[int, ...], outer: tuple[int, ...]) -> Ints:
+    """Return the orders worth trying, ``(orders, len(dims))``, innermost first.
+
+    Args:
+        movement: how the dimensions move the tensors.
+        dims: the dimensions that have a loop of more than one iteration at the level.
+        inner: dimensions pinned innermost, innermost first; those without a loop do not count.
+        outer: dimensions pinned outermost, innermost first.
+    """
+    first = tuple(d for d in inner if d in dims)
+    last = tuple(d for d in outer if d in dims)
+    free = tuple(d for d in dims if d not in first + last)
+    heads = list(_heads(movement, first, free, last))
+    kept = [head for i, head in enumerate(heads) if not _beaten(head, i, heads, movement.links is Links.NONE)]
+    rows = []
+    for head in kept:
+        rest = [d for d in first + free + last if d not in head.loops]
+        rows.append(list(head.loops) + rest)
+    return np.array(rows, np.int64).reshape(len(rows), len(dims))
+
+
+def _heads(movement: Movement, first: Sequence[int], free: Sequence[int], last: Sequence[int]) -> Iterator[_Head]:
+    """Yield every head that the pins allow."""
+
+    def extend(loops: tuple[int, ...]) -> Iterator[_Head]:
+        settled = _settled(movement, loops)
+        done = len(loops) == len(first) + len(free) + len(last)
+        if settled or done:
+            yield _head(movement, loops, done)
+            return
+        if len(loops) < len(first):
+            yield from extend((*loops, first[len(loops)]))
+        elif len(loops) < len(first) + len(free):
+            for d in free:
+                if d not in loops:
+                    yield from extend((*loops, d))
+        else:
+            yield from extend((*loops, last[len(loops) - len(first) - len(free)]))
+
+    return extend(())
+
+
+def _settled(movement: Movement, loops: Sequence[int]) -> bool:
+    """Whether loops further out can only multiply every tensor's traffic."""
+    if any(not any(moves[d] for d in loops) for moves in movement.injective):
+        return False
+    return all(_stopped(moves, loops, movement.links) for moves in movement.sliding)
+
+
+def _stopped(moves: Sequence[int], loops: Sequence[int], links: Links) -> bool:
+    """Whether a sliding tensor was moved along an axis of its own, or along a second summed axis."""
+    met = {moves[d] for d in loops} - {STILL}
+    return OWN in met or (len(met) > 1 and links is not Links.ANY)
+
+
+def _head(movement: Movement, loops: tuple[int, ...], done: bool) -> _Head:
+    reuse = []
+    for moves in movement.injective:
+        brought: list[int] = []
+        for d in loops:
+            if moves[d]:
+                break
+            brought.append(d)
+        else:
+            if done:
+                brought.append(_OUTSIDE)
+        reuse.append(frozenset(brought))
+    return _Head(loops, tuple(reuse), _chain(movement, loops, done))
+
+
+def _chain(movement: Movement, loops: tuple[int, ...], done: bool) -> tuple[int, ...]:
+    """Return the loops that matter to the sliding tensors, innermost first, without the one that stops the chain."""
+    if not movement.sliding:
+        return ()
+    chain: list[int] = []
+    for place, d in enumerate(loops):
+        if all(_stopped(moves, loops[: place + 1], movement.links) for moves in movement.sliding):
+            break
+        chain.append(d)
+    else:
+        if done:
+            chain.append(_OUTSIDE)
+    if movement.links is Links.NONE:
+        while chain and chain[-1] != _OUTSIDE and all(moves[chain[-1]] == STILL for moves in movement.sliding):
+            if not any(moves[d] != STILL for moves in movement.sliding for d in chain):
+                break  # loops inside the first one that moves a tensor bring reuse
+            chain.pop()  # loops outside of it multiply
+    return tuple(chain)
+
+
+def _beaten(head: _Head, place: int, heads: Sequence[_Head], prefixes: bool) -> bool:
+    """Whether another head brings at least as much of everything (the first of equals stays)."""
+    for other_place, other in enumerate(heads):
+        if other_place == place or not _covers(other, head, prefixes):
+            continue
+        if other_place < place or not _covers(head, other, prefixes):
+            return True
+    return False
+
+
+def _covers(one: _Head, other: _Head, prefixes: bool) -> bool:
+    if any(not theirs <= ours for ours, theirs in zip(one.reuse, other.reuse, strict=True)):
+        return False
+    if one.chain == other.chain:
+        return True
+    # What a longer chain adds can only be fetched less often than if it multiplied; links may undo that.
+    return prefixes and one.chain[: len(other.chain)] == other.chain

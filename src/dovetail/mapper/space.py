@@ -1,0 +1,327 @@
+"""The mapspace of one problem on one architecture: per level the factors, orders, fan-outs and keepers allowed.
+
+Dimensions of one iteration are left out; the rest are called active. Tiles are vectors of divisors of the active
+dimensions' bounds and have one number each, their index in mixed radix.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture, Level, Spatial
+from dovetail.hardware.binding import bind
+from dovetail.mapper.orders import Links, Movement
+from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, factor_range, pinned_order
+from dovetail.model.arrays import Bools, Ints, Machine, Rules
+from dovetail.model.encode import encode_machine, encode_rules, mapped_levels
+from dovetail.workload.problem import Problem
+
+#: More fan-out choices than this at one level are beyond exact reach.
+MOST_FANOUTS = 200_000
+
+
+class Fanout(NamedTuple):
+    """One way to use a fan-out: factor per dimension, which lie on Y, and the dimensions' order, outer to inner."""
+
+    factors: tuple[int, ...]
+    on_y: tuple[bool, ...]
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A mapspace with the rules and the machine it is searched under. Levels are outer to inner, without compute.
+
+    Attributes:
+        problem: the problem.
+        architecture: with constraints bound to the problem.
+        levels: the levels that a mapping has entries for.
+        active: the problem's dimensions of more than one iteration, as indices; all below speaks of these only.
+        rules: of the model.
+        machine: of the model.
+        divisors: per dimension, rising.
+        radix: ``(dims,)`` weight of a dimension in a tile's index.
+        is_spatial: ``(levels,)``.
+        least: ``(levels, dims)`` smallest factor over time.
+        most: ``(levels, dims)`` largest.
+        most_loops: ``(levels,)`` loops over time that may have more than one iteration.
+        keepers: per level the sets of tensors it may keep, as bit masks.
+        fanouts: per level the ways to use its fan-out.
+        may_link: ``(levels, tensors)`` neighbours below the level might pass the tensor on.
+        by_model: ``(levels, tensors)`` the fan-out's traffic has no simple product form.
+        movements: per level, how loops move tensors as seen from there.
+        pins: per level, dimensions pinned innermost and outermost (innermost first), and those that may loop.
+    """
+
+    problem: Problem
+    architecture: Architecture
+    levels: tuple[Level, ...]
+    active: tuple[int, ...]
+    rules: Rules
+    machine: Machine
+    divisors: tuple[tuple[int, ...], ...]
+    radix: tuple[int, ...]
+    is_spatial: tuple[bool, ...]
+    least: Ints
+    most: Ints
+    most_loops: tuple[int, ...]
+    keepers: tuple[tuple[int, ...], ...]
+    fanouts: tuple[tuple[Fanout, ...], ...]
+    may_link: Bools
+    by_model: Bools
+    movements: tuple[Movement, ...]
+    pins: tuple[tuple[tuple[int, ...], tuple[int, ...], frozenset[int]], ...]
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return math.prod(len(divisors) for divisors in self.divisors)
+
+
+def build_space(problem: Problem, architecture: Architecture, energies: EnergyTable) -> Space:
+    """Return the mapspace.
+
+    Raises:
+        InputError: a constraint contradicts itself; the energy table misses something.
+        NoMappingError: a level's own constraints leave it nothing to do.
+    """
+    bounds = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+    bound = bind(architecture, bounds, {t.name: t.dimensions for t in problem.shape.tensors})
+    active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
+    full = encode_rules(problem, bound)
+    coefficients = np.ascontiguousarray(full.coefficients[:, :, list(active)])
+    rules = full._replace(coefficients=coefficients, injective=_injective(coefficients))
+    levels = mapped_levels(bound)
+    divisors = tuple(tuple(_divisors(problem.bounds[d])) for d in active)
+    fanouts = [list(_fanouts(level, problem, active, divisors)) for level in levels]
+    links = _links(rules, levels, fanouts)
+    least, most, most_loops = _ranges(problem, levels, active)
+    counts = [len(divs) for divs in divisors]
+    return Space(
+        problem=problem,
+        architecture=bound,
+        levels=levels,
+        active=active,
+        rules=rules,
+        machine=encode_machine(bound, energies),
+        divisors=divisors,
+        radix=tuple(math.prod(counts[d + 1 :]) for d in range(len(counts))),
+        is_spatial=tuple(isinstance(level, Spatial) for level in levels),
+        least=least,
+        most=most,
+        most_loops=most_loops,
+        keepers=_keepers(problem, levels),
+        fanouts=tuple(tuple(r if links[i].any() else _one_per_factors(r)) for i, r in enumerate(fanouts)),
+        may_link=links,
+        by_model=links | _irregular(rules, fanouts),
+        movements=tuple(
+            Movement.of(rules.coefficients, rules.injective, _link_kind(rules, links[i:], fanouts[i:]))
+            for i in range(len(levels))
+        ),
+        pins=tuple(_pins(level, problem, active) for level in levels),
+    )
+
+
+def _injective(coefficients: Ints) -> Bools:
+    moves = coefficients != 0
+    return np.asarray((moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1))
+
+
+def _divisors(number: int) -> list[int]:
+    small = [i for i in range(1, math.isqrt(number) + 1) if number % i == 0]
+    return sorted({*small, *(number // i for i in small)})
+
+
+def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]) -> tuple[Ints, Ints, tuple[int, ...]]:
+    """Return the least and the largest factor over time per level and dimension, and how many loops may have one."""
+    names = [problem.shape.dimensions[d] for d in active]
+    size = (len(levels), len(names))
+    least, most = np.ones(size, np.int64), np.ones(size, np.int64)
+    most_loops = []
+    for i, level in enumerate(levels):
+        limit = level.constraints.temporal.max_dimensions
+        most_loops.append(len(names) if limit is None else limit)
+        if isinstance(level, Spatial):
+            continue
+        for j, name in enumerate(names):
+            allowed = factor_range(level.constraints.temporal, name, problem)
+            least[i, j], most[i, j] = allowed.least, min(allowed.most, problem.bound(name))
+    return least, most, tuple(most_loops)
+
+
+def _keepers(problem: Problem, levels: tuple[Level, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return which sets of tensors each level may keep, fewest bypasses first."""
+    names = [tensor.name for tensor in problem.shape.tensors]
+    rows: list[tuple[int, ...]] = []
+    for i, level in enumerate(levels):
+        if isinstance(level, Spatial):
+            rows.append((0,))
+            continue
+        must = {n for n in names if n in level.constraints.keep or i == 0}
+        never = {n for n in names if n in level.constraints.bypass}
+        if must & never:
+            kept = ", ".join(sorted(must & never))
+            raise NoMappingError(f"{level.name} must keep {kept} (the outermost level keeps all) and must not")
+        free = [n for n in names if n not in must | never]
+        options = []
+        for chosen in itertools.product((True, False), repeat=len(free)):
+            held = must | {n for n, keep in zip(free, chosen, strict=True) if keep}
+            options.append(sum(1 << names.index(n) for n in held))
+        rows.append(tuple(options))
+    return tuple(rows)
+
+
+def _pins(
+    level: Level, problem: Problem, active: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
+    """Return the active dimensions pinned inside and outside (innermost first), and those that may loop at all."""
+    if isinstance(level, Spatial):
+        return (), (), frozenset()
+    order = pinned_order(level.constraints.temporal, problem)
+    place = {problem.shape.dimensions[d]: i for i, d in enumerate(active)}
+    inner = tuple(place[name] for name in order.inner if name in place)
+    outer = tuple(place[name] for name in order.outer if name in place)
+    loops = (i for name, i in place.items() if factor_range(level.constraints.temporal, name, problem).most > 1)
+    return inner, outer, frozenset(loops)
+
+
+def _fanouts(
+    level: Level, problem: Problem, active: tuple[int, ...], divisors: tuple[tuple[int, ...], ...]
+) -> Iterator[Fanout]:
+    """Yield every way to lay the active dimensions on a fan-out, one for each order that its pins allow."""
+    dims = len(active)
+    if not isinstance(level, Spatial):
+        return
+    limits = level.constraints.spatial
+    names = [problem.shape.dimensions[d] for d in active]
+    ranges = [factor_range(limits, name, problem) for name in names]
+    pinned = pinned_order(limits, problem)
+    found = 0
+    for factors in _products(ranges, divisors, level.fanout):
+        looping = [d for d in range(dims) if factors[d] > 1]
+        if limits.max_dimensions is not None and len(looping) > limits.max_dimensions:
+            continue
+        for on_y in _axes(looping, factors, names, level, problem):
+            for order in _spatial_orders(looping, on_y, names, pinned):
+                found += 1
+                if found > MOST_FANOUTS:
+                    raise NoMappingError(f"{level.name} can be used in more than {MOST_FANOUTS} ways")
+                rest = tuple(d for d in range(dims) if d not in order)
+                yield Fanout(factors, tuple(d in on_y for d in range(dims)), order + rest)
+
+
+def _products(ranges: list[FactorRange], divisors: tuple[tuple[int, ...], ...], room: int) -> Iterator[tuple[int, ...]]:
+    """Yield factors within their ranges whose product fits the fan-out."""
+    if not ranges:
+        yield ()
+        return
+    for rest in _products(ranges[1:], divisors[1:], room):
+        left = room // math.prod(rest)
+        for value in divisors[0]:
+            if ranges[0].least <= value <= min(left, ranges[0].most):
+                yield (value, *rest)
+
+
+def _axes(
+    looping: list[int], factors: tuple[int, ...], names: list[str], level: Spatial, problem: Problem
+) -> Iterator[frozenset[int]]:
+    """Yield every set of dimensions that may lie on Y, the others on X."""
+    limits = level.constraints.spatial
+    slots, pinned = axis_slots(limits, problem), pinned_order(limits, problem)
+    for chosen in itertools.product((False, True), repeat=len(looping)):
+        y = frozenset(d for d, on_y in zip(looping, chosen, strict=True) if on_y)
+        x = frozenset(looping) - y
+        if math.prod(factors[d] for d in x) > level.fanout_x or math.prod(factors[d] for d in y) > level.fanout_y:
+            continue
+        on_x, on_y = {names[d] for d in x}, {names[d] for d in y}
+        if slots is None:
+            rank = _ranks(pinned)
+            if any(rank[b] < rank[a] for a in on_x for b in on_y):
+                continue
+        elif (
+            on_x & set(slots.on_y)
+            or on_y & set(slots.on_x)
+            or len(on_x & set(slots.free)) > slots.free_on_x
+            or len(on_y & set(slots.free)) > len(slots.free) - slots.free_on_x
+        ):
+            continue
+        yield y
+
+
+def _ranks(pinned: PinnedOrder) -> dict[str, int]:
+    """Return where in its permutation a dimension stands, innermost first; free ones share a place."""
+    rank = {name: place for place, name in enumerate(pinned.inner)}
+    rank |= {name: len(pinned.inner) for name in pinned.free}
+    return rank | {name: len(pinned.inner) + 1 + place for place, name in enumerate(pinned.outer)}
+
+
+def _spatial_orders(
+    looping: list[int], on_y: frozenset[int], names: list[str], pinned: PinnedOrder
+) -> Iterator[tuple[int, ...]]:
+    """Yield the orders of the spatial loops (outer to inner) that differ: within X, then within Y."""
+    rank = _ranks(pinned)
+
+    def within(dims: list[int]) -> Iterator[tuple[int, ...]]:
+        for order in itertools.permutations(dims):
+            places = [rank[names[d]] for d in order]
+            if places == sorted(places, reverse=True):
+                yield order
+
+    for x in within([d for d in looping if d not in on_y]):
+        for y in within([d for d in looping if d in on_y]):
+            yield x + y
+
+
+def _one_per_factors(rows: list[Fanout]) -> list[Fanout]:
+    """Keep the first way for each set of factors: without links the others cost the same."""
+    return list({row.factors: row for row in reversed(rows)}.values())[::-1]
+
+
+def _links(rules: Rules, levels: tuple[Level, ...], fanouts: list[list[Fanout]]) -> Bools:
+    """Return ``(levels, tensors)``: below which levels neighbours might pass which tensors on."""
+    result = np.zeros((len(levels), len(rules.coefficients)), np.bool_)
+    for i, level in enumerate(levels):
+        if not isinstance(level, Spatial):
+            continue
+        spread = {d for row in fanouts[i] for d, factor in enumerate(row.factors) if factor > 1}
+        for tensor in range(len(rules.coefficients)):
+            if rules.no_link[i, tensor] or not spread:
+                continue
+            if i == len(levels) - 1 or rules.no_reuse[i + 1, tensor]:
+                result[i, tensor] = True
+            elif not rules.injective[tensor]:
+                moves = rules.coefficients[tensor] != 0
+                result[i, tensor] = any(axis.sum() > 1 and any(axis[d] for d in spread) for axis in moves)
+    return result
+
+
+def _irregular(rules: Rules, fanouts: list[list[Fanout]]) -> Bools:
+    """Return ``(levels, tensors)``: where a fan-out's tiles may overlap, so that no product says how many differ."""
+    result = np.zeros((len(fanouts), len(rules.coefficients)), np.bool_)
+    moves = rules.coefficients != 0
+    for i, rows in enumerate(fanouts):
+        spread = [d for d in range(moves.shape[2]) if any(row.factors[d] > 1 for row in rows)]
+        for tensor in range(len(moves)):
+            several = (moves[tensor][:, spread].sum(axis=1) > 1).any()
+            result[i, tensor] = several or (moves[tensor][:, spread].sum(axis=0) > 1).any()
+    return result
+
+
+def _link_kind(rules: Rules, links: Bools, fanouts: list[list[Fanout]]) -> Links:
+    """Return how far chains must be told apart, given what may link at these levels."""
+    kind = Links.NONE
+    for may, rows in zip(links, fanouts, strict=True):
+        for tensor in np.flatnonzero(may & ~rules.injective):
+            moves = rules.coefficients[tensor] != 0
+            spread = {d for row in rows for d, factor in enumerate(row.factors) if factor > 1}
+            axes = sum(axis.sum() > 1 and any(axis[d] for d in spread) for axis in moves)
+            kind = max(kind, Links.ANY if axes > 1 else Links.ONE_AXIS)
+    return kind

@@ -1,0 +1,168 @@
+"""What can be said of every tile at once: how large it is, and how parallel its completions can be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dovetail.mapper.space import Space
+from dovetail.model.arrays import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Per tile, by index.
+
+    Attributes:
+        words: ``(tensors, tiles)`` words of the tile (its bounding box).
+        again: ``(tensors, tiles)`` iterations outside the tile of the dimensions that do not move the tensor.
+        volume: ``(tiles,)`` executions of the loop body inside the tile.
+        parallelism: ``(levels + 1, tiles)`` most compute units that a completion of the tile from this level on can
+            use; 0 when there is no completion.
+        partial: ``(levels, dims + 1, tiles)`` for storage levels, the same once the loops over the first dims are
+            chosen and taken out of the tile.
+    """
+
+    words: Ints
+    again: Floats
+    volume: Ints
+    parallelism: Ints
+    partial: Ints
+
+
+def build_tables(space: Space) -> Tables:
+    """Return the tables of a space."""
+    grid = _sizes(space)
+    moves = (space.rules.coefficients != 0).any(axis=1)
+    words, again = [], []
+    for tensor, axes in enumerate(space.rules.coefficients):
+        box = np.ones(space.tiles, np.int64)
+        for axis in axes:
+            box *= 1 + sum((axis[d] * (grid[d] - 1) for d in range(len(grid)) if axis[d]), start=np.zeros_like(box))
+        outside = np.ones(space.tiles)
+        for d, sizes in enumerate(grid):
+            if not moves[tensor, d]:
+                outside *= sizes[-1] / sizes
+        words.append(box)
+        again.append(outside)
+    stacked = np.array(words).reshape(len(words), space.tiles)
+    volume = np.ones(space.tiles, np.int64)
+    for sizes in grid:
+        volume *= sizes
+    parallelism, partial = _parallelism(space, stacked, space.machine.capacity)
+    return Tables(stacked, np.array(again).reshape(stacked.shape), volume, parallelism, partial)
+
+
+def _sizes(space: Space) -> list[Ints]:
+    """Return per dimension the size of every tile, ``(tiles,)``; the whole problem is the last tile."""
+    tiles = np.arange(space.tiles)
+    return [
+        np.array(divisors, np.int64)[(tiles // radix) % len(divisors)]
+        for divisors, radix in zip(space.divisors, space.radix, strict=True)
+    ]
+
+
+def tile_words(space: Space) -> Ints:
+    """Return ``(tensors, tiles)``, the words of every tile."""
+    return build_tables(space).words
+
+
+def completions(space: Space, words: Ints, capacity: Ints) -> Ints:
+    """Return `Tables.parallelism` were the levels' capacities ``(levels,)`` in words; -1 for no bound."""
+    return _parallelism(space, words, capacity)[0]
+
+
+def mapspace_size(space: Space) -> int:
+    """Return how many mappings constraints and fan-outs allow, capacities not counted.
+
+    Factors, times the orders that the pins leave (loops of one iteration have a place too), times the sets of tensors
+    that may be kept. Exact up to the precision of doubles.
+    """
+    shape = tuple(len(divisors) for divisors in space.divisors)
+    count = np.zeros(shape)
+    count[(0,) * len(shape)] = 1.0
+    for i in range(len(space.levels) - 1, -1, -1):
+        if space.is_spatial[i]:
+            count = _counted_fanouts(space, i, count)
+            continue
+        partial = np.zeros((len(shape) + 1, *shape))
+        _through_loops(space, i, count, partial, np.add)
+        inner, outer, _ = space.pins[i]
+        free = len(space.active) - len(inner) - len(outer)
+        count = partial[0] * math.factorial(max(0, free)) * len(space.keepers[i])
+    return int(count[tuple(n - 1 for n in shape)])
+
+
+def _counted_fanouts(space: Space, level: int, inside: Floats) -> Floats:
+    total = np.zeros_like(inside)
+    for row in space.fanouts[level]:
+        outer, inner, _ = _places(space, row.factors)
+        total[np.ix_(*outer)] += inside[np.ix_(*inner)]
+    return total
+
+
+def _parallelism(space: Space, words: Ints, capacities: Ints) -> tuple[Ints, Ints]:
+    """Return `Tables.parallelism` and `Tables.partial`, computed from the innermost level out."""
+    levels = len(space.levels)
+    shape = tuple(len(divisors) for divisors in space.divisors)
+    result = np.zeros((levels + 1, space.tiles), np.int64)
+    partial = np.zeros((levels, len(shape) + 1, space.tiles), np.int64)
+    result[levels, 0] = 1
+    for i in range(levels - 1, -1, -1):
+        inside = result[i + 1].reshape(shape)
+        if space.is_spatial[i]:
+            result[i] = _through_fanout(space, i, inside).ravel()
+            continue
+        _through_loops(space, i, inside, partial[i].reshape(-1, *shape), np.maximum)
+        result[i] = partial[i, 0]
+        capacity = int(capacities[i])
+        if capacity >= 0:
+            result[i][~_fitting(space, i, capacity, words)] = 0
+    return result, partial
+
+
+def _fitting(space: Space, level: int, capacity: int, words: Ints) -> np.ndarray:
+    """Return ``(tiles,)``: whether some allowed set of kept tensors fits."""
+    fits = np.zeros(space.tiles, np.bool_)
+    for kept in space.keepers[level]:
+        held = [words[t] for t in range(len(words)) if kept >> t & 1]
+        fits |= sum(held, start=np.zeros(space.tiles, np.int64)) <= capacity
+    return fits
+
+
+def _through_loops(space: Space, level: int, inside: np.ndarray, partial: np.ndarray, join: np.ufunc) -> None:
+    """Join (maximise, add up) over the level's loops, the last dimension first: factors do not depend on each other.
+
+    Fills ``partial`` ``(dims + 1, *tile)``; its last entry is ``inside``, its first has all loops chosen as is best.
+    """
+    partial[-1] = inside
+    for d in range(len(space.divisors) - 1, -1, -1):
+        divisors = space.divisors[d]
+        before, after = np.moveaxis(partial[d + 1], d, 0), np.moveaxis(partial[d], d, 0)
+        place = {value: i for i, value in enumerate(divisors)}
+        for i, size in enumerate(divisors):
+            for factor in divisors[: i + 1]:
+                if size % factor == 0 and space.least[level, d] <= factor <= space.most[level, d]:
+                    after[i] = join(after[i], before[place[size // factor]])
+
+
+def _through_fanout(space: Space, level: int, inside: Ints) -> Ints:
+    best = np.zeros_like(inside)
+    for factors in dict.fromkeys(row.factors for row in space.fanouts[level]):
+        outer, inner, used = _places(space, factors)
+        target = np.ix_(*outer)
+        best[target] = np.maximum(best[target], used * inside[np.ix_(*inner)])
+    return best
+
+
+def _places(space: Space, factors: tuple[int, ...]) -> tuple[list[list[int]], list[list[int]], int]:
+    """Return per dimension the divisors that a factor divides, what is left of them, and the units in use."""
+    outer, inner = [], []
+    for divisors, factor in zip(space.divisors, factors, strict=True):
+        place = {value: i for i, value in enumerate(divisors)}
+        fits = [i for i, size in enumerate(divisors) if size % factor == 0]
+        outer.append(fits)
+        inner.append([place[divisors[i] // factor] for i in fits])
+    return outer, inner, math.prod(factors)
