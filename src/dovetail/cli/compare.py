@@ -27,7 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_hardware(parser, several=True)
     arguments.add_batch(parser)
     arguments.add_objective(parser)
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    parser.add_argument(
+        "--time-limit",
+        type=arguments.seconds,
+        default=2.0,
+        metavar="S",
+        help="seconds per layer; then the best met (2)",
+    )
     arguments.add_samples(parser)
     parser.add_argument("--totals", action="store_true", help="print the table of totals only")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row per layer, numbers in full")

@@ -70,14 +70,13 @@ def first_rows(prepared: Prepared) -> Rows:
     return Rows(key, real, np.zeros((1, values)), np.zeros((1, paths), np.int32), np.zeros(1))
 
 
-def explore(prepared: Prepared, goal: Floats, progress: Progress, beam: int | None = None) -> tuple[Rows, Floats]:
+def explore(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[Rows, Floats]:
     """Run through all levels.
 
     Args:
         prepared: the mapspace.
         goal: what to beat, from `dovetail.mapper.expand.goal_array`.
         progress: counters, and when to stop.
-        beam: partial mappings kept per level; None: all that may still improve on the goal.
 
     Returns:
         The complete mappings left, and their energy and cycles ``(rows, 2)``.
@@ -89,9 +88,6 @@ def explore(prepared: Prepared, goal: Floats, progress: Progress, beam: int | No
     for level in range(len(prepared.space.levels)):
         progress.level = level
         rows = _pass_level(prepared, goal, level, rows, progress)
-        if beam is not None and len(rows.bound) > beam:
-            best = np.argsort(rows.bound, kind="stable")[:beam]
-            rows = rows.pick(np.sort(best))
     totals = np.zeros((len(rows.bound), 2))
     keys, _, values, _ = prepared.columns
     expand.finish(

@@ -22,8 +22,10 @@ from dovetail.mapper.infeasible import reason
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.prepare import Prepared, prepare
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
+from dovetail.mapper.sample import random_search
 from dovetail.mapper.space import build_space
 from dovetail.mapper.tables import mapspace_size
+from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Floats
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
@@ -31,8 +33,8 @@ from dovetail.workload.problem import Problem
 
 #: Values tried in turn, as multiples of the lower bound: all mappings below one are covered before the next.
 STEPS = (1.02, 1.08, 1.2, 1.4, 1.7, 2.2, 3.0, 5.0, 10.0, 100.0, math.inf)
-#: Partial mappings kept per level when time or space ends an exact search.
-BEAMS = (16, 128, 1024)
+#: Random mappings of which the best is the answer when time or space ends the search before it meets one.
+SAMPLES = 20_000
 
 _CODES = {
     Objective.EDP: expand.EDP,
@@ -74,10 +76,6 @@ class _Watch:
         if self._limit is not None and now - self._start > self._limit:
             raise OutOfReach(f"{self._limit:g} s are over")
 
-    def extend(self) -> None:
-        """Take the limit off: what follows is short."""
-        self._limit = None
-
 
 def search(
     problem: Problem,
@@ -113,14 +111,13 @@ def search(
     if front:
         points, complete = _front(prepared, objective, best, watch)
         exact = exact and complete
-    mapping = mapping_of(prepared, best.path)
-    cost = evaluate(mapping, problem, architecture, energies)
+    mapping, cost = _answer(prepared, best, objective, energies)
     certificate = _certificate(prepared, objective, cost, bound, exact, watch)
     return SearchResult(objective, mapping, cost, certificate, points)
 
 
-def _best(prepared: Prepared, objective: Objective, watch: _Watch) -> tuple[_Found, float, bool]:
-    """Return the best mapping, a value that none goes below, and whether the two are one."""
+def _best(prepared: Prepared, objective: Objective, watch: _Watch) -> tuple[_Found | None, float, bool]:
+    """Return the best mapping found, a value that none goes below, and whether the two are one."""
     code = _CODES[objective]
     floor = _floor(prepared, code)
     covered = floor
@@ -133,14 +130,14 @@ def _best(prepared: Prepared, objective: Objective, watch: _Watch) -> tuple[_Fou
             if known is not None and _rank(code, known)[0] <= limit:
                 limit = _rank(code, known)[0]
                 goal = expand.goal_array(code, *_rank(code, known))
-            found = _least(code, *_complete(prepared, goal, watch.progress, None))
+            found = _least(code, *_complete(prepared, goal, watch.progress))
             known = min((one for one in (known, found) if one is not None), key=partial(_rank, code), default=None)
             if known is not None and _rank(code, known)[0] <= limit:
                 return known, _rank(code, known)[0], True
             covered = limit
     except (OutOfReach, KeyboardInterrupt):
         pass
-    return _some(prepared, code, floor, known, watch), covered, False
+    return known, covered, False
 
 
 def _rank(code: int, found: _Found) -> tuple[float, float]:
@@ -156,11 +153,9 @@ def _floor(prepared: Prepared, code: int) -> float:
     return max(float(value), 1e-300)
 
 
-def _complete(
-    prepared: Prepared, goal: Floats, progress: Progress, beam: int | None
-) -> tuple[NDArray[np.int32], Floats]:
+def _complete(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[NDArray[np.int32], Floats]:
     """Return paths and (energy, cycles) of the complete mappings below the goal."""
-    rows, totals = explore(prepared, goal, progress, beam)
+    rows, totals = explore(prepared, goal, progress)
     if progress.stats[expand.TOO_LONG]:
         raise OutOfReach("a sliding window depends on more loops than the search remembers")
     return rows.path, totals
@@ -174,38 +169,38 @@ def _least(code: int, paths: NDArray[np.int32], totals: Floats) -> _Found | None
     return min(candidates, key=partial(_rank, code))
 
 
-def _some(prepared: Prepared, code: int, floor: float, best: _Found | None, watch: _Watch) -> _Found:
-    """Return a good mapping found quickly: the best that narrow searches come across."""
-    watch.extend()
-    watch.doing = "looking for a good mapping"
-    for beam in BEAMS:
-        for step in (2.0, 5.0, math.inf):
-            goal = expand.goal_array(code, floor * step)
-            found = _least(code, *_complete(prepared, goal, watch.progress, beam))
-            if found is not None:
-                best = found if best is None else min(best, found, key=partial(_rank, code))
-                break
-    if best is None:
-        raise NoMappingError(f"{prepared.space.problem.name}: none found in the time given; give it more")
-    return best
+def _answer(
+    prepared: Prepared, best: _Found | None, objective: Objective, energies: EnergyTable
+) -> tuple[Mapping, Cost]:
+    """Return the mapping found and its cost; when time ended the search, or none was found, the best of samples too."""
+    space = prepared.space
+    answers = []
+    if best is not None:
+        mapping = mapping_of(prepared, best.path)
+        answers.append((mapping, evaluate(mapping, space.problem, space.architecture, energies)))
+    else:
+        answers.append(random_search(space.problem, space.architecture, energies, objective, SAMPLES))
+    return min(answers, key=lambda answer: objective.value_of(answer[1].energy_pJ, answer[1].cycles))
 
 
 def _front(
-    prepared: Prepared, objective: Objective, best: _Found, watch: _Watch
+    prepared: Prepared, objective: Objective, best: _Found | None, watch: _Watch
 ) -> tuple[tuple[FrontPoint, ...], bool]:
     """Return the Pareto front over (energy, cycles), by rising energy, and whether it is complete."""
-    known = [best]
-    complete = True
+    known = [] if best is None else [best]
+    complete = best is not None
     for other in Objective:
         if other is not objective and other is not Objective.ED2P:
             found, _, exact = _best(prepared, other, watch)
-            known.append(found)
+            known += [] if found is None else [found]
             complete = complete and exact
     watch.doing = "covering the Pareto front"
     paths, totals = [one.path for one in known], [(one.energy, one.cycles) for one in known]
     try:
+        if not complete:
+            raise OutOfReach("its ends are not known")
         goal = expand.goal_array(expand.FRONT, front=_staircase(totals))
-        more, values = _complete(prepared, goal, watch.progress, None)
+        more, values = _complete(prepared, goal, watch.progress)
         paths += list(more)
         totals += [(energy, cycles) for energy, cycles in values.tolist()]
     except (OutOfReach, KeyboardInterrupt):
@@ -245,7 +240,7 @@ def _certificate(
         binding=_binding(prepared, cost, parallel),
         method="outermost level in, exact states merged by dominance, all below the answer's value covered"
         if exact
-        else "outermost level in, stopped early; the answer is the best of narrow searches",
+        else "outermost level in, stopped early; the answer is the best met so far, or the best of random mappings",
         seconds=watch.seconds,
     )
 
