@@ -20,6 +20,9 @@ from dovetail.network.map_network import map_networks
 from dovetail.store import Store
 from dovetail.workload.network import load_network
 
+#: How long a layer is searched unless said otherwise.
+SECONDS = 2.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
@@ -30,9 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit",
         type=arguments.seconds,
-        default=2.0,
         metavar="S",
-        help="seconds per layer; then the best met (2)",
+        help=f"seconds per layer; then the best met ({SECONDS:g})",
     )
     arguments.add_samples(parser)
     parser.add_argument("--totals", action="store_true", help="print the table of totals only")
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         costs = map_networks(
             pairs,
             objective=args.objective,
-            time_limit=args.time_limit,
+            time_limit=args.time_limit if args.samples else args.time_limit or SECONDS,
             store=store,
             search=arguments.sampled_search_of(args),
             progress=progress,
