@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from dovetail.model.arrays import Floats, Ints, Nest, workspace
 
 #: Rows that a fan-out counted by the model is expanded from at a time, before they are merged.
 CHUNK = 4096
+#: Seconds between two looks at the clock, about.
+QUICK = 0.05
 #: Rows that a level has room for at first, and at most.
 ROOM, MOST_ROWS = 1 << 14, 1 << 20
 
@@ -55,6 +58,21 @@ class Progress:
     check: Callable[[], None] = lambda: None
 
 
+def compile_steps(prepared: Prepared) -> None:
+    """Compile (or load) what a search will run, by running it on nothing; so that no clock counts it."""
+    space, nothing = prepared.space, np.zeros(0, np.int64)
+    goal, empty = expand.goal_array(expand.EDP), first_rows(prepared).pick(nothing)
+    steps: list[Callable[..., bool]] = [expand.expand_storage]
+    if any(space.is_spatial):
+        steps.append(expand.expand_spatial)
+    if space.by_model.any():
+        steps.append(expand.merge_rows)
+        _count_fanout(prepared, space.is_spatial.index(True), empty)
+    for step in steps:
+        _Sink(prepared, goal, 0, Progress()).run(step, empty)
+    _totals(prepared, empty)
+
+
 def first_rows(prepared: Prepared) -> Rows:
     """Return the one partial mapping that nothing is decided of."""
     space, tables = prepared.space, prepared.tables
@@ -88,6 +106,11 @@ def explore(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[Rows,
     for level in range(len(prepared.space.levels)):
         progress.level = level
         rows = _pass_level(prepared, goal, level, rows, progress)
+    return rows, _totals(prepared, rows)
+
+
+def _totals(prepared: Prepared, rows: Rows) -> Floats:
+    """Return the energy and cycles of complete mappings, ``(rows, 2)``."""
     totals = np.zeros((len(rows.bound), 2))
     keys, _, values, _ = prepared.columns
     expand.finish(
@@ -100,7 +123,7 @@ def explore(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[Rows,
         np.zeros(values),
         totals,
     )
-    return rows, totals
+    return totals
 
 
 def _pass_level(prepared: Prepared, goal: Floats, level: int, parents: Rows, progress: Progress) -> Rows:
@@ -171,31 +194,40 @@ class _Sink:
 
     def take(self, step: Callable[..., bool], parents: Rows) -> _Sink:
         """Run a step over the parents, a piece at a time; returns itself."""
-        packed, size = self._prepared.packed, 256
-        start = 0
+        start, size = 0, 4
         while start < len(parents.bound):
             self._progress.check()
+            began = time.monotonic()
             piece = parents.pick(np.arange(start, min(start + size, len(parents.bound))))
             used, stats = int(self._chains[0]), self._progress.stats.copy()
             alive = self._chains[1 + self._room : 1 + self._room + used].copy()
-            if step(
-                packed.ints,
-                packed.reals,
-                self._goal,
-                self._level,
-                (piece.key, piece.real, piece.value, piece.path),
-                self._row,
-                self._work,
-                (*self._arrays, self._chains),
-                self._progress.stats,
-            ):
+            if self.run(step, piece):
                 start += size
+                if time.monotonic() - began < QUICK:  # results do not depend on the pieces
+                    size *= 2
+                elif size > 1:
+                    size //= 2
                 continue
             # No room: make some and take the piece again, as if it had not been tried.
             self._progress.stats[:] = stats
             self._chains[1 + self._room : 1 + self._room + used] = alive
             self._grow(used)
         return self
+
+    def run(self, step: Callable[..., bool], piece: Rows) -> bool:
+        """Run a step over some parents; False when there is no room left."""
+        packed = self._prepared.packed
+        return step(
+            packed.ints,
+            packed.reals,
+            self._goal,
+            self._level,
+            (piece.key, piece.real, piece.value, piece.path),
+            self._row,
+            self._work,
+            (*self._arrays, self._chains),
+            self._progress.stats,
+        )
 
     def _grow(self, used: int) -> None:
         if 2 * self._room > MOST_ROWS:

@@ -17,7 +17,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper import expand
-from dovetail.mapper.explore import OutOfReach, Progress, explore, mapping_of
+from dovetail.mapper.explore import OutOfReach, Progress, compile_steps, explore, mapping_of
 from dovetail.mapper.infeasible import reason
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.prepare import Prepared, prepare
@@ -102,10 +102,11 @@ def search(
         NoMappingError: no mapping exists; the message says why and what would be enough.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    watch = _Watch(time_limit, progress)
     prepared = prepare(build_space(problem, architecture, energies))
     if prepared.tables.parallelism[0, -1] == 0:
         raise NoMappingError(f"{problem.name} on {architecture.name}: {reason(prepared.space, prepared.tables.words)}")
+    compile_steps(prepared)
+    watch = _Watch(time_limit, progress)
     best, bound, exact = _best(prepared, objective, watch)
     points: tuple[FrontPoint, ...] = ()
     if front:
