@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import oracle
 import pytest
 
+import oracle
 from dovetail.errors import MappingError
 from dovetail.mapping.directives import mapping_from_directives
 from dovetail.model.cost import Cost
