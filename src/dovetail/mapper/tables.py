@@ -64,11 +64,6 @@ def _sizes(space: Space) -> list[Ints]:
     ]
 
 
-def tile_words(space: Space) -> Ints:
-    """Return ``(tensors, tiles)``, the words of every tile."""
-    return build_tables(space).words
-
-
 def completions(space: Space, words: Ints, capacity: Ints) -> Ints:
     """Return `Tables.parallelism` were the levels' capacities ``(levels,)`` in words; -1 for no bound."""
     return _parallelism(space, words, capacity)[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.network.costs import MappedLayer, NetworkCost, problem_key
@@ -192,12 +192,6 @@ def _map_layer(
         )
     except NoMappingError as error:
         raise NoMappingError(f"{job.layer.name} on {job.architecture.name}: {error}") from None
-
-
-def exact_search() -> SearchFunction:
-    """Return the exact mapper."""
-    function: SearchFunction = importlib.import_module("dovetail.mapper.search").search
-    return function
 
 
 def available_cpus() -> int:
