@@ -1,0 +1,257 @@
+"""A local search for good mappings early, where proofs take long: mappings change at random, and the best stay.
+
+It proves nothing. The same seed and count give the same answer; no clock is read.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, limits_of
+from dovetail.mapper.moves import DRAWS, change
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.sample import sample
+from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.mapping import Mapping
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Rules
+from dovetail.model.batch import evaluate_batch
+from dovetail.model.cost import Cost
+from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
+from dovetail.model.evaluate import evaluate
+from dovetail.workload.problem import Problem
+
+#: Random mappings that it begins with.
+SAMPLES = 4096
+#: Mappings that stay from one round to the next.
+CROWD = 64
+#: Changed mappings per round.
+BROOD = 512
+#: Rounds without a better mapping after which it begins anew from other random mappings.
+STALE = 16
+#: Changes tried per evaluation asked for, at most: in small spaces most lead to mappings that were met before.
+TRIES = 8
+#: Rounds in which a mapping that fits is looked for where no random one does.
+REPAIRS = 400
+
+
+@dataclass(frozen=True)
+class Improved:
+    """The best mapping met.
+
+    Attributes:
+        mapping: the mapping.
+        cost: its cost, from the plain model.
+        value: of the objective.
+        evaluations: mappings evaluated.
+    """
+
+    mapping: Mapping
+    cost: Cost
+    value: float
+    evaluations: int
+
+
+def improve(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective = Objective.EDP,
+    *,
+    seed: int = 0,
+    evaluations: int = 60_000,
+    stop: Callable[[], bool] = lambda: False,
+) -> Improved:
+    """Return a mapping that is likely to be the best or close to it.
+
+    Args:
+        problem: the layer.
+        architecture: with its constraints.
+        energies: energy table.
+        objective: what to minimise; ties fall to the other of energy and cycles.
+        seed: the same seed gives the same answer.
+        evaluations: mappings to evaluate, about; fewer where the mapspace is small.
+        stop: asked between rounds (some milliseconds) whether to end early.
+
+    Raises:
+        NoMappingError: no mapping that fits was met; there may be one all the same.
+        InputError: a constraint contradicts itself, or the energy table misses something.
+    """
+    mapspace = _Mapspace.of(problem, architecture, energies, objective)
+    generator = np.random.default_rng(seed)
+    first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
+    best = crowd = first.best(CROWD)
+    done, tries, stale, met = len(first.rank), 0, 0, set[int]()
+    while done < evaluations and tries < TRIES * evaluations and not stop():
+        genes, keep = _new(*_changed(mapspace, crowd, generator), met)
+        done, tries = done + len(keep), tries + BROOD
+        before = crowd.rank[0].tolist()
+        crowd = crowd.joined(mapspace.evaluated(genes, keep)).best(CROWD)
+        stale = 0 if crowd.rank[0].tolist() < before else stale + 1
+        if crowd.rank[0].tolist() < best.rank[0].tolist():
+            best = crowd
+        if stale >= STALE:
+            crowd = first.take(generator.permutation(len(first.rank))[:CROWD]).best(CROWD)
+            stale = 0
+            met.clear()
+    mapping = mapspace.mapping(best)
+    cost = evaluate(mapping, problem, architecture, energies)
+    return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+
+
+@dataclass(frozen=True)
+class _Crowd:
+    """Mappings with what they are ranked by.
+
+    Attributes:
+        genes: as `dovetail.mapper.moves` has them.
+        keep: likewise.
+        rank: ``(candidates, 2)`` what is minimised, and what breaks ties.
+    """
+
+    genes: Ints
+    keep: Bools
+    rank: Floats
+
+    def best(self, count: int) -> _Crowd:
+        """Return so many, best first; one of those that rank equal."""
+        order = np.lexsort((self.rank[:, 1], self.rank[:, 0]))
+        ranks = self.rank[order]
+        new = np.ones(len(order), np.bool_)
+        new[1:] = (ranks[1:] != ranks[:-1]).any(axis=1)
+        return self.take(order[new][:count])
+
+    def take(self, chosen: Ints) -> _Crowd:
+        """Return those of these indices."""
+        return _Crowd(self.genes[chosen], self.keep[chosen], self.rank[chosen])
+
+    def joined(self, other: _Crowd) -> _Crowd:
+        """Return these, then the others."""
+        return _Crowd(
+            np.concatenate([self.genes, other.genes]),
+            np.concatenate([self.keep, other.keep]),
+            np.concatenate([self.rank, other.rank]),
+        )
+
+
+@dataclass(frozen=True)
+class _Mapspace:
+    """A problem on an architecture as arrays, of the active dimensions only."""
+
+    problem: Problem
+    architecture: Architecture
+    active: list[int]
+    rules: Rules
+    machine: Machine
+    limits: Limits
+    objective: Objective
+
+    @staticmethod
+    def of(problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective) -> _Mapspace:
+        """Encode them."""
+        bound, active = bound_to(architecture, problem), active_dimensions(problem)
+        rules, machine = encode_rules(problem, bound), encode_machine(bound, energies)
+        coefficients = np.ascontiguousarray(rules.coefficients[:, :, active])
+        moves = coefficients != 0
+        injective = (moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1)
+        rules = rules._replace(coefficients=coefficients, injective=injective)
+        limits = limits_of(problem, bound, rules, machine)
+        return _Mapspace(problem, bound, active, rules, machine, limits, objective)
+
+    def evaluated(self, genes: Ints, keep: Bools) -> _Crowd:
+        """Return mappings that fit, with their ranks."""
+        nests = Nest._make([*(genes[:, field] for field in range(GENES)), keep])
+        costs = evaluate_batch(nests, self.rules, self.machine)
+        energy, cycles = costs.energy_pJ, costs.cycles.astype(np.float64)
+        if self.objective is Objective.ENERGY:
+            ranks = energy, cycles
+        elif self.objective is Objective.LATENCY:
+            ranks = cycles, energy
+        else:
+            ranks = energy * cycles * (cycles if self.objective is Objective.ED2P else 1.0), energy
+        return _Crowd(genes, keep, np.stack(ranks, axis=1))
+
+    def genes(self, nests: Nest) -> Ints:
+        """Return mappings of all dimensions as genes."""
+        place = np.full(len(self.problem.bounds), -1, np.int64)
+        place[self.active] = np.arange(len(self.active))
+        columns: list[Ints] = []
+        for field, array in enumerate(
+            (nests.temporal, nests.order, nests.spatial_x, nests.spatial_y, nests.spatial_order)
+        ):
+            if field in (ORDER, SPATIAL_ORDER):
+                order = place[array]
+                columns.append(order[order >= 0].reshape(*order.shape[:-1], len(self.active)))
+            else:
+                columns.append(array[..., self.active])
+        return np.stack(columns, axis=1)
+
+    def mapping(self, crowd: _Crowd) -> Mapping:
+        """Return the first of a crowd as a mapping."""
+        levels, dims = crowd.genes.shape[2], len(self.problem.bounds)
+        factors = np.ones((GENES, levels, dims), np.int64)
+        factors[..., self.active] = crowd.genes[0]
+        order, spatial_order = (
+            np.array([[self.active[d] for d in row] for row in crowd.genes[0, field]])
+            for field in (ORDER, SPATIAL_ORDER)
+        )
+        nest = Nest(factors[0], order, factors[2], factors[3], spatial_order, crowd.keep[0])
+        return decode_mapping(nest, self.problem, self.architecture)
+
+
+def _first(mapspace: _Mapspace, nests: Nest, generator: np.random.Generator) -> _Crowd:
+    """Return the random mappings that fit; where none does, change them until one does."""
+    genes, keep = mapspace.genes(nests), nests.keep
+    excess, marks = _change(mapspace, genes, keep, genes[:0], np.zeros(len(keep), np.int64), np.empty((len(keep), 0)))
+    tight = _by_excess(genes, keep, excess, marks)
+    for _ in range(REPAIRS):
+        fitting = np.flatnonzero(excess == 0)
+        if len(fitting):
+            return mapspace.evaluated(genes[fitting], keep[fitting])
+        genes, keep, excess, marks = _changed(mapspace, tight.best(CROWD), generator)
+        good = np.flatnonzero(excess >= 0)
+        tight = tight.best(CROWD).joined(_by_excess(genes[good], keep[good], excess[good], marks[good]))
+    raise NoMappingError(
+        f"{mapspace.problem.name} on {mapspace.architecture.name}: the tiles of all mappings met are too large for "
+        f"some storage, by {tight.rank[:, 0].min():.0f} words at least"
+    )
+
+
+def _by_excess(genes: Ints, keep: Bools, excess: Ints, marks: Ints) -> _Crowd:
+    """Return mappings ranked by the words that do not fit; marks part those that are equal."""
+    return _Crowd(genes, keep, np.stack([excess, marks], axis=1).astype(np.float64))
+
+
+def _changed(mapspace: _Mapspace, crowd: _Crowd, generator: np.random.Generator) -> tuple[Ints, Bools, Ints, Ints]:
+    """Return changed mappings of a crowd, better ones of it more often, with excess and marks."""
+    mothers = (generator.random(BROOD) ** 2 * len(crowd.rank)).astype(np.int64)
+    fathers = generator.integers(0, len(crowd.rank), BROOD)
+    genes, keep = crowd.genes[mothers], crowd.keep[mothers]
+    excess, marks = _change(mapspace, genes, keep, crowd.genes, fathers, generator.random((BROOD, DRAWS)))
+    return genes, keep, excess, marks
+
+
+def _change(
+    mapspace: _Mapspace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
+) -> tuple[Ints, Ints]:
+    excess, marks = np.empty(len(keep), np.int64), np.empty(len(keep), np.int64)
+    change(mapspace.limits, genes, keep, others, fathers, draws, excess, marks)
+    return excess, marks
+
+
+def _new(genes: Ints, keep: Bools, excess: Ints, marks: Ints, met: set[int]) -> tuple[Ints, Bools]:
+    """Return the mappings that fit and were not met before, and note them."""
+    fitting = np.flatnonzero(excess == 0)
+    new = []
+    for at, mark in zip(fitting.tolist(), marks[fitting].tolist(), strict=True):
+        if mark not in met:
+            met.add(mark)
+            new.append(at)
+    return genes[new], keep[new]

@@ -1,0 +1,143 @@
+"""The local search obeys every constraint, meets the optimum of small spaces and of real layers, and repeats itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brute_force import all_mappings
+from dovetail.components.energy_table import EnergyTable
+from dovetail.components.estimate import estimate
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.mapper.improve import improve
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import search
+from dovetail.mapping.check import check_mapping
+from dovetail.mapping.constraints import violations
+from dovetail.model.batch import candidate, evaluate_batch
+from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
+from dovetail.workload.problem import Problem, convolution, linear, matrix_product
+from test_mapper_exact import MOST, _count, setups
+
+LAYERS = (
+    convolution(C=64, M=64, P=56, Q=56, R=3, S=3, name="conv"),
+    convolution(C=3, M=64, P=55, Q=55, R=11, S=11, N=4, stride=(4, 4), name="stem"),
+    convolution(C=1, M=1, P=14, Q=14, R=3, S=3, G=96, name="depthwise"),
+    linear(C=512, M=1000, name="linear"),
+)
+
+
+@pytest.mark.parametrize("problem", LAYERS, ids=[layer.name for layer in LAYERS])
+@pytest.mark.parametrize("design", bundled_designs())
+def test_obeys_every_constraint(design: str, problem: Problem) -> None:
+    architecture = load_architecture(design)
+    found = improve(problem, architecture, estimate(architecture), evaluations=6000)
+    check_mapping(found.mapping, problem, architecture)
+    assert violations(found.mapping, problem, architecture) == ()
+    assert found.value == Objective.EDP.value_of(found.cost.energy_pJ, found.cost.cycles)
+
+
+@settings(max_examples=40)
+@given(setups(), st.sampled_from(Objective))
+def test_meets_the_optimum_of_small_spaces(
+    setup: tuple[Problem, Architecture, EnergyTable], objective: Objective
+) -> None:
+    problem, architecture, energies = setup
+    if _count(problem, architecture) > 200:
+        return
+    nests = all_mappings(problem, architecture)
+    if len(nests.temporal) > MOST:
+        return
+    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(architecture, energies))
+    values = np.array([objective.value_of(e, c) for e, c in zip(costs.energy_pJ, costs.cycles, strict=True)])
+    values[costs.overflow >= 0] = np.inf
+    for at in np.argsort(values, kind="stable"):
+        if not violations(decode_mapping(candidate(nests, int(at)), problem, architecture), problem, architecture):
+            break
+    if np.isinf(values[at]):
+        with pytest.raises(NoMappingError):
+            improve(problem, architecture, energies, objective, evaluations=2000)
+        return
+    found = improve(problem, architecture, energies, objective, evaluations=4000)
+    assert found.value == pytest.approx(values[at], rel=1e-9)
+
+
+@pytest.mark.parametrize("objective", Objective)
+def test_comes_close_to_the_proven_optimum(objective: Objective) -> None:
+    architecture = load_architecture("eyeriss_like")
+    energies = estimate(architecture)
+    proven = search(LAYERS[0], architecture, energies, objective)
+    assert proven.certificate.exact
+    found = improve(LAYERS[0], architecture, energies, objective, evaluations=30_000)
+    assert proven.certificate.value * (1 - 1e-9) <= found.value <= proven.certificate.value * 1.01
+
+
+def test_finds_room_where_no_random_mapping_does() -> None:
+    problem = matrix_product(M=64, N=64, K=64)
+    architecture = load_architecture("simple_weight_stationary")
+    tight = replace(
+        architecture,
+        levels=tuple(
+            replace(level, depth=2) if isinstance(level, Storage) and level.depth else level
+            for level in architecture.levels
+        ),
+    )
+    found = improve(problem, tight, estimate(architecture), evaluations=2000)
+    assert found.value > 0
+
+
+def test_says_when_nothing_fits() -> None:
+    problem = matrix_product(M=4, N=4, K=4)
+    architecture = load_architecture("simple_weight_stationary")
+    none = replace(
+        architecture,
+        levels=tuple(
+            replace(level, entries=0) if level.name == "weight_reg" else level for level in architecture.levels
+        ),
+    )
+    with pytest.raises(NoMappingError, match="too large for some storage, by 1 words at least"):
+        improve(problem, none, estimate(architecture), evaluations=2000)
+
+
+def test_a_problem_of_one_step_has_a_mapping() -> None:
+    architecture = load_architecture("eyeriss_like")
+    found = improve(linear(C=1, M=1), architecture, estimate(architecture), evaluations=500)
+    assert found.cost.cycles == 1
+
+
+def test_more_evaluations_never_find_worse_and_stop_ends_it() -> None:
+    architecture = load_architecture("simba_like")
+    energies = estimate(architecture)
+    few, many = (improve(LAYERS[0], architecture, energies, evaluations=n) for n in (3000, 12_000))
+    assert many.value <= few.value
+    asked = []
+    ended = improve(LAYERS[0], architecture, energies, stop=lambda: asked.append(None) or len(asked) > 3)
+    assert len(asked) == 4
+    assert ended.evaluations < 6000
+
+
+def test_same_under_any_hash_seed() -> None:
+    program = (
+        "from dovetail.components.estimate import estimate; from dovetail.hardware.reader import load_architecture\n"
+        "from dovetail.mapper.improve import improve; from dovetail.workload.problem import convolution\n"
+        "on = load_architecture('simba_like')\n"
+        "found = improve(convolution(C=8, M=8, P=7, Q=7, R=3, S=3), on, estimate(on), evaluations=3000, seed=5)\n"
+        "print(found.value.hex(), found.evaluations, found.mapping.levels[0].temporal)"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    }  # fmt: skip
+    assert len(answers) == 1
