@@ -100,7 +100,13 @@ def load_weights(path: Path) -> dict[str, Any]:
 
 
 def apply_weights(model: Any, weights: dict[str, Any], file: Path | None = None) -> None:
-    """Put weights into a network.
+    """Put weights into a network; raises InputError when they are not its own, as `check_weights` does."""
+    check_weights(model, weights, file)
+    model.load_state_dict(weights)
+
+
+def check_weights(model: Any, weights: dict[str, Any], file: Path | None = None) -> None:
+    """Check that weights are a network's own, name by name.
 
     Raises:
         InputError: when names or shapes differ; the first difference is named.
@@ -116,7 +122,6 @@ def apply_weights(model: Any, weights: dict[str, Any], file: Path | None = None)
             raise InputError(
                 f"'{name}' has shape {found} in the weights, {tuple(value.shape)} in the network", file=file
             )
-    model.load_state_dict(weights)
 
 
 @contextmanager

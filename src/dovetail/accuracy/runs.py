@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.datasets import load_data
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.loggers import logger
-from dovetail.accuracy.models import ModelSpec
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.statistics import Interval, interval
 from dovetail.accuracy.training import Event, TrainingResult, train
@@ -29,6 +28,17 @@ Report = Callable[[int, int, str], None]
 
 #: Seconds between two messages of one worker about steps.
 _MESSAGE_SECONDS = 0.2
+
+
+class Factory(Protocol):
+    """Makes a network when called; a `ModelSpec` is one. It travels to worker processes."""
+
+    @property
+    def label(self) -> str:
+        """What to call the network."""
+
+    def __call__(self) -> Any:
+        """Make it."""
 
 
 class WorkerError(DovetailError):
@@ -67,7 +77,7 @@ class RunRequest:
         test: whether to measure on the test part.
     """
 
-    model: ModelSpec
+    model: Factory
     data: DataRequest
     recipe: Recipe
     seed: int

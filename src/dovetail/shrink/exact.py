@@ -1,0 +1,197 @@
+"""The best choice of options, exactly: by eliminating one knob after the other, and within limits by a price on loss.
+
+A network's cost is a sum over layers, each of which depends on at most two knobs; predicted loss is a sum over knobs.
+For given prices the minimum over all choices is found by dynamic programming over the graph of knobs (bucket
+elimination: a knob is removed by minimising it out of the tables that it occurs in). EDP is a product of two such sums,
+(energy, cycles); its logarithm is replaced by its tangent at the last answer, ``dE/E + dC/C``, until the answer stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.errors import InputError
+from dovetail.shrink.space import Choice, SearchSpace
+
+#: Entries of the largest table that elimination may make.
+LARGEST_TABLE = 50_000_000
+_PRICE_STEPS, _TANGENT_STEPS = 36, 6
+#: Of the descent that follows: starts, steps of each, and how many options a second knob goes down.
+_STARTS, _DESCENT_STEPS, _NARROWER = 3, 50, 3
+
+#: A table over knobs: their numbers rising, and one axis for each.
+Factor = tuple[tuple[int, ...], NDArray[np.float64]]
+#: Per knob ``(options,)`` what each option loses; losses of knobs add up.
+Losses = Sequence[NDArray[np.float64]]
+
+
+def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, Choice]:
+    """Return the smallest sum of the factors over all choices, and the choice that has it.
+
+    Args:
+        sizes: options of each knob.
+        factors: tables to be added up.
+
+    Raises:
+        InputError: when the knobs are too entangled for tables of a sensible size.
+    """
+    left, remaining, steps = list(factors), set(range(len(sizes))), []
+    while remaining:
+        knob = min(remaining, key=lambda knob: (_product(sizes, _scope(left, knob)), knob))
+        scope = _scope(left, knob)
+        if _product(sizes, scope) > LARGEST_TABLE:
+            raise InputError(
+                "the layers' channels depend on each other too much to search exactly; try --method netadapt"
+            )
+        table = np.zeros([sizes[each] for each in scope])
+        for own, values in left:
+            if knob in own:
+                table = table + values.reshape([sizes[each] if each in own else 1 for each in scope])
+        left = [factor for factor in left if knob not in factor[0]]
+        axis = scope.index(knob)
+        rest = tuple(each for each in scope if each != knob)
+        steps.append((knob, rest, table.argmin(axis)))
+        left.append((rest, table.min(axis)))
+        remaining.remove(knob)
+    value = float(sum(values for _, values in left))
+    choice = [0] * len(sizes)
+    for knob, rest, best in reversed(steps):
+        choice[knob] = int(best[tuple(choice[each] for each in rest)])
+    return value, tuple(choice)
+
+
+def _scope(factors: Sequence[Factor], knob: int) -> tuple[int, ...]:
+    return tuple(sorted({knob}.union(*(own for own, _ in factors if knob in own))))
+
+
+def _product(sizes: Sequence[int], knobs: Sequence[int]) -> int:
+    product = 1
+    for knob in knobs:
+        product *= sizes[knob]
+    return product
+
+
+@dataclass(frozen=True)
+class ExactSearch:
+    """Choices of a space that lose least within a limit.
+
+    Attributes:
+        space: the knobs.
+        metric: what the limit is on, one of `dovetail.shrink.target.METRICS`.
+    """
+
+    space: SearchSpace
+    metric: str
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Options of each knob."""
+        return tuple(len(knob.options) for knob in self.space.knobs)
+
+    def sums(self, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ``(3, choices)`` energy in pJ, cycles and MACs of ``(choices, knobs)``."""
+        total = np.zeros((3, len(choices)))
+        for table in self.space.tables:
+            at = tuple(choices[:, knob] for knob in table.knobs)
+            total += [table.energy_pJ[at], table.cycles[at], table.macs[at]] if at else table.constant
+        return total
+
+    def costs(self, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ``(choices,)`` the metric in its unit."""
+        energy, cycles, macs = self.sums(choices)
+        if self.metric == "edp":
+            return np.asarray(energy * 1e-12 * cycles)
+        return np.asarray({"energy": energy * 1e-6, "cycles": cycles, "macs": macs}[self.metric])
+
+    def cost(self, choice: Choice) -> float:
+        """Return the metric's value of one choice."""
+        return float(self.costs(np.array([choice]))[0])
+
+    def cheapest(self) -> Choice:
+        """Return the choice of least cost (for EDP: of those that the tangents lead to)."""
+        return min(self.priced([np.zeros(size) for size in self.sizes], 0.0), key=self.cost)
+
+    def priced(self, losses: Losses, price: float) -> list[Choice]:
+        """Return the choices of least ``log cost + price * loss`` that the tangents lead to, the last one last.
+
+        Args:
+            losses: what each option loses.
+            price: of one unit of loss.
+        """
+        own: list[Factor] = [((knob,), price * each) for knob, each in enumerate(losses)]
+        at: Choice = (0,) * len(self.sizes)
+        found: list[Choice] = []
+        for _ in range(_TANGENT_STEPS):
+            _, at = minimise(self.sizes, [*self._tangent(at), *own])
+            if at in found:
+                break
+            found.append(at)
+        return found
+
+    def _tangent(self, at: Choice) -> list[Factor]:
+        """Return the logarithm of the cost, made linear around a choice, as one factor per set of knobs."""
+        energy, cycles, macs = self.sums(np.array([at]))[:, 0]
+        merged: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        for table in self.space.tables:
+            if self.metric == "edp":
+                values = table.energy_pJ / energy + table.cycles / cycles
+            elif self.metric == "energy":
+                values = table.energy_pJ / energy
+            else:
+                values = table.cycles / cycles if self.metric == "cycles" else table.macs / macs
+            merged[table.knobs] = merged[table.knobs] + values if table.knobs in merged else values
+        return list(merged.items())
+
+    def within(self, losses: Losses, limit: float, count: int = 8) -> list[Choice]:
+        """Return up to so many choices that cost at most the limit, the least predicted loss first.
+
+        The price of loss is bisected; each choice met on the way is exact for its price. The best within the limit
+        are then improved by changing one or two knobs at a time until no such change helps, which reaches what lies
+        between two prices.
+        """
+        met: dict[Choice, None] = dict.fromkeys([*self.priced(losses, 0.0), (0,) * len(self.sizes)])
+        low, high = -14.0, 14.0  # of the logarithm of the price: from cost alone to loss alone
+        for _ in range(_PRICE_STEPS):
+            middle = (low + high) / 2
+            choices = self.priced(losses, float(np.exp(middle)))
+            met.update(dict.fromkeys(choices))
+            low, high = (middle, high) if self.cost(choices[-1]) <= limit else (low, middle)
+        fitting = [choice for choice in met if self.cost(choice) <= limit]
+        for start in sorted(fitting, key=lambda choice: (_loss(losses, choice), choice))[:_STARTS]:
+            fitting += self._improved(start, losses, limit)
+        return sorted(dict.fromkeys(fitting), key=lambda choice: (_loss(losses, choice), choice))[:count]
+
+    def _improved(self, start: Choice, losses: Losses, limit: float) -> list[Choice]:
+        """Return the choices of a descent by moves of one and two knobs, the best last."""
+        path = [start]
+        for _ in range(_DESCENT_STEPS):
+            moves = np.array(self._moves(path[-1]) or [path[-1]])
+            loss = np.sum([each[moves[:, knob]] for knob, each in enumerate(losses)], axis=0)
+            loss[(self.costs(moves) > limit) | (loss >= _loss(losses, path[-1]) - 1e-12)] = np.inf
+            best = int(loss.argmin())
+            if not np.isfinite(loss[best]):
+                break
+            path.append(tuple(moves[best].tolist()))
+        return path
+
+    def _moves(self, choice: Choice) -> list[Choice]:
+        """Return choices near by: one knob wider, alone or with another one a few steps narrower."""
+        moves = []
+        for knob, option in enumerate(choice):
+            for wider in range(option):
+                one = (*choice[:knob], wider, *choice[knob + 1 :])
+                moves.append(one)
+                for other, there in enumerate(choice):
+                    if other != knob:
+                        steps = range(there + 1, min(there + _NARROWER, self.sizes[other] - 1) + 1)
+                        moves += [(*one[:other], step, *one[other + 1 :]) for step in steps]
+        return moves
+
+
+def _loss(losses: Losses, choice: Choice) -> float:
+    return float(sum(each[option] for each, option in zip(losses, choice, strict=True)))

@@ -1,0 +1,123 @@
+"""A network's layers as functions of its channel groups' widths: problems to map, at any widths."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dovetail.errors import InputError
+from dovetail.shrink.channels import Axis, ChannelGraph, Widths
+from dovetail.workload.network import Layer, Network
+from dovetail.workload.problem import Problem, convolution
+from dovetail.workload.torch_trace import trace
+
+_CONVOLUTION_DIMENSIONS = {"C", "M", "R", "S", "N", "P", "Q"}
+
+
+@dataclass(frozen=True, eq=False)
+class SizedLayer:
+    """One layer whose channels follow the widths of groups.
+
+    Attributes:
+        layer: as it is in the network as given.
+        inputs: axis that its input channels follow; None when they don't change.
+        outputs: likewise.
+        groups: the numbers of the channel groups that its cost depends on, rising.
+    """
+
+    layer: Layer
+    inputs: Axis | None
+    outputs: Axis | None
+    groups: tuple[int, ...]
+
+    def problem(self, widths: Widths) -> Problem:
+        """Return the layer's problem when the groups have these widths; its name stays."""
+        return self._problem(tuple(widths[group] for group in self.groups))
+
+    @functools.cache  # noqa: B019 - lives as long as the layer, which is asked for the same sizes often
+    def _problem(self, own: Widths) -> Problem:
+        base = self.layer.problem
+        if not self.groups:
+            return base
+        widths = dict(zip(self.groups, own, strict=True))
+        sizes = dict(zip(base.shape.dimensions, base.bounds, strict=True))
+        split = sizes.pop("G", 1)
+        inputs = sizes["C"] * split if self.inputs is None else _size(self.inputs, widths)
+        outputs = sizes["M"] * split if self.outputs is None else _size(self.outputs, widths)
+        if split > 1:  # whole groups come and go
+            groups = outputs // sizes["M"]
+            per_group = (sizes["C"], sizes["M"])
+        else:
+            groups, per_group = 1, (inputs, outputs)
+        stride_rows, stride_columns, dilation_rows, dilation_columns = base.coefficients
+        sizes |= {"C": per_group[0], "M": per_group[1]}
+        return convolution(
+            **sizes,
+            G=groups,
+            stride=(stride_rows, stride_columns),
+            dilation=(dilation_rows, dilation_columns),
+            name=base.name,
+        )
+
+
+def _size(axis: Axis, widths: dict[int, int]) -> int:
+    fixed, shares = axis.parts
+    return fixed + sum(widths[group] * count for group, count in shares)
+
+
+@dataclass(frozen=True)
+class NetworkShapes:
+    """All layers of a network as functions of widths.
+
+    Attributes:
+        network: as given.
+        layers: in the order they run.
+        graph: the channel groups.
+    """
+
+    network: Network
+    layers: tuple[SizedLayer, ...]
+    graph: ChannelGraph
+
+    def at(self, widths: Widths) -> Network:
+        """Return the network when its groups have these widths."""
+        layers = tuple(replace(each.layer, problem=each.problem(widths)) for each in self.layers)
+        return replace(self.network, layers=layers)
+
+    def macs(self, widths: Widths) -> int:
+        """Return the multiply-accumulates of one pass at these widths."""
+        return sum(each.problem(widths).macs * each.layer.repeats for each in self.layers)
+
+
+def network_shapes(model: Any, graph: ChannelGraph, shape: Sequence[int], name: str) -> NetworkShapes:
+    """Return a network's layers as functions of the widths of its groups.
+
+    Args:
+        model: the network as given.
+        graph: its channel groups.
+        shape: of its input, ``(batch, channels, rows, columns)``.
+        name: what to call it.
+
+    Raises:
+        InputError: when a group reaches a layer whose form it does not determine.
+    """
+    network = trace(model, tuple(shape), name=name)
+    return NetworkShapes(network, tuple(_sized(layer, graph) for layer in network.layers), graph)
+
+
+def _sized(layer: Layer, graph: ChannelGraph) -> SizedLayer:
+    sides = graph.by_module.get(layer.name.partition(":")[0], {})
+    inputs, outputs = sides.get("in"), sides.get("out")
+    groups = {group for axis in sides.values() for group, _ in axis.parts[1]}
+    problem = layer.problem
+    if groups:
+        sizes = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+        split = sizes.get("G", 1)
+        expected = [(inputs, "C"), (outputs, "M")] if split == 1 else [(outputs, "M")]
+        if not set(sizes) >= _CONVOLUTION_DIMENSIONS or any(
+            axis is not None and axis.size(graph.widths) != sizes[dimension] * split for axis, dimension in expected
+        ):
+            raise InputError(f"{layer.name}: a {layer.kind} whose channels don't follow the network's")
+    return SizedLayer(layer, inputs, outputs, tuple(sorted(groups)))

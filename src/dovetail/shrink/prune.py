@@ -1,0 +1,169 @@
+"""Takes channels out of a network: weights sliced, layers truly smaller, nothing masked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from dovetail.errors import InputError
+from dovetail.shrink.channels import Axis, ChannelGraph, Kept
+from dovetail.workload.torchvision_import import import_torch
+
+torch = import_torch("shrinking networks")
+nn = torch.nn
+
+#: Layers that mix channels by a kernel.
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+#: Layers that treat each channel by itself; all their tensors have channels as their one axis.
+CHANNELWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.PReLU)
+
+#: ``in``, ``out`` and, for convolutions, ``groups``, as they are written down.
+Sizes = dict[str, int]
+
+
+def prune(model: Any, graph: ChannelGraph, kept: Kept) -> Any:
+    """Return a copy of the network with only the kept channels; weights of what stays are the same."""
+    slices = slices_of(graph, kept)
+    state = {name: value.detach().clone() for name, value in sliced(model.state_dict(), slices).items()}
+    smaller = resized(model, sizes_of(model, graph, kept))
+    assign(smaller, state)
+    return smaller.train(model.training)
+
+
+def assign(model: Any, state: Mapping[str, Any]) -> None:
+    """Put tensors into a network by name, whatever its modules do when a ``state_dict`` is loaded."""
+    for name, value in state.items():
+        path, _, which = name.rpartition(".")
+        module = model.get_submodule(path)
+        old = getattr(module, which)
+        is_weight = isinstance(old, nn.Parameter)
+        setattr(module, which, nn.Parameter(value, old.requires_grad) if is_weight else value)
+
+
+def slices_of(graph: ChannelGraph, kept: Kept) -> dict[str, tuple[Any, Any]]:
+    """Return per layer the positions that stay on its input and its output side, None for all of them."""
+
+    def index(axis: Axis | None) -> Any:
+        if axis is None:
+            return None
+        positions = axis.positions(kept)
+        return None if len(positions) == len(axis.owners) else torch.from_numpy(positions)
+
+    return {path: (index(sides.get("in")), index(sides.get("out"))) for path, sides in graph.by_module.items()}
+
+
+def sliced(state: Mapping[str, Any], slices: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Return tensors by name with the positions that stay; gradients flow through.
+
+    Args:
+        state: parameters and buffers by name, as ``state_dict`` and ``named_parameters`` name them.
+        slices: what `slices_of` returned.
+    """
+    smaller = {}
+    for name, value in state.items():
+        path, _, which = name.rpartition(".")
+        inputs, outputs = slices.get(path, (None, None))
+        smaller[name] = _slice(value, which, inputs, outputs)
+    return smaller
+
+
+def _slice(value: Any, which: str, inputs: Any, outputs: Any) -> Any:
+    if value.ndim == 0:
+        return value
+    if outputs is not None:
+        value = value.index_select(0, outputs.to(value.device))
+    if inputs is not None and which == "weight" and value.ndim > 1:
+        value = value.index_select(1, inputs.to(value.device))
+    return value
+
+
+def sizes_of(model: Any, graph: ChannelGraph, kept: Kept) -> dict[str, Sizes]:
+    """Return the sizes of every layer that a group reaches, after pruning."""
+    sizes = {}
+    for path, sides in graph.by_module.items():
+        module = model.get_submodule(path)
+        counts = {side: len(axis.positions(kept)) for side, axis in sides.items()}
+        if isinstance(module, CHANNELWISE):
+            sizes[path] = {"out": counts["out"]}
+            continue
+        is_linear = isinstance(module, nn.Linear)
+        before = (module.in_features, module.out_features) if is_linear else (module.in_channels, module.out_channels)
+        outputs = counts.get("out", before[1])
+        sizes[path] = {"in": counts.get("in", before[0]), "out": outputs}
+        if not is_linear:
+            sizes[path]["groups"] = module.groups
+            if module.groups > 1:  # whole groups came and went, on both sides
+                sizes[path] |= {"in": outputs, "groups": outputs * module.groups // before[1]}
+    return sizes
+
+
+def resized(model: Any, sizes: Mapping[str, Sizes]) -> Any:
+    """Return a copy of the network whose layers have these sizes, its weights on the meta device.
+
+    Raises:
+        InputError: when the network has no such layer, or one of another kind.
+    """
+    smaller = without_weights(model)
+    for path, size in sizes.items():
+        try:
+            module = smaller.get_submodule(path)
+        except AttributeError:
+            raise InputError(f"the network has no layer '{path}'") from None
+        if not isinstance(module, (*CONVOLUTIONS, *CHANNELWISE, nn.Linear)):
+            raise InputError(f"'{path}' is a {type(module).__name__}, which has no channels to remove")
+        _resize(module, size)
+    return smaller
+
+
+def without_weights(model: Any) -> Any:
+    """Return a copy whose weights are on the meta device: nothing is allocated for them."""
+    memo: dict[int, Any] = {}
+    for value in model.state_dict(keep_vars=True).values():
+        bare = torch.empty_like(value, device="meta")
+        memo[id(value)] = nn.Parameter(bare, value.requires_grad) if isinstance(value, nn.Parameter) else bare
+    return copy.deepcopy(model, memo)
+
+
+def _resize(module: Any, size: Sizes) -> None:
+    """Give one layer its sizes, and tensors of these shapes on the meta device."""
+    outputs = size["out"]
+    if isinstance(module, CHANNELWISE):
+        for name, value in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if value.ndim:
+                _empty(module, name, (outputs,))
+        if hasattr(module, "num_features"):
+            module.num_features = outputs
+        else:
+            module.num_parameters = outputs
+        return
+    inputs = size["in"]
+    if isinstance(module, nn.Linear):
+        module.in_features, module.out_features = inputs, outputs
+        shape: tuple[int, ...] = (outputs, inputs)
+    else:
+        groups = size["groups"]
+        module.in_channels, module.out_channels, module.groups = inputs, outputs, groups
+        shape = (outputs, inputs // groups, *module.kernel_size)
+    _empty(module, "weight", shape)
+    if module.bias is not None:
+        _empty(module, "bias", (outputs,))
+
+
+def _empty(module: Any, name: str, shape: tuple[int, ...]) -> None:
+    old = getattr(module, name)
+    new = torch.empty(shape, dtype=old.dtype, device="meta")
+    setattr(module, name, nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new)
+
+
+__all__ = [
+    "CHANNELWISE",
+    "CONVOLUTIONS",
+    "assign",
+    "prune",
+    "resized",
+    "sizes_of",
+    "sliced",
+    "slices_of",
+    "without_weights",
+]

@@ -1,0 +1,372 @@
+"""A whole run: from a trained network to smaller ones with costs and accuracies; goes on where it was killed."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dovetail.accuracy import checkpoint
+from dovetail.accuracy.data import DataSet
+from dovetail.accuracy.execution import Execution
+from dovetail.accuracy.models import ModelSpec
+from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
+from dovetail.accuracy.runs import DataRequest
+from dovetail.accuracy.training import fine_tune, train
+from dovetail.content import content_key
+from dovetail.errors import InputError
+from dovetail.network.costs import NetworkCost
+from dovetail.shrink.channels import ChannelGraph, Widths
+from dovetail.shrink.discover import channel_graph
+from dovetail.shrink.finalists import Accuracy, Start, Training, tested, train_and_choose
+from dovetail.shrink.layers import NetworkShapes, network_shapes
+from dovetail.shrink.oracle import CostOracle, Figures
+from dovetail.shrink.saved import describe, save_shrunk
+from dovetail.shrink.searches import BUDGET, Task, search_named
+from dovetail.shrink.space import SearchSpace, search_space
+from dovetail.shrink.supernet import (
+    Measurement,
+    Order,
+    SandwichLoss,
+    cut,
+    importance_order,
+    measure,
+    renewed,
+)
+from dovetail.shrink.target import Target
+from dovetail.workload.torchvision_import import import_torch
+
+torch = import_torch("shrinking networks")
+
+#: How the supernet is trained on from the network as given.
+SUPERNET = replace(FINE_TUNE, name="supernet", epochs=6, learning_rate=0.1, rest_learning_rate=0.03)
+
+#: Told the steps done, the steps in all, and a few words.
+Report = Callable[[int, int, str], None]
+
+
+def _silent(_done: int, _total: int, _words: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to shrink, for what, and how.
+
+    Attributes:
+        model: what makes the network.
+        weights: its trained weights by name; None: it is trained first, by the recipe.
+        data: what it is for.
+        targets: at most so much of one metric.
+        out: folder of the run.
+        method: of `dovetail.shrink.searches.SEARCHES`.
+        recipe: how finalists (and an untrained original) are trained.
+        supernet: how the supernet is trained.
+        seeds: under how many each chosen network is trained.
+        seed: of search and supernet.
+        budget: networks that the search may measure.
+        finalists: networks trained per target to choose from.
+        scratch: train finalists from weights drawn anew, instead of the supernet's.
+        reference: also train the original likewise, to compare with.
+        batch: images that the design runs at once.
+        execution: where torch runs.
+        processes: trainings at a time.
+    """
+
+    model: ModelSpec
+    weights: Mapping[str, Any] | None
+    data: DataRequest
+    targets: tuple[Target, ...]
+    out: Path
+    method: str = "supernet"
+    recipe: Recipe = MODERN
+    supernet: Recipe = SUPERNET
+    seeds: int = 1
+    seed: int = 0
+    budget: int = BUDGET
+    finalists: int = 2
+    scratch: bool = False
+    reference: bool = True
+    batch: int = 1
+    execution: Execution = field(default_factory=Execution)
+    processes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "budget", "finalists", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.targets:
+            raise InputError("no target: write edp=0.3x, energy=120, front, ...")
+        search_named(self.method)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One network with its cost and accuracy.
+
+    Attributes:
+        name: what to call it.
+        target: what it was made for; None for the original.
+        widths: channels of every group.
+        figures: cost of one pass.
+        cost: every layer's mapping and cost.
+        accuracy: trained by the recipe, under each seed; None when it was not.
+        folder: that `load_shrunk` reads; None for the original.
+        exact: whether every layer's mapping is proven best.
+    """
+
+    name: str
+    target: Target | None
+    widths: Widths
+    figures: Figures
+    cost: NetworkCost = field(repr=False)
+    accuracy: Accuracy | None
+    folder: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "name": self.name,
+            "target": None if self.target is None else str(self.target),
+            "widths": list(self.widths),
+            **asdict(self.figures),
+            "edp_J_cycle": self.figures.edp_J_cycle,
+            "exact": self.cost.exact,
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
+            "folder": None if self.folder is None else str(self.folder),
+        }
+
+
+@dataclass(frozen=True)
+class ShrinkResult:
+    """What a run came to.
+
+    Attributes:
+        request: what was asked for.
+        graph: channel groups.
+        original: the network as given; its accuracy is that of training it likewise, if that was asked for.
+        as_given: accuracy on validation images of the weights that the run started from.
+        networks: one per target, loosest first.
+        measured: widths that the search measured in the supernet.
+        space: the widths that the design likes.
+    """
+
+    request: Request
+    graph: ChannelGraph
+    original: Outcome
+    as_given: Measurement
+    networks: tuple[Outcome, ...]
+    measured: Mapping[Widths, Measurement] = field(repr=False)
+    space: SearchSpace = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "model": self.request.model.label,
+            "design": self.original.cost.architecture.name,
+            "data": self.request.data.name,
+            "method": self.request.method,
+            "recipe": self.request.recipe.to_dict(),
+            "start": "scratch" if self.request.scratch else "trained",
+            "groups": [group.name for group in self.graph.groups],
+            "as_given": asdict(self.as_given),
+            "original": self.original.to_json(),
+            "networks": [each.to_json() for each in self.networks],
+            "measured": [{"widths": list(widths), **asdict(each)} for widths, each in self.measured.items()],
+        }
+
+
+def shrink(request: Request, oracle: CostOracle, report: Report = _silent) -> ShrinkResult:
+    """Find smaller networks that meet the targets, train them, and write them into the run's folder.
+
+    Whatever is finished (a layer's cost, a measurement, an epoch) is on disk under the content that it depends on, so
+    the same call goes on after an interruption, to the same result.
+
+    Raises:
+        InputError: the network, data or targets are wrong.
+        UnreachableError: no network found meets a target.
+        NoMappingError: a layer cannot be mapped on the design.
+    """
+    request.execution.torch_device  # noqa: B018  says now if it is not there
+    with checkpoint.sole_writer(request.out), request.execution.applied():
+        run = _Run(request, oracle, report)
+        task = run.task()
+        found = search_named(request.method)(task)
+        starts = {widths: run.start(widths) for finalists in found.values() for widths in finalists}
+        training = run.training
+        chosen, runs = train_and_choose(training, found, starts, report)
+        reference = run.reference()
+        networks = tuple(run.outcome(target, chosen[target], runs[chosen[target]]) for target in request.targets)
+        result = ShrinkResult(request, run.graph, reference, run.as_given(), networks, dict(task.measured), run.space)
+        checkpoint.write_json(request.out / "result.json", result.to_json())
+    return result
+
+
+class _Run:
+    """The parts of a run, each made once, when it is needed."""
+
+    def __init__(self, request: Request, oracle: CostOracle, report: Report) -> None:
+        self.request, self.oracle, self.report = request, oracle, report
+        self.data: DataSet = request.recipe.prepare(request.data.load())
+        self.shape = (1, *self.data.shape)
+        self.classes = len(self.data.classes)
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained network."""
+        if self.request.weights is None:
+            request = self.training.request(self.request.model, self.request.seed)
+            result = train(
+                request.model, request.data.load(), request.recipe, seed=request.seed, out=request.folder,
+                execution=request.execution, test=False, observers=[self._watch("training the original")],
+            )  # fmt: skip
+            return result.model.cpu()
+        model = copy.deepcopy(self.request.model())  # a user's factory may hand out its one network
+        checkpoint.apply_weights(model, dict(self.request.weights))
+        return model.eval()
+
+    @cached_property
+    def graph(self) -> ChannelGraph:
+        """Its channel groups."""
+        return channel_graph(self.model, self.shape)
+
+    @cached_property
+    def shapes(self) -> NetworkShapes:
+        """Its layers as functions of widths."""
+        return network_shapes(self.model, self.graph, (self.request.batch, *self.data.shape), self.request.model.label)
+
+    @cached_property
+    def original(self) -> Figures:
+        """What it costs."""
+        return self.oracle.figures(self.shapes, self.graph.widths)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The widths that the design likes."""
+        return search_space(self.shapes, self.oracle)
+
+    @cached_property
+    def order(self) -> Order:
+        """The order in which channels go."""
+        return importance_order(self.model, self.graph)
+
+    @cached_property
+    def key(self) -> str:
+        """The key of the trained network and its data."""
+        request = self.request
+        state = {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
+        return content_key("shrink", request.model.to_dict(), state, request.data, self.data.shape, request.seed)
+
+    @cached_property
+    def supernet_key(self) -> str:
+        """The key of the supernet."""
+        options = [knob.options for knob in self.space.knobs]
+        return content_key(self.key, self.request.supernet.to_dict(), options)[:16]
+
+    @cached_property
+    def supernet(self) -> Any:
+        """The network trained at many widths at once."""
+        loss = SandwichLoss(self.space, self.order, self.classes)
+        folder = self.request.out / "supernets" / self.supernet_key
+        fine_tune(
+            self.model, self.data, self.request.supernet, seed=self.request.seed, out=folder, loss=loss,
+            execution=self.request.execution, test=False, name="supernet",
+            observers=[self._watch("training the supernet")],
+        )  # fmt: skip
+        model = copy.deepcopy(self.model)
+        checkpoint.apply_weights(model, checkpoint.load(folder / "last.pt")["weights"], folder / "last.pt")
+        return model
+
+    @property
+    def training(self) -> Training:
+        """How finalists are trained."""
+        request = self.request
+        seeds = tuple(range(request.seed, request.seed + request.seeds))
+        folder = request.out / "runs" / content_key(request.recipe.to_dict(), request.data)[:8]
+        return Training(
+            request.data, request.recipe, seeds, request.scratch, folder, request.execution, request.processes
+        )
+
+    def task(self) -> Task:
+        """Return what the search is to do."""
+        request = self.request
+        return Task(
+            self.space, self.measure, request.targets, self.original, request.budget, request.finalists,
+            request.seed, self.report,
+        )  # fmt: skip
+
+    def measure(self, widths: Widths) -> Measurement:
+        """Measure the network at some widths in the supernet, unless that is on disk."""
+        file = self.request.out / "measured" / self.supernet_key / f"{content_key(widths)[:20]}.json"
+        try:
+            return Measurement(**json.loads(file.read_text()))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError):
+            raise InputError("damaged; delete it to measure anew", file=file) from None
+        network = renewed(cut(self.supernet, self.graph, self.order, widths), self.data, self.request.execution)
+        found = measure(network, self.data.validation, self.classes, self.request.execution)
+        checkpoint.write_json(file, asdict(found))
+        return found
+
+    def as_given(self) -> Measurement:
+        """Measure the original's own weights."""
+        return measure(self.model, self.data.validation, self.classes, self.request.execution)
+
+    def start(self, widths: Widths) -> Start:
+        """Write down what the training of a finalist starts from."""
+        scratch = self.request.scratch
+        source = "scratch" if scratch else self.supernet_key
+        key = content_key(widths, self.request.model.to_dict(), source, "" if scratch else self.key)[:12]
+        folder = self.request.out / "starts" / key
+        name = f"{self.request.model.label.replace(':', '.')}-{key}"
+        if not (folder / "network.json").exists():
+            network = cut(self.model if scratch else self.supernet, self.graph, self.order, widths)
+            if not scratch:
+                network = renewed(network, self.data, self.request.execution).cpu()
+            kept = self.graph.kept(widths, self.order)
+            shrunk = describe(name, self.request.model, self.model, self.graph, kept, {"widths": list(widths)})
+            save_shrunk(folder, shrunk, network.state_dict())
+        return Start(folder, scratch, name)
+
+    def reference(self) -> Outcome:
+        """Return the original, trained likewise if that was asked for."""
+        widths = self.graph.widths
+        accuracy = None
+        if self.request.reference:
+            start: Any = self.request.model if self.request.scratch else self.start(widths)
+            _, runs = train_and_choose(self.training, {None: [widths]}, {widths: start}, self.report)
+            accuracy = tested(self.model, runs[widths], self.data, self.request.execution)
+        cost = self.oracle.network_cost(self.shapes, widths)
+        return Outcome(self.request.model.label, None, widths, self.original, cost, accuracy, None)
+
+    def outcome(self, target: Target, widths: Widths, runs: list[Any]) -> Outcome:
+        """Measure a chosen network on the test images, and write it down with its weights, cost and mappings."""
+        kept = self.graph.kept(widths, self.order)
+        network = cut(self.model, self.graph, self.order, widths)
+        accuracy = tested(network, runs, self.data, self.request.execution)
+        cost = self.oracle.network_cost(self.shapes, widths)
+        cost = replace(cost, network=replace(cost.network, name=f"{self.request.model.label} at {target}"))
+        figures = self.oracle.figures(self.shapes, widths)
+        folder = self.request.out / f"{self.request.method}-{str(target).replace('=', '-')}"
+        best = max(accuracy.validation, key=lambda seed: (accuracy.validation[seed], -seed))
+        facts = {
+            "target": str(target),
+            "method": self.request.method,
+            "data": self.request.data.name,
+            "images": {"mean": list(self.data.train.mean), "std": list(self.data.train.std), "shape": self.shape},
+            "seed": best,
+            "accuracy": accuracy.to_json(),
+            "cost": cost.to_json(),
+        }
+        name = f"{self.request.model.label} at {target}"
+        shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts)
+        save_shrunk(folder, shrunk, checkpoint.load_weights(accuracy.checkpoints[best]))
+        return Outcome(shrunk.name, target, widths, figures, cost, accuracy, folder)
+
+    def _watch(self, words: str) -> Callable[[Any], None]:
+        return lambda event: self.report(event.step, event.steps, words)

@@ -1,0 +1,149 @@
+"""Smaller networks on disk: a description and weights, read back without running anything that stands in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dovetail.accuracy import checkpoint
+from dovetail.accuracy.models import ModelSpec
+from dovetail.errors import InputError
+from dovetail.shrink.channels import ChannelGraph, Kept
+from dovetail.shrink.prune import Sizes, assign, resized, sizes_of
+from dovetail.workload.torch_models import user_factory
+from dovetail.workload.torchvision_import import import_torch
+
+torch = import_torch("shrinking networks")
+
+#: What our descriptions say they are; a later form gets another number.
+FORMAT = "dovetail-shrunk-1"
+DESCRIPTION, WEIGHTS = "network.json", "weights.pt"
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A smaller network as it is described on disk.
+
+    Attributes:
+        name: what to call it.
+        model: what makes the network it was cut from.
+        sizes: of every layer that lost channels, by its path.
+        kept: per group, by its name, the numbers of the channels that stayed.
+        facts: what else is known of it: cost, accuracy, target, recipe.
+    """
+
+    name: str
+    model: ModelSpec
+    sizes: Mapping[str, Sizes]
+    kept: Mapping[str, list[int]]
+    facts: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The name."""
+        return self.name
+
+    def __call__(self) -> Any:
+        """Make the network anew: the network it was cut from, as its own code draws its weights, in smaller layers."""
+        full = self.model()
+        smaller = resized(full, self.sizes)
+        shapes = {name: value.shape for name, value in smaller.state_dict().items()}
+        corners = {
+            name: value.detach()[tuple(slice(size) for size in shapes[name])].clone()
+            for name, value in full.state_dict().items()
+        }
+        assign(smaller, corners)
+        return smaller
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "model": self.model.to_dict(),
+            "layers": {path: dict(size) for path, size in self.sizes.items()},
+            "kept": dict(self.kept),
+            **self.facts,
+        }
+
+
+def describe(
+    name: str, spec: ModelSpec, model: Any, graph: ChannelGraph, kept: Kept, facts: Mapping[str, Any]
+) -> Shrunk:
+    """Return the description of a network cut down to the kept channels."""
+    channels = {group.name: of.tolist() for group, of in zip(graph.groups, kept, strict=True)}
+    return Shrunk(name, spec, sizes_of(model, graph, kept), channels, facts)
+
+
+def save_shrunk(folder: Path, shrunk: Shrunk, weights: Mapping[str, Any]) -> None:
+    """Write a smaller network into a folder: weights first, then ``network.json``, each in one move."""
+    checkpoint.save(folder / WEIGHTS, {"weights": dict(weights), "name": shrunk.name})
+    checkpoint.write_json(folder / DESCRIPTION, shrunk.to_json())
+
+
+def load_shrunk(path: Path | str, factory: str | None = None) -> Any:
+    """Return the smaller network of a folder that ``dovetail shrink`` wrote, in evaluation mode.
+
+    The folder never makes us import a module that it names: where the network is a user's own, the user says so.
+
+    Args:
+        path: the folder, or the ``network.json`` in it.
+        factory: ``package.module:factory`` of the user's own network, as it was before it was shrunk.
+
+    Raises:
+        InputError: when a file is absent, damaged, or fits neither the other nor the network.
+    """
+    shrunk = read_shrunk(path)
+    folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
+    if factory is None and ":" in shrunk.model.name:
+        raise InputError(
+            "was cut from a network of your own: say what makes it, as package.module:factory",
+            file=folder / DESCRIPTION,
+        )
+    full = shrunk.model() if factory is None else user_factory(factory)()
+    smaller = resized(full, shrunk.sizes)
+    weights = checkpoint.load_weights(folder / WEIGHTS)
+    checkpoint.check_weights(smaller, weights, folder / WEIGHTS)
+    assign(smaller, weights)
+    return smaller.eval()
+
+
+def read_shrunk(path: Path | str) -> Shrunk:
+    """Read a description.
+
+    Raises:
+        InputError: when it is absent, damaged or not ours.
+    """
+    file = Path(path) if Path(path).suffix == ".json" else Path(path) / DESCRIPTION
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("there is no such file; give a folder that `dovetail shrink` wrote", file=file) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"can't be read: {error}", file=file) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"not written by `dovetail shrink` (its 'format' must be '{FORMAT}')", file=file)
+    try:
+        spec = ModelSpec(**content["model"])
+        sizes = {str(path): _sizes(size, path, file) for path, size in content["layers"].items()}
+        kept = {str(name): [int(channel) for channel in channels] for name, channels in content["kept"].items()}
+        name = str(content["name"])
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise InputError(f"damaged ({type(error).__name__}: {error})", file=file) from None
+    known = ("format", "name", "model", "layers", "kept")
+    return Shrunk(name, spec, sizes, kept, {key: value for key, value in content.items() if key not in known})
+
+
+def _sizes(size: Any, path: str, file: Path) -> Sizes:
+    if not isinstance(size, dict) or "out" not in size:
+        raise InputError("expected the sizes of a layer: in, out and groups", file=file, key=f"layers.{path}")
+    for side, count in size.items():
+        if side not in ("in", "out", "groups") or not isinstance(count, int) or not 1 <= count <= 10**6:
+            raise InputError(f"'{side}: {count}' is no number of channels", file=file, key=f"layers.{path}")
+    return dict(size)
+
+
+__all__ = ["Shrunk", "describe", "load_shrunk", "read_shrunk", "save_shrunk"]

@@ -1,0 +1,253 @@
+"""Searches with one interface: given a task, each returns for every target the networks worth training, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+
+from dovetail.errors import DovetailError, InputError, did_you_mean
+from dovetail.shrink.channels import Widths
+from dovetail.shrink.exact import ExactSearch
+from dovetail.shrink.oracle import Figures
+from dovetail.shrink.predict import predicted_losses
+from dovetail.shrink.space import Choice, SearchSpace, even_space
+from dovetail.shrink.supernet import Measurement, random_choices
+from dovetail.shrink.target import METRICS, Target, metric_of
+
+#: Networks that a search may measure, if the user does not say.
+BUDGET = 120
+#: Measuring and choosing alternate so often in the supernet's search.
+_ROUNDS = 3
+#: What a step of NetAdapt leaves of the cost.
+_NETADAPT_STEP = 0.85
+#: Limits on MACs that a search driven by them tries, between the original's and the narrowest network's.
+_MACS_LIMITS = 40
+
+
+class UnreachableError(DovetailError):
+    """No network that the search tried meets a target; the message says which comes nearest."""
+
+
+@dataclass
+class Task:
+    """What a search is to do.
+
+    Attributes:
+        space: the knobs with the widths that the design likes.
+        measure: measures the network at some widths in the supernet.
+        targets: at most so much of one metric; loosest first.
+        original: what the network costs as given.
+        budget: networks that may be measured.
+        finalists: networks to return per target.
+        seed: of whatever is drawn.
+        report: told of measurements done, in all, and a few words.
+        measured: what was measured, in order.
+    """
+
+    space: SearchSpace
+    measure: Callable[[Widths], Measurement]
+    targets: tuple[Target, ...]
+    original: Figures
+    budget: int = BUDGET
+    finalists: int = 2
+    seed: int = 0
+    report: Callable[[int, int, str], None] = lambda _done, _total, _words: None
+    measured: dict[Widths, Measurement] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        """What the targets bound."""
+        return self.targets[0].metric
+
+    def limits(self) -> dict[Target, float]:
+        """Return every target's limit in the unit of the metric."""
+        return {target: target.limit(self.original) for target in self.targets}
+
+    def cost(self, widths: Widths) -> float:
+        """Return the metric of the network at some widths."""
+        return metric_of(self.space.oracle.figures(self.space.shapes, widths), self.metric)
+
+    def loss(self, widths: Widths) -> float | None:
+        """Return the loss of the network at some widths in the supernet; None when the budget is used up."""
+        if widths not in self.measured:
+            if len(self.measured) >= self.budget:
+                return None
+            self.measured[widths] = self.measure(widths)
+            self.report(len(self.measured), self.budget, "measuring widths in the supernet")
+        return self.measured[widths].loss
+
+    def unreachable(self, target: Target, nearest: Widths) -> UnreachableError:
+        """Return the error for a target that the search did not reach."""
+        cost = self.cost(nearest)
+        share = cost / metric_of(self.original, self.metric)
+        limit = self.limits()[target]
+        widths = ", ".join(str(width) for width in nearest[:12]) + (", ..." if len(nearest) > 12 else "")
+        return UnreachableError(
+            f"target {target} ({limit:.4g} {METRICS[self.metric]}): no network found that costs so little; the nearest "
+            f"reachable is {self.metric}={share:.3g}x ({cost:.4g} {METRICS[self.metric]}), with channels {widths}"
+        )
+
+
+#: Networks to train by target, best first.
+Found = dict[Target, list[Widths]]
+
+
+def uniform(task: Task) -> Found:
+    """Return one multiplier for all groups: the widest that meet each target (the founding study's method)."""
+    graph = task.space.shapes.graph
+    widest = max(group.blocks for group in graph.groups)
+    steps = sorted({round(step) for step in np.linspace(widest, 1, min(widest, 128)).tolist()}, reverse=True)
+    tried = list(dict.fromkeys(tuple(g.nearest(step / widest * g.channels) for g in graph.groups) for step in steps))
+    task.space.oracle.figures_of(task.space.shapes, tried)
+    costs = {widths: task.cost(widths) for widths in tried}
+    found: Found = {}
+    for target, limit in task.limits().items():
+        found[target] = [widths for widths in tried if costs[widths] <= limit][: task.finalists]
+        if not found[target]:
+            raise task.unreachable(target, min(tried, key=lambda widths: (costs[widths], widths)))
+    return found
+
+
+def netadapt(task: Task) -> Found:
+    """Return networks met by narrowing one knob at a time, each step a set share cheaper, the least loss kept.
+
+    After T.-J. Yang et al., "NetAdapt: Platform-Aware Neural Network Adaptation for Mobile Applications", ECCV 2018;
+    a step's candidates are measured in the supernet instead of after a short training of each.
+    """
+    here: Choice = (0,) * len(task.space.knobs)
+    path, limits = [task.space.widths(here)], task.limits()
+    while task.cost(path[-1]) > min(limits.values()):
+        moves = _narrowed(task, here, task.cost(path[-1]) * _NETADAPT_STEP)
+        losses = [(task.loss(task.space.widths(move)), move) for move in moves]
+        if not losses or any(loss is None for loss, _ in losses):
+            break
+        here = min((loss, move) for loss, move in losses if loss is not None)[1]
+        path.append(task.space.widths(here))
+    found: Found = {}
+    for target, limit in limits.items():
+        fitting = [widths for widths in path if task.cost(widths) <= limit]
+        if not fitting:
+            raise task.unreachable(target, min(path, key=task.cost))
+        found[target] = fitting[: task.finalists]
+    return found
+
+
+def _narrowed(task: Task, here: Choice, limit: float) -> list[Choice]:
+    """Return per knob the widest option that brings the cost to the limit; the cheapest move when none does."""
+    space = task.space
+    moves = [
+        [(*here[:knob], option, *here[knob + 1 :]) for option in range(here[knob] + 1, len(each.options))]
+        for knob, each in enumerate(space.knobs)
+    ]
+    space.oracle.figures_of(space.shapes, [space.widths(move) for of_knob in moves for move in of_knob])
+    cost = {move: task.cost(space.widths(move)) for of_knob in moves for move in of_knob}
+    chosen = [next((move for move in of_knob if cost[move] <= limit), None) for of_knob in moves]
+    reaching = [move for move in chosen if move is not None]
+    cheapest = min(cost, key=lambda move: (cost[move], move), default=None)
+    if reaching or cheapest is None or cost[cheapest] >= task.cost(space.widths(here)):
+        return reaching
+    return [cheapest]
+
+
+def supernet(task: Task) -> Found:
+    """Return networks of least predicted loss within each target, found exactly and measured, prediction renewed."""
+    search = ExactSearch(task.space, task.metric)
+    limits = task.limits()
+    for target, limit in limits.items():
+        if search.cost(search.cheapest()) > limit:
+            raise task.unreachable(target, task.space.widths(search.cheapest()))
+    known = _explored(task, _spread(task, search))
+    each = max(task.finalists, (task.budget - len(known)) // (_ROUNDS * len(limits)))
+    for _ in range(_ROUNDS):
+        losses = predicted_losses(task.space.shares, list(known), [known[choice] for choice in known])
+        for limit in limits.values():
+            proposed = search.within(losses, limit, count=8 * each)
+            _measured(task, known, [choice for choice in proposed if choice not in known][:each])
+    return _ranked(task, known, search, limits)
+
+
+def macs_driven(task: Task) -> Found:
+    """Return networks of least predicted loss within a limit on MACs, the limit lowered until each target is met.
+
+    The same search as `supernet`, over even shares of channels, with MACs in place of the design's cost.
+    """
+    space = even_space(task.space.shapes, task.space.oracle)
+    task = replace(task, space=space)
+    by_macs, by_target = ExactSearch(space, "macs"), ExactSearch(space, task.metric)
+    limits = task.limits()
+    lowest = by_macs.cost(by_macs.cheapest())
+    ladder = np.geomspace(task.original.macs, lowest, _MACS_LIMITS).tolist()
+    known = _explored(task, _spread(task, by_target))
+    each = max(task.finalists, (task.budget - len(known)) // (_ROUNDS * len(limits)))
+    for _ in range(_ROUNDS):
+        losses = predicted_losses(space.shares, list(known), list(known.values()))
+        rungs = [by_macs.within(losses, limit, count=4) for limit in ladder]
+        for target, limit in limits.items():
+            proposed = [choice for rung in rungs for choice in rung if by_target.cost(choice) <= limit]
+            if not proposed:
+                raise task.unreachable(target, space.widths(by_macs.cheapest()))
+            _measured(task, known, [choice for choice in dict.fromkeys(proposed) if choice not in known][:each])
+    return _ranked(task, known, by_target, limits)
+
+
+def _spread(task: Task, search: ExactSearch) -> list[float]:
+    """Return shares of channels around which to look: those at which even narrowing meets each target, and all."""
+    lowest = []
+    for limit in task.limits().values():
+        step = next(
+            (s for s in np.geomspace(1.0, 0.125, 40).tolist() if search.cost(_even(task.space, s)) <= limit), 0.125
+        )
+        lowest.append(float(step))
+    return [*lowest, *(float(np.sqrt(a * b)) for a, b in pairwise([1.0, *lowest]))]
+
+
+def _even(space: SearchSpace, share: float) -> Choice:
+    return tuple(int(np.abs(np.log(shares / share)).argmin()) for shares in space.shares)
+
+
+def _explored(task: Task, shares: Sequence[float]) -> dict[Choice, float]:
+    """Measure half of the budget's networks at random, and return their losses."""
+    known: dict[Choice, float] = {}
+    _measured(task, known, random_choices(task.space, max(1, task.budget // 2), task.seed, shares))
+    return known
+
+
+def _measured(task: Task, known: dict[Choice, float], choices: Sequence[Choice]) -> None:
+    """Measure networks as long as the budget lasts."""
+    for choice in choices:
+        loss = task.loss(task.space.widths(choice))
+        if loss is None:
+            return
+        known[choice] = loss
+
+
+def _ranked(task: Task, known: dict[Choice, float], search: ExactSearch, limits: dict[Target, float]) -> Found:
+    """Return per target the measured networks within it, by measured loss."""
+    costs = {choice: search.cost(choice) for choice in known}
+    found: Found = {}
+    for target, limit in limits.items():
+        fitting = sorted((known[choice], choice) for choice in known if costs[choice] <= limit)
+        if not fitting:
+            nearest = min(costs, key=lambda choice: (costs[choice], choice))
+            raise task.unreachable(target, task.space.widths(nearest))
+        found[target] = [task.space.widths(choice) for _, choice in fitting[: task.finalists]]
+    return found
+
+
+#: All searches by name.
+SEARCHES: dict[str, Callable[[Task], Found]] = {
+    "supernet": supernet,
+    "netadapt": netadapt,
+    "uniform": uniform,
+    "macs": macs_driven,
+}
+
+
+def search_named(name: str) -> Callable[[Task], Found]:
+    """Return a search by name; raises InputError with the nearest name when there is none."""
+    if name not in SEARCHES:
+        raise InputError(f"unknown method '{name}'{did_you_mean(name, SEARCHES)}")
+    return SEARCHES[name]

@@ -1,0 +1,277 @@
+"""The search space: knobs that turn groups' widths, the widths worth trying, and what each layer costs at them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.hardware.architecture import Architecture, Spatial
+from dovetail.shrink.channels import ChannelGraph, Widths
+from dovetail.shrink.layers import NetworkShapes, SizedLayer
+from dovetail.shrink.oracle import CostOracle
+from dovetail.workload.problem import Problem
+
+#: The narrowest width that is tried, as a share of a group's channels.
+NARROWEST = 1 / 8
+#: Widths mapped to learn the staircase of a knob, and widths kept of them.
+STAIRS, KEPT_WIDTHS = 40, 12
+
+
+@dataclass(frozen=True)
+class Knob:
+    """Channel groups that get wider and narrower together, in proportion.
+
+    Groups that are concatenated anywhere share a knob, so every layer depends on two knobs at most.
+
+    Attributes:
+        name: of its first group.
+        groups: their numbers.
+        options: ``[option][group]`` widths, by falling width; the first is the network as given.
+    """
+
+    name: str
+    groups: tuple[int, ...]
+    options: tuple[Widths, ...]
+
+    def shares(self, graph: ChannelGraph) -> NDArray[np.float64]:
+        """Return ``(options,)`` the share of channels that each option keeps."""
+        whole = sum(graph.groups[group].channels for group in self.groups)
+        return np.array([sum(option) / whole for option in self.options])
+
+
+#: Per knob the number of its option.
+Choice = tuple[int, ...]
+
+
+def tied_groups(graph: ChannelGraph) -> list[tuple[int, ...]]:
+    """Return the numbers of the groups that must share a knob, in the order of their first group."""
+    leader = list(range(len(graph.groups)))
+
+    def find(group: int) -> int:
+        while leader[group] != group:
+            group = leader[group]
+        return group
+
+    for axis in graph.axes:
+        owners = [group for group, _ in axis.parts[1]]
+        for group in owners[1:]:
+            first, second = sorted((find(owners[0]), find(group)))
+            leader[second] = first
+    tied: dict[int, list[int]] = {}
+    for group in range(len(graph.groups)):
+        tied.setdefault(find(group), []).append(group)
+    return [tuple(groups) for groups in tied.values()]
+
+
+def grid(graph: ChannelGraph, groups: tuple[int, ...], primes: Sequence[int], count: int) -> list[Widths]:
+    """Return widths for tied groups by falling width: products of small primes, which designs divide well.
+
+    Args:
+        graph: the channel groups.
+        groups: the numbers of the tied ones.
+        primes: that widths may be products of.
+        count: how many at most; then every so many are left out, those with fewest divisors first.
+    """
+    widest = max((graph.groups[group] for group in groups), key=lambda group: group.channels)
+    lowest = max(1, math.ceil(widest.blocks * NARROWEST))
+    blocks = [number for number in range(lowest, widest.blocks + 1) if _is_product(number, primes)]
+    blocks = sorted({*_thinned(blocks, count - 1), widest.blocks}, reverse=True)
+    return _options(graph, groups, [number / widest.blocks for number in blocks])
+
+
+def even_grid(graph: ChannelGraph, groups: tuple[int, ...], steps: int = 16) -> list[Widths]:
+    """Return widths for tied groups by falling width: even shares of their channels, whatever a design likes."""
+    return _options(graph, groups, [step / steps for step in range(steps, math.ceil(steps * NARROWEST) - 1, -1)])
+
+
+def _options(graph: ChannelGraph, groups: tuple[int, ...], shares: Sequence[float]) -> list[Widths]:
+    return list(
+        dict.fromkeys(
+            tuple(graph.groups[g].nearest(share * graph.groups[g].channels) for g in groups) for share in shares
+        )
+    )
+
+
+def _is_product(number: int, primes: Sequence[int]) -> bool:
+    for prime in primes:
+        while number % prime == 0:
+            number //= prime
+    return number == 1
+
+
+def _thinned(numbers: Sequence[int], count: int) -> list[int]:
+    """Return at most so many: of every stretch of a logarithmic scale the one with the most divisors."""
+    if len(numbers) <= count:
+        return list(numbers)
+    low, span = math.log(numbers[0]), math.log(numbers[-1] / numbers[0])
+    best: dict[int, tuple[int, int]] = {}
+    for number in numbers:
+        stretch = min(count - 1, int(count * (math.log(number) - low) / span))
+        divisors = sum(number % each == 0 for each in range(1, number + 1))
+        best[stretch] = max(best.get(stretch, (0, 0)), (divisors, number))
+    return sorted(number for _, number in best.values())
+
+
+def design_primes(architecture: Architecture) -> tuple[int, ...]:
+    """Return 2, 3, 5, 7 and the prime factors of the design's fan-outs."""
+    primes = {2, 3, 5, 7}
+    for level in architecture.levels:
+        for size in (level.fanout_x, level.fanout_y) if isinstance(level, Spatial) else ():
+            primes |= {p for p in range(2, size + 1) if size % p == 0 and all(p % q for q in range(2, p))}
+    return tuple(sorted(primes))
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """What one layer costs at all options of the knobs it depends on; all its repeats together.
+
+    Attributes:
+        knobs: which, rising; none, one or two.
+        energy_pJ: one axis per knob.
+        cycles: likewise.
+        macs: likewise.
+    """
+
+    knobs: tuple[int, ...]
+    energy_pJ: NDArray[np.float64]
+    cycles: NDArray[np.float64]
+    macs: NDArray[np.float64]
+
+    @property
+    def constant(self) -> NDArray[np.float64]:
+        """``(3, 1)`` energy, cycles and MACs of a layer that depends on no knob."""
+        return np.array([[float(self.energy_pJ)], [float(self.cycles)], [float(self.macs)]])
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Knobs of a network, and what it costs at any choice of their options.
+
+    Attributes:
+        shapes: the network's layers as functions of widths.
+        oracle: what layers cost.
+        knobs: what can be turned.
+    """
+
+    shapes: NetworkShapes
+    oracle: CostOracle
+    knobs: tuple[Knob, ...]
+
+    def widths(self, choice: Choice) -> Widths:
+        """Return every group's width at a choice."""
+        widths = list(self.shapes.graph.widths)
+        for knob, option in zip(self.knobs, choice, strict=True):
+            for group, width in zip(knob.groups, knob.options[option], strict=True):
+                widths[group] = width
+        return tuple(widths)
+
+    @cached_property
+    def shares(self) -> tuple[NDArray[np.float64], ...]:
+        """Per knob ``(options,)`` the share of channels that each option keeps."""
+        return tuple(knob.shares(self.shapes.graph) for knob in self.knobs)
+
+    @cached_property
+    def tables(self) -> tuple[LayerTable, ...]:
+        """One table per layer; the first use maps every layer at every pair of widths it can have."""
+        owner = {group: number for number, knob in enumerate(self.knobs) for group in knob.groups}
+        of_layers = [tuple(sorted({owner[group] for group in each.groups})) for each in self.shapes.layers]
+        self.oracle.learn(
+            problem
+            for each, knobs in zip(self.shapes.layers, of_layers, strict=True)
+            for problem in self._problems(each, knobs).values()
+        )
+        return tuple(self._table(each, knobs) for each, knobs in zip(self.shapes.layers, of_layers, strict=True))
+
+    def _problems(self, layer: SizedLayer, knobs: tuple[int, ...]) -> dict[tuple[int, ...], Problem]:
+        problems = {}
+        for options in np.ndindex(*(len(self.knobs[knob].options) for knob in knobs)):
+            choice = [0] * len(self.knobs)
+            for knob, option in zip(knobs, options, strict=True):
+                choice[knob] = option
+            problems[options] = layer.problem(self.widths(tuple(choice)))
+        return problems
+
+    def _table(self, layer: SizedLayer, knobs: tuple[int, ...]) -> LayerTable:
+        shape = tuple(len(self.knobs[knob].options) for knob in knobs)
+        energy, cycles, macs = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        for options, problem in self._problems(layer, knobs).items():
+            one_energy, one_cycles = self.oracle.of(problem)
+            energy[options], cycles[options], macs[options] = one_energy, one_cycles, problem.macs
+        return LayerTable(knobs, energy * layer.layer.repeats, cycles * layer.layer.repeats, macs * layer.layer.repeats)
+
+
+def search_space(shapes: NetworkShapes, oracle: CostOracle, *, kept: int = KEPT_WIDTHS) -> SearchSpace:
+    """Return the space of the widths that a design likes.
+
+    Each knob is turned alone over a grid of widths, all others as given. A width is dropped when a wider one costs no
+    more in energy and in cycles; of what is left, ``kept`` widths spread over the range stay, each the cheapest per
+    channel squared of its stretch.
+    """
+    graph, primes = shapes.graph, design_primes(oracle.architecture)
+    tied = tied_groups(graph)
+    grids = [grid(graph, groups, primes, STAIRS) for groups in tied]
+    stairs = [staircase(shapes, groups, options) for groups, options in zip(tied, grids, strict=True)]
+    oracle.learn(problem for each in stairs for layers in each for problem, _ in layers)
+    knobs = []
+    for groups, options, layers in zip(tied, grids, stairs, strict=True):
+        costs = [_sum(oracle, each) for each in layers]
+        knobs.append(Knob(graph.groups[groups[0]].name, groups, tuple(liked(options, costs, kept))))
+    return SearchSpace(shapes, oracle, tuple(knobs))
+
+
+def even_space(shapes: NetworkShapes, oracle: CostOracle) -> SearchSpace:
+    """Return the space of even shares of every group's channels, for searches that know no design."""
+    graph = shapes.graph
+    knobs = (
+        Knob(graph.groups[groups[0]].name, groups, tuple(even_grid(graph, groups))) for groups in tied_groups(graph)
+    )
+    return SearchSpace(shapes, oracle, tuple(knobs))
+
+
+def staircase(
+    shapes: NetworkShapes, groups: tuple[int, ...], options: Sequence[Widths]
+) -> list[list[tuple[Problem, int]]]:
+    """Return per option the (problem, repeats) of every layer that these groups reach, all other groups as given."""
+    found = []
+    for option in options:
+        widths = list(shapes.graph.widths)
+        for group, width in zip(groups, option, strict=True):
+            widths[group] = width
+        reached = [each for each in shapes.layers if set(each.groups) & set(groups)]
+        found.append([(each.problem(tuple(widths)), each.layer.repeats) for each in reached])
+    return found
+
+
+def _sum(oracle: CostOracle, layers: Sequence[tuple[Problem, int]]) -> tuple[float, float]:
+    costs = [(oracle.of(problem), repeats) for problem, repeats in layers]
+    return sum(c[0] * n for c, n in costs), float(sum(c[1] * n for c, n in costs))
+
+
+def liked(options: Sequence[Widths], costs: Sequence[tuple[float, float]], count: int) -> list[Widths]:
+    """Return the options worth trying, by falling width.
+
+    Args:
+        options: by falling width.
+        costs: energy and cycles of each.
+        count: how many to return at most; the first option is always among them.
+    """
+    sensible: list[int] = []
+    for place, (energy, cycles) in enumerate(costs):
+        if all(costs[wider][0] > energy or costs[wider][1] > cycles for wider in sensible):
+            sensible.append(place)
+    if len(sensible) <= count:
+        return [options[place] for place in sensible]
+    sizes = np.array([sum(options[place]) for place in sensible], float)
+    per_channel = [costs[p][0] * costs[p][1] / size**2 for p, size in zip(sensible, sizes.tolist(), strict=True)]
+    stretch = np.log(sizes[0] / sizes) / np.log(sizes[0] / sizes[-1]) * (count - 1)
+    best: dict[int, int] = {0: 0}
+    for place in range(1, len(sensible)):
+        at = 1 + min(count - 2, int(stretch[place] * (count - 1) / count))
+        if at not in best or per_channel[place] < per_channel[best[at]]:
+            best[at] = place
+    return [options[sensible[place]] for place in sorted(best.values())]

@@ -1,0 +1,184 @@
+"""A slimmable supernet: one network trained at many widths at once, so that any of its widths can be measured.
+
+Channels are put in order of importance; a width keeps the first ones. Every training step takes the widest, the
+narrowest and a few random networks between (the sandwich rule); the widest learns from labels, the others from the
+widest (J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019). Smaller
+networks are slices of the one set of weights: nothing is masked, so they are as fast as they will be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.accuracy.data import DataSet, Split, in_order
+from dovetail.accuracy.evaluation import class_outputs
+from dovetail.accuracy.execution import Execution
+from dovetail.shrink.channels import ChannelGraph, Widths
+from dovetail.shrink.prune import prune, sliced, slices_of
+from dovetail.shrink.space import SearchSpace
+from dovetail.workload.torchvision_import import import_torch
+
+torch = import_torch("shrinking networks")
+
+#: Random networks of every step, besides the widest and the narrowest.
+BETWEEN = 2
+#: Training images that renew the running statistics of a network before it is measured, and images a step.
+RENEWING, _BATCH = 1024, 256
+
+#: Per group ``(blocks,)`` its blocks, the most important first.
+Order = tuple[NDArray[np.int64], ...]
+
+
+def importance_order(model: Any, graph: ChannelGraph) -> Order:
+    """Return the blocks of every group by falling importance.
+
+    A channel's importance is the sum, over every layer it sits in, of the squares of its weights divided by the mean
+    square of that layer's weights, so that layers count alike.
+    """
+    scores = [np.zeros(group.channels) for group in graph.groups]
+    for axis in graph.axes:
+        weight = getattr(model.get_submodule(axis.module), "weight", None)
+        if weight is None:
+            continue
+        squares = weight.detach().double().cpu().square()
+        along = 0 if axis.side == "out" else 1
+        others = tuple(each for each in range(squares.ndim) if each != along)
+        parts = (squares.mean(dim=others) if others else squares).numpy()
+        parts = parts / max(float(parts.mean()), 1e-30)
+        for group, _ in axis.parts[1]:
+            here = axis.owners == group
+            np.add.at(scores[group], axis.channels[here], parts[here])
+    return tuple(
+        np.argsort(-score.reshape(group.blocks, group.block).sum(axis=1), kind="stable")
+        for group, score in zip(graph.groups, scores, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class SandwichLoss:
+    """The supernet's loss on a batch; a function of the network, the batch and torch's generator.
+
+    Attributes:
+        space: the widths to train at.
+        order: of the channels.
+        classes: of the data.
+    """
+
+    space: SearchSpace
+    order: Order
+    classes: int
+
+    def __call__(self, model: Any, images: Any, labels: Any) -> Any:
+        """Return the sum of the losses of all networks of this step."""
+        widest = class_outputs(model, images, self.classes).float()
+        loss = torch.nn.functional.cross_entropy(widest, labels)
+        teacher = widest.detach().softmax(dim=1)
+        for widths in self._narrower():
+            outputs = self._at(model, widths, images).float()
+            loss = loss + torch.nn.functional.cross_entropy(outputs, teacher)
+        return loss
+
+    def _narrower(self) -> list[Widths]:
+        sizes = [len(knob.options) for knob in self.space.knobs]
+        narrowest = self.space.widths(tuple(size - 1 for size in sizes))
+        drawn = [[int(torch.randint(size, ())) for size in sizes] for _ in range(BETWEEN)]
+        return [narrowest, *(self.space.widths(tuple(choice)) for choice in drawn)]
+
+    def _at(self, model: Any, widths: Widths, images: Any) -> Any:
+        """Run the network at some widths; gradients reach the whole network's weights."""
+        graph = self.space.shapes.graph
+        slices = slices_of(graph, graph.kept(widths, self.order))
+        state = sliced(dict((*model.named_parameters(), *model.named_buffers())), slices)
+        split = {path: model.get_submodule(path).groups for path in slices if _is_grouped(model, path)}
+        try:
+            for path, groups in split.items():  # the one attribute that a forward pass reads besides tensors
+                block = model.get_submodule(path).out_channels // groups
+                model.get_submodule(path).groups = len(state[f"{path}.weight"]) // block
+            return torch.func.functional_call(model, state, (images,))
+        finally:
+            for path, groups in split.items():
+                model.get_submodule(path).groups = groups
+
+
+def _is_grouped(model: Any, path: str) -> bool:
+    return getattr(model.get_submodule(path), "groups", 1) > 1
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A network of the supernet on the validation images.
+
+    Attributes:
+        loss: mean cross entropy.
+        accuracy: share of images that are right.
+    """
+
+    loss: float
+    accuracy: float
+
+
+def cut(model: Any, graph: ChannelGraph, order: Order, widths: Widths) -> Any:
+    """Return the network at some widths, with the most important channels of each group."""
+    return prune(model, graph, graph.kept(widths, order))
+
+
+def renewed(model: Any, data: DataSet, execution: Execution, images: int = RENEWING) -> Any:
+    """Return the network with its normalisations' running statistics taken anew, over training images."""
+    norms = [each for each in model.modules() if isinstance(each, torch.nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return model
+    momenta = [norm.momentum for norm in norms]
+    model.to(execution.torch_device).eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over batches
+        norm.train()
+    count = min(images, len(data.train))
+    rows = np.linspace(0, len(data.train) - 1, count).astype(np.int64)  # all classes, however they are ordered
+    orders = [rows[batch] for batch in in_order(count, _BATCH)]
+    with torch.no_grad(), execution.autocast():
+        for batch, _ in data.train.batches(orders, execution.torch_device):
+            model(batch.contiguous(memory_format=execution.memory_format()))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model.eval()
+
+
+def measure(model: Any, split: Split, classes: int, execution: Execution) -> Measurement:
+    """Return the mean cross entropy and the accuracy of a network on one part of a data set."""
+    model.to(execution.torch_device).eval()
+    loss, hits = 0.0, 0
+    with torch.no_grad(), execution.autocast():
+        for images, labels in split.batches(in_order(len(split), _BATCH), execution.torch_device):
+            outputs = class_outputs(model, images.contiguous(memory_format=execution.memory_format()), classes).float()
+            loss += float(torch.nn.functional.cross_entropy(outputs, labels, reduction="sum"))
+            hits += int((outputs.argmax(dim=1) == labels).sum())
+    mean = loss / len(split)
+    return Measurement(mean if math.isfinite(mean) else 1e6, hits / len(split))
+
+
+def random_choices(space: SearchSpace, count: int, seed: int, lowest: Sequence[float]) -> list[tuple[int, ...]]:
+    """Return choices around even widths of all sizes, for learning what each knob is worth.
+
+    Args:
+        space: the knobs.
+        count: how many at most; equal ones are dropped.
+        seed: of the draws.
+        lowest: per choice drawn in turn, the share of channels around which it lies.
+    """
+    random = np.random.RandomState([seed & 0xFFFFFFFF, 0x5A3])
+    drawn: dict[tuple[int, ...], None] = {}
+    for number in range(count):
+        middle = math.log(lowest[number % len(lowest)])
+        choice = []
+        for shares in space.shares:
+            wanted = middle + random.normal(0.0, 0.4)
+            choice.append(int(np.abs(np.log(shares) - wanted).argmin()))
+        drawn[tuple(choice)] = None
+    return list(drawn)
