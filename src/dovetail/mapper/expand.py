@@ -15,9 +15,10 @@ A partial mapping is a row in four arrays: ``key`` (what the future depends on, 
   counted the fan-out just passed: 1, words sent, children per word should the next level let the tensor pass, words
   that a child receives, words linked.
 - ``value``: energy (pJ), leakage (pJ per cycle), cycles; then words read and written so far per bounded level.
-- ``path``: per level: kept tensors; then per dim factor, whether on Y, dimension of the loop at that place.
+- ``path``: per level: kept tensors; then per dim factor, whether on Y, dimension of the loop at that place. At the end
+  the source that the levels further in fetch from (see `dovetail.mapper.sources`; it follows from the rest).
 
-``I`` and ``F`` are the mapspace as `dovetail.mapper.pack` lays it out; ``G`` is the goal, see `goal_array`.
+``I``, ``F`` and ``H`` are the mapspace as `dovetail.mapper.pack` lays it out; ``G`` is the goal, see `goal_array`.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 # ruff: noqa: ANN001, ANN201, C901, E741 - compiled code infers its types from the arrays
@@ -57,7 +58,7 @@ def goal_array(code: int, value: float = math.inf, second: float = math.inf, fro
 def columns(tensors: int, levels: int, dims: int, chain: int, bounded: int) -> tuple[int, int, int, int]:
     """Return how many columns key, real, value and path have."""
     keys = PER_TENSOR + KEY_FIELDS * tensors + 3 * chain
-    return keys, REAL_FIELDS * tensors, TRAFFIC + 2 * bounded, levels * (1 + 3 * dims)
+    return keys, REAL_FIELDS * tensors, TRAFFIC + 2 * bounded, levels * (1 + 3 * dims) + 1
 
 
 def scratch(dims: int, axes: int, tensors: int) -> Ints:
@@ -253,113 +254,127 @@ def keep(I, F, level, kept, key, real, value, W):
 
 
 @jit_plain
-def least_words(I, F, level, key, real, tensor):
-    """Return the least words of a tensor that must still cross every boundary further in, over all instances."""
-    T = I[P.TENSORS]
-    words = F[I[P.DISTINCT] + tensor]
-    again = F[I[P.AGAIN] + tensor * I[P.TILES] + key[TILE]]
+def reuse_of(I, key, tensor):
+    """Return for how many visits of a tile in a row a tensor stays."""
     if I[I[P.INJECTIVE] + tensor]:
-        return words * again / key[PER_TENSOR + REUSE * T + tensor]
-    if I[I[P.LINKS_INSIDE] + level] or real[COUNTED * T + tensor] > 0:
-        return words
-    reuse, chain = 1.0, PER_TENSOR + KEY_FIELDS * T
+        return key[PER_TENSOR + REUSE * I[P.TENSORS] + tensor]
+    reuse, chain = 1, PER_TENSOR + KEY_FIELDS * I[P.TENSORS]
     for i in range(key[LENGTH]):
         if I[I[P.STOPS] + tensor * I[P.DIMS] + key[chain + 3 * i]] != 0:
             break
         reuse *= key[chain + 3 * i + 1]
-    return words * again / reuse
+    return reuse
 
 
 @jit_plain
-def least_cost(I, F, level, key, real, tensor, words):
-    """Return the least pJ that a tensor costs when at least ``words`` of it cross every boundary further in."""
-    T = I[P.TENSORS]
-    if not I[I[P.MORE] + level * T + tensor]:
-        return 0.0  # its reads by compute are counted in `COMPUTE_LEAST`
-    instances = key[PER_TENSOR + KEEPER_INSTANCES * T + tensor]
-    prices = I[P.PER_WORD] + 3 * key[PER_TENSOR + KEEPER * T + tensor]
-    energy = words * F[I[P.INSIDE] + level * T + tensor]
-    # The keeper sends a word once to all children that share it.
-    words *= real[SHARED * T + tensor] * instances / key[INSTANCES]
-    if I[I[P.OUTPUT] + tensor]:
-        held = float(key[PER_TENSOR + KEEPER_PART * T + tensor] * instances)
-        return energy + words * F[prices + 2] + max(0.0, words - held) * F[prices]
-    return energy + words * F[prices]
+def least_row(I, level, source, tile):
+    """Return where the least energies of completing a tile from a level on begin, or -1 when nothing completes it."""
+    place = I[I[P.PLACE] + level * I[P.TILES] + tile]
+    if place < 0:
+        return -1
+    lanes = 1 + I[P.SETS] * (I[P.POINTS] - 1)
+    return I[I[P.LEAST_START] + level] + (source * I[I[P.PLACES] + level] + place) * lanes
 
 
 @jit_plain
-def changing_registers(I, F, level, key, real):
-    """Return the least pJ of what tensors with one-word registers are sent.
-
-    From one step of computing to the next some index changes, and it moves all tensors but one at most. So all but
-    one of the registers still to be placed are sent a word at every step; the cheapest such case is a bound.
-    """
-    T = I[P.TENSORS]
-    if level <= I[P.ARRAY]:
-        return F[I[P.CHANGING] + key[TILE]]
-    total, most = 0.0, 0.0
-    for tensor in range(T):
-        if I[I[P.REGISTER] + tensor] and I[I[P.MORE] + level * T + tensor]:
-            keeper, instances = key[PER_TENSOR + KEEPER * T + tensor], key[PER_TENSOR + KEEPER_INSTANCES * T + tensor]
-            price = F[I[P.CHANGE_FROM] + keeper * T + tensor] * real[SHARED * T + tensor] * instances / key[INSTANCES]
-            total += price
-            most = max(most, price)
-    return max(0.0, I[P.MACS] * (total - most) - F[I[P.CHANGE_HELD]])
+def least_energy(I, F, H, row, idle, share):
+    """Return the least pJ per visit when a set of tensors is fetched at a share of the visits."""
+    points = I[P.POINTS]
+    if idle < 0 or share >= 1.0:
+        return H[row]
+    lane, k = row + idle * (points - 1), 1
+    while share < F[I[P.GRID] + k]:
+        k += 1
+    below, above = F[I[P.GRID] + k], F[I[P.GRID] + k - 1]
+    high = H[row] if k == 1 else H[lane + k - 1]
+    return H[lane + k] + (share - below) / (above - below) * (high - H[lane + k])
 
 
 @jit_plain
-def bound_of(I, F, entered, level, key, real, value):
-    """Return the least (energy, cycles) that any completion can have.
+def least_cycles(I, F, key, value, steps):
+    """Return the least cycles that any completion takes, of which ``steps`` are for computing."""
+    cycles, T = max(value[CYCLES], steps, F[I[P.CYCLES_LEAST]]), I[P.TENSORS]
+    for level in range(I[P.LEVELS]):
+        counter = I[I[P.COUNTER] + level]
+        if counter < 0 or (value[counter] == 0 and value[counter + 1] == 0):
+            continue
+        reads, writes, bandwidth = value[counter], value[counter + 1], I[P.BANDWIDTH] + 3 * level
+        for tensor in range(T):
+            if key[PER_TENSOR + KEEPER * T + tensor] == level:  # has yet to pass it on
+                least = F[I[P.DISTINCT] + tensor] / key[PER_TENSOR + KEEPER_INSTANCES * T + tensor] - 1
+                if I[I[P.OUTPUT] + tensor]:
+                    writes += least
+                else:
+                    reads += least
+        cycles = max(cycles, reads / F[bandwidth], writes / F[bandwidth + 1], (reads + writes) / F[bandwidth + 2])
+    return cycles
 
-    Levels outside ``entered`` are decided; the tensors of those outside ``level`` are placed. (The two differ for a
-    storage level whose loops are still to come: they can bring no more reuse than the bound counts.)
-    """
-    instances = key[INSTANCES]
-    steps = I[P.MACS] / (instances * I[I[P.PARALLELISM] + entered * I[P.TILES] + key[TILE]])
-    cycles = max(value[CYCLES], steps)
-    energy = value[ENERGY] + F[I[P.COMPUTE_LEAST]]
-    registers = 0.0
+
+@jit_plain
+def bound_of(I, F, H, level, source, key, value):
+    """Return the least (energy, cycles) that any completion can have; the levels outside ``level`` are decided."""
+    tile, instances = key[TILE], key[INSTANCES]
+    row = least_row(I, level, source, tile)
+    if row < 0:
+        return math.inf, math.inf
+    idle, longest = 0, 1
     for tensor in range(I[P.TENSORS]):
-        words = least_words(I, F, level, key, real, tensor)
-        cost = least_cost(I, F, level, key, real, tensor, words)
-        if I[I[P.REGISTER] + tensor]:
-            registers += cost
-        else:
-            energy += cost
-    energy += max(registers, changing_registers(I, F, level, key, real))
-    energy += (value[LEAK] + F[I[P.LEAK_INSIDE] + level] * instances) * cycles
-    return energy, cycles
+        reuse = reuse_of(I, key, tensor)
+        if reuse > 1:
+            idle |= 1 << tensor
+            longest = max(longest, reuse)
+    visits = I[P.MACS] / I[I[P.VOLUME] + tile]
+    inside = least_energy(I, F, H, row, I[I[P.SET_OF] + idle], 1.0 / longest)
+    steps = I[P.MACS] / (instances * I[I[P.PARALLELISM] + level * I[P.TILES] + tile])
+    cycles = least_cycles(I, F, key, value, steps)
+    energy = value[ENERGY] + visits * inside * (1 - MARGIN) - F[I[P.SLACK]]
+    return energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level] * instances) * cycles, cycles
 
 
 @jit_plain
-def no_use(I, F, G, level, d, inside, key, real, value):
-    """Return whether the loops chosen for the first ``d`` dimensions of a storage level leave nothing to gain.
+def no_use(I, F, G, level, d, inside, key, value, least, slowest):
+    """Return whether the loops chosen for the first ``d`` dimensions of a storage level leave too few units in use.
 
-    Their innermost loop moves all tensors but one; so all but one pay for every chosen loop that does not move them.
+    ``least``: pJ of any completion without leakage; ``slowest``: cycles of any.
     """
-    T, dims, tiles = I[P.TENSORS], I[P.DIMS], I[P.TILES]
-    parallel = I[I[P.PARTIAL] + (level * (dims + 1) + d) * tiles + inside]
+    parallel = I[I[P.PARTIAL] + (level * (I[P.DIMS] + 1) + d) * I[P.TILES] + inside]
     if parallel == 0:
         return True
-    cycles = max(value[CYCLES], I[P.MACS] / (key[INSTANCES] * parallel))
-    energy, saved, registers = value[ENERGY] + F[I[P.COMPUTE_LEAST]], 0.0, 0.0
-    for tensor in range(T):
-        words = least_words(I, F, level + 1, key, real, tensor)
-        cost = least_cost(I, F, level + 1, key, real, tensor, words)
-        if I[P.EXCLUSIVE] and (I[I[P.INJECTIVE] + tensor] or not I[I[P.LINKS_INSIDE] + level + 1]):
-            # Taking the chosen loops out of the tile raises what is fetched again by their factors.
-            table = I[P.AGAIN] + tensor * tiles
-            grown = words * F[table + inside] / F[table + key[TILE]]
-            paid = least_cost(I, F, level + 1, key, real, tensor, grown)
-            saved = max(saved, paid - cost)
-            cost = paid
-        if I[I[P.REGISTER] + tensor]:
-            registers += cost
-        else:
-            energy += cost
-    energy += max(registers, changing_registers(I, F, level + 1, key, real))
-    energy += (value[LEAK] + F[I[P.LEAK_INSIDE] + level + 1] * key[INSTANCES]) * cycles
-    return hopeless(G, energy - saved, cycles)
+    cycles = max(slowest, I[P.MACS] / (key[INSTANCES] * parallel))
+    leak = value[LEAK] + F[I[P.LEAK_INSIDE] + level + 1] * key[INSTANCES]
+    return hopeless(G, least + leak * cycles, cycles)
+
+
+@jit_plain
+def no_order(I, F, H, G, level, source, inside, open_set, open_share, key, value, slowest, W):
+    """Return whether a storage level's loops leave nothing to gain, whatever their order.
+
+    An innermost loop leaves one idle set in place; all loops that serve it bring reuse at most, after what the loops
+    outside brought.
+    """
+    dims, tile = I[P.DIMS], inside
+    row = least_row(I, level + 1, source, tile)
+    if row < 0:
+        return True
+    best, looping = math.inf, False
+    for idle in range(I[P.SETS]):
+        share, pure = 1.0, True
+        for d in range(dims):
+            if W[2 * dims + d] > 1:
+                looping = True
+                if I[I[P.SERVES] + idle * dims + d]:
+                    share /= W[2 * dims + d]
+                else:
+                    pure = False
+        if pure:
+            share *= open_share
+        best = min(best, least_energy(I, F, H, row, idle, share))
+    if not looping:
+        best = min(best, least_energy(I, F, H, row, open_set, open_share))
+    visits = I[P.MACS] / I[I[P.VOLUME] + tile]
+    cycles = max(value[CYCLES], I[P.MACS] / (key[INSTANCES] * I[I[P.PARALLELISM] + (level + 1) * I[P.TILES] + tile]))
+    energy = value[ENERGY] + visits * best * (1 - MARGIN) - F[I[P.SLACK]]
+    return hopeless(G, energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level + 1] * key[INSTANCES]) * cycles, cycles)
 
 
 @jit_plain
@@ -576,7 +591,7 @@ def copy_to(source, target):
 
 
 @jit_plain
-def try_orders(I, F, G, level, inside, mask, base, real, value, key, path, W, rows, stats):
+def try_orders(I, F, H, G, level, inside, mask, base, real, value, key, path, W, rows, stats):
     """Offer every order of the level's chosen loops; False when there is no room left."""
     keys, reals, values, paths, bounds, chains = rows
     dims = I[P.DIMS]
@@ -590,7 +605,7 @@ def try_orders(I, F, G, level, inside, mask, base, real, value, key, path, W, ro
             stats[TOO_LONG] += 1
             continue
         stats[STATES] += 1
-        energy, cycles = bound_of(I, F, level + 1, level + 1, key, real, value)
+        energy, cycles = bound_of(I, F, H, level + 1, path[-1], key, value)
         if hopeless(G, energy, cycles):
             stats[BY_BOUND] += 1
             continue
@@ -602,23 +617,36 @@ def try_orders(I, F, G, level, inside, mask, base, real, value, key, path, W, ro
 
 
 @jit_plain
-def loops_of(I, F, G, level, base, real, value, key, path, W, rows, stats):
+def loops_of(I, F, H, G, level, least, base, real, value, key, path, W, rows, stats):
     """Offer every choice of loops of a storage level, factor by factor; False when there is no room left."""
-    dims, tiles = I[P.DIMS], I[P.TILES]
+    dims = I[P.DIMS]
     inside, looping, mask, d = base[TILE], 0, 0, 0
+    open_set, longest = 0, 1
+    for tensor in range(I[P.TENSORS]):
+        reuse = reuse_of(I, base, tensor)
+        if reuse > 1:
+            open_set |= 1 << tensor
+            longest = max(longest, reuse)
+    open_set = I[I[P.SET_OF] + open_set]
+    slowest = least_cycles(I, F, base, value, 0.0)
     for i in range(dims):
         W[4 * dims + i] = -1
     while d >= 0:
         # A choice not yet undone means that this place was reached from further in.
-        if (d == dims or W[4 * dims + d] < 0) and no_use(I, F, G, level, d, inside, base, real, value):
+        if (d == dims or W[4 * dims + d] < 0) and no_use(I, F, G, level, d, inside, base, value, least, slowest):
             stats[STATES] += 1
             stats[BY_BOUND] += 1
             d -= 1
             continue
         if d == dims:
             allowed = looping <= I[I[P.MOST_LOOPS] + level]
-            allowed = allowed and I[I[P.PARALLELISM] + (level + 1) * tiles + inside] > 0
-            if allowed and not try_orders(I, F, G, level, inside, mask, base, real, value, key, path, W, rows, stats):
+            allowed = allowed and not no_order(
+                I, F, H, G, level, path[-1], inside, open_set, 1.0 / longest, base, value, slowest, W
+            )
+            stats[STATES] += 1
+            if not allowed:
+                stats[BY_BOUND] += 1
+            elif not try_orders(I, F, H, G, level, inside, mask, base, real, value, key, path, W, rows, stats):
                 return False
             d -= 1
             continue
@@ -642,7 +670,7 @@ def loops_of(I, F, G, level, base, real, value, key, path, W, rows, stats):
 
 
 @jit_plain
-def expand_storage(I, F, G, level, parents, row, W, rows, stats):
+def expand_storage(I, F, H, G, level, parents, row, W, rows, stats):
     """Add to ``rows`` all partial mappings that pass a storage level and may still improve on the goal.
 
     ``parents`` are (keys, reals, values, paths), ``row`` scratch rows (base, key, real, value, path); False: no room.
@@ -671,19 +699,20 @@ def expand_storage(I, F, G, level, parents, row, W, rows, stats):
             copy_to(old_reals[parent], real)
             copy_to(old_values[parent], value)
             copy_to(old_paths[parent], path)
+            # Whatever is kept, what the tile costs at least has been known since it was handed in.
+            energy, cycles = bound_of(I, F, H, level, path[-1], base, value)
+            least = energy - (value[LEAK] + F[I[P.LEAK_INSIDE] + level] * base[INSTANCES]) * cycles
             keep(I, F, level, kept, base, real, value, W)
             path[level * (1 + 3 * dims)] = kept
+            path[-1] = I[I[P.NEXTS] + I[I[P.NEXT] + level] + path[-1] * I[I[P.NEXT_WIDTH] + level] + option]
             stats[STATES] += 1
-            energy, cycles = bound_of(I, F, level, level + 1, base, real, value)
-            if hopeless(G, energy, cycles):
-                stats[BY_BOUND] += 1
-            elif not loops_of(I, F, G, level, base, real, value, key, path, W, rows, stats):
+            if not loops_of(I, F, H, G, level, least, base, real, value, key, path, W, rows, stats):
                 return False
     return True
 
 
 @jit_plain
-def spread_out(I, level, tile, inside, children, key, real, W):
+def spread_out(I, level, fanout, tile, inside, children, key, real, W):
     """Count into a row how a fan-out spreads every tensor; those left to the model are marked."""
     T, dims, tiles = I[P.TENSORS], I[P.DIMS], I[P.TILES]
     for tensor in range(T):
@@ -695,7 +724,7 @@ def spread_out(I, level, tile, inside, children, key, real, W):
             key[at] = key[at] * I[words + inside] // I[words + tile]
         if children == 1:
             continue
-        if I[I[P.BY_MODEL] + level * T + tensor]:
+        if I[I[P.BY_MODEL] + fanout * T + tensor]:
             real[COUNTED * T + tensor] = -1.0
             continue
         if I[I[P.NO_MULTICAST] + level * T + tensor]:
@@ -707,7 +736,7 @@ def spread_out(I, level, tile, inside, children, key, real, W):
 
 
 @jit_plain
-def expand_spatial(I, F, G, level, parents, row, W, rows, stats):
+def expand_spatial(I, F, H, G, level, parents, row, W, rows, stats):
     """Add to ``rows`` all partial mappings that pass a fan-out and may still improve on the goal; False: no room.
 
     Where the model is to count the fan-out, rows are not merged yet, and bounds assume that links save all they can.
@@ -718,8 +747,8 @@ def expand_spatial(I, F, G, level, parents, row, W, rows, stats):
     T, dims, tiles, width = I[P.TENSORS], I[P.DIMS], I[P.TILES], I[P.WIDTH]
     start, first = level * (1 + 3 * dims), I[I[P.FANOUT_START] + level]
     by_model = False
-    for tensor in range(T):
-        by_model = by_model or I[I[P.BY_MODEL] + level * T + tensor] != 0
+    for at in range(first * T, (first + I[I[P.FANOUT_COUNT] + level]) * T):
+        by_model = by_model or I[I[P.BY_MODEL] + at] != 0
     for parent in range(old_keys.shape[0]):
         tile = old_keys[parent, TILE]
         for fanout in range(first, first + I[I[P.FANOUT_COUNT] + level]):
@@ -746,11 +775,10 @@ def expand_spatial(I, F, G, level, parents, row, W, rows, stats):
                 path[start + 1 + d] = W[2 * dims + d]
                 path[start + 1 + dims + d] = I[I[P.FANOUT_Y] + fanout * dims + d]
                 path[start + 1 + 2 * dims + d] = I[I[P.FANOUT_ORDER] + fanout * dims + d]
-            spread_out(I, level, tile, inside, children, key, real, W)
+            spread_out(I, level, fanout, tile, inside, children, key, real, W)
+            path[-1] = I[I[P.NEXTS] + I[I[P.NEXT] + level] + path[-1] * I[I[P.NEXT_WIDTH] + level] + fanout - first]
             stats[STATES] += 1
-            energy, cycles = bound_of(I, F, level + 1, level + 1, key, real, value)
-            if by_model:
-                energy = value[ENERGY]
+            energy, cycles = bound_of(I, F, H, level + 1, path[-1], key, value)
             if hopeless(G, energy, cycles):
                 stats[BY_BOUND] += 1
                 continue
@@ -763,7 +791,7 @@ def expand_spatial(I, F, G, level, parents, row, W, rows, stats):
 
 
 @jit_plain
-def merge_rows(I, F, G, level, parents, row, W, rows, stats):
+def merge_rows(I, F, H, G, level, parents, row, W, rows, stats):
     """Add to ``rows`` all rows, merged and bounded, once the model has counted their fan-out; False: no room."""
     old_keys, old_reals, old_values, old_paths = parents
     keys, reals, values, paths, bounds, chains = rows
@@ -773,7 +801,7 @@ def merge_rows(I, F, G, level, parents, row, W, rows, stats):
         copy_to(old_reals[parent], real)
         copy_to(old_values[parent], value)
         copy_to(old_paths[parent], path)
-        energy, cycles = bound_of(I, F, level + 1, level + 1, key, real, value)
+        energy, cycles = bound_of(I, F, H, level + 1, path[-1], key, value)
         if hopeless(G, energy, cycles):
             stats[BY_BOUND] += 1
             continue

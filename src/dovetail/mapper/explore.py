@@ -65,7 +65,7 @@ def compile_steps(prepared: Prepared) -> None:
     steps: list[Callable[..., bool]] = [expand.expand_storage]
     if any(space.is_spatial):
         steps.append(expand.expand_spatial)
-    if space.by_model.any():
+    if any(rows.any() for rows in space.by_model):
         steps.append(expand.merge_rows)
         _count_fanout(prepared, space.is_spatial.index(True), empty)
     for step in steps:
@@ -220,6 +220,7 @@ class _Sink:
         return step(
             packed.ints,
             packed.reals,
+            packed.least,
             self._goal,
             self._level,
             (piece.key, piece.real, piece.value, piece.path),

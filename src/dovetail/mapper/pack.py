@@ -1,4 +1,4 @@
-"""A mapspace as two flat arrays, integers and reals, for compiled code: few arguments compile fast.
+"""A mapspace as flat arrays, integers and reals, for compiled code: few arguments compile fast.
 
 The integers begin with a header. Its entries are sizes, or where a table begins; the names below are their places.
 Levels are outer to inner without compute; dims are the active ones; every table is in row-major order.
@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 
 from dovetail.model.arrays import Floats, Ints
 
-# Sizes, and whether: some tensor slides; chains run on past a second summed axis; every dimension moves all tensors but
-# one at most; the fan-out that registers are fed through, or -1.
-TENSORS, LEVELS, DIMS, AXES, CHAIN, WIDTH, OPTIONS, TILES, MACS, SLIDING, LONG_CHAINS, EXCLUSIVE, ARRAY = range(13)
+# Sizes, and whether: some tensor slides; chains run on past a second summed axis. Then idle sets and the points of
+# their grid (see `dovetail.mapper.completion`).
+TENSORS, LEVELS, DIMS, AXES, CHAIN, WIDTH, OPTIONS, TILES, MACS, SLIDING, LONG_CHAINS, SETS, POINTS = range(13)
 
 # Where integer tables begin.
 (
@@ -24,7 +24,6 @@ TENSORS, LEVELS, DIMS, AXES, CHAIN, WIDTH, OPTIONS, TILES, MACS, SLIDING, LONG_C
     COUNT,  # (dims,) how many of them
     RADIX,  # (dims,) weight of a dimension in a tile's index
     QUOTIENT,  # (dims, width, width) index of one divisor over another; -1 when it leaves a remainder
-    SPATIAL,  # (levels,)
     LEAST,  # (levels, dims) smallest factor over time
     MOST,  # (levels, dims) largest
     MOST_LOOPS,  # (levels,) loops over time with more than one iteration
@@ -39,7 +38,7 @@ TENSORS, LEVELS, DIMS, AXES, CHAIN, WIDTH, OPTIONS, TILES, MACS, SLIDING, LONG_C
     FANOUT_ORDER,  # (fanouts, dims) dimensions outer to inner
     STOPS,  # (tensors, dims) 0: does not move it, 1 + axis: along a summed axis, -1: along an axis of its own
     LINKS_INSIDE,  # (levels + 1,) neighbours below this level or one further in might pass data on
-    BY_MODEL,  # (levels, tensors) the fan-out's traffic is counted by the model itself, after the step
+    BY_MODEL,  # (fanouts, tensors) the fan-out's traffic is counted by the model itself, after the step
     COEFFICIENTS,  # (tensors, axes, dims)
     INJECTIVE,  # (tensors,)
     OUTPUT,  # (tensors,)
@@ -50,46 +49,50 @@ TENSORS, LEVELS, DIMS, AXES, CHAIN, WIDTH, OPTIONS, TILES, MACS, SLIDING, LONG_C
     CAPACITY,  # (levels,)
     CLUSTERS,  # (levels,)
     COUNTER,  # (levels,) place of a level's traffic among the values of a row, or -1
-    MORE,  # (levels + 1, tensors) some level from here on must keep the tensor
     WORDS,  # (tensors, tiles) words of a tile
     VOLUME,  # (tiles,) executions of the loop body inside a tile
     PARALLELISM,  # (levels + 1, tiles) most compute units that a completion can use; 0: there is none
-    REGISTER,  # (tensors,) the innermost level that must keep the tensor can hold but one word of it
     PARTIAL,  # (levels, dims + 1, tiles) the same for a storage level once its first loops are chosen
-) = range(13, 49)
-_HEADER = 49
+    SET_OF,  # (2 ** tensors,) an idle set with all tensors of a bit mask; -1: there is none
+    SERVES,  # (sets, dims) the dimension leaves some tensor of the set in place
+    NEXT,  # (levels,) where a level's table (sources, options or fan-outs) of the source inside begins, ...
+    NEXT_WIDTH,  # (levels,) ... how wide it is, ...
+    NEXTS,  # ... and the tables
+    PLACE,  # (levels + 1, tiles) place of a tile among those that have a completion, or -1
+    PLACES,  # (levels + 1,) how many have
+    LEAST_START,  # (levels + 1,) where the boundary's table begins in `Pack.least`
+) = range(13, 54)
+_HEADER = 54
 
 # Where tables of reals begin (in the second half of the integers' header).
 (
     ENERGY_OF,  # (levels, 4) pJ per access: read, write, update; pJ per cycle: leakage
     BANDWIDTH,  # (levels, 3) words per cycle: read, write, both
-    PER_WORD,  # (levels, 3) least pJ per word read, written from outside, written from inside
-    INSIDE,  # (levels + 1, tensors) least pJ per word for the levels from here on that must keep the tensor
     LEAK_INSIDE,  # (levels + 1,) pJ per cycle of one instance of every level from here on
-    DISTINCT,  # (tensors,) words of the whole tensor that are touched
-    AGAIN,  # (tensors, tiles) iterations outside a tile of the dimensions that do not move the tensor
-    COMPUTE_LEAST,  # (1,) pJ that computing costs at least, with the reads and updates that feed it
+    GRID,  # (points,) shares of visits that fetch an idle tensor
     COMPUTE_PJ,  # (1,) pJ per execution of the loop body
-    CHANGING,  # (tiles,) least pJ of what registers are sent, before the fan-out `ARRAY` is passed
-    CHANGE_FROM,  # (levels, tensors) least pJ of sending a tensor's register one word from a level
-    CHANGE_HELD,  # (1,) pJ to take off again: outputs that are not read the first time
-) = range(_HEADER, _HEADER + 12)
-_END = _HEADER + 12
+    SLACK,  # (1,) pJ by which rounding may undercut the least energies
+    DISTINCT,  # (tensors,) words of the whole tensor that are touched
+    CYCLES_LEAST,  # (1,) cycles that some level's bandwidth asks of any mapping
+) = range(_HEADER, _HEADER + 8)
+_END = _HEADER + 8
 
 
 class Pack(NamedTuple):
-    """The two arrays.
+    """The arrays.
 
     Attributes:
         ints: header, then integer tables.
         reals: tables of reals.
+        least: the tables of `dovetail.mapper.completion`.
     """
 
     ints: Ints
     reals: Floats
+    least: Floats
 
 
-def pack(sizes: Mapping[int, int], tables: Mapping[int, ArrayLike]) -> Pack:
+def pack(sizes: Mapping[int, int], tables: Mapping[int, ArrayLike], least: Floats) -> Pack:
     """Lay out sizes and tables, each under its name's place in the header."""
     header = np.zeros(_END, np.int64)
     for place, size in sizes.items():
@@ -102,4 +105,4 @@ def pack(sizes: Mapping[int, int], tables: Mapping[int, ArrayLike]) -> Pack:
         header[place] = used[whole]
         used[whole] += flat.size
         parts[whole].append(flat)
-    return Pack(np.concatenate(parts[True]), np.concatenate(parts[False]))
+    return Pack(np.concatenate(parts[True]), np.concatenate(parts[False]), least)

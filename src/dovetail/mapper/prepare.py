@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dovetail.hardware.architecture import Storage
 from dovetail.mapper import expand
 from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
+from dovetail.mapper.completion import GRID, Completion, build_completion
 from dovetail.mapper.orders import OWN, STILL, Links, Movement, orders
 from dovetail.mapper.pack import Pack, pack
-from dovetail.mapper.space import Fanout, Space
+from dovetail.mapper.space import Space
 from dovetail.mapper.tables import Tables, build_tables
 from dovetail.model.arrays import Bools, Floats, Ints
 
@@ -29,13 +31,15 @@ class Prepared:
         tables: what is known of every tile.
         packed: both for compiled code.
         columns: columns of key, real, value and path.
-        compulsory_pJ: energy of any mapping: computing, and moving tensors once into every level that must keep them.
+        least_cycles: cycles of any mapping, given parallelism and bandwidth.
+        compulsory_pJ: energy of any mapping: the most that is known of moving and computing (leakage aside).
     """
 
     space: Space
     tables: Tables
     packed: Pack
     columns: tuple[int, int, int, int]
+    least_cycles: float
     compulsory_pJ: float
 
 
@@ -46,7 +50,9 @@ def prepare(space: Space) -> Prepared:
     bounded = [i for i in range(levels) if np.isfinite(space.machine.bandwidth[i]).any()]
     sliding = not space.rules.injective.all()
     chain = CHAIN if sliding else 0
-    bounds = _lower_bounds(space, tables)
+    per_word = _words_prices(space)
+    completion = build_completion(space, tables, per_word)
+    distinct = np.array([_touched(space, t) for t in range(tensors)])
     sizes = {
         P.TENSORS: tensors,
         P.LEVELS: levels,
@@ -58,11 +64,10 @@ def prepare(space: Space) -> Prepared:
         P.TILES: space.tiles,
         P.MACS: space.problem.macs,
         P.SLIDING: int(sliding),
-        P.EXCLUSIVE: int(((space.rules.coefficients != 0).any(axis=1).sum(axis=0) >= tensors - 1).all()),
         P.LONG_CHAINS: int(any(movement.links is Links.ANY for movement in space.movements)),
+        P.SETS: len(completion.idle),
+        P.POINTS: len(GRID),
     }
-    registers = _registers(space, tables, bounds)
-    sizes[P.ARRAY] = registers.array
     counter = np.full(levels, -1, np.int64)
     counter[bounded] = expand.TRAFFIC + 2 * np.arange(len(bounded))
     packed = pack(
@@ -78,22 +83,19 @@ def prepare(space: Space) -> Prepared:
             P.VOLUME: tables.volume,
             P.PARALLELISM: tables.parallelism,
             P.PARTIAL: tables.partial,
-            P.AGAIN: tables.again,
-            P.MORE: bounds.more,
-            P.PER_WORD: bounds.per_word,
-            P.INSIDE: bounds.inside,
-            P.LEAK_INSIDE: bounds.leak_inside,
-            P.DISTINCT: bounds.distinct,
-            P.COMPUTE_LEAST: [bounds.compute],
+            P.LEAK_INSIDE: np.concatenate([np.cumsum(space.machine.energy[::-1, 3])[::-1], [0.0]]),
             P.COMPUTE_PJ: [space.machine.compute_pJ],
-            P.REGISTER: registers.has,
-            P.CHANGING: registers.changing,
-            P.CHANGE_FROM: registers.change_from,
-            P.CHANGE_HELD: [registers.held],
+            P.DISTINCT: distinct,
+            P.CYCLES_LEAST: [_cycles_by_bandwidth(space, distinct)],
+            **_completion_tables(space, completion),
         },
+        completion.least,
     )
     columns = expand.columns(tensors, levels, dims, chain, len(bounded))
-    return Prepared(space, tables, packed, columns, bounds.compute + _moved_once(bounds))
+    compulsory = max(_compulsory(space, tables, per_word, distinct), completion.floor)
+    parallel = max(1, int(tables.parallelism[0, -1]))
+    least_cycles = max(space.problem.macs / parallel, _cycles_by_bandwidth(space, distinct))
+    return Prepared(space, tables, packed, columns, least_cycles, compulsory)
 
 
 def _lattice_tables(space: Space) -> dict[int, Ints]:
@@ -115,7 +117,6 @@ def _lattice_tables(space: Space) -> dict[int, Ints]:
 def _loop_tables(space: Space, options: int) -> dict[int, Ints | Bools]:
     keepers = [list(row) + [-1] * (options - len(row)) for row in space.keepers]
     return {
-        P.SPATIAL: np.array(space.is_spatial),
         P.LEAST: space.least,
         P.MOST: space.most,
         P.MOST_LOOPS: np.array(space.most_loops, np.int64),
@@ -174,7 +175,7 @@ def _model_tables(space: Space) -> dict[int, Ints | Bools | Floats]:
     return {
         P.STOPS: np.array(stops, np.int64),
         P.LINKS_INSIDE: np.array(links),
-        P.BY_MODEL: space.by_model,
+        P.BY_MODEL: np.concatenate(space.by_model),
         P.COEFFICIENTS: rules.coefficients,
         P.INJECTIVE: rules.injective,
         P.OUTPUT: rules.is_output,
@@ -189,108 +190,69 @@ def _model_tables(space: Space) -> dict[int, Ints | Bools | Floats]:
     }
 
 
-@dataclass(frozen=True)
-class _Bounds:
-    """Lower bounds; see the places of the same names in `dovetail.mapper.pack`."""
+def _words_prices(space: Space) -> Floats:
+    """Return ``(levels, 3)``: the least pJ per word read, written from outside, written from inside.
 
-    per_word: Floats
-    inside: Floats
-    more: Bools
-    compute: float
-    leak_inside: Floats
-    distinct: Floats
-
-
-def _lower_bounds(space: Space, tables: Tables) -> _Bounds:
-    levels, tensors = len(space.levels), len(space.rules.is_output)
-    per_word = np.zeros((levels, 3))
+    Instances that share a line cost no more energy than there are lines.
+    """
+    per_word, used = np.zeros((len(space.levels), 3)), 1
     for i, level in enumerate(space.levels):
         if isinstance(level, Storage):
-            per_word[i] = space.machine.energy[i, :3] / space.machine.block[i] / level.cluster_size
-    inside, more = np.zeros((levels + 1, tensors)), np.zeros((levels + 1, tensors), np.bool_)
-    compute = float(space.problem.macs) * space.machine.compute_pJ
-    for t in range(tensors):
-        must = [not space.is_spatial[i] and all(kept >> t & 1 for kept in space.keepers[i]) for i in range(levels)]
-        last = max(i for i in range(levels) if must[i])
-        for i in range(levels - 1, -1, -1):
-            more[i, t] = more[i + 1, t] or must[i]
-            inside[i, t] = inside[i + 1, t]
-            if must[i] and space.rules.is_output[t]:
-                inside[i, t] += per_word[i, 2] if i != last else 0.0
-            elif must[i]:
-                inside[i, t] += per_word[i, 1] + (per_word[i, 0] if i != last else 0.0)
-        compute += _fed(space, tables, t, last, per_word)
-    leak = np.concatenate([np.cumsum(space.machine.energy[::-1, 3])[::-1], [0.0]])
-    return _Bounds(per_word, inside, more, compute, leak, np.array([_touched(space, t) for t in range(tensors)]))
+            together = min(1.0, int(space.machine.clusters[i]) / used)
+            per_word[i] = space.machine.energy[i, :3] / space.machine.block[i] * together
+        used *= max((math.prod(row.factors) for row in space.fanouts[i]), default=1)
+    return per_word
 
 
-@dataclass(frozen=True)
-class _Registers:
-    """Tensors whose innermost keeper holds one word; see the places of the same names in `dovetail.mapper.pack`."""
+def _cycles_by_bandwidth(space: Space, distinct: Floats) -> float:
+    """Return the cycles that any mapping takes: every keeper passes on every word of a tensor once, at least."""
+    cycles, used = 0.0, 1
+    for i, kept in enumerate(space.keepers):
+        if space.is_spatial[i]:
+            used *= max((math.prod(row.factors) for row in space.fanouts[i]), default=1)
+            continue
+        must = np.array([all(row >> t & 1 for row in kept) for t in range(len(distinct))])
+        reads = distinct[must & ~space.rules.is_output].sum() / used
+        writes = distinct[must & space.rules.is_output].sum() / used
+        read, write, both = space.machine.bandwidth[i]
+        cycles = max(cycles, reads / read, writes / write, (reads + writes) / both)
+    return float(cycles)
 
-    has: Bools
-    array: int
-    changing: Floats
-    change_from: Floats
-    held: float
 
-
-def _registers(space: Space, tables: Tables, bounds: _Bounds) -> _Registers:
-    """Return the bound that one-word registers give, where every dimension moves all tensors but one at most."""
-    levels, tensors = len(space.levels), len(space.rules.is_output)
-    has = np.zeros(tensors, np.bool_)
-    change_from = np.zeros((levels, tensors))
-    held = 0.0
+def _completion_tables(space: Space, completion: Completion) -> dict[int, ArrayLike]:
+    tensors, levels = len(space.rules.is_output), len(space.levels)
+    holds = [[mask & idle == mask for idle in completion.idle] for mask in range(1 << tensors)]
     moves = (space.rules.coefficients != 0).any(axis=1)
-    linked: Bools = np.asarray(space.may_link.any(axis=0))
-    for t in range(tensors):
-        must = [i for i in range(levels) if not space.is_spatial[i] and all(k >> t & 1 for k in space.keepers[i])]
-        feasible = tables.words[t][tables.parallelism[must[-1]] > 0]
-        has[t] = len(must) > 1 and feasible.max(initial=1) == 1 and not linked[t] and not space.rules.read_first.any()
-        # Steps that move a sliding window back to where it was cost nothing; they are never more than half of all.
-        share = 1.0 if space.rules.injective[t] else 0.5
-        for i in range(must[-1]):
-            from_here = [k for k in range(i, must[-1]) if k == i or any(kept >> t & 1 for kept in space.keepers[k])]
-            if len(must) > 1 and must[-2] > i:
-                from_here = [k for k in from_here if k >= must[-2]]
-            if space.rules.is_output[t]:
-                price = min(bounds.per_word[k, 2] + bounds.per_word[k, 0] for k in from_here)
+    still = [sum(1 << t for t in range(tensors) if not moves[t, d]) for d in range(moves.shape[1])]
+    steps = completion.sources.next
+    return {
+        P.SET_OF: [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)],
+        P.SERVES: [[bool(idle & row) for row in still] for idle in completion.idle],
+        P.NEXT: np.cumsum([0, *(step.size for step in steps)])[:levels],
+        P.NEXT_WIDTH: [step.shape[1] for step in steps],
+        P.NEXTS: np.concatenate([step.ravel() for step in steps]),
+        P.PLACE: completion.place,
+        P.PLACES: completion.count,
+        P.LEAST_START: completion.start,
+        P.GRID: GRID,
+        P.SLACK: [completion.slack],
+    }
+
+
+def _compulsory(space: Space, tables: Tables, per_word: Floats, distinct: Floats) -> float:
+    """Return the pJ of computing, and of moving every tensor once into every level that must keep it."""
+    energy = float(space.problem.macs) * space.machine.compute_pJ
+    for t, is_output in enumerate(space.rules.is_output):
+        must = [
+            i for i, kept in enumerate(space.keepers) if not space.is_spatial[i] and all(row >> t & 1 for row in kept)
+        ]
+        energy += _fed(space, tables, t, must[-1], per_word)
+        for i in must:
+            if is_output:
+                energy += distinct[t] * per_word[i, 2] * (i != must[-1])
             else:
-                price = min(bounds.per_word[k, 0] for k in from_here) + bounds.per_word[must[-1], 1]
-            change_from[i, t] = share * price
-        if has[t] and space.rules.is_output[t]:
-            held += bounds.per_word[:, 0].max() * float(tables.parallelism[0].max()) * float(tables.words[t, -1])
-    arrays = [i for i in range(levels) if space.is_spatial[i] and len(space.fanouts[i]) > 1]
-    if has.sum() < 2 or not (moves.sum(axis=0) >= tensors - 1).all() or len(arrays) > 1:
-        return _Registers(np.zeros(tensors, np.bool_), -1, np.zeros(space.tiles), change_from, 0.0)
-    array = arrays[0] if arrays else -1
-    least = np.full(space.tiles, np.inf)
-    for row in space.fanouts[array] if arrays else ():
-        prices = [_fed_through(space, bounds, t, array, row, change_from) for t in range(tensors) if has[t]]
-        cost = max(0.0, space.problem.macs * (sum(prices) - max(prices)) - held)
-        fits = np.ones(space.tiles, np.bool_)
-        for divisors, radix, factor in zip(space.divisors, space.radix, row.factors, strict=True):
-            fits &= np.array([size % factor == 0 for size in divisors])[
-                (np.arange(space.tiles) // radix) % len(divisors)
-            ]
-        least[fits] = np.minimum(least[fits], cost)
-    return _Registers(has, array, np.where(np.isinf(least), 0.0, least), change_from, held)
-
-
-def _fed_through(space: Space, bounds: _Bounds, tensor: int, array: int, row: Fanout, change_from: Floats) -> float:
-    """Return the least pJ of sending a register one word when the fan-out is used so, per step of one compute unit."""
-    keepers = [i for i in range(len(space.levels)) if any(kept >> tensor & 1 for kept in space.keepers[i])]
-    must = [i for i in keepers if all(kept >> tensor & 1 for kept in space.keepers[i])]
-    sources = [i for i in keepers if i < must[-1] and i >= must[-2]]
-    shared = math.prod(f for d, f in enumerate(row.factors) if not space.rules.coefficients[tensor, :, d].any())
-    prices = []
-    for i in sources:
-        one = change_from[i, tensor]
-        if i < array < must[-1] and not space.rules.no_multicast[array, tensor]:
-            write = 0.0 if space.rules.is_output[tensor] else bounds.per_word[must[-1], 1]
-            one = (one - write) / shared
-        prices.append(one)
-    return float(min(prices))
+                energy += distinct[t] * (per_word[i, 1] * (i > 0) + per_word[i, 0] * (i != must[-1]))
+    return energy
 
 
 def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats) -> float:
@@ -323,9 +285,3 @@ def _touched(space: Space, tensor: int) -> float:
             g = math.gcd(a, b)
             touched *= n * m - max(0, n - b // g) * max(0, m - a // g)
     return float(touched)
-
-
-def _moved_once(bounds: _Bounds) -> float:
-    """Return the pJ of moving every tensor once from the outermost level into every level that must keep it."""
-    once = bounds.inside[1] + np.where(bounds.more[1], np.minimum(bounds.per_word[0, 0], bounds.per_word[0, 2]), 0.0)
-    return float((bounds.distinct * once).sum())

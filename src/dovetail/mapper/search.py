@@ -32,7 +32,7 @@ from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
 #: Values tried in turn, as multiples of the lower bound: all mappings below one are covered before the next.
-STEPS = (1.02, 1.08, 1.2, 1.4, 1.7, 2.2, 3.0, 5.0, 10.0, 100.0, math.inf)
+STEPS = (1.002, 1.01, 1.03, 1.08, 1.2, 1.4, 1.7, 2.2, 3.0, 5.0, 10.0, 100.0, math.inf)
 #: Random mappings of which the best is the answer when time or space ends the search before it meets one.
 SAMPLES = 20_000
 
@@ -149,8 +149,7 @@ def _rank(code: int, found: _Found) -> tuple[float, float]:
 
 def _floor(prepared: Prepared, code: int) -> float:
     """Return a value that no mapping goes below."""
-    steps = prepared.space.problem.macs / float(prepared.tables.parallelism[0, -1])
-    value, _ = expand.objective_value(code, prepared.compulsory_pJ, steps)
+    value, _ = expand.objective_value(code, prepared.compulsory_pJ, prepared.least_cycles)
     return max(float(value), 1e-300)
 
 

@@ -56,7 +56,8 @@ class Space:
         keepers: per level the sets of tensors it may keep, as bit masks.
         fanouts: per level the ways to use its fan-out.
         may_link: ``(levels, tensors)`` neighbours below the level might pass the tensor on.
-        by_model: ``(levels, tensors)`` the fan-out's traffic has no simple product form.
+        linking: per level ``(fanouts, tensors)``: the same for one way to use its fan-out.
+        by_model: per level ``(fanouts, tensors)``: the traffic then has no simple product form.
         movements: per level, how loops move tensors as seen from there.
         pins: per level, dimensions pinned innermost and outermost (innermost first), and those that may loop.
     """
@@ -76,7 +77,8 @@ class Space:
     keepers: tuple[tuple[int, ...], ...]
     fanouts: tuple[tuple[Fanout, ...], ...]
     may_link: Bools
-    by_model: Bools
+    linking: tuple[Bools, ...]
+    by_model: tuple[Bools, ...]
     movements: tuple[Movement, ...]
     pins: tuple[tuple[tuple[int, ...], tuple[int, ...], frozenset[int]], ...]
 
@@ -102,7 +104,11 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
     levels = mapped_levels(bound)
     divisors = tuple(tuple(_divisors(problem.bounds[d])) for d in active)
     fanouts = [list(_fanouts(level, problem, active, divisors)) for level in levels]
-    links = _links(rules, levels, fanouts)
+    linking = [_linking(rules, len(levels), i, rows) for i, rows in enumerate(fanouts)]
+    links = np.array([rows.any(axis=0) for rows in linking]).reshape(len(levels), len(coefficients))
+    kept = [list(range(len(rows))) if links[i].any() else _one_per_factors(rows) for i, rows in enumerate(fanouts)]
+    fanouts = [[rows[at] for at in places] for rows, places in zip(fanouts, kept, strict=True)]
+    linking = [rows[places] for rows, places in zip(linking, kept, strict=True)]
     least, most, most_loops = _ranges(problem, levels, active)
     counts = [len(divs) for divs in divisors]
     return Space(
@@ -119,9 +125,10 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
         most=most,
         most_loops=most_loops,
         keepers=_keepers(problem, levels),
-        fanouts=tuple(tuple(r if links[i].any() else _one_per_factors(r)) for i, r in enumerate(fanouts)),
+        fanouts=tuple(tuple(rows) for rows in fanouts),
         may_link=links,
-        by_model=links | _irregular(rules, fanouts),
+        linking=tuple(linking),
+        by_model=tuple(links | _irregular(rules, rows) for links, rows in zip(linking, fanouts, strict=True)),
         movements=tuple(
             Movement.of(rules.coefficients, rules.injective, _link_kind(rules, links[i:], fanouts[i:]))
             for i in range(len(levels))
@@ -280,38 +287,49 @@ def _spatial_orders(
             yield x + y
 
 
-def _one_per_factors(rows: list[Fanout]) -> list[Fanout]:
-    """Keep the first way for each set of factors: without links the others cost the same."""
-    return list({row.factors: row for row in reversed(rows)}.values())[::-1]
+def _one_per_factors(rows: list[Fanout]) -> list[int]:
+    """Return the first way for each set of factors: without links the others cost the same."""
+    first: dict[tuple[int, ...], int] = {}
+    for at, row in enumerate(rows):
+        first.setdefault(row.factors, at)
+    return list(first.values())
 
 
-def _links(rules: Rules, levels: tuple[Level, ...], fanouts: list[list[Fanout]]) -> Bools:
-    """Return ``(levels, tensors)``: below which levels neighbours might pass which tensors on."""
-    result = np.zeros((len(levels), len(rules.coefficients)), np.bool_)
-    for i, level in enumerate(levels):
-        if not isinstance(level, Spatial):
+def _spread(rows: list[Fanout], dims: int) -> Bools:
+    """Return ``(rows, dims)``: which dimensions a fan-out is used for."""
+    return np.array([row.factors for row in rows], np.int64).reshape(len(rows), dims) > 1
+
+
+def _linking(rules: Rules, levels: int, level: int, rows: list[Fanout]) -> Bools:
+    """Return ``(rows, tensors)``: in which ways to use a fan-out neighbours might pass which tensors on.
+
+    Directly above compute, and where reuse over time is off, whatever is asked for again might come from a neighbour.
+    Elsewhere only a window that slides along the array does (`dovetail.model.kernel.may_link`).
+    """
+    tensors, _, dims = rules.coefficients.shape
+    spread = _spread(rows, dims)
+    result = np.zeros((len(rows), tensors), np.bool_)
+    for tensor in range(tensors):
+        if rules.no_link[level, tensor]:
             continue
-        spread = {d for row in fanouts[i] for d, factor in enumerate(row.factors) if factor > 1}
-        for tensor in range(len(rules.coefficients)):
-            if rules.no_link[i, tensor] or not spread:
-                continue
-            if i == len(levels) - 1 or rules.no_reuse[i + 1, tensor]:
-                result[i, tensor] = True
-            elif not rules.injective[tensor]:
-                moves = rules.coefficients[tensor] != 0
-                result[i, tensor] = any(axis.sum() > 1 and any(axis[d] for d in spread) for axis in moves)
+        if level == levels - 1 or rules.no_reuse[level + 1, tensor]:
+            result[:, tensor] = spread.any(axis=1)
+        elif not rules.injective[tensor]:
+            moves = rules.coefficients[tensor] != 0
+            slides = moves[moves.sum(axis=1) > 1].any(axis=0)
+            result[:, tensor] = (spread & slides).any(axis=1)
     return result
 
 
-def _irregular(rules: Rules, fanouts: list[list[Fanout]]) -> Bools:
-    """Return ``(levels, tensors)``: where a fan-out's tiles may overlap, so that no product says how many differ."""
-    result = np.zeros((len(fanouts), len(rules.coefficients)), np.bool_)
-    moves = rules.coefficients != 0
-    for i, rows in enumerate(fanouts):
-        spread = [d for d in range(moves.shape[2]) if any(row.factors[d] > 1 for row in rows)]
-        for tensor in range(len(moves)):
-            several = (moves[tensor][:, spread].sum(axis=1) > 1).any()
-            result[i, tensor] = several or (moves[tensor][:, spread].sum(axis=0) > 1).any()
+def _irregular(rules: Rules, rows: list[Fanout]) -> Bools:
+    """Return ``(rows, tensors)``: where a fan-out's tiles may overlap, so that no product says how many differ."""
+    tensors, _, dims = rules.coefficients.shape
+    spread = _spread(rows, dims)
+    result = np.zeros((len(rows), tensors), np.bool_)
+    for tensor in range(tensors):
+        moves = rules.coefficients[tensor] != 0
+        several = ((spread[:, None, :] & moves).sum(axis=2) > 1).any(axis=1)
+        result[:, tensor] = several | (spread & (moves.sum(axis=0) > 1)).any(axis=1)
     return result
 
 

@@ -17,7 +17,6 @@ class Tables:
 
     Attributes:
         words: ``(tensors, tiles)`` words of the tile (its bounding box).
-        again: ``(tensors, tiles)`` iterations outside the tile of the dimensions that do not move the tensor.
         volume: ``(tiles,)`` executions of the loop body inside the tile.
         parallelism: ``(levels + 1, tiles)`` most compute units that a completion of the tile from this level on can
             use; 0 when there is no completion.
@@ -26,7 +25,6 @@ class Tables:
     """
 
     words: Ints
-    again: Floats
     volume: Ints
     parallelism: Ints
     partial: Ints
@@ -35,24 +33,18 @@ class Tables:
 def build_tables(space: Space) -> Tables:
     """Return the tables of a space."""
     grid = _sizes(space)
-    moves = (space.rules.coefficients != 0).any(axis=1)
-    words, again = [], []
-    for tensor, axes in enumerate(space.rules.coefficients):
+    words = []
+    for axes in space.rules.coefficients:
         box = np.ones(space.tiles, np.int64)
         for axis in axes:
             box *= 1 + sum((axis[d] * (grid[d] - 1) for d in range(len(grid)) if axis[d]), start=np.zeros_like(box))
-        outside = np.ones(space.tiles)
-        for d, sizes in enumerate(grid):
-            if not moves[tensor, d]:
-                outside *= sizes[-1] / sizes
         words.append(box)
-        again.append(outside)
     stacked = np.array(words).reshape(len(words), space.tiles)
     volume = np.ones(space.tiles, np.int64)
     for sizes in grid:
         volume *= sizes
     parallelism, partial = _parallelism(space, stacked, space.machine.capacity)
-    return Tables(stacked, np.array(again).reshape(stacked.shape), volume, parallelism, partial)
+    return Tables(stacked, volume, parallelism, partial)
 
 
 def _sizes(space: Space) -> list[Ints]:
