@@ -187,9 +187,8 @@ def _undisputed(drafts: Sequence[_Draft]) -> list[_Draft]:
 def _graph(drafts: Sequence[_Draft], bare: Any) -> ChannelGraph:
     """Put the groups together, in the order of the modules that make them."""
     order = {path: number for number, (path, _) in enumerate(bare.named_modules())}
-    makers = [
-        sorted((p for p, side in draft.members if _makes(bare, p, side)), key=order.__getitem__) for draft in drafts
-    ]
+    makers = [[path for path, side in draft.members if _makes(bare, path, side)] for draft in drafts]
+    makers = [sorted(paths, key=order.__getitem__) for paths in makers]
     ranked = sorted(range(len(drafts)), key=lambda number: order[makers[number][0]])
     groups = tuple(ChannelGroup(makers[n][0], drafts[n].channels, drafts[n].block, tuple(makers[n])) for n in ranked)
     owners: dict[tuple[str, str], NDArray[np.int64]] = {}

@@ -147,18 +147,29 @@ class ExactSearch:
             merged[table.knobs] = merged[table.knobs] + values if table.knobs in merged else values
         return list(merged.items())
 
-    def within(self, losses: Losses, limit: float, count: int = 8) -> list[Choice]:
+    def within(
+        self, losses: Losses, limit: float, count: int = 8, met_at: dict[float, list[Choice]] | None = None
+    ) -> list[Choice]:
         """Return up to so many choices that cost at most the limit, the least predicted loss first.
 
         The price of loss is bisected; each choice met on the way is exact for its price. The best within the limit
         are then improved by changing one or two knobs at a time until no such change helps, which reaches what lies
         between two prices.
+
+        Args:
+            losses: what each option loses.
+            limit: in the unit of the metric.
+            count: how many to return at most.
+            met_at: choices by price, for several limits under the same losses; filled as prices are tried.
         """
+        known = {} if met_at is None else met_at
         met: dict[Choice, None] = dict.fromkeys([*self.priced(losses, 0.0), (0,) * len(self.sizes)])
         low, high = -14.0, 14.0  # of the logarithm of the price: from cost alone to loss alone
         for _ in range(_PRICE_STEPS):
             middle = (low + high) / 2
-            choices = self.priced(losses, float(np.exp(middle)))
+            if middle not in known:
+                known[middle] = self.priced(losses, float(np.exp(middle)))
+            choices = known[middle]
             met.update(dict.fromkeys(choices))
             low, high = (middle, high) if self.cost(choices[-1]) <= limit else (low, middle)
         fitting = [choice for choice in met if self.cost(choice) <= limit]

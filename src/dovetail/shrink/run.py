@@ -202,7 +202,7 @@ def shrink(request: Request, oracle: CostOracle, report: Report = _silent) -> Sh
         reference = run.reference()
         networks = tuple(run.outcome(target, chosen[target], runs[chosen[target]]) for target in request.targets)
         result = ShrinkResult(request, run.graph, reference, run.as_given(), networks, dict(task.measured), run.space)
-        checkpoint.write_json(request.out / "result.json", result.to_json())
+        checkpoint.write_json(request.out / f"result-{request.method}.json", result.to_json())
     return result
 
 

@@ -184,7 +184,8 @@ def macs_driven(task: Task) -> Found:
     each = max(task.finalists, (task.budget - len(known)) // (_ROUNDS * len(limits)))
     for _ in range(_ROUNDS):
         losses = predicted_losses(space.shares, list(known), list(known.values()))
-        rungs = [by_macs.within(losses, limit, count=4) for limit in ladder]
+        met_at: dict[float, list[Choice]] = {}
+        rungs = [by_macs.within(losses, limit, count=4, met_at=met_at) for limit in ladder]
         for target, limit in limits.items():
             proposed = [choice for rung in rungs for choice in rung if by_target.cost(choice) <= limit]
             if not proposed:

@@ -1,0 +1,218 @@
+"""``dovetail shrink``: smaller networks that meet a target on a design, trained, measured and saved."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovetail.cli import arguments
+from dovetail.cli.progress import Report, progress
+from dovetail.cli.tables import joules, print_json, print_table, product, whole
+from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request, percent
+from dovetail.errors import InputError
+from dovetail.files import write_text
+from dovetail.mapper.objective import Objective
+from dovetail.network.map_network import Progress
+from dovetail.store import Store
+
+if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
+    from dovetail.accuracy.data import DataSet
+    from dovetail.accuracy.models import ModelSpec
+    from dovetail.shrink.run import Outcome, Request, ShrinkResult
+    from dovetail.shrink.target import Target
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="best.pt of `dovetail train`, five-layer, a torchvision model, or package.module:factory",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE|NAME", help="trained weights of MODEL: a file, or torchvision's name such as DEFAULT"
+    )
+    arguments.add_hardware(parser)
+    arguments.add_batch(parser)
+    parser.add_argument(
+        "--target",
+        action="append",
+        required=True,
+        metavar="METRIC=MOST",
+        help="edp=0.3x, energy=120 (uJ), cycles=2e6, macs=30%%, front or energy=front; may be repeated",
+    )
+    add_data_arguments(parser, required=True)
+    search = parser.add_argument_group("search")
+    search.add_argument("--method", default="supernet", help="supernet (default), netadapt, uniform, or macs")
+    search.add_argument(
+        "--budget", type=arguments.positive, default=120, metavar="N", help="networks that the search may measure (120)"
+    )
+    search.add_argument(
+        "--objective",
+        type=Objective,
+        choices=list(Objective),
+        metavar="|".join(Objective),
+        help="what each layer's mapping minimises (by default what the target bounds)",
+    )
+    search.add_argument("--seed", type=int, default=0, metavar="N", help="of search and training (0)")
+    _add_training(parser.add_argument_group("training"))
+    add_execution_arguments(parser)
+    where = parser.add_argument_group("results")
+    where.add_argument("--processes", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
+    where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
+    where.add_argument("--out", type=Path, metavar="DIR", help="everything; an interrupted run there is continued")
+    where.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
+    where.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_training(group: Any) -> None:
+    group.add_argument("--recipe", default="modern", help="of the smaller networks: modern (default), fine-tune, study")
+    group.add_argument("--epochs", type=arguments.positive, metavar="N", help="instead of the recipe's")
+    group.add_argument("--supernet-epochs", type=arguments.positive, metavar="N", help="of the supernet (6)")
+    group.add_argument(
+        "--seeds", type=arguments.positive, default=1, metavar="N", help="train each chosen network under N seeds (1)"
+    )
+    group.add_argument(
+        "--finalists", type=arguments.positive, default=2, metavar="N", help="networks trained per target (2)"
+    )
+    group.add_argument(
+        "--scratch", action="store_true", help="train smaller networks from new weights, not from the supernet's"
+    )
+    group.add_argument(
+        "--train-first", action="store_true", help="train MODEL by the recipe before, whatever weights it comes with"
+    )
+    group.add_argument("--no-reference", action="store_true", help="don't train the original likewise, to compare")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Shrink, print and write what was asked for."""
+    from dovetail.shrink.oracle import CostOracle
+    from dovetail.shrink.run import shrink
+    from dovetail.shrink.target import OBJECTIVES, parse_targets
+
+    targets = parse_targets(args.target)
+    architecture, energies = arguments.hardware_of(args)
+    request = _request(args, targets)
+    objective = args.objective or OBJECTIVES[targets[0].metric]
+    with Store.open() as store, progress() as report:
+        oracle = CostOracle(architecture, energies, objective, store, args.processes, args.time_limit, _mapping(report))
+        result = shrink(request, oracle, report)
+    if args.html:
+        from dovetail.report.shrink_page import shrink_page  # templates load only when a page is asked for
+
+        write_text(args.html, shrink_page(result))
+    if args.json:
+        print_json(result.to_json())
+        return 0
+    _print(result)
+    return 0
+
+
+def _mapping(report: Report) -> Any:
+    def told(state: Progress) -> None:
+        report(state.done, state.total, "mapping layers")
+
+    return told
+
+
+def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
+    from dovetail.accuracy.execution import Execution
+    from dovetail.accuracy.recipe import recipe_named
+    from dovetail.shrink.run import SUPERNET, Request
+
+    data = data_request(args, args.data)
+    recipe = recipe_named(args.recipe)
+    recipe = recipe if args.epochs is None else replace(recipe, epochs=args.epochs)
+    supernet = SUPERNET if args.supernet_epochs is None else replace(SUPERNET, epochs=args.supernet_epochs)
+    spec, weights = _model(args, data.load(), recipe.stem)
+    design = Path(args.on).stem
+    out = args.out or Path("runs") / f"shrink-{spec.label.replace(':', '.')}-{design}-{Path(args.data).name}"
+    return Request(
+        spec,
+        None if args.train_first else weights,
+        data,
+        targets,
+        out,
+        method=args.method,
+        recipe=recipe,
+        supernet=supernet,
+        seeds=args.seeds,
+        seed=args.seed,
+        budget=args.budget,
+        finalists=args.finalists,
+        scratch=args.scratch,
+        reference=not args.no_reference,
+        batch=args.batch or 1,
+        execution=Execution(args.device, args.precision, threads=args.threads),
+        processes=args.processes,
+    )
+
+
+def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpec, dict[str, Any] | None]:
+    """Return what makes the network, and its trained weights; None when it has to be trained first."""
+    from dovetail.accuracy import checkpoint
+    from dovetail.accuracy.models import ModelSpec, model_spec, pretrained
+
+    file = Path(args.model)
+    if file.suffix == ".pt" or file.is_file():
+        content = checkpoint.load(file, expected={"weights": dict})
+        described = content.get("model")
+        if not isinstance(described, dict) or ":" in str(described.get("name")):
+            raise InputError(
+                "holds weights of a network of your own: write package.module:factory --weights FILE", file=file
+            )
+        return ModelSpec(**described), content["weights"]
+    if args.weights is None:
+        spec = model_spec(args.model, data, stem=stem)
+        return spec, spec().state_dict() if ":" in args.model else None
+    if Path(args.weights).is_file() or Path(args.weights).suffix in (".pt", ".pth"):
+        weights = checkpoint.load_weights(Path(args.weights))
+        spec = model_spec(args.model, data, stem=stem)
+        checkpoint.check_weights(spec(), weights, Path(args.weights))
+        return spec, weights
+    model, _ = pretrained(args.model, args.weights, len(data.classes))
+    return model_spec(args.model, data, stem="imagenet"), model.state_dict()
+
+
+def _print(result: ShrinkResult) -> None:
+    original = result.original
+    rows = [_cells(each, original) for each in (original, *result.networks)]
+    heads = ("network", "EDP|J x cycle", "of the|original", "energy", "cycles", "MMACs", "validation|%", "test|%")
+    title = f"{result.request.model.label} on {original.cost.architecture.name}, {result.request.data.name}"
+    print_table(title, heads, rows)
+    for each in result.networks:
+        groups = zip(result.graph.groups, each.widths, strict=True)
+        changed = [f"{group.name} {group.channels} to {width}" for group, width in groups if width < group.channels]
+        more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
+        print(f"{each.target}: {', '.join(changed[:8])}{more}\n  in {each.folder}")
+    if not all(each.cost.exact for each in result.networks):
+        print("Not every layer's mapping is proven best: a time limit ended its search.")
+    print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result)}")
+
+
+def _trained(result: ShrinkResult) -> str:
+    request = result.request
+    start = "new weights" if request.scratch else "the trained weights"
+    like = "all networks, the original too," if request.reference else "smaller networks"
+    seeds = f"{request.seeds} seeds" if request.seeds > 1 else "one seed"
+    return f"{like} trained from {start} for {request.recipe.epochs} epochs under {seeds}; test images used once"
+
+
+def _cells(each: Outcome, original: Outcome) -> tuple[str, ...]:
+    from dovetail.accuracy.statistics import interval
+
+    figures, accuracy = each.figures, each.accuracy
+    accuracies = ["-", "-"]
+    if accuracy is not None:
+        accuracies = [percent(interval(list(part.values()))) for part in (accuracy.validation, accuracy.test)]
+    return (
+        "original" if each.target is None else str(each.target),
+        product(figures.edp_J_cycle),
+        f"{figures.edp_J_cycle / original.figures.edp_J_cycle:.3f}x",
+        joules(figures.energy_pJ),
+        whole(figures.cycles),
+        f"{figures.macs / 1e6:.4g}",
+        *accuracies,
+    )

@@ -1,0 +1,214 @@
+"""A shrunk network as one page: before and after, which channels went and why, accuracy against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dovetail.accuracy.statistics import Interval, interval, paired_difference
+from dovetail.network.costs import MappedLayer
+from dovetail.report.data import KnownAccuracy
+from dovetail.report.page import report_page
+from dovetail.report.sections import Point, curves_section, table_section, text_section
+from dovetail.shrink.run import Outcome, ShrinkResult
+from dovetail.shrink.space import staircase
+from dovetail.table import Cell, Table
+
+
+def shrink_page(result: ShrinkResult, others: Mapping[str, ShrinkResult] | None = None) -> str:
+    """Return the page.
+
+    Args:
+        result: what is shown in full.
+        others: results of other methods on the same network, by name, for the curve of accuracy against cost.
+    """
+    shown = [result.original, *result.networks]
+    accuracies = {
+        each.cost.network.name: KnownAccuracy(100 * _test(each).mean, _source(result))
+        for each in shown
+        if each.accuracy is not None
+    }
+    title = f"{result.request.model.label} shrunk for {result.original.cost.architecture.name}"
+    sections = shrink_sections(result, others or {})
+    return report_page([each.cost for each in shown], title=title, accuracies=accuracies, sections=sections)
+
+
+def shrink_sections(result: ShrinkResult, others: Mapping[str, ShrinkResult]) -> list[dict[str, Any]]:
+    """Return the page's sections about the shrinking itself."""
+    return [
+        text_section("What this is", _about(result)),
+        table_section("Before and after", _summary(result), "± is the 95 % t-interval over seeds."),
+        _curve(result, others),
+        *(_layers(result, each) for each in result.networks),
+        table_section("Which channels went", _channels(result), "Channels of a group are kept or removed together."),
+        table_section("Why these widths: the staircase", _stairs(result), _STAIRS_NOTE),
+    ]
+
+
+_STAIRS_NOTE = (
+    "One row per width worth trying, every other group as in the original: what the layers cost that the group "
+    "reaches. A wider one that costs no more has already taken the place of every width that is not here. "
+    "The cost per channel dips where the design's arrays fill up."
+)
+
+
+def _about(result: ShrinkResult) -> list[str]:
+    request, original = result.request, result.original
+    start = "from weights drawn anew" if request.scratch else "from the supernet's weights"
+    chosen = (
+        f"{request.finalists} networks per target were trained under the first seed, and chosen on validation images"
+        if request.finalists > 1
+        else "one network per target was trained"
+    )
+    return [
+        f"{request.model.label} on {original.cost.architecture.name}, trained on {request.data.name}. Search: "
+        f"{request.method}; {len(result.measured)} networks measured in the supernet.",
+        f"All networks{', the original too,' if request.reference else ''} were trained {start} for "
+        f"{request.recipe.epochs} epochs ({request.recipe.name}) under {request.seeds} "
+        f"seed{'s' if request.seeds > 1 else ''}; {chosen}; the test images were used once, at the end.",
+        "Costs are those of the best mapping of every layer"
+        + (
+            ", each proven best." if all(each.cost.exact for each in result.networks) else " that time allowed to find."
+        ),
+    ]
+
+
+def _source(result: ShrinkResult) -> str:
+    return f"mean over {result.request.seeds} seeds, test part of {result.request.data.name}"
+
+
+def _test(each: Outcome) -> Interval:
+    assert each.accuracy is not None
+    return interval(list(each.accuracy.test.values()))
+
+
+def _shown(found: Interval, signed: bool = False) -> str:
+    half = "" if found.half_width is None else f" ± {100 * found.half_width:.2f}"
+    return (f"{100 * found.mean:+.2f}" if signed else f"{100 * found.mean:.2f}") + half
+
+
+def _summary(result: ShrinkResult) -> Table:
+    columns = (
+        "network", "EDP J x cycle", "times lower", "energy uJ", "cycles", "MMACs", "utilization %", "test %",
+        "against the original",
+    )  # fmt: skip
+    original = result.original
+    rows: list[tuple[Cell, ...]] = []
+    for each in (original, *result.networks):
+        difference = ""
+        if each.target is not None and each.accuracy is not None and original.accuracy is not None:
+            difference = _shown(paired_difference(original.accuracy.test, each.accuracy.test), signed=True)
+        rows.append(
+            (
+                "original" if each.target is None else str(each.target),
+                each.figures.edp_J_cycle,
+                original.figures.edp_J_cycle / each.figures.edp_J_cycle,
+                each.figures.energy_pJ * 1e-6,
+                each.figures.cycles,
+                each.figures.macs / 1e6,
+                100 * each.cost.utilization,
+                "" if each.accuracy is None else _shown(_test(each)),
+                difference,
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def _curve(result: ShrinkResult, others: Mapping[str, ShrinkResult]) -> dict[str, Any]:
+    """Return accuracy against cost; the ends of the error bars are drawn as series of their own."""
+    series: dict[str, list[Point]] = {}
+    tags: dict[str, tuple[str, str]] = {}
+    for name, each in {result.request.method: result, **others}.items():
+        points = [outcome for outcome in (each.original, *each.networks) if outcome.accuracy is not None]
+        for kind, accuracy in (("mean", "mean"), ("95 % upper", "high"), ("95 % lower", "low")):
+            ends = [(outcome, getattr(_test(outcome), accuracy)) for outcome in points]
+            drawn = [_point(outcome, value) for outcome, value in ends if value is not None]
+            if drawn:
+                series[f"{name}, {kind}"] = drawn
+                tags[f"{name}, {kind}"] = (name, "mean" if kind == "mean" else "interval")
+    note = "Dashes are the ends of the 95 % t-intervals over seeds."
+    return curves_section("Accuracy against cost", series, tags=tags, note=note)
+
+
+def _point(outcome: Outcome, accuracy: float) -> Point:
+    figures = outcome.figures
+    costs = {"energy_uJ": figures.energy_pJ * 1e-6, "cycles": float(figures.cycles), "edp": figures.edp_J_cycle}
+    label = "original" if outcome.target is None else str(outcome.target)
+    return Point(label, 100 * accuracy, costs)
+
+
+def _layers(result: ShrinkResult, each: Outcome) -> dict[str, Any]:
+    """Return every layer before and after."""
+    pairs = ("C x M", "energy uJ", "cycles", "utilization %")
+    columns = ("layer", *(f"{what} {when}" for what in pairs for when in ("before", "after")), "MACs kept %")
+    rows: list[tuple[Cell, ...]] = []
+    for before, after in zip(result.original.cost.layers, each.cost.layers, strict=True):
+        rows.append(
+            (
+                before.name,
+                _channels_of(before),
+                _channels_of(after),
+                before.totals.energy_pJ * 1e-6,
+                after.totals.energy_pJ * 1e-6,
+                before.totals.cycles,
+                after.totals.cycles,
+                100 * before.cost.utilization,
+                100 * after.cost.utilization,
+                100 * after.layer.macs / before.layer.macs,
+            )
+        )
+    return table_section(f"Layer by layer: {each.target}", Table(columns, tuple(rows)), _why(result, each))
+
+
+def _channels_of(layer: MappedLayer) -> str:
+    problem = layer.layer.problem
+    sizes = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+    groups = sizes.get("G", 1)
+    return f"{sizes.get('C', 1)} x {sizes.get('M', 1)}" + (f", {groups} groups" if groups > 1 else "")
+
+
+def _why(result: ShrinkResult, each: Outcome) -> str:
+    """Say where the cycles went: fewer MACs, and a fuller array."""
+    before, after = result.original.figures, each.figures
+    macs, fuller = before.macs / after.macs, each.cost.utilization / result.original.cost.utilization
+    return (
+        f"Cycles are {before.cycles / after.cycles:.3g} times fewer: {macs:.3g} times from fewer MACs, and "
+        f"{fuller:.3g} times from an array that is busy {100 * each.cost.utilization:.3g} % of the time instead of "
+        f"{100 * result.original.cost.utilization:.3g} %."
+    )
+
+
+def _channels(result: ShrinkResult) -> Table:
+    columns = ("group", "layers", "original", *(str(each.target) for each in result.networks))
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            group.name,
+            ", ".join(group.makers[:4]) + (", ..." if len(group.makers) > 4 else ""),
+            group.channels,
+            *(each.widths[number] for each in result.networks),
+        )
+        for number, group in enumerate(result.graph.groups)
+    )
+    return Table(columns, rows)
+
+
+def _stairs(result: ShrinkResult) -> Table:
+    columns = ("group", "channels", "energy uJ", "cycles", "EDP per channel squared, of the widest's", "taken for")
+    space = result.space
+    rows: list[tuple[Cell, ...]] = []
+    for knob in space.knobs:
+        reached = staircase(space.shapes, knob.groups, knob.options)
+        first = 0.0
+        for option, layers in zip(knob.options, reached, strict=True):
+            costs = [(space.oracle.of(problem), repeats) for problem, repeats in layers]
+            energy = sum(cost[0] * repeats for cost, repeats in costs)
+            cycles = sum(cost[1] * repeats for cost, repeats in costs)
+            each = energy * cycles / sum(option) ** 2
+            first = first or each
+            taken = [
+                str(network.target)
+                for network in result.networks
+                if tuple(network.widths[group] for group in knob.groups) == option
+            ]
+            rows.append((knob.name, option[0], energy * 1e-6, cycles, each / first, ", ".join(taken)))
+    return Table(columns, tuple(rows))

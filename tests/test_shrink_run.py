@@ -1,0 +1,148 @@
+"""Whole runs on the plain digits: the command, what it leaves on disk, and going on after ``kill -9``."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("torch_pruning")
+
+from dovetail.accuracy.datasets import load_data  # noqa: E402
+from dovetail.accuracy.evaluation import evaluate  # noqa: E402
+from dovetail.cli.main import main  # noqa: E402
+from dovetail.shrink.saved import load_shrunk, read_shrunk  # noqa: E402
+from dovetail.workload.torch_trace import trace  # noqa: E402
+
+SMALL = [
+    "--on", "eyeriss_like", "--data", "digits", "--target", "edp=0.4x", "--target", "edp=0.1x", "--epochs", "1",
+    "--supernet-epochs", "1", "--budget", "8", "--finalists", "2", "--processes", "1", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory):
+    """A store of this module's own, empty at its start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOVETAIL_CACHE", str(tmp_path_factory.mktemp("store")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("shrunk")
+    page = out / "page.html"
+    assert main(["shrink", "five-layer-4", *SMALL, "--out", str(out), "--html", str(page)]) == 0
+    return out
+
+
+def plain(out):
+    return json.loads((out / "result-supernet.json").read_text())
+
+
+def test_a_run_leaves_networks_that_meet_their_targets(done):
+    result = plain(done)
+    original = result["original"]
+    assert [each["target"] for each in result["networks"]] == ["edp=0.4x", "edp=0.1x"]
+    for each, share in zip(result["networks"], (0.4, 0.1), strict=True):
+        assert each["edp_J_cycle"] <= share * original["edp_J_cycle"]
+        assert each["exact"]
+        assert 0 <= each["accuracy"]["test"]["0"] <= 1
+        assert each["accuracy"]["parameters"] < original["accuracy"]["parameters"]
+
+
+def test_a_saved_network_is_as_small_as_said_and_as_accurate(done):
+    data = load_data("digits")
+    for each in plain(done)["networks"]:
+        network = load_shrunk(each["folder"])
+        assert evaluate(network, data.test) == each["accuracy"]["test"]["0"]
+        described = read_shrunk(each["folder"])
+        found = trace(network, (1, 1, 8, 8))
+        layers = described.facts["cost"]["layers"]
+        assert [layer.problem.macs for layer in found.layers] == [layer["macs"] for layer in layers]
+        assert found.macs == each["macs"]
+        assert all("mapping" in layer for layer in layers)
+        assert sum(layer["cycles"] * layer["repeats"] for layer in layers) == each["cycles"]
+        assert {name: len(kept) for name, kept in described.kept.items()} == dict(
+            zip(plain(done)["groups"], each["widths"], strict=True)
+        )
+
+
+def test_the_page_shows_before_and_after(done):
+    page = (done / "page.html").read_text()
+    for words in ("Before and after", "Layer by layer: edp=0.4x", "Which channels went", "the staircase"):
+        assert words in page
+
+
+def test_the_same_command_again_prints_the_same_and_trains_nothing(done, capsys):
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("last.pt")}
+    assert main(["shrink", "five-layer-4", *SMALL, "--out", str(done), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == plain(done)
+    assert before == {path: path.stat().st_mtime_ns for path in done.rglob("last.pt")}
+
+
+def test_the_uniform_method_goes_on_from_the_same_folder(done, capsys):
+    assert main(["shrink", "five-layer-4", *SMALL, "--out", str(done), "--method", "uniform", "--scratch"]) == 0
+    printed = capsys.readouterr().out
+    assert "of the" in printed
+    assert "new weights" in printed
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_point_goes_on_to_the_same_result(done, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "dovetail.cli.main", "shrink", "five-layer-4", *SMALL, "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # after the original, in the supernet's search, and among the finalists
+    for sign in ("runs/**/best.pt", "measured/**/*.json", "starts/**/network.json"):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            began = time.monotonic()
+            while process.poll() is None and not any(out.glob(sign)) and time.monotonic() - began < 120:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        assert any(out.glob(sign))
+        assert not (out / "result-supernet.json").exists()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert comparable(plain(out)) == comparable(plain(done))
+
+
+def comparable(result):
+    """Without the folders, which differ."""
+    for each in result["networks"]:
+        each["folder"] = Path(each["folder"]).name
+    return result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["five-layer-4", "--target", "edp=fast"], "is no amount"),
+        (["five-layer-4", "--method", "supernett", "--target", "front"], "did you mean 'supernet'"),
+        (["no_such_model", "--target", "front"], "no model 'no_such_model'"),
+        (["five-layer-4", "--target", "front", "--data", "nowhere"], "no data set 'nowhere'"),
+        (["five-layer-4", "--target", "front", "--on", "nothing"], "nothing"),
+        (["nothing.pt", "--target", "front"], "no such checkpoint"),
+        (["five-layer-4", "--target", "front", "--weights", "nothing.pt"], "no such checkpoint"),
+        (["five-layer-4", "--target", "front", "--recipe", "modem"], "did you mean 'modern'"),
+    ],
+)
+def test_wrong_input_is_one_message(arguments, words, capsys, tmp_path):
+    missing = [word for word in ("--data", "--on") if word not in arguments]
+    given = {"--data": "digits", "--on": "eyeriss_like"}
+    extra = [part for word in missing for part in (word, given[word])]
+    assert main(["shrink", *arguments, *extra, "--out", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.count("\n") == 1
+
+
+def test_a_target_out_of_reach_is_one_message(done, capsys):
+    command = ["shrink", "five-layer-4", *SMALL, "--out", str(done)]
+    command[command.index("edp=0.1x")] = "edp=1e-7x"
+    assert main(command) == 2
+    assert "the nearest reachable is edp=0.0" in capsys.readouterr().err
