@@ -21,10 +21,12 @@ from dovetail.shrink.exact import ExactSearch, minimise  # noqa: E402
 from dovetail.shrink.layers import network_shapes  # noqa: E402
 from dovetail.shrink.oracle import CostOracle, Figures  # noqa: E402
 from dovetail.shrink.predict import predicted_losses  # noqa: E402
+from dovetail.shrink.prune import prune  # noqa: E402
 from dovetail.shrink.searches import SEARCHES, Task, UnreachableError  # noqa: E402
 from dovetail.shrink.space import liked, search_space, tied_groups  # noqa: E402
-from dovetail.shrink.supernet import Measurement  # noqa: E402
+from dovetail.shrink.supernet import Measurement, importance_order  # noqa: E402
 from dovetail.shrink.target import METRICS, Target, metric_of, parse_targets  # noqa: E402
+from dovetail.workload.torch_trace import trace  # noqa: E402
 
 
 @st.composite
@@ -59,7 +61,7 @@ def test_elimination_finds_the_minimum_of_all_choices(graph):
 @pytest.fixture(scope="module")
 def toy():
     torch.manual_seed(0)
-    model = five_layer(6, 10, 1).eval()
+    model = five_layer(3, 10, 1).eval()
     graph = channel_graph(model, (1, 1, 8, 8))
     shapes = network_shapes(model, graph, (1, 1, 8, 8), "toy")
     design = load_architecture("eyeriss_like")
@@ -70,7 +72,8 @@ def toy():
 def test_a_networks_cost_is_what_mapping_its_layers_gives(toy):
     space, oracle, shapes = toy
     search = ExactSearch(space, "edp")
-    for choice in [(0, 0, 0, 0), (1, 2, 0, 3), (3, 3, 3, 3)]:
+    narrowest = tuple(size - 1 for size in search.sizes)
+    for choice in [(0, 0, 0, 0), (1, 2, 0, 3), narrowest]:
         widths = space.widths(choice)
         cost = map_network(shapes.at(widths), oracle.architecture, oracle.energies, workers=1)
         figures = oracle.figures(shapes, widths)
@@ -164,6 +167,42 @@ def test_groups_that_are_concatenated_share_a_knob():
     tied = tied_groups(graph)
     assert sorted(group for groups in tied for group in groups) == list(range(len(graph.groups)))
     assert sorted(len(groups) for groups in tied if len(groups) > 1) == [7, 13, 17, 25]  # growth, and what came before
+
+
+class Dense(torch.nn.Module):
+    """Concatenations as in a DenseNet, and a depthwise convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(1, 4, 3, padding=1)
+        self.grow = torch.nn.ModuleList(torch.nn.Conv2d(4 + 3 * i, 3, 3, padding=1) for i in range(2))
+        self.deep = torch.nn.Conv2d(10, 10, 3, padding=1, groups=10)
+        self.last = torch.nn.Conv2d(10, 6, 1)
+        self.head = torch.nn.Linear(6, 5)
+
+    def forward(self, image):
+        parts = [self.stem(image)]
+        for layer in self.grow:
+            parts.append(torch.relu(layer(torch.cat(parts, 1))))
+        x = torch.relu(self.last(self.deep(torch.cat(parts, 1))))
+        return self.head(x.mean((2, 3)))
+
+
+def test_costs_add_up_through_concatenations_and_depthwise_layers(toy):
+    _, oracle, _ = toy
+    model = Dense().eval()
+    graph = channel_graph(model, (1, 1, 6, 6))
+    shapes = network_shapes(model, graph, (1, 1, 6, 6), "dense")
+    space = search_space(shapes, oracle, kept=3)
+    search = ExactSearch(space, "edp")
+    assert all(len(table.knobs) <= 2 for table in space.tables)
+    for choice in itertools.product(*(range(size) for size in search.sizes)):
+        figures = oracle.figures(shapes, space.widths(choice))
+        assert search.cost(choice) == pytest.approx(figures.edp_J_cycle, rel=1e-12)
+    found = trace(prune(model, graph, graph.kept(space.widths(choice), importance_order(model, graph))), (1, 1, 6, 6))
+    assert [layer.problem for layer in found.layers] == [
+        each.problem for each in shapes.at(space.widths(choice)).layers
+    ]
 
 
 def task_of(toy, targets, **options):
