@@ -29,10 +29,14 @@ Records = dict[tuple[int, int], float]  # (receivers, groups) -> words sent
 
 @dataclass
 class Loop:
-    """One loop of the flat nest. ``end`` marks the outermost loop of a level, ``master`` the outermost spatial one."""
+    """One loop of the flat nest. ``end`` marks the outermost loop of a level, ``master`` the outermost spatial one.
+
+    Its last pass, where all loops over the dimension outside of it are at their last iteration, makes ``last``.
+    """
 
     dimension: str
     factor: int
+    last: int
     axis: str  # t, x or y
     level: int
     end: bool = False
@@ -59,6 +63,14 @@ def size(boxes: list[Box]) -> int:
 def moved(boxes: list[Box], by: Point) -> list[Box]:
     """Return the boxes in another place."""
     return [(_add(low, by), _add(high, by)) for low, high in boxes]
+
+
+def _centre(box: Box) -> tuple[float, ...]:
+    return tuple(low + (high - 1 - low) / 2 for low, high in zip(*box, strict=True))
+
+
+def _rounded(value: float) -> int:
+    return int(math.copysign(math.floor(abs(value) + 0.5), value))
 
 
 def _add(point: Point, by: Point) -> Point:
@@ -92,7 +104,7 @@ def flat_nest(mapping: Mapping, architecture: Architecture, last_dimension: str)
     for index, level in enumerate(reversed(architecture.levels[:-1])):
         entry = mapping[level.name]
         inner = _loops(entry, "x", index) + _loops(entry, "y", index)
-        outer = _loops(entry, "t", index) or [Loop(last_dimension, 1, "t", index)]
+        outer = _loops(entry, "t", index) or [Loop(last_dimension, 1, 1, "t", index)]
         if inner:
             inner[-1].master = True
         outer[-1].end = True
@@ -102,7 +114,7 @@ def flat_nest(mapping: Mapping, architecture: Architecture, last_dimension: str)
 
 def _loops(entry: LevelMapping, axis: str, level: int) -> list[Loop]:
     given = {"x": entry.spatial_x, "y": entry.spatial_y, "t": entry.temporal}[axis]
-    return [Loop(loop.dimension, loop.factor, axis, level) for loop in reversed(given) if loop.factor > 1]
+    return [Loop(loop.dimension, loop.factor, loop.last, axis, level) for loop in reversed(given) if loop.factor > 1]
 
 
 class NestWalk:
@@ -116,11 +128,19 @@ class NestWalk:
         self.epochs = 1
         self.strides: list[dict[str, int]] = []  # per loop: what one step of each dimension amounts to
         self.spans: list[dict[str, int]] = []  # per loop: how far each dimension reaches inside and including it
-        span = dict.fromkeys(problem.shape.dimensions, 1)
-        for loop in loops:
+        self.short_spans: list[dict[str, int]] = []  # the same in the last pass
+        self.indices = [0] * len(loops)
+        self.innermost_imperfect: dict[str, int] = {}
+        self.runs: dict[int, int] = {}  # per child directly above compute (0: no fan-out there): executions
+        span, short = dict.fromkeys(problem.shape.dimensions, 1), dict.fromkeys(problem.shape.dimensions, 1)
+        for at, loop in enumerate(loops):
             self.strides.append(dict(span))
+            short[loop.dimension] += span[loop.dimension] * (loop.last - 1)
             span[loop.dimension] *= loop.factor
             self.spans.append(dict(span))
+            self.short_spans.append(dict(short))
+            if loop.last != loop.factor:
+                self.innermost_imperfect.setdefault(loop.dimension, at)
         self.visit(len(loops) - 1)
 
     def project(self, point: dict[str, int]) -> Point:
@@ -132,9 +152,20 @@ class NestWalk:
 
     def working_set(self, at: int) -> list[Box]:
         """Return the tile of the loops inside and including one, where the loops outside stand now."""
+        reach = {d: (self.short_spans if self.at_last(at + 1, d) else self.spans)[at][d] for d in self.offset}
         low = self.project(self.offset)
-        high = self.project({d: self.offset[d] + self.spans[at][d] - 1 for d in self.offset})
+        high = self.project({d: self.offset[d] + reach[d] - 1 for d in self.offset})
         return [(low, tuple(h + 1 for h in high))]
+
+    def at_last(self, start: int, dimension: str) -> bool:
+        """Return whether all loops over a dimension from one on outwards are at their last iteration."""
+        outside = zip(self.loops[start:], self.indices[start:], strict=True)
+        return all(index + 1 >= loop.last for loop, index in outside if loop.dimension == dimension)
+
+    def iterations(self, at: int) -> int:
+        """Return how many iterations a loop makes where the loops outside of it stand now."""
+        loop = self.loops[at]
+        return loop.last if self.at_last(at + 1, loop.dimension) else loop.factor
 
     def lists(self, at: int, kind: str, name: str) -> bool:
         """Return whether the constraints of a loop's level list the tensor."""
@@ -160,7 +191,7 @@ class NestWalk:
         before, state.tile = state.tile, tile
         if not before:
             return tile
-        translation = tuple(b - a for a, b in zip(before[0][0], tile[0][0], strict=True))
+        translation = tuple(_rounded(b - a) for a, b in zip(_centre(before[0]), _centre(tile[0]), strict=True))
         if any(translation):
             if state.translation is not None and state.translation != translation:
                 state.translation = None
@@ -169,21 +200,41 @@ class NestWalk:
         return without(tile, before)
 
     def run_over_time(self, at: int) -> None:
-        """Visit iterations 0 and 1 only; what 1 costs stands for all further ones."""
-        loop, records = self.loops[at], self.states[at].records
+        """Visit iterations 0 and 1; what 1 costs stands for all further ones, unless the last one is visited, too."""
+        loop, records, count = self.loops[at], self.states[at].records, self.iterations(at)
         if at == 0:
-            records[1, 1] = records.get((1, 1), 0) + loop.factor * self.epochs
+            records[1, 1] = records.get((1, 1), 0) + count * self.epochs
+            self.runs[0] = self.runs.get(0, 0) + count * self.epochs
             return
-        deltas = [(size(self.visit(at - 1)), 1)]
-        if loop.factor > 1:
-            stride, virtual = self.strides[at][loop.dimension], loop.factor - 1
-            self.offset[loop.dimension] += stride
-            self.epochs *= virtual
-            deltas.append((size(self.visit(at - 1)), virtual))
-            self.epochs //= virtual
-            self.offset[loop.dimension] -= stride
+        run_last = self.at_last(at + 1, loop.dimension) and self.innermost_imperfect.get(loop.dimension, at) < at
+        before_last = run_last and loop.last != loop.factor
+        sizes: list[int] = []
+        scales: list[int] = []
+        here = self.offset[loop.dimension]
+
+        def run(times: int, *, counted: bool = True) -> None:
+            self.epochs *= times
+            words = size(self.visit(at - 1))
+            self.epochs //= times
+            if counted:
+                sizes.append(words)
+                scales.append(times)
+            else:
+                scales[-1] += 1
+            self.indices[at] += times
+            self.offset[loop.dimension] += times * self.strides[at][loop.dimension]
+
+        self.indices[at] = 0
+        run(1)
+        if count >= 2 + run_last + before_last:
+            run(count - 1 - run_last - before_last)
+        if before_last and count >= 3:
+            run(1, counted=count < 4)
+        if run_last and count >= 2:
+            run(1, counted=before_last or count < 3)
+        self.offset[loop.dimension] = here
         if self.loops[at - 1].end:
-            words = sum(delta * times for delta, times in deltas)
+            words = sum(delta * times for delta, times in zip(sizes, scales, strict=True))
             records[1, 1] = records.get((1, 1), 0) + words * self.epochs
 
     def run_over_space(self, at: int) -> None:
@@ -205,19 +256,25 @@ class NestWalk:
         while innermost >= 0 and self.loops[innermost].axis != "t":
             innermost -= 1
         innermost += 1
+        spatial = range(at, innermost - 1, -1)
+        counts = []
+        for i in spatial:
+            self.indices[i] = 0
+            counts.append(self.iterations(i))
         if innermost > 0:
             first = self.visit(innermost - 1)
         else:
             low = self.project(self.offset)
             first = [(low, tuple(a + 1 for a in low))]
         children = {}
-        spatial = range(at, innermost - 1, -1)
-        for indices in product(*(range(self.loops[i].factor) for i in spatial)):
+        for indices in product(*(range(count) for count in counts)):
             number, move = 0, dict.fromkeys(self.offset, 0)
-            for i, index in zip(spatial, indices, strict=True):
-                number = number * self.loops[i].factor + index
+            for i, index, count in zip(spatial, indices, counts, strict=True):
+                number = number * count + index
                 move[self.loops[i].dimension] += index * self.strides[i][self.loops[i].dimension]
             children[number] = moved(first, self.project(move))
+            if innermost == 0:
+                self.runs[number] = self.runs.get(number, 0) + self.epochs
         return children
 
     def multicast(self, at: int, children: dict[int, list[Box]], chosen: set[int]) -> Records:
@@ -260,6 +317,7 @@ class Tile:
     size: int
     partition: int
     instances: int
+    most: int
     fanout: int
     records: Records
     linked: float
@@ -312,10 +370,7 @@ def nest_reads_first(nest: NestWalk, level: int) -> bool:
 
 def _collapsed(nest: NestWalk) -> Iterator[Tile]:
     """Yield the tile of every level: sizes of its outermost loop, traffic of its innermost one."""
-    instances = [1] * (len(nest.loops) + 1)
-    for at in range(len(nest.loops) - 1, -1, -1):
-        spatial = nest.loops[at].axis != "t"
-        instances[at] = instances[at + 1] * (nest.loops[at].factor if spatial else 1)
+    most, used = most_in_use(nest.loops), average_in_use(nest.loops)
     tiles: list[Tile] = []
     denominators: list[int] = []
     start = 0
@@ -326,9 +381,11 @@ def _collapsed(nest: NestWalk) -> Iterator[Tile]:
         inner = start if master is None else master
         if tiles:
             denominators.append(nest.states[inner].largest if master is not None else tiles[-1].size)
-        state, fanout = nest.states[inner], 1 if master is None else instances[start] // instances[at + 1]
+        state, fanout = nest.states[inner], 1 if master is None else most[start] // most[at + 1]
         largest = nest.states[at].largest
-        tile = Tile(largest, 0, instances[at + 1], fanout, state.records, state.linked, total(state.records))
+        tile = Tile(
+            largest, 0, int(used[at + 1]), most[at + 1], fanout, state.records, state.linked, total(state.records)
+        )
         tiles.append(tile)
         start = at + 1
     partition = tiles[-1].size
@@ -337,6 +394,37 @@ def _collapsed(nest: NestWalk) -> Iterator[Tile]:
         partition = partition * tile.size // denominator
         tile.partition = partition
     yield from tiles
+
+
+def most_in_use(loops: list[Loop]) -> list[int]:
+    """Return the instances outside of every loop that any pass uses; the last entry is 1, the first is compute's."""
+    found = [1]
+    for loop in reversed(loops):
+        found.append(found[-1] * (1 if loop.axis == "t" else loop.factor))
+    return found[::-1]
+
+
+def average_in_use(loops: list[Loop]) -> list[float]:
+    """Return the same on average over the passes."""
+    found = [1.0]
+    for at in range(len(loops) - 1, -1, -1):
+        loop, passes, average = loops[at], 1.0, found[-1]
+        for outer in reversed(loops[at + 1 :]):
+            if outer.dimension == loop.dimension:
+                passes = outer.last + outer.factor * (passes - 1)
+        if loop.axis != "t":
+            whole = loop.factor == loop.last
+            average = average * loop.factor if whole else average * (loop.last + loop.factor * (passes - 1)) / passes
+        found.append(average)
+    return found[::-1]
+
+
+def executions(nest: NestWalk) -> int:
+    """Return how often the loop body runs: the average over the units that were walked, times all units in use."""
+    master = next((i for i, loop in enumerate(nest.loops) if loop.axis == "t"), len(nest.loops))
+    inside = math.prod(loop.factor for loop in nest.loops[:master])
+    units = int(average_in_use(nest.loops)[master] * inside)
+    return int(sum(nest.runs.values()) / len(nest.runs) * units)
 
 
 def _mask(tiles: list[Tile], keep: list[bool]) -> None:
@@ -368,15 +456,13 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
     """
     levels = list(reversed(architecture.levels[:-1]))
     loops = flat_nest(mapping, architecture, problem.shape.dimensions[-1])
+    walks = {tensor.name: NestWalk(problem, tensor, loops, levels) for tensor in problem.shape.tensors}
     tiles = {
-        tensor.name: traffic(
-            NestWalk(problem, tensor, loops, levels), [tensor.name in mapping[level.name].keep for level in levels]
-        )
-        for tensor in problem.shape.tensors
+        name: traffic(nest, [name in mapping[level.name].keep for level in levels]) for name, nest in walks.items()
     }
     steps = math.prod(loop.factor for loop in loops if loop.axis == "t")
-    units = math.prod(loop.factor for loop in loops if loop.axis != "t")
-    found: dict[str, Any] = {"levels": {}, "networks": {}, "overflow": None, "computes": steps * units}
+    computes = executions(next(iter(walks.values())))
+    found: dict[str, Any] = {"levels": {}, "networks": {}, "overflow": None, "computes": computes}
     for index, level in enumerate(levels):
         kept = {name: column[index] for name, column in tiles.items() if name in mapping[level.name].keep}
         found["levels"][level.name] = _level(level, kept, energies, steps)
@@ -390,7 +476,7 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
             tensor.name: _network(tiles[tensor.name][index], tensor.is_output) for tensor in problem.shape.tensors
         }
     found["cycles"] = max(steps, *(entry["cycles"] for entry in found["levels"].values()))
-    energy = steps * units * energies[architecture.compute.name].energy("compute")
+    energy = computes * energies[architecture.compute.name].energy("compute")
     for index, level in enumerate(levels):
         entry, instances = found["levels"][level.name], next(iter(tiles.values()))[index].instances
         leak = energies[level.name].energy("leak") if isinstance(level, Storage) else 0.0
@@ -403,8 +489,8 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
 def _level(level: Level, kept: dict[str, Tile], energies: EnergyTable, steps: int) -> dict[str, Any]:
     """Return a level's cycles and the counts of the tensors that it keeps."""
     tensors = {name: _tensor(level, tile, energies) for name, tile in kept.items()}
-    read = sum(tile.reads / steps for tile in kept.values())
-    write = sum((tile.fills + tile.updates) / steps for tile in kept.values())
+    read = sum(math.ceil(tile.reads / (tile.most / tile.instances)) / steps for tile in kept.values())
+    write = sum(math.ceil((tile.fills + tile.updates) / (tile.most / tile.instances)) / steps for tile in kept.values())
     slowdown = 1.0
     if isinstance(level, Storage):
         for bandwidth, wanted in (
@@ -434,8 +520,8 @@ def _tensor(level: Level, tile: Tile, energies: EnergyTable) -> dict[str, Any]:
         for action, words in (("read", tile.reads), ("write", tile.fills), ("update", tile.updates)):
             lines = words // level.block + (words % level.block != 0)
             line += lines * cost.energy(action)
-        clusters = min(tile.instances, level.instances // level.cluster_size)
-        found["energy_pJ"] = line / (tile.instances / clusters) * tile.instances
+        clusters = min(tile.most, level.instances // level.cluster_size)
+        found["energy_pJ"] = line / (tile.most / clusters) * tile.instances
     return found
 
 

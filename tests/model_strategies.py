@@ -129,8 +129,8 @@ def architectures(draw: st.DrawFn, problem: Problem, *, special: bool) -> Archit
 
 
 @st.composite
-def mappings(draw: st.DrawFn, problem: Problem, architecture: Architecture) -> Mapping:
-    """Perfect factors, any order, any bypass, drawn from the inside out."""
+def mappings(draw: st.DrawFn, problem: Problem, architecture: Architecture, *, imperfect: bool = False) -> Mapping:
+    """Perfect factors, or any where ``imperfect``; any order, any bypass, drawn from the inside out."""
     left = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
     tensors = [tensor.name for tensor in problem.shape.tensors]
     entries = []
@@ -138,22 +138,27 @@ def mappings(draw: st.DrawFn, problem: Problem, architecture: Architecture) -> M
         order = draw(st.permutations(problem.shape.dimensions))
         if isinstance(level, Spatial):
             cut = draw(st.integers(0, len(order)))
-            x, y = _loops(draw, order[:cut], left, level.fanout_x), _loops(draw, order[cut:], left, level.fanout_y)
+            x = _loops(draw, order[:cut], left, level.fanout_x, imperfect=imperfect)
+            y = _loops(draw, order[cut:], left, level.fanout_y, imperfect=imperfect)
             entries.append(LevelMapping(level.name, spatial_x=x, spatial_y=y))
             continue
         keep = frozenset(tensors) if index == 0 else frozenset(draw(st.sets(st.sampled_from(tensors), min_size=1)))
-        chosen = tuple(Loop(d, left[d]) for d in order) if index == 0 else _loops(draw, order, left, 12)
+        chosen = (
+            tuple(Loop(d, left[d]) for d in order) if index == 0 else _loops(draw, order, left, 12, imperfect=imperfect)
+        )
         entries.append(LevelMapping(level.name, temporal=chosen, keep=keep))
     return Mapping(tuple(reversed(entries)))
 
 
-def _loops(draw: st.DrawFn, names: list[str], left: dict[str, int], room: int) -> tuple[Loop, ...]:
+def _loops(draw: st.DrawFn, names: list[str], left: dict[str, int], room: int, *, imperfect: bool) -> tuple[Loop, ...]:
     loops = []
     for name in names:
-        factor = draw(st.sampled_from([n for n in range(1, left[name] + 1) if left[name] % n == 0 and n <= room]))
+        bound = left[name]
+        allowed = [n for n in range(1, bound + 1) if (imperfect or bound % n == 0) and n <= room]
+        factor = draw(st.sampled_from(allowed))
         room //= factor
-        left[name] //= factor
-        loops.append(Loop(name, factor))
+        left[name] = -(-bound // factor)
+        loops.append(Loop(name, factor, bound % factor or None))
     return tuple(loops)
 
 
@@ -166,11 +171,16 @@ def energy_tables(draw: st.DrawFn, architecture: Architecture) -> EnergyTable:
 
 
 @st.composite
-def setups(draw: st.DrawFn, *, special: bool = False) -> Setup:
+def setups(draw: st.DrawFn, *, special: bool = False, imperfect: bool = False) -> Setup:
     """Everything that one evaluation takes; ``special``: with what the oracle's cases never have."""
     problem = draw(problems())
     architecture = draw(architectures(problem, special=special))
-    return Setup(draw(mappings(problem, architecture)), problem, architecture, draw(energy_tables(architecture)))
+    return Setup(
+        draw(mappings(problem, architecture, imperfect=imperfect)),
+        problem,
+        architecture,
+        draw(energy_tables(architecture)),
+    )
 
 
 @st.composite

@@ -56,6 +56,104 @@ class Nest(NamedTuple):
     keep: Bools
 
 
+class Residuals(NamedTuple):
+    """The last passes of one mapping's loops, where its factors do not divide the bounds.
+
+    Attributes:
+        temporal: ``(levels, dims)`` iterations of the last pass over time; the factor itself where none is shorter.
+        spatial: ``(levels, dims)`` the same for the spatial loop, which is on X or on Y but not on both.
+    """
+
+    temporal: Ints
+    spatial: Ints
+
+
+class Tour(NamedTuple):
+    """Scratch arrays of a walk through an imperfect nest (`dovetail.model.residual`). Loops are those over time.
+
+    Attributes:
+        last: ``(loops,)`` iterations of a loop's last pass.
+        stride: ``(loops,)`` how far one iteration goes along its dimension.
+        outer: ``(loops,)`` the next loop outside over the same dimension; -1 for none.
+        free: ``(loops,)`` no spatial loop in between keeps the first child from being the last.
+        below: ``(loops,)`` a loop of the dimension further in has a shorter last pass.
+        ending: ``(loops,)`` all loops of the dimension outside are at their last iteration.
+        iterations: ``(loops,)`` iterations of the present pass.
+        place: ``(loops,)`` the present iteration.
+        at_end: ``(loops,)`` it is the last one, and so are those of all loops outside.
+        epochs: ``(loops + 1,)`` how many visits the present one stands for.
+        steps: ``(loops, axes)`` how far one iteration moves the tensor's tile.
+        base: ``(loops + 1, axes)`` where the tile lies.
+        short: ``(levels, dims)`` extent of a child's tile at the end of its dimension.
+        short_span: ``(levels, dims)`` extent of what all children hold together there.
+        whole: ``(dims,)`` extent of the whole nest.
+        next_out: ``(levels, dims)`` innermost loop over the dimension outside a level's children; -1 for none.
+        tile_free, span_free: ``(levels, dims)`` as ``free``, for a child's tile and for all children together.
+        tile_always, span_always: ``(levels, dims)`` they are at the end of their dimension at every visit.
+        extents: ``(dims,)`` scratch.
+        used: ``(levels + 1,)`` instances in use on average; last, those of compute.
+        full: ``(levels,)`` instances that any pass uses.
+        state: ``(2,)`` whether a tile was seen, and whether it had moved.
+        seen: ``(2, axes)`` where the last tile lay, and its extents.
+        moved_by: ``(axes,)`` how it had moved.
+        shift: ``(axes,)`` how the present one has.
+        fresh: ``(4, axes)`` what is new (`dovetail.model.passes`).
+    """
+
+    last: Ints
+    stride: Ints
+    outer: Ints
+    free: Bools
+    below: Bools
+    ending: Bools
+    iterations: Ints
+    place: Ints
+    at_end: Bools
+    epochs: Ints
+    steps: Ints
+    base: Ints
+    short: Ints
+    short_span: Ints
+    whole: Ints
+    next_out: Ints
+    tile_free: Bools
+    span_free: Bools
+    tile_always: Bools
+    span_always: Bools
+    extents: Ints
+    used: Floats
+    full: Ints
+    state: Ints
+    seen: Ints
+    moved_by: Ints
+    shift: Ints
+    fresh: Ints
+
+
+def tour(levels: int, axes: int, dims: int) -> Tour:
+    """Allocate the scratch arrays of walks of that size."""
+    loops = levels * dims + 1
+    shapes = {
+        "epochs": (loops + 1,),
+        "base": (loops + 1, axes),
+        "steps": (loops, axes),
+        "whole": (dims,),
+        "extents": (dims,),
+        "used": (levels + 1,),
+        "full": (levels,),
+        "state": (2,),
+        "seen": (2, axes),
+        "moved_by": (axes,),
+        "shift": (axes,),
+        "fresh": (4, axes),
+    }
+    by_level = {"short", "short_span", "next_out", "tile_free", "span_free", "tile_always", "span_always"}
+    flags = {"free", "below", "ending", "at_end", "tile_free", "span_free", "tile_always", "span_always"}
+    kind = {name: np.bool_ if name in flags else np.float64 if name == "used" else np.int64 for name in Tour._fields}
+    usual = {name: (levels, dims) if name in by_level else (loops,) for name in Tour._fields}
+    return Tour._make(np.zeros(shapes.get(name, usual[name]), kind[name]) for name in Tour._fields)
+
+
 class Workspace(NamedTuple):
     """Scratch arrays, allocated once and overwritten by every mapping.
 

@@ -10,7 +10,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.model.arrays import Bools, Ints, Machine, Nest, Rules
+from dovetail.model.arrays import Bools, Ints, Machine, Nest, Residuals, Rules
 from dovetail.workload.problem import Problem
 
 
@@ -85,12 +85,15 @@ def _bandwidth(storage: Storage | None) -> tuple[float, float, float]:
     return read or math.inf, write or math.inf, shared or math.inf
 
 
-def encode_mapping(mapping: Mapping, problem: Problem, architecture: Architecture) -> Nest:
-    """Return the arrays of one mapping.
+def encode_mapping(mapping: Mapping, problem: Problem, architecture: Architecture, *, imperfect: bool = False) -> Nest:
+    """Return the arrays of one mapping; its last passes, if any are shorter, are left to `encode_residuals`.
 
     Raises:
-        MappingError: when a level lists a dimension twice on one axis, or has factors that leave a remainder.
+        MappingError: when a level lists a dimension twice on one axis, or, unless ``imperfect``, a loop has a shorter
+            last pass.
     """
+    if not imperfect:
+        _check_perfect(mapping)
     dims, tensors = problem.shape.dimensions, problem.shape.tensors
     size = (len(mapped_levels(architecture)), len(dims))
     temporal, spatial_x, spatial_y = np.ones(size, np.int64), np.ones(size, np.int64), np.ones(size, np.int64)
@@ -110,8 +113,6 @@ def _fill(loops: tuple[Loop, ...], dims: tuple[str, ...], factors: Ints, level: 
     listed: list[int] = []
     for loop in loops:
         d = dims.index(loop.dimension)
-        if loop.residual is not None and loop.residual != loop.factor:
-            raise MappingError(f"{level}: {loop.dimension}={loop.factor},{loop.residual} leaves a remainder")
         if d in listed:
             raise MappingError(f"{level}: two loops over {loop.dimension} on one axis; merge them into one")
         factors[d] = loop.factor
@@ -119,26 +120,69 @@ def _fill(loops: tuple[Loop, ...], dims: tuple[str, ...], factors: Ints, level: 
     return _completed(listed, len(dims))
 
 
+def is_imperfect(mapping: Mapping) -> bool:
+    """Return whether any loop has a last pass shorter than the others."""
+    return any(loop.last != loop.factor for entry in mapping.levels for loop in entry.loops)
+
+
+def _check_perfect(mapping: Mapping) -> None:
+    for entry in mapping.levels:
+        for loop in entry.loops:
+            if loop.last != loop.factor:
+                raise MappingError(f"{entry.level}: {loop.dimension}={loop.factor},{loop.last} leaves a remainder")
+
+
+def encode_residuals(mapping: Mapping, problem: Problem) -> Residuals:
+    """Return the last passes of a mapping's loops.
+
+    Raises:
+        MappingError: when a spatial loop has a shorter last pass and no loop outside of it to have several passes
+            (the reference stops there, too).
+    """
+    dims = problem.shape.dimensions
+    temporal, spatial = np.ones((2, len(mapping.levels), len(dims)), np.int64)
+    outside: set[str] = set()
+    for i, entry in enumerate(mapping.levels):
+        for loop in entry.temporal:
+            temporal[i, dims.index(loop.dimension)] = loop.last
+        outside |= {loop.dimension for loop in entry.temporal if loop.factor > 1}
+        for loop in entry.spatial_x + entry.spatial_y:
+            if loop.last != loop.factor and loop.dimension not in outside:
+                raise MappingError(
+                    f"{entry.level}: {loop.dimension}={loop.factor},{loop.last} is the outermost loop over "
+                    f"{loop.dimension}, so it has one pass only; write {loop.dimension}={loop.last}"
+                )
+            spatial[i, dims.index(loop.dimension)] = loop.last
+        outside |= {loop.dimension for loop in entry.spatial_x + entry.spatial_y if loop.factor > 1}
+    return Residuals(temporal, spatial)
+
+
 def _completed(listed: list[int], dims: int) -> list[int]:
     return listed + [d for d in range(dims) if d not in listed]
 
 
-def decode_mapping(nest: Nest, problem: Problem, architecture: Architecture) -> Mapping:
+def decode_mapping(
+    nest: Nest, problem: Problem, architecture: Architecture, residuals: Residuals | None = None
+) -> Mapping:
     """Return the mapping that the arrays describe, without loops of one iteration."""
     dims, tensors = problem.shape.dimensions, problem.shape.tensors
 
-    def loops(factors: Ints, order: Ints) -> tuple[Loop, ...]:
-        return tuple(Loop(dims[d], int(factors[d])) for d in order if factors[d] > 1)
+    def loops(factors: Ints, order: Ints, last: Ints | None) -> tuple[Loop, ...]:
+        return tuple(Loop(dims[d], int(factors[d]), _shorter(factors, last, d)) for d in order if factors[d] > 1)
 
     return Mapping(
         tuple(
             LevelMapping(
                 level.name,
-                temporal=loops(nest.temporal[i], nest.order[i]),
-                spatial_x=loops(nest.spatial_x[i], nest.spatial_order[i]),
-                spatial_y=loops(nest.spatial_y[i], nest.spatial_order[i]),
+                temporal=loops(nest.temporal[i], nest.order[i], residuals and residuals.temporal[i]),
+                spatial_x=loops(nest.spatial_x[i], nest.spatial_order[i], residuals and residuals.spatial[i]),
+                spatial_y=loops(nest.spatial_y[i], nest.spatial_order[i], residuals and residuals.spatial[i]),
                 keep=frozenset(t.name for k, t in enumerate(tensors) if nest.keep[i, k]),
             )
             for i, level in enumerate(mapped_levels(architecture))
         )
     )
+
+
+def _shorter(factors: Ints, last: Ints | None, d: int) -> int | None:
+    return None if last is None or last[d] == factors[d] else int(last[d])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,10 +13,17 @@ from dovetail.errors import CapacityError
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.mapping import Mapping
-from dovetail.model import kernel
-from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, workspace
+from dovetail.model import kernel, residual
+from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, tour, workspace
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
-from dovetail.model.encode import encode_machine, encode_mapping, encode_rules, mapped_levels
+from dovetail.model.encode import (
+    encode_machine,
+    encode_mapping,
+    encode_residuals,
+    encode_rules,
+    is_imperfect,
+    mapped_levels,
+)
 from dovetail.workload.problem import Problem
 
 
@@ -28,14 +36,44 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         InputError: the energy table misses a component or an action.
     """
     check_mapping(mapping, problem, architecture)
-    rules, nest = encode_rules(problem, architecture), encode_mapping(mapping, problem, architecture)
+    rules = encode_rules(problem, architecture)
+    nest = encode_mapping(mapping, problem, architecture, imperfect=True)
     machine = encode_machine(architecture, energies)
     tensors, axes, dims = rules.coefficients.shape
-    work = workspace(len(architecture.levels) - 1, tensors, axes, dims)
-    counts = np.zeros((len(architecture.levels) - 1, tensors, kernel.COUNTS), np.int64)
-    kernel.count_all(rules, nest, work, counts)
+    levels = len(architecture.levels) - 1
+    work = workspace(levels, tensors, axes, dims)
+    counts = np.zeros((levels, tensors, kernel.COUNTS), np.int64)
+    if is_imperfect(mapping):
+        walk = tour(levels, axes, dims)
+        computes = int(residual.count_all(rules, nest, encode_residuals(mapping, problem), work, walk, counts))
+        cycles, energy = residual.total_cost(machine, nest, work, walk, counts, computes)
+        full, units = walk.full, int(walk.used[levels])
+    else:
+        kernel.count_all(rules, nest, work, counts)
+        cycles, energy = kernel.total_cost(machine, nest, work, counts)
+        full, units = work.instances, int(work.instances[-1] * work.children[-1])
+        computes = int(kernel.compute_steps(nest)) * units
     _check_capacity(problem, architecture, machine, counts)
-    return _cost(problem, architecture, energies, machine, nest, work, counts)
+    totals = Totals(int(cycles), float(energy), computes, units, full)
+    return _cost(problem, architecture, energies, machine, nest, work, counts, totals)
+
+
+class Totals(NamedTuple):
+    """What the counting says of a whole run.
+
+    Attributes:
+        cycles: of the slowest level.
+        energy_pJ: of everything.
+        computes: executions of the loop body.
+        units: compute units in use.
+        full: ``(levels,)`` instances that any pass uses; on average fewer are, where factors leave a remainder.
+    """
+
+    cycles: int
+    energy_pJ: float
+    computes: int
+    units: int
+    full: Ints
 
 
 def _check_capacity(problem: Problem, architecture: Architecture, machine: Machine, counts: Ints) -> None:
@@ -54,23 +92,21 @@ def _cost(
     nest: Nest,
     work: Workspace,
     counts: Ints,
+    totals: Totals,
 ) -> Cost:
-    cycles, energy = kernel.total_cost(machine, nest, work, counts)
     levels = [
-        _level_cost(problem, architecture, machine, nest, work, counts, i, int(cycles))
+        _level_cost(problem, architecture, machine, nest, work, counts, i, totals)
         for i in range(len(mapped_levels(architecture)))
     ]
-    used = int(work.instances[-1] * work.children[-1])
-    steps = int(kernel.compute_steps(nest))
-    compute_pJ = steps * used * machine.compute_pJ
-    levels.append(LevelCost(architecture.compute.name, {}, used, steps, 1.0, compute_pJ=compute_pJ))
+    steps, compute_pJ = int(kernel.compute_steps(nest)), totals.computes * machine.compute_pJ
+    levels.append(LevelCost(architecture.compute.name, {}, totals.units, steps, 1.0, compute_pJ=compute_pJ))
     return Cost(
         levels=tuple(levels),
         networks=_networks(problem, architecture, work),
-        cycles=int(cycles),
-        energy_pJ=float(energy),
-        computes=steps * used,
-        utilization=steps * used / machine.units / int(cycles),
+        cycles=totals.cycles,
+        energy_pJ=totals.energy_pJ,
+        computes=totals.computes,
+        utilization=totals.computes / machine.units / totals.cycles,
         area_um2=sum(
             energies[level.name].area_um2 * level.instances
             for level in architecture.levels
@@ -87,26 +123,28 @@ def _level_cost(
     work: Workspace,
     counts: Ints,
     i: int,
-    cycles: int,
+    totals: Totals,
 ) -> LevelCost:
     level, steps, instances = architecture.levels[i], int(kernel.compute_steps(nest)), int(work.instances[i])
-    throttling = float(kernel.slowdown(machine, i, counts, steps))
+    full = int(totals.full[i])
+    throttling = float(residual.slowdown(machine, i, counts, steps, full, instances))
     return LevelCost(
         name=level.name,
         tensors={
-            tensor.name: _tensor_cost(machine, counts[i, t], i, instances, tensor.is_output)
+            tensor.name: _tensor_cost(machine, counts[i, t], i, (full, instances), tensor.is_output)
             for t, tensor in enumerate(problem.shape.tensors)
             if nest.keep[i, t]
         },
         instances=instances,
         cycles=math.ceil(steps / throttling),
         throttling=throttling,
-        leakage_pJ=float(machine.energy[i, 3] * cycles * instances),
+        leakage_pJ=float(machine.energy[i, 3] * totals.cycles * instances),
         capacity_words=int(machine.capacity[i]) if isinstance(level, Storage) and level.words is not None else None,
     )
 
 
-def _tensor_cost(machine: Machine, row: Ints, level: int, instances: int, is_output: bool) -> TensorCost:
+def _tensor_cost(machine: Machine, row: Ints, level: int, use: tuple[int, int], is_output: bool) -> TensorCost:
+    full, instances = use
     fills, updates, reads = int(row[kernel.FILLS]), int(row[kernel.UPDATES]), int(row[kernel.READS])
     return TensorCost(
         tile=int(row[kernel.TILE]),
@@ -117,7 +155,7 @@ def _tensor_cost(machine: Machine, row: Ints, level: int, instances: int, is_out
         updates=updates,
         temporal_reductions=int(row[kernel.REDUCTIONS]),
         address_generations=fills + (updates if is_output else reads),
-        energy_pJ=float(kernel.access_energy(machine, level, row, instances)),
+        energy_pJ=float(residual.access_energy(machine, level, row, full, instances)),
     )
 
 

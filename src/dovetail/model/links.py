@@ -324,7 +324,7 @@ def _add_up(sent, patterns, found, row):
             if groups > 0 and sent[k] > 0:
                 row[2] = max(row[2], receivers)
                 served += receivers * groups
-                used = _tally(receivers * (children + 1) + groups, sent[k] * groups, keys, words, used)
+                used = tally(receivers * (children + 1) + groups, sent[k] * groups, keys, words, used)
         row[3] += sent[k] * (children - served)
     for at in range(used):
         receivers = keys[at] // (children + 1)
@@ -334,7 +334,7 @@ def _add_up(sent, patterns, found, row):
 
 
 @part()
-def _tally(key, words_more, keys, words, used):
+def tally(key, words_more, keys, words, used):
     """Add words to those of a key, in lists that are sorted by key; returns how many keys there are."""
     at = used
     while at > 0 and keys[at - 1] > key:
