@@ -20,15 +20,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from dovetail.mapper.sources import Source, Sources, find_sources, rows_of
-from dovetail.mapper.space import Space
+from dovetail.mapper.space import OutOfReach, Space
 from dovetail.mapper.tables import Tables
 from dovetail.model.arrays import Bools, Floats, Ints
-from dovetail.model.compile import jit_plain
+from dovetail.model.compile import jit_plain, part
 
 #: Shares of visits that fetch an idle tensor: the points between which bounds are interpolated.
 GRID = (1.0, 0.5, 0.125, 0.0)
 #: Entries that the tables may have; beyond it prices are cut down until there are fewer sources.
 MOST_ENTRIES = 40_000_000
+#: Ways to use a fan-out times tiles, beyond which filling the tables takes minutes.
+MOST_SPREADS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
         space: the mapspace.
         tables: what is known of every tile.
         per_word: ``(levels, 3)`` least pJ per word read, written from outside, written from inside.
+
+    Raises:
+        OutOfReach: the tables would take minutes to fill.
     """
     levels, tiles = len(space.levels), space.tiles
     idle = idle_sets(space)
@@ -76,6 +81,11 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
     feasible = [np.flatnonzero(tables.parallelism[level] > 0) for level in range(levels + 1)]
     feasible[0] = feasible[0][feasible[0] == tiles - 1]  # nothing but the whole problem enters the outermost level
     count = np.array([len(found) for found in feasible], np.int64)
+    spreads = sum(len(rows) * n for rows, n in zip(space.fanouts, count.tolist()[:levels], strict=True))
+    if spreads > MOST_SPREADS:
+        raise OutOfReach(
+            f"{spreads:.1e} pairs of a tile and a way to spread it, of which {MOST_SPREADS:.0e} are in reach"
+        )
     place = np.full((levels + 1, tiles), -1, np.int64)
     for level, found in enumerate(feasible):
         place[level, found] = np.arange(len(found))
@@ -215,7 +225,7 @@ def _through_fanout(
     places = np.array(
         [[space.divisors[d].index(int(f)) for d, f in enumerate(row)] for row in factors], np.int64
     ).reshape(len(first), len(space.divisors))
-    steps = np.ascontiguousarray(sources.next[level][:, first])
+    steps = np.ascontiguousarray(sources.next[level][:, first])  # whatever neighbours do
     sizes = lattice.sizes(here)
     spread(
         sizes, lattice.quotient, lattice.radix, places, factors.prod(axis=1), steps, inner_place, parts[level + 1],
@@ -266,10 +276,10 @@ def _through_loops(
     tiles = _divisors_of(space, here)
     at = np.full(space.tiles, -1, np.int64)
     at[tiles] = np.arange(len(tiles))
-    modes, plain, reused = _modes(space, level, lattice)
+    beyond, modes, plain, reused = _modes(space, level, lattice)
     loop(
         tiles, lattice.sizes(tiles), at, lattice.factor, lattice.quotient, lattice.radix, lattice.low, lattice.weight,
-        space.least[level], space.most[level], modes, plain, reused, lattice.idle, inner_place, inner, at[here],
+        space.least[level], space.most[level], beyond, modes, plain, reused, lattice.idle, inner_place, inner, at[here],
         np.zeros((len(tiles), len(GRID))), outer,
     )  # fmt: skip
 
@@ -289,34 +299,40 @@ def _divisors_of(space: Space, tiles: Ints) -> Ints:
     return np.flatnonzero(found)
 
 
-def _modes(space: Space, level: int, lattice: _Lattice) -> tuple[Ints, Bools, Bools]:
-    """Return which loops can be the level's innermost: per mode the idle set, dims that loop, dims that bring reuse.
+def _modes(space: Space, level: int, lattice: _Lattice) -> tuple[Bools, Ints, Bools, Bools]:
+    """Return which loops can be the level's innermost.
 
     Dimensions pinned innermost stand in the way of reuse: an idle tensor is reused over those inside the first pinned
     one that loops and moves it, or over all that do not move it when none of these loops.
+
+    Returns:
+        ``(sets, dims)`` for the latter case, dimensions that loop without reuse; then for every other one its idle
+        set, ``(modes, dims)`` dimensions that loop without reuse, and dimensions that loop with it.
     """
     dims = len(space.divisors)
     inner, _, _ = space.pins[level]
     sets, plain, reused = [], [], []
     for u, still in enumerate(lattice.idle):
         stops = [d for d in inner if not still[d]]
-        for k in range(len(stops) + 1):
-            barred = set(stops[:k])
-            if k < len(stops):
-                head = [d for d in inner[: inner.index(stops[k])] if still[d]]
-            else:
-                head = [d for d in range(dims) if still[d]]
+        for k, stop in enumerate(stops):
+            head = [d for d in inner[: inner.index(stop)] if still[d]]
             sets.append(u)
             reused.append([d in head for d in range(dims)])
-            plain.append([d not in head and d not in barred for d in range(dims)])
+            plain.append([d not in head and d not in stops[:k] for d in range(dims)])
     shape = (len(sets), dims)
-    return np.array(sets, np.int64), np.array(plain, np.bool_).reshape(shape), np.array(reused, np.bool_).reshape(shape)
+    beyond = ~lattice.idle & np.array([d not in inner for d in range(dims)], np.bool_)
+    return (
+        beyond,
+        np.array(sets, np.int64),
+        np.array(plain, np.bool_).reshape(shape),
+        np.array(reused, np.bool_).reshape(shape),
+    )
 
 
 @jit_plain
 def loop(
-    tiles, sizes, at, factor, quotient, radix, low, weight, least, most, modes, plain, reused, idle, inner_place, inner,
-    here, scratch, outer,
+    tiles, sizes, at, factor, quotient, radix, low, weight, least, most, beyond, modes, plain, reused, idle,
+    inner_place, inner, here, scratch, outer,
 ):  # fmt: skip
     """Take the least over the loops of a storage level and which of them is innermost.
 
@@ -331,7 +347,8 @@ def loop(
         weight: ``(dims, width, grid)``.
         least: ``(dims,)`` smallest factor allowed.
         most: ``(dims,)`` largest.
-        modes: ``(modes,)`` idle set of each mode.
+        beyond: ``(sets, dims)`` dimensions that loop without reuse outside of all that bring it.
+        modes: ``(modes,)`` idle set of each other way to order the loops.
         plain: ``(modes, dims)`` dimensions that loop without reuse.
         reused: ``(modes, dims)`` dimensions that loop with it.
         idle: ``(sets, dims)`` dimensions that leave some tensor of the set in place.
@@ -343,25 +360,29 @@ def loop(
     """
     grid, dims = scratch.shape[1], sizes.shape[1]
     for source in range(inner.shape[0]):
-        # Loops that bring reuse only: what was idle outside stays so.
         for u in range(idle.shape[0]):
             start(tiles, inner_place, inner, source, u, scratch)
+            pure = True
             for d in range(dims):
                 if idle[u, d]:
                     loop_over(
                         d, grid, sizes, at, tiles, factor, quotient, radix, low, weight, least, most, True, scratch
                     )
-                elif least[d] > 1:
-                    for i in range(tiles.shape[0]):
-                        for k in range(grid):
-                            scratch[i, k] = np.inf
+                else:
+                    pure = pure and least[d] <= 1
+            if pure:  # what was idle outside stays so
+                for i in range(here.shape[0]):
+                    outer[source, i, 0] = min(outer[source, i, 0], scratch[here[i], 0])
+                    for other in range(idle.shape[0]):
+                        if joint(idle, u, other):
+                            for k in range(1, grid):
+                                lane = other * (grid - 1) + k
+                                outer[source, i, lane] = min(outer[source, i, lane], scratch[here[i], k])
+            for d in range(dims):
+                if beyond[u, d]:
+                    loop_over(d, 1, sizes, at, tiles, factor, quotient, radix, low, weight, least, most, False, scratch)
             for i in range(here.shape[0]):
                 outer[source, i, 0] = min(outer[source, i, 0], scratch[here[i], 0])
-                for other in range(idle.shape[0]):
-                    if joint(idle, u, other):
-                        for k in range(1, grid):
-                            lane = other * (grid - 1) + k
-                            outer[source, i, lane] = min(outer[source, i, lane], scratch[here[i], k])
         for mode in range(modes.shape[0]):
             start(tiles, inner_place, inner, source, modes[mode], scratch)
             for d in range(dims):
@@ -379,7 +400,7 @@ def loop(
                 outer[source, i, lane] = min(outer[source, i, lane], outer[source, i, 0])
 
 
-@jit_plain
+@part()
 def joint(idle, one, other):
     """Return whether two idle sets may share a tensor (the same set, or dimensions that serve both)."""
     if one == other:
@@ -390,7 +411,7 @@ def joint(idle, one, other):
     return False
 
 
-@jit_plain
+@part()
 def start(tiles, inner_place, inner, source, u, scratch):
     """Fill the scratch table with the costs inside, at every grid point of one idle set."""
     grid = scratch.shape[1]
@@ -401,9 +422,11 @@ def start(tiles, inner_place, inner, source, u, scratch):
             scratch[i, k] = np.inf if place < 0 else inner[source, place, lane]
 
 
-@jit_plain
+@part()
 def loop_over(d, points, sizes, at, tiles, factor, quotient, radix, low, weight, least, most, reuse, scratch):
     """Take the least over the factors of one dimension, in place: larger tiles first, they need the smaller ones."""
+    if most[d] <= 1:
+        return
     last = scratch.shape[1] - 1
     for i in range(tiles.shape[0] - 1, -1, -1):
         size = sizes[i, d]

@@ -16,7 +16,8 @@ A partial mapping is a row in four arrays: ``key`` (what the future depends on, 
   that a child receives, words linked.
 - ``value``: energy (pJ), leakage (pJ per cycle), cycles; then words read and written so far per bounded level.
 - ``path``: per level: kept tensors; then per dim factor, whether on Y, dimension of the loop at that place. At the end
-  the source that the levels further in fetch from (see `dovetail.mapper.sources`; it follows from the rest).
+  the source that the levels further in fetch from should neighbours pass nothing on at the fan-out just passed, and
+  the source in any case (see `dovetail.mapper.sources`; both follow from the rest).
 
 ``I``, ``F`` and ``H`` are the mapspace as `dovetail.mapper.pack` lays it out; ``G`` is the goal, see `goal_array`.
 """
@@ -31,7 +32,7 @@ import numpy as np
 
 from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
 from dovetail.model.arrays import Floats, Ints
-from dovetail.model.compile import jit_plain
+from dovetail.model.compile import jit_plain, part
 
 # Columns of a row.
 TILE, INSTANCES, LENGTH, PER_TENSOR = range(4)
@@ -58,7 +59,7 @@ def goal_array(code: int, value: float = math.inf, second: float = math.inf, fro
 def columns(tensors: int, levels: int, dims: int, chain: int, bounded: int) -> tuple[int, int, int, int]:
     """Return how many columns key, real, value and path have."""
     keys = PER_TENSOR + KEY_FIELDS * tensors + 3 * chain
-    return keys, REAL_FIELDS * tensors, TRAFFIC + 2 * bounded, levels * (1 + 3 * dims) + 1
+    return keys, REAL_FIELDS * tensors, TRAFFIC + 2 * bounded, levels * (1 + 3 * dims) + 2
 
 
 def scratch(dims: int, axes: int, tensors: int) -> Ints:
@@ -66,7 +67,7 @@ def scratch(dims: int, axes: int, tensors: int) -> Ints:
     return np.zeros(5 * dims + 4 * axes + tensors, np.int64)
 
 
-@jit_plain
+@part()
 def objective_value(code, energy, cycles):
     """Return what is minimised, and what breaks ties."""
     if code == ENERGY_FIRST:
@@ -78,7 +79,7 @@ def objective_value(code, energy, cycles):
     return energy * cycles, energy
 
 
-@jit_plain
+@part()
 def hopeless(G, energy, cycles):
     """Return whether nothing with at least this energy and these cycles can improve on what is known."""
     if G[0] == FRONT:
@@ -96,13 +97,13 @@ def hopeless(G, energy, cycles):
     return value >= G[1] * (1 - MARGIN) and second >= G[2] * (1 - MARGIN)
 
 
-@jit_plain
+@part()
 def nearest(value):
     """Round halves away from zero, as the model does."""
     return math.floor(value + 0.5) if value >= 0 else -math.floor(0.5 - value)
 
 
-@jit_plain
+@part()
 def delivered(I, key, tensor, words, passes, W):
     """Return the words sent to one child over the whole run, given the loops outside it.
 
@@ -154,7 +155,7 @@ def delivered(I, key, tensor, words, passes, W):
     return (words + more) * (passes // taken)
 
 
-@jit_plain
+@part()
 def add_access(I, F, value, level, instances, reads, fills, updates):
     """Charge accesses of one tensor at a level, per instance, in words."""
     block, prices = I[I[P.BLOCK] + level], I[P.ENERGY_OF] + 4 * level
@@ -168,7 +169,7 @@ def add_access(I, F, value, level, instances, reads, fills, updates):
         value[counter + 1] += fills + updates
 
 
-@jit_plain
+@part()
 def settle_reads(I, F, key, real, value, tensor, sent):
     """Charge a keeper for what its child is sent."""
     T = I[P.TENSORS]
@@ -184,7 +185,7 @@ def settle_reads(I, F, key, real, value, tensor, sent):
     add_access(I, F, value, level, instances, nearest(sent + peers - once), 0, nearest(sent))
 
 
-@jit_plain
+@part()
 def finish_levels(I, F, key, value, before):
     """Turn the traffic of levels whose last child is now known into cycles."""
     T = I[P.TENSORS]
@@ -204,7 +205,7 @@ def finish_levels(I, F, key, value, before):
         value[counter + 1] = 0.0
 
 
-@jit_plain
+@part()
 def pass_by(T, real, tensor):
     """Count a fan-out that the model counted as the reference does when the level below lets the tensor pass."""
     real[SHARED * T + tensor] *= real[PASSED * T + tensor]
@@ -212,7 +213,7 @@ def pass_by(T, real, tensor):
         real[field * T + tensor] = 0.0
 
 
-@jit_plain
+@part()
 def keep(I, F, level, kept, key, real, value, W):
     """Place the boundary of a storage level: charge what enters it and what its parent is asked for."""
     T, tile, instances = I[P.TENSORS], key[TILE], key[INSTANCES]
@@ -253,7 +254,7 @@ def keep(I, F, level, kept, key, real, value, W):
     value[LEAK] += F[I[P.ENERGY_OF] + 4 * level + 3] * instances
 
 
-@jit_plain
+@part()
 def reuse_of(I, key, tensor):
     """Return for how many visits of a tile in a row a tensor stays."""
     if I[I[P.INJECTIVE] + tensor]:
@@ -266,7 +267,7 @@ def reuse_of(I, key, tensor):
     return reuse
 
 
-@jit_plain
+@part()
 def least_row(I, level, source, tile):
     """Return where the least energies of completing a tile from a level on begin, or -1 when nothing completes it."""
     place = I[I[P.PLACE] + level * I[P.TILES] + tile]
@@ -276,7 +277,7 @@ def least_row(I, level, source, tile):
     return I[I[P.LEAST_START] + level] + (source * I[I[P.PLACES] + level] + place) * lanes
 
 
-@jit_plain
+@part()
 def least_energy(I, F, H, row, idle, share):
     """Return the least pJ per visit when a set of tensors is fetched at a share of the visits."""
     points = I[P.POINTS]
@@ -290,7 +291,7 @@ def least_energy(I, F, H, row, idle, share):
     return H[lane + k] + (share - below) / (above - below) * (high - H[lane + k])
 
 
-@jit_plain
+@part()
 def least_cycles(I, F, key, value, steps):
     """Return the least cycles that any completion takes, of which ``steps`` are for computing."""
     cycles, T = max(value[CYCLES], steps, F[I[P.CYCLES_LEAST]]), I[P.TENSORS]
@@ -310,7 +311,7 @@ def least_cycles(I, F, key, value, steps):
     return cycles
 
 
-@jit_plain
+@part()
 def bound_of(I, F, H, level, source, key, value):
     """Return the least (energy, cycles) that any completion can have; the levels outside ``level`` are decided."""
     tile, instances = key[TILE], key[INSTANCES]
@@ -331,7 +332,7 @@ def bound_of(I, F, H, level, source, key, value):
     return energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level] * instances) * cycles, cycles
 
 
-@jit_plain
+@part()
 def no_use(I, F, G, level, d, inside, key, value, least, slowest):
     """Return whether the loops chosen for the first ``d`` dimensions of a storage level leave too few units in use.
 
@@ -345,7 +346,7 @@ def no_use(I, F, G, level, d, inside, key, value, least, slowest):
     return hopeless(G, least + leak * cycles, cycles)
 
 
-@jit_plain
+@part()
 def no_order(I, F, H, G, level, source, inside, open_set, open_share, key, value, slowest, W):
     """Return whether a storage level's loops leave nothing to gain, whatever their order.
 
@@ -377,7 +378,7 @@ def no_order(I, F, H, G, level, source, inside, open_set, open_share, key, value
     return hopeless(G, energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level + 1] * key[INSTANCES]) * cycles, cycles)
 
 
-@jit_plain
+@part()
 def hash_of(key, real, slots):
     """Return a slot for what a partial mapping's future depends on."""
     h = np.uint64(1469598103934665603)
@@ -389,7 +390,7 @@ def hash_of(key, real, slots):
     return int(h % np.uint64(slots))
 
 
-@jit_plain
+@part()
 def offer(keys, reals, values, paths, bounds, chains, key, real, value, path, bound, stats, merge):
     """Add a row unless one of equal future costs no more; strike out those that it beats. False: no room left.
 
@@ -441,7 +442,7 @@ def offer(keys, reals, values, paths, bounds, chains, key, real, value, path, bo
     return True
 
 
-@jit_plain
+@part()
 def settled_by(I, d, W):
     """Note the axis along which a loop moves each sliding tensor; True when all of them are settled by it."""
     T, met = I[P.TENSORS], 5 * I[P.DIMS] + 4 * I[P.AXES]
@@ -458,7 +459,7 @@ def settled_by(I, d, W):
     return settled
 
 
-@jit_plain
+@part()
 def moves_sliding(I, d):
     """Return whether a dimension moves any sliding tensor."""
     for tensor in range(I[P.TENSORS]):
@@ -467,7 +468,7 @@ def moves_sliding(I, d):
     return False
 
 
-@jit_plain
+@part()
 def chain_on(I, level, row, loops, old, key, W):
     """Fill in the chain: the level's loops, then the chain before, up to the loop that settles every tensor."""
     T, dims = I[P.TENSORS], I[P.DIMS]
@@ -499,7 +500,7 @@ def chain_on(I, level, row, loops, old, key, W):
     return True
 
 
-@jit_plain
+@part()
 def shorten(I, start, length, last, key):
     """Merge loops at the end of a chain that move nothing; returns the new length.
 
@@ -522,7 +523,7 @@ def shorten(I, start, length, last, key):
     return 1
 
 
-@jit_plain
+@part()
 def remember(I, level, row, old, key, W):
     """Fill in reuse and chain after the loops of one order (at ``row``, innermost first); False: too long a chain."""
     T, dims = I[P.TENSORS], I[P.DIMS]
@@ -545,7 +546,7 @@ def remember(I, level, row, old, key, W):
     return True
 
 
-@jit_plain
+@part()
 def note_loops(I, level, row, path, W):
     """Write a storage level's loops into the path: factors, and the order outer to inner."""
     dims = I[P.DIMS]
@@ -565,7 +566,7 @@ def note_loops(I, level, row, path, W):
             at += 1
 
 
-@jit_plain
+@part()
 def next_factor(I, level, d, W):
     """Move on to the next allowed factor of a dimension; False when there is none left."""
     dims, width = I[P.DIMS], I[P.WIDTH]
@@ -583,14 +584,14 @@ def next_factor(I, level, d, W):
     return False
 
 
-@jit_plain
+@part()
 def copy_to(source, target):
     """Copy one row."""
     for i in range(source.shape[0]):
         target[i] = source[i]
 
 
-@jit_plain
+@part()
 def try_orders(I, F, H, G, level, inside, mask, base, real, value, key, path, W, rows, stats):
     """Offer every order of the level's chosen loops; False when there is no room left."""
     keys, reals, values, paths, bounds, chains = rows
@@ -616,7 +617,7 @@ def try_orders(I, F, H, G, level, inside, mask, base, real, value, key, path, W,
     return True
 
 
-@jit_plain
+@part()
 def loops_of(I, F, H, G, level, least, base, real, value, key, path, W, rows, stats):
     """Offer every choice of loops of a storage level, factor by factor; False when there is no room left."""
     dims = I[P.DIMS]
@@ -711,7 +712,7 @@ def expand_storage(I, F, H, G, level, parents, row, W, rows, stats):
     return True
 
 
-@jit_plain
+@part()
 def spread_out(I, level, fanout, tile, inside, children, key, real, W):
     """Count into a row how a fan-out spreads every tensor; those left to the model are marked."""
     T, dims, tiles = I[P.TENSORS], I[P.DIMS], I[P.TILES]
@@ -776,7 +777,8 @@ def expand_spatial(I, F, H, G, level, parents, row, W, rows, stats):
                 path[start + 1 + dims + d] = I[I[P.FANOUT_Y] + fanout * dims + d]
                 path[start + 1 + 2 * dims + d] = I[I[P.FANOUT_ORDER] + fanout * dims + d]
             spread_out(I, level, fanout, tile, inside, children, key, real, W)
-            path[-1] = I[I[P.NEXTS] + I[I[P.NEXT] + level] + path[-1] * I[I[P.NEXT_WIDTH] + level] + fanout - first]
+            source = I[P.NEXTS] + I[I[P.NEXT] + level] + path[-1] * I[I[P.NEXT_WIDTH] + level] + fanout - first
+            path[-1], path[-2] = I[source], I[source + I[I[P.FANOUT_COUNT] + level]]
             stats[STATES] += 1
             energy, cycles = bound_of(I, F, H, level + 1, path[-1], key, value)
             if hopeless(G, energy, cycles):
@@ -801,6 +803,11 @@ def merge_rows(I, F, H, G, level, parents, row, W, rows, stats):
         copy_to(old_reals[parent], real)
         copy_to(old_values[parent], value)
         copy_to(old_paths[parent], path)
+        linked = False
+        for tensor in range(I[P.TENSORS]):
+            linked = linked or real[COUNTED * I[P.TENSORS] + tensor] > 0
+        if not linked:
+            path[-1] = path[-2]
         energy, cycles = bound_of(I, F, H, level + 1, path[-1], key, value)
         if hopeless(G, energy, cycles):
             stats[BY_BOUND] += 1

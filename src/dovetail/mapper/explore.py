@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dovetail.mapper import expand, fanouts
 from dovetail.mapper.prepare import Prepared
+from dovetail.mapper.space import OutOfReach
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats, Ints, Nest, workspace
 
@@ -22,10 +23,6 @@ CHUNK = 4096
 QUICK = 0.05
 #: Rows that a level has room for at first, and at most.
 ROOM, MOST_ROWS = 1 << 14, 1 << 20
-
-
-class OutOfReach(Exception):  # noqa: N818 - an outcome that the search reports, not a fault
-    """The space is too large: a level has more partial mappings than `MOST_ROWS`, or time is up."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,13 @@ class Progress:
         stats: counters; columns as in `dovetail.mapper.expand`.
         level: the level under way.
         check: called between steps; raises `OutOfReach` to stop.
+        least: no mapping that beats the goal goes below this value (when no level is cut to a width).
     """
 
     stats: Ints = field(default_factory=lambda: np.zeros(5, np.int64))
     level: int = 0
     check: Callable[[], None] = lambda: None
+    least: float = 0.0
 
 
 def compile_steps(prepared: Prepared) -> None:
@@ -88,13 +87,21 @@ def first_rows(prepared: Prepared) -> Rows:
     return Rows(key, real, np.zeros((1, values)), np.zeros((1, paths), np.int32), np.zeros(1))
 
 
-def explore(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[Rows, Floats]:
+def explore(
+    prepared: Prepared,
+    goal: Floats,
+    progress: Progress,
+    width: int | None = None,
+    begin: tuple[Rows, int] | None = None,
+) -> tuple[Rows, Floats]:
     """Run through all levels.
 
     Args:
         prepared: the mapspace.
         goal: what to beat, from `dovetail.mapper.expand.goal_array`.
         progress: counters, and when to stop.
+        width: go on with so many partial mappings a level, those of the lowest bounds; None: with all.
+        begin: partial mappings to begin with, and the level they have reached; None: at the outermost.
 
     Returns:
         The complete mappings left, and their energy and cycles ``(rows, 2)``.
@@ -102,10 +109,12 @@ def explore(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[Rows,
     Raises:
         OutOfReach: too many partial mappings, or `Progress.check` said so.
     """
-    rows = first_rows(prepared)
-    for level in range(len(prepared.space.levels)):
+    rows, outermost = begin or (first_rows(prepared), 0)
+    for level in range(outermost, len(prepared.space.levels)):
         progress.level = level
-        rows = _pass_level(prepared, goal, level, rows, progress)
+        if width is not None:
+            rows = rows.pick(np.sort(np.argsort(rows.bound, kind="stable")[:width]))
+        rows = pass_level(prepared, goal, level, rows, progress)
     return rows, _totals(prepared, rows)
 
 
@@ -126,7 +135,8 @@ def _totals(prepared: Prepared, rows: Rows) -> Floats:
     return totals
 
 
-def _pass_level(prepared: Prepared, goal: Floats, level: int, parents: Rows, progress: Progress) -> Rows:
+def pass_level(prepared: Prepared, goal: Floats, level: int, parents: Rows, progress: Progress) -> Rows:
+    """Return all partial mappings that extend these by one level and may still beat the goal; see `explore`."""
     space = prepared.space
     if not space.is_spatial[level]:
         return _Sink(prepared, goal, level, progress).take(expand.expand_storage, parents).rows()

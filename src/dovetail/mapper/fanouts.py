@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dovetail.mapper.expand import COUNTED, LINKED, PASSED, REAL_FIELDS, SENT, SHARE, SHARED
 from dovetail.model import kernel
-from dovetail.model.compile import jit
+from dovetail.model.compile import jit_plain, part
 
 
-@jit
+@part()
 def read_path(spatial, path, inside, nest):
     """Fill the model's arrays with a path's decisions.
 
@@ -43,7 +43,7 @@ def read_path(spatial, path, inside, nest):
             nest.temporal[levels - 1, d] *= inside[d]
 
 
-@jit
+@jit_plain
 def count_fanout(rules, spatial, level, inside, paths, reals, nest, work):
     """Let the model count the fan-out of a level for every row whose tensors are marked as not counted.
 
@@ -79,7 +79,7 @@ def count_fanout(rules, spatial, level, inside, paths, reals, nest, work):
             note(work.statistics[level, tensor], work.children[level], tensors, tensor, reals[row])
 
 
-@jit
+@part()
 def note(counted, children, tensors, tensor, real):
     """Write down what the model counted; without links and rounding the product form is enough."""
     passed = counted[kernel.SENT] * children / counted[kernel.DELIVERED]

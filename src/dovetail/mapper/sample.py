@@ -115,12 +115,28 @@ def sampled_search(
         raise InputError("random mappings make no Pareto front and know no time limit: leave out either of the two")
     start = time.monotonic()
     mapping, cost = random_search(problem, architecture, energies, objective, samples, seed)
+    said = f"the best of {samples} random mappings, seed {seed}"
+    certificate = unproven(problem, architecture, energies, objective, cost, said, samples, time.monotonic() - start)
+    return SearchResult(objective, mapping, cost, certificate)
+
+
+def unproven(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective,
+    cost: Cost,
+    method: str,
+    states: int,
+    seconds: float,
+) -> Certificate:
+    """Return the certificate of an answer that was met among others: nothing but the physical bounds is known."""
     fewest = math.ceil(problem.macs / architecture.parallelism)
     computing = problem.macs * energies[architecture.compute.name].energy("compute")
-    certificate = Certificate(
+    return Certificate(
         exact=False,
         mapspace_size=0,
-        states=samples,
+        states=states,
         pruned_by_bound=0,
         pruned_by_dominance=0,
         pruned_by_capacity=0,
@@ -129,10 +145,9 @@ def sampled_search(
         compute_bound_cycles=fewest,
         compulsory_pJ=computing,
         binding=(),
-        method=f"the best of {samples} random mappings, seed {seed}",
-        seconds=time.monotonic() - start,
+        method=method,
+        seconds=seconds,
     )
-    return SearchResult(objective, mapping, cost, certificate)
 
 
 def _promising(overflow: Ints, energy: Floats, cycles: Ints, objective: Objective) -> list[int]:

@@ -17,13 +17,22 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper import expand
-from dovetail.mapper.explore import OutOfReach, Progress, compile_steps, explore, mapping_of
+from dovetail.mapper.explore import (
+    Progress,
+    Rows,
+    compile_steps,
+    explore,
+    first_rows,
+    mapping_of,
+    pass_level,
+)
+from dovetail.mapper.improve import improve
 from dovetail.mapper.infeasible import reason
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.prepare import Prepared, prepare
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
-from dovetail.mapper.sample import random_search
-from dovetail.mapper.space import build_space
+from dovetail.mapper.sample import unproven
+from dovetail.mapper.space import OutOfReach, build_space
 from dovetail.mapper.tables import mapspace_size
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Floats
@@ -31,10 +40,12 @@ from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
-#: Values tried in turn, as multiples of the lower bound: all mappings below one are covered before the next.
-STEPS = (1.002, 1.01, 1.03, 1.08, 1.2, 1.4, 1.7, 2.2, 3.0, 5.0, 10.0, 100.0, math.inf)
-#: Random mappings of which the best is the answer when time or space ends the search before it meets one.
-SAMPLES = 20_000
+#: Values under which a first mapping is looked for in turn, as multiples of the lower bound.
+LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
+#: Partial mappings a level that a first mapping, and a better one, are looked for among.
+NARROW, WIDE = 8, 64
+#: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
+CROWD = 1024
 
 _CODES = {
     Objective.EDP: expand.EDP,
@@ -46,11 +57,15 @@ _CODES = {
 
 @dataclass(frozen=True)
 class _Found:
-    """A complete mapping: its costs as the search counts them, and its decisions."""
+    """A complete mapping: its costs as the search counts them, and its decisions, or the mapping itself."""
 
     energy: float
     cycles: float
-    path: NDArray[np.int32]
+    decisions: NDArray[np.int32] | Mapping
+
+    def mapping(self, prepared: Prepared) -> Mapping:
+        """Return the mapping."""
+        return self.decisions if isinstance(self.decisions, Mapping) else mapping_of(prepared, self.decisions)
 
 
 class _Watch:
@@ -66,6 +81,14 @@ class _Watch:
     def seconds(self) -> float:
         return time.monotonic() - self._start
 
+    def restart(self) -> None:
+        """Begin to count now: compiling takes long but once."""
+        self._start = self._said = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether time is up."""
+        return self._limit is not None and self.seconds > self._limit
+
     def check(self) -> None:
         """Report about twice a second; raise `OutOfReach` when time is up."""
         now = time.monotonic()
@@ -73,7 +96,7 @@ class _Watch:
             self._said = now
             states = int(self.progress.stats[expand.STATES])
             self._report(f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings")
-        if self._limit is not None and now - self._start > self._limit:
+        if self.is_over():
             raise OutOfReach(f"{self._limit:g} s are over")
 
 
@@ -102,43 +125,93 @@ def search(
         NoMappingError: no mapping exists; the message says why and what would be enough.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    prepared = prepare(build_space(problem, architecture, energies))
+    watch = _Watch(time_limit, progress)
+    try:
+        prepared = prepare(build_space(problem, architecture, energies))
+    except (OutOfReach, KeyboardInterrupt) as why:
+        return _likely(problem, architecture, energies, objective, str(why) or "interrupted", watch)
     if prepared.tables.parallelism[0, -1] == 0:
         raise NoMappingError(f"{problem.name} on {architecture.name}: {reason(prepared.space, prepared.tables.words)}")
     compile_steps(prepared)
-    watch = _Watch(time_limit, progress)
-    best, bound, exact = _best(prepared, objective, watch)
+    watch.restart()
+    best, bound, exact = _best(prepared, objective, energies, watch)
     points: tuple[FrontPoint, ...] = ()
     if front:
-        points, complete = _front(prepared, objective, best, watch)
+        points, complete = _front(prepared, objective, energies, best, watch)
         exact = exact and complete
-    mapping, cost = _answer(prepared, best, objective, energies)
+    mapping = best.mapping(prepared)
+    cost = evaluate(mapping, problem, prepared.space.architecture, energies)
     certificate = _certificate(prepared, objective, cost, bound, exact, watch)
     return SearchResult(objective, mapping, cost, certificate, points)
 
 
-def _best(prepared: Prepared, objective: Objective, watch: _Watch) -> tuple[_Found | None, float, bool]:
-    """Return the best mapping found, a value that none goes below, and whether the two are one."""
+def _likely(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective, why: str, watch: _Watch
+) -> SearchResult:
+    """Return a mapping that is likely to be good, for a space that cannot be covered."""
+    found = improve(problem, architecture, energies, objective, stop=watch.is_over)
+    method = f"beyond exact reach ({why}): the best that a local search met among {found.evaluations:,} mappings"
+    certificate = unproven(
+        problem, architecture, energies, objective, found.cost, method, found.evaluations, watch.seconds
+    )
+    return SearchResult(objective, found.mapping, found.cost, certificate)
+
+
+def _best(prepared: Prepared, objective: Objective, energies: EnergyTable, watch: _Watch) -> tuple[_Found, float, bool]:
+    """Return the best mapping found, a value that none goes below, and whether the two are one.
+
+    A good mapping is found first, among the few most promising partial mappings of every level. Then all partial
+    mappings are followed whose bound is below its value, which leaves the best of all.
+    """
     code = _CODES[objective]
-    floor = _floor(prepared, code)
-    covered = floor
-    known: _Found | None = None
+    known = _first(prepared, objective, energies)
+    progress = watch.progress
+    progress.least = floor = _floor(prepared, code)
+    watch.doing = "looking for a better mapping everywhere"
     try:
-        for step in STEPS:
-            watch.doing = f"covering all below {step:g} x the bound"
-            limit = floor * step
-            goal = expand.goal_array(code, limit)
-            if known is not None and _rank(code, known)[0] <= limit:
-                limit = _rank(code, known)[0]
-                goal = expand.goal_array(code, *_rank(code, known))
-            found = _least(code, *_complete(prepared, goal, watch.progress))
-            known = min((one for one in (known, found) if one is not None), key=partial(_rank, code), default=None)
-            if known is not None and _rank(code, known)[0] <= limit:
-                return known, _rank(code, known)[0], True
-            covered = limit
+        rows = first_rows(prepared)
+        for level in range(len(prepared.space.levels)):
+            if len(rows.bound) > CROWD:
+                known = _better(prepared, code, known, progress, WIDE, rows, level)
+                rows = rows.pick(np.flatnonzero(rows.bound <= _rank(code, known)[0]))
+            if len(rows.bound):
+                progress.least = max(floor, float(rows.bound.min()))
+            progress.level = level
+            rows = pass_level(prepared, expand.goal_array(code, *_rank(code, known)), level, rows, progress)
+        known = _better(prepared, code, known, progress, None, rows, len(prepared.space.levels))
     except (OutOfReach, KeyboardInterrupt):
-        pass
-    return known, covered, False
+        return known, min(progress.least, _rank(code, known)[0]), False
+    return known, _rank(code, known)[0], True
+
+
+def _better(
+    prepared: Prepared, code: int, known: _Found, progress: Progress, width: int | None, rows: Rows, level: int
+) -> _Found:
+    """Return the best completion found of partial mappings, or the one known when none is better."""
+    goal = expand.goal_array(code, *_rank(code, known))
+    found = _least(code, *_complete(prepared, goal, progress, width, (rows, level)))
+    return min((one for one in (known, found) if one is not None), key=partial(_rank, code))
+
+
+def _first(prepared: Prepared, objective: Objective, energies: EnergyTable) -> _Found:
+    """Return a first mapping; quick, whatever the clock says.
+
+    Raises:
+        NoMappingError: limits on how many loops a level may have leave none.
+    """
+    code, space = _CODES[objective], prepared.space
+    try:
+        for width in (NARROW, 8 * WIDE, None):
+            for limit in LIMITS:
+                goal = expand.goal_array(code, _floor(prepared, code) * limit)
+                found = _least(code, *_complete(prepared, goal, Progress(), width))
+                if found is not None:
+                    return found
+    except OutOfReach:  # too many partial mappings are as good as the bound lets one hope
+        likely = improve(space.problem, space.architecture, energies, objective)
+        return _Found(likely.cost.energy_pJ, likely.cost.cycles, likely.mapping)
+    said = "no choice of loops obeys how many dimensions each level may iterate over (max_dimensions)"
+    raise NoMappingError(f"{space.problem.name} on {space.architecture.name}: {said}")
 
 
 def _rank(code: int, found: _Found) -> tuple[float, float]:
@@ -153,9 +226,15 @@ def _floor(prepared: Prepared, code: int) -> float:
     return max(float(value), 1e-300)
 
 
-def _complete(prepared: Prepared, goal: Floats, progress: Progress) -> tuple[NDArray[np.int32], Floats]:
+def _complete(
+    prepared: Prepared,
+    goal: Floats,
+    progress: Progress,
+    width: int | None = None,
+    begin: tuple[Rows, int] | None = None,
+) -> tuple[NDArray[np.int32], Floats]:
     """Return paths and (energy, cycles) of the complete mappings below the goal."""
-    rows, totals = explore(prepared, goal, progress)
+    rows, totals = explore(prepared, goal, progress, width, begin)
     if progress.stats[expand.TOO_LONG]:
         raise OutOfReach("a sliding window depends on more loops than the search remembers")
     return rows.path, totals
@@ -169,39 +248,24 @@ def _least(code: int, paths: NDArray[np.int32], totals: Floats) -> _Found | None
     return min(candidates, key=partial(_rank, code))
 
 
-def _answer(
-    prepared: Prepared, best: _Found | None, objective: Objective, energies: EnergyTable
-) -> tuple[Mapping, Cost]:
-    """Return the mapping found and its cost; when time ended the search, or none was found, the best of samples too."""
-    space = prepared.space
-    answers = []
-    if best is not None:
-        mapping = mapping_of(prepared, best.path)
-        answers.append((mapping, evaluate(mapping, space.problem, space.architecture, energies)))
-    else:
-        answers.append(random_search(space.problem, space.architecture, energies, objective, SAMPLES))
-    return min(answers, key=lambda answer: objective.value_of(answer[1].energy_pJ, answer[1].cycles))
-
-
 def _front(
-    prepared: Prepared, objective: Objective, best: _Found | None, watch: _Watch
+    prepared: Prepared, objective: Objective, energies: EnergyTable, best: _Found, watch: _Watch
 ) -> tuple[tuple[FrontPoint, ...], bool]:
     """Return the Pareto front over (energy, cycles), by rising energy, and whether it is complete."""
-    known = [] if best is None else [best]
-    complete = best is not None
+    known, complete = [best], True
     for other in Objective:
         if other is not objective and other is not Objective.ED2P:
-            found, _, exact = _best(prepared, other, watch)
-            known += [] if found is None else [found]
+            best_of_other, _, exact = _best(prepared, other, energies, watch)
+            known.append(best_of_other)
             complete = complete and exact
     watch.doing = "covering the Pareto front"
-    paths, totals = [one.path for one in known], [(one.energy, one.cycles) for one in known]
+    found, totals = [one.mapping(prepared) for one in known], [(one.energy, one.cycles) for one in known]
     try:
         if not complete:
             raise OutOfReach("its ends are not known")
         goal = expand.goal_array(expand.FRONT, front=_staircase(totals))
         more, values = _complete(prepared, goal, watch.progress)
-        paths += list(more)
+        found += [mapping_of(prepared, path) for path in more]
         totals += [(energy, cycles) for energy, cycles in values.tolist()]
     except (OutOfReach, KeyboardInterrupt):
         complete = False
@@ -209,7 +273,7 @@ def _front(
     for at in sorted(range(len(totals)), key=totals.__getitem__):
         energy, cycles = totals[at]
         if not points or cycles < points[-1].cycles:
-            points.append(FrontPoint(energy, int(cycles), mapping_of(prepared, paths[at])))
+            points.append(FrontPoint(energy, int(cycles), found[at]))
     return tuple(points), complete
 
 
@@ -240,7 +304,7 @@ def _certificate(
         binding=_binding(prepared, cost, parallel),
         method="outermost level in, exact states merged by dominance, all below the answer's value covered"
         if exact
-        else "outermost level in, stopped early; the answer is the best met so far, or the best of random mappings",
+        else "outermost level in, stopped early; the answer is the best met so far",
         seconds=watch.seconds,
     )
 

@@ -40,7 +40,8 @@ class Sources:
 
     Attributes:
         at: per boundary, outermost first; one more than there are levels.
-        next: per level ``(sources, options)``: for a storage level by the tensors it keeps, for a fan-out by its row.
+        next: per level ``(sources, options)``: for a storage level by the tensors it keeps; for a fan-out by its row,
+            then by its row again where neighbours turn out to pass nothing on.
     """
 
     at: tuple[tuple[Source, ...], ...]
@@ -62,17 +63,17 @@ def find_sources(space: Space, per_word: Floats, grain: float | None = None) -> 
     for level in range(len(space.levels)):
         found: dict[Source, int] = {}
         table = []
+        width = 2 * len(space.fanouts[level]) if space.is_spatial[level] else len(space.keepers[level])
+        sharings = _sharings(space, level)
         for source in at[-1]:
             if space.is_spatial[level]:
-                first, _ = rows_of(space.fanouts[level])
-                by_factors = {space.fanouts[level][i].factors: _passed(space, level, source, i) for i in first}
-                after = [by_factors[row.factors] for row in space.fanouts[level]]
+                after = [_passed(source, sharing) for sharing in sharings]
             else:
                 after = [_kept(space, level, source, kept, per_word[level]) for kept in space.keepers[level]]
             coarse = [one if grain is None else _cut(one, grain) for one in after]
             table.append([found.setdefault(one, len(found)) for one in coarse])
         at.append(tuple(found))
-        steps.append(np.array(table, np.int64).reshape(len(table), -1))
+        steps.append(np.array(table, np.int64).reshape(len(at[-2]), width))
     return Sources(tuple(at), tuple(steps))
 
 
@@ -89,45 +90,66 @@ def _kept(space: Space, level: int, source: Source, kept: int, per_word: Floats)
     return Source(tuple(price), tuple(unread), source.copies, tuple(linked))
 
 
-def _passed(space: Space, level: int, source: Source, row: int) -> Source:
-    """Return the source for the children of a fan-out used so."""
-    price, unread, copies, linked = list(source.price), list(source.unread), list(source.copies), list(source.linked)
-    factors = space.fanouts[level][row].factors
-    for t, is_output in enumerate(space.rules.is_output):
-        if is_output:
-            moves = (space.rules.coefficients[t] != 0).any(axis=0)
-            copies[t] *= math.prod(f for d, f in enumerate(factors) if not moves[d])
-        if space.linking[level][row, t]:
-            price[t], linked[t] = price[t] / _most_served(space, t, factors), True
-            # Where every step asks for everything again, neighbours can serve all of it but the first.
-            if level == len(space.levels) - 1 or space.rules.no_reuse[level + 1, t]:
-                price[t] = unread[t] = 0.0
-        elif not space.rules.no_multicast[level, t]:
-            price[t] /= _most_sharing(space, t, factors)
-    return Source(tuple(price), tuple(unread), tuple(copies), tuple(linked))
+class _Sharing(NamedTuple):
+    """What a fan-out does to a source, per tensor.
 
-
-def _most_served(space: Space, tensor: int, factors: tuple[int, ...]) -> int:
-    """Return how many children of a fan-out one word from outside may serve when neighbours pass on what slides.
-
-    Of the children along a window, the one furthest ahead has no neighbour that held its words before.
+    Attributes:
+        children: how many share a word at most.
+        copies: of an output, children that sum up parts of the same word.
+        linked: neighbours may pass the tensor on.
+        again: they can then serve all of what is asked for again.
     """
-    moves: Bools = space.rules.coefficients[tensor] != 0
-    slides = moves[moves.sum(axis=1) > 1].any(axis=0)
-    return math.prod(f for d, f in enumerate(factors) if slides[d] or not moves[:, d].any())
+
+    children: tuple[int, ...]
+    copies: tuple[int, ...]
+    linked: tuple[bool, ...]
+    again: bool
 
 
-def _most_sharing(space: Space, tensor: int, factors: tuple[int, ...]) -> int:
-    """Return how many children of a fan-out at most are sent the same tile of a tensor."""
-    shared = 1
-    moves: Bools = space.rules.coefficients[tensor] != 0
-    for d, factor in enumerate(factors):
-        if not moves[:, d].any():
-            shared *= factor
-    for axis in moves:
-        together = sorted(factors[d] for d in np.flatnonzero(axis))
-        shared *= math.prod(together[:-1])
-    return shared
+def _sharings(space: Space, level: int) -> list[_Sharing]:
+    """Return this per row of a fan-out where neighbours may pass data on, then per row where they do not."""
+    known: dict[tuple[tuple[int, ...], bool], _Sharing] = {}
+    result = []
+    for linking in (True, False):
+        for i, row in enumerate(space.fanouts[level]):
+            if (row.factors, linking) not in known:
+                known[row.factors, linking] = _sharing(space, level, i, linking)
+            result.append(known[row.factors, linking])
+    return result
+
+
+def _sharing(space: Space, level: int, row: int, linking: bool) -> _Sharing:
+    factors = space.fanouts[level][row].factors
+    children, copies = [], []
+    linked = tuple(bool(may) and linking for may in space.linking[level][row])
+    for t, is_output in enumerate(space.rules.is_output):
+        moves: Bools = space.rules.coefficients[t] != 0
+        together = math.prod(factors[d] for d in np.flatnonzero(~moves.any(axis=0)).tolist())
+        copies.append(together if is_output else 1)
+        windows: list[list[int]] = [np.flatnonzero(axis).tolist() for axis in moves if axis.sum() > 1]
+        if linked[t]:
+            # Of the children along a window, the one furthest ahead has no neighbour that held its words before.
+            children.append(together * math.prod(factors[d] for d in {d for axis in windows for d in axis}))
+        elif space.rules.no_multicast[level, t]:
+            children.append(1)
+        else:
+            for axis in windows:
+                together *= math.prod(sorted(factors[d] for d in axis)[:-1])
+            children.append(together)
+    again = level == len(space.levels) - 1 or bool(space.rules.no_reuse[level + 1].any())
+    return _Sharing(tuple(children), tuple(copies), linked, again)
+
+
+def _passed(source: Source, sharing: _Sharing) -> Source:
+    """Return the source for the children of a fan-out."""
+    # Where every step asks for everything again, neighbours can serve all of it but the first.
+    free = [linked and sharing.again for linked in sharing.linked]
+    return Source(
+        tuple(0.0 if no else p / n for no, p, n in zip(free, source.price, sharing.children, strict=True)),
+        tuple(0.0 if no else u for no, u in zip(free, source.unread, strict=True)),
+        tuple(a * b for a, b in zip(source.copies, sharing.copies, strict=True)),
+        tuple(a or b for a, b in zip(source.linked, sharing.linked, strict=True)),
+    )
 
 
 def _cut(source: Source, grain: float) -> Source:

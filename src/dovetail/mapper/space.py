@@ -28,6 +28,10 @@ from dovetail.workload.problem import Problem
 MOST_FANOUTS = 200_000
 
 
+class OutOfReach(Exception):  # noqa: N818 - an outcome that the search reports, not a fault
+    """The space is too large to be covered, or time is up; says which."""
+
+
 class Fanout(NamedTuple):
     """One way to use a fan-out: factor per dimension, which lie on Y, and the dimensions' order, outer to inner."""
 
@@ -94,6 +98,7 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
     Raises:
         InputError: a constraint contradicts itself; the energy table misses something.
         NoMappingError: a level's own constraints leave it nothing to do.
+        OutOfReach: there are too many ways to use a fan-out.
     """
     bounds = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
     bound = bind(architecture, bounds, {t.name: t.dimensions for t in problem.shape.tensors})
@@ -154,6 +159,7 @@ def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]
     least, most = np.ones(size, np.int64), np.ones(size, np.int64)
     most_loops = []
     for i, level in enumerate(levels):
+        _check_absent(problem, level)
         limit = level.constraints.temporal.max_dimensions
         most_loops.append(len(names) if limit is None else limit)
         if isinstance(level, Spatial):
@@ -162,6 +168,19 @@ def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]
             allowed = factor_range(level.constraints.temporal, name, problem)
             least[i, j], most[i, j] = allowed.least, min(allowed.most, problem.bound(name))
     return least, most, tuple(most_loops)
+
+
+def _check_absent(problem: Problem, level: Level) -> None:
+    """Raise when a level asks for iterations of a dimension that has but one."""
+    spatial = isinstance(level, Spatial)
+    loops = level.constraints.spatial if spatial else level.constraints.temporal
+    for name, size in zip(problem.shape.dimensions, problem.bounds, strict=True):
+        least = factor_range(loops, name, problem).least
+        if size == 1 and least > 1:
+            where = "in space" if spatial else "in time"
+            raise NoMappingError(
+                f"{level.name} must have at least {least} iterations of {name} {where}, but {name} is 1"
+            )
 
 
 def _keepers(problem: Problem, levels: tuple[Level, ...]) -> tuple[tuple[int, ...], ...]:
@@ -220,7 +239,7 @@ def _fanouts(
             for order in _spatial_orders(looping, on_y, names, pinned):
                 found += 1
                 if found > MOST_FANOUTS:
-                    raise NoMappingError(f"{level.name} can be used in more than {MOST_FANOUTS} ways")
+                    raise OutOfReach(f"{level.name} can be used in more than {MOST_FANOUTS:,} ways")
                 rest = tuple(d for d in range(dims) if d not in order)
                 yield Fanout(factors, tuple(d in on_y for d in range(dims)), order + rest)
 
