@@ -10,6 +10,7 @@ from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.certificate_file import write_certificate
 from dovetail.mapper.explain import exact_search
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=arguments.seconds, metavar="S", help="stop after S seconds with the best and a bound"
     )
     arguments.add_samples(parser)
+    parser.add_argument("--imperfect", action="store_true", help="also try factors that do not divide the dimensions")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the mapping as Timeloop's mapping YAML")
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="write what `dovetail verify` checks again")
     arguments.add_json(parser)
@@ -38,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Map the layer, print and write what was asked for."""
+    if args.imperfect:
+        _check_imperfect(args)
     problem = load_layer(args.layer, batch=args.batch)
     architecture, energies = arguments.hardware_of(args)
     result = _search(args, problem, architecture, energies)
@@ -63,12 +67,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_imperfect(args: argparse.Namespace) -> None:
+    for given, option in ((args.front, "--front"), (args.certificate, "--certificate"), (args.samples, "--samples")):
+        if given:
+            raise InputError(f"{option} is for mappings whose factors divide; leave out either it or --imperfect")
+
+
 def _search(
     args: argparse.Namespace, problem: Problem, architecture: Architecture, energies: EnergyTable
 ) -> SearchResult:
     sampled = arguments.sampled_search_of(args)
     if sampled is not None:
         return sampled(problem, architecture, energies, args.objective, front=args.front, time_limit=args.time_limit)
+    if args.imperfect:
+        from dovetail.mapper.imperfect import search_imperfect  # compiles: only when it is needed
+
+        with progress() as report:
+            return search_imperfect(
+                problem,
+                architecture,
+                energies,
+                args.objective,
+                time_limit=args.time_limit,
+                progress=lambda words: report(0, 1, words),
+            )
     with progress() as report:
         return exact_search()(
             problem,

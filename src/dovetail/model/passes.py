@@ -17,7 +17,7 @@ from dovetail.model.links import groups_of_children, tally
 LOW, EXTENT, HOLE, HOLE_EXTENT = range(4)
 
 
-@part()
+@part(inline=True)
 def delta(low, filtered, work, tour):
     """Return the words of a tile of ``work.tile`` at ``low`` that are new to it; fills ``tour.fresh``.
 
@@ -45,7 +45,7 @@ def delta(low, filtered, work, tour):
     return words - overlap
 
 
-@part()
+@part(inline=True)
 def _moved_otherwise(low, work, tour):
     """Return whether all of a tile is sent: it is the first, or has moved in another way than the one before it."""
     known, tour.state[0] = tour.state[0], 1
@@ -69,7 +69,7 @@ def _moved_otherwise(low, work, tour):
     return False
 
 
-@part()
+@part(inline=True)
 def _cut(axes, tour):
     """Where a hole leaves one box of a box, make it that box."""
     fresh, cut, at = tour.fresh, 0, 0
@@ -87,7 +87,7 @@ def _cut(axes, tour):
             fresh[HOLE, axis], fresh[HOLE_EXTENT, axis] = 0, 0
 
 
-@part()
+@part(inline=True)
 def remember(words, received, tour):
     """Keep what the first child received, for the neighbours at the next visit."""
     received[0] = words
@@ -98,7 +98,7 @@ def remember(words, received, tour):
             at += 1
 
 
-@part()
+@part(inline=True)
 def same_delta(words, received, tour):
     """Return whether what is received now has the form of what was received at the last visit."""
     axes = tour.fresh.shape[1]
@@ -131,7 +131,7 @@ def children_of(rules, tensor, level, nest, last, variant, work, positions):
     return run
 
 
-@part()
+@part(inline=True)
 def _bit(level, d, last, work):
     bit = 0
     for other in range(d):
@@ -194,7 +194,7 @@ def linked_children(positions, children, before, children_before, received, grid
     return alone, lonely
 
 
-@part()
+@part(inline=True)
 def add_words(groups, each, keys, words, used):
     """Add what a visit sends to the table by (receivers, groups), sorted; returns the table and its length."""
     for receivers in range(1, groups.shape[0]):

@@ -48,7 +48,7 @@ def outline(nest, last, work, tour):
         _inwards(d, nest, last, work, tour)
 
 
-@part()
+@part(inline=True)
 def _loop_at(level, d, nest, work):
     """Return which loop over time runs over a dimension at a level; -1 when none does."""
     if nest.temporal[level, d] > 1:
@@ -58,7 +58,7 @@ def _loop_at(level, d, nest, work):
     return -1
 
 
-@part()
+@part(inline=True)
 def levels_of(nest):
     """Return how many levels a nest has."""
     return nest.temporal.shape[0]
@@ -99,7 +99,7 @@ def _inwards(d, nest, last, work, tour):
         tour.tile_free[level, d], tour.tile_always[level, d] = free, always
 
 
-@part()
+@part(inline=True)
 def _enter(i, work, tour):
     """Start a loop anew, given where the loops outside of it stand."""
     tour.ending[i] = tour.free[i] and (tour.outer[i] < 0 or tour.at_end[tour.outer[i]])
@@ -107,7 +107,7 @@ def _enter(i, work, tour):
     _place(i, 0, 1, tour)
 
 
-@part()
+@part(inline=True)
 def _place(i, index, times, tour):
     """Put a loop at an iteration that stands for several."""
     tour.place[i] = index
@@ -117,7 +117,7 @@ def _place(i, index, times, tour):
         tour.base[i, axis] = tour.base[i + 1, axis] + index * tour.steps[i, axis]
 
 
-@part()
+@part(inline=True)
 def _advance(i, work, tour):
     """Move a loop to the next iteration that is visited; returns whether there is one."""
     index, iterations = tour.place[i], tour.iterations[i]
@@ -138,7 +138,7 @@ def _advance(i, work, tour):
     return True
 
 
-@part()
+@part(inline=True)
 def _times(i, work, tour):
     """Return how often the words of this visit count for the loop right around a tile.
 
@@ -156,13 +156,13 @@ def _times(i, work, tour):
     return tour.epochs[i]
 
 
-@part()
+@part(inline=True)
 def _at_end(free, outer, tour):
     """Return whether what lies inside a loop (-1: inside none) is at the end of its dimension."""
     return free and (outer < 0 or tour.at_end[outer])
 
 
-@part()
+@part(inline=True)
 def _size_tile(rules, tensor, level, work, tour):
     """Fill the extents of the child's tile where the loops stand now."""
     for axis in range(rules.coefficients.shape[1]):
@@ -175,7 +175,7 @@ def _size_tile(rules, tensor, level, work, tour):
         work.tile[axis] = reach
 
 
-@part()
+@part(inline=True)
 def _start(rules, tensor, level, work, tour):
     """Put all loops at or outside a level at their start; returns how many loops there are in all."""
     first, count = work.first[level], work.first[work.children.shape[0]]
@@ -189,7 +189,7 @@ def _start(rules, tensor, level, work, tour):
     return count
 
 
-@part()
+@part(inline=True)
 def _step(start, first, count, work, tour):
     """Go to the next visit, advancing no loop inside of ``start``; returns whether there is one."""
     i = start
@@ -305,7 +305,7 @@ def send_to_all(rules, tensor, level, nest, last, work, tour):
     _add_up(keys, words, used, children, row)
 
 
-@part()
+@part(inline=True)
 def _variant(level, last, work, tour):
     """Return which of a fan-out's early ends apply now, as bits, lowest dimension first."""
     variant, bit = 0, 1

@@ -1,0 +1,167 @@
+"""Random changes to mappings whose factors need not divide, and whether what comes out fits; compiled.
+
+Genes are as in `dovetail.mapper.limits`. From the inside out, each slot takes its factor of what is left of a
+dimension, rounded up where it does not divide it; the outermost storage takes the rest.
+"""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# ruff: noqa: ANN001, ANN201, ANN202 - compiled code infers its types from the arrays
+
+from __future__ import annotations
+
+from dovetail.mapper.limits import (
+    AXIS,
+    CAPACITY,
+    IS_FANOUT,
+    MOST,
+    ON_Y,
+    OPEN,
+    ORDER,
+    ROOM_X,
+    ROOM_Y,
+    SPATIAL_ORDER,
+    SPATIAL_X,
+    SPATIAL_Y,
+    TEMPORAL,
+    obeys,
+)
+from dovetail.mapper.moves import mark, other_axis, pick, place_loop, reorder, take_factors
+from dovetail.model.compile import jit_plain, part
+
+#: Random numbers that one change uses, and that a changed mapping uses at most.
+_EACH = 8
+DRAWS = 3 + 4 * _EACH
+
+
+@jit_plain
+def change_imperfect(limits, bounds, genes, keep, last, others, fathers, draws, steps, marks):
+    """Change mappings in place, each by one random change or a few.
+
+    Args:
+        limits: of the mapspace.
+        bounds: ``(dims,)`` of the active dimensions.
+        genes: of the mappings.
+        keep: their keepers.
+        last: ``(candidates, 2, levels, dims)`` to fill: iterations of last passes, over time and in space.
+        others: genes of mappings that they may take single dimensions' factors from.
+        fathers: ``(candidates,)`` which of them each may take from.
+        draws: ``(candidates, DRAWS)`` random numbers, at least 0 and below 1.
+        steps: ``(candidates,)`` to fill: cycles that computing takes; 0 where the mapping breaks a limit.
+        marks: ``(candidates,)`` to fill: equal for mappings that are the same.
+    """
+    for i in range(fathers.shape[0]):
+        own, kept, draw = genes[i], keep[i], draws[i]
+        if draw[0] < 0.15:
+            take_factors(others[fathers[i]], own, draw[1])
+        for change in range(1 + int(draw[2] > 0.4) + int(draw[2] > 0.7) + int(draw[2] > 0.9)):
+            _change_once(limits, bounds, own, kept, draw, 3 + _EACH * change)
+        for d in range(bounds.shape[0]):
+            _refit(own, last[i], bounds[d], d)
+        steps[i] = _steps(own) if obeys(limits, own) and _fits(limits, bounds, own, kept) else 0
+        marks[i] = mark(own, kept)
+
+
+@part()
+def _change_once(limits, bounds, genes, kept, draw, at):
+    """Make one change of a random kind; it may come to nothing."""
+    if draw[at] < 0.6:
+        d = pick(draw[at + 1], bounds.shape[0])
+        _set_factor(limits, bounds[d], genes, d, draw, at + 2)
+        if draw[at + 7] < 0.5:
+            _set_factor(limits, bounds[d], genes, d, draw, at + 4)
+    elif draw[at] < 0.8:
+        reorder(limits, genes, draw, at + 1)
+    elif draw[at] < 0.92:
+        level, tensor = pick(draw[at + 1], kept.shape[0]), pick(draw[at + 2], kept.shape[1])
+        if limits.levels[level, OPEN + tensor]:
+            kept[level, tensor] = not kept[level, tensor]
+    else:
+        other_axis(limits, genes, draw, at + 1)
+
+
+@part()
+def _set_factor(limits, bound, genes, d, draw, at):
+    """Give a random slot of a dimension, not the outermost, another factor: any, one more or less, or a share.
+
+    Draws that are used up choose level, axis, kind and factor in turn.
+    """
+    levels = genes.shape[1]
+    level = 1 + pick(draw[at], levels - 1)
+    most, field, choice = min(limits.loops[level, d, MOST], bound), TEMPORAL, draw[at + 1]
+    if limits.levels[level, IS_FANOUT]:
+        field = SPATIAL_X
+        only_y = limits.levels[level, ROOM_X] == 1 or limits.loops[level, d, AXIS] == ON_Y
+        if only_y or (limits.levels[level, ROOM_Y] > 1 and draw[at + 2] < 0.5):
+            field = SPATIAL_Y
+        most = min(most, limits.levels[level, ROOM_X + field - SPATIAL_X])
+        genes[SPATIAL_X + SPATIAL_Y - field, level, d] = 1
+    before, factor = genes[field, level, d], most
+    if choice < 0.25:
+        factor = 1 + int(choice * 4 * most)
+    elif choice < 0.5:
+        factor = before + (1 if choice < 0.375 else -1)
+    elif choice < 0.85:
+        parts = 1 + int((choice - 0.5) / 0.35 * 8)
+        factor = (bound + parts - 1) // parts
+    genes[field, level, d] = max(1, min(factor, most))
+    if before == 1:
+        place_loop(limits, genes, ORDER if field == TEMPORAL else SPATIAL_ORDER, level, d, draw[at + 3])
+
+
+@part()
+def _refit(genes, last, bound, d):
+    """Make a dimension's factors cover its bound, and fill the last passes."""
+    left = bound
+    for level in range(genes.shape[1] - 1, -1, -1):
+        last[1, level, d] = 1
+        for field in (SPATIAL_X, SPATIAL_Y, TEMPORAL):
+            factor = min(genes[field, level, d], left)
+            if level == 0 and field == TEMPORAL:
+                factor = left
+            genes[field, level, d] = factor
+            rest = left % factor
+            final = rest if rest > 0 else factor
+            if field == TEMPORAL:
+                last[0, level, d] = final
+            elif factor > 1:
+                last[1, level, d] = final
+            left = (left + factor - 1) // factor
+
+
+@part()
+def _steps(genes):
+    steps = 1
+    for level in range(genes.shape[1]):
+        for d in range(genes.shape[2]):
+            steps *= genes[TEMPORAL, level, d]
+    return steps
+
+
+@part()
+def _fits(limits, bounds, genes, kept):
+    """Return whether the largest tiles fit the storages."""
+    for level in range(genes.shape[1]):
+        if limits.levels[level, CAPACITY] < 0:
+            continue
+        held = 0
+        for tensor in range(kept.shape[1]):
+            if kept[level, tensor]:
+                held += _tile_words(limits, bounds, genes, tensor, level)
+        if held > limits.levels[level, CAPACITY]:
+            return False
+    return True
+
+
+@part()
+def _tile_words(limits, bounds, genes, tensor, level):
+    words = 1
+    for axis in range(limits.coefficients.shape[1]):
+        reach = 1
+        for d in range(genes.shape[2]):
+            step = limits.coefficients[tensor, axis, d]
+            if step > 0:
+                size = 1
+                for inner in range(level, genes.shape[1]):
+                    size *= genes[TEMPORAL, inner, d] * genes[SPATIAL_X, inner, d] * genes[SPATIAL_Y, inner, d]
+                reach += step * (min(size, bounds[d]) - 1)
+        words *= reach
+    return words

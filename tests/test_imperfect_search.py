@@ -1,0 +1,96 @@
+"""The search with imperfect factors: never worse than the best perfect mapping, and no mapping is below its bound."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+
+from dovetail.cli.main import main
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.components.estimate import estimate
+from dovetail.errors import CapacityError, MappingError
+from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.imperfect import _Space, least_of, search_imperfect
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import search
+from dovetail.mapping.check import violations
+from dovetail.mapping.constraints import bound_to
+from dovetail.model.evaluate import evaluate
+from dovetail.workload.problem import Problem, convolution
+from model_strategies import Setup, setups
+from test_imperfect import _array
+
+
+@pytest.fixture(scope="module")
+def eyeriss() -> tuple[Architecture, EnergyTable]:
+    architecture = load_architecture("eyeriss_like")
+    return architecture, estimate(architecture)
+
+
+@given(setups(special=True, imperfect=True))
+@settings(max_examples=150)
+def test_no_mapping_is_below_the_bound(setup: Setup) -> None:
+    mapping, problem, architecture, energies = setup
+    bound = bound_to(architecture, problem)
+    least = least_of(_Space.of(problem, bound, energies, Objective.EDP))
+    try:
+        cost = evaluate(mapping, problem, architecture, energies)
+    except (CapacityError, MappingError):
+        return
+    for objective in Objective:
+        assert least.value(objective) <= objective.value_of(cost.energy_pJ, cost.cycles) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("problem", "objective"),
+    [
+        (convolution(C=5, M=13, P=1, Q=27, R=1, S=1), Objective.LATENCY),
+        (convolution(C=7, M=11, P=2, Q=9, R=3, S=3), Objective.EDP),
+        (convolution(C=16, M=8, P=4, Q=4, R=1, S=1), Objective.ENERGY),
+    ],
+)
+def test_never_worse_than_perfect_and_within_the_constraints(eyeriss, problem: Problem, objective: Objective) -> None:
+    architecture, energies = eyeriss
+    found = search_imperfect(problem, architecture, energies, objective, evaluations=600, rounds=20)
+    perfect = search(problem, architecture, energies, objective)
+    assert found.certificate.value <= perfect.certificate.value
+    assert found.certificate.bound <= found.certificate.value
+    assert found.cost == evaluate(found.mapping, problem, bound_to(architecture, problem), energies)
+    assert not violations(found.mapping, problem, architecture)
+
+
+def test_27_columns_need_no_padding() -> None:
+    """27 = 2 x 14 - 1: two passes over 14 units instead of three over 9."""
+    architecture = _array(14)
+    energies = EnergyTable(
+        {
+            "DRAM": ComponentCost({"read": 100.0, "write": 100.0, "update": 100.0, "leak": 0.0}),
+            "spad": ComponentCost({"read": 1.0, "write": 1.0, "update": 1.0, "leak": 0.0}),
+            "mac": ComponentCost({"compute": 1.0}),
+        }
+    )
+    problem = convolution(C=1, M=1, P=27, Q=1, R=1, S=1)
+    assert search(problem, architecture, energies, Objective.LATENCY).cost.cycles == 3
+    found = search_imperfect(problem, architecture, energies, Objective.LATENCY)
+    assert found.cost.cycles == 2
+    assert found.certificate.exact
+    again = search_imperfect(problem, architecture, energies, Objective.LATENCY)
+    assert again.mapping == found.mapping
+
+
+def test_the_command(tmp_path, capsys) -> None:
+    saved = tmp_path / "mapping.yaml"
+    arguments = ["resnet50:fc", "--on", "eyeriss_like"]
+    assert main(["map", *arguments, "--imperfect", "--json", "--save", str(saved)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["map", *arguments, "--json"]) == 0
+    perfect = json.loads(capsys.readouterr().out)
+    assert found["edp_J_cycle"] < 0.8 * perfect["edp_J_cycle"]
+    assert main(["evaluate", *arguments, "--mapping", str(saved), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["cycles"], again["energy_pJ"]) == (found["cycles"], found["energy_pJ"])
+    assert main(["map", *arguments, "--imperfect", "--front"]) == 2
+    assert "--front" in capsys.readouterr().err
