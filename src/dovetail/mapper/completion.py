@@ -469,23 +469,54 @@ def _place_boundary(
     outer: Floats,
 ) -> None:
     """Fill ``outer`` with the least over the sets of tensors that a level may keep, what enters it included."""
-    capacity = int(space.machine.capacity[level])
-    shares = np.ones((len(space.rules.is_output), outer.shape[2]))
+    tensors = len(space.rules.is_output)
+    shares = np.ones((tensors, outer.shape[2]))
     for u, mask in enumerate(idle):
         for k in range(1, len(GRID)):
-            shares[[t for t in range(len(shares)) if mask >> t & 1], u * (len(GRID) - 1) + k] = GRID[k]
-    for option, kept in enumerate(space.keepers[level]):
-        tensors = [t for t in range(len(shares)) if kept >> t & 1]
-        fits = np.ones(outer.shape[1], np.bool_)
-        if capacity >= 0:
-            fits = arriving.held[tensors].sum(axis=0) <= capacity
-        for s, source in enumerate(sources.at[level]):
-            cost = np.zeros((outer.shape[1], outer.shape[2]))
-            for t in tensors if level > 0 else ():
-                entering = 0.0 if source.linked[t] else write
-                cost += (arriving.words[t] * (source.price[t] + entering))[:, None] * shares[t]
-                if space.rules.is_output[t]:
-                    unread = 0.0 if space.rules.read_first[level, t] else entering * source.copies[t]
-                    cost -= ((source.unread[t] + unread) * arriving.first[t] * arriving.volume)[:, None]
-            total = cost + inside[sources.next[level][s, option]]
-            outer[s][fits] = np.minimum(outer[s][fits], total[fits])
+            shares[[t for t in range(tensors) if mask >> t & 1], u * (len(GRID) - 1) + k] = GRID[k]
+    price, once = np.zeros((len(sources.at[level]), tensors)), np.zeros((len(sources.at[level]), tensors))
+    for s, source in enumerate(sources.at[level]):
+        for t in range(tensors) if level > 0 else ():
+            entering = 0.0 if source.linked[t] else write
+            price[s, t] = source.price[t] + entering
+            if space.rules.is_output[t]:
+                unread = 0.0 if space.rules.read_first[level, t] else entering * source.copies[t]
+                once[s, t] = (source.unread[t] + unread) * arriving.first[t]
+    enter(
+        np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]), sources.next[level],
+        price, once, shares, arriving.words, arriving.volume, arriving.held, inside, outer,
+    )  # fmt: skip
+
+
+@jit_plain
+def enter(keepers, capacity, steps, price, once, shares, words, volume, held, inside, outer):
+    """Take the least over the sets of tensors that a level may keep, what enters it included.
+
+    Args:
+        keepers: ``(options,)`` bit masks.
+        capacity: words that fit, or -1.
+        steps: ``(sources, options)`` source inside.
+        price: ``(sources, tensors)`` pJ per word that arrives.
+        once: ``(sources, tensors)`` pJ to take off per execution of the loop body: what is not read the first time.
+        shares: ``(tensors, lanes)`` share of visits that fetch a tensor.
+        words: ``(tensors, places)`` least words per visit.
+        volume: ``(places,)`` executions of the loop body per visit.
+        held: ``(tensors, places)`` words of the tile.
+        inside: ``(sources inside, places, lanes)``.
+        outer: ``(sources, places, lanes)`` to fill; infinity to begin with.
+    """
+    for source in range(outer.shape[0]):
+        for option in range(keepers.shape[0]):
+            for i in range(outer.shape[1]):
+                total = 0
+                for t in range(words.shape[0]):
+                    if keepers[option] >> t & 1:
+                        total += held[t, i]
+                if capacity >= 0 and total > capacity:
+                    continue
+                for lane in range(outer.shape[2]):
+                    cost = inside[steps[source, option], i, lane]
+                    for t in range(words.shape[0]):
+                        if keepers[option] >> t & 1:
+                            cost += words[t, i] * price[source, t] * shares[t, lane] - once[source, t] * volume[i]
+                    outer[source, i, lane] = min(outer[source, i, lane], cost)

@@ -22,7 +22,7 @@ CHUNK = 4096
 #: Seconds between two looks at the clock, about.
 QUICK = 0.05
 #: Rows that a level has room for at first, and at most.
-ROOM, MOST_ROWS = 1 << 14, 1 << 20
+ROOM, MOST_ROWS = 1 << 11, 1 << 20
 
 
 @dataclass(frozen=True)
