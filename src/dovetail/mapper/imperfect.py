@@ -172,11 +172,14 @@ class _Space:
         return self.evaluated(np.stack(columns)[None], nest.keep[None], last[None])
 
     def evaluated(self, genes: Ints, keep: Bools, last: Ints) -> _Crowd:
-        """Return mappings with their ranks; those that do not fit rank infinitely bad."""
+        """Return mappings with their ranks; those that do not fit rank infinitely bad.
+
+        They rank by the energy that they would have were no instances cut off, at most: no answer is good by that only.
+        """
         nests = Nest._make(np.ascontiguousarray(array) for array in (*genes.swapaxes(0, 1), keep))
         residuals = Residuals._make(np.ascontiguousarray(array) for array in last.swapaxes(0, 1))
-        costs = evaluate_imperfect_batch(nests, residuals, self.rules, self.machine)
-        energy, cycles = costs.energy_pJ, costs.cycles.astype(np.float64)
+        costs, lost = evaluate_imperfect_batch(nests, residuals, self.rules, self.machine)
+        energy, cycles = costs.energy_pJ * lost, costs.cycles.astype(np.float64)
         if self.objective is Objective.ENERGY:
             first, second = energy, cycles
         elif self.objective is Objective.LATENCY:

@@ -11,7 +11,9 @@ from dovetail.model.batch import BatchCosts
 from dovetail.model.compile import jit
 
 
-def evaluate_imperfect_batch(nests: Nest, residuals: Residuals, rules: Rules, machine: Machine) -> BatchCosts:
+def evaluate_imperfect_batch(
+    nests: Nest, residuals: Residuals, rules: Rules, machine: Machine
+) -> tuple[BatchCosts, Floats]:
     """Return the costs of many mappings with shorter last passes; as `dovetail.model.evaluate.evaluate` gives for each.
 
     Args:
@@ -19,6 +21,10 @@ def evaluate_imperfect_batch(nests: Nest, residuals: Residuals, rules: Rules, ma
         residuals: their last passes, ``(candidates, levels, dims)`` each.
         rules: of the problem and architecture.
         machine: of the architecture and its energies.
+
+    Returns:
+        The costs, and ``(candidates,)`` how many times the instances counted are in use on average, at the level where
+        cutting the average off to an integer loses the most: at least 1 and below 2.
 
     Raises:
         MappingError: the arrays' shapes do not go together.
@@ -29,6 +35,7 @@ def evaluate_imperfect_batch(nests: Nest, residuals: Residuals, rules: Rules, ma
         wanted = (candidates, levels, tensors if name == "keep" else dims)
         if array.shape != wanted:
             raise MappingError(f"{name} of the mappings has shape {array.shape}; it must be {wanted}")
+    lost = np.ones(candidates)
     costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
     _evaluate_all(
         nests,
@@ -41,8 +48,9 @@ def evaluate_imperfect_batch(nests: Nest, residuals: Residuals, rules: Rules, ma
         costs.cycles,
         costs.energy_pJ,
         costs.overflow,
+        lost,
     )
-    return costs
+    return costs, lost
 
 
 @jit
@@ -57,6 +65,7 @@ def _evaluate_all(
     cycles: Ints,
     energy: Floats,
     overflow: Ints,
+    lost: Floats,
 ) -> None:
     for i in range(cycles.shape[0]):
         nest = Nest(
@@ -70,4 +79,6 @@ def _evaluate_all(
         last = Residuals(residuals.temporal[i], residuals.spatial[i])
         computes = residual.count_all(rules, nest, last, work, walk, counts)
         overflow[i] = kernel.overflowing_level(machine, counts)
+        for used in walk.used:
+            lost[i] = max(lost[i], used / int(used))
         cycles[i], energy[i] = residual.total_cost(machine, nest, work, walk, counts, computes)
