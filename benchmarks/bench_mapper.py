@@ -13,6 +13,7 @@ guarantee; AccelForge's exact mapper takes 1,250 CPU-seconds for an AlexNet 3x3 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
 import statistics
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
@@ -28,7 +30,6 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.search import search
-from dovetail.network.workers import run_all
 from dovetail.workload.network import load_network
 from dovetail.workload.problem import Problem, convolution, matrix_product
 
@@ -77,7 +78,8 @@ def layers(networks: Iterable[str], batch: int | None = None) -> list[Problem]:
 def run(problems: list[Problem], designs: Iterable[str], limit: float, workers: int, verbose: bool) -> None:
     """Print a row per design."""
     calls = [(problem, design, limit) for design in designs for problem in problems]
-    results: dict[int, Timed] = dict(run_all(timed, calls, workers=workers))
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        results = list(pool.map(timed, *zip(*calls, strict=True)))
     for design in dict.fromkeys(call[1] for call in calls):
         mine = [(call[0], results[i]) for i, call in enumerate(calls) if call[1] == design]
         if verbose:
