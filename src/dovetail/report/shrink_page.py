@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.accuracy.statistics import Interval, interval, paired_difference
 from dovetail.network.costs import MappedLayer
 from dovetail.report.data import KnownAccuracy
 from dovetail.report.page import report_page
 from dovetail.report.sections import Point, curves_section, table_section, text_section
-from dovetail.shrink.run import Outcome, ShrinkResult
 from dovetail.shrink.space import staircase
 from dovetail.table import Cell, Table
+
+if TYPE_CHECKING:  # needs PyTorch, which a page does not
+    from dovetail.shrink.run import Outcome, ShrinkResult
 
 
 def shrink_page(result: ShrinkResult, others: Mapping[str, ShrinkResult] | None = None) -> str:
