@@ -8,7 +8,9 @@ import json
 import pytest
 
 from dovetail.cli.main import main
+from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.search import search
 from dovetail.mapping.files import read_mapping
 from dovetail.workload.network import load_layer
 
@@ -125,3 +127,11 @@ def test_tables_fit_the_terminal(capsys, monkeypatch, columns):
     assert max(len(line) for line in output.splitlines() if "costs nothing" not in line) <= columns
     assert "features.0" in output
     assert "…" not in output
+
+
+def test_a_notebook_shows_the_answer():
+    design = load_architecture("eyeriss_like")
+    result = search(load_layer("alexnet:classifier.6"), design, estimate(design))
+    page = result._repr_html_()
+    assert page.count("<table>") == 2
+    assert "optimal" in page and "shared_glb" in page and "weights_spad" in page

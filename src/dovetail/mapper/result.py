@@ -8,6 +8,7 @@ from typing import Any
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost
+from dovetail.table import Table
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,10 @@ class SearchResult:
     certificate: Certificate
     front: tuple[FrontPoint, ...] = ()
 
+    def _repr_html_(self) -> str:
+        known = "optimal" if self.certificate.exact else f"within {self.certificate.gap:.1%} of a lower bound"
+        return f"<p>best {self.objective}, {known}</p>{self.cost._repr_html_()}{_loops(self.mapping).html()}"
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data: the cost first, then the certificate and the front."""
         return {
@@ -91,3 +96,14 @@ class SearchResult:
             "certificate": {**asdict(self.certificate), "gap": self.certificate.gap},
             "front": [{"energy_pJ": point.energy_pJ, "cycles": point.cycles} for point in self.front],
         }
+
+
+def _loops(mapping: Mapping) -> Table:
+    """Return a row per level: what it keeps, and its loops from the outside in."""
+    rows = []
+    for level in mapping.levels:
+        loops = [*level.temporal, *level.spatial_x, *level.spatial_y]
+        rows.append(
+            (level.level, ", ".join(sorted(level.keep)), " ".join(f"{one.dimension}{one.factor}" for one in loops))
+        )
+    return Table(("level", "keeps", "loops"), tuple(rows))

@@ -6,6 +6,8 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dovetail.table import Cell, Table
+
 
 @dataclass(frozen=True)
 class TensorCost:
@@ -132,6 +134,26 @@ class Cost:
         """Computes per word moved at the outermost level."""
         moved = self.levels[0].words_moved
         return self.computes / moved if moved else float("inf")
+
+    def table(self) -> Table:
+        """Return a row per level and tensor: words per instance, energy over all instances in pJ."""
+        rows: list[tuple[Cell, ...]] = []
+        for level in self.levels:
+            for name, one in level.tensors.items():
+                counts = (one.instances, one.tile, one.reads, one.fills, one.updates)
+                rows.append((level.name, name, *counts, one.energy_pJ))
+            other = level.leakage_pJ + level.compute_pJ
+            if other:
+                said = "computing" if level.compute_pJ else "leakage"
+                rows.append((level.name, said, level.instances, None, None, None, None, other))
+        heads = ("level", "tensor", "in use", "tile", "reads", "fills", "updates", "energy (pJ)")
+        return Table(heads, tuple(rows), ("all", "", "", "", "", "", "", self.energy_pJ))
+
+    def _repr_html_(self) -> str:
+        return self.table().html(
+            f"{self.cycles:,} cycles, {self.energy_pJ:.4g} pJ, {self.edp_J_cycle:.4g} J x cycle, "
+            f"utilization {self.utilization:.1%}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data: the totals first, then every level and network."""
