@@ -27,7 +27,7 @@ def main() -> None:
     architecture = load_architecture(args.on)
     energies = estimate(architecture)
     problems = [layer.problem for layer in load_network(args.network).layers]
-    counts: dict[tuple[object, ...], int] = {}
+    counts: dict[tuple[str, tuple[int, ...], tuple[int, ...]], int] = {}
     for problem in problems:
         key = (problem.shape.name, problem.bounds, problem.coefficients)
         counts[key] = counts.get(key, 0) + 1
