@@ -29,6 +29,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.compiled import compile_all
 from dovetail.mapper.search import search
 from dovetail.workload.network import load_network
 from dovetail.workload.problem import Problem, convolution, matrix_product
@@ -78,6 +79,7 @@ def layers(networks: Iterable[str], batch: int | None = None) -> list[Problem]:
 def run(problems: list[Problem], designs: Iterable[str], limit: float, workers: int, verbose: bool) -> None:
     """Print a row per design."""
     calls = [(problem, design, limit) for design in designs for problem in problems]
+    compile_all()
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         results = list(pool.map(timed, *zip(*calls, strict=True)))
     for design in dict.fromkeys(call[1] for call in calls):

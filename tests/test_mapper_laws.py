@@ -41,7 +41,7 @@ from dovetail.mapping.directives import mapping_from_directives
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.encode import encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
-from dovetail.network.workers import run_all
+from dovetail.workers import run_all
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
 from test_mapper_exact import MOST, _count, setups
 
@@ -349,7 +349,7 @@ def progress():
     yield report
 
 command.progress = progress
-sys.exit(main(["map", "resnet50:layer1.0.conv2", "--on", "simple_weight_stationary", "--json"]))
+sys.exit(main(["map", "mobilenet_v2:features.0.0", "--on", "tpu_like", "--json"]))
 """
 
 

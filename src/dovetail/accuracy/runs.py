@@ -22,6 +22,7 @@ from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.statistics import Interval, interval
 from dovetail.accuracy.training import Event, TrainingResult, train
 from dovetail.errors import DovetailError, InputError
+from dovetail.workers import available_cpus
 
 #: Takes the steps done so far, the steps in all, and a few words on how it stands.
 Report = Callable[[int, int, str], None]
@@ -144,9 +145,8 @@ def run_all(
 
 
 def _processes(requests: Sequence[RunRequest]) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     on_cpu = all(request.execution.torch_device.type == "cpu" for request in requests)
-    return max(1, cores // max(request.execution.threads for request in requests)) if on_cpu else 1
+    return max(1, available_cpus() // max(request.execution.threads for request in requests)) if on_cpu else 1
 
 
 @dataclass

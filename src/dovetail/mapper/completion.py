@@ -14,14 +14,13 @@ is a minimum of functions linear in ``x``, so it is concave, and straight lines 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from dovetail.mapper.sources import Source, Sources, find_sources, rows_of
 from dovetail.mapper.space import OutOfReach, Space
-from dovetail.mapper.tables import Tables
+from dovetail.mapper.tables import Tables, tile_sizes
 from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.compile import jit_plain, part
 
@@ -40,6 +39,7 @@ class Completion:
     Attributes:
         sources: per boundary.
         idle: sets of tensors that some dimension does not move, as bit masks.
+        lattice: the divisors, and which dimensions serve which idle set.
         place: ``(boundaries, tiles)`` a tile's place among those that have a completion, or -1.
         count: ``(boundaries,)`` how many have.
         start: ``(boundaries,)`` where a boundary's table begins in ``least``.
@@ -50,6 +50,7 @@ class Completion:
 
     sources: Sources
     idle: tuple[int, ...]
+    lattice: Lattice
     place: Ints
     count: Ints
     start: Ints
@@ -76,7 +77,7 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
         OutOfReach: the tables would take minutes to fill.
     """
     levels, tiles = len(space.levels), space.tiles
-    idle = idle_sets(space)
+    idle = tuple(sorted({*_left_in_place(space)} - {0})) or (0,)
     lanes = 1 + len(idle) * (len(GRID) - 1)
     feasible = [np.flatnonzero(tables.parallelism[level] > 0) for level in range(levels + 1)]
     feasible[0] = feasible[0][feasible[0] == tiles - 1]  # nothing but the whole problem enters the outermost level
@@ -104,25 +105,25 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
     first = tables.words[:, -1] / space.problem.macs * space.rules.is_output
     for s, source in enumerate(sources.at[levels]):
         parts[levels][s] = _at_compute(space, source, first)
-    lattice = _Lattice(space, idle)
+    lattice = Lattice(space, idle)
     for level in range(levels - 1, -1, -1):
         if space.is_spatial[level]:
             _through_fanout(space, level, sources, feasible[level], place[level + 1], parts, lattice)
             continue
         inside = np.full((len(parts[level + 1]), count[level], lanes), np.inf)
         _through_loops(space, level, feasible[level], place[level + 1], parts[level + 1], inside, lattice)
+        here = feasible[level]
         arriving = _Arriving(
-            words[:, feasible[level]], volume[feasible[level]], first, tables.words[:, feasible[level]]
+            np.ascontiguousarray(words[:, here]), volume[here], first, np.ascontiguousarray(tables.words[:, here])
         )
         _place_boundary(space, level, sources, arriving, idle, per_word[level, 1], inside, parts[level])
-    return Completion(sources, idle, place, count, start.astype(np.int64), least, _slack(space))
+    return Completion(sources, idle, lattice, place, count, start.astype(np.int64), least, _slack(space))
 
 
-def idle_sets(space: Space) -> tuple[int, ...]:
-    """Return the sets of tensors that dimensions leave in place, as bit masks, every one once."""
+def _left_in_place(space: Space) -> list[int]:
+    """Return per dimension the tensors that it does not move, as a bit mask."""
     moves = (space.rules.coefficients != 0).any(axis=1)
-    masks = {sum(1 << t for t in range(len(moves)) if not moves[t, d]) for d in range(moves.shape[1])}
-    return tuple(sorted(masks - {0})) or (0,)
+    return [sum(1 << t for t in range(len(moves)) if not moves[t, d]) for d in range(moves.shape[1])]
 
 
 def _at_compute(space: Space, source: Source, first: Floats) -> float:
@@ -138,7 +139,7 @@ def _words_delivered(space: Space, tables: Tables) -> Floats:
     where it was bring nothing; with ``n`` iterations of the loops inside them they are at most every ``n``-th.
     """
     words = tables.words.astype(np.float64)
-    sizes = _sizes(space)
+    sizes = tile_sizes(space)
     full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
     for t in np.flatnonzero(~space.rules.injective):
         axes = space.rules.coefficients[t]
@@ -156,29 +157,27 @@ def _words_delivered(space: Space, tables: Tables) -> Floats:
     return words
 
 
-def _sizes(space: Space) -> Ints:
-    """Return ``(dims, tiles)``: every tile's sizes."""
-    tiles = np.arange(space.tiles)
-    sizes = [
-        np.array(divisors, np.int64)[(tiles // radix) % len(divisors)]
-        for divisors, radix in zip(space.divisors, space.radix, strict=True)
-    ]
-    return np.array(sizes, np.int64).reshape(len(space.divisors), space.tiles)
-
-
 def _slack(space: Space) -> float:
     """Return the pJ of one word at every keeper of the tensors whose fan-out the model counts with rounding."""
     rounded = sum(1 << int(t) for t in np.flatnonzero(np.concatenate(space.by_model).any(axis=0)))
-    energy, used = 0.0, 1
-    for level, options in enumerate(space.keepers):
+    energy = 0.0
+    for level, (options, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
         tensors = max((kept & rounded).bit_count() for kept in options)
         energy += tensors * used * float(space.machine.energy[level, :3].max())
-        used *= max((math.prod(row.factors) for row in space.fanouts[level]), default=1)
     return energy
 
 
-class _Lattice:
-    """Divisors, and how reuse moves along the grid, as arrays for compiled code."""
+class Lattice:
+    """Divisors, and how reuse moves along the grid, as arrays for compiled code.
+
+    Attributes:
+        width: most divisors that a dimension has.
+        factor: ``(dims, width)`` divisors, rising, then 0.
+        quotient: ``(dims, width, width)`` index of one divisor over another; -1 when it leaves a remainder.
+        low: ``(dims, width, grid)`` and ``weight``, likewise: where a grid point falls by a factor, see `on_grid`.
+        radix: ``(dims,)`` weight of a dimension in a tile's index.
+        idle: ``(sets, dims)`` whether a dimension leaves some tensor of an idle set in place.
+    """
 
     def __init__(self, space: Space, idle: tuple[int, ...]) -> None:
         dims = len(space.divisors)
@@ -198,8 +197,7 @@ class _Lattice:
                 for k, x in enumerate(GRID):
                     self.low[d, j, k], self.weight[d, j, k] = on_grid(x / factor)
         self.radix = np.array(space.radix, np.int64)
-        moves = (space.rules.coefficients != 0).any(axis=1)
-        still = [sum(1 << t for t in range(len(moves)) if not moves[t, d]) for d in range(dims)]
+        still = _left_in_place(space)
         self.idle = np.array([[bool(mask & row) for row in still] for mask in idle], np.bool_).reshape(len(idle), dims)
 
     def sizes(self, tiles: Ints) -> Ints:
@@ -217,7 +215,7 @@ def on_grid(x: float) -> tuple[int, float]:
 
 
 def _through_fanout(
-    space: Space, level: int, sources: Sources, here: Ints, inner_place: Ints, parts: list[Floats], lattice: _Lattice
+    space: Space, level: int, sources: Sources, here: Ints, inner_place: Ints, parts: list[Floats], lattice: Lattice
 ) -> None:
     if not space.fanouts[level]:
         return
@@ -270,7 +268,7 @@ def spread(sizes, quotient, radix, rows, children, steps, inner_place, inner, ou
 
 
 def _through_loops(
-    space: Space, level: int, here: Ints, inner_place: Ints, inner: Floats, outer: Floats, lattice: _Lattice
+    space: Space, level: int, here: Ints, inner_place: Ints, inner: Floats, outer: Floats, lattice: Lattice
 ) -> None:
     """Fill ``outer`` ``(sources, places, lanes)`` with the least over all loops of a storage level."""
     tiles = _divisors_of(space, here)
@@ -299,7 +297,7 @@ def _divisors_of(space: Space, tiles: Ints) -> Ints:
     return np.flatnonzero(found)
 
 
-def _modes(space: Space, level: int, lattice: _Lattice) -> tuple[Bools, Ints, Bools, Bools]:
+def _modes(space: Space, level: int, lattice: Lattice) -> tuple[Bools, Ints, Bools, Bools]:
     """Return which loops can be the level's innermost.
 
     Dimensions pinned innermost stand in the way of reuse: an idle tensor is reused over those inside the first pinned

@@ -268,6 +268,18 @@ def reuse_of(I, key, tensor):
 
 
 @part()
+def open_set(I, key):
+    """Return the idle set that the loops so far leave in place (-1: none), and the share of visits that fetch it."""
+    idle, longest = 0, 1
+    for tensor in range(I[P.TENSORS]):
+        reuse = reuse_of(I, key, tensor)
+        if reuse > 1:
+            idle |= 1 << tensor
+            longest = max(longest, reuse)
+    return I[I[P.SET_OF] + idle], 1.0 / longest
+
+
+@part()
 def least_row(I, level, source, tile):
     """Return where the least energies of completing a tile from a level on begin, or -1 when nothing completes it."""
     place = I[I[P.PLACE] + level * I[P.TILES] + tile]
@@ -318,14 +330,9 @@ def bound_of(I, F, H, level, source, key, value):
     row = least_row(I, level, source, tile)
     if row < 0:
         return math.inf, math.inf
-    idle, longest = 0, 1
-    for tensor in range(I[P.TENSORS]):
-        reuse = reuse_of(I, key, tensor)
-        if reuse > 1:
-            idle |= 1 << tensor
-            longest = max(longest, reuse)
+    idle, share = open_set(I, key)
     visits = I[P.MACS] / I[I[P.VOLUME] + tile]
-    inside = least_energy(I, F, H, row, I[I[P.SET_OF] + idle], 1.0 / longest)
+    inside = least_energy(I, F, H, row, idle, share)
     steps = I[P.MACS] / (instances * I[I[P.PARALLELISM] + level * I[P.TILES] + tile])
     cycles = least_cycles(I, F, key, value, steps)
     energy = value[ENERGY] + visits * inside * (1 - MARGIN) - F[I[P.SLACK]]
@@ -347,22 +354,21 @@ def no_use(I, F, G, level, d, inside, key, value, least, slowest):
 
 
 @part()
-def no_order(I, F, H, G, level, source, inside, open_set, open_share, key, value, slowest, W):
+def no_order(I, F, H, G, level, source, inside, open_share, key, value, slowest, W):
     """Return whether a storage level's loops leave nothing to gain, whatever their order.
 
     An innermost loop leaves one idle set in place; all loops that serve it bring reuse at most, after what the loops
     outside brought.
     """
-    dims, tile = I[P.DIMS], inside
-    row = least_row(I, level + 1, source, tile)
+    dims = I[P.DIMS]
+    row = least_row(I, level + 1, source, inside)
     if row < 0:
         return True
-    best, looping = math.inf, False
+    best = math.inf
     for idle in range(I[P.SETS]):
         share, pure = 1.0, True
         for d in range(dims):
             if W[2 * dims + d] > 1:
-                looping = True
                 if I[I[P.SERVES] + idle * dims + d]:
                     share /= W[2 * dims + d]
                 else:
@@ -370,10 +376,8 @@ def no_order(I, F, H, G, level, source, inside, open_set, open_share, key, value
         if pure:
             share *= open_share
         best = min(best, least_energy(I, F, H, row, idle, share))
-    if not looping:
-        best = min(best, least_energy(I, F, H, row, open_set, open_share))
-    visits = I[P.MACS] / I[I[P.VOLUME] + tile]
-    cycles = max(value[CYCLES], I[P.MACS] / (key[INSTANCES] * I[I[P.PARALLELISM] + (level + 1) * I[P.TILES] + tile]))
+    visits = I[P.MACS] / I[I[P.VOLUME] + inside]
+    cycles = max(slowest, I[P.MACS] / (key[INSTANCES] * I[I[P.PARALLELISM] + (level + 1) * I[P.TILES] + inside]))
     energy = value[ENERGY] + visits * best * (1 - MARGIN) - F[I[P.SLACK]]
     return hopeless(G, energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level + 1] * key[INSTANCES]) * cycles, cycles)
 
@@ -622,13 +626,7 @@ def loops_of(I, F, H, G, level, least, base, real, value, key, path, W, rows, st
     """Offer every choice of loops of a storage level, factor by factor; False when there is no room left."""
     dims = I[P.DIMS]
     inside, looping, mask, d = base[TILE], 0, 0, 0
-    open_set, longest = 0, 1
-    for tensor in range(I[P.TENSORS]):
-        reuse = reuse_of(I, base, tensor)
-        if reuse > 1:
-            open_set |= 1 << tensor
-            longest = max(longest, reuse)
-    open_set = I[I[P.SET_OF] + open_set]
+    _, open_share = open_set(I, base)
     slowest = least_cycles(I, F, base, value, 0.0)
     for i in range(dims):
         W[4 * dims + i] = -1
@@ -641,9 +639,7 @@ def loops_of(I, F, H, G, level, least, base, real, value, key, path, W, rows, st
             continue
         if d == dims:
             allowed = looping <= I[I[P.MOST_LOOPS] + level]
-            allowed = allowed and not no_order(
-                I, F, H, G, level, path[-1], inside, open_set, 1.0 / longest, base, value, slowest, W
-            )
+            allowed = allowed and not no_order(I, F, H, G, level, path[-1], inside, open_share, base, value, slowest, W)
             stats[STATES] += 1
             if not allowed:
                 stats[BY_BOUND] += 1

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from dovetail.hardware.architecture import Storage
 from dovetail.mapper import expand
 from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
-from dovetail.mapper.completion import GRID, Completion, build_completion
+from dovetail.mapper.completion import GRID, Completion, Lattice, build_completion
 from dovetail.mapper.orders import OWN, STILL, Links, Movement, orders
 from dovetail.mapper.pack import Pack, pack
 from dovetail.mapper.space import Space
@@ -53,13 +53,14 @@ def prepare(space: Space) -> Prepared:
     per_word = _words_prices(space)
     completion = build_completion(space, tables, per_word)
     distinct = np.array([_touched(space, t) for t in range(tensors)])
+    by_bandwidth = _cycles_by_bandwidth(space, distinct)
     sizes = {
         P.TENSORS: tensors,
         P.LEVELS: levels,
         P.DIMS: dims,
         P.AXES: space.rules.coefficients.shape[1],
         P.CHAIN: chain,
-        P.WIDTH: max((len(divisors) for divisors in space.divisors), default=1),
+        P.WIDTH: completion.lattice.width,
         P.OPTIONS: max(len(options) for options in space.keepers),
         P.TILES: space.tiles,
         P.MACS: space.problem.macs,
@@ -73,7 +74,7 @@ def prepare(space: Space) -> Prepared:
     packed = pack(
         sizes,
         {
-            **_lattice_tables(space),
+            **_lattice_tables(space, completion.lattice),
             **_loop_tables(space, sizes[P.OPTIONS]),
             **_order_tables(space),
             **_fanout_tables(space),
@@ -86,7 +87,7 @@ def prepare(space: Space) -> Prepared:
             P.LEAK_INSIDE: np.concatenate([np.cumsum(space.machine.energy[::-1, 3])[::-1], [0.0]]),
             P.COMPUTE_PJ: [space.machine.compute_pJ],
             P.DISTINCT: distinct,
-            P.CYCLES_LEAST: [_cycles_by_bandwidth(space, distinct)],
+            P.CYCLES_LEAST: [by_bandwidth],
             **_completion_tables(space, completion),
         },
         completion.least,
@@ -94,24 +95,13 @@ def prepare(space: Space) -> Prepared:
     columns = expand.columns(tensors, levels, dims, chain, len(bounded))
     compulsory = max(_compulsory(space, tables, per_word, distinct), completion.floor)
     parallel = max(1, int(tables.parallelism[0, -1]))
-    least_cycles = max(space.problem.macs / parallel, _cycles_by_bandwidth(space, distinct))
+    least_cycles = max(space.problem.macs / parallel, by_bandwidth)
     return Prepared(space, tables, packed, columns, least_cycles, compulsory)
 
 
-def _lattice_tables(space: Space) -> dict[int, Ints]:
-    width = max((len(divisors) for divisors in space.divisors), default=1)
-    dims = len(space.divisors)
-    table = np.zeros((dims, width), np.int64)
-    quotient = np.full((dims, width, width), -1, np.int64)
-    for d, divisors in enumerate(space.divisors):
-        table[d, : len(divisors)] = divisors
-        place = {value: i for i, value in enumerate(divisors)}
-        for i, a in enumerate(divisors):
-            for j, b in enumerate(divisors):
-                if a % b == 0:
-                    quotient[d, i, j] = place[a // b]
+def _lattice_tables(space: Space, lattice: Lattice) -> dict[int, Ints]:
     counts = np.array([len(divisors) for divisors in space.divisors], np.int64)
-    return {P.DIVISORS: table, P.COUNT: counts, P.RADIX: np.array(space.radix, np.int64), P.QUOTIENT: quotient}
+    return {P.DIVISORS: lattice.factor, P.COUNT: counts, P.RADIX: lattice.radix, P.QUOTIENT: lattice.quotient}
 
 
 def _loop_tables(space: Space, options: int) -> dict[int, Ints | Bools]:
@@ -195,21 +185,19 @@ def _words_prices(space: Space) -> Floats:
 
     Instances that share a line cost no more energy than there are lines.
     """
-    per_word, used = np.zeros((len(space.levels), 3)), 1
-    for i, level in enumerate(space.levels):
+    per_word = np.zeros((len(space.levels), 3))
+    for i, (level, used) in enumerate(zip(space.levels, space.most_instances, strict=False)):
         if isinstance(level, Storage):
             together = min(1.0, int(space.machine.clusters[i]) / used)
             per_word[i] = space.machine.energy[i, :3] / space.machine.block[i] * together
-        used *= max((math.prod(row.factors) for row in space.fanouts[i]), default=1)
     return per_word
 
 
 def _cycles_by_bandwidth(space: Space, distinct: Floats) -> float:
     """Return the cycles that any mapping takes: every keeper passes on every word of a tensor once, at least."""
-    cycles, used = 0.0, 1
-    for i, kept in enumerate(space.keepers):
+    cycles = 0.0
+    for i, (kept, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
         if space.is_spatial[i]:
-            used *= max((math.prod(row.factors) for row in space.fanouts[i]), default=1)
             continue
         must = np.array([all(row >> t & 1 for row in kept) for t in range(len(distinct))])
         reads = distinct[must & ~space.rules.is_output].sum() / used
@@ -222,12 +210,10 @@ def _cycles_by_bandwidth(space: Space, distinct: Floats) -> float:
 def _completion_tables(space: Space, completion: Completion) -> dict[int, ArrayLike]:
     tensors, levels = len(space.rules.is_output), len(space.levels)
     holds = [[mask & idle == mask for idle in completion.idle] for mask in range(1 << tensors)]
-    moves = (space.rules.coefficients != 0).any(axis=1)
-    still = [sum(1 << t for t in range(tensors) if not moves[t, d]) for d in range(moves.shape[1])]
     steps = completion.sources.next
     return {
         P.SET_OF: [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)],
-        P.SERVES: [[bool(idle & row) for row in still] for idle in completion.idle],
+        P.SERVES: completion.lattice.idle,
         P.NEXT: np.cumsum([0, *(step.size for step in steps)])[:levels],
         P.NEXT_WIDTH: [step.shape[1] for step in steps],
         P.NEXTS: np.concatenate([step.ravel() for step in steps]),
@@ -269,8 +255,8 @@ def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats)
 
 def _most_shared(space: Space, last: int) -> int:
     """Return how many compute units at most one word of the innermost keeper can serve at a time."""
-    used = [max((math.prod(row.factors) for row in rows), default=1) for rows in space.fanouts[last:]]
-    return math.prod(used)
+    used = space.most_instances
+    return used[-1] // used[last]
 
 
 def _touched(space: Space, tensor: int) -> float:

@@ -17,6 +17,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper import expand
+from dovetail.mapper.compiled import compile_all
 from dovetail.mapper.explore import (
     Progress,
     Rows,
@@ -125,6 +126,7 @@ def search(
         NoMappingError: no mapping exists; the message says why and what would be enough.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
+    compile_all(progress)
     watch = _Watch(time_limit, progress)
     try:
         prepared = prepare(build_space(problem, architecture, energies))

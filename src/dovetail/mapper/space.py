@@ -91,6 +91,14 @@ class Space:
         """Number of tiles."""
         return math.prod(len(divisors) for divisors in self.divisors)
 
+    @property
+    def most_instances(self) -> tuple[int, ...]:
+        """Instances in use at most, per level and last of the compute units."""
+        used = [1]
+        for rows in self.fanouts:
+            used.append(used[-1] * max((math.prod(row.factors) for row in rows), default=1))
+        return tuple(used)
+
 
 def build_space(problem: Problem, architecture: Architecture, energies: EnergyTable) -> Space:
     """Return the mapspace.

@@ -32,7 +32,7 @@ class Tables:
 
 def build_tables(space: Space) -> Tables:
     """Return the tables of a space."""
-    grid = _sizes(space)
+    grid = tile_sizes(space)
     words = []
     for axes in space.rules.coefficients:
         box = np.ones(space.tiles, np.int64)
@@ -47,13 +47,14 @@ def build_tables(space: Space) -> Tables:
     return Tables(stacked, volume, parallelism, partial)
 
 
-def _sizes(space: Space) -> list[Ints]:
-    """Return per dimension the size of every tile, ``(tiles,)``; the whole problem is the last tile."""
+def tile_sizes(space: Space) -> Ints:
+    """Return ``(dims, tiles)``: the sizes of every tile; the whole problem is the last one."""
     tiles = np.arange(space.tiles)
-    return [
+    sizes = [
         np.array(divisors, np.int64)[(tiles // radix) % len(divisors)]
         for divisors, radix in zip(space.divisors, space.radix, strict=True)
     ]
+    return np.array(sizes, np.int64).reshape(len(space.divisors), space.tiles)
 
 
 def completions(space: Space, words: Ints, capacity: Ints) -> Ints:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numba
 import numpy
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import register_jitable
 
@@ -49,6 +50,18 @@ def jit_plain(function: _Function) -> _Function:
     return compiled  # type: ignore[no-any-return]
 
 
+def keeps_code(function: Callable[..., Any]) -> bool:
+    """Return whether what is compiled of a function lasts longer than this process."""
+    cache = getattr(function, "_cache", None)
+    return isinstance(cache, _Cache) and cache.cache_path is not None
+
+
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Return whether compiled code of a function is kept already."""
+    cache = getattr(function, "_cache", None)
+    return isinstance(cache, _Cache) and cache.is_filled
+
+
 def part(*, inline: bool = False, allocates: bool = False) -> Any:
     """Mark a function as one that compiled code may call, and that runs as plain Python everywhere else.
 
@@ -68,10 +81,35 @@ class _Part(Compiler):  # type: ignore[misc]
     def compile_extra(self, function: Any) -> Any:
         """Compile at level 1; at level 0, generating code for named tuples of arrays takes longer than that."""
         before, numba.config.OPT = numba.config.OPT, 1
+        self.state.library = _PartLibrary(self.state.targetctx.codegen(), function.__qualname__)
+        self.state.library.enable_object_caching()
         try:
             return super().compile_extra(function)
         finally:
             numba.config.OPT = before
+
+
+class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Intermediate code only: machine code is made of the functions that Python calls, parts and all."""
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return 0, no such function: nothing but compiled code calls a part."""
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        """What would be told where the part's globals lie in memory."""
+        return self
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Ignore it."""
+
+    def _optimize_final_module(self) -> None:
+        return
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
 
 
 class _Cache:
@@ -105,6 +143,12 @@ class _Cache:
                 self._files.save_overload(signature, compiled)
         except OSError:
             return
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether there is compiled code of this function, for whatever types."""
+        files = self._files
+        return files is not None and Path(files._cache_file._index_path).exists()
 
     @property
     def cache_path(self) -> str | None:

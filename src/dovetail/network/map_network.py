@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,8 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.network.costs import MappedLayer, NetworkCost, problem_key
 from dovetail.network.records import result_from_data, result_to_data
-from dovetail.network.workers import run_all
 from dovetail.store import Store, content_key
+from dovetail.workers import available_cpus, run_all
 from dovetail.workload.network import Layer, Network
 
 #: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
@@ -170,6 +169,10 @@ def _results(
     found = {key: result_from_data(data) for key, data in store.get_many(jobs).items()} if search is None else {}
     missing = [key for key in jobs if key not in found]
     calls = [(search, jobs[key], objective, front, time_limit) for key in missing]
+    if search is None and len(missing) > 1:  # here, so that workers do not each compile the same
+        from dovetail.mapper.compiled import compile_all
+
+        compile_all()
     for done, (place, result) in enumerate(run_all(_map_layer, calls, workers=workers or available_cpus()), 1):
         key = missing[place]
         found[key] = result
@@ -192,8 +195,3 @@ def _map_layer(
         )
     except NoMappingError as error:
         raise NoMappingError(f"{job.layer.name} on {job.architecture.name}: {error}") from None
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,6 +24,11 @@ from dovetail.errors import DovetailError
 _Answer = tuple[int, str, Any]
 
 
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_all(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, workers: int
 ) -> Iterator[tuple[int, Any]]:
@@ -67,7 +72,7 @@ def run_all(
 def _start() -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment.setdefault("NUMBA_NUM_THREADS", "1")  # processes are the parallelism
-    command = [sys.executable, "-m", "dovetail.network.workers"]
+    command = [sys.executable, "-m", "dovetail.workers"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603
 
 
