@@ -64,7 +64,7 @@ def _step(function: Callable[..., Any]) -> None:
     """Call a step of `dovetail.mapper.expand` on no partial mapping."""
     key, real, path = _ints(1), np.zeros(1), np.zeros(1, np.int32)
     rows = (_ints(0, 1), np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), np.int32))
-    packed = (_ints(64), real, real)
+    packed = (_ints(64), real, np.zeros(1, np.float32))
     function(*packed, real, 0, rows, (key, key, real, real, path), key, (*rows, real, key), key)
 
 
@@ -86,7 +86,7 @@ def _enlist(function: Callable[..., Any]) -> None:
 
 
 def _loop(function: Callable[..., Any]) -> None:
-    table, one, none = _ints(1, 1), _ints(1), np.zeros((0, 1, 1))
+    table, one, none = _ints(1, 1), _ints(1), np.zeros((0, 1, 1), np.float32)
     function(
         one, table, one, table, _ints(1, 1, 1), one, _ints(1, 1, 1), np.zeros((1, 1, 1)), one, one, _bools(1, 1), one,
         _bools(1, 1), _bools(1, 1), _bools(1, 1), one, none, one, np.zeros((1, 1)), none,
@@ -94,12 +94,12 @@ def _loop(function: Callable[..., Any]) -> None:
 
 
 def _spread(function: Callable[..., Any]) -> None:
-    none = np.zeros((0, 1, 1))
+    none = np.zeros((0, 1, 1), np.float32)
     function(_ints(0, 1), _ints(1, 1, 1), _ints(1), _ints(0, 1), _ints(0), _ints(0, 1), _ints(1), none, none)
 
 
 def _enter(function: Callable[..., Any]) -> None:
-    none, table = np.zeros((0, 1, 1)), np.zeros((1, 1))
+    none, table = np.zeros((0, 1, 1), np.float32), np.zeros((1, 1))
     function(_ints(1), 0, _ints(1, 1), table, table, table, table, np.zeros(1), _ints(1, 1), none, none)
 
 

@@ -21,13 +21,15 @@ import numpy as np
 from dovetail.mapper.sources import Source, Sources, find_sources, rows_of
 from dovetail.mapper.space import OutOfReach, Space
 from dovetail.mapper.tables import Tables, tile_sizes
-from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.compile import jit_plain, part
 
 #: Shares of visits that fetch an idle tensor: the points between which bounds are interpolated.
 GRID = (1.0, 0.5, 0.125, 0.0)
+#: By how much, relatively, the tables may be too high: they are kept in single precision, rounded at every level.
+ROUNDING = 1e-6
 #: Entries that the tables may have; beyond it prices are cut down until there are fewer sources.
-MOST_ENTRIES = 40_000_000
+MOST_ENTRIES = 160_000_000
 #: Ways to use a fan-out times tiles, beyond which filling the tables takes minutes.
 MOST_SPREADS = 1_000_000_000
 
@@ -54,7 +56,7 @@ class Completion:
     place: Ints
     count: Ints
     start: Ints
-    least: Floats
+    least: Singles
     slack: float
 
     @property
@@ -62,7 +64,8 @@ class Completion:
         """The least pJ of any mapping but for leakage (at least; infinity when there is none)."""
         place = self.place[0, -1]
         lanes = 1 + len(self.idle) * (len(GRID) - 1)
-        return float(self.least[self.start[0] + place * lanes]) - self.slack if place >= 0 else float("inf")
+        least = float(self.least[self.start[0] + place * lanes]) if place >= 0 else float("inf")
+        return least * (1 - ROUNDING) - self.slack
 
 
 def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completion:
@@ -96,12 +99,12 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
         if sizes.sum() <= MOST_ENTRIES:
             break
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    least = np.full(int(sizes.sum()), np.inf)
+    least = np.full(int(sizes.sum()), np.inf, np.float32)
     parts = [
         least[first : first + size].reshape(len(at), n, lanes)
         for first, size, at, n in zip(start, sizes, sources.at, count, strict=True)
     ]
-    words, volume = _words_delivered(space, tables), tables.volume.astype(np.float64)
+    volume = tables.volume.astype(np.float64)
     first = tables.words[:, -1] / space.problem.macs * space.rules.is_output
     for s, source in enumerate(sources.at[levels]):
         parts[levels][s] = _at_compute(space, source, first)
@@ -110,9 +113,9 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
         if space.is_spatial[level]:
             _through_fanout(space, level, sources, feasible[level], place[level + 1], parts, lattice)
             continue
-        inside = np.full((len(parts[level + 1]), count[level], lanes), np.inf)
+        inside = np.full((len(parts[level + 1]), count[level], lanes), np.inf, np.float32)
         _through_loops(space, level, feasible[level], place[level + 1], parts[level + 1], inside, lattice)
-        here = feasible[level]
+        here, words = feasible[level], _words_delivered(space, tables, level)
         arriving = _Arriving(
             np.ascontiguousarray(words[:, here]), volume[here], first, np.ascontiguousarray(tables.words[:, here])
         )
@@ -131,8 +134,8 @@ def _at_compute(space: Space, source: Source, first: Floats) -> float:
     return float(space.machine.compute_pJ + sum(source.price) - (np.array(source.unread) * first).sum())
 
 
-def _words_delivered(space: Space, tables: Tables) -> Floats:
-    """Return ``(tensors, tiles)`` the least words that a visit of a tile brings on average, reuse by `GRID` aside.
+def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
+    """Return ``(tensors, tiles)`` the least words that a visit of a tile brings to a level, reuse by `GRID` aside.
 
     That is all its words, but for a tensor that slides. There the first visit of a chain of loops along one axis brings
     them all, and the others what is fresh after the step of the chain's first loop. Steps that put a window back to
@@ -141,6 +144,9 @@ def _words_delivered(space: Space, tables: Tables) -> Floats:
     words = tables.words.astype(np.float64)
     sizes = tile_sizes(space)
     full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
+    divided = {
+        d for rows in space.fanouts[:level] for row in rows for d, factor in enumerate(row.factors) if factor > 1
+    }
     for t in np.flatnonzero(~space.rules.injective):
         axes = space.rules.coefficients[t]
         extents = 1 + (axes[:, :, None] * (sizes - 1)).sum(axis=1)
@@ -150,11 +156,33 @@ def _words_delivered(space: Space, tables: Tables) -> Floats:
             summed = np.flatnonzero((axes[axes[:, d] != 0] != 0).any(axis=0))
             visits = (full[summed] // sizes[summed]).prod(axis=0)
             factors = [f for e in summed for f in space.divisors[e] if f > 1]
-            bring = np.where((sizes[summed] < full[summed]).sum(axis=0) > 1, 1 - 1 / min(factors), 1.0)
+            returns = _may_return(space, axes[axes[:, d] != 0], sizes, divided)
+            bring = np.where(returns, 1 - 1 / min(factors, default=2), 1.0)
             first = (whole - fresh) / visits if (axes[:, d] != 0).sum() == 1 else 0.0
             least = np.where(sizes[d] < full[d], np.minimum(least, first + bring * fresh), least)
         words[t] = least
     return words
+
+
+def _may_return(space: Space, axes: Ints, sizes: Ints, divided: set[int]) -> Bools:
+    """Return ``(tiles,)`` whether a loop outside a tile may put it back to where it was along one of some axes.
+
+    The step of a loop over one of an axis' two dimensions leads by the tile's size beyond where the loops over the same
+    dimension inside it end. That is undone where the loops over the other dimension ran up just as far, from the tile's
+    size to a larger divisor. (Dimensions that a fan-out outside has ``divided`` step further: for these, always.)
+    """
+    full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
+    may = np.zeros(sizes.shape[1], np.bool_)
+    for axis in axes:
+        summed = np.flatnonzero(axis).tolist()
+        if len(summed) > 2 or divided.intersection(summed):
+            may |= (sizes[summed] < full[summed]).sum(axis=0) > 1
+        elif len(summed) == 2:
+            for e, other in (summed, summed[::-1]):
+                for reach in space.divisors[other]:
+                    grown = (reach > sizes[other]) & (reach % sizes[other] == 0) & (sizes[e] < full[e])
+                    may |= grown & (axis[e] * sizes[e] == axis[other] * (reach - sizes[other]))
+    return may
 
 
 def _slack(space: Space) -> float:
@@ -215,7 +243,7 @@ def on_grid(x: float) -> tuple[int, float]:
 
 
 def _through_fanout(
-    space: Space, level: int, sources: Sources, here: Ints, inner_place: Ints, parts: list[Floats], lattice: Lattice
+    space: Space, level: int, sources: Sources, here: Ints, inner_place: Ints, parts: list[Singles], lattice: Lattice
 ) -> None:
     if not space.fanouts[level]:
         return
@@ -268,7 +296,7 @@ def spread(sizes, quotient, radix, rows, children, steps, inner_place, inner, ou
 
 
 def _through_loops(
-    space: Space, level: int, here: Ints, inner_place: Ints, inner: Floats, outer: Floats, lattice: Lattice
+    space: Space, level: int, here: Ints, inner_place: Ints, inner: Singles, outer: Singles, lattice: Lattice
 ) -> None:
     """Fill ``outer`` ``(sources, places, lanes)`` with the least over all loops of a storage level."""
     tiles = _divisors_of(space, here)
@@ -463,8 +491,8 @@ def _place_boundary(
     arriving: _Arriving,
     idle: tuple[int, ...],
     write: float,
-    inside: Floats,
-    outer: Floats,
+    inside: Singles,
+    outer: Singles,
 ) -> None:
     """Fill ``outer`` with the least over the sets of tensors that a level may keep, what enters it included."""
     tensors = len(space.rules.is_output)

@@ -31,6 +31,7 @@ import math
 import numpy as np
 
 from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
+from dovetail.mapper.completion import ROUNDING
 from dovetail.model.arrays import Floats, Ints
 from dovetail.model.compile import jit_plain, part
 
@@ -335,7 +336,7 @@ def bound_of(I, F, H, level, source, key, value):
     inside = least_energy(I, F, H, row, idle, share)
     steps = I[P.MACS] / (instances * I[I[P.PARALLELISM] + level * I[P.TILES] + tile])
     cycles = least_cycles(I, F, key, value, steps)
-    energy = value[ENERGY] + visits * inside * (1 - MARGIN) - F[I[P.SLACK]]
+    energy = value[ENERGY] + visits * inside * (1 - ROUNDING) - F[I[P.SLACK]]
     return energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level] * instances) * cycles, cycles
 
 
@@ -378,7 +379,7 @@ def no_order(I, F, H, G, level, source, inside, open_share, key, value, slowest,
         best = min(best, least_energy(I, F, H, row, idle, share))
     visits = I[P.MACS] / I[I[P.VOLUME] + inside]
     cycles = max(slowest, I[P.MACS] / (key[INSTANCES] * I[I[P.PARALLELISM] + (level + 1) * I[P.TILES] + inside]))
-    energy = value[ENERGY] + visits * best * (1 - MARGIN) - F[I[P.SLACK]]
+    energy = value[ENERGY] + visits * best * (1 - ROUNDING) - F[I[P.SLACK]]
     return hopeless(G, energy + (value[LEAK] + F[I[P.LEAK_INSIDE] + level + 1] * key[INSTANCES]) * cycles, cycles)
 
 

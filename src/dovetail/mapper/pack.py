@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dovetail.model.arrays import Floats, Ints
+from dovetail.model.arrays import Floats, Ints, Singles
 
 # Sizes, and whether: some tensor slides; chains run on past a second summed axis. Then idle sets and the points of
 # their grid (see `dovetail.mapper.completion`).
@@ -89,10 +89,10 @@ class Pack(NamedTuple):
 
     ints: Ints
     reals: Floats
-    least: Floats
+    least: Singles
 
 
-def pack(sizes: Mapping[int, int], tables: Mapping[int, ArrayLike], least: Floats) -> Pack:
+def pack(sizes: Mapping[int, int], tables: Mapping[int, ArrayLike], least: Singles) -> Pack:
     """Lay out sizes and tables, each under its name's place in the header."""
     header = np.zeros(_END, np.int64)
     for place, size in sizes.items():
