@@ -30,6 +30,8 @@ GRID = (1.0, 0.5, 0.125, 0.0)
 ROUNDING = 1e-6
 #: Entries that the tables may have; beyond it prices are cut down until there are fewer sources.
 MOST_ENTRIES = 160_000_000
+#: Entries of a level's loops that are worked out at a time.
+MOST_AT_ONCE = 4_000_000
 #: Ways to use a fan-out times tiles, beyond which filling the tables takes minutes.
 MOST_SPREADS = 1_000_000_000
 
@@ -113,13 +115,17 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
         if space.is_spatial[level]:
             _through_fanout(space, level, sources, feasible[level], place[level + 1], parts, lattice)
             continue
-        inside = np.full((len(parts[level + 1]), count[level], lanes), np.inf, np.float32)
-        _through_loops(space, level, feasible[level], place[level + 1], parts[level + 1], inside, lattice)
         here, words = feasible[level], _words_delivered(space, tables, level)
         arriving = _Arriving(
             np.ascontiguousarray(words[:, here]), volume[here], first, np.ascontiguousarray(tables.words[:, here])
         )
-        _place_boundary(space, level, sources, arriving, idle, per_word[level, 1], inside, parts[level])
+        entrance = _entrance(space, level, sources, arriving, idle, per_word[level, 1])
+        most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes))
+        for at in range(0, len(parts[level + 1]), most):
+            inner = parts[level + 1][at : at + most]
+            inside = np.full((len(inner), len(here), lanes), np.inf, np.float32)
+            _through_loops(space, level, here, place[level + 1], inner, inside, lattice)
+            _enter_level(space, level, sources.next[level] - at, arriving, entrance, inside, parts[level])
     return Completion(sources, idle, lattice, place, count, start.astype(np.int64), least, _slack(space))
 
 
@@ -484,19 +490,20 @@ class _Arriving:
     held: Ints
 
 
-def _place_boundary(
-    space: Space,
-    level: int,
-    sources: Sources,
-    arriving: _Arriving,
-    idle: tuple[int, ...],
-    write: float,
-    inside: Singles,
-    outer: Singles,
-) -> None:
-    """Fill ``outer`` with the least over the sets of tensors that a level may keep, what enters it included."""
+@dataclass(frozen=True)
+class _Entrance:
+    """What entering a level costs: prices and what is not read at first per source and tensor, shares of visits."""
+
+    price: Floats
+    once: Floats
+    shares: Floats
+
+
+def _entrance(
+    space: Space, level: int, sources: Sources, arriving: _Arriving, idle: tuple[int, ...], write: float
+) -> _Entrance:
     tensors = len(space.rules.is_output)
-    shares = np.ones((tensors, outer.shape[2]))
+    shares = np.ones((tensors, 1 + len(idle) * (len(GRID) - 1)))
     for u, mask in enumerate(idle):
         for k in range(1, len(GRID)):
             shares[[t for t in range(tensors) if mask >> t & 1], u * (len(GRID) - 1) + k] = GRID[k]
@@ -508,9 +515,20 @@ def _place_boundary(
             if space.rules.is_output[t]:
                 unread = 0.0 if space.rules.read_first[level, t] else entering * source.copies[t]
                 once[s, t] = (source.unread[t] + unread) * arriving.first[t]
+    return _Entrance(price, once, shares)
+
+
+def _enter_level(
+    space: Space, level: int, steps: Ints, arriving: _Arriving, entrance: _Entrance, inside: Singles, outer: Singles
+) -> None:
+    """Lower ``outer`` to the least over the sets of tensors that a level may keep, what enters it included.
+
+    ``inside`` is of some sources inside; the others' ``steps`` lead elsewhere.
+    """
+    keepers, capacity = np.array(space.keepers[level], np.int64), int(space.machine.capacity[level])
     enter(
-        np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]), sources.next[level],
-        price, once, shares, arriving.words, arriving.volume, arriving.held, inside, outer,
+        keepers, capacity, np.where(steps < len(inside), steps, -1), entrance.price, entrance.once, entrance.shares,
+        arriving.words, arriving.volume, arriving.held, inside, outer,
     )  # fmt: skip
 
 
@@ -521,7 +539,7 @@ def enter(keepers, capacity, steps, price, once, shares, words, volume, held, in
     Args:
         keepers: ``(options,)`` bit masks.
         capacity: words that fit, or -1.
-        steps: ``(sources, options)`` source inside.
+        steps: ``(sources, options)`` source inside; negative: none of these.
         price: ``(sources, tensors)`` pJ per word that arrives.
         once: ``(sources, tensors)`` pJ to take off per execution of the loop body: what is not read the first time.
         shares: ``(tensors, lanes)`` share of visits that fetch a tensor.
@@ -533,6 +551,8 @@ def enter(keepers, capacity, steps, price, once, shares, words, volume, held, in
     """
     for source in range(outer.shape[0]):
         for option in range(keepers.shape[0]):
+            if steps[source, option] < 0:
+                continue
             for i in range(outer.shape[1]):
                 total = 0
                 for t in range(words.shape[0]):

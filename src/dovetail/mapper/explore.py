@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ from dovetail.model.arrays import Floats, Ints, Nest, workspace
 CHUNK = 4096
 #: Seconds between two looks at the clock, about.
 QUICK = 0.05
-#: Rows that a level has room for at first, and at most.
-ROOM, MOST_ROWS = 1 << 11, 1 << 20
+#: Rows that a level has room for at first; bytes that they may take.
+ROOM, MOST_BYTES = 1 << 11, 800_000_000
 
 
 @dataclass(frozen=True)
@@ -187,19 +188,20 @@ class _Sink:
             np.zeros(values),
             np.zeros(paths, np.int32),
         )
-        self._make(ROOM)
+        # With every row go its bound and, in the table that merging looks it up in, four chain entries and a mark.
+        self._most = MOST_BYTES // (8 * (keys + reals + values) + 4 * paths + 8 + 40)
+        self._room = ROOM
+        self._arrays: list[NDArray[Any]] = [
+            np.empty((ROOM, keys), np.int64),
+            np.empty((ROOM, reals)),
+            np.empty((ROOM, values)),
+            np.empty((ROOM, paths), np.int32),
+            np.empty(ROOM),
+        ]
+        self._clear_chains()
 
-    def _make(self, room: int) -> None:
-        keys, reals, values, paths = self._prepared.columns
-        self._room = room
-        self._arrays = (
-            np.empty((room, keys), np.int64),
-            np.empty((room, reals)),
-            np.empty((room, values)),
-            np.empty((room, paths), np.int32),
-            np.empty(room),
-        )
-        self._chains = np.full(1 + 4 * room + 1, -1, np.int64)
+    def _clear_chains(self) -> None:
+        self._chains = np.full(1 + 4 * self._room + 1, -1, np.int64)
         self._chains[0] = 0
 
     def take(self, step: Callable[..., bool], parents: Rows) -> _Sink:
@@ -241,23 +243,25 @@ class _Sink:
         )
 
     def _grow(self, used: int) -> None:
-        if 2 * self._room > MOST_ROWS:
+        if self._room >= self._most:
             raise OutOfReach(
                 f"more than {self._room} partial mappings at {self._prepared.space.levels[self._level].name}"
             )
         kept = np.flatnonzero(self._chains[1 + self._room : 1 + self._room + used] == 1)
-        old = [array[kept] for array in self._arrays]
-        self._make(2 * self._room)
-        for place, values in enumerate(old):
-            self._arrays[place][: len(kept)] = values
-        expand.enlist(*self._arrays[:2], self._chains, len(kept), self._room)
+        self._room = min(2 * self._room, self._most)
+        for place, array in enumerate(self._arrays):  # one after the other, so that there is never twice all of it
+            larger = np.empty((self._room, *array.shape[1:]), array.dtype)
+            np.take(array, kept, axis=0, out=larger[: len(kept)], mode="clip")  # "raise" would buffer it
+            self._arrays[place] = larger
+        self._clear_chains()
+        keys, reals = self._arrays[:2]
+        expand.enlist(keys, reals, self._chains, len(kept), self._room)
 
     def rows(self) -> Rows:
-        """Return the rows that are left."""
+        """Return the rows that are left; there is room for none from then on."""
         used = int(self._chains[0])
         kept = np.flatnonzero(self._chains[1 + self._room : 1 + self._room + used] == 1)
-        key, real, value, path, bound = self._arrays
-        return Rows(key[kept], real[kept], value[kept], path[kept], bound[kept])
+        return Rows(*(self._arrays.pop(0)[kept] for _ in range(len(self._arrays))))
 
 
 def empty_nest(levels: int, dims: int, tensors: int) -> Nest:

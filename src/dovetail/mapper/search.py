@@ -45,6 +45,8 @@ from dovetail.workload.problem import Problem
 LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
 #: Partial mappings a level that a first mapping, and a better one, are looked for among.
 NARROW, WIDE = 8, 64
+#: A mapping within this factor of the lowest bound is good enough to prune by.
+CLOSE = 1.1
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
 CROWD = 1024
 
@@ -174,7 +176,7 @@ def _best(prepared: Prepared, objective: Objective, energies: EnergyTable, watch
         rows = first_rows(prepared)
         for level in range(len(prepared.space.levels)):
             if len(rows.bound) > CROWD:
-                known = _better(prepared, code, known, progress, WIDE, rows, level)
+                known = _better_among(prepared, code, known, progress, rows, level)
                 rows = rows.pick(np.flatnonzero(rows.bound <= _rank(code, known)[0]))
             if len(rows.bound):
                 progress.least = max(floor, float(rows.bound.min()))
@@ -184,6 +186,18 @@ def _best(prepared: Prepared, objective: Objective, energies: EnergyTable, watch
     except (OutOfReach, KeyboardInterrupt):
         return known, min(progress.least, _rank(code, known)[0]), False
     return known, _rank(code, known)[0], True
+
+
+def _better_among(
+    prepared: Prepared, code: int, known: _Found, progress: Progress, rows: Rows, level: int
+) -> _Found:
+    """Return the best completion found of many partial mappings: of the more the further the known one is from them."""
+    width, least = WIDE, float(rows.bound.min())
+    while True:
+        known = _better(prepared, code, known, progress, width, rows, level)
+        if 8 * width > len(rows.bound) or _rank(code, known)[0] <= CLOSE * least:
+            return known
+        width *= 4
 
 
 def _better(
