@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from dovetail.hardware.architecture import Architecture, Spatial
+from dovetail.hardware.architecture import Architecture, Level, Spatial
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Nest
 from dovetail.workload.problem import Problem
 
@@ -72,3 +74,56 @@ def _orders(levels: tuple, factors: dict[str, np.ndarray], dims: int) -> Iterato
     for orders in itertools.product(*choices):
         both = np.array(orders, np.int64)
         yield both, both
+
+
+def imperfect_mappings(problem: Problem, architecture: Architecture) -> Iterator[Mapping]:
+    """Yield every mapping whose factors need not divide and that the fan-outs have room for, rounded up inside out.
+
+    Constraints are not looked at. No dimension lies on both axes of a fan-out.
+    """
+    names, tensors = problem.shape.dimensions, [tensor.name for tensor in problem.shape.tensors]
+    levels = architecture.levels[:-1]
+    slots = [
+        (level.name, axis)
+        for level in reversed(levels)
+        for axis in (("x", "y") if isinstance(level, Spatial) else ("t",))
+    ]
+    storages = [level.name for level in levels if not isinstance(level, Spatial)]
+    arrays = [level for level in levels if isinstance(level, Spatial)]
+    kept = itertools.product(*([[frozenset(tensors)]] + [_subsets(tensors)] * (len(storages) - 1)))
+    keepers = [dict(zip(storages, choice, strict=True)) for choice in kept]
+    chains = [list(_chains(name, bound, slots)) for name, bound in zip(names, problem.bounds, strict=True)]
+    for choice in itertools.product(*chains):
+        loops = {slot: [chain[slot] for chain in choice if chain[slot].factor > 1] for slot in slots}
+        if not all(_has_room(level, loops[level.name, "x"], loops[level.name, "y"]) for level in arrays):
+            continue
+        for orders in itertools.product(*(itertools.permutations(loops[slot]) for slot in slots)):
+            placed = dict(zip(slots, orders, strict=True))
+            for keeper in keepers:
+                yield Mapping(tuple(_entry(level, placed, keeper) for level in levels))
+
+
+def _has_room(level: Spatial, x: list[Loop], y: list[Loop]) -> bool:
+    on_x, on_y = (math.prod(loop.factor for loop in loops) for loops in (x, y))
+    both = {loop.dimension for loop in x} & {loop.dimension for loop in y}
+    return on_x <= level.fanout_x and on_y <= level.fanout_y and not both
+
+
+def _subsets(names: list[str]) -> list[frozenset[str]]:
+    return [frozenset(some) for n in range(len(names) + 1) for some in itertools.combinations(names, n)]
+
+
+def _chains(name: str, left: int, slots: list[tuple[str, str]]) -> Iterator[dict[tuple[str, str], Loop]]:
+    """Yield every choice of a dimension's loops, innermost slot first; the outermost takes what is left."""
+    if len(slots) == 1:
+        yield {slots[0]: Loop(name, left)}
+        return
+    for factor in range(1, left + 1):
+        for outer in _chains(name, -(-left // factor), slots[1:]):
+            yield {slots[0]: Loop(name, factor, left % factor or None), **outer}
+
+
+def _entry(level: Level, placed: dict[tuple[str, str], tuple[Loop, ...]], keeper: dict[str, frozenset[str]]):
+    if isinstance(level, Spatial):
+        return LevelMapping(level.name, spatial_x=placed[level.name, "x"], spatial_y=placed[level.name, "y"])
+    return LevelMapping(level.name, temporal=placed[level.name, "t"], keep=keeper[level.name])

@@ -14,7 +14,8 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import CapacityError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper.imperfect import _Space, least_of, search_imperfect
+from dovetail.mapper.imperfect import search_imperfect
+from dovetail.mapper.imperfect_space import ImperfectSpace, least_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import violations
@@ -36,7 +37,7 @@ def eyeriss() -> tuple[Architecture, EnergyTable]:
 def test_no_mapping_is_below_the_bound(setup: Setup) -> None:
     mapping, problem, architecture, energies = setup
     bound = bound_to(architecture, problem)
-    least = least_of(_Space.of(problem, bound, energies, Objective.EDP))
+    least = least_of(ImperfectSpace.of(problem, bound, energies, Objective.EDP))
     try:
         cost = evaluate(mapping, problem, architecture, energies)
     except (CapacityError, MappingError):

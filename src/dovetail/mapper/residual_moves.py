@@ -60,6 +60,13 @@ def change_imperfect(limits, bounds, genes, keep, last, others, fathers, draws, 
         marks[i] = mark(own, kept)
 
 
+@jit_plain
+def fit_all(limits, bounds, genes, keep, fit):
+    """Fill ``fit`` ``(candidates,)``: whether mappings obey the limits and their largest tiles fit the storages."""
+    for i in range(fit.shape[0]):
+        fit[i] = obeys(limits, genes[i]) and _fits(limits, bounds, genes[i], keep[i])
+
+
 @part()
 def _change_once(limits, bounds, genes, kept, draw, at):
     """Make one change of a random kind; it may come to nothing."""

@@ -188,9 +188,7 @@ def _best(prepared: Prepared, objective: Objective, energies: EnergyTable, watch
     return known, _rank(code, known)[0], True
 
 
-def _better_among(
-    prepared: Prepared, code: int, known: _Found, progress: Progress, rows: Rows, level: int
-) -> _Found:
+def _better_among(prepared: Prepared, code: int, known: _Found, progress: Progress, rows: Rows, level: int) -> _Found:
     """Return the best completion found of many partial mappings: of the more the further the known one is from them."""
     width, least = WIDE, float(rows.bound.min())
     while True:

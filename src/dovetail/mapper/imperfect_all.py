@@ -1,0 +1,240 @@
+"""All mappings of a small space whose factors need not divide, but for those that computing alone rules out.
+
+Every dimension's factors are listed on their own, from the inside out: each slot takes any factor that its limits
+allow, and what is left is divided by it and rounded up. Lists are joined dimension by dimension while the fan-outs have
+room and the steps leave hope. Every order that the pins leave and every choice of keepers of what fits is evaluated.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dovetail.mapper.imperfect_space import Crowd, ImperfectSpace, Least
+from dovetail.mapper.limits import (
+    AXIS,
+    GENES,
+    IS_FANOUT,
+    LEAST,
+    MOST,
+    ON_X,
+    ON_Y,
+    OPEN,
+    ORDER,
+    PLACE,
+    ROOM_X,
+    ROOM_Y,
+    SPATIAL_ORDER,
+    SPATIAL_X,
+    SPATIAL_Y,
+    TEMPORAL,
+)
+from dovetail.mapper.residual_moves import fit_all
+from dovetail.model.arrays import Bools, Ints
+
+# What a factor is of, in lists of factors.
+TIME, X, Y = range(3)
+
+#: Ways to factor one dimension, and all of them together, that are listed at most.
+MOST_WAYS, MOST_CHOICES = 20_000, 200_000
+#: Mappings that are evaluated at most, and at a time.
+MOST_MAPPINGS, BATCH = 200_000, 4096
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What all mappings of a space came to.
+
+    Attributes:
+        best: the best of those that rank before the known one, first of its crowd; None: there is none.
+        least: the least value that the model gives any that was evaluated; infinity where none was.
+        evaluated: how many were.
+        ruled_out: choices of factors that would take too many steps.
+    """
+
+    best: Crowd | None
+    least: float
+    evaluated: int
+    ruled_out: int
+
+
+def cover(space: ImperfectSpace, least: Least, known: Crowd) -> Covered | None:
+    """Evaluate all mappings that may improve on one that is known; None when they are too many to list.
+
+    Args:
+        space: the mapspace.
+        least: what no mapping goes below.
+        known: a mapping, the first of its crowd.
+    """
+    goal = float(known.rank[0, 0])
+    joined = _join(space, most_steps(space, least, goal))
+    if joined is None:
+        return None
+    factors, last, ruled_out = joined
+    orders = [_orders(space, choice) for choice in factors]
+    keepers = _keepers(space, known.keep[0])
+    if sum(len(order) for order in orders) * len(keepers) > MOST_MAPPINGS:
+        return None
+    best, evaluated, lowest = None, 0, math.inf
+    for genes, keep, ends in _batches(space, factors, last, orders, keepers):
+        fit = np.empty(len(genes), np.bool_)
+        fit_all(space.limits, space.bounds, genes, keep, fit)
+        if not fit.any():
+            continue
+        crowd = space.evaluated(genes[fit], keep[fit], ends[fit])
+        evaluated += len(crowd.rank)
+        lowest = min(lowest, float(crowd.rank[:, 2].min()))
+        best = (crowd if best is None else best.joined(crowd)).best(1)
+    if best is not None and best.rank[0, 0] >= goal:
+        best = None
+    return Covered(best, lowest, evaluated, ruled_out)
+
+
+def most_steps(space: ImperfectSpace, least: Least, goal: float) -> int:
+    """Return the most cycles of computing with which the bound is below a goal; 0: there are none."""
+    low, high = 0, 1
+
+    def is_hopeful(steps: int) -> bool:
+        return replace(least, cycles=steps).value(space.objective) < goal
+
+    while is_hopeful(high) and high < 1 << 60:  # shorter last passes over time make more steps than executions
+        low, high = high, 2 * high
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_hopeful(middle) else (low, middle)
+    return low
+
+
+def _ways(space: ImperfectSpace, d: int) -> tuple[Ints, Ints] | None:
+    """Return every way to factor a dimension; None when they are too many.
+
+    Returns:
+        ``(ways, 3, levels)`` factors over time, X and Y; ``(ways, 2, levels)`` last passes over time and in space.
+    """
+    levels = space.limits.levels.shape[0]
+    found: list[tuple[Ints, Ints]] = []
+    factors, last = np.ones((3, levels), np.int64), np.ones((2, levels), np.int64)
+
+    def extend(level: int, left: int) -> bool:
+        if level < 0:
+            if left == 1:
+                found.append((factors.copy(), last.copy()))
+            return len(found) <= MOST_WAYS
+        for axis, factor in _choices(space, level, d, left):
+            factors[:, level], last[:, level] = 1, 1
+            factors[axis, level] = factor
+            last[int(axis != TIME), level] = left % factor or factor
+            if not extend(level - 1, -(-left // factor)):
+                return False
+        return True
+
+    if not extend(levels - 1, int(space.bounds[d])):
+        return None
+    shape = (len(found), -1, levels)
+    ways, ends = (np.array([pair[i] for pair in found], np.int64).reshape(shape) for i in (0, 1))
+    return ways, ends
+
+
+def _choices(space: ImperfectSpace, level: int, d: int, left: int) -> Iterator[tuple[int, int]]:
+    """Yield (`TIME`, `X` or `Y`; factor) that a level may take of what is left of a dimension."""
+    row, (least, most, _, axis) = space.limits.levels[level], space.limits.loops[level, d, [LEAST, MOST, PLACE, AXIS]]
+    least, most = int(least), int(min(most, left))
+    if not row[IS_FANOUT]:
+        yield from ((TIME, factor) for factor in range(max(least, left) if level == 0 else least, most + 1))
+        return
+    if least <= 1:
+        yield X, 1
+    on_x, on_y = min(most, int(row[ROOM_X])), min(most, int(row[ROOM_Y]))
+    yield from ((X, factor) for factor in range(max(least, 2), on_x + 1) if axis != ON_Y)
+    yield from ((Y, factor) for factor in range(max(least, 2), on_y + 1) if axis != ON_X)
+
+
+def _join(space: ImperfectSpace, most: int) -> tuple[Ints, Ints, int] | None:
+    """Return the choices of factors that fit the fan-outs and take no more steps than ``most``.
+
+    Returns:
+        ``(choices, 3, levels, dims)`` factors, ``(choices, 2, levels, dims)`` last passes, and how many took too long.
+    """
+    dims, levels = len(space.bounds), space.limits.levels.shape[0]
+    listed = [_ways(space, d) for d in range(dims)]
+    if any(ways is None for ways in listed):
+        return None
+    ways = [pair[0] for pair in listed if pair is not None]
+    ends = [pair[1] for pair in listed if pair is not None]
+    steps = [each[:, TIME].prod(axis=1) for each in ways]
+    room = space.limits.levels[:, [ROOM_X, ROOM_Y]].T
+    chosen, used = np.zeros((1, 0), np.int64), np.ones((1, 2, levels), np.int64)
+    taken, ruled_out = np.ones(1, np.int64), 0
+    for d in range(dims):
+        if len(chosen) * len(ways[d]) > 5 * MOST_CHOICES:
+            return None
+        rest = math.prod(int(each.min(initial=1)) for each in steps[d + 1 :])
+        both = used[:, None] * ways[d][None, :, X:]
+        fits = (both <= room).all(axis=(2, 3))
+        slow = taken[:, None] * steps[d] > most // rest
+        ruled_out += int((fits & slow).sum())
+        before, now = np.nonzero(fits & ~slow)
+        if len(before) > MOST_CHOICES:
+            return None
+        chosen = np.concatenate([chosen[before], now[:, None]], axis=1)
+        used, taken = both[before, now], taken[before] * steps[d][now]
+    factors = np.stack([ways[d][chosen[:, d]] for d in range(dims)], axis=3)
+    return factors, np.stack([ends[d][chosen[:, d]] for d in range(dims)], axis=3), ruled_out
+
+
+def _orders(space: ImperfectSpace, factors: Ints) -> list[tuple[tuple[int, ...], ...]]:
+    """Return every order of the loops that the pins leave: per level the dimensions outer to inner, space included."""
+    dims, each = factors.shape[2], []
+    for level, row in enumerate(space.limits.levels):
+        place = space.limits.loops[level, :, PLACE].tolist()
+        axes = (X, Y) if row[IS_FANOUT] else (TIME,)
+        parts = [_permutations([d for d in range(dims) if factors[axis, level, d] > 1], place) for axis in axes]
+        looping = {d for d in range(dims) if (factors[:, level, d] > 1).any()}
+        rest = tuple(d for d in range(dims) if d not in looping)
+        each.append([sum(order, ()) + rest for order in itertools.product(*parts)])
+    return list(itertools.product(*each))
+
+
+def _permutations(loops: list[int], place: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the orders of some loops, outer to inner, in which places never fall."""
+    groups = [[d for d in loops if place[d] == rank] for rank in sorted({place[d] for d in loops})]
+    return [sum(order, ()) for order in itertools.product(*(itertools.permutations(group) for group in groups))]
+
+
+def _keepers(space: ImperfectSpace, known: Bools) -> list[Bools]:
+    """Return every choice of kept tensors that the constraints leave, ``(levels, tensors)`` each, given one of them."""
+    free = np.argwhere(space.limits.levels[:, OPEN:] != 0)
+    choices = []
+    for bits in itertools.product((False, True), repeat=len(free)):
+        keep = known.copy()
+        keep[tuple(free.T)] = bits
+        choices.append(keep)
+    return choices
+
+
+def _batches(
+    space: ImperfectSpace,
+    factors: Ints,
+    last: Ints,
+    orders: list[list[tuple[tuple[int, ...], ...]]],
+    keepers: list[Bools],
+) -> Iterator[tuple[Ints, Bools, Ints]]:
+    """Yield genes, keepers and last passes of all mappings, some thousand at a time."""
+    levels, dims = factors.shape[2:]
+    where = [(choice, order) for choice, each in enumerate(orders) for order in each]
+    step = max(1, BATCH // len(keepers))
+    for start in range(0, len(where), step):
+        part = where[start : start + step]
+        genes = np.empty((len(part), GENES, levels, dims), np.int64)
+        choice = [at for at, _ in part]
+        genes[:, [TEMPORAL, SPATIAL_X, SPATIAL_Y]] = factors[choice]
+        genes[:, ORDER] = genes[:, SPATIAL_ORDER] = np.array([order for _, order in part], np.int64)
+        count = len(keepers)
+        keep = np.tile(np.stack(keepers), (len(part), 1, 1))
+        yield np.repeat(genes, count, axis=0), keep, np.repeat(last[choice], count, axis=0)
