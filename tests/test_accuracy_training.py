@@ -61,6 +61,11 @@ def test_learns(data):
     assert (len(result.epochs), result.parameters) == (12, sum(w.numel() for w in result.model.parameters()))
 
 
+def test_a_notebook_shows_the_epochs(whole):
+    assert len(whole.table().rows) == len(whole.epochs)
+    assert f"epoch {whole.chosen_epoch} kept" in whole._repr_html_()
+
+
 def test_same_arguments_same_numbers(data, whole):
     again = train(SPEC, data, TINY, seed=3, execution=CPU)
     assert again.to_dict() | {"seconds": 0} == whole.to_dict() | {"seconds": 0}

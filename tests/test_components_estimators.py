@@ -86,6 +86,14 @@ def test_an_estimator_must_state_its_source(fresh, monkeypatch):
         estimators()
 
 
+def test_a_notebook_shows_energies_with_their_sources():
+    energies = estimate(design())
+    (row,) = (row for row in energies.table().rows if row[0] == "buffer")
+    assert energies["buffer"].energy("read") in row
+    assert energies["buffer"].source in row
+    assert "read pJ" in energies._repr_html_()
+
+
 def test_the_user_forces_one_for_a_design_or_for_a_component():
     assert "cacti_monotone" in explain(design(), ["cacti_monotone"])[0].estimators
     assert "cacti_monotone" in explain(design("SRAM", estimator="cacti_monotone"))[0].estimators

@@ -50,6 +50,12 @@ def test_the_dearest_stand_first(pointwise: Explanation) -> None:
     assert gains == sorted(gains, reverse=True)
 
 
+def test_a_notebook_shows_the_optimum_and_what_each_constraint_costs(pointwise: Explanation) -> None:
+    table = pointwise.table()
+    assert len(table.rows) == 1 + len(pointwise.lifted)
+    assert "spatial split 1" in pointwise._repr_html_()
+
+
 @pytest.mark.parametrize("design", bundled_designs())
 def test_every_relaxation_changes_one_level_and_nothing_else(design: str) -> None:
     architecture = load_architecture(design)

@@ -16,6 +16,7 @@ pytest.importorskip("torch_pruning")
 from dovetail.accuracy.datasets import load_data  # noqa: E402
 from dovetail.accuracy.evaluation import evaluate  # noqa: E402
 from dovetail.cli.main import main  # noqa: E402
+from dovetail.shrink import run  # noqa: E402
 from dovetail.shrink.saved import load_shrunk, read_shrunk  # noqa: E402
 from dovetail.workload.torch_trace import trace  # noqa: E402
 
@@ -77,6 +78,16 @@ def test_the_page_shows_before_and_after(done):
     page = (done / "page.html").read_text()
     for words in ("Before and after", "Layer by layer: edp=0.4x", "Which channels went", "the staircase"):
         assert words in page
+
+
+def test_a_notebook_shows_the_networks(done, monkeypatch):
+    found, shrink = [], run.shrink
+    monkeypatch.setattr(run, "shrink", lambda *args: found.append(shrink(*args)) or found[0])
+    assert main(["shrink", "five-layer-4", *SMALL, "--out", str(done)]) == 0
+    table = found[0].table()
+    assert [row[0] for row in table.rows] == [each.name for each in (found[0].original, *found[0].networks)]
+    assert table.rows[1][2] <= 0.4
+    assert "EDP share" in found[0]._repr_html_()
 
 
 def test_the_same_command_again_prints_the_same_and_trains_nothing(done, capsys):

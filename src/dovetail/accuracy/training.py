@@ -28,6 +28,7 @@ from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec, parameters
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
 from dovetail.errors import DovetailError, InputError
+from dovetail.table import Table
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("training")
@@ -129,6 +130,16 @@ class TrainingResult:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
         }
+
+    def table(self) -> Table:
+        """Return a row per epoch; accuracies are on the validation part."""
+        rows = [(one.number, one.loss, one.learning_rate, one.validation) for one in self.epochs]
+        return Table(("epoch", "loss", "learning rate", "validation"), tuple(rows))
+
+    def _repr_html_(self) -> str:
+        test = "" if self.test is None else f", {self.test:.2%} on test images"
+        kept = f"epoch {self.chosen_epoch} kept: {self.validation:.2%} on validation images{test}"
+        return self.table().html(f"{self.model_name} on {self.data_name}, seed {self.seed}; {kept}")
 
 
 def train(

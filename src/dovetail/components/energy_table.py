@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dovetail.errors import InputError, did_you_mean
+from dovetail.table import Table
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,15 @@ class EnergyTable:
             raise InputError(
                 f"the energy table has no component '{level}'{did_you_mean(level, self.components)}"
             ) from None
+
+    def table(self) -> Table:
+        """Return a row per component: pJ of every action, area, and where they come from."""
+        actions = list(dict.fromkeys(action for cost in self.components.values() for action in cost.actions))
+        rows = [
+            (name, *(cost.actions.get(action) for action in actions), cost.area_um2, cost.source)
+            for name, cost in self.components.items()
+        ]
+        return Table(("component", *(f"{action} pJ" for action in actions), "area um2", "source"), tuple(rows))
+
+    def _repr_html_(self) -> str:
+        return self.table().html()

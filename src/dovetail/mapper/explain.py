@@ -13,6 +13,7 @@ from dovetail.hardware.architecture import Architecture, Constraints, Level, Loo
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.mapping import Mapping
+from dovetail.table import Cell, Table
 from dovetail.workload.problem import Problem
 
 #: What finds the optimum: ``(problem, architecture, energies, objective, *, time_limit)``.
@@ -108,6 +109,25 @@ class Explanation:
             for axis in axis_use(entry.result.mapping, (idle,))
             if axis.used > 1
         )
+
+    def table(self) -> Table:
+        """Return a row for the optimum and one per constraint lifted, dearest first."""
+        columns = ("level", "without", "cycles", "energy uJ", "EDP J*cycle", "utilization", f"{self.objective} gain")
+        rows: list[tuple[Cell, ...]] = []
+        if self.result is not None:
+            rows.append(("", "as it is", *_figures(self.result), None))
+        rows += [(one.level, one.constraint, *_figures(one.result), one.gain) for one in self.lifted]
+        return Table(columns, tuple(rows))
+
+    def _repr_html_(self) -> str:
+        return self.table().html(self.reason or f"best {self.objective}, and with each constraint lifted in turn")
+
+
+def _figures(result: SearchResult | None) -> tuple[Cell, Cell, Cell, Cell]:
+    if result is None:
+        return None, None, None, None
+    cost = result.cost
+    return cost.cycles, cost.energy_pJ * 1e-6, cost.edp_J_cycle, cost.utilization
 
 
 def explain(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from dovetail.accuracy import checkpoint
@@ -38,6 +39,7 @@ from dovetail.shrink.supernet import (
     renewed,
 )
 from dovetail.shrink.target import Target
+from dovetail.table import Cell, Table
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -178,6 +180,27 @@ class ShrinkResult:
             "networks": [each.to_json() for each in self.networks],
             "measured": [{"widths": list(widths), **asdict(each)} for widths, each in self.measured.items()],
         }
+
+    def table(self) -> Table:
+        """Return a row for the original and one per smaller network."""
+        columns = ("network", "EDP J*cycle", "EDP share", "cycles", "energy uJ", "MACs", "validation", "test", "widths")
+        rows: list[tuple[Cell, ...]] = []
+        for one in (self.original, *self.networks):
+            figures, measured = one.figures, _means(one.accuracy)
+            share = figures.edp_J_cycle / self.original.figures.edp_J_cycle
+            cost = (figures.edp_J_cycle, share, figures.cycles, figures.energy_pJ * 1e-6, figures.macs)
+            rows.append((one.name, *cost, *measured, " ".join(map(str, one.widths))))
+        return Table(columns, tuple(rows))
+
+    def _repr_html_(self) -> str:
+        return self.table().html(f"{self.request.model.label} on {self.original.cost.architecture.name}")
+
+
+def _means(accuracy: Accuracy | None) -> tuple[float | None, float | None]:
+    """Return the mean over seeds on validation and on test images."""
+    if accuracy is None:
+        return None, None
+    return fmean(accuracy.validation.values()), fmean(accuracy.test.values())
 
 
 def shrink(request: Request, oracle: CostOracle, report: Report = _silent) -> ShrinkResult:
