@@ -161,16 +161,22 @@ def _likely(
     return SearchResult(objective, found.mapping, found.cost, certificate)
 
 
-def _best(prepared: Prepared, objective: Objective, energies: EnergyTable, watch: _Watch) -> tuple[_Found, float, bool]:
+def _best(
+    prepared: Prepared, objective: Objective, energies: EnergyTable, watch: _Watch, start: _Found | None = None
+) -> tuple[_Found, float, bool]:
     """Return the best mapping found, a value that none goes below, and whether the two are one.
+
+    ``start`` is a mapping that is known, if there is one.
 
     A good mapping is found first, among the few most promising partial mappings of every level. Then all partial
     mappings are followed whose bound is below its value, which leaves the best of all.
     """
     code = _CODES[objective]
-    known = _first(prepared, objective, energies)
     progress = watch.progress
     progress.least = floor = _floor(prepared, code)
+    known = start
+    if known is None or _rank(code, known)[0] > CLOSE * floor:
+        known = min(filter(None, (start, _first(prepared, objective, energies))), key=partial(_rank, code))
     watch.doing = "looking for a better mapping everywhere"
     try:
         rows = first_rows(prepared)
@@ -269,7 +275,7 @@ def _front(
     known, complete = [best], True
     for other in Objective:
         if other is not objective and other is not Objective.ED2P:
-            best_of_other, _, exact = _best(prepared, other, energies, watch)
+            best_of_other, _, exact = _best(prepared, other, energies, watch, best)
             known.append(best_of_other)
             complete = complete and exact
     watch.doing = "covering the Pareto front"
