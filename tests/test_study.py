@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from dovetail.cli.study import _print
 from dovetail.hardware.architecture import Spatial
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapping.constraints import axis_slots, bound_to
@@ -148,6 +149,17 @@ def test_rows_hold_what_was_asked_for(study):
     assert set(data["agreement"]) == set(parts(study.rows))
     assert "published" in study._repr_html_()
     assert study.table("resnet").csv().count("\n") == 13
+
+
+@pytest.mark.parametrize(("columns", "tables"), [(80, 3), (200, 1)])
+def test_no_column_is_lost_on_a_narrow_terminal(study, columns, tables, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _print(study)
+    printed = capsys.readouterr().out
+    assert printed.count("ResNets on three designs") == tables
+    assert max(map(len, printed.split("ImageNet")[0].splitlines())) <= max(columns, 100)  # a sentence may be longer
+    for word in ("resnet101", "eyeriss like", "CONV-1", "reproduced"):
+        assert word in printed
 
 
 def test_sums_over_alexnet_layers_are_the_network(study):

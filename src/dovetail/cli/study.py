@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.tables import joules, print_json, print_table, product
+from dovetail.cli.tables import fits, joules, print_json, print_table, product
 from dovetail.files import write_text
 from dovetail.store import Store
 from dovetail.study.conclusions import shown_agreement
@@ -60,22 +60,31 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(study: Study) -> None:
     for part in parts(study.rows):
-        heads = ["", ""]
-        for what in ("M cycles", "energy", "EDP J x cycle"):
-            heads += [f"{what}|published", "|reproduced", "|corrected"]
-        print_table(title(part), heads, [_cells(row) for row in study.part(part)], text_columns=2)
+        _print_part(title(part), [_cells(row) for row in study.part(part)])
         if agreement := study.agreement(part):
             print(f"reproduced over published, median: {shown_agreement(agreement)}\n")
-    rows = [
+    accuracies = [
         (each.network, f"{each.plotted:.2f}", each.plotted_weights, f"{each.top1_percent:.2f}", each.weights)
         for each in study.accuracies
     ]
-    print_table("ImageNet top-1 %", ("", "plotted", "weights", "one recipe", "weights"), rows)
+    print_table("ImageNet top-1 %", ("", "plotted", "weights", "one recipe", "weights"), accuracies)
     for said, found in study.conclusions:
         print(f"Concluded: {said}.\n  {found}")
     print()
     for note in study.notes:
         print(f"- {note}")
+
+
+def _print_part(heading: str, rows: list[tuple[str, ...]]) -> None:
+    """Print a part as one table, or where the terminal is too narrow as one for cycles, for energy and for EDP."""
+    figures = ("M cycles", "energy", "EDP J x cycle")
+    heads = ["", "", *(f"{what}|{kind}" for what in figures for kind in ("published", "reproduced", "corrected"))]
+    if fits(heads, rows):
+        print_table(heading, heads, rows, text_columns=2)
+        return
+    for first, what in zip(range(2, len(heads), 3), figures, strict=True):
+        some = [row[:2] + row[first : first + 3] for row in rows]
+        print_table(f"{heading}: {what}", ["", "", "published", "reproduced", "corrected"], some, text_columns=2)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPED_WIDTH = 120
+_NARROWEST = 10  # no column of words is folded to less
 _PREFIXES = ("p", "n", "u", "m", "", "k", "M")
 
 
-def console() -> Console:
-    """Return where tables go: as wide as the terminal (or ``$COLUMNS``); 120 columns when piped."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
+def console(needed: int = 0) -> Console:
+    """Return where tables go: as wide as the terminal (or ``$COLUMNS``); when piped 120 columns, or what is needed."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else max(_PIPED_WIDTH, needed)
     return Console(width=width, highlight=False, soft_wrap=False)
 
 
@@ -54,11 +55,19 @@ def print_table(
             justify="left" if is_text else "right",
             overflow="fold",
             no_wrap=not is_text,
+            min_width=min(_NARROWEST, max((len(row[i]) for row in rows), default=0)) if is_text else None,
         )
     for row in rows:
         table.add_row(*(Text(row[i]) for i in kept))
+    out = console(_width([columns[i] for i in kept], [[row[i] for i in kept] for row in rows]))
     out.print(Text(title, style="bold"))
     out.print(table)
+
+
+def fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a table breaks nothing but its heads; what is piped never does."""
+    needed = _width(columns, rows)
+    return needed <= console(needed).width
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

@@ -49,6 +49,7 @@ def curves_section(
     *,
     tags: Mapping[str, Sequence[str]] | None = None,
     front: bool = False,
+    metric: str = METRICS[0][0],
     note: str = "",
 ) -> dict[str, Any]:
     """Return accuracy against cost, one line per series.
@@ -58,6 +59,7 @@ def curves_section(
         series: points by the series' name.
         tags: by the series' name, what it is shown or hidden by; the first gives its colour, the second its dashes.
         front: also draw the Pareto front of all that is shown.
+        metric: the cost that is shown at first.
         note: what to know.
     """
     tagged = tags or {}
@@ -66,6 +68,7 @@ def curves_section(
         "title": title,
         "note": note,
         "front": front,
+        "metric": metric,
         "metrics": [list(metric) for metric in METRICS],
         "series": [
             {

@@ -124,19 +124,19 @@ def _curve(result: ShrinkResult, others: Mapping[str, ShrinkResult]) -> dict[str
         points = [outcome for outcome in (each.original, *each.networks) if outcome.accuracy is not None]
         for kind, accuracy in (("mean", "mean"), ("95 % upper", "high"), ("95 % lower", "low")):
             ends = [(outcome, getattr(_test(outcome), accuracy)) for outcome in points]
-            drawn = [_point(outcome, value) for outcome, value in ends if value is not None]
+            drawn = [_point(outcome, value, named=kind == "mean") for outcome, value in ends if value is not None]
             if drawn:
                 series[f"{name}, {kind}"] = drawn
                 tags[f"{name}, {kind}"] = (name, "mean" if kind == "mean" else "interval")
     note = "Dashes are the ends of the 95 % t-intervals over seeds."
-    return curves_section("Accuracy against cost", series, tags=tags, note=note)
+    return curves_section("Accuracy against cost", series, tags=tags, metric="edp", note=note)
 
 
-def _point(outcome: Outcome, accuracy: float) -> Point:
+def _point(outcome: Outcome, accuracy: float, *, named: bool) -> Point:
     figures = outcome.figures
     costs = {"energy_uJ": figures.energy_pJ * 1e-6, "cycles": float(figures.cycles), "edp": figures.edp_J_cycle}
     label = "original" if outcome.target is None else str(outcome.target)
-    return Point(label, 100 * accuracy, costs)
+    return Point(label if named else "", 100 * accuracy, costs)
 
 
 def _layers(result: ShrinkResult, each: Outcome) -> dict[str, Any]:

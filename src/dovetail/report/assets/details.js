@@ -15,7 +15,7 @@ function metricPicker(metrics, value, onchange) {
 }
 
 function curvesSection(id, spec) {
-  let metric = spec.metrics[0][0], logarithmic = false, shown = () => true;
+  let metric = spec.metric || spec.metrics[0][0], logarithmic = false, shown = () => true;
   const series = styled(spec.series);
   const label = () => spec.metrics.find((each) => each[0] === metric)[1];
   const chart = figure(() => curvesOption(series.filter(shown), metric, label(), logarithmic, spec.front), 420, "accuracy against cost");
