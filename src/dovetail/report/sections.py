@@ -50,6 +50,7 @@ def curves_section(
     tags: Mapping[str, Sequence[str]] | None = None,
     front: bool = False,
     metric: str = METRICS[0][0],
+    logarithmic: bool = False,
     note: str = "",
 ) -> dict[str, Any]:
     """Return accuracy against cost, one line per series.
@@ -60,6 +61,7 @@ def curves_section(
         tags: by the series' name, what it is shown or hidden by; the first gives its colour, the second its dashes.
         front: also draw the Pareto front of all that is shown.
         metric: the cost that is shown at first.
+        logarithmic: whether its axis is.
         note: what to know.
     """
     tagged = tags or {}
@@ -69,6 +71,7 @@ def curves_section(
         "note": note,
         "front": front,
         "metric": metric,
+        "logarithmic": logarithmic,
         "metrics": [list(metric) for metric in METRICS],
         "series": [
             {

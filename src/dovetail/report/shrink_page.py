@@ -129,7 +129,7 @@ def _curve(result: ShrinkResult, others: Mapping[str, ShrinkResult]) -> dict[str
                 series[f"{name}, {kind}"] = drawn
                 tags[f"{name}, {kind}"] = (name, "mean" if kind == "mean" else "interval")
     note = "Dashes are the ends of the 95 % t-intervals over seeds."
-    return curves_section("Accuracy against cost", series, tags=tags, metric="edp", note=note)
+    return curves_section("Accuracy against cost", series, tags=tags, metric="edp", logarithmic=True, note=note)
 
 
 def _point(outcome: Outcome, accuracy: float, *, named: bool) -> Point:

@@ -15,14 +15,14 @@ function metricPicker(metrics, value, onchange) {
 }
 
 function curvesSection(id, spec) {
-  let metric = spec.metric || spec.metrics[0][0], logarithmic = false, shown = () => true;
+  let metric = spec.metric || spec.metrics[0][0], logarithmic = Boolean(spec.logarithmic), shown = () => true;
   const series = styled(spec.series);
   const label = () => spec.metrics.find((each) => each[0] === metric)[1];
   const chart = figure(() => curvesOption(series.filter(shown), metric, label(), logarithmic, spec.front), 420, "accuracy against cost");
   section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
     filters(series, (test) => { shown = test; chart.redraw(); }),
     el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); }),
-      toggle("logarithmic", (on) => { logarithmic = on; chart.redraw(); })),
+      toggle("logarithmic", (on) => { logarithmic = on; chart.redraw(); }, logarithmic)),
     chart);
 }
 

@@ -108,11 +108,11 @@ function select(label, choices, value, onchange) {
   return el("label", {}, label, node);
 }
 
-function toggle(label, onchange) {
-  const node = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
-    const on = node.getAttribute("aria-pressed") !== "true";
-    node.setAttribute("aria-pressed", String(on));
-    onchange(on);
+function toggle(label, onchange, on = false) {
+  const node = el("button", { type: "button", "aria-pressed": String(on), onclick: () => {
+    const now = node.getAttribute("aria-pressed") !== "true";
+    node.setAttribute("aria-pressed", String(now));
+    onchange(now);
   } }, label);
   return node;
 }
