@@ -138,6 +138,7 @@ def test_progress_is_for_terminals_and_long_work(monkeypatch, terminal, patience
     file = StringIO()
     with progress.progress(Console(file=file, force_terminal=terminal, width=100)) as report:
         report(3, 12, "training")
+        time.sleep(0.3)  # nothing more is reported
     assert ("training" in file.getvalue()) is shown
 
 

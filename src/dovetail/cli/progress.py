@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -28,20 +28,17 @@ def progress(console: Console | None = None) -> Iterator[Report]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task("", total=None)
-    began = time.monotonic()
-    live = False
-
-    def report(done: int, total: int, words: str) -> None:
-        nonlocal live
-        bar.update(task, completed=done, total=total, description=words)
-        if not live and console.is_terminal and time.monotonic() - began >= PATIENCE:
-            bar.start()
-            live = True
-
+    begin = threading.Timer(PATIENCE, bar.start)  # on its own: what is waited for may report but once, or never
+    begin.daemon = True
+    if console.is_terminal:
+        begin.start()
     try:
-        yield report
+        yield lambda done, total, words: bar.update(task, completed=done, total=total, description=words)
     finally:
-        if live:
+        begin.cancel()
+        if console.is_terminal:
+            begin.join()
+        if bar.live.is_started:
             bar.stop()
 
 

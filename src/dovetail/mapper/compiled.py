@@ -27,7 +27,7 @@ def compile_all(say: Callable[[str], None] | None = None) -> None:
     if cores < 2 or not sys.executable:
         return
     if say is not None:
-        say("compiling the search, once for this version")
+        say("compiling the search (once for this version)")
     try:
         for _ in run_all(compile_one, [(name,) for name in missing], workers=cores):
             pass
