@@ -45,8 +45,11 @@ def print_table(
     out = console()
     kept = list(range(len(columns)))
     for head in optional:
-        if _width([columns[i] for i in kept], [[row[i] for i in kept] for row in rows]) > out.width:
+        if _width(columns, rows, kept) > out.width:
             kept.remove(columns.index(head))
+    out = console(_width(columns, rows, kept))
+    left = out.width - _width(columns, rows, [i for i in kept if i >= text_columns])
+    narrowest = max(1, min(_NARROWEST, left // max(1, text_columns) - 3))  # numbers go before words
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i in kept:
         is_text = i < text_columns
@@ -55,25 +58,24 @@ def print_table(
             justify="left" if is_text else "right",
             overflow="fold",
             no_wrap=not is_text,
-            min_width=min(_NARROWEST, max((len(row[i]) for row in rows), default=0)) if is_text else None,
+            min_width=min(narrowest, max((len(row[i]) for row in rows), default=0)) if is_text else None,
         )
     for row in rows:
         table.add_row(*(Text(row[i]) for i in kept))
-    out = console(_width([columns[i] for i in kept], [[row[i] for i in kept] for row in rows]))
     out.print(Text(title, style="bold"))
     out.print(table)
 
 
 def fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Return whether a table breaks nothing but its heads; what is piped never does."""
-    needed = _width(columns, rows)
+    needed = _width(columns, rows, range(len(columns)))
     return needed <= console(needed).width
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return how many characters a table needs that breaks nothing but its heads."""
-    heads = [max(map(len, head.split("|"))) for head in columns]
-    cells = [max([head, *(len(row[i]) for row in rows)]) for i, head in enumerate(heads)]
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
+    """Return how many characters a table of some columns needs that breaks nothing but its heads."""
+    heads = [max(map(len, columns[i].split("|"))) for i in kept]
+    cells = [max([head, *(len(row[i]) for row in rows)]) for i, head in zip(kept, heads, strict=True)]
     return sum(cells) + 3 * (len(cells) - 1) + 2
 
 
