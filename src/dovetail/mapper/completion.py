@@ -70,13 +70,14 @@ class Completion:
         return least * (1 - ROUNDING) - self.slack
 
 
-def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completion:
+def build_completion(space: Space, tables: Tables, per_word: Floats, most_entries: int = MOST_ENTRIES) -> Completion:
     """Fill the tables of a space.
 
     Args:
         space: the mapspace.
         tables: what is known of every tile.
         per_word: ``(levels, 3)`` least pJ per word read, written from outside, written from inside.
+        most_entries: that the tables may have, about.
 
     Raises:
         OutOfReach: the tables would take minutes to fill.
@@ -95,11 +96,15 @@ def build_completion(space: Space, tables: Tables, per_word: Floats) -> Completi
     place = np.full((levels + 1, tiles), -1, np.int64)
     for level, found in enumerate(feasible):
         place[level, found] = np.arange(len(found))
+    entries = (count * lanes).tolist()
     for grain in (None, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0):
-        sources = find_sources(space, per_word, grain)
-        sizes = np.array([len(at) for at in sources.at]) * count * lanes
-        if sizes.sum() <= MOST_ENTRIES:
+        sources = find_sources(space, per_word, grain, entries=entries, most=most_entries)
+        if sources is not None:
             break
+    else:
+        sources = find_sources(space, per_word, 16.0)
+        assert sources is not None
+    sizes = np.array([len(at) for at in sources.at]) * count * lanes
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     least = np.full(int(sizes.sum()), np.inf, np.float32)
     parts = [

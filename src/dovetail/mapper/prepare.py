@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from dovetail.hardware.architecture import Storage
 from dovetail.mapper import expand
 from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
-from dovetail.mapper.completion import GRID, Completion, Lattice, build_completion
+from dovetail.mapper.completion import GRID, MOST_ENTRIES, Completion, Lattice, build_completion
 from dovetail.mapper.orders import OWN, STILL, Links, Movement, orders
 from dovetail.mapper.pack import Pack, pack
 from dovetail.mapper.space import Space
@@ -43,15 +43,19 @@ class Prepared:
     compulsory_pJ: float
 
 
-def prepare(space: Space) -> Prepared:
-    """Return everything that the search over a space needs."""
+def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
+    """Return everything that the search over a space needs; with so many tabulated least energies at most, about.
+
+    Raises:
+        OutOfReach: tabulating would take minutes.
+    """
     tables = build_tables(space)
     tensors, levels, dims = len(space.problem.shape.tensors), len(space.levels), len(space.active)
     bounded = [i for i in range(levels) if np.isfinite(space.machine.bandwidth[i]).any()]
     sliding = not space.rules.injective.all()
     chain = CHAIN if sliding else 0
     per_word = _words_prices(space)
-    completion = build_completion(space, tables, per_word)
+    completion = build_completion(space, tables, per_word, most_entries)
     distinct = np.array([_touched(space, t) for t in range(tensors)])
     by_bandwidth = _cycles_by_bandwidth(space, distinct)
     sizes = {

@@ -18,6 +18,7 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper import expand
 from dovetail.mapper.compiled import compile_all
+from dovetail.mapper.completion import MOST_ENTRIES
 from dovetail.mapper.explore import (
     Progress,
     Rows,
@@ -45,6 +46,10 @@ from dovetail.workload.problem import Problem
 LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
 #: Partial mappings a level that a first mapping, and a better one, are looked for among.
 NARROW, WIDE = 8, 64
+#: A first mapping beyond this factor of the lower bound is compared with what a local search meets among so many.
+FAR, LIKELY = 64.0, 20_000
+#: Tabulated least energies for every second that a search may take: filling them must not take most of it.
+ENTRIES_A_SECOND = 2_000_000
 #: A mapping within this factor of the lowest bound is good enough to prune by.
 CLOSE = 1.1
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
@@ -131,7 +136,8 @@ def search(
     compile_all(progress)
     watch = _Watch(time_limit, progress)
     try:
-        prepared = prepare(build_space(problem, architecture, energies))
+        entries = MOST_ENTRIES if time_limit is None else min(MOST_ENTRIES, int(ENTRIES_A_SECOND * time_limit))
+        prepared = prepare(build_space(problem, architecture, energies), entries)
     except (OutOfReach, KeyboardInterrupt) as why:
         return _likely(problem, architecture, energies, objective, str(why) or "interrupted", watch)
     if prepared.tables.parallelism[0, -1] == 0:
@@ -139,6 +145,8 @@ def search(
     compile_steps(prepared)
     watch.restart()
     best, bound, exact = _best(prepared, objective, energies, watch)
+    if not exact:
+        best = _or_likely(prepared, objective, energies, best)
     points: tuple[FrontPoint, ...] = ()
     if front:
         points, complete = _front(prepared, objective, energies, best, watch)
@@ -176,7 +184,10 @@ def _best(
     progress.least = floor = _floor(prepared, code)
     known = start
     if known is None or _rank(code, known)[0] > CLOSE * floor:
-        known = min(filter(None, (start, _first(prepared, objective, energies))), key=partial(_rank, code))
+        first = _first(prepared, objective, energies, watch)
+        known = min(filter(None, (start, first)), key=partial(_rank, code))
+    if _rank(code, known)[0] > FAR * floor:
+        known = _or_likely(prepared, objective, energies, known)
     watch.doing = "looking for a better mapping everywhere"
     try:
         rows = first_rows(prepared)
@@ -192,6 +203,17 @@ def _best(
     except (OutOfReach, KeyboardInterrupt):
         return known, min(progress.least, _rank(code, known)[0]), False
     return known, _rank(code, known)[0], True
+
+
+def _or_likely(prepared: Prepared, objective: Objective, energies: EnergyTable, known: _Found) -> _Found:
+    """Return the better of a mapping and what a local search meets in about a second."""
+    space = prepared.space
+    try:
+        found = improve(space.problem, space.architecture, energies, objective, evaluations=LIKELY)
+    except NoMappingError:
+        return known
+    likely = _Found(found.cost.energy_pJ, found.cost.cycles, found.mapping)
+    return min((known, likely), key=partial(_rank, _CODES[objective]))
 
 
 def _better_among(prepared: Prepared, code: int, known: _Found, progress: Progress, rows: Rows, level: int) -> _Found:
@@ -213,8 +235,8 @@ def _better(
     return min((one for one in (known, found) if one is not None), key=partial(_rank, code))
 
 
-def _first(prepared: Prepared, objective: Objective, energies: EnergyTable) -> _Found:
-    """Return a first mapping; quick, whatever the clock says.
+def _first(prepared: Prepared, objective: Objective, energies: EnergyTable, watch: _Watch) -> _Found:
+    """Return a first mapping; quick, also when time is up.
 
     Raises:
         NoMappingError: limits on how many loops a level may have leave none.
@@ -224,10 +246,10 @@ def _first(prepared: Prepared, objective: Objective, energies: EnergyTable) -> _
         for width in (NARROW, 8 * WIDE, None):
             for limit in LIMITS:
                 goal = expand.goal_array(code, _floor(prepared, code) * limit)
-                found = _least(code, *_complete(prepared, goal, Progress(), width))
+                found = _least(code, *_complete(prepared, goal, Progress(check=watch.check), width))
                 if found is not None:
                     return found
-    except OutOfReach:  # too many partial mappings are as good as the bound lets one hope
+    except OutOfReach:  # too many partial mappings are as good as the bound lets one hope, or time is up
         likely = improve(space.problem, space.architecture, energies, objective)
         return _Found(likely.cost.energy_pJ, likely.cost.cycles, likely.mapping)
     said = "no choice of loops obeys how many dimensions each level may iterate over (max_dimensions)"

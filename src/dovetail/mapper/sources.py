@@ -8,6 +8,7 @@ keepers and shares are few, so the least cost of completing every tile can be ta
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,14 +49,19 @@ class Sources:
     next: tuple[Ints, ...]
 
 
-def find_sources(space: Space, per_word: Floats, grain: float | None = None) -> Sources:
-    """Return the sources of a space.
+def find_sources(
+    space: Space, per_word: Floats, grain: float | None = None, *, entries: Sequence[int] = (), most: float = math.inf
+) -> Sources | None:
+    """Return the sources of a space; None as soon as they would take too many entries.
 
     Args:
         space: the mapspace.
         per_word: ``(levels, 3)`` least pJ per word read, written from outside, written from inside.
         grain: None, or prices are cut down to powers of ``2 ** grain``, which makes fewer of them and weaker bounds.
+        entries: per boundary, those that one source takes.
+        most: of them, all together.
     """
+    taken = 0.0
     tensors = len(space.rules.is_output)
     zero = (0.0,) * tensors
     at: list[tuple[Source, ...]] = [(Source(zero, zero, (1.0,) * tensors, (False,) * tensors),)]
@@ -72,7 +78,10 @@ def find_sources(space: Space, per_word: Floats, grain: float | None = None) -> 
                 after = [_kept(space, level, source, kept, per_word[level]) for kept in space.keepers[level]]
             coarse = [one if grain is None else _cut(one, grain) for one in after]
             table.append([found.setdefault(one, len(found)) for one in coarse])
+            if entries and taken + len(found) * entries[level + 1] > most:
+                return None
         at.append(tuple(found))
+        taken += len(found) * entries[level + 1] if entries else 0
         steps.append(np.array(table, np.int64).reshape(len(at[-2]), width))
     return Sources(tuple(at), tuple(steps))
 
