@@ -253,6 +253,21 @@ def test_processes_that_find_the_same_damage_set_it_aside_once(path):
         assert store.state().entries == 4 * 10 * 2
 
 
+def test_a_file_set_aside_before_it_is_first_opened_is_not_begun_again(path):
+    """Another process sets the file aside between the moment that this one looks up its name and its first use."""
+    with Store.open(path) as store:
+        store.put("old", 1)
+    late = Store(path)  # its name, not yet the file
+    damage_by_garbage(path)
+    with Store.open(path) as store:
+        store.put("new", 2)
+    late.put("late", 3)
+    late.close()
+    with Store.open(path) as store:
+        assert store.get_many(["new", "late"]) == {"new": 2, "late": 3}
+    assert not path.exists()
+
+
 def test_a_store_crosses_a_fork(path):
     with Store.open(path) as store:
         store.put("parent", 1)

@@ -264,8 +264,17 @@ class Store:
 
     def _connected(self) -> sqlite3.Connection | None:
         self._forget_inherited()
-        if self._connection is None and self.path is not None:
-            self._connection = self._connect(self.path)
+        while self._connection is None and self.path is not None:
+            path = self.path
+            connection, self.path = self._connect(path), _current(self._base or path)
+            if self.path == path:
+                self._connection = connection
+                continue
+            # Set aside by another process since the path was looked up: what stands there now nobody will look into.
+            connection.close()
+            for stale in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+                with contextlib.suppress(OSError):
+                    stale.unlink()
         return self._connection
 
     def _forget_inherited(self) -> None:
