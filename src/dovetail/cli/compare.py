@@ -21,7 +21,7 @@ from dovetail.store import Store
 from dovetail.workload.network import load_network
 
 #: How long a layer is searched unless said otherwise.
-SECONDS = 2.0
+SECONDS = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

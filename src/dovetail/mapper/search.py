@@ -49,7 +49,7 @@ NARROW, WIDE = 8, 64
 #: A first mapping beyond this factor of the lower bound is compared with what a local search meets among so many.
 FAR, LIKELY = 64.0, 20_000
 #: Tabulated least energies for every second that a search may take: filling them must not take most of it.
-ENTRIES_A_SECOND = 2_000_000
+ENTRIES_A_SECOND = 20_000_000
 #: A mapping within this factor of the lowest bound is good enough to prune by.
 CLOSE = 1.1
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
