@@ -272,7 +272,7 @@ class Store:
                 continue
             # Set aside by another process since the path was looked up: what stands there now nobody will look into.
             connection.close()
-            for stale in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            for stale in _files_of(path):
                 with contextlib.suppress(OSError):
                     stale.unlink()
         return self._connection
@@ -322,10 +322,15 @@ class Store:
         self.path = _current(self._base)
 
     def _files(self) -> list[Path]:
-        return [] if self.path is None else [self.path.with_name(self.path.name + end) for end in ("", "-wal", "-shm")]
+        return [] if self.path is None else _files_of(self.path)
 
     def _set_aside_files(self) -> list[Path]:
         return [] if self._base is None else [path for path, _, is_damaged in _generations(self._base) if is_damaged]
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return a store's file and those that SQLite keeps beside it."""
+    return [path.with_name(path.name + end) for end in ("", "-wal", "-shm")]
 
 
 def _generations(base: Path) -> list[tuple[Path, int, bool]]:

@@ -22,9 +22,10 @@ from dovetail.mapper.limits import (
     SPATIAL_ORDER,
     Limits,
     active_dimensions,
+    active_rules,
     limits_of,
 )
-from dovetail.mapper.objective import Objective
+from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
 from dovetail.model.encode import decode_mapping, encode_machine, encode_mapping, encode_residuals, encode_rules
@@ -70,10 +71,7 @@ class ImperfectSpace:
         """Encode them."""
         active = active_dimensions(problem)
         rules, machine = encode_rules(problem, architecture), encode_machine(architecture, energies)
-        coefficients = np.ascontiguousarray(rules.coefficients[:, :, active])
-        noticed = coefficients != 0
-        injective = (noticed.sum(axis=2) <= 1).all(axis=1) & (noticed.sum(axis=1) <= 1).all(axis=1)
-        rules = rules._replace(coefficients=coefficients, injective=injective)
+        rules = active_rules(rules, active)
         limits = limits_of(problem, architecture, rules, machine)
         bounds = np.array([problem.bounds[d] for d in active], np.int64)
         return ImperfectSpace(problem, architecture, objective, active, bounds, rules, machine, limits)
@@ -100,19 +98,11 @@ class ImperfectSpace:
         residuals = Residuals._make(np.ascontiguousarray(array) for array in last.swapaxes(0, 1))
         costs, lost = evaluate_imperfect_batch(nests, residuals, self.rules, self.machine)
         cycles = costs.cycles.astype(np.float64)
-        first, second = self._value(costs.energy_pJ * lost, cycles)
-        own, _ = self._value(costs.energy_pJ, cycles)
+        first, second = ranks_of(self.objective, costs.energy_pJ * lost, cycles)
+        own, _ = ranks_of(self.objective, costs.energy_pJ, cycles)
         ranks = np.stack([first, second, own], axis=1)
         ranks[costs.overflow >= 0] = np.inf
         return Crowd(genes, keep, last, ranks)
-
-    def _value(self, energy: Floats, cycles: Floats) -> tuple[Floats, Floats]:
-        """Return what is minimised, and what breaks ties."""
-        if self.objective is Objective.ENERGY:
-            return energy, cycles
-        if self.objective is Objective.LATENCY:
-            return cycles, energy
-        return energy * cycles * (cycles if self.objective is Objective.ED2P else 1.0), energy
 
     def mapping(self, crowd: Crowd) -> Mapping:
         """Return the first of a crowd as a mapping."""

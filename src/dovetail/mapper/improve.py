@@ -15,9 +15,9 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, limits_of
+from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, active_rules, limits_of
 from dovetail.mapper.moves import DRAWS, change
-from dovetail.mapper.objective import Objective
+from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapper.sample import sample
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
@@ -158,10 +158,7 @@ class _Mapspace:
         """Encode them."""
         bound, active = bound_to(architecture, problem), active_dimensions(problem)
         rules, machine = encode_rules(problem, bound), encode_machine(bound, energies)
-        coefficients = np.ascontiguousarray(rules.coefficients[:, :, active])
-        moves = coefficients != 0
-        injective = (moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1)
-        rules = rules._replace(coefficients=coefficients, injective=injective)
+        rules = active_rules(rules, active)
         limits = limits_of(problem, bound, rules, machine)
         return _Mapspace(problem, bound, active, rules, machine, limits, objective)
 
@@ -169,13 +166,7 @@ class _Mapspace:
         """Return mappings that fit, with their ranks."""
         nests = Nest._make([*(genes[:, field] for field in range(GENES)), keep])
         costs = evaluate_batch(nests, self.rules, self.machine)
-        energy, cycles = costs.energy_pJ, costs.cycles.astype(np.float64)
-        if self.objective is Objective.ENERGY:
-            ranks = energy, cycles
-        elif self.objective is Objective.LATENCY:
-            ranks = cycles, energy
-        else:
-            ranks = energy * cycles * (cycles if self.objective is Objective.ED2P else 1.0), energy
+        ranks = ranks_of(self.objective, costs.energy_pJ, costs.cycles.astype(np.float64))
         return _Crowd(genes, keep, np.stack(ranks, axis=1))
 
     def genes(self, nests: Nest) -> Ints:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # every command imports this module; NumPy loads only where something is computed
+    from dovetail.model.arrays import Floats
 
 
 class Objective(StrEnum):
@@ -20,3 +24,12 @@ class Objective(StrEnum):
         if self is Objective.LATENCY:
             return float(cycles)
         return energy_pJ * cycles if self is Objective.EDP else energy_pJ * cycles * cycles
+
+
+def ranks_of(objective: Objective, energy_pJ: Floats, cycles: Floats) -> tuple[Floats, Floats]:
+    """Return, of many costs, what is minimised and what breaks ties."""
+    if objective is Objective.ENERGY:
+        return energy_pJ, cycles
+    if objective is Objective.LATENCY:
+        return cycles, energy_pJ
+    return energy_pJ * cycles * (cycles if objective is Objective.ED2P else 1.0), energy_pJ
