@@ -16,6 +16,7 @@ from dovetail.accuracy.execution import Execution  # noqa: E402
 from dovetail.accuracy.recipe import STUDY  # noqa: E402
 from dovetail.accuracy.training import DivergedError, fine_tune, train  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
+from dovetail.files import write_with  # noqa: E402
 
 CPU = Execution(device="cpu")
 EVERY_STEP = Execution(device="cpu", checkpoint_seconds=0.0)
@@ -374,5 +375,5 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path):
 
     checkpoint.write_json(tmp_path / "result.json", {"a": 1})
     with pytest.raises(StopHereError):
-        checkpoint.write_atomically(tmp_path / "result.json", fail)
+        write_with(tmp_path / "result.json", fail)
     assert (tmp_path / "result.json").read_text() == '{\n  "a": 1\n}\n'

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dovetail.components.estimate import estimate
-from dovetail.errors import DovetailError, InputError, NoMappingError
+from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.network import map_network as mapping_module
@@ -23,6 +23,7 @@ from dovetail.network.costs import Totals, sum_of, totals_of
 from dovetail.network.map_network import design_key, layer_key, map_network, map_networks
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store
+from dovetail.workers import WorkerError
 from dovetail.workload.network import Layer, Network, load_network
 from dovetail.workload.problem import convolution
 from network_search import counted_search, failing_search, quick_search
@@ -186,9 +187,17 @@ def test_a_bug_in_a_worker_is_told_with_its_traceback(design):
         map_network(_network(8, 6), *design, search=failing_search, workers=2)
 
 
-def test_a_killed_worker_is_told(design):
-    with pytest.raises(DovetailError, match="worker process ended with code -9"):
-        map_network(_network(8, 7), *design, search=failing_search, workers=2)
+def test_a_killed_worker_is_told_and_the_rest_goes_on(design):
+    seen = []
+    with pytest.raises(WorkerError, match=r"no result for l1 on eyeriss_like \(its worker process was killed, SIGKILL"):
+        map_network(
+            _network(8, 7, 9, 10, 11),
+            *design,
+            search=failing_search,
+            workers=2,
+            progress=lambda it: seen.append(it.layer),
+        )
+    assert sorted(seen) == ["l0", "l2", "l3", "l4"]
 
 
 _INTERRUPTED = """

@@ -133,7 +133,7 @@ def test_pictures_are_well_formed(costs, tmp_path):
 def test_pictures_become_png(tmp_path):
     pytest.importorskip("resvg_py")
     svg = line_chart("t", "x", "y", [Line("a", [(1.0, 2.0), (3.0, 4.0)])])
-    data = write_picture(tmp_path / "p.png", svg).read_bytes()
+    data = write_picture(tmp_path / "p.png", svg, "png").read_bytes()
     assert data.startswith(b"\x89PNG")
 
 

@@ -4,6 +4,7 @@
 
     DovetailError            everything we raise on purpose; the CLI prints it and exits with 2
     ├── InputError           a file, key or value from outside is wrong (file, line, key, found, wanted)
+    │   └── WriteError       a result can't be written where it was to go
     ├── MappingError         a mapping does not fit its problem or its architecture
     │   └── CapacityError    a tile is larger than the storage that must hold it
     ├── NoMappingError       no mapping satisfies the constraints and capacities
@@ -38,6 +39,10 @@ class InputError(DovetailError):
         self.message, self.file, self.line, self.key = message, file, line, key
         place = "" if file is None else f"{file}" + ("" if line is None else f":{line}") + ": "
         super().__init__(place + (f"{key}: " if key else "") + message)
+
+
+class WriteError(InputError):
+    """A file can't be written; what was to stand in it is not lost where it is kept elsewhere."""
 
 
 class MappingError(DovetailError):

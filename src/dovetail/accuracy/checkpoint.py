@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from dovetail.errors import InputError
+from dovetail.files import write_with
 from dovetail.workload.torchvision_import import import_torch
 
 try:
@@ -25,30 +25,15 @@ _NOTHING: Mapping[str, type] = {}
 FORMAT = "dovetail-checkpoint-1"
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Have ``write`` fill a file that then takes the place of ``path`` in one move.
-
-    A process killed at any moment leaves the old file or the new one, each whole, and at most a ``.partial`` file that
-    the next writing replaces.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write a value as indented JSON, atomically."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_with(path, lambda file: file.write(text.encode()))
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint of tensors and plain values, atomically."""
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+    write_with(path, lambda file: torch.save({"format": FORMAT, **content}, file))
 
 
 def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHING) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dovetail.accuracy.data import Augmentation, DataSet, Order, normalise
 from dovetail.errors import InputError
+from dovetail.workers import safe_start
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
 
 torch = import_torch("folders of images")  # importing that module also heals torchvision in spawned workers
@@ -88,7 +89,9 @@ class FolderSplit:
             multiprocessing_context=self.context if self.workers else None,
             generator=torch.Generator().manual_seed(0),  # unused by us, but else drawn from the global one
         )
-        for batch in loader:
+        with safe_start():
+            read = iter(loader)
+        for batch in read:
             if isinstance(batch, InputError):
                 raise batch
             images, labels = (part.to(device, non_blocking=pinned) for part in batch)

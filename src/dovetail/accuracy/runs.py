@@ -22,7 +22,7 @@ from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.statistics import Interval, interval
 from dovetail.accuracy.training import Event, TrainingResult, train
 from dovetail.errors import DovetailError, InputError
-from dovetail.workers import available_cpus
+from dovetail.workers import WorkerError, available_cpus, safe_start
 
 #: Takes the steps done so far, the steps in all, and a few words on how it stands.
 Report = Callable[[int, int, str], None]
@@ -40,10 +40,6 @@ class Factory(Protocol):
 
     def __call__(self) -> Any:
         """Make it."""
-
-
-class WorkerError(DovetailError):
-    """A worker process ended without a result."""
 
 
 @dataclass(frozen=True)
@@ -207,10 +203,10 @@ def _workers(count: int) -> Iterator[list[Connection]]:
     """Start worker processes, spawned so that they load torch's thread pool anew, and end them with the body."""
     context = multiprocessing.get_context("spawn")
     processes, connections = [], []
-    with _environment(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive"):
+    with _environment(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive"), safe_start():
         for _ in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs,))
+            process = context.Process(target=_work, args=(theirs,))
             process.start()
             theirs.close()
             processes.append(process)
@@ -236,9 +232,15 @@ def _environment(**variables: str) -> Iterator[None]:
             del os.environ[name]
 
 
+def _work(connection: Connection) -> None:
+    """Be a worker process: end with the parent, and keep what a network prints out of the command's output."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.dup2(2, 1)
+    _serve(connection)
+
+
 def _serve(connection: Connection) -> None:
     """Do runs as they come, until there are none or the parent is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     sent = 0.0
     number = -1
 

@@ -17,6 +17,7 @@ from dovetail.hardware.binding import bind
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
+from dovetail.store import cache_folder
 from dovetail.workload.problem import Problem
 
 
@@ -71,6 +72,13 @@ def sampled_search_of(args: argparse.Namespace) -> Callable[..., SearchResult] |
     from dovetail.mapper.sample import sampled_search  # compiles: only when it is needed
 
     return functools.partial(sampled_search, samples=args.samples, seed=args.seed)
+
+
+def kept_in_store(_args: argparse.Namespace) -> str:
+    """Return, in words, what is kept when a command that maps networks ends early; a command's ``kept``."""
+    if cache_folder() is None:
+        return ""
+    return "layers that are done are in the store, the same command goes on from there"
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from pathlib import Path
 from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
+from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.certificate_file import write_text
 from dovetail.network.bottleneck import diagnose
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.map_network import map_networks
@@ -22,6 +22,9 @@ from dovetail.workload.network import load_network
 
 #: How long a layer is searched unless said otherwise.
 SECONDS = 10.0
+
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_samples(parser)
     parser.add_argument("--totals", action="store_true", help="print the table of totals only")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row per layer, numbers in full")
+    add_output(parser, "--csv", "write one row per layer, numbers in full")
     arguments.add_json(parser)
 
 

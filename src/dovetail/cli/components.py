@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
+from dovetail.cli.outputs import add_output
 from dovetail.components.accelergy_tables import write_art, write_ert
 from dovetail.components.compose import Share
 from dovetail.components.energy_table import EnergyTable
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prefer this estimator wherever it serves (may be given several times)",
     )
     parser.add_argument("--list", action="store_true", help="list the estimators instead")
-    parser.add_argument("--ert", metavar="FILE", type=Path, help="write the energies as Accelergy's ERT")
-    parser.add_argument("--art", metavar="FILE", type=Path, help="write the areas as Accelergy's ART")
+    add_output(parser, "--ert", "write the energies as Accelergy's ERT")
+    add_output(parser, "--art", "write the areas as Accelergy's ART")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dovetail.cli.outputs import add_output
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.workload.describe import describe, fields
@@ -34,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as-published", action="store_true", help="read a pickle of the founding study as it did, mistakes included"
     )
     parser.add_argument("--all", action="store_true", help="every layer on its own line, not each distinct one once")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the layers as a table")
-    parser.add_argument("--yaml", type=Path, metavar="FILE", help="write the layers as YAML (into a folder: NAME.yaml)")
-    parser.add_argument("--timeloop", type=Path, metavar="FOLDER", help="write each distinct layer as Timeloop problem")
+    add_output(parser, "--csv", "write the layers as a table")
+    add_output(parser, "--yaml", "write the layers as YAML (into a folder: NAME.yaml)")
+    add_output(parser, "--timeloop", "write each distinct layer as Timeloop problem", folder=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
+
+from dovetail.cli import interruption
+
+if __name__ == "__main__":
+    interruption.listen()
+    if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:  # noqa: PTH109
+        del sys.path[0]  # `python -m` puts the working folder before everything
+
+import argparse
+import importlib
 from collections.abc import Sequence
 
 from dovetail import __version__
-from dovetail.errors import DovetailError
+from dovetail.cli import outputs
+from dovetail.errors import DovetailError, WriteError
 
 #: Command name -> (module under ``dovetail.cli`` with ``add_arguments(parser)`` and ``run(args) -> int``, summary).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -42,7 +51,7 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
         if name == wanted:  # import only what runs: starting up stays fast
             implementation = importlib.import_module(f"dovetail.cli.{module}")
             implementation.add_arguments(command)
-            command.set_defaults(run=implementation.run)
+            command.set_defaults(run=implementation.run, kept=getattr(implementation, "kept", lambda _args: ""))
     return parser
 
 
@@ -51,11 +60,13 @@ def _discard_output() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
+    """Run one command; returns its exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     args = _parser(wanted).parse_args(arguments)
     try:
+        outputs.prepare(args)
+        interruption.keeping(args.kept(args))
         code = int(args.run(args))
         sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
         return code
@@ -63,14 +74,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return 0
     except DovetailError as error:
-        print(f"dovetail: error: {error}", file=sys.stderr)
+        kept = args.kept(args) if isinstance(error, WriteError) else ""
+        print(f"dovetail: error: {error}" + (f"; {kept}" if kept else ""), file=sys.stderr)
         return 2
     except OSError as error:  # the output's disk is full, a file vanished
         _discard_output()
         print(f"dovetail: error: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("dovetail: error: out of memory" + (f"; {kept}" if (kept := args.kept(args)) else ""), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
+        print("dovetail: interrupted" + (f"; {kept}" if (kept := args.kept(args)) else ""), file=sys.stderr)
         return 130
+
+
+def program() -> int:
+    """Be the program: run the command of the command line, and listen for signals."""
+    interruption.listen()
+    return main()
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.components.energy_table import EnergyTable
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_samples(parser)
     parser.add_argument("--imperfect", action="store_true", help="also try factors that do not divide the dimensions")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the mapping as Timeloop's mapping YAML")
-    parser.add_argument("--certificate", type=Path, metavar="FILE", help="write what `dovetail verify` checks again")
+    add_output(parser, "--save", "write the mapping as Timeloop's mapping YAML")
+    add_output(parser, "--certificate", "write what `dovetail verify` checks again")
     arguments.add_json(parser)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, print_json, print_table, product, whole
 from dovetail.errors import InputError
 from dovetail.files import write_text
@@ -28,6 +28,9 @@ from dovetail.store import Store
 from dovetail.table import Table
 from dovetail.workload.network import load_network
 
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
@@ -43,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the whole front over energy and cycles")
+    add_output(parser, "--csv", "write the whole front over energy and cycles")
     arguments.add_json(parser)
 
 

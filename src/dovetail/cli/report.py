@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
 from dovetail.files import write_text
@@ -19,6 +19,9 @@ from dovetail.report.figures import write_figures
 from dovetail.report.page import published_for, report_page
 from dovetail.store import Store
 from dovetail.workload.network import load_network
+
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-front", action="store_true", help="leave out Pareto fronts and the network optimum")
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
-    parser.add_argument("--svg", type=Path, metavar="FOLDER", help="write pictures as SVG into a folder")
-    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write pictures as PNG into a folder")
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write one table per network and design as CSV")
+    add_output(parser, "--html", "write one page that opens from disk")
+    add_output(parser, "--svg", "write pictures as SVG into a folder", folder=True)
+    add_output(parser, "--png", "write pictures as PNG into a folder", folder=True)
+    add_output(parser, "--csv", "write one table per network and design as CSV", folder=True)
     arguments.add_json(parser)
 
 

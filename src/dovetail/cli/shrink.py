@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import arguments
+from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import Report, progress
 from dovetail.cli.tables import joules, print_json, print_table, product, whole
 from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request, percent
@@ -62,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("results")
     where.add_argument("--processes", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
     where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
-    where.add_argument("--out", type=Path, metavar="DIR", help="everything; an interrupted run there is continued")
-    where.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
+    add_output(where, "--out", "everything; an interrupted run there is continued", folder=True)
+    add_output(where, "--html", "write one page that opens from disk")
     where.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -84,6 +85,12 @@ def _add_training(group: Any) -> None:
         "--train-first", action="store_true", help="train MODEL by the recipe before, whatever weights it comes with"
     )
     group.add_argument("--no-reference", action="store_true", help="don't train the original likewise, to compare")
+
+
+def kept(args: argparse.Namespace) -> str:
+    """Return, in words, what is kept when it ends early."""
+    where = "" if args.out is None else f" in {args.out}"
+    return f"what is trained and mapped is kept{where}, the same command goes on from there"
 
 
 def run(args: argparse.Namespace) -> int:

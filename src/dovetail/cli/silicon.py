@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table
 from dovetail.files import write_text
 from dovetail.report.silicon_page import silicon_markdown, silicon_page
 from dovetail.store import Store
 from dovetail.study.silicon import Residual, Silicon, measured, run_silicon
 
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page of the documentation")
+    add_output(parser, "--html", "write one page that opens from disk")
+    add_output(parser, "--markdown", "write the page of the documentation")
     arguments.add_json(parser)
 
 

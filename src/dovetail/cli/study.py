@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import fits, joules, print_json, print_table, product
 from dovetail.files import write_text
 from dovetail.store import Store
@@ -16,6 +16,9 @@ from dovetail.study.reproduce import Study, run_study
 from dovetail.study.rows import Row, parts, title
 
 _SHAPES = {"both": ("study", "corrected"), "study": ("study",), "corrected": ("corrected",)}
+
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that opens from disk")
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write every table as CSV into a folder")
+    add_output(parser, "--html", "write one page that opens from disk")
+    add_output(parser, "--csv", "write every table as CSV into a folder", folder=True)
     arguments.add_json(parser)
 
 

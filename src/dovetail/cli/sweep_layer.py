@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.files import write_text
 from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
 from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
 from dovetail.workload.network import load_layer
+
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_objective(parser)
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per size")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the staircase as a picture")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write the staircase as a picture")
+    add_output(parser, "--csv", "write the table as CSV")
+    add_output(parser, "--svg", "write the staircase as a picture")
+    add_output(parser, "--png", "write the staircase as a picture")
     arguments.add_json(parser)
 
 
@@ -51,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.csv:
         write_text(args.csv, sweep.table().csv())
-    for path, suffix in ((args.svg, ".svg"), (args.png, ".png")):
+    for path, kind in ((args.svg, "svg"), (args.png, "png")):
         if path:
-            write_picture(path if path.suffix == suffix else path.with_name(path.name + suffix), sweep_figure(sweep))
+            write_picture(path, sweep_figure(sweep), kind)
     if args.json:
         print_json(sweep.to_json())
         return 0

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.errors import InputError
 
@@ -38,9 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")
     where.add_argument("--processes", type=int, metavar="N", help="runs at a time (default: one per core; 1 on a GPU)")
-    where.add_argument(
-        "--out", type=Path, metavar="DIR", help="checkpoints and result.json; an interrupted run there is continued"
-    )
+    add_output(where, "--out", "checkpoints and result.json; an interrupted run there is continued", folder=True)
     where.add_argument("--log", action="append", default=[], metavar="LOGGER", help="also log to tensorboard or wandb")
     where.add_argument(
         "--no-test", action="store_true", help="leave the test images alone while there is more to choose"
@@ -77,6 +76,17 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def kept(args: argparse.Namespace) -> str:
+    """Return, in words, what is kept when it ends early."""
+    where = "" if args.out is None else f" in {args.out}"
+    return f"checkpoints are kept{where}, the same command goes on from there"
+
+
+def _out(args: argparse.Namespace, recipe: Recipe) -> Path:
+    named = f"{'-'.join(args.models).replace(':', '.')}-{Path(args.data).name}-{recipe.name}"
+    return args.out or Path("runs") / named
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns 0."""
     from dovetail.accuracy.checkpoint import write_json
@@ -84,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     data = data_request(args, args.data)
     recipe = _recipe(args)
-    out = args.out or Path("runs") / f"{'-'.join(args.models).replace(':', '.')}-{Path(args.data).name}-{recipe.name}"
+    out = _out(args, recipe)
     requests = _requests(args, data, recipe, out)
     with progress() as report:
         results = run_all(requests, args.processes, report)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import yaml
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.document import Node, read_document
 from dovetail.errors import InputError, did_you_mean
+from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
 
 VERSIONS = (0.2, 0.3, 0.4)
@@ -186,16 +185,4 @@ def _named(table: EnergyTable, architecture: Architecture) -> list[tuple[str, Co
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    """Write the file in one go: whoever reads it sees the old one or the whole new one."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                yaml.safe_dump(document, stream, sort_keys=False, indent=4)
-            os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp's own mode shuts everybody else out
-            os.replace(temporary, path)  # noqa: PTH105
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", file=path) from None
+    write_text(path, yaml.safe_dump(document, sort_keys=False, indent=4))

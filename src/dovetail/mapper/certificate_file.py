@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +11,8 @@ from pathlib import Path
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.content import content_key
 from dovetail.document import Node, parse_document, read_document
-from dovetail.errors import DovetailError, InputError, NoMappingError
+from dovetail.errors import DovetailError, NoMappingError
+from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.binding import bind
 from dovetail.mapper.objective import Objective
@@ -106,27 +104,6 @@ def write_certificate(
         "certificate": {**asdict(result.certificate), "gap": result.certificate.gap},
     }
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one go: whoever reads it sees the old one or the whole new one.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp's own mode shuts everybody else out
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror or error})", file=path) from None
 
 
 def read_certificate(path: Path) -> Claim:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 from dovetail.document import Node, parse_document, read_document
-from dovetail.errors import InputError, MappingError
+from dovetail.errors import MappingError
+from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.mapping import Mapping
@@ -48,17 +47,7 @@ def write_mapping(
     """
     is_native = form == "native"
     text = native_mapping_yaml(mapping, problem) if is_native else timeloop_mapping_yaml(mapping, architecture, problem)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror or error})", file=path) from None
+    write_text(path, text)
 
 
 def _mapping_of(document: Node, architecture: Architecture, problem: Problem) -> Mapping:

@@ -173,7 +173,9 @@ def _results(
         from dovetail.mapper.compiled import compile_all
 
         compile_all()
-    for done, (place, result) in enumerate(run_all(_map_layer, calls, workers=workers or available_cpus()), 1):
+    names = [f"{jobs[key].layer.name} on {jobs[key].architecture.name}" for key in missing]
+    answers = run_all(_map_layer, calls, workers=workers or available_cpus(), names=names)
+    for done, (place, result) in enumerate(answers, 1):
         key = missing[place]
         found[key] = result
         if search is None and (result.certificate.exact or time_limit is None):  # what a clock ended differs each time

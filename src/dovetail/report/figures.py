@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dovetail.errors import InputError, MissingExtraError
-from dovetail.files import write_text
+from dovetail.errors import MissingExtraError
+from dovetail.files import write_bytes, write_text
 from dovetail.network.bottleneck import diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.roofline import roofline, roofs
@@ -35,7 +33,7 @@ def write_figures(
         InputError: a file cannot be written.
     """
     pictures = report_figures(costs, accuracies)
-    return [write_picture(folder / f"{name}.{kind}", svg) for name, svg in pictures.items()]
+    return [write_picture(folder / f"{name}.{kind}", svg, kind) for name, svg in pictures.items()]
 
 
 def report_figures(costs: Sequence[NetworkCost], accuracies: Mapping[str, KnownAccuracy]) -> dict[str, str]:
@@ -105,31 +103,25 @@ def sweep_figure(sweep: Sweep) -> str:
     return line_chart(title, sweep.dimension, "cycles", lines)
 
 
-def write_picture(path: Path, svg: str) -> Path:
-    """Write an SVG as it is, or as PNG where the path ends so; returns the path.
+def write_picture(path: Path, svg: str, kind: str = "svg") -> Path:
+    """Write an SVG as it is, or as PNG; returns the path.
+
+    Args:
+        path: where to; its ending does not matter.
+        svg: the picture.
+        kind: ``svg`` or ``png``.
 
     Raises:
         MissingExtraError: PNG is asked for and its extra is absent.
         InputError: the file cannot be written.
     """
-    if path.suffix == ".png":
+    if kind == "png":
         if importlib.util.find_spec("resvg_py") is None:
             raise MissingExtraError("writing PNG", "png")
-        _write_bytes(path, bytes(importlib.import_module("resvg_py").svg_to_bytes(svg_string=svg, zoom=2)))
+        write_bytes(path, bytes(importlib.import_module("resvg_py").svg_to_bytes(svg_string=svg, zoom=2)))
     else:
         write_text(path, svg)
     return path
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            stream.write(data)
-        Path(stream.name).chmod(0o644)
-        os.replace(stream.name, path)  # noqa: PTH105
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", file=path) from None
 
 
 def _points(cost: NetworkCost, level: str) -> list[tuple[float, float, str]]:

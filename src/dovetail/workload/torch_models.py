@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
@@ -193,16 +195,38 @@ def user_factory(spec: str) -> Callable[[], Any]:
     module_name, _, attribute = spec.partition(":")
     if not module_name or not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
         raise InputError(f"'{spec}': write package.module:factory")
-    folder = os.getcwd()  # noqa: PTH109  sys.path holds strings
-    sys.path.insert(0, folder)
     try:
-        module = importlib.import_module(module_name)
+        with _working_folder(module_name.partition(".")[0]), contextlib.redirect_stdout(sys.stderr):
+            module = importlib.import_module(module_name)
     except Exception as error:  # the user's module may raise anything
         raise InputError(f"'{spec}': can't import {module_name}: {type(error).__name__}: {error}") from None
-    finally:
-        sys.path.remove(folder)
     if not hasattr(module, attribute):
         callables = [key for key, value in vars(module).items() if callable(value)]
         raise InputError(f"'{spec}': {module_name} has no '{attribute}'{did_you_mean(attribute, callables)}")
     factory = getattr(module, attribute)
     return factory if callable(factory) and not hasattr(factory, "forward") else lambda: factory
+
+
+@contextlib.contextmanager
+def _working_folder(wanted: str) -> Iterator[None]:
+    """Let the working folder answer to one name, and to what nothing else answers to; it never stands in for others.
+
+    The module that was asked for is taken from there before anywhere else. What it imports beside it is found, too,
+    but a file that is called as a module of Python's or of a library stays out of the way.
+    """
+    folder = os.getcwd()  # noqa: PTH109  sys.path holds strings
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> Any:
+            return importlib.machinery.PathFinder.find_spec(name, [folder]) if name == wanted else None
+
+    sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(Finder)  # type: ignore[arg-type]
+        sys.path.reverse()
+        sys.path.remove(folder)  # the last one, which is ours
+        sys.path.reverse()

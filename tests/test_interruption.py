@@ -1,0 +1,94 @@
+"""Ctrl-C, SIGTERM and SIGHUP at a command: one line, what is kept, the exit code, no process left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from test_workers import children, gone
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+COMPARE = ("compare", "resnet18", "alexnet", "--on", "eyeriss_like", "simple_weight_stationary")
+
+
+def start(*words: str, cache: Path, ignoring: bool = False) -> subprocess.Popen[str]:
+    """Start a command whose SIGINT is as a terminal's, whatever this process was started with."""
+    how = signal.SIG_IGN if ignoring else signal.SIG_DFL
+    return subprocess.Popen(
+        [sys.executable, "-m", "dovetail.cli.main", *words],
+        env={**os.environ, "DOVETAIL_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, how),
+    )
+
+
+def wait_for_workers(pid: int) -> list[int]:
+    deadline = time.monotonic() + 120
+    while len(found := children(pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.parametrize("how", list(CODES))
+@pytest.mark.parametrize("delay", [0.15, 0.6, None])
+def test_a_command_ends_with_one_line_and_its_code(tmp_path, how, delay):
+    run = start(*COMPARE, cache=tmp_path)
+    if delay is None:
+        wait_for_workers(run.pid)
+        time.sleep(0.3)
+    else:
+        time.sleep(delay)
+    left = children(run.pid)
+    begun = time.monotonic()
+    run.send_signal(how)
+    _, told = run.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
+    assert run.returncode == CODES[how], told
+    assert len(told.splitlines()) == 1, told
+    assert told.startswith("dovetail: ")
+    if delay is None:
+        assert "in the store, the same command goes on" in told
+    deadline = time.monotonic() + 5
+    while not all(map(gone, left)):
+        assert time.monotonic() < deadline, "a worker stayed behind"
+        time.sleep(0.02)
+
+
+def test_what_was_done_is_kept(tmp_path):
+    """Interrupted when some layers are in the store: the next run begins with them."""
+    from dovetail.store import Store
+
+    run = start(*COMPARE, cache=tmp_path)
+    deadline = time.monotonic() + 240
+
+    def entries() -> int:
+        with Store.open(tmp_path / "results-v1.sqlite3") as store:
+            return store.state().entries
+
+    while entries() < 3:
+        assert time.monotonic() < deadline
+        assert run.poll() is None
+        time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert entries() >= 3
+
+
+def test_what_is_ignored_stays_ignored(tmp_path):
+    run = start("layers", "alexnet", cache=tmp_path, ignoring=True)
+    for _ in range(20):
+        time.sleep(0.02)
+        if run.poll() is None:
+            run.send_signal(signal.SIGINT)
+    assert "features.0" in run.communicate(timeout=60)[0]
+    assert run.returncode == 0

@@ -1,0 +1,129 @@
+"""Worker processes: nothing in the working folder runs in them, what they print is no answer, none stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dovetail.workers import WorkerError, run_all
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+
+#: Names of modules that Python, NumPy and we import; one of each kind.
+IN_THE_WAY = ("queue", "pickle", "numpy", "signal", "threading", "yaml", "multiprocessing", "random", "dovetail")
+
+
+def talk(number: int) -> int:
+    """Print, read, and have others print, as a careless function does."""
+    print("words on standard output", number)  # noqa: T201
+    os.write(1, b"\0" * 100)
+    subprocess.run(["echo", "from a child"], check=True)
+    assert sys.stdin.read() == ""
+    return number * number
+
+
+def fail(number: int) -> int:
+    """Be killed, run out of memory, or return."""
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 2:
+        raise MemoryError
+    return number
+
+
+def sleep(_number: int) -> None:
+    """Stay at work without a look at anything."""
+    time.sleep(600)
+
+
+def test_printing_and_reading_do_no_harm(capfd):
+    found = dict(run_all(talk, [(number,) for number in range(6)], workers=2))
+    assert found == {number: number * number for number in range(6)}
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_ran_out_of_memory_is_named_and_the_rest_is_done(workers):
+    done = []
+    calls = [(number,) for number in (0, 2, 3, 4)] + [(1,)] * (workers > 1)
+    names = ["zero", "two", "three", "four", "one"][: len(calls)]
+    with pytest.raises(WorkerError) as told:
+        for place, _ in run_all(fail, calls, workers=workers, names=names):
+            done.append(names[place])
+    assert sorted(done) == ["four", "three", "zero"]
+    assert "two (out of memory)" in str(told.value)
+    assert ("one (its worker process was killed, SIGKILL, perhaps for lack of memory)" in str(told.value)) == (
+        workers > 1
+    )
+
+
+def test_nothing_in_the_working_folder_runs_or_is_in_the_way(tmp_path):
+    for name in IN_THE_WAY:
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'RAN')!r}, 'a').write({name!r})\nraise SystemExit(3)\n"
+        )
+    code = (
+        "import sys; sys.path.remove('') if '' in sys.path else None\n"
+        "from dovetail.workers import run_all\n"
+        "print(sorted(run_all(len, [('a',), ('bb',), ('ccc',)], workers=2)))"
+    )
+    run = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.stdout == "[(0, 1), (1, 2), (2, 3)]\n", run.stderr
+    assert not (tmp_path / "RAN").exists()
+
+
+def test_what_prints_while_python_starts_is_no_answer(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('hello from the site', flush=True)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    code = "from dovetail.workers import run_all; print(sorted(run_all(len, [('a',), ('bb',)], workers=2)))"
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert run.stdout == "hello from the site\n[(0, 1), (1, 2)]\n", run.stderr
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found += [int(folder.name), *children(int(folder.name))]
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_worker_stays_behind(how):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from dovetail.workers import run_all; from test_workers import sleep\n"
+        "list(run_all(sleep, [(1,), (2,)], workers=2))"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while len(workers := children(run.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    run.send_signal(how)
+    run.wait(timeout=10)
+    deadline = time.monotonic() + 5
+    while not all(map(gone, workers)):
+        assert time.monotonic() < deadline, "a worker stayed behind"
+        time.sleep(0.02)
