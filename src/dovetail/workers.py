@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -106,7 +106,7 @@ def safe_start() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _answers_here(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[_Answer]:
+def _answers_here(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Generator[_Answer, None, None]:
     for place, call in enumerate(calls):
         try:
             result = function(*call)
@@ -116,7 +116,7 @@ def _answers_here(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
             yield place, "result", result
 
 
-def _answers(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[_Answer]:
+def _answers(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int) -> Generator[_Answer, None, None]:
     crew = _Crew(queue.SimpleQueue(), queue.SimpleQueue(), threading.Lock(), set())
     for place, call in enumerate(calls):
         crew.waiting.put((place, pickle.dumps((function, call))))

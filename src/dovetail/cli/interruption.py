@@ -16,7 +16,7 @@ This module is imported before anything else, so it imports next to nothing.
 
 from __future__ import annotations
 
-import _signal as signal  # the module around it is slow to import
+import _signal as signal  # type: ignore[import-not-found]  # the module around it is slow to import
 import _thread
 import os
 import sys

@@ -221,12 +221,12 @@ def _working_folder(wanted: str) -> Iterator[None]:
         def find_spec(name: str, path: object = None, target: object = None) -> Any:
             return importlib.machinery.PathFinder.find_spec(name, [folder]) if name == wanted else None
 
-    sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Finder)
     sys.path.append(folder)
     try:
         yield
     finally:
-        sys.meta_path.remove(Finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(Finder)
         sys.path.reverse()
         sys.path.remove(folder)  # the last one, which is ours
         sys.path.reverse()
