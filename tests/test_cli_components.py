@@ -113,7 +113,7 @@ def test_the_estimators_can_be_listed(capsys):
         ((), "say which design with --on ARCH"),
         (("--on", "eyeris_like"), "did you mean"),
         (("--on", "eyeriss_like", "--estimator", "aladin"), "did you mean 'aladdin'?"),
-        (("--on", "eyeriss_like", "--ert", "/no/such/folder/e.yaml"), "cannot be written"),
+        (("--on", "eyeriss_like", "--ert", "/proc/no/e.yaml"), "cannot be written"),
     ],
 )
 def test_bad_input(capsys, arguments, message):

@@ -43,6 +43,10 @@ def test_every_command_explains_itself(command, capsys):
     assert capsys.readouterr().out.startswith(f"usage: dovetail {command} ")
 
 
+#: What the entry itself needs of the command line's modules.
+LIGHT = ["dovetail.cli.interruption", "dovetail.cli.main", "dovetail.cli.outputs"]
+
+
 def test_help_lists_every_command_without_importing_any(tmp_path):
     program = (
         "import sys\nfrom dovetail.cli.main import main\n"
@@ -53,7 +57,7 @@ def test_help_lists_every_command_without_importing_any(tmp_path):
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     *help_lines, commands, heavy = answer.stdout.splitlines()
     assert all(any(line.strip().startswith(name) for line in help_lines) for name in COMMANDS)
-    assert (commands, heavy, answer.stderr) == ("['dovetail.cli.main']", "[]", "")
+    assert (commands, heavy, answer.stderr) == (f"{LIGHT}", "[]", "")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

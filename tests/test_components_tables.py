@@ -154,8 +154,9 @@ def test_written_in_accelergys_form(tmp_path):
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_ert(EnergyTable({}), design("buffer"), tmp_path / "no" / "ert.yaml")
+        write_ert(EnergyTable({}), design("buffer"), tmp_path / "file" / "ert.yaml")
 
 
 @given(st.data())

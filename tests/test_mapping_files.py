@@ -38,8 +38,9 @@ def test_files(form, tmp_path):
 
 
 def test_a_file_that_cannot_be_written_or_read_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_mapping(tmp_path / "absent" / "mapping.yaml", NEST, EYERISS, LAYER)
+        write_mapping(tmp_path / "file" / "mapping.yaml", NEST, EYERISS, LAYER)
     with pytest.raises(InputError, match="no such file"):
         read_mapping(tmp_path / "mapping.yaml", EYERISS, LAYER)
 
