@@ -17,6 +17,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from dovetail.text import printable
+
 
 class DovetailError(Exception):
     """Base of every error raised on purpose; its text is one message for a person."""
@@ -35,9 +37,9 @@ class InputError(DovetailError):
     def __init__(
         self, message: str, *, file: Path | str | None = None, line: int | None = None, key: str | None = None
     ) -> None:
-        message, key = _printable(message), None if key is None else _printable(key)
+        message, key = printable(message), None if key is None else printable(key)
         self.message, self.file, self.line, self.key = message, file, line, key
-        place = "" if file is None else f"{file}" + ("" if line is None else f":{line}") + ": "
+        place = "" if file is None else printable(str(file)) + ("" if line is None else f":{line}") + ": "
         super().__init__(place + (f"{key}: " if key else "") + message)
 
 
@@ -80,11 +82,6 @@ class MissingExtraError(DovetailError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs the extra '{extra}': pip install 'dovetail-codesign[{extra}]'")
-
-
-def _printable(text: str) -> str:
-    """Return the text on one line, without what would act on a terminal: it may quote a hostile file."""
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def did_you_mean(found: str, known: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ MAX_LENGTH = 1_000
 MAX_DEPTH = 50
 MAX_EXPONENT = 1_000
 MAX_MAGNITUDE = 2**128
+#: Digits to which a number may be rounded: beyond them even the largest is 0, or stays as it is.
+MAX_DIGITS = 400
 
 #: What an expression may call: the arithmetic that the reference offers to specifications.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -243,6 +245,8 @@ def _called(call: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
     for argument in arguments:
         if not isinstance(argument, int | float):
             raise InputError(f"{name}() takes numbers, found {_clip(repr(argument))}")
+    if name == "round" and any(abs(digits) > MAX_DIGITS for digits in arguments[1:]):
+        raise InputError(f"round() to {_clip(repr(arguments[1]))} digits; at most {MAX_DIGITS} make sense")
     return _applied(FUNCTIONS[name], f"{name}()", *arguments)
 
 

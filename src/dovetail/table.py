@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from dovetail.text import csv_text
 
 Cell = str | int | float | bool | None
 
@@ -27,11 +27,7 @@ class Table:
 
     def csv(self) -> str:
         """Return the rows as CSV under their headings, numbers in full, without the totals."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
-        return stream.getvalue()
+        return csv_text([self.columns, *self.rows])
 
     def text(self) -> str:
         """Return the table in columns: numbers to four digits and to the right, words to the left."""

@@ -10,6 +10,7 @@ their folder, and the work a template can cause is bounded.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from dovetail.document import MAX_BYTES, Node, Scalar, parse_document, read_text
 from dovetail.errors import InputError, did_you_mean
 
 MAX_INCLUDES = 200
+MAX_MATCHES = 1_000
 MAX_ITERATIONS = 100_000
 MAX_TEXT = 100_000
 MAX_INTEGER = 10**30
@@ -119,13 +121,17 @@ class _Page:
         """Return the files that a name or pattern means: beside this file first, then on the search path."""
         if not isinstance(name, str) or not name or "\0" in name:
             raise InputError(f"a path must be text, found {name!r}")
+        if "**" in name:
+            raise InputError(f"'{name}' would walk through folders of any depth; name one folder at a time")
         found: list[Path] = []
         outside = False
         for folder in [self.path.parent, *self.search, *self.templates.roots[1:]]:
             target = folder / name
-            matches = sorted(target.parent.glob(target.name)) if "*" in target.name else [target]
-            for path in [match.resolve() for match in matches]:
-                if not any(path.is_relative_to(root) for root in self.templates.roots):
+            if not self.allows(target.parent.resolve()):  # before any look at what is there
+                outside = True
+                continue
+            for path in [match.resolve() for match in _matches(target)]:
+                if not self.allows(path):
                     outside = True
                 elif path.exists() and path not in found:
                     found.append(path)
@@ -136,6 +142,10 @@ class _Page:
         if not found and required:
             raise InputError(f"cannot find '{name}' to include")
         return found
+
+    def allows(self, path: Path) -> bool:
+        """Say whether a path without links lies in a folder that may be read."""
+        return any(path.is_relative_to(root) for root in self.templates.roots)
 
     def include(self, name: str, keys: str = "") -> str:
         """Return a tag that stands for the document in a file, or for what dotted keys lead to in it."""
@@ -173,6 +183,16 @@ class _Page:
         name = f"{len(self.templates.roots)}.{self.templates.includes}.{len(self.included)}"
         self.included[name] = node
         return f'!include_loaded "{name}"'
+
+
+def _matches(target: Path) -> list[Path]:
+    """Return the files that a name or a pattern means, within one folder."""
+    if not any(sign in target.name for sign in "*?["):
+        return [target]
+    matches = list(itertools.islice(target.parent.glob(target.name), MAX_MATCHES + 1))
+    if len(matches) > MAX_MATCHES:
+        raise InputError(f"'{target.name}' means more than {MAX_MATCHES} files; refused")
+    return sorted(matches)
 
 
 def _step(node: Node, key: str) -> Node:

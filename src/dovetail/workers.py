@@ -116,7 +116,9 @@ def _answers_here(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
             yield place, "result", result
 
 
-def _answers(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int) -> Generator[_Answer, None, None]:
+def _answers(
+    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int
+) -> Generator[_Answer, None, None]:
     crew = _Crew(queue.SimpleQueue(), queue.SimpleQueue(), threading.Lock(), set())
     for place, call in enumerate(calls):
         crew.waiting.put((place, pickle.dumps((function, call))))

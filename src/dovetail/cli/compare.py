@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from typing import Any
 
 from dovetail.cli import arguments
@@ -18,6 +16,7 @@ from dovetail.network.bottleneck import diagnose
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.map_network import map_networks
 from dovetail.store import Store
+from dovetail.text import csv_text
 from dovetail.workload.network import load_network
 
 #: How long a layer is searched unless said otherwise.
@@ -138,14 +137,12 @@ def _print_totals(costs: list[NetworkCost]) -> None:
 
 
 def _csv(costs: list[NetworkCost]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     columns = ("network", "design", "layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization")
-    writer.writerow(columns)
+    rows: list[tuple[Any, ...]] = [columns]
     for cost in costs:
         for each in cost.layers:
             one = each.cost
             numbers = (one.cycles, one.energy_pJ, one.edp_J_cycle, one.utilization)
             names = (cost.network.name, cost.architecture.name, each.name)
-            writer.writerow((*names, each.layer.repeats, each.layer.problem.macs, *numbers))
-    return stream.getvalue()
+            rows.append((*names, each.layer.repeats, each.layer.problem.macs, *numbers))
+    return csv_text(rows)

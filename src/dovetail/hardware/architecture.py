@@ -10,6 +10,7 @@ from typing import Any
 
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import clean
 
 
 class Relation(StrEnum):
@@ -121,6 +122,10 @@ class Level:
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     constraints: Constraints = Constraints()
 
+    def __post_init__(self) -> None:
+        """Keep names fit to be shown."""
+        clean(self, "name", "component")
+
     @property
     def instances(self) -> int:
         """Instances in the whole chip."""
@@ -203,7 +208,8 @@ class Architecture:
     component_classes: tuple[Node, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the order of levels once, so that nothing behind needs to."""
+        """Keep the name fit to be shown, and check the order of levels once, so that nothing behind needs to."""
+        clean(self, "name")
         names = [level.name for level in self.levels]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import yaml
 
 from dovetail.document import Node, read_document, read_text
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import csv_cell, csv_text
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import CONVOLUTION, GROUPED_CONVOLUTION, MATRIX_PRODUCT, Problem, Shape
 from dovetail.workload.problem_yaml import problem_folders, problem_of_document, read_problem
@@ -50,7 +50,7 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
     headings, lines = _split(text)
     if not lines:
         raise InputError("no header line: the first line names the columns, such as name,C,M,P,Q,R,S", file=file)
-    columns = [column.strip() for column in next(csv.reader([lines[0][1]]))]
+    columns = [column.strip() for column in _cells(*lines[0], file)]
     for column in columns:
         if column not in FACTS + SIZES:
             raise InputError(
@@ -60,25 +60,33 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
         raise InputError("no column 'name'", file=file, line=lines[0][0])
     rows: list[tuple[int, Row]] = []
     for number, line in lines[1:]:
-        cells = next(csv.reader([line]))
+        cells = [csv_cell(cell) for cell in _cells(number, line, file)]
         if len(cells) != len(columns):
             raise InputError(f"{len(cells)} cells in a table of {len(columns)} columns", file=file, line=number)
         rows.append((number, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
-    batch = int(headings["batch"]) if headings.get("batch", "").isdigit() else 1
+    said = {key: value for key, (value, _) in headings.items()}
+    batch = _integer(said, "batch", file, headings["batch"][1]) if said.get("batch") else 1
     return network_of_rows(
-        rows, file=file, name=headings.get("network", name), batch=batch, source=headings.get("source", str(file))
+        rows, file=file, name=said.get("network", name), batch=batch, source=said.get("source", str(file))
     )
 
 
-def _split(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
-    """Split into headings (from comment lines) and numbered lines."""
-    headings: dict[str, str] = {}
+def _cells(number: int, line: str, file: Path | str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise InputError(f"is no row of cells: {error}", file=file, line=number) from None
+
+
+def _split(text: str) -> tuple[dict[str, tuple[str, int]], list[tuple[int, str]]]:
+    """Split into headings (from comment lines; text and line) and numbered lines."""
+    headings: dict[str, tuple[str, int]] = {}
     lines: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.startswith("#"):
             key, _, value = line[1:].partition(":")
             if key.strip() in HEADINGS:
-                headings[key.strip()] = value.strip()
+                headings[key.strip()] = value.strip(), number
         elif line.strip(" ,\t"):
             lines.append((number, line))
     return headings, lines
@@ -207,14 +215,11 @@ def write_csv(network: Network, *, distinct: bool = False) -> str:
     """Return the network as a layer table that `read_csv` reads back to an equal network (data flow aside)."""
     rows = rows_of_network(network, distinct=distinct)
     columns = [column for column in (*FACTS, *SIZES) if any(column in row for row in rows) or column == "name"]
-    text = io.StringIO()
+    text = ""
     for key, value in (("network", network.name), ("batch", str(network.batch)), ("source", network.source)):
         if value:
-            text.write(f"# {key}: {' '.join(value.split())}\n")
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+            text += f"# {key}: {' '.join(value.split())}\n"
+    return text + csv_text([columns, *([row.get(column, "") for column in columns] for row in rows)])
 
 
 _TABLES = resources.files("dovetail.workload") / "tables"
@@ -319,7 +324,7 @@ def read_folder(folder: Path) -> Network:
     """
     files = sorted(
         (file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and file.stem != "problem_base"),
-        key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.stem)],
+        key=lambda file: [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", file.stem))],
     )
     if not files:
         raise InputError("the folder holds no .yaml file", file=folder)

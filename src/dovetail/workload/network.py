@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import clean, printable
 from dovetail.workload.problem import Problem
 
 
@@ -31,6 +33,10 @@ class Layer:
     kind: str = "problem"
     modules: tuple[str, ...] = ()
     batch_dimension: str | None = None
+
+    def __post_init__(self) -> None:
+        """Keep names fit to be shown."""
+        clean(self, "name", "kind", "modules")
 
     @property
     def macs(self) -> int:
@@ -59,6 +65,10 @@ class FreeOperation:
     name: str
     count: int = 1
 
+    def __post_init__(self) -> None:
+        """Keep the name fit to be shown."""
+        clean(self, "name")
+
 
 @dataclass(frozen=True)
 class UnmappedOperation:
@@ -75,6 +85,10 @@ class UnmappedOperation:
     macs: int
     count: int = 1
     modules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Keep names fit to be shown."""
+        clean(self, "name", "modules")
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,10 @@ class Network:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Check that names tell layers apart."""
+        """Keep names fit to be shown, and check that they tell layers apart."""
+        clean(self, "name", "source")
+        if not all(name.isprintable() for edge in self.edges for name in edge):
+            object.__setattr__(self, "edges", tuple((printable(one), printable(two)) for one, two in self.edges))
         seen: set[str] = set()
         for layer in self.layers:
             if layer.name in seen:
@@ -150,7 +167,7 @@ class Network:
         for layer in self.layers:
             if layer.name == which:
                 return layer
-        if which.isascii() and which.isdigit():
+        if re.fullmatch("[0-9]{1,9}", which):
             if 1 <= int(which) <= len(self.layers):
                 return self.layers[int(which) - 1]
             raise InputError(f"{self.name} has layers 1 to {len(self.layers)}, not {which}")
@@ -246,7 +263,7 @@ def _from_name(spec: str, batch: int, input_size: int | None) -> Network:
 
     name, _, size = spec.partition("@")
     if size:
-        if not size.isdigit() or (input_size is not None and int(size) != input_size):
+        if not re.fullmatch("[0-9]{1,6}", size) or (input_size is not None and int(size) != input_size):
             raise InputError(f"'{spec}': write the input size as a number behind the @, such as {name}@32")
         input_size = int(size)
     bundled = bundled_names()

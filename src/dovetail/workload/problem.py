@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import clean
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Problem:
     name: str = "problem"
 
     def __post_init__(self) -> None:
-        """Check sizes once, so that nothing behind needs to."""
+        """Keep the name fit to be shown, and check sizes once, so that nothing behind needs to."""
+        clean(self, "name")
         for what, names, values in (
             ("dimension", self.shape.dimensions, self.bounds),
             ("coefficient", self.shape.coefficients, self.coefficients),
