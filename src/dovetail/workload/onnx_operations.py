@@ -170,6 +170,11 @@ def _einsum(node: Node) -> Iterator[Run]:
 def _recurrent(gates: int) -> Callable[[Node], Iterator[Run]]:
     def runs(node: Node) -> Iterator[Run]:
         inputs, weights = node.shape(0), node.shape(1)
+        if len(inputs) != 3 or len(weights) != 3 or weights[0] not in (1, 2) or weights[1] % gates:
+            raise node.fail(
+                f"input {inputs} and weights {weights} don't go together; expected (steps, batch, size) and "
+                f"(1 or 2 directions, {gates} x hidden, size)"
+            )
         batch, steps = (inputs[0], inputs[1]) if node.number("layout", 0) else (inputs[1], inputs[0])
         hidden = weights[1] // gates
         for direction in range(weights[0]):
