@@ -175,7 +175,7 @@ def test_open_sizes(tmp_path):
         ([("Conv", ("x",), "y", {})], (1, 3, 8, 8), {}, "malformed"),
         ([("MatMul", ("x", "w"), "y", {})], (2, 3), {"w": (4, 5)}, "can't multiply"),
         ([("Einsum", ("x", "x", "x"), "y", {"equation": "ab,bc,cd->ad"})], (3, 3), {}, "is not read"),
-        ([("LSTM", ("x", "w", "w"), "y", {})], (2, 3), {"w": (1, 4)}, "malformed"),
+        ([("LSTM", ("x", "w", "w"), "y", {})], (2, 3), {"w": (1, 4)}, "don't go together"),
     ],
 )
 def test_wrong_graphs_end_in_one_message(nodes, shape, weights, message, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -225,7 +226,7 @@ def load_layer(spec: str, *, batch: int | None = None) -> Problem:
     ``network`` is anything that `load_network` takes.
     """
     network, colon, layer = spec.rpartition(":")
-    if not colon or Path(spec).exists():
+    if not colon or os.path.exists(spec):  # noqa: PTH110 - never raises
         layers = load_network(spec, batch=batch).layers
         if len(layers) == 1:
             return layers[0].problem
