@@ -76,7 +76,7 @@ def test_cache_shows_verifies_and_clears(cache, capsys):
         store.put_many({"a": 1, "b": 2})
     assert main(["cache"]) == 0
     shown = capsys.readouterr().out
-    assert str(cache / "results-v1.sqlite3") in shown
+    assert str(cache / "results-v2.sqlite3") in shown
     assert "results  2\n" in shown
     assert main(["cache", "--json"]) == 0
     state = json.loads(capsys.readouterr().out)
@@ -92,7 +92,7 @@ def test_cache_shows_verifies_and_clears(cache, capsys):
 def test_cache_tells_of_damage(cache, capsys):
     with Store.open() as store:
         store.put("a", 1)
-    (cache / "results-v1.sqlite3").write_bytes(b"rubbish" * 2000)
+    (cache / "results-v2.sqlite3").write_bytes(b"rubbish" * 2000)
     assert main(["cache", "verify", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["checked"], found["removed"]) == (0, 0)

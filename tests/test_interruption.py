@@ -71,7 +71,7 @@ def test_what_was_done_is_kept(tmp_path):
     deadline = time.monotonic() + 240
 
     def entries() -> int:
-        with Store.open(tmp_path / "results-v1.sqlite3") as store:
+        with Store.open(tmp_path / "results-v2.sqlite3") as store:
             return store.state().entries
 
     while entries() < 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -19,7 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.store import Store, cache_folder
+from dovetail.content import content_key
+from dovetail.store import Store, Verification, cache_folder
 
 WRITER = """
 import sys
@@ -385,8 +387,96 @@ def test_the_cache_folder(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "mine"
     with Store.open() as store:
         store.put("a", 1)
-    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["results-v1.sqlite3"]
+    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["results-v2.sqlite3"]
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.delenv("DOVETAIL_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == tmp_path / "Library" / "Caches" / "dovetail"
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_flipped_bit_is_noticed_and_never_believed(tmp_path, monkeypatch, caplog, writable):
+    """Wherever it is: what is asked for is right or gone, and gone never without a word."""
+    values = {content_key(i): {"numbers": [i] * (7 * i % 50), "text": "q" * i} for i in range(40)}
+    whole = tmp_path / "whole.sqlite3"
+    with Store.open(whole) as store:
+        for key, value in values.items():
+            store.put(key, value)
+    with contextlib.closing(sqlite3.connect(whole)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = whole.read_bytes()
+    if not writable:
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    drawn = random.Random(5)
+    lost = 0
+    for number in range(250):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = folder / "store.sqlite3"
+        path.write_bytes(flipped(data, drawn.randrange(len(data) * 8)))
+        caplog.clear()
+        with Store.open(path) as store:
+            found = store.get_many(values)
+            store.state()
+        assert all(value == values[key] for key, value in found.items())
+        if len(found) < len(values):
+            lost += 1
+            assert caplog.messages, "results vanished without a word"
+    assert lost > 20
+
+
+def test_the_census_follows_every_change(tmp_path):
+    path = tmp_path / "store.sqlite3"
+    with Store.open(path) as store:
+        store.put_many({"a": 1, "b": 2, "c": 3})
+        store.put("a", 4)
+        store.put_many({})
+        assert store.get("absent") is None
+        assert store.verify().set_aside is None
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE results SET value = 'x' WHERE key = ?", (b"b",))
+        assert store.get("b") is None
+        assert store.verify() == Verification(2, 0, None)
+        assert store.clear() == 2
+        store.put("d", 1)
+        assert store.verify() == Verification(1, 0, None)
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM results")
+        assert store.verify().set_aside is not None
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "lustre", "fuse.sshfs"])
+def test_machines_that_share_a_folder_keep_a_file_each(tmp_path, monkeypatch, kind):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"rootfs / ext4 rw 0 0\nserver:/home {tmp_path}/home {kind} rw 0 0\n")
+    real = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, **how: real(mounts if str(self) == "/proc/self/mounts" else self, **how)
+    )
+    for folder, own in (("home", True), ("local", False)):
+        monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / folder / "cache"))
+        for host in ("one", "two.example"):
+            monkeypatch.setattr("platform.node", lambda host=host: host)
+            with Store.open() as store:
+                assert store.get("a") is None or not own
+                store.put("a", host)
+        names = sorted(path.name for path in (tmp_path / folder / "cache").iterdir() if path.suffix == ".sqlite3")
+        assert names == (
+            ["results-v2.one.sqlite3", "results-v2.two_example.sqlite3"] if own else ["results-v2.sqlite3"]
+        )
+
+
+def test_times_that_cannot_be_do_no_harm(tmp_path):
+    path = tmp_path / "store.sqlite3"
+    with Store.open(path) as store:
+        store.put("a", 1)
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE results SET stored = 1e300")
+        assert store.state().newest is None
+        assert store.get("a") == 1

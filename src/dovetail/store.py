@@ -5,6 +5,13 @@ the time in it, and the next one begun under the next number: another process ma
 and SQLite finds a file's log by its name. Where nothing can be written (read-only or full disk) work goes on without
 a store, and one line on the log says so.
 
+Every result carries a checksum over its key and value, and the file a census: the number of results and one digest of
+all of them, kept up to date with every change. What was flipped in a result is noticed when it is read; what made
+results vanish is noticed by the census, at the first question that finds no answer.
+
+SQLite's locks do not hold between machines. On a folder that several may share (NFS and its kin) every machine
+therefore keeps a file of its own.
+
 Usage::
 
     key = content_key("layer cost", MODEL_VERSION, problem, architecture, energy_table, objective)
@@ -17,10 +24,12 @@ Usage::
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
 import os
+import platform
 import re
 import sqlite3
 import sys
@@ -42,10 +51,19 @@ _log = logging.getLogger("dovetail.store")
 _T = TypeVar("_T")
 _Row = tuple[bytes, bytes, bytes]
 
+DIGEST_BYTES = 16
+
 #: The file's name carries the layout of its table, so that versions of this program never meet in one file.
-_FILE = "results-v1.sqlite3"
+_FILE = "results-v2.sqlite3"
 _LAYOUT = (
-    "CREATE TABLE IF NOT EXISTS results (key BLOB PRIMARY KEY, value BLOB, checksum BLOB, stored REAL) WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS results (key BLOB PRIMARY KEY, value BLOB, checksum BLOB, stored REAL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS census (id INTEGER PRIMARY KEY, entries INTEGER, digest BLOB)",
+    "INSERT OR IGNORE INTO census VALUES (1, 0, zeroblob(16))",
+)
+#: Kinds of file systems that machines share, as the system's list of mounts names them.
+_SHARED_FOLDERS = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|afs|ceph|lustre|gpfs|beegfs|orangefs|panfs"
+    r"|fuse\.(sshfs|s3fs|glusterfs|ceph|mfs|juicefs|gcsfuse|rclone|quobyte)"
 )
 _BUSY_SECONDS = 10.0
 _ATTEMPTS = 3
@@ -125,6 +143,8 @@ class Store:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._warned = False
+        self._writable = False
+        self._counted = False
         self._last_set_aside: Path | None = None
 
     @classmethod
@@ -132,6 +152,8 @@ class Store:
         """Open the store of a file; without one, that of the user's cache. Never fails: see the module's text."""
         if path is None and (folder := cache_folder()) is not None:
             path = folder / _FILE
+            if _is_shared(folder):
+                path = path.with_suffix(f".{re.sub('[^A-Za-z0-9-]', '_', platform.node())[:40]}{path.suffix}")
         store = cls(path)
         store._run(lambda connection: None, None)
         return store
@@ -179,7 +201,12 @@ class Store:
 
         nothing: list[_Row] = []
         found = {key: _unpacked(key, value, checksum) for key, value, checksum in self._run(read, nothing)}
-        self._remove([key for key, value in found.items() if value is None])
+        if damaged := [key for key, value in found.items() if value is None]:
+            _log.warning("%d damaged results in %s are computed anew", len(damaged), self.path)
+            self._remove(damaged)
+        if len(found) < len(wanted) and not self._counted:
+            self._counted = True
+            self._run(_take_census, None)
         return {key.decode(): value[0] for key, value in found.items() if value is not None}
 
     def put(self, key: str, value: Any) -> None:
@@ -191,9 +218,7 @@ class Store:
         now = time.time()
         rows = [(key.encode(), *_packed(key.encode(), value), now) for key, value in values.items()]
         if rows:
-            self._run(
-                lambda db: db.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", rows), None, write=True
-            )
+            self._run(lambda db: _insert(db, rows), None, write=True)
 
     def state(self) -> StoreState:
         """Say what the store holds."""
@@ -206,6 +231,7 @@ class Store:
     def verify(self) -> Verification:
         """Check the file's structure and every value's checksum; remove what is damaged."""
         self._run(_check_structure, None)
+        self._run(_take_census, None)
         nothing: list[_Row] = []
         rows = self._run(lambda db: list(db.execute("SELECT key, value, checksum FROM results")), nothing)
         damaged = [key for key, value, checksum in rows if _unpacked(key, value, checksum) is None]
@@ -214,7 +240,7 @@ class Store:
 
     def clear(self) -> int:
         """Remove every result and every damaged file set aside; return how many results there were."""
-        count: int = self._run(lambda db: db.execute("DELETE FROM results").rowcount, 0, write=True)
+        count: int = self._run(_empty, 0, write=True)
         self._run(lambda db: db.execute("VACUUM"), None)
         for path in self._set_aside_files():
             with contextlib.suppress(OSError):
@@ -222,9 +248,8 @@ class Store:
         return count
 
     def _remove(self, keys: list[bytes]) -> None:
-        if keys:
-            rows = [(key,) for key in keys]
-            self._run(lambda db: db.executemany("DELETE FROM results WHERE key = ?", rows), None, write=True)
+        if keys and self._writable:
+            self._run(lambda db: _delete(db, keys), None, write=True)
 
     def _run(self, work: Callable[[sqlite3.Connection], _T], otherwise: _T, *, write: bool = False) -> _T:
         """Do one piece of work on the file, around damage and contention; ``otherwise`` when it cannot be done."""
@@ -288,6 +313,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = _identity(path)
         writable = os.access(path.parent, os.W_OK) and (before is None or os.access(path, os.W_OK))
+        self._writable = writable
         uri = path.absolute().as_uri() + ("?mode=rwc" if writable else "?mode=ro&immutable=1")
         connection = sqlite3.connect(
             uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -295,10 +321,12 @@ class Store:
         connection.text_factory = bytes  # no column is text; a rotten one must not fail to decode
         try:
             if writable:
-                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute(f"PRAGMA journal_mode={'DELETE' if _is_shared(path.parent) else 'WAL'}")
                 connection.execute("PRAGMA synchronous=NORMAL")  # survives kill -9; a power cut may lose the newest
-                connection.execute(_LAYOUT)
+                for statement in _LAYOUT:
+                    connection.execute(statement)
             connection.execute("SELECT key, value, checksum, stored FROM results LIMIT 1").fetchone()
+            connection.execute("SELECT entries, digest FROM census").fetchone()
         except BaseException:
             connection.close()
             raise
@@ -382,6 +410,72 @@ def _check_structure(connection: sqlite3.Connection) -> None:
         raise error
 
 
+def _take_census(connection: sqlite3.Connection) -> None:
+    """Count all results again; what is not as it was counted when it was stored is damage."""
+    connection.execute("BEGIN")
+    try:
+        said = connection.execute("SELECT entries, digest FROM census").fetchall()
+        rows = connection.execute("SELECT key, checksum FROM results").fetchall()
+    finally:
+        connection.execute("COMMIT")
+    found = len(rows), functools.reduce(_joined, (_mark(*row) for row in rows), bytes(DIGEST_BYTES))
+    if said != [found]:
+        error = sqlite3.DatabaseError("results are missing or others than were stored")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
+def _insert(connection: sqlite3.Connection, rows: list[tuple[bytes, bytes, bytes, float]]) -> None:
+    _delete(connection, [key for key, *_ in rows])
+    connection.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
+    _count(connection, len(rows), [_mark(key, checksum) for key, _, checksum, _ in rows])
+
+
+def _delete(connection: sqlite3.Connection, keys: list[bytes]) -> None:
+    query = "DELETE FROM results WHERE key = ? RETURNING key, checksum"
+    gone = [row for key in keys for row in connection.execute(query, (key,)).fetchall()]
+    _count(connection, -len(gone), [_mark(*row) for row in gone])
+
+
+def _empty(connection: sqlite3.Connection) -> int:
+    connection.execute("UPDATE census SET entries = 0, digest = ?", (bytes(DIGEST_BYTES),))
+    return connection.execute("DELETE FROM results").rowcount
+
+
+def _count(connection: sqlite3.Connection, more: int, marks: list[bytes]) -> None:
+    """Bring the census up to date with what was added or taken away."""
+    if marks:
+        digest = connection.execute("SELECT digest FROM census").fetchone()[0]
+        digest = functools.reduce(_joined, marks, digest)
+        connection.execute("UPDATE census SET entries = entries + ?, digest = ?", (more, digest))
+
+
+def _mark(key: Any, checksum: Any) -> bytes:
+    """Return what one result contributes to the digest of all."""
+    text = b"".join(part if isinstance(part, bytes) else repr(part).encode() for part in (key, checksum))
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
+
+
+def _joined(one: bytes, other: bytes) -> bytes:
+    """Return the digest of both: the same in any order, and each its own inverse."""
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+
+
+def _is_shared(folder: Path) -> bool:
+    """Say whether a folder lies on a file system that several machines may share, where the system tells."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        real = os.path.realpath(folder)
+    except OSError:
+        return False
+    best, shared = "", False
+    for fields in (line.split() for line in mounts):
+        place = re.sub(r"\\(\d{3})", lambda sign: chr(int(sign[1], 8)), fields[1])
+        if os.path.commonpath([place, real]) == place and len(place) >= len(best):
+            best, shared = place, _SHARED_FOLDERS.fullmatch(fields[2]) is not None
+    return shared
+
+
 def _packed(key: bytes, value: Any) -> tuple[bytes, bytes]:
     text = json.dumps(value, separators=(",", ":"))
     packed = zlib.compress(text.encode(), 6)
@@ -405,7 +499,7 @@ def _code(error: sqlite3.Error) -> int:
 
 def _is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is at fault: not a database, torn, or with a table of another shape."""
-    return _code(error) in _DAMAGE or (_code(error) == sqlite3.SQLITE_ERROR and "no such column" in str(error))
+    return _code(error) in _DAMAGE or (_code(error) == sqlite3.SQLITE_ERROR and "no such" in str(error))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -417,4 +511,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, TypeError, OSError):  # a time is no result: it has no checksum
+        return None
