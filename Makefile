@@ -3,6 +3,8 @@
 #   make demo       the main job: three networks on three designs, layer by layer
 #   make test       the whole suite, with PyTorch where a CPU wheel of it is at hand (see TORCH below)
 #   make test-core  the whole suite on the core install; what needs PyTorch is skipped
+#   make test-lowest  the tests on the core install at the lowest versions promised; PYTHON=python3.13 for another Python
+#   make test-newest  the same at the newest versions there are
 #   make check      format, lint, layering, types
 #   make format     put the code into its format
 #   make bench      the benchmarks
@@ -32,7 +34,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core check format bench docs fuzz clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs fuzz clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -43,6 +45,22 @@ test: torch
 
 test-core: dev
 	$(PYTEST)
+
+# Two environments of their own beside .venv, one per Python, without PyTorch.
+LOWEST = .venv-lowest-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+NEWEST = .venv-newest-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+test-lowest:
+	@test -x $(LOWEST)/bin/python || "$(PYTHON)" -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints-lowest.txt \
+		--editable . hypothesis pytest pytest-xdist
+	$(TEST_ENVIRONMENT) $(LOWEST)/bin/python -m pytest -n $(JOBS) $(PYTEST_ARGUMENTS)
+
+test-newest:
+	@test -x $(NEWEST)/bin/python || "$(PYTHON)" -m venv $(NEWEST)
+	@$(NEWEST)/bin/python -m pip install -qq --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		--editable . hypothesis pytest pytest-xdist
+	$(TEST_ENVIRONMENT) $(NEWEST)/bin/python -m pytest -n $(JOBS) $(PYTEST_ARGUMENTS)
 
 check: dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Channel groups of real networks: what is cut runs, is as small as said, and equals what Torch-Pruning cuts."""
 
 import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -205,6 +206,41 @@ def test_damaged_and_hostile_descriptions_are_one_message(tmp_path, change, word
     content = saved(tmp_path) | change
     (tmp_path / "network.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=words):
+        load_shrunk(tmp_path)
+
+
+@pytest.mark.parametrize("side", ["in", "groups", "out"])
+def test_every_size_that_a_layer_needs_must_be_there(tmp_path, side):
+    content = saved(tmp_path)
+    path = next(path for path, size in content["layers"].items() if len(size) == 3)
+    del content["layers"][path][side]
+    (tmp_path / "network.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"network\.json: layers"):
+        load_shrunk(tmp_path)
+
+
+@pytest.mark.parametrize(("side", "value"), [("out", 10**6), ("in", 10**6), ("groups", 3)])
+def test_sizes_that_a_layer_cannot_have_are_one_message(tmp_path, side, value):
+    content = saved(tmp_path)
+    path = next(path for path, size in content["layers"].items() if len(size) == 3)
+    content["layers"][path][side] = value
+    (tmp_path / "network.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"network\.json: layers.*the layer"):
+        load_shrunk(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["compressed", "overlapping"])
+def test_weights_that_unpack_to_more_than_they_hold_are_refused(tmp_path, how):
+    saved(tmp_path)
+    bomb = tmp_path / "weights.pt"
+    if how == "compressed":
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data/0", bytes(10**6))
+    else:
+        with zipfile.ZipFile(bomb, "w") as archive:
+            archive.writestr("archive/data/0", bytes(10**4))
+            archive.filelist += archive.filelist * 100
+    with pytest.raises(InputError, match="refused"):
         load_shrunk(tmp_path)
 
 

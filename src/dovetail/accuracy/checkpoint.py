@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,9 @@ def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHIN
     if not path.is_file():
         raise InputError("there is no such checkpoint", file=path)
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = _loaded(path, device)
+    except InputError:
+        raise
     except Exception as error:  # torch raises what its readers meet: pickle, zip, value and runtime errors
         reason = (str(error).splitlines() or [""])[0]
         raise InputError(
@@ -62,6 +65,18 @@ def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHIN
         if not isinstance(content.get(key), kind):
             raise InputError(f"expected {kind.__name__}, found {type(content.get(key)).__name__}", file=path, key=key)
     return content
+
+
+def _loaded(path: Path, device: Any) -> Any:
+    """Load a file that torch saved; one that unpacks to more than it holds is no such file, and is refused."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise InputError("holds compressed entries, which torch never writes; refused", file=path)
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise InputError("unpacks to more than it holds; refused", file=path)
+    return torch.load(path, map_location=device, weights_only=True)
 
 
 def load_weights(path: Path) -> dict[str, Any]:
@@ -76,7 +91,9 @@ def load_weights(path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            weights = _loaded(path, "cpu")
+        except InputError:
+            raise
         except Exception:
             weights = None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):

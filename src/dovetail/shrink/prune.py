@@ -112,8 +112,26 @@ def resized(model: Any, sizes: Mapping[str, Sizes]) -> Any:
             raise InputError(f"the network has no layer '{path}'") from None
         if not isinstance(module, (*CONVOLUTIONS, *CHANNELWISE, nn.Linear)):
             raise InputError(f"'{path}' is a {type(module).__name__}, which has no channels to remove")
+        _check_sizes(path, module, size)
         _resize(module, size)
     return smaller
+
+
+def _check_sizes(path: str, module: Any, size: Sizes) -> None:
+    """Refuse sizes that a layer can't take: one it needs is missing, more than it has, or no whole groups."""
+    own = {"out": module.num_features if hasattr(module, "num_features") else getattr(module, "num_parameters", None)}
+    if isinstance(module, nn.Linear):
+        own = {"in": module.in_features, "out": module.out_features}
+    elif isinstance(module, CONVOLUTIONS):
+        own = {"in": module.in_channels, "out": module.out_channels, "groups": module.groups}
+    for side, most in own.items():
+        if side not in size:
+            raise InputError(f"the layer '{path}' needs its size '{side}'")
+        if most is not None and not 1 <= size[side] <= most:
+            raise InputError(f"the layer '{path}': '{side}: {size[side]}' is not between 1 and the network's {most}")
+    groups = size.get("groups", 1)
+    if "groups" in own and (size["in"] % groups or size["out"] % groups):
+        raise InputError(f"the layer '{path}': {size['in']} to {size['out']} channels don't part into {groups} groups")
 
 
 def without_weights(model: Any) -> Any:

@@ -104,7 +104,10 @@ def load_shrunk(path: Path | str, factory: str | None = None) -> Any:
             file=folder / DESCRIPTION,
         )
     full = shrunk.model() if factory is None else user_factory(factory)()
-    smaller = resized(full, shrunk.sizes)
+    try:
+        smaller = resized(full, shrunk.sizes)
+    except InputError as error:
+        raise InputError(error.message, file=folder / DESCRIPTION, key="layers") from None
     weights = checkpoint.load_weights(folder / WEIGHTS)
     checkpoint.check_weights(smaller, weights, folder / WEIGHTS)
     assign(smaller, weights)
