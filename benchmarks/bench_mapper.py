@@ -121,7 +121,7 @@ def others(args: argparse.Namespace) -> None:
     """Run layers that are odd, large or batched, on designs with deeper hierarchies."""
     for design in ("simba_like", "tpu_like"):
         for name, problems in (
-            ("4096 x 4096 x 4096", [matrix_product(M=4096, N=4096, K=4096)]),
+            ("4096 x 4096 x 4096", [matrix_product(C=4096, M=4096, P=4096)]),
             ("MobileNetV2", layers(["mobilenet_v2"])),
             ("DenseNet-121", layers(["densenet121"])),
             ("ResNet-18, batch 16", layers(["resnet18"], batch=16)),

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from dovetail.hardware.architecture import Architecture, Compute, Constraints, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
+from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
+from products import own_product
 
 EYERISS = Architecture(
     "eyeriss",
@@ -52,7 +53,7 @@ def problems(draw: st.DrawFn) -> Problem:
     if kind == "convolution":
         return convolution(C=draw(size), M=draw(size), P=draw(size), Q=draw(size), R=draw(size), G=draw(size))
     if kind == "product":
-        return matrix_product(M=draw(size), N=draw(size), K=draw(size), H=draw(size))
+        return own_product(M=draw(size), N=draw(size), K=draw(size), H=draw(size))
     return Problem(_CHAIN, (draw(size), draw(size), draw(size)))
 
 

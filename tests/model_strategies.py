@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.hardware.architecture import Architecture, Compute, Constraints, LoopConstraints, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
+from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
+from products import own_product
 
 
 class Setup(NamedTuple):
@@ -54,7 +55,7 @@ def problems(draw: st.DrawFn, most_macs: int = 3000) -> Problem:
     """Matrix products, convolutions in one and two dimensions, and projections that no network has."""
     kind = draw(st.integers(0, len(SHAPES) + 2))
     if kind == len(SHAPES):
-        return matrix_product(M=draw(_DIVISIBLE), N=draw(_DIVISIBLE), K=draw(_DIVISIBLE), H=draw(_SMALL))
+        return own_product(M=draw(_DIVISIBLE), N=draw(_DIVISIBLE), K=draw(_DIVISIBLE), H=draw(_SMALL))
     if kind > len(SHAPES):
         pair = st.tuples(_SMALL, _SMALL)
         return convolution(

@@ -23,9 +23,10 @@ from dovetail.model.encode import (
 )
 from dovetail.model.evaluate import evaluate
 from dovetail.model.residual_batch import evaluate_imperfect_batch
-from dovetail.workload.problem import convolution, matrix_product
+from dovetail.workload.problem import convolution
 from literal_walk import walk
 from model_strategies import Setup, energy_tables, setups
+from products import own_product
 from test_model_walk import compare
 
 
@@ -104,7 +105,7 @@ def test_27_rows_on_14_units_take_two_passes(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_a_spatial_loop_needs_a_loop_outside_to_have_a_last_pass(data: st.DataObject) -> None:
-    problem, array = matrix_product(M=5, N=1, K=1), _array(8)
+    problem, array = own_product(M=5, N=1, K=1), _array(8)
     row = LevelMapping("row", spatial_x=(Loop("M", 8, 5),))
     everything = frozenset(tensor.name for tensor in problem.shape.tensors)
     mapping = Mapping((LevelMapping("DRAM", keep=everything), row, LevelMapping("spad", keep=everything)))

@@ -22,7 +22,8 @@ from dovetail.model.arrays import Floats, Nest, Residuals
 from dovetail.model.encode import encode_machine, encode_mapping, encode_residuals, encode_rules
 from dovetail.model.evaluate import evaluate
 from dovetail.model.residual_batch import evaluate_imperfect_batch
-from dovetail.workload.problem import Problem, convolution, matrix_product
+from dovetail.workload.problem import Problem, convolution
+from products import own_product
 from test_imperfect import _array
 from test_mapper_exact import machines
 
@@ -33,7 +34,7 @@ MOST = 12_000  # mappings that brute force is given
 def setups(draw: st.DrawFn) -> tuple[Problem, Architecture, EnergyTable]:
     size = st.sampled_from([1, 2, 3, 4, 5])
     if draw(st.booleans()):
-        problem = matrix_product(M=draw(size), N=draw(st.sampled_from([1, 2, 3])), K=draw(st.sampled_from([1, 1, 3])))
+        problem = own_product(M=draw(size), N=draw(st.sampled_from([1, 2, 3])), K=draw(st.sampled_from([1, 1, 3])))
     else:
         problem = convolution(
             C=1, M=draw(st.sampled_from([1, 1, 2])), P=draw(size), Q=1, R=draw(st.sampled_from([1, 2, 3]))

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from dovetail.errors import InputError  # noqa: E402
 from dovetail.workload.network import Network, load_network  # noqa: E402
+from dovetail.workload.problem import matrix_product  # noqa: E402
 from dovetail.workload.torch_export import read_exported  # noqa: E402
 from dovetail.workload.torch_trace import trace  # noqa: E402
 
@@ -137,7 +138,7 @@ def test_a_frozen_linear_layer_is_still_linear():
     module = nn.Linear(8, 5).requires_grad_(False)
     images = torch.zeros(2, 6, 8).transpose(0, 1)  # torch makes a batched product with an expanded weight of this
     layer = trace(nn.Sequential(module), images).layers[0]
-    assert (layer.kind, layer.problem.bound("N"), layer.name) == ("linear", 12, "0")
+    assert (layer.kind, layer.problem.bound("N"), layer.problem.bound("P"), layer.name) == ("linear", 6, 2, "0")
 
 
 def test_names_paths_repeats_and_kinds():
@@ -272,7 +273,7 @@ def test_several_inputs_by_place_and_by_name():
 
     assert trace(Two(), (torch.zeros(3, 2, 4), torch.zeros(3, 4, 5))).macs == 3 * 2 * 4 * 5
     assert trace(Two(), {"a": torch.zeros(3, 2, 4), "b": torch.zeros(3, 4, 5), "scale": None}).macs == 3 * 2 * 4 * 5
-    assert trace(Two(), ((3, 2, 4), (3, 4, 5))).layers[0].problem.bounds == (3, 2, 5, 4)
+    assert trace(Two(), ((3, 2, 4), (3, 4, 5))).layers[0].problem == matrix_product(C=4, M=5, P=2, G=3)
 
 
 def test_compute_without_a_mapping_form_is_reported_with_its_share():

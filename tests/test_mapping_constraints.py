@@ -16,8 +16,9 @@ from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import FactorRange, axis_slots, factor_range, pinned_order
 from dovetail.mapping.files import read_mapping
 from dovetail.mapping.mapping import Loop, Mapping
-from dovetail.workload.problem import convolution, matrix_product
+from dovetail.workload.problem import convolution
 from mapping_strategies import EYERISS, LAYER, NEST
+from products import own_product
 
 REFERENCE = Path(__file__).parent / "data" / "reference_mappings"
 
@@ -117,14 +118,14 @@ def test_dimensions_of_one_iteration_come_first_and_count_in_a_split():
 
 def test_constraints_on_dimensions_that_a_problem_lacks_do_not_concern_it():
     loops = LoopConstraints(factors=equals("P"), inner=("Q", "M"), outer=("R",), split=1)
-    order = pinned_order(loops, matrix_product(M=4, N=4, K=4))
+    order = pinned_order(loops, own_product(M=4, N=4, K=4))
     assert (order.inner, order.free, order.outer) == (("H", "M"), ("N", "K"), ())
 
 
 @given(st.data())
 def test_axis_slots_allow_exactly_what_some_full_permutation_allows(data):
     """The definition: all permutations that respect the pins, the first ``split`` dimensions on X."""
-    problem = matrix_product(M=data.draw(st.integers(1, 2)), N=3, K=4, H=2)
+    problem = own_product(M=data.draw(st.integers(1, 2)), N=3, K=4, H=2)
     names = data.draw(st.permutations(problem.shape.dimensions))
     cut_inner, cut_outer = sorted((data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))))
     factors = equals(*data.draw(st.sets(st.sampled_from(names[cut_inner:cut_outer] or ["N"]))))

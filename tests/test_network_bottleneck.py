@@ -59,7 +59,7 @@ def test_bounds_of_a_known_layer():
     buffer = on_chip_words(architecture)
     about = 2 * 112_140_288 / math.sqrt(9 * buffer) + 384 * 13 * 13
     assert bounds.reuse_words == pytest.approx(max(about, bounds.compulsory_words))
-    assert physical_bounds(matrix_product(M=8, N=8, K=8), architecture).reuse_words >= 3 * 64
+    assert physical_bounds(matrix_product(C=8, M=8, P=8), architecture).reuse_words >= 3 * 64
 
 
 @given(st.sampled_from([(3, 8, 5), (16, 7, 4), (12, 14, 6), (1, 1, 1)]), st.sampled_from(["eyeriss_like", "tpu_like"]))

@@ -29,7 +29,8 @@ from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import violations
 from dovetail.model.batch import candidate
 from dovetail.model.encode import decode_mapping
-from dovetail.workload.problem import Problem, convolution, linear, matrix_product
+from dovetail.workload.problem import Problem, convolution, linear
+from products import own_product
 
 LAYERS = (
     convolution(C=64, M=64, P=56, Q=56, R=3, S=3, name="conv"),
@@ -74,7 +75,7 @@ def small(*, limits: LoopConstraints = NO_LIMITS, depth: int | None = None) -> A
 
 
 def test_covers_the_whole_mapspace():
-    problem = matrix_product(M=2, N=3, K=1)
+    problem = own_product(M=2, N=3, K=1)
     nests = sample(problem, small(), 20_000)
     factors = {tuple(row) for row in np.concatenate([nests.temporal, nests.spatial_x, nests.spatial_y], axis=1)
                .reshape(20_000, -1).tolist()}  # fmt: skip
@@ -85,14 +86,14 @@ def test_covers_the_whole_mapspace():
 
 
 def test_limits_on_the_number_of_loops_are_obeyed():
-    problem = matrix_product(M=8, N=9, K=10)
+    problem = own_product(M=8, N=9, K=10)
     nests = sample(problem, small(limits=LoopConstraints(max_dimensions=1)), 500)
     assert ((nests.temporal[:, 2] > 1).sum(axis=1) <= 1).all()
 
 
 def test_no_mapping_obeys_contradicting_constraints():
     demanding = tuple(FactorConstraint("M", Relation.GE, 5) for _ in range(2))
-    problem = matrix_product(M=4, N=3, K=1)
+    problem = own_product(M=4, N=3, K=1)
     with pytest.raises(NoMappingError, match=r"none of .* draws obeys all constraints"):
         sample(problem, small(limits=LoopConstraints(factors=demanding)), 10)
 
@@ -137,7 +138,7 @@ def test_random_search_finds_what_it_says():
 
 
 def test_random_search_says_which_level_is_too_small():
-    problem = matrix_product(M=4, N=3, K=2)
+    problem = own_product(M=4, N=3, K=2)
     tight = small(depth=1)
     tight = replace(tight, levels=tuple(
         replace(level, constraints=Constraints(keep=frozenset({t.name for t in problem.shape.tensors})))

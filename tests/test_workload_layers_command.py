@@ -32,7 +32,7 @@ def test_sizes_say_what_is_not_one():
     assert sizes_text(linear(C=8, M=4)) == "C8 M4"
     assert sizes_text(convolution(C=3, M=8, P=4, Q=5, R=1, S=7, N=2, stride=(1, 2))) == "N2 C3 M8 RxS 1x7/1x2 PxQ 4x5"
     assert sizes_text(convolution(C=1, M=1, G=6, P=4, Q=4, R=3, S=3, dilation=(2, 2))) == "G6 RxS 3x3 dilated 2 PxQ 4x4"
-    assert sizes_text(matrix_product(M=2, N=3, K=4)) == "H1 M2 N3 K4"
+    assert sizes_text(matrix_product(C=4, M=3, P=2, G=5)) == "G5 C4 M3 P2"
     assert sizes_text(sized(CONVOLUTION_3D, "x", C=2, T=3, R=3, S=3, D=4, P=5, Q=6)) == "C2 RxS 3x3x3 PxQ 4x5x6"
 
 

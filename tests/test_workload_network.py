@@ -100,7 +100,7 @@ problems = st.one_of(
     st.builds(
         convolution, C=sizes, M=sizes, P=sizes, Q=sizes, R=sizes, S=sizes, G=sizes, stride=st.tuples(sizes, sizes)
     ),
-    st.builds(matrix_product, M=sizes, N=sizes, K=sizes, H=sizes),
+    st.builds(matrix_product, C=sizes, M=sizes, P=sizes, G=sizes),
     st.builds(
         lambda shape, values: sized(
             shape, "x", **dict(zip(shape.dimensions + shape.coefficients, values, strict=False))

@@ -179,7 +179,7 @@ def test_a_written_problem_reads_back_equal(problem):
 
 
 def test_ready_shapes_read_back_equal():
-    for problem in (convolution(C=3, M=4, P=5, Q=6, G=2, stride=(1, 2)), matrix_product(M=2, N=3, K=4, H=5)):
+    for problem in (convolution(C=3, M=4, P=5, Q=6, G=2, stride=(1, 2)), matrix_product(C=4, M=3, P=2, G=5)):
         read = parse(write_problem(problem)).problem
         assert (read.shape, read.bounds, read.coefficients) == (problem.shape, problem.bounds, problem.coefficients)
 

@@ -19,6 +19,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.store import cache_folder
 from dovetail.workload.problem import Problem
+from dovetail.workload.roles import parse_renaming
 
 
 def add_layer(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,25 @@ def add_layer(parser: argparse.ArgumentParser) -> None:
         "layer", metavar="LAYER", help="a problem YAML, or NETWORK:LAYER with the layer's name or place, as resnet18:5"
     )
     add_batch(parser)
+    add_rename(parser)
+
+
+def add_rename(parser: argparse.ArgumentParser) -> None:
+    """Declare the new names of dimensions and tensors."""
+    parser.add_argument(
+        "--rename",
+        type=renaming,
+        metavar="OLD=NEW,...",
+        help="call dimensions and tensors otherwise, in the design's words, as K=C,N=M,B=Weights",
+    )
+
+
+def renaming(text: str) -> dict[str, str]:
+    """Return new names by old ones; for ``type=``."""
+    try:
+        return parse_renaming(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def add_batch(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, a file, or a module")
     arguments.add_hardware(parser, several=True)
     arguments.add_batch(parser)
+    arguments.add_rename(parser)
     arguments.add_objective(parser)
     parser.add_argument(
         "--time-limit",
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Map every network on every design; each distinct layer is mapped once."""
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
-    networks = [load_network(name, batch=args.batch) for name in args.networks]
+    networks = [load_network(name, batch=args.batch, rename=args.rename) for name in args.networks]
     designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
@@ -60,10 +62,12 @@ def run(args: argparse.Namespace) -> int:
             search=arguments.sampled_search_of(args),
             progress=progress,
         )
+    notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
+    print_notes(notes)
     if args.csv:
         write_text(args.csv, _csv(costs))
     if args.json:
-        print_json(_fields(costs, str(args.objective)))
+        print_json({**_fields(costs, str(args.objective)), "notes": notes})
         return 0
     if not args.totals:
         for cost in costs:

@@ -8,12 +8,18 @@ from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.constraints import violations
 from dovetail.mapping.files import read_mapping
+from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.text import loop_nest_text
 from dovetail.model.evaluate import evaluate
+from dovetail.network.readings import readings_on
 from dovetail.workload.network import load_layer
+from dovetail.workload.problem import Problem
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the mapping; a broken constraint is worth a warning, a tile that does not fit is an error."""
-    problem = load_layer(args.layer, batch=args.batch)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
+    problem, mapping, notes = _read(args.mapping, architecture, problem)
+    print_notes(notes)
     architecture = arguments.bound_to(architecture, problem)
-    mapping = read_mapping(args.mapping, architecture, problem)
     for sentence in violations(mapping, problem, architecture):
         print(f"dovetail: warning: {sentence}", file=sys.stderr)
     cost = evaluate(mapping, problem, architecture, energies)
     if args.json:
-        print_json({"problem": problem.name, "architecture": architecture.name, **cost.to_json()})
+        print_json({"problem": problem.name, "architecture": architecture.name, **cost.to_json(), "notes": notes})
         return 0
     print(f"{problem.name} on {architecture.name}\n")
     print_totals(cost, architecture)
@@ -46,3 +53,20 @@ def run(args: argparse.Namespace) -> int:
     print_levels(cost)
     print(loop_nest_text(mapping, architecture, problem), end="")
     return 0
+
+
+def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Problem, Mapping, list[str]]:
+    """Read the mapping in the words of the first reading of the problem that it fits.
+
+    Raises:
+        InputError: it fits none; the message is the first reading's.
+    """
+    failed: list[InputError] = []
+    for reading in readings_on(problem, architecture):
+        try:
+            mapping = read_mapping(path, arguments.bound_to(architecture, reading.problem), reading.problem)
+        except InputError as error:
+            failed.append(error)
+        else:
+            return reading.problem, mapping, [f"{problem.name}: {reading.text}"] if reading.text else []
+    raise failed[0]

@@ -6,14 +6,18 @@ import argparse
 from typing import Any
 
 from dovetail.cli import arguments
+from dovetail.cli.notes import print_notes
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
+from dovetail.mapper.explain import AxisUse, Explanation, Lifted, exact_search, explain
 from dovetail.mapper.result import SearchResult
+from dovetail.network.readings import readings_on, search_readings
 from dovetail.workload.network import load_layer
 from dovetail.workload.problem import Problem
+from dovetail.workload.roles import Reading
 
 #: Constraints that gain less than this are not in the table.
 _NOTHING = 5e-4
@@ -30,17 +34,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain the layer; exit code 2 when it has no mapping, after saying which constraint stands in the way."""
-    problem = load_layer(args.layer, batch=args.batch)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
+    notes: list[str] = []
     with progress() as report:
+        if len(readings_on(problem, architecture)) > 1:
+            reading = _best_reading(problem, architecture, energies, args)
+            problem, notes = reading.problem, [f"{problem.name}: {reading.text}"]
         found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
+    print_notes(notes)
     if args.json:
-        print_json(_fields(found, problem, architecture))
+        print_json({**_fields(found, problem, architecture), "notes": notes})
     else:
         _print(found, problem, architecture)
     if found.result is None:
         raise NoMappingError(found.reason)
     return 0
+
+
+def _best_reading(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, args: argparse.Namespace
+) -> Reading:
+    """Return the reading whose optimum is the best; the first where none has a mapping, so that it is explained."""
+
+    def search(way: Problem, seconds: float | None) -> SearchResult:
+        return exact_search()(way, architecture, energies, args.objective, time_limit=seconds)
+
+    try:
+        return search_readings(problem, architecture, search, args.time_limit).reading
+    except NoMappingError:
+        return readings_on(problem, architecture)[0]
 
 
 def _fields(found: Explanation, problem: Problem, architecture: Architecture) -> dict[str, Any]:

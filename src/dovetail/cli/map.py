@@ -6,6 +6,7 @@ import argparse
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
@@ -18,6 +19,7 @@ from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.text import loop_nest_text
+from dovetail.network.readings import search_readings
 from dovetail.workload.network import load_layer
 from dovetail.workload.problem import Problem
 
@@ -42,16 +44,25 @@ def run(args: argparse.Namespace) -> int:
     """Map the layer, print and write what was asked for."""
     if args.imperfect:
         _check_imperfect(args)
-    problem = load_layer(args.layer, batch=args.batch)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
-    result = _search(args, problem, architecture, energies)
+    read = search_readings(
+        problem,
+        architecture,
+        lambda way, seconds: _search(args, way, architecture, energies, seconds),
+        args.time_limit,
+    )
+    problem, result = read.problem, read.result
+    notes = [f"{problem.name}: {read.reading.text}"] if read.reading.text else []
+    print_notes(notes)
     if args.save:
         write_mapping(args.save, result.mapping, architecture, problem)
     if args.certificate:
-        write_certificate(args.certificate, result, problem, architecture, energies)
+        write_certificate(args.certificate, read.own, problem, architecture, energies)
     if args.json:
         mapping = native_mapping_yaml(result.mapping, problem)
-        print_json({"problem": problem.name, "architecture": architecture.name, **result.to_json(), "mapping": mapping})
+        head = {"problem": problem.name, "reading": read.reading.text, "architecture": architecture.name}
+        print_json({**head, **result.to_json(), "mapping": mapping, "notes": notes})
         return 0
     print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
     print_totals(result.cost, architecture)
@@ -74,11 +85,15 @@ def _check_imperfect(args: argparse.Namespace) -> None:
 
 
 def _search(
-    args: argparse.Namespace, problem: Problem, architecture: Architecture, energies: EnergyTable
+    args: argparse.Namespace,
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    time_limit: float | None,
 ) -> SearchResult:
     sampled = arguments.sampled_search_of(args)
     if sampled is not None:
-        return sampled(problem, architecture, energies, args.objective, front=args.front, time_limit=args.time_limit)
+        return sampled(problem, architecture, energies, args.objective, front=args.front, time_limit=time_limit)
     if args.imperfect:
         from dovetail.mapper.imperfect import search_imperfect  # compiles: only when it is needed
 
@@ -88,7 +103,7 @@ def _search(
                 architecture,
                 energies,
                 args.objective,
-                time_limit=args.time_limit,
+                time_limit=time_limit,
                 progress=lambda words: report(0, 1, words),
             )
     with progress() as report:
@@ -98,7 +113,7 @@ def _search(
             energies,
             args.objective,
             front=args.front,
-            time_limit=args.time_limit,
+            time_limit=time_limit,
             progress=lambda words: report(0, 1, words),
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="NETWORK", help="a bundled network's name, or a file")
     arguments.add_hardware(parser)
     arguments.add_batch(parser)
+    arguments.add_rename(parser)
     arguments.add_objective(parser)
     parser.add_argument(
         "--deadline", type=arguments.positive, metavar="CYCLES", help="also the least energy within so many cycles"
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Map the network with fronts, choose, print and write what was asked for."""
     architecture, energies = arguments.hardware_of(args)
-    network = load_network(args.network, batch=args.batch)
+    network = load_network(args.network, batch=args.batch, rename=args.rename)
     with network_progress() as progress, Store.open() as store:
         cost = map_network(
             network,
@@ -66,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
+    print_notes(cost.notes)
     fronts = fronts_of(cost)
     assert fronts is not None
     choices = _choices(fronts, args)
@@ -74,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         points = zip(front.energies_pJ.tolist(), front.cycles.tolist(), strict=True)
         write_text(args.csv, Table(("energy_pJ", "cycles"), tuple(points)).csv())
     if args.json:
-        print_json(_json(cost, choices))
+        print_json({**_json(cost, choices), "notes": list(cost.notes)})
         return 0
     _print(cost, choices, args.objective)
     return 0

@@ -7,6 +7,7 @@ import json
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, or a file")
     arguments.add_hardware(parser, several=True)
     arguments.add_batch(parser)
+    arguments.add_rename(parser)
     parser.add_argument("--input-size", type=arguments.positive, metavar="N", help="rows and columns of the image")
     arguments.add_objective(parser)
     parser.add_argument(
@@ -49,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
     designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
-    networks = [load_network(name, batch=args.batch, input_size=args.input_size) for name in args.networks]
+    networks = [
+        load_network(name, batch=args.batch, rename=args.rename, input_size=args.input_size) for name in args.networks
+    ]
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
         costs = map_networks(
@@ -61,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
+    notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
+    print_notes(notes)
     accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
     if args.html:
         write_text(args.html, report_page(costs, accuracies=accuracies))
@@ -70,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     for cost in costs if args.csv else ():
         write_text(args.csv / f"{_file_name(cost)}.csv", cost.to_csv())
     if args.json:
-        print_json({"results": [_json(cost) for cost in costs]})
+        print_json({"results": [_json(cost) for cost in costs], "notes": notes})
     else:
         _print(costs, accuracies)
     return 0

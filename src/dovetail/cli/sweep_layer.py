@@ -6,6 +6,7 @@ import argparse
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.files import write_text
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, print and write what was asked for."""
-    problem = load_layer(args.layer, batch=args.batch)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
     with network_progress() as progress, Store.open() as store:
         sweep = sweep_layer(
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
+    print_notes(sweep.notes)
     if args.csv:
         write_text(args.csv, sweep.table().csv())
     for path, kind in ((args.svg, "svg"), (args.png, "png")):

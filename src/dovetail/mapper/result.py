@@ -9,6 +9,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost
 from dovetail.table import Table
+from dovetail.workload.roles import Reading
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class FrontPoint:
         energy_pJ: its energy.
         cycles: its cycles.
         mapping: the mapping.
+        reading: the reading that the mapping is of, where a layer can be read in several ways; None: the layer's own.
     """
 
     energy_pJ: float
     cycles: int
     mapping: Mapping
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)

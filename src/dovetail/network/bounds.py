@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.hardware.architecture import Architecture
 from dovetail.workload.problem import Problem, Tensor
+from dovetail.workload.roles import matrix_roles
 
 #: The loop dimensions of a convolution's window, with what its stride is called.
 _WINDOW = (("R", "Wstride"), ("S", "Hstride"))
@@ -68,7 +69,7 @@ def distinct_words(problem: Problem, tensor: Tensor) -> int:
 def _reuse_words(problem: Problem, buffer: int | None, compulsory: int) -> float | None:
     """Return about ``2 MACs / sqrt(R S) + outputs``: R the window's reuse, S the words on chip."""
     names = problem.shape.dimensions
-    if buffer is None or not ({"C", "M", "P", "Q"} <= set(names) or {"M", "N", "K"} <= set(names)):
+    if buffer is None or not ({"C", "M", "P", "Q"} <= set(names) or matrix_roles(problem)):
         return None
     reuse = 1.0
     for dimension, stride in _WINDOW:

@@ -124,6 +124,7 @@ class MappedLayer:
         return {
             "name": self.name,
             "kind": self.layer.kind,
+            "reading": self.layer.reading,
             "repeats": self.layer.repeats,
             "dimensions": dict(zip(problem.shape.dimensions, problem.bounds, strict=True)),
             "coefficients": dict(zip(problem.shape.coefficients, problem.coefficients, strict=True)),
@@ -213,12 +214,25 @@ class NetworkCost:
         results = {problem_key(each.layer): each.result for each in self.layers}
         return tuple(MappedLayer(layer, results[problem_key(layer)]) for layer in self.network.distinct())
 
-    def with_results(self, results: Iterable[SearchResult]) -> NetworkCost:
-        """Return the same network with other results, one per distinct layer in their order."""
-        pairs = zip(self.distinct, results, strict=True)
-        chosen = {problem_key(each.layer): result for each, result in pairs}
-        layers = tuple(MappedLayer(each.layer, chosen[problem_key(each.layer)]) for each in self.layers)
-        return replace(self, layers=layers)
+    def with_distinct(self, mapped: Iterable[MappedLayer]) -> NetworkCost:
+        """Return the same network mapped otherwise: one layer with its result per distinct layer, in their order."""
+        pairs = zip(self.distinct, mapped, strict=True)
+        chosen = {problem_key(each.layer): other for each, other in pairs}
+        layers = tuple(_as_mapped(each.layer, chosen[problem_key(each.layer)]) for each in self.layers)
+        network = replace(self.network, layers=tuple(each.layer for each in layers))
+        return replace(self, network=network, layers=layers)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How layers were read on the design, where they could be read in several ways."""
+        ways: dict[str, list[str]] = {}
+        for each in self.layers:
+            if each.layer.reading:
+                ways.setdefault(each.layer.reading, []).append(each.name)
+        return tuple(
+            f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} on {self.architecture.name}: {text}"
+            for text, names in ways.items()
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data: totals, then every layer in the order they run."""
@@ -280,6 +294,12 @@ class NetworkCost:
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.network.name} on {self.architecture.name}, batch {self.network.batch}")
+
+
+def _as_mapped(layer: Layer, mapped: MappedLayer) -> MappedLayer:
+    """Return a layer in the reading, and with the result, that an equal one was mapped with."""
+    problem = replace(mapped.layer.problem, name=layer.problem.name)
+    return MappedLayer(replace(layer, problem=problem, reading=mapped.layer.reading), mapped.result)
 
 
 def problem_key(layer: Layer) -> tuple[Any, ...]:

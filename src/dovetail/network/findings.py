@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dovetail.network.bottleneck import Binding, Diagnosis, diagnose_network
-from dovetail.network.costs import NetworkCost
+from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.optimum import network_optimum, own_best
 from dovetail.network.parallelism import FanoutUse, Idle
 from dovetail.network.results import fronts_of
@@ -22,7 +22,8 @@ class Finding:
     """One thing worth knowing.
 
     Attributes:
-        kind: what it is about: ``idle``, ``bandwidth``, ``energy``, ``layer``, ``bound``, ``optimum``, ``unmapped``.
+        kind: what it is about: ``idle``, ``bandwidth``, ``energy``, ``layer``, ``bound``, ``optimum``, ``unmapped``,
+            ``reading``.
         text: one sentence.
         weight: 0 to 1: the share of cycles or energy that it concerns.
         layers: names of the layers concerned.
@@ -55,6 +56,7 @@ def findings(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = None) ->
         *_bounds(cost, known),
         *_optimum(cost),
         *_unmapped(cost),
+        *_readings(cost),
     ]
     return tuple(sorted((each for each in found if each.weight >= WORTH), key=lambda each: -each.weight))
 
@@ -200,6 +202,23 @@ def _unmapped(cost: NetworkCost) -> list[Finding]:
     share = cost.network.unmapped_share
     names = ", ".join(dict.fromkeys(each.name for each in cost.network.unmapped))
     return [Finding("unmapped", f"{_percent(share)} of the MACs are not in these costs: {names}", share)]
+
+
+def _readings(cost: NetworkCost) -> list[Finding]:
+    """Say for layers that can be read in several ways which one was best, way by way."""
+    ways: dict[str, list[MappedLayer]] = {}
+    for each in cost.layers:
+        if each.layer.reading:
+            ways.setdefault(each.layer.reading, []).append(each)
+    return [
+        Finding(
+            "reading",
+            f"{members[0].name}{f' and {len(members) - 1} more' if len(members) > 1 else ''}: {text}",
+            sum(each.totals.cycles for each in members) / cost.cycles,
+            tuple(each.name for each in members),
+        )
+        for text, members in ways.items()
+    ]
 
 
 def _percent(share: float) -> str:

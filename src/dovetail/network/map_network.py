@@ -16,10 +16,12 @@ from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.network.costs import MappedLayer, NetworkCost, problem_key
+from dovetail.network.readings import Read, best_reading, readings_on, share
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store, content_key
 from dovetail.workers import available_cpus, run_all
 from dovetail.workload.network import Layer, Network
+from dovetail.workload.roles import Reading
 
 #: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
 SearchFunction = Callable[..., SearchResult]
@@ -30,7 +32,7 @@ class Progress:
     """How far a network's mapping is.
 
     Attributes:
-        done: distinct layers finished, the stored ones included.
+        done: distinct layers finished, the stored ones included; what can be read in several ways counts as many.
         total: distinct layers.
         layer: the one that just finished.
         seconds: since the start.
@@ -46,11 +48,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job:
-    """One layer to be mapped on one design."""
+    """One layer, in one reading, to be mapped on one design.
+
+    Attributes:
+        layer: the layer in that reading.
+        architecture: the design.
+        energies: what its components cost.
+        ways: in how many ways the layer can be read; its seconds are shared among them.
+    """
 
     layer: Layer
     architecture: Architecture
     energies: EnergyTable
+    ways: int = 1
 
 
 def map_network(
@@ -67,6 +77,9 @@ def map_network(
     search: SearchFunction | None = None,
 ) -> NetworkCost:
     """Find every layer's best mapping, and what the network costs.
+
+    A layer that can be read in several ways (`dovetail.workload.roles.readings`) is mapped in each; the network's
+    layers are returned in the best one.
 
     Args:
         network: layers that are equal are mapped once.
@@ -109,28 +122,53 @@ def map_networks(
 ) -> list[NetworkCost]:
     """Map several networks on designs at once: what they have in common is done once. See `map_network`."""
     jobs: dict[str, Job] = {}
-    keys: list[dict[object, str]] = []
+    ways_of: list[dict[object, list[tuple[Reading, str]]]] = []
     for network, architecture, energies in pairs:
         if not network.layers:
             raise InputError(f"{network.name} has no layers")
         prefix = design_key(architecture, energies)
-        of_layers: dict[object, str] = {}
+        of_layers: dict[object, list[tuple[Reading, str]]] = {}
         for layer in network.distinct():
-            key = layer_key(layer, prefix, objective, front)
-            of_layers[problem_key(layer)] = key
-            jobs.setdefault(key, Job(layer, architecture, energies))
-        keys.append(of_layers)
+            ways = readings_on(layer.problem, architecture)
+            keys = of_layers.setdefault(problem_key(layer), [])
+            for reading in ways:
+                read = layer.read_as(reading)
+                key = layer_key(read, prefix, objective, front)
+                keys.append((reading, key))
+                jobs.setdefault(key, Job(read, architecture, energies, len(ways)))
+        ways_of.append(of_layers)
     results = _results(jobs, search, objective, front, time_limit, store or Store.disabled(), workers, progress)
     return [
-        NetworkCost(
-            network,
-            architecture,
-            energies,
-            objective,
-            tuple(MappedLayer(layer, results[of_layers[problem_key(layer)]]) for layer in network.layers),
-        )
-        for (network, architecture, energies), of_layers in zip(pairs, keys, strict=True)
+        _cost(network, architecture, energies, objective, of_layers, results)
+        for (network, architecture, energies), of_layers in zip(pairs, ways_of, strict=True)
     ]
+
+
+def _cost(
+    network: Network,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective,
+    ways: dict[object, list[tuple[Reading, str]]],
+    results: dict[str, SearchResult | NoMappingError],
+) -> NetworkCost:
+    """Put a network together from its layers' results, each layer in its best reading."""
+    reads: dict[object, Read] = {}
+    for key, each in ways.items():
+        outcomes = [(reading, results[of_reading]) for reading, of_reading in each]
+        found = [(reading, result) for reading, result in outcomes if isinstance(result, SearchResult)]
+        for _, result in outcomes if not found else ():
+            assert isinstance(result, NoMappingError)
+            raise result
+        reads[key] = best_reading(found)
+    chosen = [(layer.read_as(read.reading), read) for layer in network.layers for read in (reads[problem_key(layer)],)]
+    return NetworkCost(
+        replace(network, layers=tuple(layer for layer, _ in chosen)),
+        architecture,
+        energies,
+        objective,
+        tuple(MappedLayer(layer, read.result) for layer, read in chosen),
+    )
 
 
 def design_key(architecture: Architecture, energies: EnergyTable) -> str:
@@ -164,9 +202,11 @@ def _results(
     store: Store,
     workers: int | None,
     progress: Callable[[Progress], None] | None,
-) -> dict[str, SearchResult]:
+) -> dict[str, SearchResult | NoMappingError]:
     start = time.monotonic()
-    found = {key: result_from_data(data) for key, data in store.get_many(jobs).items()} if search is None else {}
+    found: dict[str, SearchResult | NoMappingError] = {}
+    if search is None:
+        found |= {key: result_from_data(data) for key, data in store.get_many(jobs).items()}
     missing = [key for key in jobs if key not in found]
     calls = [(search, jobs[key], objective, front, time_limit) for key in missing]
     if search is None and len(missing) > 1:  # here, so that workers do not each compile the same
@@ -178,7 +218,7 @@ def _results(
     for done, (place, result) in enumerate(answers, 1):
         key = missing[place]
         found[key] = result
-        if search is None and (result.certificate.exact or time_limit is None):  # what a clock ended differs each time
+        if search is None and isinstance(result, SearchResult) and _lasts(result, time_limit):
             store.put(key, result_to_data(result))
         if progress is not None:
             seconds = time.monotonic() - start
@@ -187,13 +227,21 @@ def _results(
     return found
 
 
+def _lasts(result: SearchResult, time_limit: float | None) -> bool:
+    """Tell whether a result is worth keeping: what a clock ended differs each time."""
+    return result.certificate.exact or time_limit is None
+
+
 def _map_layer(
     search: SearchFunction | None, job: Job, objective: Objective, front: bool, time_limit: float | None
-) -> SearchResult:
+) -> SearchResult | NoMappingError:
+    """Map one layer in one reading; that it has no mapping is an answer where there are other readings."""
     function = exact_search() if search is None else search
+    seconds = share(time_limit, job.ways)
     try:
-        return function(
-            job.layer.problem, job.architecture, job.energies, objective, front=front, time_limit=time_limit
-        )
+        return function(job.layer.problem, job.architecture, job.energies, objective, front=front, time_limit=seconds)
     except NoMappingError as error:
-        raise NoMappingError(f"{job.layer.name} on {job.architecture.name}: {error}") from None
+        named = NoMappingError(f"{job.layer.name} on {job.architecture.name}: {error}")
+        if job.ways > 1:
+            return named
+        raise named from None

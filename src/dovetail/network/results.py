@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dovetail.errors import InputError
-from dovetail.mapper.result import SearchResult
 from dovetail.model.evaluate import evaluate
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.optimum import Choice, LayerFront
@@ -36,12 +35,15 @@ def network_at(cost: NetworkCost, choice: Choice) -> NetworkCost:
     if fronts_of(cost) is None:
         raise InputError("the layers were mapped without fronts")
     pairs = zip(cost.distinct, choice.points, strict=True)
-    return cost.with_results(_at_point(each, point, cost) for each, point in pairs)
+    return cost.with_distinct(_at_point(each, point, cost) for each, point in pairs)
 
 
-def _at_point(each: MappedLayer, point: int, cost: NetworkCost) -> SearchResult:
-    mapping = each.result.front[point].mapping
-    if mapping == each.result.mapping:
-        return each.result
-    there = evaluate(mapping, each.layer.problem, cost.architecture, cost.energies)
-    return replace(each.result, mapping=mapping, cost=there)
+def _at_point(each: MappedLayer, point: int, cost: NetworkCost) -> MappedLayer:
+    chosen = each.result.front[point]
+    if chosen.mapping == each.result.mapping and (chosen.reading is None or chosen.reading.text == each.layer.reading):
+        return each
+    layer = each.layer
+    if chosen.reading is not None:
+        layer = replace(layer, problem=chosen.reading.problem, reading=chosen.reading.text)
+    there = evaluate(chosen.mapping, layer.problem, cost.architecture, cost.energies)
+    return MappedLayer(layer, replace(each.result, mapping=chosen.mapping, cost=there))

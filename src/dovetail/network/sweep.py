@@ -51,6 +51,7 @@ class Sweep:
         objective: what each size's mapping minimises.
         dimension: which dimension.
         points: by rising size.
+        notes: how sizes were read, where the layer can be read in several ways.
     """
 
     problem: Problem
@@ -58,6 +59,7 @@ class Sweep:
     objective: Objective
     dimension: str
     points: tuple[SweepPoint, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def liked(self) -> tuple[int, ...]:
@@ -107,6 +109,7 @@ class Sweep:
                 }
                 for point in self.points
             ],
+            "notes": list(self.notes),
         }
 
     def _repr_html_(self) -> str:
@@ -174,7 +177,7 @@ def sweep_layer(
     values = [objective.value_of(each.cost.energy_pJ, each.cost.cycles) for each in results]
     liked = liked_sizes(wanted, values, objective)
     points = (SweepPoint(*each) for each in zip(wanted, results, liked, strict=True))
-    return Sweep(problem, architecture, objective, dimension, tuple(points))
+    return Sweep(problem, architecture, objective, dimension, tuple(points), cost.notes)
 
 
 def liked_sizes(sizes: Sequence[int], values: Sequence[float], objective: Objective) -> list[bool]:

@@ -98,6 +98,7 @@ def _layer(told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
     return {
         "name": mapped.name,
         "kind": mapped.layer.kind,
+        "reading": mapped.layer.reading,
         "runs": repeats,
         "sizes": " ".join(f"{name}{bound}" for name, bound in sizes if bound > 1),
         "macs": mapped.layer.macs,
@@ -117,8 +118,13 @@ def _layer(told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
         "spots": _spots(mapped),
         "roofline": told.to_json(architecture)["roofline"],
         "nest": _nest(mapped, architecture),
-        "text": loop_nest_text(mapped.result.mapping, architecture, problem),
+        "text": _reading(mapped) + loop_nest_text(mapped.result.mapping, architecture, problem),
     }
+
+
+def _reading(mapped: MappedLayer) -> str:
+    """Return a line that says what was read as what, above the loop nest that speaks these words."""
+    return f"{mapped.layer.reading}\n" if mapped.layer.reading else ""
 
 
 def _spots(mapped: MappedLayer) -> list[list[Any]]:

@@ -54,16 +54,18 @@ def sizes_text(problem: Problem) -> str:
     step = dict(zip(problem.shape.coefficients, problem.coefficients, strict=True))
     if not {"P", "Q", "R", "S"} <= size.keys():
         return " ".join(f"{name}{bound}" for name, bound in size.items())
-    parts = [f"{name}{size[name]}" for name in ("G", "N", "C", "M", "K") if size.get(name, 1) != 1]
+    parts = [f"{name}{size[name]}" for name in ("G", "N", "C", "M") if size.get(name, 1) != 1]
     kernel = [size[name] for name in ("T", "R", "S") if name in size]
     stride = [step[name] for name in ("Dstride", "Wstride", "Hstride") if name in step]
     dilation = [step[name] for name in ("Ddilation", "Wdilation", "Hdilation") if name in step]
     if max(*kernel, *stride) > 1:
         parts.append("RxS " + _by(kernel) + _mark("/", stride) + _mark(" dilated ", dilation))
     output = [size[name] for name in ("D", "P", "Q") if name in size]
-    if max(output) > 1:
+    if max(output) == output[-2] > 1 == output[-1] and "D" not in size:
+        parts.append(f"P{output[-2]}")  # rows of vectors
+    elif max(output) > 1:
         parts.append("PxQ " + _by(output))
-    used = {*"GNCMKTRSDPQ"}
+    used = {*"GNCMTRSDPQ"}
     return " ".join(parts + [f"{name}{bound}" for name, bound in size.items() if name not in used and bound != 1])
 
 

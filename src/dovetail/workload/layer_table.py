@@ -23,8 +23,13 @@ from dovetail.workload.study_pickle import read_study_pickle
 
 #: What a row says beside its sizes.
 FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs")
+#: The shape of matrix products in older tables, and its dimensions -> what they are called now.
+OLD_SHAPE = "matrix-product"
+OLD_PRODUCT = {"H": "G", "M": "P", "N": "M", "K": "C"}
 #: Dimensions and coefficients, in the order of columns.
 SIZES = tuple(dict.fromkeys(size for shape in SHAPES.values() for size in (*shape.dimensions, *shape.coefficients)))
+#: What a table's columns may be.
+COLUMNS = (*FACTS, *SIZES, "H", "K")
 #: What the lines before the header may say, as ``# network: resnet18``.
 HEADINGS = ("network", "batch", "source")
 
@@ -52,10 +57,8 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
         raise InputError("no header line: the first line names the columns, such as name,C,M,P,Q,R,S", file=file)
     columns = [column.strip() for column in _cells(*lines[0], file)]
     for column in columns:
-        if column not in FACTS + SIZES:
-            raise InputError(
-                f"unknown column '{column}'{did_you_mean(column, FACTS + SIZES)}", file=file, line=lines[0][0]
-            )
+        if column not in COLUMNS:
+            raise InputError(f"unknown column '{column}'{did_you_mean(column, COLUMNS)}", file=file, line=lines[0][0])
     if "name" not in columns:
         raise InputError("no column 'name'", file=file, line=lines[0][0])
     rows: list[tuple[int, Row]] = []
@@ -119,6 +122,7 @@ def network_of_rows(
 
 
 def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
+    row = _product_today(row, file, line)
     shape = _shape(row, file, line)
     sizes = {size: _integer(row, size, file, line) for size in SIZES if row.get(size)}
     for size, value in sizes.items():
@@ -136,10 +140,33 @@ def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
     return Layer(row["name"], problem, repeats, kind, _modules(row, (row["name"],)), batch_dimension)
 
 
+def _product_today(row: Row, file: Path | str, line: int) -> Row:
+    """Return a row of an older table, with matrix products in ``H M N K``, in today's names; any other as it is."""
+    own = [size for size in ("H", "K") if row.get(size)]
+    if row.get("shape") != OLD_SHAPE and not own:
+        return row
+    if row.get("shape") not in (None, "", OLD_SHAPE):
+        raise InputError(
+            f"{row[own[0]]}, but the shape {row['shape']} has no {own[0]}", file=file, line=line, key=own[0]
+        )
+    for size in (size for size in SIZES if size not in OLD_PRODUCT and row.get(size, "1") not in ("", "1")):
+        raise InputError(
+            "a matrix product in H, M, N, K, as older tables have it, has no other sizes; today these are G, P, M, C",
+            file=file,
+            line=line,
+            key=size,
+        )
+    moved = {new: row.get(old, "") for old, new in OLD_PRODUCT.items()}
+    batch_dimension = row.get("batch_dimension", "")
+    kept = {key: value for key, value in row.items() if key not in OLD_PRODUCT}
+    shape = {"shape": MATRIX_PRODUCT.name, "batch_dimension": OLD_PRODUCT.get(batch_dimension, batch_dimension)}
+    return kept | moved | shape
+
+
 def _shape(row: Row, file: Path | str, line: int) -> Shape:
     name = row.get("shape")
     if not name:
-        if row.get("K") or row.get("H"):
+        if row.get("kind") == "matrix product":
             return MATRIX_PRODUCT
         return CONVOLUTION if row.get("G", "") in ("", "1") else GROUPED_CONVOLUTION
     if name not in SHAPES:
@@ -160,7 +187,7 @@ def _modules(row: Row, default: tuple[str, ...]) -> tuple[str, ...]:
 
 def default_batch_dimension(shape: Shape) -> str:
     """Return the dimension that grows with the batch unless a table says otherwise."""
-    return "H" if shape == MATRIX_PRODUCT else "N"
+    return "G" if shape == MATRIX_PRODUCT else "N"
 
 
 def kind_of(problem: Problem) -> str:
@@ -173,7 +200,7 @@ def kind_of(problem: Problem) -> str:
     if "G" in shape.dimensions and problem.bound("G") > 1:
         depthwise = problem.bound("C") == 1
         return "depthwise convolution" if depthwise else "grouped convolution"
-    spatial = [dimension for dimension in shape.dimensions if dimension in "TRSDPQ"]
+    spatial = [dimension for dimension in shape.dimensions if dimension in "TRSDQ"]  # rows of vectors lie in P
     return "linear" if all(problem.bound(dimension) == 1 for dimension in spatial) else "convolution"
 
 
@@ -267,8 +294,9 @@ def read_yaml(document: Node, *, name: str) -> Network:
 
 
 def _yaml_row(node: Node) -> tuple[int, dict[str, str]]:
-    entries = node.mapping(known=FACTS + SIZES, required=("name",))
-    row = {key: str(value.integer(minimum=1)) for key, value in entries.items() if key in (*SIZES, "repeats", "macs")}
+    entries = node.mapping(known=COLUMNS, required=("name",))
+    texts = ("name", "kind", "shape", "batch_dimension", "modules")
+    row = {key: str(value.integer(minimum=1)) for key, value in entries.items() if key not in texts}
     for key in ("name", "kind", "shape", "batch_dimension"):
         if key in entries:
             row[key] = entries[key].text()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean, printable
 from dovetail.workload.problem import Problem
+from dovetail.workload.roles import Reading, renamed
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,11 @@ class Layer:
         problem: its loop nest, at the network's batch size.
         repeats: how often it runs in one pass of the network.
         kind: ``convolution``, ``grouped convolution``, ``depthwise convolution``, ``transposed convolution``,
-            ``linear``, ``matrix product``, or ``problem`` when it came as a bare problem.
+            ``linear``, ``grouped linear``, ``matrix product`` (of two activations), or ``problem`` when it came as a
+            bare problem.
         modules: paths of the modules it came from.
         batch_dimension: the dimension of `problem` that grows with the batch, None when none does.
+        reading: what was read as what for a design, in words; empty where the problem stands as it came.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Layer:
     kind: str = "problem"
     modules: tuple[str, ...] = ()
     batch_dimension: str | None = None
+    reading: str = ""
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown."""
@@ -43,6 +48,19 @@ class Layer:
     def macs(self) -> int:
         """Multiply-accumulates of all repeats together."""
         return self.problem.macs * self.repeats
+
+    def read_as(self, reading: Reading) -> Layer:
+        """Return the layer in the words of a reading of its problem."""
+        batch = None if self.batch_dimension is None else reading.word(self.batch_dimension)
+        problem = replace(reading.problem, name=self.problem.name)
+        return replace(self, problem=problem, batch_dimension=batch, reading=reading.text)
+
+    def renamed(self, names: Mapping[str, str]) -> Layer:
+        """Return the layer with dimensions and tensors renamed; see `dovetail.workload.roles.renamed`."""
+        problem = renamed(self.problem, names)
+        words = dict(zip(self.problem.shape.dimensions, problem.shape.dimensions, strict=True))
+        batch = None if self.batch_dimension is None else words[self.batch_dimension]
+        return replace(self, problem=problem, batch_dimension=batch)
 
     def with_batch(self, batch: int, current: int) -> Layer:
         """Return the layer for another batch size, given the one it has now."""
@@ -163,6 +181,20 @@ class Network:
         layers = tuple(layer.with_batch(batch, self.batch) for layer in self.layers)
         return replace(self, layers=layers, unmapped=unmapped, batch=batch)
 
+    def renamed(self, names: Mapping[str, str]) -> Network:
+        """Return the network with dimensions and tensors renamed, in every layer that has any of the old names.
+
+        Raises:
+            InputError: no layer has one of the old names, or two things in a layer would get one name.
+        """
+        own = {layer.name: _names_of(layer.problem) for layer in self.layers}
+        known = dict.fromkeys(name for names_of in own.values() for name in names_of)
+        for old in names:
+            if old not in known:
+                raise InputError(f"{self.name} has no dimension or tensor '{old}' to rename{did_you_mean(old, known)}")
+        layers = (layer.renamed({o: n for o, n in names.items() if o in own[layer.name]}) for layer in self.layers)
+        return replace(self, layers=tuple(layers))
+
     def layer(self, which: str) -> Layer:
         """Return a layer by name or by its place counted from 1; raises InputError naming the nearest one."""
         for layer in self.layers:
@@ -186,6 +218,10 @@ class Network:
         return trace(model, inputs, name=name)
 
 
+def _names_of(problem: Problem) -> tuple[str, ...]:
+    return (*problem.shape.dimensions, *(tensor.name for tensor in problem.shape.tensors))
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Return the names with ``:2``, ``:3``, ... put behind the second, third, ... use of one."""
     taken: set[str] = set()
@@ -200,7 +236,9 @@ def unique_names(names: Iterable[str]) -> list[str]:
     return result
 
 
-def load_network(spec: str, *, batch: int | None = None, input_size: int | None = None) -> Network:
+def load_network(
+    spec: str, *, batch: int | None = None, input_size: int | None = None, rename: Mapping[str, str] | None = None
+) -> Network:
     """Load a network from wherever `spec` points.
 
     Args:
@@ -209,6 +247,7 @@ def load_network(spec: str, *, batch: int | None = None, input_size: int | None 
             (``.pt2``); a torchvision or timm model's name; or ``package.module:factory``.
         batch: batch size; None takes a file's own, and 1 for a name.
         input_size: rows and columns of the input image, 224 or 32 for bundled tables, any for a model that is traced.
+        rename: new names of dimensions and tensors, by their old ones; see `Network.renamed`.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
@@ -217,15 +256,26 @@ def load_network(spec: str, *, batch: int | None = None, input_size: int | None 
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1")
     network = _from_file(spec, batch, input_size) if _is_file(spec) else _from_name(spec, batch or 1, input_size)
-    return network if batch is None else network.with_batch(batch)
+    network = network if batch is None else network.with_batch(batch)
+    return network.renamed(rename) if rename else network
 
 
-def load_layer(spec: str, *, batch: int | None = None) -> Problem:
+def load_layer(spec: str, *, batch: int | None = None, rename: Mapping[str, str] | None = None) -> Problem:
     """Load one problem: ``network:layer`` (by name or place counted from 1), or a Timeloop problem YAML's path.
 
-    ``network`` is anything that `load_network` takes.
+    ``network`` is anything that `load_network` takes; ``rename`` gives dimensions and tensors new names.
     """
+    problem = _load_layer(spec, batch)
+    return renamed(problem, rename) if rename else problem
+
+
+def _load_layer(spec: str, batch: int | None) -> Problem:
     network, colon, layer = spec.rpartition(":")
+    if ":" in network and re.fullmatch("[0-9]+", layer):  # a layer may be called matmul:2, a network module:factory
+        shorter, _, name = network.rpartition(":")
+        with contextlib.suppress(InputError):
+            found = load_network(shorter, batch=batch).layer(f"{name}:{layer}")
+            return replace(found.problem, name=found.name)
     if not colon or os.path.exists(spec):  # noqa: PTH110 - never raises
         layers = load_network(spec, batch=batch).layers
         if len(layers) == 1:

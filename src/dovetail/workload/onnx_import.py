@@ -85,7 +85,7 @@ def _network(
     for proto in graph.node:
         if sizes.issuperset(proto.output):
             continue  # it works on sizes, not on the network's data
-        node = Node(onnx, proto, shapes, path, varying.intersection(proto.input))
+        node = Node(onnx, proto, shapes, path, varying.intersection(proto.input), batch)
         feeding = frozenset[int | str]().union(*(sources.get(name, frozenset()) for name in proto.input))
         made: frozenset[int | str] = feeding
         if node.operation in FORMS:

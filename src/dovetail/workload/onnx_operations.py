@@ -25,8 +25,9 @@ class Node:
     """A node with its attributes and the shapes around it."""
 
     def __init__(
-        self, onnx: Any, proto: Any, shapes: dict[str, tuple[int, ...]], path: Path, varying: Set[str]
+        self, onnx: Any, proto: Any, shapes: dict[str, tuple[int, ...]], path: Path, varying: Set[str], batch: int
     ) -> None:
+        self.batch = batch
         self.operation = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
         self._proto, self._shapes, self._path, self._varying = proto, shapes, path, varying
         self._attributes = {item.name: onnx.helper.get_attribute_value(item) for item in proto.attribute}
@@ -123,7 +124,7 @@ def _products(node: Node, left: Sequence[int], right: Sequence[int], *varies: bo
         ahead = _broadcast(node, left[:-2], right[:-2])
         left, right = (*ahead, *left[-2:]), (*ahead, *right[-2:])
     if 0 not in (*left, *right):
-        yield Run(product_form(left, right, left_varies=varies[0], right_varies=varies[1]))
+        yield Run(product_form(left, right, left_varies=varies[0], right_varies=varies[1], batch=node.batch))
 
 
 def _broadcast(node: Node, left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
@@ -148,7 +149,7 @@ def _gemm(node: Node) -> Iterator[Run]:
 
 
 def _einsum(node: Node) -> Iterator[Run]:
-    """Two operands: indices of both and the output are H, of the first M, of the second N, summed ones K."""
+    """Two operands: indices of both and the output are G, of the first rows, of the second columns, summed ones C."""
     terms, _, wanted = node.text("equation").replace(" ", "").partition("->")
     operands = terms.split(",")
     if len(operands) != 2 or "." in terms or (not wanted and "->" not in node.text("equation")):
@@ -160,11 +161,14 @@ def _einsum(node: Node) -> Iterator[Run]:
             raise node.fail(f"'{node.text('equation')}' doesn't fit the operands' shapes")
     first, second = (set(indices) for indices in operands)
     count = {index: size[index] for index in sorted(first | second)}
-    H = math.prod(n for i, n in count.items() if i in first & second and i in wanted)
-    K = math.prod(n for i, n in count.items() if i not in wanted and i in first & second)
-    M = math.prod(n for i, n in count.items() if i in first - second)
-    N = math.prod(n for i, n in count.items() if i in second - first)
-    yield Run(product_form((H, M, K), (H, K, N), left_varies=node.varies(0), right_varies=node.varies(1)))
+    G = math.prod(n for i, n in count.items() if i in first & second and i in wanted)
+    C = math.prod(n for i, n in count.items() if i not in wanted and i in first & second)
+    rows = math.prod(n for i, n in count.items() if i in first - second)
+    columns = math.prod(n for i, n in count.items() if i in second - first)
+    varies = (node.varies(0), node.varies(1))
+    yield Run(
+        product_form((G, rows, C), (G, C, columns), left_varies=varies[0], right_varies=varies[1], batch=node.batch)
+    )
 
 
 def _recurrent(gates: int) -> Callable[[Node], Iterator[Run]]:
@@ -179,28 +183,34 @@ def _recurrent(gates: int) -> Callable[[Node], Iterator[Run]]:
         hidden = weights[1] // gates
         for direction in range(weights[0]):
             side = "_reverse" if direction else ""
-            taken = product_form((batch, weights[2]), (weights[2], weights[1]), left_varies=True, right_varies=False)
-            yield Run(taken, steps, f".weight_ih{side}")
-            kept = product_form((batch, hidden), (hidden, weights[1]), left_varies=True, right_varies=False)
-            yield Run(kept, steps, f".weight_hh{side}")
+            for size, part in ((weights[2], "ih"), (hidden, "hh")):
+                form = product_form(
+                    (batch, size), (size, weights[1]), left_varies=True, right_varies=False, batch=node.batch
+                )
+                yield Run(form, steps, f".weight_{part}{side}")
 
     return runs
 
 
 def _attention(node: Node) -> Iterator[Run]:
-    """ONNX's Attention: query, key and value as (batch, heads, length, size), or (batch, length, heads x size)."""
+    """ONNX's Attention: query, key and value as (batch, heads, length, size), or (batch, length, heads x size).
+
+    Query heads that share a key's head are further rows of one product: keys and values lack the group's dimension.
+    """
     query, key, value = (node.shape(place) for place in range(3))
-    heads, groups = node.number("q_num_heads", 0), node.number("kv_num_heads", 0)
     if len(query) == 3:
+        heads, groups = node.number("q_num_heads", 0), node.number("kv_num_heads", 0)
         if min(heads, groups) < 1:
             raise node.fail("three axes need q_num_heads and kv_num_heads")
         query = (query[0], heads, query[1], query[2] // heads)
         key, value = ((shape[0], groups, shape[1], shape[2] // groups) for shape in (key, value))
-    H = query[0] * query[1]
-    scores = product_form((H, query[2], query[3]), (H, query[3], key[2]), left_varies=True, right_varies=True)
-    mixed = product_form((H, query[2], key[2]), (H, key[2], value[3]), left_varies=True, right_varies=True)
-    yield Run(scores)
-    yield Run(mixed)
+    if key[1] < 1 or query[1] % key[1] or key[1] != value[1]:
+        raise node.fail(f"{query[1]} heads of queries do not share {key[1]} of keys and {value[1]} of values evenly")
+    G, rows = query[0] * key[1], query[1] // key[1] * query[2]
+    if 0 in (*query, *key, *value):
+        return
+    yield Run(product_form((G, rows, query[3]), (G, query[3], key[2]), left_varies=True, right_varies=True))
+    yield Run(product_form((G, rows, key[2]), (G, key[2], value[3]), left_varies=True, right_varies=True))
 
 
 #: Operation -> the problems one node of it runs.

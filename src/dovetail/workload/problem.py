@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean
@@ -146,16 +146,11 @@ GROUPED_CONVOLUTION = Shape(
     _CONV_COEFFICIENTS,
 )
 
-#: Batched matrix product ``Outputs[h, m, n] += Inputs[h, m, k] * Weights[h, k, n]``.
-MATRIX_PRODUCT = Shape(
-    "matrix-product",
-    ("H", "M", "N", "K"),
-    (
-        Tensor("Weights", _axes("H", "K", "N")),
-        Tensor("Inputs", _axes("H", "M", "K")),
-        Tensor("Outputs", _axes("H", "M", "N"), is_output=True),
-    ),
-)
+#: Product of two activations, in the words of the grouped convolution, as the field's layer files write it: ``C`` is
+#: the reduction, ``M`` the held operand's outputs, ``P`` the moving operand's rows, ``G`` counts independent products
+#: (heads, images), all else is 1. As imported, ``Weights`` is the right operand and ``Inputs`` the left one, but either
+#: may be held: `dovetail.workload.roles`.
+MATRIX_PRODUCT = replace(GROUPED_CONVOLUTION, name="product-layer")
 
 
 def convolution(
@@ -194,11 +189,11 @@ def convolution(
     return Problem(GROUPED_CONVOLUTION, (*bounds, G), coefficients, name)
 
 
-def linear(*, C: int, M: int, N: int = 1, name: str = "linear") -> Problem:
-    """Build a fully connected layer of ``N`` vectors as the 1x1 convolution that the reference makes of it."""
-    return convolution(C=C, M=M, P=1, Q=1, N=N, name=name)
+def linear(*, C: int, M: int, N: int = 1, P: int = 1, name: str = "linear") -> Problem:
+    """Build a fully connected layer of ``N`` times ``P`` vectors (images, tokens) as the field's 1x1 convolution."""
+    return convolution(C=C, M=M, P=P, Q=1, N=N, name=name)
 
 
-def matrix_product(*, M: int, N: int, K: int, H: int = 1, name: str = "matmul") -> Problem:
-    """Build ``H`` independent products of an ``M x K`` by a ``K x N`` matrix."""
-    return Problem(MATRIX_PRODUCT, (H, M, N, K), (), name)
+def matrix_product(*, C: int, M: int, P: int, G: int = 1, name: str = "matmul") -> Problem:
+    """Build ``G`` independent products of a moving ``P x C`` by a held ``C x M`` matrix."""
+    return Problem(MATRIX_PRODUCT, (C, M, 1, 1, 1, P, 1, G), (1, 1, 1, 1), name)

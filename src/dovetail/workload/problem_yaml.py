@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -17,6 +17,7 @@ from dovetail.document import Node, read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
+from dovetail.workload.roles import renamed
 
 VERSIONS = ("0.2", "0.3", "0.4")
 #: Sizes beyond these are refused: counts are kept in 64 bits.
@@ -115,11 +116,23 @@ def problem_of_node(node: Node, name: str) -> ProblemFile:
         raise entries["version"].fail(f"version {entries['version'].value} is not read; known: {', '.join(VERSIONS)}")
     shape, defaults = _shape(entries["shape"]) if "shape" in entries else (_CNN, {})
     if "instance" in entries:
-        _check_keys(entries, ("version", "shape", "instance", "name"), node)
+        _check_keys(entries, ("version", "shape", "instance", "name", "rename"), node)
         instance = entries["instance"].mapping()
     else:  # the older form has the sizes right under `problem`
-        instance = {key: value for key, value in node.mapping().items() if key not in ("version", "shape", "name")}
-    return _sized(shape, defaults, instance, entries.get("instance", node), name)
+        instance = {
+            key: value for key, value in node.mapping().items() if key not in ("version", "shape", "name", "rename")
+        }
+    read = _sized(shape, defaults, instance, entries.get("instance", node), name)
+    return replace(read, problem=_renamed(entries["rename"], read.problem)) if "rename" in entries else read
+
+
+def _renamed(node: Node, problem: Problem) -> Problem:
+    """Rename dimensions and tensors as the file says: ``rename: {K: C, B: Weights}``, old name to new one."""
+    names = {old: _word(new) for old, new in node.mapping().items()}
+    try:
+        return renamed(problem, names)
+    except InputError as error:
+        raise node.fail(error.message) from None
 
 
 def _sized(

@@ -112,7 +112,6 @@ class _Replay:
         owners = {storage(self._values[name]): owned for name, owned in self._owned() if name in self._values}
         self._recorder = Recorder(owners)
         self._recorder.enter_input([self._values[name] for name in names])
-        self._batch = int(self._values[names[0]].shape[0]) if self._values[names[0]].ndim else 1
 
     def _bind_batch(self, name: str, batch: int | None) -> None:
         sizes = self._graph["tensor_values"][name]["sizes"]
@@ -160,7 +159,7 @@ class _Replay:
                 self._run(node)
         outputs = [self._values[item["as_tensor"]["name"]] for item in self._graph["outputs"] if "as_tensor" in item]
         self._recorder.leave_output([value for value in outputs if isinstance(value, torch.Tensor)])
-        return self._recorder.network(self._path.stem, self._batch, str(self._path))
+        return self._recorder.network(self._path.stem, str(self._path))
 
     def _run(self, node: Mapping[str, Any]) -> None:
         target = node["target"]

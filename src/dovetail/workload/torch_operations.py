@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail.workload.problem import Problem, convolution, linear, matrix_product
+from dovetail.workload.problem import Problem, convolution, matrix_product
 from dovetail.workload.shapes import CONVOLUTION_3D, TRANSPOSED_CONVOLUTION, TRANSPOSED_CONVOLUTION_3D, sized
 
 
@@ -81,30 +81,37 @@ def _spread(values: Sequence[int], axes: int) -> tuple[int, ...]:
 
 
 def product_form(
-    left: Sequence[int], right: Sequence[int], *, left_varies: bool, right_varies: bool, prefer: int = 1
+    left: Sequence[int],
+    right: Sequence[int],
+    *,
+    left_varies: bool,
+    right_varies: bool,
+    batch: int = 1,
+    prefer: int = 1,
 ) -> Form:
-    """Build the form of ``(H, rows, K) @ (H, K, columns)``, H left out or not.
+    """Build the form of ``(G, rows, C) @ (G, C, columns)``, G left out or not.
 
-    With one operand that doesn't depend on the network's input (weights) and no H, it is a linear layer.
+    With one operand that doesn't depend on the network's input (weights), it is a linear layer, grouped when there is
+    a G: what moves are ``N`` images of ``P`` rows. Of two activations either may be held; see `MATRIX_PRODUCT`.
 
     Args:
         left: shape of the left operand.
         right: shape of the right operand.
         left_varies: whether the left operand depends on the network's input.
         right_varies: whether the right operand does.
+        batch: images that the rows belong to; rows that are no multiple of it stay together.
         prefer: operand (0 left, 1 right) that is taken as weights when neither depends on the input.
     """
-    H = math.prod(left[:-2])
-    rows, K, columns = left[-2], left[-1], right[-1]
-    varies = left_varies or right_varies
+    G = math.prod(left[:-2])
+    rows, C, columns = left[-2], left[-1], right[-1]
     if left_varies and right_varies:
-        return Form(matrix_product(M=rows, N=columns, K=K, H=H), "matrix product", "H", None)
+        return Form(matrix_product(C=C, M=columns, P=rows, G=G), "matrix product", "G", None)
     weight = 1 if left_varies else 0 if right_varies else prefer
-    if H == 1:
-        N, M = (rows, columns) if weight else (columns, rows)
-        return Form(linear(C=K, M=M, N=N), "linear", "N" if varies else None, weight)
-    moving = ("M" if weight else "N") if varies else None
-    return Form(matrix_product(M=rows, N=columns, K=K, H=H), "matrix product", moving, weight)
+    moving, M = (rows, columns) if weight else (columns, rows)
+    N = batch if moving % batch == 0 else 1
+    grows = ("N" if moving % batch == 0 else "P") if left_varies or right_varies else None
+    problem = convolution(C=C, M=M, P=moving // N, Q=1, N=N, G=G)
+    return Form(problem, "linear" if G == 1 else "grouped linear", grows, weight)
 
 
 #: Operation (aten name without overload) -> positions of its (input, weight) or (left, right) operands.
@@ -125,7 +132,9 @@ OPERANDS: dict[str, tuple[int, int]] = {
 }
 
 
-def form_of(name: str, args: Sequence[Any], output: Any, *, varies: Sequence[bool], prefer: int = 1) -> Form | None:
+def form_of(
+    name: str, args: Sequence[Any], output: Any, *, varies: Sequence[bool], batch: int = 1, prefer: int = 1
+) -> Form | None:
     """Return the form of one operation that was run, or None when it is none of `OPERANDS` or its work is empty.
 
     Args:
@@ -133,6 +142,7 @@ def form_of(name: str, args: Sequence[Any], output: Any, *, varies: Sequence[boo
         args: its positional arguments.
         output: what it returned.
         varies: for both operands, whether they depend on the network's input.
+        batch: images that run together.
         prefer: see `product_form`.
     """
     if name not in OPERANDS:
@@ -154,9 +164,9 @@ def form_of(name: str, args: Sequence[Any], output: Any, *, varies: Sequence[boo
         )
     left = first if len(first) > 1 else (1, *first)
     right = second if len(second) > 1 else (*second, 1)
-    if len(right) == 3 and not varies[1] and args[OPERANDS[name][1]].stride(0) == 0:  # one matrix, expanded over H
+    if len(right) == 3 and args[OPERANDS[name][1]].stride(0) == 0:  # one matrix, expanded over G
         left, right = (left[0] * left[1], left[2]), right[1:]
-    return product_form(left, right, left_varies=varies[0], right_varies=varies[1], prefer=prefer)
+    return product_form(left, right, left_varies=varies[0], right_varies=varies[1], batch=batch, prefer=prefer)
 
 
 def _attention_macs(args: Sequence[Any], output: Any) -> int:

@@ -58,6 +58,7 @@ class Recorder:
 
     def __init__(self, owners: Mapping[int, str]) -> None:
         self.path: list[str] = [""]
+        self.batch = 1
         self.layers: dict[tuple[str, Problem, str | None], _Seen] = {}
         self.free: Counter[str] = Counter()
         self.unmapped: dict[str, UnmappedOperation] = {}
@@ -68,7 +69,8 @@ class Recorder:
         self._alive: list[Any] = []  # a freed storage's address would be used again
 
     def enter_input(self, tensors: Sequence[Any]) -> None:
-        """Mark the network's own inputs."""
+        """Mark the network's own inputs; the first one's first axis is the batch."""
+        self.batch = max(1, int(tensors[0].shape[0])) if tensors[0].ndim else 1
         self._produced(tensors, frozenset({"input"}), varies=True)
 
     def leave_output(self, tensors: Sequence[Any]) -> None:
@@ -128,7 +130,7 @@ class Recorder:
             self.varies(second) or self._is_recurrent(first),
         )
         prefer = 0 if storage(first) in self._owners and storage(second) not in self._owners else 1
-        return form_of(name, args, made[0], varies=varies, prefer=prefer)
+        return form_of(name, args, made[0], varies=varies, batch=self.batch, prefer=prefer)
 
     def _is_recurrent(self, weight: Any) -> bool:
         """Say whether a weight works on a memory, which starts at zero but won't stay there."""
@@ -165,7 +167,7 @@ class Recorder:
             self._alive.append(tensor.untyped_storage())
             (self._varying.add if varies else self._varying.discard)(storage(tensor))
 
-    def network(self, name: str, batch: int, source: str) -> Network:
+    def network(self, name: str, source: str) -> Network:
         """Put together what was seen."""
         names = unique_names(seen.layer.name for seen in self.layers.values())
         by_key: dict[Any, str] = dict(zip(self.layers, names, strict=True))
@@ -178,7 +180,7 @@ class Recorder:
         )
         free = tuple(FreeOperation(operation, count) for operation, count in sorted(self.free.items()))
         edges = tuple((by_key[producer], by_key[consumer]) for producer, consumer in self.edges)
-        return Network(name, layers, free, tuple(self.unmapped.values()), batch, edges, source)
+        return Network(name, layers, free, tuple(self.unmapped.values()), self.batch, edges, source)
 
 
 def storage(tensor: Any) -> int:
@@ -216,18 +218,18 @@ def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "Py
     torch = import_torch("reading a network from PyTorch")
     module = model if isinstance(model, torch.nn.Module) else build(model)
     try:
-        recorder, batch = _run(torch, module, inputs, "meta")
+        recorder = _run(torch, module, inputs, "meta")
     except DovetailError:
         raise
     except Exception as on_meta:  # whatever the module's code raises
         try:
             if not isinstance(model, torch.nn.Module):
                 module = model()
-            recorder, batch = _run(torch, module, inputs, "cpu")
+            recorder = _run(torch, module, inputs, "cpu")
         except Exception as on_cpu:
             reason = f"{_brief(on_cpu)} (on meta tensors: {_brief(on_meta)})"
             raise InputError(f"can't run {type(module).__name__} on {_describe(inputs)}: {reason}") from None
-    return recorder.network(name or type(module).__name__, batch, source)
+    return recorder.network(name or type(module).__name__, source)
 
 
 def build(factory: Callable[[], Any]) -> Any:
@@ -263,7 +265,7 @@ def _parameters_to_meta(torch: Any) -> Iterator[None]:
         handle.remove()
 
 
-def _run(torch: Any, module: Any, inputs: Any, device: str) -> tuple[Recorder, int]:
+def _run(torch: Any, module: Any, inputs: Any, device: str) -> Recorder:
     positional, keywords = _arguments(torch, inputs, device)
     tensors = _tensors(torch, (positional, keywords))
     if not tensors:
@@ -289,7 +291,7 @@ def _run(torch: Any, module: Any, inputs: Any, device: str) -> tuple[Recorder, i
         context.enter_context(watch(torch, recorder))
         output = torch.func.functional_call(module, state, positional, keywords, tie_weights=False)
     recorder.leave_output(_tensors(torch, output))
-    return recorder, int(tensors[0].shape[0]) if tensors[0].ndim else 1
+    return recorder
 
 
 def _keep_ties(module: Any, state: dict[str, Any]) -> None:

@@ -1,0 +1,106 @@
+"""Layers that can be read in several ways: each way searched, the best kept and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.named import named_in
+from dovetail.mapper.result import FrontPoint, SearchResult
+from dovetail.workload.problem import Problem
+from dovetail.workload.roles import Reading, readings
+
+
+@dataclass(frozen=True)
+class Read:
+    """The best reading of a problem, and its best mapping.
+
+    Attributes:
+        reading: how the problem was read.
+        result: its mapping and cost. What the certificate says of value and bound holds for all readings together; its
+            space and its work are those of this reading. The front has the points of all readings that nothing beats.
+        own: the result as this reading alone has it.
+    """
+
+    reading: Reading
+    result: SearchResult
+    own: SearchResult
+
+    @property
+    def problem(self) -> Problem:
+        """The problem as it was read, in whose words the mapping is."""
+        return self.reading.problem
+
+
+def readings_on(problem: Problem, architecture: Architecture) -> tuple[Reading, ...]:
+    """Return the ways to read a problem on a design; see `dovetail.workload.roles.readings`."""
+    named = named_in(architecture)
+    return readings(problem, named.dimensions, named.tensors)
+
+
+def best_reading(found: Sequence[tuple[Reading, SearchResult]]) -> Read:
+    """Return the best of several readings' results: by the objective, then by cycles, then the first.
+
+    It is proven to be the optimum only when every reading's search covered its space; the bound is the least of theirs.
+    """
+    reading, own = min(found, key=lambda each: (_value(each[1]), each[1].cost.cycles))
+    certificates = [result.certificate for _, result in found]
+    certificate = replace(
+        own.certificate,
+        exact=all(each.exact for each in certificates),
+        bound=min(each.bound for each in certificates),
+    )
+    return Read(reading, replace(own, certificate=certificate, front=_front(found)), own)
+
+
+def _value(result: SearchResult) -> float:
+    return result.objective.value_of(result.cost.energy_pJ, result.cost.cycles)
+
+
+def _front(found: Sequence[tuple[Reading, SearchResult]]) -> tuple[FrontPoint, ...]:
+    """Return the points of all fronts that no other beats, each with its reading."""
+    if len(found) == 1:
+        return found[0][1].front
+    points = [replace(point, reading=reading) for reading, result in found for point in result.front]
+    best: list[FrontPoint] = []
+    for point in sorted(points, key=lambda point: (point.energy_pJ, point.cycles)):
+        if not best or point.cycles < best[-1].cycles:
+            best.append(point)
+    return tuple(best)
+
+
+def search_readings(
+    problem: Problem,
+    architecture: Architecture,
+    search: Callable[[Problem, float | None], SearchResult],
+    time_limit: float | None = None,
+) -> Read:
+    """Search every reading of a problem on a design and return the best.
+
+    Args:
+        problem: the problem as it came.
+        architecture: the design.
+        search: finds the best mapping of a problem in so many seconds.
+        time_limit: seconds for all readings together.
+
+    Raises:
+        NoMappingError: no reading has a mapping; the reason is the first one's.
+    """
+    ways = readings_on(problem, architecture)
+    found: list[tuple[Reading, SearchResult]] = []
+    failed: list[NoMappingError] = []
+    for reading in ways:
+        try:
+            found.append((reading, search(reading.problem, share(time_limit, len(ways)))))
+        except NoMappingError as error:
+            failed.append(error)
+    if not found:
+        raise failed[0]
+    return best_reading(found)
+
+
+def share(time_limit: float | None, ways: int) -> float | None:
+    """Return the seconds that each of several readings may take."""
+    return None if time_limit is None else time_limit / ways
