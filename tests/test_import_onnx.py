@@ -135,6 +135,33 @@ def test_every_compute_operation_is_a_problem(name, tmp_path):
     assert network.unmapped == ()
 
 
+@pytest.mark.parametrize("axes", [3, 4])
+def test_grouped_heads_are_one_product_whose_keys_and_values_lack_the_groups_dimension(axes, tmp_path):
+    """8 heads of queries share 2 of keys and values: 4 times the rows for each, and no key counted twice."""
+    if axes == 4:
+        shapes, attributes = ((3, 8, 5, 16), (3, 2, 7, 16), (3, 2, 7, 24)), {}
+    else:
+        shapes, attributes = ((3, 5, 8 * 16), (3, 7, 2 * 16), (3, 7, 2 * 24)), {"q_num_heads": 8, "kv_num_heads": 2}
+    inputs = list(zip("qkv", shapes, strict=True))
+    model = graph([("Attention", tuple("qkv"), "y", attributes)], inputs)
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", 23))
+    scores, mixed = read(model, tmp_path).layers
+    for layer, sizes in ((scores, {"C": 16, "M": 7}), (mixed, {"C": 7, "M": 24})):
+        found = dict(zip(layer.problem.shape.dimensions, layer.problem.bounds, strict=True))
+        assert {name: bound for name, bound in found.items() if bound != 1} == {**sizes, "P": 4 * 5, "G": 3 * 2}
+        assert layer.batch_dimension == "G"
+    weights = scores.problem.shape.tensor("Weights")
+    assert scores.problem.words(weights) == 3 * 2 * 7 * 16
+    assert scores.macs + mixed.macs == 3 * 8 * 5 * 7 * (16 + 24)
+
+
+def test_heads_that_do_not_divide_are_refused(tmp_path):
+    inputs = list(zip("qkv", ((1, 5, 4, 8), (1, 2, 4, 8), (1, 2, 4, 8)), strict=True))
+    with pytest.raises(InputError, match="5 heads of queries do not share 2 of keys and 2 of values evenly"):
+        read(graph([("Attention", tuple("qkv"), "y", {})], inputs), tmp_path)
+
+
 def test_what_is_free_and_what_is_not_mapped(tmp_path):
     nodes = [("Conv", ("x", "w"), "a", {}), ("Relu", ("a",), "b", {}), ("DFT", ("b",), "y", {})]
     network = read(graph(nodes, [("x", (1, 3, 8, 8))], [("w", (4, 3, 3, 3))]), tmp_path)

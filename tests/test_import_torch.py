@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from dovetail.errors import InputError  # noqa: E402
 from dovetail.workload.network import Network, load_network  # noqa: E402
-from dovetail.workload.problem import matrix_product  # noqa: E402
+from dovetail.workload.problem import MATRIX_PRODUCT, matrix_product  # noqa: E402
 from dovetail.workload.torch_export import read_exported  # noqa: E402
 from dovetail.workload.torch_trace import trace  # noqa: E402
 
@@ -172,6 +172,56 @@ def test_names_paths_repeats_and_kinds():
     assert (free["relu"], free["softmax"], free["mean"]) == (3, 1, 2)
     assert network.batch == 2
     assert network.with_batch(6).macs == 3 * network.macs == trace(Net, (6, 3, 4, 4)).macs
+
+
+def bounds(problem):
+    """Return a problem's sizes that are not 1."""
+    return {name: bound for name, bound in zip(problem.shape.dimensions, problem.bounds, strict=True) if bound != 1}
+
+
+def test_products_speak_the_convolutions_words():
+    class Products(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens = nn.Linear(8, 12, bias=False)
+            self.experts = nn.Parameter(torch.zeros(6, 5, 7))
+
+        def forward(self, x):  # images, tokens, channels
+            q, k, v = self.tokens(x).unflatten(-1, (4, 3)).movedim(2, 0)[:3]
+            mixed = torch.softmax(q @ k.transpose(1, 2), -1) @ torch.nn.functional.pad(v, (0, 2))
+            return torch.einsum("ntc,tcd->ntd", mixed, self.experts)
+
+    layers = trace(Products(), (2, 6, 8)).layers
+    found = [(layer.kind, bounds(layer.problem), layer.batch_dimension) for layer in layers]
+    assert found == [
+        ("linear", {"C": 8, "M": 12, "P": 6, "N": 2}, "N"),
+        ("matrix product", {"C": 3, "M": 6, "P": 6, "G": 2}, "G"),
+        ("matrix product", {"C": 6, "M": 5, "P": 6, "G": 2}, "G"),
+        ("grouped linear", {"C": 5, "M": 7, "G": 6, "N": 2}, "N"),
+    ]
+    assert [layer.problem.shape == MATRIX_PRODUCT for layer in layers] == [False, True, True, False]
+
+
+def test_one_matrix_for_all_heads_is_one_product_of_more_rows():
+    class Shared(nn.Module):
+        def forward(self, q, k):
+            return q @ k.expand(4, -1, -1)
+
+    (layer,) = trace(Shared(), ((4, 3, 5), (1, 5, 6))).layers
+    assert (layer.kind, bounds(layer.problem)) == ("matrix product", {"C": 5, "M": 6, "P": 12})
+
+
+def test_rows_that_are_no_multiple_of_the_batch_stay_together():
+    class Proposals(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x):
+            return self.head(torch.cat([x.flatten(0, 1), x[0, :1]]))
+
+    (layer,) = trace(Proposals(), (2, 3, 8)).layers
+    assert (bounds(layer.problem), layer.batch_dimension) == ({"C": 8, "M": 5, "P": 7}, "P")
 
 
 def test_data_flow_through_free_operations():

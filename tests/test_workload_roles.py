@@ -16,6 +16,7 @@ from dovetail.hardware.named import named_in
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
+from dovetail.network import map_network as mapping_module
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
 from dovetail.network.readings import best_reading, readings_on, search_readings
@@ -41,7 +42,9 @@ def run(capsys, *arguments):
 
 
 @pytest.fixture(autouse=True)
-def _own_store(monkeypatch, tmp_path):
+def _alone(monkeypatch, tmp_path):
+    """Keep results to each test, and searches in this process."""
+    monkeypatch.setattr(mapping_module, "available_cpus", lambda: 1)
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "store"))
 
 
@@ -283,6 +286,17 @@ def test_a_saved_mapping_and_certificate_of_an_exchanged_product_are_read_again(
     assert found["reading"] in err and "warning" not in err
     code, out, _ = run(capsys, "verify", certificate)
     assert (code, "FAILS" in out) == (0, False)
+
+
+def test_a_mapping_in_the_problems_own_words_is_evaluated_in_them(tmp_path, capsys):
+    path, mapping = tmp_path / "prob.yaml", tmp_path / "m.yaml"
+    path.write_text(GEMM)
+    mapping.write_text(
+        "mapping:\n- {target: DRAM, type: temporal, factors: [M=256, N=256, K=768]}\n"
+        "- {target: weight_reg, type: bypass, bypass: [A, B, Z]}\n"
+    )
+    code, out, _ = run(capsys, "evaluate", path, "--on", "tpu_like", "--mapping", mapping, "--json")
+    assert (code, json.loads(out)["computes"], json.loads(out)["notes"]) == (0, 256 * 256 * 768, [])
 
 
 @pytest.mark.parametrize("command", ["compare", "optimum", "report"])

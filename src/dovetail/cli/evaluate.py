@@ -10,7 +10,7 @@ from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
 from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
-from dovetail.errors import InputError
+from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.constraints import violations
 from dovetail.mapping.files import read_mapping
@@ -20,6 +20,7 @@ from dovetail.model.evaluate import evaluate
 from dovetail.network.readings import readings_on
 from dovetail.workload.network import load_layer
 from dovetail.workload.problem import Problem
+from dovetail.workload.roles import Reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,16 +57,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Problem, Mapping, list[str]]:
-    """Read the mapping in the words of the first reading of the problem that it fits.
+    """Read the mapping in the words of the first reading of the problem that it fits, its own words the last of them.
 
     Raises:
-        InputError: it fits none; the message is the first reading's.
+        InputError, MappingError: it fits none; the message is the first reading's.
     """
-    failed: list[InputError] = []
-    for reading in readings_on(problem, architecture):
+    failed: list[InputError | MappingError] = []
+    ways = readings_on(problem, architecture)
+    for reading in (*ways, *(() if Reading(problem) in ways else (Reading(problem),))):
         try:
             mapping = read_mapping(path, arguments.bound_to(architecture, reading.problem), reading.problem)
-        except InputError as error:
+        except (InputError, MappingError) as error:
             failed.append(error)
         else:
             return reading.problem, mapping, [f"{problem.name}: {reading.text}"] if reading.text else []

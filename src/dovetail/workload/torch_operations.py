@@ -108,8 +108,9 @@ def product_form(
         return Form(matrix_product(C=C, M=columns, P=rows, G=G), "matrix product", "G", None)
     weight = 1 if left_varies else 0 if right_varies else prefer
     moving, M = (rows, columns) if weight else (columns, rows)
-    N = batch if moving % batch == 0 else 1
-    grows = ("N" if moving % batch == 0 else "P") if left_varies or right_varies else None
+    varies, whole = left_varies or right_varies, moving % batch == 0
+    N = batch if varies and whole else 1
+    grows = None if not varies else "N" if whole else "P"
     problem = convolution(C=C, M=M, P=moving // N, Q=1, N=N, G=G)
     return Form(problem, "linear" if G == 1 else "grouped linear", grows, weight)
 
