@@ -69,6 +69,58 @@ def test_the_dearest_arguments_count_and_actions_have_synonyms(tmp_path):
     require_actions(table, design("DRAM", "buffer"))
 
 
+ACCESS = """
+ERT:
+  version: 0.3
+  tables:
+  - name: top.DRAM
+    actions:
+    - {name: fill, energy: 90}
+    - {name: random_read, energy: 110}
+    - {name: idle, energy: 120}
+  - name: top.Hold[0..3]
+    actions:
+    - {name: access, arguments: null, energy: 0.5}
+    - {name: idle, arguments: null, energy: 0.125}
+  - name: top.mac
+    actions: [{name: compute, energy: 3}, {name: mult, energy: 2}, {name: mult_random, energy: 1}]
+"""
+
+
+def test_the_dearest_action_serves_what_a_storage_lacks(tmp_path):
+    """Timeloop, model/buffer.cpp: unmapped reads, fills and updates cost the maximum; leakage that lacks is nothing."""
+    architecture = design("DRAM", "Hold")
+    for table in (
+        read_energy_table(files(tmp_path, ACCESS)[0], None, architecture),
+        read_energy_table(files(tmp_path, ACCESS)[0]),
+    ):
+        require_actions(table, architecture)
+        assert [table["Hold"].energy(action) for action in ("read", "write", "update", "leak")] == [0.5, 0.5, 0.5, 0]
+        assert [table["DRAM"].energy(action) for action in ("read", "write", "update")] == [110, 90, 120]
+        assert table["mac"].energy("compute") == 1
+        assert "read" not in table["mac"].actions
+        assert table["Hold"].source == "ert.yaml (access for read, write, update)"
+        assert table["DRAM"].source == "ert.yaml (idle for update)"
+
+
+def test_the_dearest_action_is_shared_in_a_cluster(tmp_path):
+    """Timeloop divides it by the cluster's instances, and no action that it finds by name."""
+    storage = Storage(name="Hold", component="regfile", width=32, datawidth=8, cluster_size=4)
+    architecture = Architecture("one", (storage, Compute(name="mac", component="intmac")))
+    cost = read_energy_table(files(tmp_path, ACCESS)[0], None, architecture)["Hold"]
+    assert cost.energy("read") == 0.125
+    assert cost.source.endswith("(access / cluster of 4 for read, write, update)")
+    named = ACCESS.replace("access", "read")
+    assert read_energy_table(files(tmp_path, named)[0], None, architecture)["Hold"].energy("read") == 0.5
+
+
+def test_an_action_that_only_other_components_have_is_missing_for_compute(tmp_path):
+    ert, _ = files(tmp_path, ACCESS.replace("[{name: compute", "[{name: access").replace("mult", "madd"))
+    architecture = design("DRAM", "Hold")
+    with pytest.raises(InputError, match=r"ert\.yaml: mac: no energy for action 'compute'"):
+        require_actions(read_energy_table(ert, None, architecture), architecture, ert)
+
+
 def test_version_0_2_has_components_and_actions_as_keys(tmp_path):
     text = """
 ERT:
@@ -87,6 +139,7 @@ ERT:
     [
         ("ERT:", "ERTT:", "ert.yaml:2: the key 'ERT' is missing"),
         ("ERT:", "ART:", "the file holds areas (ART)"),
+        ("ERT:", "ERT_summary:", "this is the summary (ERT_summary), the table itself lies beside it"),
         ("version: '0.4'", "version: '0.9'", "must be one of 0.2, 0.3, 0.4, found text '0.9'"),
         ("energy: 0.25", "energy: lots", "ert.yaml:18"),
         ("energy: 0.25", "energy: -1", "must be at least 0, found -1"),

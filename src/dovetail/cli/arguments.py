@@ -144,7 +144,7 @@ def load_hardware(name: str, ert: Path | None, art: Path | None) -> tuple[Archit
     architecture = load_architecture(name)
     if ert is None:
         return architecture, estimate(architecture)
-    energies = read_energy_table(ert, art)
+    energies = read_energy_table(ert, art, architecture)
     _check_complete(energies, architecture, ert)
     return architecture, energies
 

@@ -13,56 +13,70 @@ from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.document import Node, read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.files import write_text
-from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.architecture import Architecture, Level, Storage
 
 VERSIONS = (0.2, 0.3, 0.4)
 
-#: What each action of ours may be called in a table, the first found wins; as the reference looks them up.
+#: What each action of ours may be called in a table, the first found wins; as the reference looks them up
+#: (Timeloop, ``include/model/topology.hpp``).
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "read": ("random_read", "read"),
     "write": ("random_fill", "random_write", "fill", "write"),
     "update": ("random_update", "random_write", "update", "write"),
-    "compute": ("random_compute", "compute", "mac_random", "mac"),
+    "compute": ("mac_random", "mult_random", "mac", "mult", "compute", "random_compute"),
     "leak": ("leak",),
 }
+_STORAGE, _COMPUTE = ("read", "write", "update"), ("compute",)
 
 _INDICES = re.compile(r"\[[^\]]*\]")
 
 
-def read_energy_table(ert: Path, art: Path | None = None) -> EnergyTable:
+def read_energy_table(ert: Path, art: Path | None = None, architecture: Architecture | None = None) -> EnergyTable:
     """Read an energy reference table and, if given, an area reference table.
 
     Components go by the last part of their names (``system_top_level.PE[1..168].mac[1..168]`` is ``mac``). An action
-    that occurs several times, for several arguments, costs what the dearest one costs, as in the reference. What a
-    table lacks of ``leak`` and ``update`` costs nothing and what ``write`` costs; area without an ART is 0.
+    that occurs several times, for several arguments, costs what the dearest one costs, as in the reference. A storage
+    whose table knows nothing like a read, write or update (only ``access``, say) pays for it what its dearest action
+    costs, over the instances of a cluster: so the reference (Timeloop, ``model/buffer.cpp``). ``leak`` that a table
+    lacks costs nothing; area without an ART is 0.
 
     Args:
         ert: the file with the energies, pJ.
         art: the file with the areas, um^2.
+        architecture: whose levels the table is for; without it, components that compute nothing count as storages.
 
     Raises:
         InputError: a file is not such a table.
     """
     energies = _energies(ert)
     areas = {} if art is None else _areas(art)
-    names = dict.fromkeys((*energies, *areas))
+    levels: dict[str, Level] = {level.name: level for level in architecture.levels} if architecture else {}
     source = ert.name if art is None else f"{ert.name}, {art.name}"
-    return EnergyTable(
-        {name: ComponentCost(_ours(energies.get(name, {})), areas.get(name, 0.0), source) for name in names}
-    )
+    found = {}
+    for name in dict.fromkeys((*energies, *areas)):
+        actions, note = _ours(energies.get(name, {}), levels.get(name))
+        found[name] = ComponentCost(actions, areas.get(name, 0.0), source + note)
+    return EnergyTable(found)
 
 
-def _ours(actions: Mapping[str, float]) -> dict[str, float]:
-    """Return the table's actions with those that the model knows by our names."""
-    found = dict(actions)
-    for name, synonyms in SYNONYMS.items():
-        for synonym in synonyms:
-            if synonym in actions:
-                found[name] = actions[synonym]
-                break
-    if actions:
-        found.setdefault("leak", 0.0)
-    return found
+def _ours(actions: Mapping[str, float], level: Level | None) -> tuple[dict[str, float], str]:
+    """Return the table's actions with those that the model knows by our names, and what had to stand in for others."""
+    if not actions:
+        return {}, ""
+    named = {
+        name: next(actions[synonym] for synonym in synonyms if synonym in actions)
+        for name, synonyms in SYNONYMS.items()
+        if any(synonym in actions for synonym in synonyms)
+    }
+    found = {"leak": 0.0, **actions, **named}
+    stores = isinstance(level, Storage) or (level is None and "compute" not in named)
+    missing = [name for name in _STORAGE if stores and name not in named]
+    if not missing:
+        return found, ""
+    dearest = max(actions, key=lambda name: actions[name])
+    cluster = level.cluster_size if isinstance(level, Storage) else 1
+    found |= dict.fromkeys(missing, actions[dearest] / cluster)
+    return found, f" ({dearest}{f' / cluster of {cluster}' if cluster > 1 else ''} for {', '.join(missing)})"
 
 
 def _tables(path: Path, section: str) -> Node:
@@ -78,6 +92,8 @@ def _tables(path: Path, section: str) -> Node:
 
 
 def _other(section: str, entries: Mapping[str, Node]) -> str:
+    if f"{section}_summary" in entries:
+        return f"; this is the summary ({section}_summary), the table itself lies beside it"
     for other, kind in (("ERT", "energies"), ("ART", "areas")):
         if other != section and other in entries:
             return f"; the file holds {kind} ({other})"
@@ -146,7 +162,7 @@ def require_actions(table: EnergyTable, architecture: Architecture, file: Path |
         InputError: it lacks a level or one of its actions.
     """
     for level in (*architecture.storages, architecture.compute):
-        needed = ("compute",) if level is architecture.compute else ("read", "write", "update")
+        needed = _COMPUTE if level is architecture.compute else _STORAGE
         try:
             cost = table[level.name]
             for action in needed:
