@@ -46,7 +46,7 @@ architecture:
   - !Component {name: buf, class: smartbuffer_SRAM, attributes: {width: 64, depth: 3000, datawidth: 8, n_instances: 2}}
   - !Component {name: rf, class: storage, subclass: smartbuffer_RF, attributes: {width: 24, depth: 5, datawidth: 8}}
   - !Component {name: sram, class: SRAM, attributes: {width: 64, depth: 3000, datawidth: 8, n_rw_ports: 2}}
-  - !Component {name: mac, class: intmac, attributes: {multiplier_width: 7, estimator: "aladdin_40nm"}}
+  - !Component {name: mac, class: intmac, subclass: intmac_adders, attributes: {multiplier_width: 7}}
 """
 ERT = """
 ERT:

@@ -7,7 +7,7 @@ import pytest
 
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
-from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
 
 
 def output(capsys, *arguments):
@@ -28,7 +28,7 @@ def test_the_tree_says_how_a_number_came_about(capsys):
     start = next(i for i, line in enumerate(lines) if line.startswith("weights_spad"))
     read = [line.split() for line in lines[start + 1 : start + 6]]
     assert read[0][:3] == ["read", "1.9766", "pJ"]
-    assert read[1][:2] == ["storage", "regfile.read"]
+    assert read[1][:2] == ["storage", "regfile_comparators.read"]
     assert "0.5" in read[1]
     assert "aladdin;" in read[3]
     assert "comparator[1..192]" in read[3]
@@ -131,3 +131,84 @@ def test_all_estimates_of_a_design_take_less_than_50_ms(name):
         estimate(architecture)
         seconds.append(time.process_time() - start)
     assert min(seconds) < 0.05
+
+
+SIZES = """
+variables: {technology: "45nm", global_cycle_seconds: 1e-9}
+architecture:
+  version: 0.4
+  nodes:
+  - !Component {name: Far, class: DRAM, attributes: {width: 32, datawidth: 8}}
+  - !Component {name: Mid, class: COMPONENT, attributes: {SIZES, datawidth: 8}}
+  - !Component {name: mul, class: intmac, attributes: {width: 8}}
+"""
+
+
+@pytest.mark.parametrize("component", ["smartbuffer_SRAM", "smartbuffer_RF", "SRAM", "regfile"])
+@pytest.mark.parametrize(
+    "older",
+    ["memory_depth: 16, memory_width: 16", "data_storage_depth: 16, data_storage_width: 16",
+     "depth: 16, block_size: 2", "width: 16, entries: 32", "memory_width: 16, sizeKB: 0.03125"],
+)  # fmt: skip
+def test_sizes_by_any_of_their_names_cost_the_same(capsys, tmp_path, component, older):
+    found = []
+    for sizes in ("depth: 16, width: 16", older):
+        text = SIZES.replace("COMPONENT", component).replace("SIZES", sizes)
+        (tmp_path / "arch.yaml").write_text(text)
+        found.append(json.loads(output(capsys, "--on", str(tmp_path / "arch.yaml"), "--json"))["components"][1])
+    assert found[0]["energy_pJ"] == found[1]["energy_pJ"]
+    assert found[0]["area_um2"] == found[1]["area_um2"]
+
+
+def test_banks_by_their_older_name_are_banks(capsys, tmp_path):
+    found = []
+    for banks in ("n_banks: 4", "num_banks: 4", "n_banks: 2"):
+        text = SIZES.replace("COMPONENT", "SRAM").replace("SIZES", f"depth: 1024, width: 64, {banks}")
+        (tmp_path / "arch.yaml").write_text(text)
+        found.append(json.loads(output(capsys, "--on", str(tmp_path / "arch.yaml"), "--json"))["components"][1])
+    assert found[0]["energy_pJ"] == found[1]["energy_pJ"] != found[2]["energy_pJ"]
+
+
+def test_a_class_that_declares_an_older_name_keeps_it(capsys, tmp_path):
+    own = """
+compound_components:
+  version: 0.4
+  classes:
+  - name: own_storage
+    attributes: {memory_width: 4, memory_depth: 4}
+    subcomponents: [{name: cell, class: aladdin_register, attributes: {width: memory_width}}]
+    actions:
+    - {name: read, subcomponents: [{name: cell, actions: [{name: read}]}]}
+    - {name: write, subcomponents: [{name: cell, actions: [{name: write}]}]}
+"""
+    text = SIZES.replace("COMPONENT", "storage, subclass: own_storage")
+    (tmp_path / "arch.yaml").write_text(text.replace("SIZES", "memory_width: 16, memory_depth: 8") + own)
+    found = json.loads(output(capsys, "--on", str(tmp_path / "arch.yaml"), "--json"))["components"][1]
+    assert found["energy_pJ"]["read"] == pytest.approx(16 * 0.009)
+
+
+def test_a_documents_own_class_goes_before_the_primitive_of_its_name(capsys, tmp_path):
+    own = """
+compound_components:
+  version: 0.4
+  classes:
+  - name: regfile
+    attributes: {width: must_specify, depth: must_specify}
+    subcomponents: [{name: cell, class: aladdin_register, attributes: {width: width}}]
+    actions:
+    - {name: read, subcomponents: [{name: cell, actions: [{name: read}]}]}
+    - {name: write, subcomponents: [{name: cell, actions: [{name: write}]}]}
+"""
+    text = SIZES.replace("COMPONENT", "regfile").replace("SIZES", "depth: 64, width: 8")
+    for more, read in (("", 0.42564), (own, 8 * 0.009)):
+        (tmp_path / "arch.yaml").write_text(text + more)
+        found = json.loads(output(capsys, "--on", str(tmp_path / "arch.yaml"), "--json"))["components"][1]
+        assert found["energy_pJ"]["read"] == pytest.approx(read)
+
+
+def test_a_copy_of_a_bundled_design_costs_what_the_design_costs(capsys, tmp_path):
+    copy = tmp_path / "mine.yaml"
+    for name in bundled_designs():
+        copy.write_text(design_file(name).read_text())
+        mine, theirs = (json.loads(output(capsys, "--on", on, "--json")) for on in (str(copy), name))
+        assert mine["components"] == theirs["components"]

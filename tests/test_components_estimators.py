@@ -11,6 +11,7 @@ import pytest
 
 from dovetail.components import estimator as registry
 from dovetail.components.cacti import CactiLive
+from dovetail.components.compound import bundled_classes
 from dovetail.components.estimate import estimate, explain
 from dovetail.components.estimator import Declined, Query, Quote, ask, estimators
 from dovetail.components.hwcomponents import HwComponents
@@ -38,6 +39,12 @@ def test_estimators_are_ordered_by_stated_accuracy_and_state_what_they_must():
     assert [each.accuracy for each in found] == sorted((each.accuracy for each in found), reverse=True)
     for each in found:
         assert each.classes and each.valid and each.source and each.name
+
+
+def test_no_bundled_class_hides_a_primitive():
+    primitives = {name.lower() for each in estimators() for name in each.classes}
+    assert {"regfile", "intmac", "sram"} <= primitives
+    assert not primitives & {name.lower() for name in bundled_classes()}
 
 
 class Mine:

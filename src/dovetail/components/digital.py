@@ -1,4 +1,4 @@
-"""Estimators for digital logic: registers, adders, multipliers, comparators, counters, register files."""
+"""Estimators for digital logic: the reference's library of Aladdin's units, and NeuroSim's integer adder."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from dovetail.components.estimator import Declined, Query, Quote
+from dovetail.components.primitives import DEFAULT_BITS
 from dovetail.components.technology import NOMINAL_VOLTS, area_factor, energy_factor, figures
 
 
@@ -33,12 +34,7 @@ _CLASSES = {
     "aladdin_comparator": ("comparator_32b", "compare", ("read",)),
     "aladdin_counter": ("counter_32b", "count", ("read",)),
 }
-_SYNONYMS = {
-    "register": "aladdin_register",
-    "intmultiplier": "aladdin_multiplier",
-    "comparator": "aladdin_comparator",
-    "counter": "aladdin_counter",
-}
+_SYNONYMS = {"register": "aladdin_register"}
 _FREE = ("write", "update")
 
 
@@ -50,7 +46,7 @@ def _cells() -> dict[str, _Cell]:
         row = table[entry]
         bits = {"width": 1.0 if entry.endswith("per_bit") else 32.0}
         if row.get("scales_with_width") == "width_a * width_b":
-            bits = {"width_a": 32.0, "width_b": 32.0}
+            bits |= {"width_a": 32.0, "width_b": 32.0}
         leak = row["leak_per_cycle"]
         cells[name] = _Cell(row[action], leak, row["area"], bits, (action, *others))
     return cells
@@ -113,53 +109,23 @@ class Aladdin40(Aladdin):
 
 
 def _widths(query: Query, cell: _Cell) -> dict[str, float]:
-    """Return the stated widths; a multiplier's ``width`` stands for both of its operands."""
+    """Return the stated widths, each of which scales the figure once: a multiplier's ``width`` alone does not square.
+
+    So the reference has it: its library scales from a row by every width that both state.
+    """
     stated = {}
     for name in cell.bits:
-        aliases = (name, name.replace("width", "datawidth"), *(("width", "datawidth") if len(cell.bits) > 1 else ()))
-        for alias in aliases:
-            if alias in query.attributes:
-                stated[name] = query.number(alias, positive=False)
-                break
+        given = next((alias for alias in (name, f"data{name}") if alias in query.attributes), None)
+        if given is not None:
+            stated[name] = query.number(given, positive=False)
     return stated
 
 
 @functools.cache
 def _adders() -> dict[str, Any]:
     text = resources.files("dovetail.components").joinpath("data/integer_adder.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
-class AladdinAdder:
-    """The integer adder of the Aladdin table at its own node."""
-
-    name = "aladdin_intadder"
-    classes = ("intadder",)
-    valid = "40 and 45 nm, any width"
-    accuracy: float = 75
-    source = "Aladdin 40 nm table (Shao et al., ISCA 2014), as distributed with Accelergy's Aladdin plug-in"
-
-    def energy(self, query: Query) -> Quote:
-        """Return pJ of ``add`` or ``leak``, linear in ``width``."""
-        row = self._row(query)
-        bits = _adder_width(query)
-        if query.action == "leak":
-            return _per_bit(row["leak_pJ_per_ns"] * query.cycle_seconds * 1e9 / 32, bits)
-        _adds(query)
-        node = query.node_nm
-        volts = energy_factor(node, node, query.number("voltage", NOMINAL_VOLTS))
-        return _per_bit(row["add_pJ"] / 32 * volts, bits)
-
-    def area(self, query: Query) -> Quote:
-        """Return um^2, linear in ``width``."""
-        return _per_bit(self._row(query)["area_um2"] / 32, _adder_width(query))
-
-    def _row(self, query: Query) -> dict[str, float]:
-        if query.node_nm not in (40.0, 45.0):
-            raise Declined(f"is made for 40 and 45 nm only, asked for {query.node_nm:g} nm")
-        row: dict[str, float] = _adders()["aladdin_32b"]
-        return row
+    rows: dict[str, Any] = json.loads(text)["neurosim"]
+    return rows
 
 
 class NeuroSimAdder:
@@ -190,7 +156,7 @@ class NeuroSimAdder:
         return Quote(value, notes, bool(notes))
 
     def _row(self, query: Query) -> tuple[dict[str, float], float, tuple[str, ...]]:
-        rows = _adders()["neurosim"]
+        rows = _adders()
         node = min((float(name) for name in rows), key=lambda known: (abs(math.log(known / query.node_nm)), known))
         away = query.node_nm != node
         notes = (f"{node:g} nm -> {query.node_nm:g} nm: scaled as published",) if away else ()
@@ -201,56 +167,12 @@ def _adder_width(query: Query) -> float:
     for name in ("width", "datawidth", "n_bits", "precision"):
         if name in query.attributes:
             return query.number(name, positive=False)
-    return 32.0
+    return DEFAULT_BITS
 
 
 def _adds(query: Query) -> None:
     if query.action not in ("add", "read", "compute"):
         raise Declined(f"knows no action '{query.action}' of {query.component}, only add, leak")
-
-
-def _per_bit(each: float, bits: float) -> Quote:
-    return Quote(each * bits, () if bits == 32 else (f"width 32 -> {bits:g} bit",))
-
-
-class RegisterFile:
-    """Registers, ``width`` x ``depth`` of them, and the comparators that find a line.
-
-    A ``regfile`` has one comparator per line (what the compound class of that name composes), a ``FIFO`` one in all,
-    a ``reg`` none.
-    """
-
-    name = "registers"
-    classes = ("regfile", "FIFO", "reg")
-    valid = "7 to 130 nm, any width and depth"
-    accuracy: float = 80
-    source = "composed of registers and comparators of the Aladdin characterisation"
-
-    def energy(self, query: Query) -> Quote:
-        """Return pJ of ``read``, ``write``, ``update`` of one line, or ``leak`` of all of them."""
-        width, depth, finders = self._size(query)
-        if query.action not in ("read", "write", "update", "leak"):
-            raise Declined(f"knows no action '{query.action}' of {query.component}, only read, write, update, leak")
-        leak = query.action == "leak"
-        bits = self._part(query, "aladdin_register", query.action)
-        lines = self._part(query, "aladdin_comparator", "leak" if leak else "compare")
-        return replace(bits, value=bits.value * width * (depth if leak else 1) + lines.value * finders)
-
-    def area(self, query: Query) -> Quote:
-        """Return um^2."""
-        width, depth, finders = self._size(query)
-        bits, lines = (self._part(query, name, "") for name in ("aladdin_register", "aladdin_comparator"))
-        return replace(bits, value=bits.value * width * depth + lines.value * finders)
-
-    def _size(self, query: Query) -> tuple[float, float, float]:
-        """Return bits per line, lines, and comparators."""
-        depth = query.number("depth", 1)
-        return query.number("width"), depth, {"regfile": depth, "fifo": 1.0}.get(query.component.lower(), 0.0)
-
-    def _part(self, query: Query, component: str, action: str) -> Quote:
-        kept = {name: value for name, value in query.attributes.items() if name not in ("width", "datawidth", "depth")}
-        part = Query(component, kept, action)
-        return Aladdin().energy(part) if action else Aladdin().area(part)
 
 
 class Dummy:

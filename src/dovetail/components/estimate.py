@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dovetail.components.compose import Composer, Instance, Share, instantiate
-from dovetail.components.compound import ComponentClass, bundled_classes, read_classes
+from dovetail.components.compound import MUST_SPECIFY, ComponentClass, bundled_classes, read_classes
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.components.estimator import Answer, Query, ask, named
 from dovetail.errors import InputError
-from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial
+from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
+from dovetail.hardware.storage_attributes import SYNONYMS
 
 STORAGE_ACTIONS = ("read", "write", "update", "leak")
 COMPUTE_ACTIONS = ("compute", "leak")
@@ -106,7 +107,7 @@ def _estimate(
     architecture: Architecture, level: Level, classes: Mapping[str, ComponentClass], composer: Composer
 ) -> Estimate:
     component = STRUCTURE if isinstance(level, Spatial) else level.component
-    attributes = {"global_cycle_seconds": architecture.cycle_seconds, **level.attributes}
+    attributes = {"global_cycle_seconds": architecture.cycle_seconds, **_sizes(level, classes.get(component))}
     try:
         instance = instantiate(component, attributes, classes)
         actions = {name: composer.energy(level.name, instance, name) for name in _actions(level, instance)}
@@ -114,6 +115,26 @@ def _estimate(
     except InputError as error:
         raise _placed(error, level) from None
     return Estimate(level.name, component, level.instances, actions, area)
+
+
+def _sizes(level: Level, definition: ComponentClass | None) -> dict[str, Any]:
+    """Return a level's attributes with the sizes under the names that estimators and classes know.
+
+    A size under an older name is renamed (``memory_width``: ``width``), and one that follows from others (``sizeKB``)
+    is filled in where the class must have it; unless the class itself declares the older name.
+    """
+    attributes, own = dict(level.attributes), {} if definition is None else definition.attributes
+    if not isinstance(level, Storage):
+        return attributes
+    for name, (_, *older) in SYNONYMS.items():
+        for synonym in older:
+            if attributes.get(synonym) is not None and (name in own or synonym not in own):
+                attributes[name] = attributes.pop(synonym)
+    for name, size in (("width", level.width), ("depth", level.depth)):
+        needs = definition is None or (name in own and own[name].value == MUST_SPECIFY)
+        if needs and size is not None and attributes.get(name) is None:
+            attributes[name] = size
+    return attributes
 
 
 def _actions(level: Level, instance: Instance) -> list[str]:
