@@ -103,6 +103,64 @@ def test_sram_is_exact_on_every_point_of_the_grid():
     assert all(len(each) == 385 and each[-1] < 1e-9 for each in errors.values())
 
 
+def test_sram_of_several_banks_and_ports_is_exact_where_it_is_recorded():
+    """CACTI states leakage per bank; a plain SRAM has two banks, so that its default lies here."""
+    lines = (Path(sram.__file__).parent / "data" / "sram_cacti7_banks.csv").read_text().splitlines()[1:]
+    for node, size, block, ports, banks, *values in (tuple(map(float, line.split(","))) for line in lines[::3]):
+        query = {"technology": node, "width": 8 * block, "depth": size / block, "n_banks": banks, "n_rw_ports": ports}
+        values[2] *= banks
+        for action, theirs in zip(("read", "write", "leak", ""), values, strict=True):
+            quote = ask(Query("SRAM", {**query, "estimator": "cacti_runs"}, action)).quote
+            assert quote.value == pytest.approx(theirs, rel=1e-9) and not quote.extrapolated
+    recorded = {tuple(line.split(",")[3:5]) for line in lines}
+    assert recorded == {("1", "2"), ("1", "4"), ("1", "8"), ("1", "16"), ("1", "32"), ("2", "1"), ("2", "2")}
+
+
+# Plain SRAMs of two banks in published ERTs of timeloop-accelergy-exercises and its tutorials: width, depth, node ->
+# read, write, leak (pJ, per ns), area (um^2).
+@pytest.mark.parametrize(
+    ("width", "depth", "node", "values"),
+    [
+        (128, 512, 45, (9.65335, 12.6203, 0.000271, 43608.4)),
+        (64, 32768, 40, (43.353054, 30.878292, 0.007972, 707084.0)),
+        (256, 32768, 40, (206.161, 184.624)),
+    ],
+)
+def test_a_plain_sram_has_two_banks(width, depth, node, values):
+    sizes = {"width": width, "depth": depth, "n_banks": 2, "technology": node, "global_cycle_seconds": 1e-9}
+    storage = Storage(name="buffer", component="SRAM", width=width, datawidth=8, depth=depth, attributes=sizes)
+    compute = Compute(name="mac", component="intmac", attributes={"technology": "45nm"})
+    buffer = explain(Architecture("one", (storage, compute)))[0]
+    found = [buffer.actions["read"].value, buffer.actions["write"].value, buffer.actions["leak"].value]
+    for ours, theirs in zip([*found, buffer.area.value], values, strict=False):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=PRINTED)
+    assert not buffer.extrapolated
+
+
+def test_banks_that_are_no_power_of_two_count_as_the_next_but_leak_as_they_are():
+    sizes = {"technology": 45, "width": 64, "depth": 12800, "estimator": "cacti_runs"}
+    some, more = ({**sizes, "n_banks": banks} for banks in (25, 32))
+    for action in ("read", "write", ""):
+        assert ask(Query("SRAM", some, action)).quote.value == ask(Query("SRAM", more, action)).quote.value
+    leaks = [ask(Query("SRAM", each, "leak")).quote.value for each in (some, more)]
+    assert leaks[0] == pytest.approx(leaks[1] * 25 / 32)
+
+
+def test_an_access_that_changes_only_data_or_address_costs_its_share():
+    """Accelergy's CACTI plug-in: decoding an address takes 30 %, the cells 70 %; a register file has its parts."""
+    sram_, registers = (
+        {"technology": 45, "width": 32, "depth": 64, "n_banks": 1},
+        {"technology": 45, "width": 8, "depth": 64},
+    )
+    for component, attributes, data, address in (("SRAM", sram_, 0.7, 0.3), ("regfile", registers, 0.072, 0.35364)):
+        whole = ask(Query(component, attributes, "read")).quote.value
+        only_data = ask(Query(component, {**attributes, "address_delta": 0}, "read")).quote.value
+        only_address = ask(Query(component, {**attributes, "data_delta": 0}, "read")).quote.value
+        assert only_data + only_address == pytest.approx(whole)
+        assert only_data / only_address == pytest.approx(data / address)
+        assert ask(Query(component, {**attributes, "data_delta": 0, "address_delta": 0}, "read")).quote.value == 0
+
+
 def test_sram_at_random_sizes():
     """249 sizes drawn at random, run through CACTI, and not what the estimator is made from: see docs/energy.md."""
     path = Path(__file__).parent / "data" / "cacti7_random_sizes.csv"

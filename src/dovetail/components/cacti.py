@@ -131,7 +131,7 @@ class CactiLive(CactiRuns):
         value = run(asked)[quantity] * small_scale(quantity, memory.bits / bits, memory.rows / rows)
         small = memory.rows < rows or memory.bits < SMALLEST_BITS
         notes = (f"CACTI goes no smaller than {rows} x {bits} bits: scaled down from there",) if small else ()
-        return Quote(value * (banks if quantity == "leak" else 1), notes, small)
+        return Quote(value * (memory.banks if quantity == "leak" else 1), notes, small)
 
 
 def _binary() -> Path:

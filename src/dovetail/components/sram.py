@@ -13,10 +13,10 @@ import numpy as np
 
 from dovetail.components.estimator import Declined, Query, Quote
 
-#: Runs at powers of two, and runs between them.
-FILES = ("sram_cacti7.csv", "sram_cacti7_between.csv")
+#: Runs of one bank and port at powers of two, and between them; runs of several banks or ports.
+FILES = ("sram_cacti7.csv", "sram_cacti7_between.csv", "sram_cacti7_banks.csv")
 
-#: The smallest array that CACTI models; smaller ones are scaled down from it.
+#: The smallest bank that CACTI models; smaller ones are scaled down from it.
 SMALLEST_BITS, SMALLEST_ROWS = 32, 64
 #: Nodes to which the runs are extrapolated.
 NODE_RANGE = (7.0, 180.0)
@@ -26,15 +26,14 @@ SUPPLY_VOLTS = {22.0: 0.8, 32.0: 1.0, 45.0: 1.1, 65.0: 1.2, 90.0: 1.3}
 _QUANTITIES = ("read", "write", "leak", "area")
 #: Exponents in the number of rows beyond the largest runs: CACTI's energy grows 1.56 times per doubling.
 _DEEPER = {"read": 0.64, "write": 0.64, "leak": 1.0, "area": 1.0}
-#: Powers of the number of banks and of ports: fitted to live runs with 2, 4 and 8 banks of 1 to 64 KiB, where single
-#: runs lie up to 1.6 times off, and with 2 and 4 ports, where they lie up to 1.5 times off.
-_BANKS = {"read": 0.7, "write": 0.5, "leak": 1.0, "area": 1.2}
-_PORTS = {"read": 0.5, "write": 0.5, "leak": 0.15, "area": 1.15}
+#: Powers of banks (at the same size in all) and of ports beyond the recorded ones: medians over the recorded runs.
+_BANKS = {"read": 0.14, "write": 0.06, "leak": 0.42, "area": 0.19}
+_PORTS = {"read": 0.6, "write": 0.55, "leak": 0.15, "area": 1.15}
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """The runs at one node, filled up to a rectangle.
+    """The runs of one number of banks and ports at one node, filled up to a rectangle.
 
     Attributes:
         bits: ln(bits per line), ascending, (widths,).
@@ -49,7 +48,7 @@ class _Grid:
     values: Mapping[str, tuple[tuple[float, ...], ...]]
 
     def at(self, quantity: str, bits: float, rows: float) -> tuple[float, bool]:
-        """Return a quantity of one array, and whether the array is larger than any recorded one.
+        """Return a quantity of an array, and whether the array is larger than any recorded one.
 
         Linear in ln(bits) and ln(rows); wider arrays are several side by side, deeper ones grow by a fixed power.
         """
@@ -82,20 +81,34 @@ def _cell(at: float, axis: Sequence[float]) -> tuple[int, float]:
     return cell, 0.0 if share < _NEAR else 1.0 if share > 1 - _NEAR else share
 
 
+#: Recorded runs: banks and ports -> node in nm -> ln(bits per line) -> ln(lines) -> quantities; leakage of one bank.
+_Runs = dict[tuple[int, int], dict[float, dict[float, dict[float, list[float]]]]]
+
+
 @functools.cache
-def _grids(falling: bool) -> dict[float, _Grid]:
-    """Return the recorded runs by node in nm.
+def _runs() -> _Runs:
+    """Return every recorded run."""
+    runs: _Runs = {}
+    for file in FILES:
+        text = resources.files("dovetail.components").joinpath(f"data/{file}").read_text(encoding="utf-8")
+        for line in text.splitlines()[1:]:
+            node, size, block, ports, banks, *found = map(float, line.split(",")[:9])
+            columns = runs.setdefault((int(banks), int(ports)), {}).setdefault(node, {})
+            columns.setdefault(math.log(8 * block), {})[math.log(size / block)] = found
+    return runs
+
+
+@functools.cache
+def _grids(falling: bool, banks: int, ports: int) -> dict[float, _Grid]:
+    """Return the recorded runs of some banks and ports by node in nm.
 
     Args:
         falling: whether to keep quantities that fall although the array grows; else they stay what the largest
             smaller array has.
+        banks: recorded ones.
+        ports: recorded ones.
     """
-    runs: dict[float, dict[float, dict[float, list[float]]]] = {}
-    for file in FILES:
-        text = resources.files("dovetail.components").joinpath(f"data/{file}").read_text(encoding="utf-8")
-        for line in text.splitlines()[1:]:
-            node, size, block, _, _, *found = map(float, line.split(",")[:9])
-            runs.setdefault(node, {}).setdefault(math.log(8 * block), {})[math.log(size / block)] = found
+    runs = _runs()[banks, ports]
     return {node: _rectangle(runs[node], falling) for node in sorted(runs)}
 
 
@@ -140,9 +153,9 @@ class CactiRuns:
 
     name = "cacti_runs"
     classes: tuple[str, ...] = ("SRAM",)
-    valid = "22 to 90 nm, 32 to 1024 bits x 64 to 262144 lines, one bank and port; otherwise extrapolated"
+    valid = "22 to 90 nm, 32 to 1024 bits x 64 to 262144 lines, 1 to 32 banks, 1 or 2 ports; otherwise extrapolated"
     accuracy: float = 80
-    source = "CACTI 7 (Balasubramonian et al., TACO 2017), recorded runs: one bank, one read-write port, RAM mode"
+    source = "CACTI 7 (Balasubramonian et al., TACO 2017), recorded runs: read-write ports, RAM mode"
     falling = True
 
     def energy(self, query: Query) -> Quote:
@@ -155,35 +168,42 @@ class CactiRuns:
             raise Declined(f"knows no action '{query.action}' of {query.component}, only read, write, update, leak")
         quote = self.quantity("read" if query.action == "read" else "write", memory)
         supply = _supply(query, memory.node)
-        return Quote(quote.value * supply, quote.notes, quote.extrapolated)
+        return Quote(quote.value * supply * _changing(query), quote.notes, quote.extrapolated)
 
     def area(self, query: Query) -> Quote:
         """Return um^2."""
         return self.quantity("area", memory_of(query))
 
     def quantity(self, quantity: str, memory: Memory) -> Quote:
-        """Return a quantity of the whole memory: of one bank, interpolated between nodes, times what the rest adds."""
-        grids = _grids(self.falling)
-        bits, rows = max(memory.bits, SMALLEST_BITS), max(memory.rows / memory.banks, SMALLEST_ROWS)
-        small = small_scale(quantity, memory.bits / bits, memory.rows / memory.banks / rows)
+        """Return a quantity of the whole memory: interpolated in its size and between nodes, times what the rest adds.
+
+        A number of banks that is no power of two counts as the next one, as in the reference; leakage is that of the
+        banks there are.
+        """
+        banks, ports = 2 ** math.ceil(math.log2(memory.banks)), int(memory.ports)
+        near = max(known for known in _runs() if known[0] <= banks and known[1] <= ports)
+        grids, smallest = _grids(self.falling, *near), SMALLEST_ROWS * near[0]
+        bits, rows = max(memory.bits, SMALLEST_BITS), max(memory.rows, smallest)
+        small = small_scale(quantity, memory.bits / bits, memory.rows / rows)
+        many = (banks / near[0]) ** _BANKS[quantity] * (ports / near[1]) ** _PORTS[quantity]
         nodes = tuple(grids)
         inside = min(max(memory.node, nodes[0]), nodes[-1])
         first, share = _cell(inside, nodes)
-        near = [nodes[first]] if share == 0 else [nodes[first], nodes[first + 1]]
-        found = [grids[node].at(quantity, bits, rows) for node in near]
+        around = [nodes[first]] if share == 0 else [nodes[first], nodes[first + 1]]
+        found = [grids[node].at(quantity, bits, rows) for node in around]
         value = found[0][0] + share * (found[-1][0] - found[0][0])
-        notes, beyond = [], any(out for _, out in found)
-        if beyond:
-            notes.append("larger than any recorded run: extrapolated")
-        if small != 1:
-            notes.append(f"smaller than {SMALLEST_ROWS} x {SMALLEST_BITS} bits: scaled down from there")
-        if inside != memory.node:
-            notes.append(f"{memory.node:g} nm is outside of {nodes[0]:g} to {nodes[-1]:g} nm: extrapolated")
-        many = memory.banks ** _BANKS[quantity] * memory.ports ** _PORTS[quantity]
-        if many != 1:
-            notes.append(f"{memory.banks:g} banks, {memory.ports:g} ports: x{many:.3g}, good to 40 % or so")
         value *= small * many * _beyond(quantity, memory.node, nodes)
-        return Quote(value, tuple(notes), beyond or small != 1 or many != 1 or inside != memory.node)
+        if quantity == "leak":
+            value *= near[0] * memory.banks / banks
+        what = f"{banks:g} banks, {ports:g} ports: x{many:.3g} from {near[0]} and {near[1]}, good to 40 % or so"
+        caveats = {
+            "larger than any recorded run: extrapolated": any(out for _, out in found),
+            f"smaller than {smallest} x {SMALLEST_BITS} bits: scaled down from there": small != 1,
+            f"{memory.node:g} nm is outside of {nodes[0]:g} to {nodes[-1]:g} nm: extrapolated": inside != memory.node,
+            what: (banks, ports) != near,
+        }
+        notes = tuple(note for note, holds in caveats.items() if holds)
+        return Quote(value, notes, bool(notes))
 
 
 class CactiMonotone(CactiRuns):
@@ -201,6 +221,12 @@ def memory_of(query: Query) -> Memory:
         raise Declined(f"{node:g} nm is outside of {NODE_RANGE[0]:g} to {NODE_RANGE[1]:g} nm")
     banks, ports = (math.ceil(query.number(name, 1)) for name in ("n_banks", "n_rw_ports"))
     return Memory(node, query.number("width"), query.number("depth"), banks, ports)
+
+
+def _changing(query: Query) -> float:
+    """Return the share of an access whose data or address stay what they were; decoding takes 30 %, cells the rest."""
+    data, address = (bool(query.number(name, 1, positive=False)) for name in ("data_delta", "address_delta"))
+    return 1.0 if data and address else 0.7 * data + 0.3 * address
 
 
 def small_scale(quantity: str, width: float, depth: float) -> float:
