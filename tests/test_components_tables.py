@@ -103,6 +103,22 @@ def test_the_dearest_action_serves_what_a_storage_lacks(tmp_path):
         assert table["DRAM"].source == "ert.yaml (idle for update)"
 
 
+@pytest.mark.parametrize(
+    ("action", "slip"),
+    [("access", False), ("idle", False), ("gated_read", False), ("gated_write", False), ("metadata_update", False),
+     ("skipped_fill", False), ("transfer_random", False), ("raed", True), ("reads", True), ("randomread", True)],
+)  # fmt: skip
+def test_a_slip_is_no_reason_to_take_the_dearest(tmp_path, action, slip):
+    ert, _ = files(tmp_path, ACCESS.replace("name: access", f"name: {action}"))
+    architecture = design("DRAM", "Hold")
+    table = read_energy_table(ert, None, architecture)
+    if not slip:
+        assert table["Hold"].energy("read") == 0.5
+        return
+    with pytest.raises(InputError, match=f"Hold: no energy for action 'read'.*{action}"):
+        require_actions(table, architecture, ert)
+
+
 def test_the_dearest_action_is_shared_in_a_cluster(tmp_path):
     """Timeloop divides it by the cluster's instances, and no action that it finds by name."""
     storage = Storage(name="Hold", component="regfile", width=32, datawidth=8, cluster_size=4)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def read_energy_table(ert: Path, art: Path | None = None, architecture: Architec
     Components go by the last part of their names (``system_top_level.PE[1..168].mac[1..168]`` is ``mac``). An action
     that occurs several times, for several arguments, costs what the dearest one costs, as in the reference. A storage
     whose table knows nothing like a read, write or update (only ``access``, say) pays for it what its dearest action
-    costs, over the instances of a cluster: so the reference (Timeloop, ``model/buffer.cpp``). ``leak`` that a table
-    lacks costs nothing; area without an ART is 0.
+    costs, over the instances of a cluster: so the reference (Timeloop, ``model/buffer.cpp``); but nothing stands in
+    where an action is misspelt (``raed``). ``leak`` that a table lacks costs nothing; area without an ART is 0.
 
     Args:
         ert: the file with the energies, pJ.
@@ -70,13 +71,20 @@ def _ours(actions: Mapping[str, float], level: Level | None) -> tuple[dict[str, 
     }
     found = {"leak": 0.0, **actions, **named}
     stores = isinstance(level, Storage) or (level is None and "compute" not in named)
-    missing = [name for name in _STORAGE if stores and name not in named]
+    missing = [name for name in _STORAGE if stores and name not in named and not _misspelt(name, actions)]
     if not missing:
         return found, ""
     dearest = max(actions, key=lambda name: actions[name])
     cluster = level.cluster_size if isinstance(level, Storage) else 1
     found |= dict.fromkeys(missing, actions[dearest] / cluster)
     return found, f" ({dearest}{f' / cluster of {cluster}' if cluster > 1 else ''} for {', '.join(missing)})"
+
+
+def _misspelt(name: str, actions: Iterable[str]) -> bool:
+    """Return whether an action is nearly one that would serve: that is a slip, and nothing stands in for it."""
+    known = {synonym for synonyms in SYNONYMS.values() for synonym in synonyms}
+    strange = [action for action in actions if action not in known]
+    return any(difflib.get_close_matches(synonym, strange, n=1, cutoff=0.75) for synonym in SYNONYMS[name])
 
 
 def _tables(path: Path, section: str) -> Node:
