@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.errors import InputError
-from dovetail.files import write_with
+from dovetail.files import write_bytes, write_text
 from dovetail.workload.torchvision_import import import_torch
 
 try:
@@ -29,12 +30,18 @@ FORMAT = "dovetail-checkpoint-1"
 def write_json(path: Path, content: Any) -> None:
     """Write a value as indented JSON, atomically."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_with(path, lambda file: file.write(text.encode()))
+    write_text(path, text)
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint of tensors and plain values, atomically."""
-    write_with(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+    """Write a checkpoint of tensors and plain values, atomically.
+
+    Raises:
+        WriteError: it can't be written; a former one stays.
+    """
+    packed = io.BytesIO()  # on a full disk, torch's own writing ends in its own errors
+    torch.save({"format": FORMAT, **content}, packed)
+    write_bytes(path, packed.getvalue())
 
 
 def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHING) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dovetail.accuracy.loggers import logger
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.statistics import Interval, interval
 from dovetail.accuracy.training import Event, TrainingResult, train
-from dovetail.errors import DovetailError, InputError
+from dovetail.errors import DovetailError, InputError, WriteError
 from dovetail.workers import WorkerError, available_cpus, safe_start
 
 #: Takes the steps done so far, the steps in all, and a few words on how it stands.
@@ -258,7 +258,8 @@ def _serve(connection: Connection) -> None:
         try:
             connection.send(("result", number, request.run(tell)))
         except DovetailError as error:
-            connection.send(("error", number, DovetailError(str(error))))
+            kind = WriteError if isinstance(error, WriteError) else DovetailError
+            connection.send(("error", number, kind(str(error))))
         except KeyboardInterrupt:
             return
         except Exception:
