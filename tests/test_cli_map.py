@@ -18,12 +18,12 @@ RANDOM = ["--samples", "3000", "--seed", "4"]
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
-    """Run a command with ``--json``; returns its one object."""
+    """Run a command with ``--json``; returns its one object. Nothing is said on stderr but the notes in it."""
     assert main([*arguments, "--json"]) == 0
     output = capsys.readouterr()
-    assert output.err == ""
     found = json.loads(output.out)
     assert isinstance(found, dict)
+    assert output.err == "".join(f"dovetail: note: {note}\n" for note in found.get("notes", ()))
     return found
 
 

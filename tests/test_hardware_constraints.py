@@ -123,7 +123,6 @@ def bound(text: str, bounds: dict[str, int] = BOUNDS) -> Constraints:
         ("{keep: ['*']}", {"Weights", "Inputs", "Outputs"}, set()),
         ("{keep_only: []}", set(), {"Weights", "Inputs", "Outputs"}),
         ("{keep: [Inputs], bypass: [Weights]}", {"Inputs"}, {"Weights"}),
-        ("{keep_only: [A]}", set(), {"Weights", "Inputs", "Outputs"}),
     ],
 )
 def test_what_is_kept_for_a_problem(text: str, keep: set[str], bypass: set[str]) -> None:
@@ -196,13 +195,6 @@ def test_binding_twice_is_binding_once(name: str) -> None:
     for level in once.levels:
         assert not level.constraints.keep & level.constraints.bypass
         assert level.constraints.bypass_all_but is None
-
-
-@pytest.mark.parametrize("name", bundled_designs())
-def test_designs_read_for_problems_with_other_names(name: str) -> None:
-    tensors = {"A": "MK", "B": "KN", "Z": "MN"}
-    for level in bind(load_architecture(name), {"M": 4, "N": 4, "K": 4}, tensors).levels:
-        assert not level.constraints.keep & set(tensors)
 
 
 NODES = """

@@ -16,7 +16,8 @@ from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import FactorRange, axis_slots, factor_range, pinned_order
 from dovetail.mapping.files import read_mapping
 from dovetail.mapping.mapping import Loop, Mapping
-from dovetail.workload.problem import convolution
+from dovetail.workload.problem import GROUPED_CONVOLUTION, convolution
+from dovetail.workload.shapes import sized
 from mapping_strategies import EYERISS, LAYER, NEST
 from products import own_product
 
@@ -60,8 +61,9 @@ def test_equal_to_zero_means_the_whole_bound():
     )
 
 
-def test_a_factor_beyond_the_bound_is_ignored_as_the_reference_does():
-    assert factor_range(LoopConstraints(factors=equals("C", value=4)), "C", LAYER) == FactorRange(1, 3)
+def test_a_factor_beyond_the_bound_is_the_whole_bound_as_in_the_reference():
+    """Timeloop, src/mapping/constraints.cpp: "exceeds problem dimension ... Setting constraint" to the bound."""
+    assert factor_range(LoopConstraints(factors=equals("C", value=4)), "C", LAYER) == FactorRange(3, 3)
 
 
 def test_keep_and_bypass():
@@ -120,6 +122,17 @@ def test_constraints_on_dimensions_that_a_problem_lacks_do_not_concern_it():
     loops = LoopConstraints(factors=equals("P"), inner=("Q", "M"), outer=("R",), split=1)
     order = pinned_order(loops, own_product(M=4, N=4, K=4))
     assert (order.inner, order.free, order.outer) == (("H", "M"), ("N", "K"), ())
+
+
+def test_a_dimension_that_a_permutation_names_and_a_problem_lacks_counts_in_a_split_as_one_of_one_iteration():
+    """Whether a layer has a G of one iteration or none must not move C and M to another axis."""
+    loops = LoopConstraints(inner=("M", "C", "G"), split=2)
+    ungrouped = convolution(C=4, M=4, P=2, Q=2, R=2, S=2, N=2)
+    grouped = sized(GROUPED_CONVOLUTION, "grouped", C=4, M=4, P=2, Q=2, R=2, S=2, N=2)
+    with_one, without = axis_slots(loops, grouped), axis_slots(loops, ungrouped)
+    assert "C" in without.on_x
+    assert "M" in without.on_y
+    assert (set(with_one.on_x) - {"G"}, set(with_one.on_y)) == (set(without.on_x), set(without.on_y))
 
 
 @given(st.data())

@@ -6,13 +6,13 @@ from dataclasses import replace
 from math import prod
 
 import pytest
+from dovetail.hardware.names import named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError, NoMappingError
-from dovetail.hardware.named import named_in
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -471,15 +471,14 @@ def test_every_constraint_that_names_something_counts(tmp_path):
     """
     path = tmp_path / "arch.yaml"
     path.write_text("\n".join(line[4:] for line in text.splitlines()))
-    named = named_in(load_architecture(str(path)))
-    assert named.dimensions == set("XYUVW")
-    assert named.tensors == set("ABDE")
+    architecture = load_architecture(str(path))
+    assert named(architecture, "dimension") == set("XYUVW")
+    assert named(architecture, "tensor") == set("ABDE")
 
 
 def test_the_bundled_designs_speak_of_convolutions():
     for design in ("tpu_like", "eyeriss_like", "simple_weight_stationary", "simple_output_stationary"):
-        named = named_in(load_architecture(design))
-        assert "C" in named.dimensions and "Weights" in named.tensors
-        assert prod(
-            reading.problem.macs == SCORES.macs for reading in readings(SCORES, named.dimensions, named.tensors)
-        )
+        architecture = load_architecture(design)
+        dimensions, tensors = named(architecture, "dimension"), named(architecture, "tensor")
+        assert "C" in dimensions and "Weights" in tensors
+        assert prod(reading.problem.macs == SCORES.macs for reading in readings(SCORES, dimensions, tensors))

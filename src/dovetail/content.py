@@ -19,7 +19,8 @@ def content_key(*parts: Any) -> str:
     Args:
         parts: frozen dataclasses, enums, mappings, sets, tuples and lists (alike), numpy arrays, paths, strings,
             bytes, numbers, booleans, None, nested at will. Equal mappings and sets give one key whatever their
-            order; 1 and 1.0 and True give different ones.
+            order, and equal dataclasses whatever their fields that take no part in comparisons (``compare=False``);
+            1 and 1.0 and True give different ones.
 
     Raises:
         TypeError: for a value of any other type, as its content is not known.
@@ -40,7 +41,7 @@ def _canonical(value: Any) -> Any:
         array = np.ascontiguousarray(value)
         return ["array", array.dtype.str, list(np.shape(value)), hashlib.sha256(array.tobytes()).hexdigest()]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare)
         return ["dataclass", type(value).__qualname__, [[name, _canonical(item)] for name, item in fields]]
     if isinstance(value, Mapping):
         return ["mapping", _sorted([_canonical(key), _canonical(item)] for key, item in value.items())]

@@ -13,12 +13,10 @@ from dovetail.components.estimate import estimate
 from dovetail.document import Node, read_document
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
-from dovetail.hardware.binding import bind
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.store import cache_folder
-from dovetail.workload.problem import Problem
 from dovetail.workload.roles import parse_renaming
 
 
@@ -147,13 +145,6 @@ def load_hardware(name: str, ert: Path | None, art: Path | None) -> tuple[Archit
     energies = read_energy_table(ert, art, architecture)
     _check_complete(energies, architecture, ert)
     return architecture, energies
-
-
-def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
-    """Return the architecture with its constraints as they are for this problem."""
-    shape = problem.shape
-    bounds = dict(zip(shape.dimensions, problem.bounds, strict=True))
-    return bind(architecture, bounds, {tensor.name: tensor.dimensions for tensor in shape.tensors})
 
 
 def _check_complete(energies: EnergyTable, architecture: Architecture, file: Path) -> None:

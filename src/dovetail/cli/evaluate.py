@@ -12,9 +12,10 @@ from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapping.constraints import violations
+from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.files import read_mapping
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.model.evaluate import evaluate
 from dovetail.network.readings import readings_on
@@ -38,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
     problem, mapping, notes = _read(args.mapping, architecture, problem)
+    notes += design_notes(architecture, [problem])
     print_notes(notes)
-    architecture = arguments.bound_to(architecture, problem)
+    architecture = bound_to(architecture, problem)
     for sentence in violations(mapping, problem, architecture):
         print(f"dovetail: warning: {sentence}", file=sys.stderr)
     cost = evaluate(mapping, problem, architecture, energies)
@@ -66,7 +68,7 @@ def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Pro
     ways = readings_on(problem, architecture)
     for reading in (*ways, *(() if Reading(problem) in ways else (Reading(problem),))):
         try:
-            mapping = read_mapping(path, arguments.bound_to(architecture, reading.problem), reading.problem)
+            mapping = read_mapping(path, bound_to(architecture, reading.problem), reading.problem)
         except (InputError, MappingError) as error:
             failed.append(error)
         else:

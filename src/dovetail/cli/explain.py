@@ -14,6 +14,7 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.explain import AxisUse, Explanation, Lifted, exact_search, explain
 from dovetail.mapper.result import SearchResult
+from dovetail.mapping.notes import design_notes
 from dovetail.network.readings import readings_on, search_readings
 from dovetail.workload.network import load_layer
 from dovetail.workload.problem import Problem
@@ -38,10 +39,11 @@ def run(args: argparse.Namespace) -> int:
     architecture, energies = arguments.hardware_of(args)
     notes: list[str] = []
     with progress() as report:
-        if len(readings_on(problem, architecture)) > 1:
+        if readings_on(problem, architecture) != (Reading(problem),):
             reading = _best_reading(problem, architecture, energies, args)
             problem, notes = reading.problem, [f"{problem.name}: {reading.text}"]
         found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
+    notes += design_notes(architecture, [problem])
     print_notes(notes)
     if args.json:
         print_json({**_fields(found, problem, architecture), "notes": notes})

@@ -18,6 +18,7 @@ from dovetail.mapper.explain import exact_search
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
+from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.readings import search_readings
 from dovetail.workload.network import load_layer
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     )
     problem, result = read.problem, read.result
     notes = [f"{problem.name}: {read.reading.text}"] if read.reading.text else []
+    notes += design_notes(architecture, [problem])
     print_notes(notes)
     if args.save:
         write_mapping(args.save, result.mapping, architecture, problem)

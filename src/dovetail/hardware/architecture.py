@@ -22,16 +22,56 @@ class Relation(StrEnum):
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where in a file something was said.
+
+    Attributes:
+        file: as the reader was given it.
+        line: counted from 1.
+        key: the dotted path of keys that leads to it.
+    """
+
+    file: str
+    line: int
+    key: str
+
+    def __str__(self) -> str:
+        """Return ``file:line``."""
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A word of a file's constraints, and where it stands.
+
+    Attributes:
+        what: ``tensor`` or ``dimension`` for a name, ``key`` for a constraint such as ``factors_only``.
+        name: the word.
+        source: where it stands.
+    """
+
+    what: str
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True)
 class FactorConstraint:
     """``dimension relation value`` on the factor of one level's loop.
 
-    ``value`` 0 with ``=`` means the whole bound of the dimension, as in the reference; the reader turns ``<`` and
-    ``>`` into ``<=`` and ``>=``.
+    ``value`` 0 with ``=`` means the whole bound of the dimension, and a larger one than the bound means the bound, as
+    in the reference; the reader turns ``<`` and ``>`` into ``<=`` and ``>=``. ``source`` is where the file says so,
+    None for what no file says; it is no part of the content.
     """
 
     dimension: str
     relation: Relation
     value: int
+    source: Source | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        """Return it as a file would: ``C<=4``."""
+        return f"{self.dimension}{self.relation}{self.value}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +101,11 @@ class LoopConstraints:
         maximize_capacity: what the product of all factors may reach then; None: the level's fan-out.
         default_max: upper bound of factors that have none.
         default_min: lower bound of factors that have none.
+
+    What follows is no part of the content: two constraints that say the same are equal wherever they stand.
+
+    Attributes:
+        said: every name and key of the file that these constraints were read from.
     """
 
     factors: tuple[FactorConstraint, ...] = ()
@@ -78,6 +123,7 @@ class LoopConstraints:
     maximize_capacity: int | None = None
     default_max: int | None = None
     default_min: int | None = None
+    said: tuple[Said, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,6 +138,7 @@ class Constraints:
         bypass_all_but: all tensors but these must pass by; None: no such constraint. It depends on the problem;
             ``dovetail.hardware.binding`` turns it into ``bypass``.
         keep_all_but: all tensors but these must be kept; likewise.
+        said: every tensor that the file names to be kept or not; no part of the content.
     """
 
     keep: frozenset[str] = frozenset()
@@ -100,6 +147,7 @@ class Constraints:
     spatial: LoopConstraints = LoopConstraints()
     bypass_all_but: frozenset[str] | None = None
     keep_all_but: frozenset[str] | None = None
+    said: tuple[Said, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,12 +248,17 @@ class Architecture:
         levels: outer to inner.
         cycle_seconds: seconds per cycle.
         component_classes: the document's compound component classes as they stand, for ``dovetail.components``.
+        elsewhere: (``tensor`` or ``dimension``, name) that a layer may lack, as it is known to be no mistake: other
+            layers at hand have it, see `dovetail.hardware.names`; no part of the content.
+        notes: what the reader found to be without effect; no part of the content.
     """
 
     name: str
     levels: tuple[Level, ...]
     cycle_seconds: float = 1e-9
     component_classes: tuple[Node, ...] = field(default=(), repr=False, compare=False)
+    elsewhere: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False, compare=False)
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Keep the name fit to be shown, and check the order of levels once, so that nothing behind needs to."""

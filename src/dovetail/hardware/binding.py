@@ -19,23 +19,30 @@ from dovetail.hardware.architecture import (
     Level,
     LoopConstraints,
     Relation,
+    Source,
     Spatial,
 )
+from dovetail.hardware.names import Names, check_names, source_of
 
 Tensors = Mapping[str, Collection[str]]
 
 
-def bind(architecture: Architecture, bounds: Mapping[str, int], tensors: Tensors) -> Architecture:
+def bind(
+    architecture: Architecture, bounds: Mapping[str, int], tensors: Tensors, layer: str = "the problem"
+) -> Architecture:
     """Return the architecture with plain constraints only, for a problem of these dimensions and tensors.
 
     Args:
         architecture: whose constraints are meant.
         bounds: iterations per dimension of the problem, in the problem's order.
         tensors: the dimensions that each tensor depends on.
+        layer: what to call the problem in messages.
 
     Raises:
-        InputError: a constraint contradicts itself for this problem.
+        InputError: a constraint contradicts itself for this problem, or names a tensor or dimension that neither the
+            problem nor, as far as `dovetail.hardware.names` was told, any other layer has.
     """
+    check_names(architecture, [Names(layer, bounds, tensors)])
     levels = [
         replace(level, constraints=_bound_constraints(level, bounds, tensors)) if _speaks(level.constraints) else level
         for level in architecture.levels
@@ -70,31 +77,47 @@ def _bound_constraints(level: Level, bounds: Mapping[str, int], tensors: Tensors
     if constraints.keep_all_but is not None:
         keep |= names - constraints.keep_all_but
     if keep & bypass:
-        both = ", ".join(sorted(keep & bypass))
-        raise InputError(f"{level.name}: its constraints both keep {both} and let it pass by")
+        both = sorted(keep & bypass)
+        message = f"{level.name}: its constraints both keep {', '.join(both)} and let it pass by"
+        raise _failure(message, source_of(constraints.said, "tensor", both[0]))
     return Constraints(
         keep=keep,
         bypass=bypass,
         temporal=_bound_loops(level.name, constraints.temporal, bounds, tensors),
         spatial=_bound_loops(level.name, constraints.spatial, bounds, tensors),
+        said=constraints.said,
     )
+
+
+def _failure(message: str, source: Source | None) -> InputError:
+    """Return the error, placed where the file says what is wrong."""
+    if source is None:
+        return InputError(message)
+    return InputError(message, file=source.file, line=source.line, key=source.key)
 
 
 def _bound_loops(name: str, loops: LoopConstraints, bounds: Mapping[str, int], tensors: Tensors) -> LoopConstraints:
     factors = list(loops.factors)
     if loops.only_listed:
         named = {factor.dimension for factor in factors}
-        factors += _ones(dimension for dimension in bounds if dimension not in named)
+        source = source_of(loops.said, "key", "factors_only")
+        factors += _ones((dimension for dimension in bounds if dimension not in named), source)
     if loops.no_iteration_over:
         still = _dimensions(loops.no_iteration_over, tensors)
-        factors = _with_ones(name, factors, [dimension for dimension in bounds if dimension in still])
+        source = source_of(loops.said, "key", "no_iteration_over_dataspaces")
+        factors = _with_ones(name, factors, [dimension for dimension in bounds if dimension in still], source)
     if loops.iteration_over is not None:
         moving = _dimensions(loops.iteration_over, tensors)
-        factors = _with_ones(name, factors, [dimension for dimension in bounds if dimension not in moving])
-    for relation, value in ((Relation.LE, loops.default_max), (Relation.GE, loops.default_min)):
+        source = source_of(loops.said, "key", "must_iterate_over_dataspaces")
+        factors = _with_ones(name, factors, [dimension for dimension in bounds if dimension not in moving], source)
+    for relation, value, key in (
+        (Relation.LE, loops.default_max, "default_max_factor"),
+        (Relation.GE, loops.default_min, "default_min_factor"),
+    ):
         if value is not None:
             named = {factor.dimension for factor in factors if factor.relation is relation}
-            factors += [FactorConstraint(dim, relation, value) for dim in bounds if dim not in named]
+            source = source_of(loops.said, "key", key)
+            factors += [FactorConstraint(dim, relation, value, source) for dim in bounds if dim not in named]
     return replace(
         loops,
         factors=tuple(factors),
@@ -118,17 +141,18 @@ def _dimensions(names: Iterable[str], tensors: Tensors) -> set[str]:
     return {dimension for name in chosen for dimension in tensors.get(name, ())}
 
 
-def _ones(dimensions: Iterable[str]) -> list[FactorConstraint]:
-    return [FactorConstraint(dimension, Relation.EQ, 1) for dimension in dimensions]
+def _ones(dimensions: Iterable[str], source: Source | None) -> list[FactorConstraint]:
+    return [FactorConstraint(dimension, Relation.EQ, 1, source) for dimension in dimensions]
 
 
-def _with_ones(name: str, factors: list[FactorConstraint], dimensions: Iterable[str]) -> list[FactorConstraint]:
+def _with_ones(
+    name: str, factors: list[FactorConstraint], dimensions: Iterable[str], source: Source | None
+) -> list[FactorConstraint]:
     result = list(factors)
-    for one in _ones(dimensions):
+    for one in _ones(dimensions, source):
         for other in factors:
             if other.dimension == one.dimension and other.relation is not Relation.LE and other.value != 1:
-                said = f"{other.dimension}{other.relation}{other.value}"
-                raise InputError(f"{name}: {said} contradicts that its loops may not run over {one.dimension}")
+                raise _failure(f"{name}: {other} contradicts that its loops may not run over {one.dimension}", source)
         if one not in result:
             result.append(one)
     return result
@@ -163,9 +187,14 @@ def _unconstrained(levels: Iterable[Level], bounds: Mapping[str, int]) -> dict[s
         for loops in (level.constraints.spatial, level.constraints.temporal):
             for factor in loops.factors:
                 if factor.relation is Relation.EQ and factor.dimension in left:
-                    value = factor.value or bounds[factor.dimension]
+                    value = fixed_factor(factor, bounds[factor.dimension])
                     left[factor.dimension] = math.ceil(left[factor.dimension] / value)
     return left
+
+
+def fixed_factor(factor: FactorConstraint, bound: int) -> int:
+    """Return the factor that ``=`` asks for: 0 stands for the whole bound, and so does what is more than that."""
+    return min(factor.value, bound) or bound
 
 
 def _maximized(
@@ -175,20 +204,23 @@ def _maximized(
     if whole is None and kind == "spatial" and isinstance(level, Spatial):
         whole = level.fanout
     if whole is None:
-        raise InputError(f"{level.name}: maximize_dims of loops over time needs a maximize_dims_capacity")
+        message = f"{level.name}: maximize_dims of loops over time needs a maximize_dims_capacity"
+        raise _failure(message, source_of(loops.said, "key", "maximize_dims"))
     factors = list(loops.factors)
+    source = source_of(loops.said, "key", "maximize_dims")
     for group in loops.maximize:
         capacity = whole
         for factor in factors:
             if factor.relation is not Relation.LE:
-                capacity //= factor.value or bounds.get(factor.dimension, 1)
+                capacity //= fixed_factor(factor, bounds.get(factor.dimension, 1))
         named = {factor.dimension for factor in factors}
         for dimension in group:
             if dimension in named:
-                raise InputError(f"{level.name}: {dimension} cannot be maximized, its factor is constrained already")
+                message = f"{level.name}: {dimension} cannot be maximized, its factor is constrained already"
+                raise _failure(message, source_of(loops.said, "key", "maximize_dims"))
         present = {dimension: left[dimension] for dimension in group if dimension in left}
         for dimension, value in largest_factors(present, capacity).items():
-            factors.append(FactorConstraint(dimension, Relation.EQ, value))
+            factors.append(FactorConstraint(dimension, Relation.EQ, value, source))
             left[dimension] = math.ceil(left[dimension] / value)
     return replace(loops, factors=tuple(factors), maximize=(), maximize_capacity=None)
 

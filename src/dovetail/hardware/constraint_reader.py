@@ -7,14 +7,14 @@ in the result; :mod:`dovetail.hardware.binding` resolves it. What the reference 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.expression import evaluate, evaluate_node
-from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation
+from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation, Said, Source
 
 _LOOP_KEYS = (
     "type", "target", "factors", "factors_only", "permutation", "no_reuse", "default_max_factor",
@@ -23,6 +23,9 @@ _LOOP_KEYS = (
 )  # fmt: skip
 _TEMPORAL_KEYS = (*_LOOP_KEYS, "rmw_first_update")
 _SPATIAL_KEYS = (*_LOOP_KEYS, "split", "no_link_transfer")
+_TENSOR_KEYS = (
+    "no_reuse", "no_link_transfer", "rmw_first_update", "no_iteration_over_dataspaces", "must_iterate_over_dataspaces",
+)  # fmt: skip
 _DATASPACE_KEYS = ("type", "target", "keep", "bypass", "keep_only", "bypass_only")
 _GROUP_KEYS = ("temporal", "spatial", "dataspace")
 
@@ -107,7 +110,8 @@ def _read_tensors(node: Node) -> Constraints:
     parts = _known(node, _DATASPACE_KEYS)
     sets = {name: _names(part) for name, part in parts.items() if name not in ("type", "target")}
     keep, bypass = sets.get("keep", frozenset()), sets.get("bypass", frozenset())
-    result = Constraints(keep - {"*"}, bypass - {"*"})
+    said = tuple(one for name in sets for one in _said("tensor", _listed(parts[name])))
+    result = Constraints(keep - {"*"}, bypass - {"*"}, said=said)
     if "*" in keep:
         result = replace(result, keep_all_but=frozenset())
     if "*" in bypass:
@@ -126,9 +130,23 @@ def _read_tensors(node: Node) -> Constraints:
 
 
 def _names(node: Node) -> frozenset[str]:
+    return frozenset(item.text() for item in _listed(node))
+
+
+def _listed(node: Node) -> list[Node]:
+    """Return the items of a list, or the words of a text."""
     if isinstance(node.value, str):
-        return frozenset(re.split(r"[,\s]+", node.value.strip()))
-    return frozenset(item.text() for item in node.sequence())
+        return [replace(node, value=word) for word in re.split(r"[,\s]+", node.value.strip()) if word]
+    return node.sequence()
+
+
+def source_of(node: Node) -> Source:
+    """Return where a value stands."""
+    return Source(node.file, node.line, node.key)
+
+
+def _said(what: str, nodes: Iterable[Node]) -> list[Said]:
+    return [Said(what, node.text(), source_of(node)) for node in nodes if node.text() not in ("*", "_")]
 
 
 def _joined_tensors(one: Constraints, other: Constraints, node: Node) -> Constraints:
@@ -138,6 +156,7 @@ def _joined_tensors(one: Constraints, other: Constraints, node: Node) -> Constra
         bypass=one.bypass | other.bypass,
         bypass_all_but=_intersection(one.bypass_all_but, other.bypass_all_but),
         keep_all_but=_intersection(one.keep_all_but, other.keep_all_but),
+        said=one.said + other.said,
     )
     both = joined.keep & joined.bypass
     if joined.bypass_all_but is not None:
@@ -184,7 +203,24 @@ def _read_loops(node: Node, keys: tuple[str, ...], scope: Scope) -> LoopConstrai
         maximize_capacity=read("maximize_dims_capacity", number, None),
         default_max=read("default_max_factor", number, None),
         default_min=read("default_min_factor", number, None),
+        said=tuple(_said_of_loops(parts, factors)),
     )
+
+
+def _said_of_loops(parts: Mapping[str, Node], factors: Iterable[FactorConstraint]) -> Iterator[Said]:
+    """Yield every name and key of a constraint on loops, with its place."""
+    for key, node in parts.items():
+        yield Said("key", key, source_of(node))
+        if key in _TENSOR_KEYS:
+            yield from _said("tensor", _listed(node))
+        elif key == "permutation":
+            yield from _said("dimension", _listed_dimensions(node))
+        elif key == "maximize_dims":
+            groups = (_listed(item) if isinstance(item.value, list) else [item] for item in node.sequence())
+            yield from _said("dimension", (name for group in groups for name in group))
+    for factor in factors:
+        if factor.source is not None:
+            yield Said("dimension", factor.dimension, factor.source)
 
 
 def whole_number(node: Node, scope: Scope, minimum: int) -> int:
@@ -217,11 +253,11 @@ def _read_factor(node: Node, scope: Scope) -> FactorConstraint:
     except InputError as error:
         raise node.fail(f"'{node.text()[:60]}': {error.message}") from None
     if sign in ("=", "=="):
-        return FactorConstraint(dimension, Relation.EQ, value)
+        return FactorConstraint(dimension, Relation.EQ, value, source_of(node))
     value += {"<": -1, ">": 1}.get(sign, 0)
     if value < 1:
         raise node.fail(f"'{node.text()[:60]}' leaves no factor; factors are at least 1")
-    return FactorConstraint(dimension, Relation.LE if sign[0] == "<" else Relation.GE, value)
+    return FactorConstraint(dimension, Relation.LE if sign[0] == "<" else Relation.GE, value, source_of(node))
 
 
 def _checked_factors(factors: tuple[FactorConstraint, ...], node: Node) -> tuple[FactorConstraint, ...]:
@@ -233,23 +269,26 @@ def _checked_factors(factors: tuple[FactorConstraint, ...], node: Node) -> tuple
         low = max((f.value for f in mine if f.relation is not Relation.LE), default=1)
         high = min((f.value for f in mine if f.relation is not Relation.GE), default=low)
         if len(set(relations)) < len(relations) or (0 not in [f.value for f in mine] and low > high):
-            said = ", ".join(f"{f.dimension}{f.relation}{f.value}" for f in mine)
+            said = ", ".join(map(str, mine))
             raise node.fail(f"the factors {said} contradict each other")
     return unique
 
 
 def _read_permutation(node: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (inner, outer), outer to inner; the file lists the innermost first and may part the two by ``_``."""
-    if isinstance(node.value, str):
-        text = node.value.strip()
-        names = [name for name in (re.split(r"[,\s]+", text) if re.search(r"[,\s]", text) else list(text)) if name]
-    else:
-        names = [item.text() for item in node.sequence()]
+    names = [item.text() for item in _listed_dimensions(node)]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise node.fail(f"the permutation names {doubled[0]} twice")
     at = names.index("_") if "_" in names else len(names)
     return tuple(reversed(names[:at])), tuple(reversed(names[at + 1 :]))
+
+
+def _listed_dimensions(node: Node) -> list[Node]:
+    """Return the items of a permutation; a word without separators stands for its letters."""
+    if isinstance(node.value, str) and not re.search(r"[,\s]", node.value.strip()):
+        return [replace(node, value=letter) for letter in node.value.strip()]
+    return _listed(node)
 
 
 def _read_maximize(node: Node) -> tuple[tuple[str, ...], ...]:
@@ -265,6 +304,9 @@ def _joined(one: LoopConstraints, other: LoopConstraints, node: Node) -> LoopCon
     changes: dict[str, Any] = {}
     for name in LoopConstraints.__dataclass_fields__:
         mine, theirs = getattr(one, name), getattr(other, name)
+        if name == "said":
+            changes[name] = mine + theirs
+            continue
         if theirs == getattr(empty, name):
             continue
         if name == "factors":

@@ -16,7 +16,7 @@ from typing import Any
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all, evaluate_node
-from dovetail.hardware.architecture import Compute, Constraints, Level, LoopConstraints, Spatial, Storage
+from dovetail.hardware.architecture import Compute, Constraints, Level, LoopConstraints, Said, Spatial, Storage
 from dovetail.hardware.constraint_reader import read_constraint, read_group, whole_number, without_ignored
 from dovetail.hardware.storage_attributes import DEFAULTS, check_names, storage_fields
 
@@ -37,8 +37,10 @@ def fanout_name(name: str) -> str:
     return f"inter_{name}_spatial"
 
 
-def read_nodes(node: Node, variables: Mapping[str, Any], targeted: Targeted) -> tuple[Level, ...]:
-    """Read a list of nodes as levels.
+def read_nodes(
+    node: Node, variables: Mapping[str, Any], targeted: Targeted
+) -> tuple[tuple[Level, ...], tuple[str, ...]]:
+    """Read a list of nodes as levels; also return what was found to be without effect, a sentence each.
 
     Args:
         node: the list under ``architecture.nodes``.
@@ -53,7 +55,7 @@ def read_nodes(node: Node, variables: Mapping[str, Any], targeted: Targeted) -> 
     for name, constraints in targeted.items():
         if name not in walk.targets:
             raise constraints[0][1].fail(f"unknown target '{name}'{did_you_mean(name, walk.targets)}")
-    return tuple(walk.levels)
+    return tuple(walk.levels), tuple(walk.notes)
 
 
 @dataclass
@@ -66,6 +68,7 @@ class _Walk:
     mesh_y: int = 1
     levels: list[Level] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def branch(self, nodes: Node, branch_keeps: frozenset[str] | None) -> None:
         """Read nodes one inside the other; ``branch_keeps`` are the tensors of their branch of a !Parallel, if any."""
@@ -92,6 +95,7 @@ class _Walk:
     def parallel(self, nodes: Node, branch_keeps: frozenset[str] | None) -> None:
         kept: dict[str, int] = {}
         keeps = []
+        said = tuple(one for node in nodes.sequence() for _, own in self.leaves(node) for one in own.said)
         for place, node in enumerate(nodes.sequence()):
             if node.tag == "!Container":
                 raise node.fail("a !Container cannot stand directly under a !Parallel")
@@ -105,7 +109,8 @@ class _Walk:
             before = len(self.levels)
             self.node(node, mine if branch_keeps is None else mine & branch_keeps)
             others = frozenset(kept) - mine
-            self.levels[before:] = [_passing(level, others) for level in self.levels[before:]]
+            where = tuple(one for one in said if one.name in others)
+            self.levels[before:] = [_passing(level, others, where) for level in self.levels[before:]]
 
     def kept(self, node: Node) -> frozenset[str]:
         """Return the tensors that a branch of a !Parallel says it keeps."""
@@ -202,6 +207,9 @@ class _Walk:
         if (fanout_x, fanout_y) == (1, 1):
             if spatial != LoopConstraints() and node.tag == "!Component":
                 raise entries["name"].fail("there is no fan-out that spatial constraints could hold for")
+            if spatial != LoopConstraints():
+                said = f"{name} has no fan-out (meshX and meshY are 1): its spatial constraints say nothing"
+                self.notes.append(f"{spatial.said[0].source}: {said}" if spatial.said else said)
             return
         self.levels.append(
             Spatial(
@@ -262,16 +270,20 @@ class _Walk:
         if node is not None and node.value is not None:
             result = read_group(node, self.inherited)
         name = entries["name"].text()
+        for kind, constraint in self.targeted.get(fanout_name(name), ()):
+            if kind != "spatial":
+                raise constraint.fail(f"{fanout_name(name)} is a fan-out, which has spatial constraints only")
         for kind, constraint in (*self.targeted.get(name, ()), *self.targeted.get(fanout_name(name), ())):
             result = read_constraint(kind, constraint, self.inherited, result)
         return result
 
 
-def _passing(level: Level, tensors: frozenset[str]) -> Level:
+def _passing(level: Level, tensors: frozenset[str], said: tuple[Said, ...]) -> Level:
+    """Return the level with tensors that pass by as another branch keeps them, and where that is said."""
     if isinstance(level, Spatial):
         return level
-    constraints = level.constraints
-    return replace(level, constraints=replace(constraints, bypass=constraints.bypass | tensors))
+    own = level.constraints
+    return replace(level, constraints=replace(own, bypass=own.bypass | tensors, said=own.said + said))
 
 
 def _attribute_error(entries: Mapping[str, Node], name: str, message: str) -> InputError:

@@ -81,10 +81,10 @@ def read_architecture(document: Node, name: str) -> Architecture:
         raise architecture.value["subtree"].fail("'subtree' is the form before version 0.4; only 'nodes' is read")
     parts = architecture.mapping(known=("version", "nodes"), required=("nodes",))
     _check_version(parts)
-    levels = read_nodes(parts["nodes"], variables, _targeted(sections))
+    levels, notes = read_nodes(parts["nodes"], variables, _targeted(sections))
     innermost = levels[-1].attributes if levels else variables
     try:
-        return Architecture(name, levels, _cycle_seconds(innermost), _component_classes(sections))
+        return Architecture(name, levels, _cycle_seconds(innermost), _component_classes(sections), notes=notes)
     except InputError as error:
         raise architecture.fail(error.message) from None
 

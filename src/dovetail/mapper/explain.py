@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture, Constraints, Level, LoopConstraints, Spatial
+from dovetail.hardware.architecture import (
+    Architecture,
+    Constraints,
+    FactorConstraint,
+    Level,
+    LoopConstraints,
+    Source,
+    Spatial,
+)
+from dovetail.hardware.names import source_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.mapping import Mapping
@@ -30,13 +40,19 @@ class Relaxation:
         level: the level that it stands at.
         constraint: what it says, in words.
         architecture: the same without it.
+        lift: takes it out of its level's constraints, whatever else was taken out of them.
         parts: the single factors that it consists of, when it consists of several.
+        source: where a file states it, when it is in one place.
+        factor: the factor, when it is one.
     """
 
     level: str
     constraint: str
     architecture: Architecture
+    lift: Callable[[Constraints], Constraints] = field(repr=False)
     parts: tuple[Relaxation, ...] = ()
+    source: Source | None = None
+    factor: FactorConstraint | None = None
 
 
 @dataclass(frozen=True)
@@ -227,71 +243,98 @@ def _compared(relaxation: Relaxation, found: SearchResult | None, note: str, val
 def relaxations(architecture: Architecture, problem: Problem) -> Iterator[Relaxation]:
     """Yield every constraint that can matter to the problem, outer to inner, with the architecture without it."""
     names = frozenset(tensor.name for tensor in problem.shape.tensors)
-    for place, level in enumerate(architecture.levels):
-        for words, constraints in _dataspace(level.constraints, names if place else frozenset()):
-            yield Relaxation(level.name, words, _with(architecture, place, constraints))
+    for level in architecture.levels:
+        kept = names if level is not architecture.levels[0] else frozenset()
+        yield from _dataspace(architecture, level, kept)
         for kind in ("temporal", "spatial"):
-            loops: LoopConstraints = getattr(level.constraints, kind)
-            yield from _loop_relaxations(architecture, place, level, kind, loops, problem)
+            yield from _loop_relaxations(architecture, level, kind, problem)
 
 
-def _with(architecture: Architecture, place: int, constraints: Constraints) -> Architecture:
-    levels = list(architecture.levels)
-    levels[place] = replace(levels[place], constraints=constraints)
-    return replace(architecture, levels=tuple(levels))
+def without(architecture: Architecture, lifted: Iterable[Relaxation]) -> Architecture:
+    """Return the architecture without several constraints at once."""
+    levels = {level.name: level for level in architecture.levels}
+    for one in lifted:
+        level = levels[one.level]
+        levels[one.level] = replace(level, constraints=one.lift(level.constraints))
+    return replace(architecture, levels=tuple(levels.values()))
 
 
-def _dataspace(constraints: Constraints, names: frozenset[str]) -> Iterator[tuple[str, Constraints]]:
+def _relaxation(
+    architecture: Architecture,
+    level: Level,
+    words: str,
+    lift: Callable[[Constraints], Constraints],
+    source: Source | None,
+    parts: tuple[Relaxation, ...] = (),
+) -> Relaxation:
+    changed = [
+        replace(each, constraints=lift(each.constraints)) if each is level else each for each in architecture.levels
+    ]
+    return Relaxation(level.name, words, replace(architecture, levels=tuple(changed)), lift, parts, source)
+
+
+def _dataspace(architecture: Architecture, level: Level, names: frozenset[str]) -> Iterator[Relaxation]:
     """Yield tensor by tensor what must be kept or must pass by, whichever way that is said."""
     for kind in ("keep", "bypass"):
-        listed: frozenset[str] = getattr(constraints, kind)
-        spared: frozenset[str] | None = getattr(constraints, f"{kind}_all_but")
+        listed: frozenset[str] = getattr(level.constraints, kind)
+        spared: frozenset[str] | None = getattr(level.constraints, f"{kind}_all_but")
         for name in sorted(names & (listed if spared is None else listed | (names - spared))):
-            fields: dict[str, frozenset[str]] = {kind: listed - {name}}
-            if spared is not None:
-                fields[f"{kind}_all_but"] = spared | {name}
-            yield f"{kind} {name}", _changed(constraints, **fields)
+            source = source_of(level.constraints.said, "tensor", name)
+            lift = functools.partial(_without_tensor, kind=kind, name=name)
+            yield _relaxation(architecture, level, f"{kind} {name}", lift, source)
 
 
-def _changed(value: Any, **fields: Any) -> Any:
-    """Return a dataclass with other fields; for fields whose names are only known when it runs."""
-    return replace(value, **fields)
+def _without_tensor(constraints: Constraints, kind: str, name: str) -> Constraints:
+    listed: frozenset[str] = getattr(constraints, kind)
+    spared: frozenset[str] | None = getattr(constraints, f"{kind}_all_but")
+    fields: dict[str, Any] = {kind: listed - {name}}
+    if spared is not None:
+        fields[f"{kind}_all_but"] = spared | {name}
+    return replace(constraints, **fields)
 
 
-def _loop_relaxations(
-    architecture: Architecture, place: int, level: Level, kind: str, loops: LoopConstraints, problem: Problem
-) -> Iterator[Relaxation]:
+def _without_loops(constraints: Constraints, kind: str, **fields: Any) -> Constraints:
+    return replace(constraints, **{kind: replace(getattr(constraints, kind), **fields)})
+
+
+def _without_factors(constraints: Constraints, kind: str, dropped: tuple[FactorConstraint, ...]) -> Constraints:
+    loops: LoopConstraints = getattr(constraints, kind)
+    return _without_loops(constraints, kind, factors=tuple(each for each in loops.factors if each not in dropped))
+
+
+def _loop_relaxations(architecture: Architecture, level: Level, kind: str, problem: Problem) -> Iterator[Relaxation]:
     prefix = "spatial " if kind == "spatial" else ""
+    loops: LoopConstraints = getattr(level.constraints, kind)
 
-    def without(words: str, parts: tuple[Relaxation, ...] = (), **fields: Any) -> Relaxation:
-        changed = _changed(level.constraints, **{kind: _changed(loops, **fields)})
-        return Relaxation(level.name, prefix + words, _with(architecture, place, changed), parts)
+    def rule(words: str, key: str, **fields: Any) -> Relaxation:
+        lift = functools.partial(_without_loops, kind=kind, **fields)
+        return _relaxation(architecture, level, prefix + words, lift, source_of(loops.said, "key", key))
 
-    yield from _factor_relaxations(without, loops, problem)
+    yield from _factor_relaxations(architecture, level, kind, problem)
     order = [name for name in loops.outer + loops.inner if _iterates(problem, name)]
+    listed = " ".join(reversed(loops.outer + loops.inner))
     if len(order) > 1 or (order and loops.split is not None):
-        yield without(f"permutation {' '.join(reversed(loops.outer + loops.inner))}", inner=(), outer=())
+        yield rule(f"permutation {listed}", "permutation", inner=(), outer=())
     if loops.split is not None:
-        yield without(f"split {loops.split}", split=None)
+        yield rule(f"split {loops.split}", "split", split=None)
         if order:
-            words = f"permutation {' '.join(reversed(loops.outer + loops.inner))} and split {loops.split}"
-            yield without(words, inner=(), outer=(), split=None)
-    for name, words in _OTHER_RULES.items():
+            yield rule(f"permutation {listed} and split {loops.split}", "split", inner=(), outer=(), split=None)
+    for name, (words, key) in _OTHER_RULES.items():
         value = getattr(loops, name)
         if value != getattr(_UNSET, name):
-            listed = "" if isinstance(value, bool) else f" {_listed(value)}"
-            yield without(f"{words}{listed}", **{name: getattr(_UNSET, name)})
+            shown = "" if isinstance(value, bool) else f" {_listed(value)}"
+            yield rule(f"{words}{shown}", key, **{name: getattr(_UNSET, name)})
 
 
-#: Field -> how its constraint is called in the files.
+#: Field -> what to call its constraint, and its key in the files.
 _OTHER_RULES = {
-    "max_dimensions": "at most so many loops:",
-    "only_listed": "factors_only",
-    "no_iteration_over": "no_iteration_over_dataspaces",
-    "iteration_over": "iteration only over the dimensions of",
-    "maximize": "maximize_dims",
-    "default_max": "default upper bound of factors:",
-    "default_min": "default lower bound of factors:",
+    "max_dimensions": ("at most so many loops:", ""),
+    "only_listed": ("factors_only", "factors_only"),
+    "no_iteration_over": ("no_iteration_over_dataspaces", "no_iteration_over_dataspaces"),
+    "iteration_over": ("iteration only over the dimensions of", "must_iterate_over_dataspaces"),
+    "maximize": ("maximize_dims", "maximize_dims"),
+    "default_max": ("default upper bound of factors:", "default_max_factor"),
+    "default_min": ("default lower bound of factors:", "default_min_factor"),
 }
 
 
@@ -307,20 +350,19 @@ def _listed(value: Any) -> str:
     return str(value)
 
 
-def _factor_relaxations(
-    without: Callable[..., Relaxation], loops: LoopConstraints, problem: Problem
-) -> Iterator[Relaxation]:
+def _factor_relaxations(architecture: Architecture, level: Level, kind: str, problem: Problem) -> Iterator[Relaxation]:
     """Yield the factors that matter: all together, with each of them as its parts."""
+    prefix = "spatial " if kind == "spatial" else ""
+    loops: LoopConstraints = getattr(level.constraints, kind)
     binding = [factor for factor in loops.factors if _iterates(problem, factor.dimension)]
-    if not binding:
-        return
-    words = [f"{factor.dimension}{factor.relation}{factor.value}" for factor in binding]
-    rest = tuple(factor for factor in loops.factors if factor not in binding)
-    parts = tuple(
-        without(f"factor {text}", factors=tuple(other for other in loops.factors if other is not factor))
-        for text, factor in zip(words, binding, strict=True)
-    )
-    if len(parts) == 1:
-        yield parts[0]
+    parts = []
+    for factor in binding:
+        lift = functools.partial(_without_factors, kind=kind, dropped=(factor,))
+        one = _relaxation(architecture, level, f"{prefix}factor {factor}", lift, factor.source)
+        parts.append(replace(one, factor=factor))
+    if len(parts) > 1:
+        words = f"{prefix}factors {' '.join(map(str, binding))}"
+        lift = functools.partial(_without_factors, kind=kind, dropped=tuple(binding))
+        yield _relaxation(architecture, level, words, lift, None, tuple(parts))
     else:
-        yield without(f"factors {' '.join(words)}", parts, factors=rest)
+        yield from parts

@@ -16,10 +16,10 @@ import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture, Level, Spatial
-from dovetail.hardware.binding import bind
+from dovetail.hardware.architecture import Architecture, Level, Source, Spatial
+from dovetail.hardware.names import source_of
 from dovetail.mapper.orders import Links, Movement
-from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, factor_range, pinned_order
+from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, bound_to, factor_range, pinned_order
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.encode import encode_machine, encode_rules, mapped_levels
 from dovetail.workload.problem import Problem
@@ -108,13 +108,13 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
         NoMappingError: a level's own constraints leave it nothing to do.
         OutOfReach: there are too many ways to use a fan-out.
     """
-    bounds = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
-    bound = bind(architecture, bounds, {t.name: t.dimensions for t in problem.shape.tensors})
+    bound = bound_to(architecture, problem)
     active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
     full = encode_rules(problem, bound)
     coefficients = np.ascontiguousarray(full.coefficients[:, :, list(active)])
     rules = full._replace(coefficients=coefficients, injective=_injective(coefficients))
     levels = mapped_levels(bound)
+    _check_possible(problem, levels)
     divisors = tuple(tuple(_divisors(problem.bounds[d])) for d in active)
     fanouts = [list(_fanouts(level, problem, active, divisors)) for level in levels]
     linking = [_linking(rules, len(levels), i, rows) for i, rows in enumerate(fanouts)]
@@ -167,7 +167,6 @@ def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]
     least, most = np.ones(size, np.int64), np.ones(size, np.int64)
     most_loops = []
     for i, level in enumerate(levels):
-        _check_absent(problem, level)
         limit = level.constraints.temporal.max_dimensions
         most_loops.append(len(names) if limit is None else limit)
         if isinstance(level, Spatial):
@@ -178,17 +177,28 @@ def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]
     return least, most, tuple(most_loops)
 
 
-def _check_absent(problem: Problem, level: Level) -> None:
-    """Raise when a level asks for iterations of a dimension that has but one."""
-    spatial = isinstance(level, Spatial)
-    loops = level.constraints.spatial if spatial else level.constraints.temporal
-    for name, size in zip(problem.shape.dimensions, problem.bounds, strict=True):
-        least = factor_range(loops, name, problem).least
-        if size == 1 and least > 1:
-            where = "in space" if spatial else "in time"
-            raise NoMappingError(
-                f"{level.name} must have at least {least} iterations of {name} {where}, but {name} is 1"
-            )
+def _check_possible(problem: Problem, levels: tuple[Level, ...]) -> None:
+    """Raise when levels ask for iterations of a dimension that has but one, or the outermost is to keep not all."""
+    said = []
+    for level in levels:
+        loops = level.constraints.spatial if isinstance(level, Spatial) else level.constraints.temporal
+        for name, size in zip(problem.shape.dimensions, problem.bounds, strict=True):
+            least = factor_range(loops, name, problem).least
+            if size == 1 and least > 1:
+                place = _place(
+                    next((f.source for f in loops.factors if f.dimension == name and f.value == least), None)
+                )
+                said.append(f"{level.name} asks for {name}>={least}{place}, but {name} = 1")
+    for name in (tensor.name for tensor in problem.shape.tensors):
+        if name in levels[0].constraints.bypass:
+            place = _place(source_of(levels[0].constraints.said, "tensor", name))
+            said.append(f"{levels[0].name}, the outermost level, must keep every tensor but lets {name} pass by{place}")
+    if said:
+        raise NoMappingError(f"no mapping: {'; '.join(said)}")
+
+
+def _place(source: Source | None) -> str:
+    return "" if source is None else f" ({source})"
 
 
 def _keepers(problem: Problem, levels: tuple[Level, ...]) -> tuple[tuple[int, ...], ...]:
@@ -201,9 +211,6 @@ def _keepers(problem: Problem, levels: tuple[Level, ...]) -> tuple[tuple[int, ..
             continue
         must = {n for n in names if n in level.constraints.keep or i == 0}
         never = {n for n in names if n in level.constraints.bypass}
-        if must & never:
-            kept = ", ".join(sorted(must & never))
-            raise NoMappingError(f"{level.name} must keep {kept} (the outermost level keeps all) and must not")
         free = [n for n in names if n not in must | never]
         options = []
         for chosen in itertools.product((True, False), repeat=len(free)):

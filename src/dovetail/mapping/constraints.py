@@ -2,11 +2,11 @@
 
 The meaning is the reference's (Timeloop ``mapping/constraints.cpp`` and ``mapspaces/``, timeloopfe's processors):
 
-- ``=`` 0 stands for the dimension's whole bound; ``=`` with more than the bound is ignored.
+- ``=`` 0 stands for the dimension's whole bound, and so does ``=`` with more than the bound.
 - A permutation pins the loops it names; loops of one iteration do not count, except under a ``split``.
 - A ``split`` counts dimensions, those of one iteration too, over the whole permutation, innermost first. Before it
   counts, every dimension that the permutation leaves out and that can only have factor 1 (``=1``, or a bound of 1)
-  is put innermost.
+  is put innermost. A dimension that the permutation names and the problem lacks counts as one of one iteration.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from dovetail.hardware.architecture import (
     Spatial,
     Storage,
 )
-from dovetail.hardware.binding import bind
+from dovetail.hardware.binding import bind, fixed_factor
+from dovetail.hardware.names import Names
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.workload.problem import Problem
 
@@ -75,8 +76,14 @@ class AxisSlots:
 
 def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
     """Return the architecture with its constraints in the plain form that they take for this problem."""
+    names = names_of(problem)
+    return bind(architecture, names.bounds, names.tensors, names.layer)
+
+
+def names_of(problem: Problem) -> Names:
+    """Return what a problem's dimensions and tensors are called."""
     bounds = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
-    return bind(architecture, bounds, {tensor.name: tensor.dimensions for tensor in problem.shape.tensors})
+    return Names(problem.name, bounds, {tensor.name: tensor.dimensions for tensor in problem.shape.tensors})
 
 
 def factor_range(loops: LoopConstraints, dimension: str, problem: Problem) -> FactorRange:
@@ -94,8 +101,7 @@ def factor_range(loops: LoopConstraints, dimension: str, problem: Problem) -> Fa
             continue
         value = constraint.value
         if constraint.relation is Relation.EQ:
-            if value <= bound:
-                least = most = value or bound
+            least = most = fixed_factor(constraint, bound)
         elif constraint.relation is Relation.LE:
             most = min(most, value)
         else:
@@ -110,10 +116,15 @@ def pinned_order(loops: LoopConstraints, problem: Problem) -> PinnedOrder:
         loops: the level's temporal or spatial constraints; names the problem lacks are left out.
         problem: whose dimensions are ordered.
     """
-    dimensions = problem.shape.dimensions
-    inner = tuple(name for name in reversed(loops.inner) if name in dimensions)
-    outer = tuple(name for name in reversed(loops.outer) if name in dimensions)
-    rest = [name for name in dimensions if name not in inner + outer]
+    order, dimensions = _listed_order(loops, problem), problem.shape.dimensions
+    inner, outer = (tuple(name for name in names if name in dimensions) for names in (order.inner, order.outer))
+    return PinnedOrder(inner, order.free, outer)
+
+
+def _listed_order(loops: LoopConstraints, problem: Problem) -> PinnedOrder:
+    """Return the permutation with the names that the problem lacks: dimensions of one iteration, for a split."""
+    inner, outer = tuple(reversed(loops.inner)), tuple(reversed(loops.outer))
+    rest = [name for name in problem.shape.dimensions if name not in inner + outer]
     of_one = tuple(name for name in rest if _can_only_be_one(name, loops, problem))
     return PinnedOrder(of_one + inner, tuple(name for name in rest if name not in of_one), outer)
 
@@ -122,11 +133,16 @@ def axis_slots(loops: LoopConstraints, problem: Problem) -> AxisSlots | None:
     """Return which dimensions may lie on which axis of a spatial level; None when it has no ``split``."""
     if loops.split is None:
         return None
-    order = pinned_order(loops, problem)
+    order, dimensions = _listed_order(loops, problem), problem.shape.dimensions
     x_of_free = min(max(loops.split - len(order.inner), 0), len(order.free))
     x_of_outer = max(loops.split - len(order.inner) - len(order.free), 0)
-    on_x = order.inner[: loops.split] + order.outer[:x_of_outer]
-    on_y = order.inner[loops.split :] + order.outer[x_of_outer:]
+    on_x, on_y = (
+        tuple(name for name in names if name in dimensions)
+        for names in (
+            order.inner[: loops.split] + order.outer[:x_of_outer],
+            order.inner[loops.split :] + order.outer[x_of_outer:],
+        )
+    )
     if x_of_free == len(order.free):
         return AxisSlots(on_x + order.free, on_y, (), 0)
     if x_of_free == 0:

@@ -11,7 +11,9 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import CapacityError
 from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
+from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model import kernel, residual
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, tour, workspace
@@ -33,8 +35,10 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     Raises:
         MappingError: the mapping does not fit the problem or the architecture's shape.
         CapacityError: a level's tiles are larger than the level.
-        InputError: the energy table misses a component or an action.
+        InputError: the energy table misses a component or an action, or a constraint names a tensor or dimension that
+            the problem lacks.
     """
+    check_names(architecture, [names_of(problem)])
     check_mapping(mapping, problem, architecture)
     rules = encode_rules(problem, architecture)
     nest = encode_mapping(mapping, problem, architecture, imperfect=True)

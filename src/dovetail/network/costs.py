@@ -13,6 +13,7 @@ from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.native_yaml import native_mapping_yaml
+from dovetail.mapping.notes import design_notes
 from dovetail.model.cost import Cost
 from dovetail.table import Cell, Table
 from dovetail.workload.network import Layer, Network
@@ -222,17 +223,22 @@ class NetworkCost:
         network = replace(self.network, layers=tuple(each.layer for each in layers))
         return replace(self, network=network, layers=layers)
 
-    @property
+    @cached_property
     def notes(self) -> tuple[str, ...]:
-        """How layers were read on the design, where they could be read in several ways."""
+        """How layers were read on the design, where they could be read in several ways, and what `design_notes` says.
+
+        The latter is of how the design's constraints take to these layers; see `dovetail.mapping.notes`.
+        """
         ways: dict[str, list[str]] = {}
         for each in self.layers:
             if each.layer.reading:
                 ways.setdefault(each.layer.reading, []).append(each.name)
-        return tuple(
+        read = (
             f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} on {self.architecture.name}: {text}"
             for text, names in ways.items()
         )
+        named = [replace(layer.problem, name=layer.name) for layer in self.network.layers]
+        return (*read, *design_notes(self.architecture, named))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data: totals, then every layer in the order they run."""
@@ -244,6 +250,7 @@ class NetworkCost:
             "totals": self._totals_json(),
             "layers": [each.to_json() for each in self.layers],
             "unmapped": [{"name": each.name, "macs": each.macs, "count": each.count} for each in self.network.unmapped],
+            "notes": list(self.notes),
         }
 
     def _totals_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
+from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost, problem_key
 from dovetail.network.readings import Read, best_reading, readings_on, share
 from dovetail.network.records import result_from_data, result_to_data
@@ -25,6 +26,10 @@ from dovetail.workload.roles import Reading
 
 #: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
 SearchFunction = Callable[..., SearchResult]
+
+
+#: A network, the design that it runs on, and what the design's components cost.
+Pair = tuple[Network, Architecture, EnergyTable]
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def map_network(
         search: what finds one layer's best mapping; None: the exact mapper.
 
     Raises:
-        InputError: the network has no layers.
+        InputError: the network has no layers, or a constraint names a tensor or dimension that none of them has.
         NoMappingError: a layer cannot be mapped; its name and the reason are in the message.
     """
     return map_networks(
@@ -110,7 +115,7 @@ def map_network(
 
 
 def map_networks(
-    pairs: Sequence[tuple[Network, Architecture, EnergyTable]],
+    pairs: Sequence[Pair],
     *,
     objective: Objective = Objective.EDP,
     front: bool = False,
@@ -123,9 +128,11 @@ def map_networks(
     """Map several networks on designs at once: what they have in common is done once. See `map_network`."""
     jobs: dict[str, Job] = {}
     ways_of: list[dict[object, list[tuple[Reading, str]]]] = []
-    for network, architecture, energies in pairs:
+    for network, _, _ in pairs:
         if not network.layers:
             raise InputError(f"{network.name} has no layers")
+    pairs = _named(pairs)
+    for network, architecture, energies in pairs:
         prefix = design_key(architecture, energies)
         of_layers: dict[object, list[tuple[Reading, str]]] = {}
         for layer in network.distinct():
@@ -142,6 +149,16 @@ def map_networks(
         _cost(network, architecture, energies, objective, of_layers, results)
         for (network, architecture, energies), of_layers in zip(pairs, ways_of, strict=True)
     ]
+
+
+def _named(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs, every architecture with the names of all the layers that are to be mapped on it."""
+    known: list[Pair] = []
+    for network, architecture, energies in pairs:
+        layers = [layer for other, design, _ in pairs if design == architecture for layer in other.distinct()]
+        ways = [reading.problem for layer in layers for reading in readings_on(layer.problem, architecture)]
+        known.append((network, for_layers(architecture, list(dict.fromkeys(ways))), energies))
+    return known
 
 
 def _cost(
@@ -186,7 +203,7 @@ def engine_version() -> str:
     """Return a hash of the sources that results depend on: a changed model or mapper never finds old results."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for package in ("workload/problem.py", "hardware/binding.py", "mapping", "model", "mapper"):
+    for package in ("workload/problem.py", "hardware/binding.py", "hardware/names.py", "mapping", "model", "mapper"):
         path = root / package
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())

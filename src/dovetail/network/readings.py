@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.hardware.named import named_in
+from dovetail.hardware.names import named
 from dovetail.mapper.result import FrontPoint, SearchResult
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading, readings
@@ -36,8 +36,7 @@ class Read:
 
 def readings_on(problem: Problem, architecture: Architecture) -> tuple[Reading, ...]:
     """Return the ways to read a problem on a design; see `dovetail.workload.roles.readings`."""
-    named = named_in(architecture)
-    return readings(problem, named.dimensions, named.tensors)
+    return readings(problem, named(architecture, "dimension"), named(architecture, "tensor"))
 
 
 def best_reading(found: Sequence[tuple[Reading, SearchResult]]) -> Read:

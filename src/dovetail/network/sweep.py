@@ -51,7 +51,7 @@ class Sweep:
         objective: what each size's mapping minimises.
         dimension: which dimension.
         points: by rising size.
-        notes: how sizes were read, where the layer can be read in several ways.
+        notes: how sizes were read, where the layer can be read in several ways, and what else `NetworkCost.notes` says.
     """
 
     problem: Problem
@@ -59,7 +59,7 @@ class Sweep:
     objective: Objective
     dimension: str
     points: tuple[SweepPoint, ...] = field(repr=False)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def liked(self) -> tuple[int, ...]:
