@@ -59,7 +59,10 @@ def problems(draw: st.DrawFn) -> Problem:
 
 @st.composite
 def architectures(draw: st.DrawFn) -> Architecture:
-    """One to three storages with up to two fan-outs after each, some with bypass constraints."""
+    """One to three storages with up to two fan-outs after each, some with bypass constraints.
+
+    As in a network of different layers: what one lets pass by, another may lack.
+    """
     levels: list[Storage | Spatial | Compute] = []
     for storage in range(draw(st.integers(1, 3))):
         bypass = frozenset(draw(st.sets(st.sampled_from(["Weights", "Inputs", "Left"])))) if storage else frozenset()
@@ -69,7 +72,8 @@ def architectures(draw: st.DrawFn) -> Architecture:
             x, y = draw(st.integers(1, 16)), draw(st.integers(1, 16))
             name = f"inter_{storage}_{fanout}_spatial"
             levels.append(Spatial(name=name, component="dummy_storage", fanout_x=x, fanout_y=y))
-    return Architecture("drawn", (*levels, Compute(name="mac", component="intmac")))
+    elsewhere = frozenset(("tensor", name) for level in levels for name in level.constraints.bypass)
+    return Architecture("drawn", (*levels, Compute(name="mac", component="intmac")), elsewhere=elsewhere)
 
 
 @st.composite

@@ -26,7 +26,6 @@ from dovetail.mapping.constraints import violations
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
 from dovetail.workload.problem import Problem, convolution, linear
-from products import own_product
 from test_mapper_exact import MOST, _count, setups
 
 LAYERS = (
@@ -83,7 +82,7 @@ def test_comes_close_to_the_proven_optimum(objective: Objective) -> None:
 
 
 def test_finds_room_where_no_random_mapping_does() -> None:
-    problem = own_product(M=64, N=64, K=64)
+    problem = linear(C=64, M=64, N=64)
     architecture = load_architecture("simple_weight_stationary")
     tight = replace(
         architecture,
@@ -97,7 +96,7 @@ def test_finds_room_where_no_random_mapping_does() -> None:
 
 
 def test_says_when_nothing_fits() -> None:
-    problem = own_product(M=4, N=4, K=4)
+    problem = linear(C=4, M=4, N=4)
     architecture = load_architecture("simple_weight_stationary")
     none = replace(
         architecture,

@@ -6,13 +6,13 @@ from dataclasses import replace
 from math import prod
 
 import pytest
-from dovetail.hardware.names import named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError, NoMappingError
+from dovetail.hardware.names import named
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
