@@ -141,8 +141,8 @@ def search(
     except (OutOfReach, KeyboardInterrupt) as why:
         return _likely(problem, architecture, energies, objective, str(why) or "interrupted", watch)
     if prepared.tables.parallelism[0, -1] == 0:
-        why = reason(prepared.space, prepared.tables.words, architecture, energies, watch.is_over)
-        raise NoMappingError(f"{problem.name} on {architecture.name}: {why}")
+        said = reason(prepared.space, prepared.tables.words, architecture, energies, watch.is_over)
+        raise NoMappingError(f"{problem.name} on {architecture.name}: {said}")
     compile_steps(prepared)
     watch.restart()
     best, bound, exact = _best(prepared, objective, energies, watch)
