@@ -52,6 +52,7 @@ class State:
     received: dict[int, list[Box]] = field(default_factory=dict)
     largest: int = 0
     records: Records = field(default_factory=dict)
+    hops: Records = field(default_factory=dict)  # (receivers, groups) -> words times hops
     linked: int = 0
 
 
@@ -240,15 +241,16 @@ class NestWalk:
     def run_over_space(self, at: int) -> None:
         """Find what every child needs, and count it with multicast alone, or with links where they spare words."""
         children, state = self.children(at), self.states[at]
-        chosen = self.multicast(at, children, set(children))
+        (chosen, hops) = self.multicast(at, children, set(children))
         linked = self.linked(at, children)
-        spared = self.multicast(at, children, set(children) - linked)
+        spared, spared_hops = self.multicast(at, children, set(children) - linked)
         if sum(spared.values()) < sum(chosen.values()):
-            chosen = spared
+            chosen, hops = spared, spared_hops
             state.linked += sum(size(children[child]) for child in linked) * self.epochs
         state.received = children
         for key, words in chosen.items():
             state.records[key] = state.records.get(key, 0) + words
+            state.hops[key] = state.hops.get(key, 0) + hops[key]
 
     def children(self, at: int) -> dict[int, list[Box]]:
         """Return the delta of every child by its running number; only the first child is walked, the others moved."""
@@ -277,18 +279,37 @@ class NestWalk:
                 self.runs[number] = self.runs.get(number, 0) + self.epochs
         return children
 
-    def multicast(self, at: int, children: dict[int, list[Box]], chosen: set[int]) -> Records:
-        """Return what must be sent so that the chosen children have theirs: equal deltas are sent once."""
+    def multicast(self, at: int, children: dict[int, list[Box]], chosen: set[int]) -> tuple[Records, Records]:
+        """Return what must be sent so that the chosen children have theirs, equal deltas once, and the hops of it."""
         alone = self.lists(at, "spatial", "no_reuse")
         groups: dict[Any, list[int]] = {}
         for child in sorted(chosen):
             groups.setdefault(child if alone else tuple(sorted(children[child])), []).append(child)
-        by_receivers: dict[int, list[int]] = {}
+        by_receivers: dict[int, list[tuple[int, float]]] = {}
         for members in groups.values():
             words = size(children[members[0]])
             if words > 0:
-                by_receivers.setdefault(len(members), []).append(words * self.epochs)
-        return {(receivers, len(words)): sum(words) for receivers, words in by_receivers.items()}
+                by_receivers.setdefault(len(members), []).append((words * self.epochs, self.hops(at, members)))
+        records: Records = {}
+        hops: Records = {}
+        for receivers, sent in by_receivers.items():
+            key = (receivers, len(sent))
+            records[key] = sum(words for words, _ in sent)
+            hops[key] = records[key] * sum(length for _, length in sent) / len(sent)
+        return records, hops
+
+    def hops(self, at: int, members: list[int]) -> float:
+        """Return the hops from the middle of the grid's left edge to some children: along X, then up and down."""
+        level = self.levels[self.loops[at].level]
+        assert isinstance(level, Spatial)
+        centre = (level.fanout_y - 1) / 2
+        columns: dict[int, list[int]] = {}
+        for member in members:
+            columns.setdefault(member % level.fanout_x, []).append(member // level.fanout_x)
+        length = float(max(columns))
+        for rows in columns.values():
+            length += max(0.0, centre - min(rows)) + max(0.0, max(rows) - centre)
+        return length
 
     def linked(self, at: int, children: dict[int, list[Box]]) -> set[int]:
         """Return the children of which a neighbour on the physical grid received, last time, what they need now."""
@@ -320,6 +341,7 @@ class Tile:
     most: int
     fanout: int
     records: Records
+    hops: Records
     linked: float
     content: float  # words read out
     share: float = 0.0
@@ -384,8 +406,9 @@ def _collapsed(nest: NestWalk) -> Iterator[Tile]:
         state, fanout = nest.states[inner], 1 if master is None else most[start] // most[at + 1]
         largest = nest.states[at].largest
         tile = Tile(
-            largest, 0, int(used[at + 1]), most[at + 1], fanout, state.records, state.linked, total(state.records)
-        )
+            largest, 0, int(used[at + 1]), most[at + 1], fanout, state.records, state.hops, state.linked,
+            total(state.records),
+        )  # fmt: skip
         tiles.append(tile)
         start = at + 1
     partition = tiles[-1].size
@@ -473,15 +496,19 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
         names = [lv.name for lv in architecture.levels]
         inner = names[names.index(level.name) + 1]
         found["networks"][f"{level.name} <==> {inner}"] = {
-            tensor.name: _network(tiles[tensor.name][index], tensor.is_output) for tensor in problem.shape.tensors
+            tensor.name: _network(level, tiles[tensor.name][index], tensor.is_output, architecture, energies)
+            for tensor in problem.shape.tensors
         }
     found["cycles"] = max(steps, *(entry["cycles"] for entry in found["levels"].values()))
     energy = computes * energies[architecture.compute.name].energy("compute")
     for index, level in enumerate(levels):
         entry, instances = found["levels"][level.name], next(iter(tiles.values()))[index].instances
-        leak = energies[level.name].energy("leak") if isinstance(level, Storage) else 0.0
+        leaks = isinstance(level, Storage) and level.line_pJ is None
+        leak = energies[level.name].energy("leak") if leaks else 0.0
         entry["leakage_pJ"] = leak * found["cycles"] * instances
-        energy += entry["leakage_pJ"] + sum(tensor["energy_pJ"] for tensor in entry["tensors"].values())
+        energy += entry["leakage_pJ"]
+        energy += sum(tensor["energy_pJ"] + tensor["address_pJ"] for tensor in entry["tensors"].values())
+    energy += sum(link["energy_pJ"] for links in found["networks"].values() for link in links.values())
     found["energy_pJ"] = energy
     return found
 
@@ -512,20 +539,24 @@ def _tensor(level: Level, tile: Tile, energies: EnergyTable) -> dict[str, Any]:
         "fills": tile.fills,
         "updates": tile.updates,
         "temporal_reductions": tile.reductions,
+        "address_generations": tile.fills + (tile.updates or tile.reads),
         "energy_pJ": 0.0,
+        "address_pJ": 0.0,
     }
     if isinstance(level, Storage):
-        cost = energies[level.name]
         line = 0.0
         for action, words in (("read", tile.reads), ("write", tile.fills), ("update", tile.updates)):
             lines = words // level.block + (words % level.block != 0)
-            line += lines * cost.energy(action)
+            line += lines * (energies[level.name].energy(action) if level.line_pJ is None else level.line_pJ)
         clusters = min(tile.most, level.instances // level.cluster_size)
         found["energy_pJ"] = line / (tile.most / clusters) * tile.instances
+        found["address_pJ"] = found["address_generations"] * level.address_pJ * clusters
     return found
 
 
-def _network(tile: Tile, is_output: bool) -> dict[str, Any]:
+def _network(
+    level: Level, tile: Tile, is_output: bool, architecture: Architecture, energies: EnergyTable
+) -> dict[str, Any]:
     reductions = 0
     for receivers, groups in sorted(tile.records):
         if is_output:
@@ -536,4 +567,30 @@ def _network(tile: Tile, is_output: bool) -> dict[str, Any]:
         "ingresses": total(tile.records),
         "link_transfers": int(tile.linked),
         "spatial_reductions": reductions,
+        "energy_pJ": _network_energy(level, tile, architecture, energies),
     }
+
+
+def _network_energy(level: Level, tile: Tile, architecture: Architecture, energies: EnergyTable) -> float:
+    wires = level.wires
+    if wires is None:
+        return 0.0
+    hop = wires.hop_pJ
+    if hop is None:
+        width = wires.tile_width_um
+        if width is None:
+            width, inside = 0.0, architecture.levels[architecture.levels.index(level) + 1 :]
+            for each in inside:  # an instance of the level right inside, with all that lies in it
+                width += energies[each.name].area_um2 * each.instances / inside[0].instances
+            width = math.sqrt(width)
+        hop = wires.word_bits * width / 1000 * wires.wire_pJ
+    travelled, touched, ingresses = 0.0, 0, 0.0
+    for key in sorted(tile.records):
+        words = tile.records[key]
+        if words > 0:
+            hops = tile.hops.get(key, 0.0) / words
+            touched = int(touched + (1 + math.floor(hops)) * words)
+            travelled += hops * words
+            ingresses += words
+    one = travelled * hop + touched * wires.router_pJ + ingresses * wires.ingress_pJ
+    return (one + int(tile.linked) * (hop + 2 * wires.router_pJ)) * tile.instances

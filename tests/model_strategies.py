@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
-from dovetail.hardware.architecture import Architecture, Compute, Constraints, LoopConstraints, Spatial, Storage
+from dovetail.hardware.architecture import Architecture, Compute, Constraints, LoopConstraints, Spatial, Storage, Wires
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
 from products import own_product
@@ -182,6 +183,31 @@ def setups(draw: st.DrawFn, *, special: bool = False, imperfect: bool = False) -
         architecture,
         draw(energy_tables(architecture)),
     )
+
+
+@st.composite
+def charged_setups(draw: st.DrawFn, *, imperfect: bool = False) -> Setup:
+    """Designs in which networks, addresses and lines cost what the design itself says; some areas, for wires."""
+    mapping, problem, architecture, energies = draw(setups(special=True, imperfect=imperfect))
+    charge, length = st.sampled_from([0.0, 0.5, 1.0, 7.25]), st.sampled_from([None, 0.0, 500.0])
+    levels = []
+    for level in architecture.levels[:-1]:
+        if draw(st.booleans()):
+            wires = Wires(
+                word_bits=draw(st.integers(1, 16)),
+                hop_pJ=draw(st.sampled_from([None, 0.0, 2.0])),
+                router_pJ=draw(charge),
+                ingress_pJ=draw(charge),
+                wire_pJ=draw(charge),
+                tile_width_um=draw(length),
+            )
+            level = replace(level, wires=wires)
+        if isinstance(level, Storage):
+            level = replace(level, line_pJ=draw(st.sampled_from([None, None, 3.0])), address_pJ=draw(charge))
+        levels.append(level)
+    area = st.sampled_from([0.0, 100.0, 2500.0])
+    table = EnergyTable({name: replace(cost, area_um2=draw(area)) for name, cost in energies.components.items()})
+    return Setup(mapping, problem, replace(architecture, levels=(*levels, architecture.levels[-1])), table)
 
 
 @st.composite

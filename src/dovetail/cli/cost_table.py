@@ -55,10 +55,6 @@ def _level_rows(level: LevelCost, total_pJ: float) -> list[tuple[str, ...]]:
         )
         for place, (name, tensor) in enumerate(level.tensors.items())
     ]
-    if level.leakage_pJ:
-        rows.append(
-            ("" if rows else level.name, "leakage", whole(level.instances), *("",) * 4, *share(level.leakage_pJ))
-        )
-    if level.compute_pJ:
-        rows.append((level.name, "computing", whole(level.instances), *("",) * 4, *share(level.compute_pJ)))
+    for name, energy_pJ in level.apart_pJ:
+        rows.append(("" if rows else level.name, name, whole(level.instances), *("",) * 4, *share(energy_pJ)))
     return rows

@@ -151,6 +151,27 @@ class Constraints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wires:
+    """What carrying words from a level to the next one inside costs, as in the reference's inferred networks.
+
+    Attributes:
+        hop_pJ: per word and hop; None: what the wire's length and ``wire_pJ`` come to.
+        router_pJ: per word and router on its way.
+        ingress_pJ: per word put on the network.
+        wire_pJ: per bit and mm.
+        word_bits: bits of a word on the network.
+        tile_width_um: length of a hop; None: the side of a square as large as all that lies inside of one hop.
+    """
+
+    word_bits: int
+    hop_pJ: float | None = None
+    router_pJ: float = 0.0
+    ingress_pJ: float = 0.0
+    wire_pJ: float = 0.0
+    tile_width_um: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Level:
     """What every level has.
 
@@ -161,6 +182,7 @@ class Level:
         mesh_y: instances along Y.
         attributes: every attribute of the component, evaluated; for the energy estimators.
         constraints: on mappings.
+        wires: of the network to the next level inside; None: it costs nothing.
     """
 
     name: str
@@ -169,6 +191,7 @@ class Level:
     mesh_y: int = 1
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     constraints: Constraints = Constraints()
+    wires: Wires | None = None
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown."""
@@ -194,6 +217,9 @@ class Storage(Level):
         write_bandwidth: words per cycle and instance; None: unbounded.
         shared_bandwidth: words per cycle and instance, reads and writes together; None: unbounded.
         entries: words that one instance holds, where they fill no whole number of lines; None: what the lines hold.
+        line_pJ: per line read, written or updated, given by the file (``vector_access_energy``), which the energy
+            table does not overrule; the level then does not leak. None: what the table says.
+        address_pJ: per address generated.
     """
 
     width: int
@@ -205,6 +231,8 @@ class Storage(Level):
     write_bandwidth: float | None = None
     shared_bandwidth: float | None = None
     entries: int | None = None
+    line_pJ: float | None = None
+    address_pJ: float = 0.0
 
     @property
     def block(self) -> int:

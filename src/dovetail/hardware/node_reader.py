@@ -17,8 +17,10 @@ from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all, evaluate_node
 from dovetail.hardware.architecture import Compute, Constraints, Level, LoopConstraints, Said, Spatial, Storage
+from dovetail.hardware.attribute_list import check_names
 from dovetail.hardware.constraint_reader import read_constraint, read_group, whole_number, without_ignored
-from dovetail.hardware.storage_attributes import DEFAULTS, check_names, storage_fields
+from dovetail.hardware.energy_attributes import storage_charges, wires_below
+from dovetail.hardware.storage_attributes import DEFAULTS, storage_fields
 
 _BRANCHES = ("!Hierarchical", "!Parallel", "!Pipelined")
 _TAGS = ("!Component", "!Container", "!Nothing", *_BRANCHES)
@@ -64,6 +66,7 @@ class _Walk:
 
     inherited: dict[str, Any]
     targeted: Targeted
+    handed_down: dict[str, Any] = field(default_factory=dict)  # by containers; the reference's model knows no variables
     mesh_x: int = 1
     mesh_y: int = 1
     levels: list[Level] = field(default_factory=list)
@@ -149,6 +152,7 @@ class _Walk:
             or replace(constraints, spatial=LoopConstraints()) != Constraints()
         ):
             raise entries["name"].fail("a container keeps nothing and has no loops over time; constrain a component")
+        self.handed_down |= attributes
         self.spread(node, entries, constraints.spatial)
         self.inherited |= attributes
 
@@ -161,6 +165,10 @@ class _Walk:
         constraints = self.constraints(entries)
         own = self.attributes(entries)
         self.spread(node, entries, constraints.spatial)
+        stated, made = {**self.handed_down, **own}.get("instances"), self.mesh_x * self.mesh_y
+        if stated is not None and stated != made:
+            message = f"the fan-outs make {made} instances, not {stated}; write them as 'spatial: {{meshX: N}}'"
+            raise _attribute_error(entries, "instances", message)
         constraints = replace(constraints, spatial=LoopConstraints())
         if branch_keeps is not None:
             both = branch_keeps if constraints.bypass_all_but is None else branch_keeps & constraints.bypass_all_but
@@ -183,8 +191,12 @@ class _Walk:
         if "num_banks" in own:
             del attributes["n_banks"]
         is_dram = "DRAM" in entries["class"].text()
-        fields = storage_fields(attributes, is_dram=is_dram, fail=partial(_attribute_error, entries))
-        return Storage(**common, attributes=attributes, constraints=constraints, **fields)
+        fail = partial(_attribute_error, entries)
+        fields = storage_fields(attributes, is_dram=is_dram, fail=fail)
+        known = {**self.handed_down, **own}
+        wires = wires_below(known, fields["datawidth"], fail)
+        charges = storage_charges(known, fail)
+        return Storage(**common, attributes=attributes, constraints=constraints, wires=wires, **fields, **charges)
 
     def compute(
         self, entries: Mapping[str, Node], own: dict[str, Any], constraints: Constraints, common: dict[str, Any]
@@ -218,6 +230,7 @@ class _Walk:
                 mesh_x=self.mesh_x,
                 mesh_y=self.mesh_y,
                 constraints=Constraints(spatial=spatial),
+                wires=wires_below(self.handed_down, 1, partial(_attribute_error, entries)),
                 fanout_x=fanout_x,
                 fanout_y=fanout_y,
             )
@@ -253,7 +266,7 @@ class _Walk:
         else:
             own: dict[str, Node] = {}
             for name, value in without_ignored(node).mapping().items():
-                if (plain := name.replace("-", "_")) in own:
+                if (plain := _plain_name(name)) in own:
                     raise value.fail(f"the attribute '{name}' is given twice")
                 own[plain] = value
             values = evaluate_all(own, self.inherited)
@@ -276,6 +289,11 @@ class _Walk:
         for kind, constraint in (*self.targeted.get(name, ()), *self.targeted.get(fanout_name(name), ())):
             result = read_constraint(kind, constraint, self.inherited, result)
         return result
+
+
+def _plain_name(name: str) -> str:
+    """Return an attribute's name with ``_`` for ``-``, but for the one that the reference knows with hyphens only."""
+    return name if name == "energy-per-ingress" else name.replace("-", "_")
 
 
 def _passing(level: Level, tensors: frozenset[str], said: tuple[Said, ...]) -> Level:

@@ -6,11 +6,10 @@ instances, ``width = datawidth * block * cluster_size``, and a depth counts line
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from dovetail.errors import InputError
+from dovetail.hardware.attribute_list import Fail
 
 #: Names that mean the same, the one we use first.
 SYNONYMS = {
@@ -20,43 +19,9 @@ SYNONYMS = {
     "block_size": ("block_size", "n_words"),
     "n_banks": ("n_banks", "num_banks"),
 }
-_SIZES = {
-    *(name for names in SYNONYMS.values() for name in names), "entries", "sizeKB", "cluster_size",
-    "multiple_buffering", "bandwidth", "read_bandwidth", "write_bandwidth", "shared_bandwidth",
-}  # fmt: skip
 
 #: What every storage has unless it says otherwise itself; a container does not hand these down, as in the reference.
 DEFAULTS: dict[str, Any] = {"n_banks": 2, "cluster_size": 1, "multiple_buffering": 1}
-
-#: Attributes that would change the counts and that the model does not know: key -> the value that means "without".
-_REFUSED: dict[str, Any] = {
-    "reduction_supported": True, "min_utilization": 0, "allow_overbooking": False, "network_fill_latency": 0,
-    "network_drain_latency": 0, "per_dataspace_bandwidth_consumption_scale": {}, "has_power_gating": False,
-    "power_gated_at": None, "metadata_datawidth": 0, "metadata_storage_width": 0, "metadata_storage_depth": 0,
-    "metadata_block_size": 0, "compression_supported": False, "decompression_supported": False,
-    "concordant_compressed_tile_traversal": False, "tile_partition_supported": False,
-}  # fmt: skip
-
-Fail = Callable[[str, str], InputError]
-
-
-def check_names(attributes: Mapping[str, Any], fail: Fail) -> None:
-    """Refuse misspelt sizes and what the model does not know.
-
-    Args:
-        attributes: the component's own attributes.
-        fail: builds the error for an attribute's name and a message.
-
-    Raises:
-        InputError: a name is nearly that of a size, or asks for what is not supported.
-    """
-    for name, value in attributes.items():
-        if name in _REFUSED and value is not None and value != _REFUSED[name]:
-            raise fail(name, f"the attribute '{name}' is not supported (other than {_REFUSED[name]})")
-        if name not in _SIZES:
-            meant = _nearly(name)
-            if meant is not None:
-                raise fail(name, f"unknown attribute '{name}', did you mean '{meant}'?")
 
 
 def storage_fields(attributes: Mapping[str, Any], *, is_dram: bool, fail: Fail) -> dict[str, Any]:
@@ -153,10 +118,3 @@ def _capacity(sizes: _Sizes, datawidth: int, block: int, fail: Fail) -> tuple[in
     if entries is None:
         return depth, None
     return max(1, -(-entries // block)), None if entries % block == 0 else entries
-
-
-def _nearly(name: str) -> str | None:
-    """Return the size that a name is a slip of; ``depth2`` is another attribute, ``dpeth`` is a slip."""
-    turned = [known for known in sorted(_SIZES) if sorted(known.lower()) == sorted(name.lower())]
-    close = turned or difflib.get_close_matches(name.lower(), sorted(_SIZES), n=1, cutoff=0.88)
-    return close[0] if close and name.rstrip("0123456789_") != close[0] else None

@@ -39,8 +39,8 @@ _UNSUPPORTED = {
     "no_reuse": "give it in the architecture's constraints",
     "no_temporal_reuse": "give it as no_reuse in the architecture's constraints",
     "no_multicast_no_reduction": "give it as no_reuse in the architecture's constraints",
-    "no_link_transfer": "links between neighbours are not modelled",
-    "rmw_first_update": "the first update never reads here",
+    "no_link_transfer": "give it in the architecture's constraints",
+    "rmw_first_update": "give it in the architecture's constraints",
     "no_coalesce": "accesses are always coalesced here",
 }
 _FACTOR = re.compile(r"\s*,?\s*(?:([A-Za-z_]\w*)\s*=+\s*|([A-Za-z_]+)\s*)([0-9]{1,18})(?:,([0-9]{1,18}))?(?![\w=])")

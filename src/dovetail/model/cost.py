@@ -22,7 +22,8 @@ class TensorCost:
         updates: words written by the level inside (outputs).
         temporal_reductions: partial sums added to what is held.
         address_generations: addresses made, per cluster.
-        energy_pJ: all instances.
+        energy_pJ: of the accesses of all instances.
+        address_pJ: of generating the addresses, over all clusters in use.
     """
 
     tile: int
@@ -34,6 +35,7 @@ class TensorCost:
     temporal_reductions: int
     address_generations: int
     energy_pJ: float
+    address_pJ: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class LevelCost:
     Attributes:
         name: the level's name.
         tensors: costs of the tensors that it keeps.
-        instances: instances in use.
+        instances: instances in use: on average over all passes, cut off to an integer, where factors leave a remainder.
         cycles: cycles that the level needs, given its bandwidth.
         throttling: cycles of computing alone over the level's cycles; 1 when it is fast enough.
         leakage_pJ: all instances in use, over all cycles.
         compute_pJ: energy of computing (compute level only).
         capacity_words: words that one instance holds; None: unbounded, or no storage.
+        instances_max: instances that any pass uses; more than ``instances`` only where factors leave a remainder.
+        network_pJ: of the network to the next level inside.
     """
 
     name: str
@@ -59,11 +63,30 @@ class LevelCost:
     leakage_pJ: float = 0.0
     compute_pJ: float = 0.0
     capacity_words: int | None = None
+    instances_max: int = 0
+    network_pJ: float = 0.0
+
+    @property
+    def address_pJ(self) -> float:
+        """Energy of generating addresses, all tensors."""
+        return sum(t.address_pJ for t in self.tensors.values())
 
     @property
     def energy_pJ(self) -> float:
-        """Energy of the level: accesses, leakage, computing."""
-        return sum(t.energy_pJ for t in self.tensors.values()) + self.leakage_pJ + self.compute_pJ
+        """Energy of the level: accesses, addresses, the network to the next level inside, leakage, computing."""
+        accesses = sum(t.energy_pJ for t in self.tensors.values())
+        return accesses + self.address_pJ + self.network_pJ + self.leakage_pJ + self.compute_pJ
+
+    @property
+    def apart_pJ(self) -> tuple[tuple[str, float], ...]:
+        """What of the energy is no tensor's access, with its name; only what costs anything."""
+        parts = {
+            "addresses": self.address_pJ,
+            "network": self.network_pJ,
+            "leakage": self.leakage_pJ,
+            "computing": self.compute_pJ,
+        }
+        return tuple((name, energy_pJ) for name, energy_pJ in parts.items() if energy_pJ)
 
     @property
     def words_moved(self) -> int:
@@ -81,6 +104,7 @@ class LinkCost:
         ingresses: words put on the network per instance of the outer level.
         link_transfers: words that neighbours pass on to each other.
         spatial_reductions: partial sums added on the network (outputs).
+        energy_pJ: of hops, routers, ingresses and transfers between neighbours, all instances of the outer level.
     """
 
     fanout: int
@@ -88,6 +112,7 @@ class LinkCost:
     ingresses: float
     link_transfers: int
     spatial_reductions: int
+    energy_pJ: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -142,10 +167,8 @@ class Cost:
             for name, one in level.tensors.items():
                 counts = (one.instances, one.tile, one.reads, one.fills, one.updates)
                 rows.append((level.name, name, *counts, one.energy_pJ))
-            other = level.leakage_pJ + level.compute_pJ
-            if other:
-                said = "computing" if level.compute_pJ else "leakage"
-                rows.append((level.name, said, level.instances, None, None, None, None, other))
+            for said, energy_pJ in level.apart_pJ:
+                rows.append((level.name, said, level.instances, None, None, None, None, energy_pJ))
         heads = ("level", "tensor", "in use", "tile", "reads", "fills", "updates", "energy (pJ)")
         return Table(heads, tuple(rows), ("all", "", "", "", "", "", "", self.energy_pJ))
 

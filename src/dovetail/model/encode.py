@@ -10,6 +10,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.model.apart import refuse_apart
 from dovetail.model.arrays import Bools, Ints, Machine, Nest, Residuals, Rules
 from dovetail.workload.problem import Problem
 
@@ -48,17 +49,27 @@ def _listed(problem: Problem, names: list[frozenset[str]]) -> Bools:
     return np.array([[t.name in listed or "*" in listed for t in tensors] for listed in names], np.bool_)
 
 
-def encode_machine(architecture: Architecture, energies: EnergyTable) -> Machine:
+def encode_machine(architecture: Architecture, energies: EnergyTable, *, apart: bool = False) -> Machine:
     """Return what accesses, leakage and computing cost, and what the levels hold and deliver per cycle.
 
+    Args:
+        architecture: the design.
+        energies: what its components cost.
+        apart: the caller counts what costs energy apart from accesses (`dovetail.model.apart`).
+
     Raises:
-        InputError: when the energy table misses a component or an action.
+        InputError: when the energy table misses a component or an action, or, unless ``apart``, something costs
+            energy apart from accesses.
     """
+    if not apart:
+        refuse_apart(architecture, energies)
     levels = mapped_levels(architecture)
     storages = [level if isinstance(level, Storage) else None for level in levels]
     energy = np.zeros((len(levels), 4))
     for i, level in enumerate(levels):
-        if isinstance(level, Storage):
+        if isinstance(level, Storage) and level.line_pJ is not None:
+            energy[i] = [level.line_pJ] * 3 + [0.0]
+        elif isinstance(level, Storage):
             cost = energies[level.name]
             energy[i] = [cost.energy(action) for action in ("read", "write", "update", "leak")]
     return Machine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,12 +11,13 @@ import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import CapacityError
-from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.hardware.architecture import Architecture, Level, Storage
 from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model import kernel, residual
+from dovetail.model.apart import network_energy, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, tour, workspace
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
 from dovetail.model.encode import (
@@ -42,23 +44,29 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     check_mapping(mapping, problem, architecture)
     rules = encode_rules(problem, architecture)
     nest = encode_mapping(mapping, problem, architecture, imperfect=True)
-    machine = encode_machine(architecture, energies)
+    last = encode_residuals(mapping, problem)
+    machine = encode_machine(architecture, energies, apart=True)
     tensors, axes, dims = rules.coefficients.shape
     levels = len(architecture.levels) - 1
     work = workspace(levels, tensors, axes, dims)
     counts = np.zeros((levels, tensors, kernel.COUNTS), np.int64)
     if is_imperfect(mapping):
         walk = tour(levels, axes, dims)
-        computes = int(residual.count_all(rules, nest, encode_residuals(mapping, problem), work, walk, counts))
+        computes = int(residual.count_all(rules, nest, last, work, walk, counts))
         cycles, energy = residual.total_cost(machine, nest, work, walk, counts, computes)
-        full, units = walk.full, int(walk.used[levels])
+        full, units = walk.full, int(residual.units_in_use(work, walk))
     else:
         kernel.count_all(rules, nest, work, counts)
         cycles, energy = kernel.total_cost(machine, nest, work, counts)
         full, units = work.instances, int(work.instances[-1] * work.children[-1])
         computes = int(kernel.compute_steps(nest)) * units
     _check_capacity(problem, architecture, machine, counts)
-    totals = Totals(int(cycles), float(energy), computes, units, full)
+    networks = network_energy(architecture, energies, rules, nest, last, work)
+    outputs = [t for t, tensor in enumerate(problem.shape.tensors) if tensor.is_output]
+    reductions = np.zeros((levels, tensors), np.int64)
+    for level, tensor in itertools.product(range(levels), outputs):
+        reductions[level, tensor] = spatial_reductions(rules, nest, last, work, level, tensor)
+    totals = Totals(int(cycles), float(energy), computes, units, full, networks, reductions)
     return _cost(problem, architecture, energies, machine, nest, work, counts, totals)
 
 
@@ -67,10 +75,12 @@ class Totals(NamedTuple):
 
     Attributes:
         cycles: of the slowest level.
-        energy_pJ: of everything.
+        energy_pJ: of accesses, leakage and computing.
         computes: executions of the loop body.
         units: compute units in use.
         full: ``(levels,)`` instances that any pass uses; on average fewer are, where factors leave a remainder.
+        networks_pJ: ``(levels, tensors)`` of the networks below each level.
+        reductions: ``(levels, tensors)`` partial sums added there, per instance of the level.
     """
 
     cycles: int
@@ -78,6 +88,8 @@ class Totals(NamedTuple):
     computes: int
     units: int
     full: Ints
+    networks_pJ: Floats
+    reductions: Ints
 
 
 def _check_capacity(problem: Problem, architecture: Architecture, machine: Machine, counts: Ints) -> None:
@@ -103,12 +115,16 @@ def _cost(
         for i in range(len(mapped_levels(architecture)))
     ]
     steps, compute_pJ = int(kernel.compute_steps(nest)), totals.computes * machine.compute_pJ
-    levels.append(LevelCost(architecture.compute.name, {}, totals.units, steps, 1.0, compute_pJ=compute_pJ))
+    most = int(totals.full[-1] * work.children[-1])
+    computing = LevelCost(
+        architecture.compute.name, {}, totals.units, steps, 1.0, compute_pJ=compute_pJ, instances_max=most
+    )
+    apart = sum(level.address_pJ + level.network_pJ for level in levels)
     return Cost(
-        levels=tuple(levels),
-        networks=_networks(problem, architecture, work),
+        levels=(*levels, computing),
+        networks=_networks(problem, architecture, work, totals),
         cycles=totals.cycles,
-        energy_pJ=totals.energy_pJ,
+        energy_pJ=totals.energy_pJ + apart,
         computes=totals.computes,
         utilization=totals.computes / machine.units / totals.cycles,
         area_um2=sum(
@@ -135,7 +151,7 @@ def _level_cost(
     return LevelCost(
         name=level.name,
         tensors={
-            tensor.name: _tensor_cost(machine, counts[i, t], i, (full, instances), tensor.is_output)
+            tensor.name: _tensor_cost(level, machine, counts[i, t], i, (full, instances), tensor.is_output)
             for t, tensor in enumerate(problem.shape.tensors)
             if nest.keep[i, t]
         },
@@ -144,12 +160,18 @@ def _level_cost(
         throttling=throttling,
         leakage_pJ=float(machine.energy[i, 3] * totals.cycles * instances),
         capacity_words=int(machine.capacity[i]) if isinstance(level, Storage) and level.words is not None else None,
+        instances_max=full,
+        network_pJ=float(totals.networks_pJ[i].sum()),
     )
 
 
-def _tensor_cost(machine: Machine, row: Ints, level: int, use: tuple[int, int], is_output: bool) -> TensorCost:
+def _tensor_cost(
+    level: Level, machine: Machine, row: Ints, i: int, use: tuple[int, int], is_output: bool
+) -> TensorCost:
     full, instances = use
     fills, updates, reads = int(row[kernel.FILLS]), int(row[kernel.UPDATES]), int(row[kernel.READS])
+    addresses = fills + (updates if is_output else reads)
+    address_pJ = level.address_pJ if isinstance(level, Storage) else 0.0
     return TensorCost(
         tile=int(row[kernel.TILE]),
         partition=int(row[kernel.PARTITION]),
@@ -158,27 +180,27 @@ def _tensor_cost(machine: Machine, row: Ints, level: int, use: tuple[int, int], 
         fills=fills,
         updates=updates,
         temporal_reductions=int(row[kernel.REDUCTIONS]),
-        address_generations=fills + (updates if is_output else reads),
-        energy_pJ=float(residual.access_energy(machine, level, row, full, instances)),
+        address_generations=addresses,
+        energy_pJ=float(residual.access_energy(machine, i, row, full, instances)),
+        address_pJ=addresses * address_pJ * min(full, int(machine.clusters[i])),
     )
 
 
-def _networks(problem: Problem, architecture: Architecture, work: Workspace) -> dict[str, dict[str, LinkCost]]:
+def _networks(
+    problem: Problem, architecture: Architecture, work: Workspace, totals: Totals
+) -> dict[str, dict[str, LinkCost]]:
     names = [level.name for level in architecture.levels]
     return {
         f"{outer} <==> {inner}": {
-            tensor.name: _link_cost(work.statistics[i, t], int(work.children[i]), tensor.is_output)
+            tensor.name: LinkCost(
+                fanout=int(work.children[i]),
+                multicast_factor=int(work.statistics[i, t, kernel.MULTICAST]),
+                ingresses=float(work.statistics[i, t, kernel.SENT]),
+                link_transfers=int(work.statistics[i, t, kernel.LINKED]),
+                spatial_reductions=int(totals.reductions[i, t]),
+                energy_pJ=float(totals.networks_pJ[i, t]),
+            )
             for t, tensor in enumerate(problem.shape.tensors)
         }
         for i, (outer, inner) in enumerate(pairwise(names))
     }
-
-
-def _link_cost(row: Floats, fanout: int, is_output: bool) -> LinkCost:
-    return LinkCost(
-        fanout=fanout,
-        multicast_factor=int(row[kernel.MULTICAST]),
-        ingresses=float(row[kernel.SENT]),
-        link_transfers=int(row[kernel.LINKED]),
-        spatial_reductions=int(row[kernel.DELIVERED] - row[kernel.SENT]) if is_output else 0,
-    )

@@ -68,15 +68,8 @@ def groups_of_children(positions, chosen, shared):
 
     Unless ``shared``, every child is taken to hold its own.
     """
-    children, axes = positions.shape
-    groups = np.zeros(children + 1, np.int64)
-    keys = np.zeros(children, np.int64)
-    for axis in range(axes):
-        reach = 1
-        for child in range(children):
-            reach = max(reach, positions[child, axis] + 1)
-        for child in range(children):
-            keys[child] = keys[child] * reach + positions[child, axis]
+    children = positions.shape[0]
+    groups, keys = np.zeros(children + 1, np.int64), _keys(positions)
     found = 0
     for child in range(children):
         if chosen[child]:
@@ -93,6 +86,49 @@ def groups_of_children(positions, chosen, shared):
             groups[run] += 1
             run = 0
     return groups
+
+
+@part()
+def _keys(positions):
+    """Return a number per child that is the same for equal positions only."""
+    children, axes = positions.shape
+    keys = np.zeros(children, np.int64)
+    for axis in range(axes):
+        reach = 1
+        for child in range(children):
+            reach = max(reach, positions[child, axis] + 1)
+        for child in range(children):
+            keys[child] = keys[child] * reach + positions[child, axis]
+    return keys
+
+
+@part()
+def half_hops(positions, chosen, shared, grid):
+    """Return, per number of children, the half hops to all positions that exactly that many of the chosen ones hold.
+
+    Words enter at the middle of the left edge of the physical grid, go along X as far as any child with the position
+    lies, and from there along Y to the outermost of each column, both ways.
+    """
+    children = chosen.shape[0]
+    reach, keys, found = np.zeros(children + 1, np.int64), _keys(positions[:children]), 0
+    top, bottom = np.zeros(grid[0], np.int64), np.zeros(grid[0], np.int64)
+    for child in range(children):
+        if chosen[child]:
+            keys[found] = (keys[child] if shared else child) * children + child
+            found += 1
+    _sort(keys, found)
+    first, right = 0, 0
+    for i in range(found):
+        x, y = keys[i] % children % grid[0], 2 * (keys[i] % children // grid[0]) - grid[1] + 1
+        top[x], bottom[x], right = max(top[x], -y), max(bottom[x], y), max(right, x)
+        if i == found - 1 or keys[i + 1] // children != keys[i] // children:
+            for at in range(first, i + 1):
+                x = keys[at] % children % grid[0]
+                reach[i + 1 - first] += top[x] + bottom[x]
+                top[x], bottom[x] = 0, 0
+            reach[i + 1 - first] += 2 * right
+            first, right = i + 1, 0
+    return reach
 
 
 @part()

@@ -195,8 +195,8 @@ def linked_children(positions, children, before, children_before, received, grid
 
 
 @part(inline=True)
-def add_words(groups, each, keys, words, used):
-    """Add what a visit sends to the table by (receivers, groups), sorted; returns the table and its length."""
+def add_words(groups, weights, each, keys, words, used):
+    """Add what a visit sends, by a weight, to the table by (receivers, groups), sorted; returns it and its length."""
     for receivers in range(1, groups.shape[0]):
         if groups[receivers] > 0:
             if used == keys.shape[0]:
@@ -204,5 +204,5 @@ def add_words(groups, each, keys, words, used):
                 more_keys[:used], more_words[:used] = keys, words
                 keys, words = more_keys, more_words
             key = receivers * groups.shape[0] + groups[receivers]
-            used = tally(key, each * groups[receivers], keys, words, used)
+            used = tally(key, each * weights[receivers], keys, words, used)
     return keys, words, used

@@ -32,6 +32,7 @@ from dovetail.model.kernel import (
     may_link,
     tile_sizes,
 )
+from dovetail.model.links import half_hops
 from dovetail.model.passes import add_words, by_receivers, children_of, delta, linked_children, remember, same_delta
 
 
@@ -250,6 +251,17 @@ def _iterations(d, nest, last, work, across):
 @part()
 def send_to_all(rules, tensor, level, nest, last, work, tour):
     """Fill the statistics of a fan-out with more than one child in use."""
+    keys, words, _, used = visit_all(rules, tensor, level, nest, last, work, tour, False)
+    _add_up(keys, words, used, work.children[level], work.statistics[level, tensor])
+
+
+@part()
+def visit_all(rules, tensor, level, nest, last, work, tour, routed):
+    """Return what a fan-out sends by (receivers, groups): keys, words, half hops of all words if ``routed``, how many.
+
+    A key is the receivers of a word times the children and one more, plus how many groups of so many there are. Fills
+    of the statistics the words that neighbours pass on.
+    """
     levels, row = work.children.shape[0], work.statistics[level, tensor]
     above_compute = level == levels - 1
     filtered = not above_compute and not rules.no_reuse[level + 1, tensor]
@@ -257,16 +269,13 @@ def send_to_all(rules, tensor, level, nest, last, work, tour):
     first = work.first[level]
     start = first_move(rules, tensor, level, work) if filtered and not links else first
     count = _start(rules, tensor, level, work, tour)
-    variants = 1
-    for d in range(nest.temporal.shape[1]):
-        if last.spatial[level, d] != work.spatial[level, d]:
-            variants *= 2
-    children = work.children[level]
+    variants, children = _variants(level, last, work), work.children[level]
     positions = np.zeros((variants, children, rules.coefficients.shape[1]), np.int64)
     groups = np.zeros((variants, children + 1), np.int64)
     in_use = np.zeros(variants, np.int64)
     received = np.zeros(1 + 5 * rules.coefficients.shape[1], np.int64)
     keys, words, used, before = np.zeros(8, np.int64), np.zeros(8, np.int64), 0, 0
+    routes, hops, found = np.zeros(8, np.int64), np.zeros(8, np.int64), 0
     row[LINKED] = 0
     tour.state[0] = 0
     shared = not rules.no_multicast[level, tensor]
@@ -278,7 +287,7 @@ def send_to_all(rules, tensor, level, nest, last, work, tour):
             by_receivers(positions[variant], everyone, shared, groups[variant])
         _size_tile(rules, tensor, level, work, tour)
         each = delta(tour.base[first], filtered, work, tour)
-        chosen = groups[variant]
+        chosen, to = groups[variant], np.ones(in_use[variant], np.bool_)
         if links and each > 0 and same_delta(each, received, tour):
             alone, lonely = linked_children(
                 positions[variant],
@@ -293,16 +302,29 @@ def send_to_all(rules, tensor, level, nest, last, work, tour):
                 spared = np.zeros(children + 1, np.int64)
                 by_receivers(positions[variant], alone, shared, spared)
                 if spared.sum() < chosen.sum():
-                    chosen = spared
+                    chosen, to = spared, alone
                     row[LINKED] += each * (in_use[variant] - lonely) * tour.epochs[first]
         if links:
             remember(each, received, tour)
             before = variant
         if each > 0:
-            keys, words, used = add_words(chosen, each * tour.epochs[first], keys, words, used)
+            times = each * tour.epochs[first]
+            keys, words, used = add_words(chosen, chosen, times, keys, words, used)
+            if routed:
+                reach = half_hops(positions[variant], to, shared, rules.grid[level])
+                routes, hops, found = add_words(chosen, reach, times, routes, hops, found)
         if not _step(start, first, count, work, tour):
-            break
-    _add_up(keys, words, used, children, row)
+            return keys, words, hops, used
+
+
+@part(inline=True)
+def _variants(level, last, work):
+    """Return in how many ways a fan-out's dimensions can end early or not."""
+    variants = 1
+    for d in range(last.spatial.shape[1]):
+        if last.spatial[level, d] != work.spatial[level, d]:
+            variants *= 2
+    return variants
 
 
 @part(inline=True)
@@ -331,7 +353,7 @@ def _add_up(keys, words, used, children, row):
 
 
 @part()
-def _send(rules, tensor, level, nest, last, work, tour):
+def send(rules, tensor, level, nest, last, work, tour):
     """Fill the statistics of one tensor below a level."""
     if work.children[level] > 1:
         send_to_all(rules, tensor, level, nest, last, work, tour)
@@ -420,7 +442,7 @@ def count_all(rules, nest, last, work, tour, counts):
         work.instances[level] = int(tour.used[level])
     for tensor in range(rules.coefficients.shape[0]):
         for level in range(levels):
-            _send(rules, tensor, level, nest, last, work, tour)
+            send(rules, tensor, level, nest, last, work, tour)
         _partitions(rules, tensor, work, tour)
         mask(tensor, nest.keep, work)
         for level in range(levels):
@@ -437,13 +459,22 @@ def _computes(nest, last, work, tour):
     """Return the executions of the loop body: the average of the units walked, times the units in use on average."""
     levels, dims = nest.temporal.shape
     if work.children[levels - 1] == 1:
-        return computes_of_one(nest, last, work, tour) * int(tour.used[levels])
+        return computes_of_one(nest, last, work, tour) * units_in_use(work, tour)
     runs, units = 1, 1
     for d in range(dims):
         runs *= _iterations(d, nest, last, work, True)
         ends_early = tour.span_always[levels - 1, d]
         units *= last.spatial[levels - 1, d] if ends_early else work.spatial[levels - 1, d]
-    return int(runs / units * int(tour.used[levels - 1] * work.children[levels - 1]))
+    return int(runs / units * units_in_use(work, tour))
+
+
+@part(inline=True)
+def units_in_use(work, tour):
+    """Return the compute units in use on average, cut off; of a fan-out right above them all are taken to be."""
+    levels = work.children.shape[0]
+    if work.children[levels - 1] == 1:
+        return int(tour.used[levels])
+    return int(tour.used[levels - 1] * work.children[levels - 1])
 
 
 @part()
