@@ -13,16 +13,28 @@ from hypothesis import strategies as st
 from brute_force import imperfect_mappings
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.architecture import (
+    Architecture,
+    Compute,
+    Constraints,
+    FactorConstraint,
+    LoopConstraints,
+    Relation,
+    Spatial,
+    Storage,
+)
 from dovetail.mapper.imperfect import search_imperfect
+from dovetail.mapper.imperfect_first import first_fitting
+from dovetail.mapper.imperfect_space import ImperfectSpace
 from dovetail.mapper.objective import Objective
-from dovetail.mapping.constraints import violations
+from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Floats, Nest, Residuals
 from dovetail.model.encode import encode_machine, encode_mapping, encode_residuals, encode_rules
 from dovetail.model.evaluate import evaluate
 from dovetail.model.residual_batch import evaluate_imperfect_batch
 from dovetail.workload.problem import Problem, convolution
+from model_strategies import energy_tables
 from products import own_product
 from test_imperfect import _array
 from test_mapper_exact import machines
@@ -71,7 +83,9 @@ def test_no_mapping_of_a_small_space_is_better(
     values = values_of(mappings, problem, architecture, energies, objective)
     try:
         found = search_imperfect(problem, architecture, energies, objective, evaluations=1, rounds=1)
-    except NoMappingError:  # there may be imperfect ones where no perfect one fits
+    except NoMappingError:
+        for at in np.flatnonzero(values < math.inf):
+            assert violations(mappings[at], problem, architecture), f"{mappings[at]} exists"
         return
     assert not violations(found.mapping, problem, architecture)
     assert found.cost == evaluate(found.mapping, problem, architecture, energies)
@@ -80,6 +94,60 @@ def test_no_mapping_of_a_small_space_is_better(
     (ours,) = values_of([found.mapping], problem, architecture, energies, objective)
     for at in np.flatnonzero(values < ours * (1 - 1e-9)):
         assert violations(mappings[at], problem, architecture), f"{values[at]} < {ours}"
+
+
+@st.composite
+def fixed_setups(draw: st.DrawFn) -> tuple[Problem, Architecture, EnergyTable]:
+    """Constraints on factors that often no perfect mapping obeys: fixed ones, and small rooms."""
+    size = st.sampled_from([2, 3, 5, 6, 7])
+    problem = own_product(M=draw(size), N=1, K=draw(st.sampled_from([1, 3])))
+    dimension = problem.shape.dimensions[problem.bounds.index(max(problem.bounds))]
+
+    def limits(relation: Relation) -> LoopConstraints:
+        return LoopConstraints(factors=(FactorConstraint(dimension, relation, draw(st.integers(1, 4))),))
+
+    inner, outer, across = (draw(st.booleans()) for _ in range(3))
+    row = Constraints(spatial=limits(Relation.EQ) if across else LoopConstraints())
+    own = Constraints(temporal=limits(Relation.EQ) if inner else LoopConstraints())
+    most = Constraints(temporal=limits(Relation.LE) if outer else LoopConstraints())
+    units = draw(st.integers(2, 4))
+    levels = (
+        Storage(name="DRAM", component="DRAM", width=16, datawidth=16, constraints=most),
+        Spatial(name="row", component="dummy", fanout_x=units, fanout_y=1, constraints=row),
+        Storage(
+            name="spad", component="RF", mesh_x=units, width=16, datawidth=16, depth=draw(st.sampled_from([2, 4, 16])),
+            constraints=own,
+        ),
+        Compute(name="mac", component="mac", mesh_x=units),
+    )  # fmt: skip
+    architecture = Architecture("fixed", levels)
+    return problem, architecture, draw(energy_tables(architecture))
+
+
+@settings(max_examples=30)
+@given(fixed_setups(), st.sampled_from([Objective.EDP, Objective.ENERGY]))
+def test_imperfect_mappings_are_found_where_no_perfect_one_exists(
+    setup: tuple[Problem, Architecture, EnergyTable], objective: Objective
+) -> None:
+    problem, architecture, energies = setup
+    mappings = list(itertools.islice(imperfect_mappings(problem, architecture), MOST + 1))
+    if len(mappings) > MOST:
+        return
+    values = values_of(mappings, problem, architecture, energies, objective)
+    allowed = [at for at in np.flatnonzero(values < math.inf) if not violations(mappings[at], problem, architecture)]
+    space = ImperfectSpace.of(problem, bound_to(architecture, problem), energies, objective)
+    first = first_fitting(space, lambda: False)
+    assert (first is not None) == bool(allowed)
+    if first is None:
+        with pytest.raises(NoMappingError, match="nor is there one with factors that do not divide"):
+            search_imperfect(problem, architecture, energies, objective)
+        return
+    assert not violations(space.mapping(first), problem, architecture)
+    found = search_imperfect(problem, architecture, energies, objective)
+    assert not violations(found.mapping, problem, architecture)
+    assert found.certificate.exact
+    (ours,) = values_of([found.mapping], problem, architecture, energies, objective)
+    assert ours <= min(values[allowed]) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(("columns", "cycles"), [(27, 2), (13, 1), (29, 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import bound_to
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem, convolution
+from dovetail.workload.problem_yaml import write_problem
 from model_strategies import Setup, setups
 from test_imperfect import _array
 
@@ -106,3 +108,53 @@ def test_the_command(tmp_path, capsys) -> None:
     assert (again["cycles"], again["energy_pJ"]) == (found["cycles"], found["energy_pJ"])
     assert main(["map", *arguments, "--imperfect", "--front"]) == 2
     assert "--front" in capsys.readouterr().err
+
+
+FIXED = """
+architecture:
+  version: 0.4
+  nodes:
+  - !Component {name: DRAM, class: DRAM, attributes: {width: 64, datawidth: 16}}
+  - !Component {name: buf, class: SRAM, attributes: {width: 64, depth: 4096, datawidth: 16, technology: "45nm"}}
+  - !Container {name: pe, spatial: {meshX: 14}, constraints: {spatial: {factors: [M=14]}}}
+  - !Component {name: rf, class: regfile, attributes: {width: 16, depth: 64, datawidth: 16, technology: "45nm"}}
+  - !Component {name: mac, class: intmac, attributes: {technology: "45nm"}}
+"""
+
+
+def test_a_fixed_factor_that_does_not_divide_has_imperfect_mappings_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """27 channels on exactly 14 units; the space is far too large to be listed."""
+    design, layer = tmp_path / "fixed.yaml", tmp_path / "layer.yaml"
+    design.write_text(FIXED)
+    problem = convolution(C=16, M=27, P=13, Q=13, R=3, S=3)
+    layer.write_text(write_problem(problem))
+    architecture = load_architecture(design)
+    energies = estimate(architecture)
+    found = search_imperfect(problem, architecture, energies, Objective.LATENCY, evaluations=200)
+    assert found.cost == evaluate(found.mapping, problem, bound_to(architecture, problem), energies)
+    assert not violations(found.mapping, problem, architecture)
+    assert "M=14,13" in " ".join(
+        f"{one.dimension}={one.factor},{one.last}" for one in found.mapping["inter_pe_spatial"].loops
+    )
+    assert found.certificate.binding[0].startswith("without imperfect factors: ")
+    assert found.certificate.bound <= found.certificate.value
+    assert main(["map", str(layer), "--on", str(design)]) == 2
+    assert "there is one with factors that do not divide: --imperfect" in capsys.readouterr().err
+
+
+def test_where_no_mapping_exists_at_all_none_is_promised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """27 channels on 14 units in one pass, as no storage may have a loop over them."""
+    design, layer = tmp_path / "fixed.yaml", tmp_path / "layer.yaml"
+    one = "constraints: {temporal: {factors: [M=1]}}, attributes"
+    design.write_text(
+        FIXED.replace("DRAM, attributes", f"DRAM, {one}")
+        .replace("SRAM, attributes", f"SRAM, {one}")
+        .replace("regfile, attributes", f"regfile, {one}")
+    )
+    layer.write_text(write_problem(convolution(C=2, M=27, P=2, Q=1, R=1, S=1)))
+    assert main(["map", str(layer), "--on", str(design)]) == 2
+    assert "--imperfect" not in capsys.readouterr().err
+    assert main(["map", str(layer), "--on", str(design), "--imperfect"]) == 2
+    assert "nor is there one with factors that do not divide" in capsys.readouterr().err

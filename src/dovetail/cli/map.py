@@ -11,7 +11,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import InputError
+from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.certificate_file import write_certificate
 from dovetail.mapper.explain import exact_search
@@ -108,16 +108,24 @@ def _search(
                 time_limit=time_limit,
                 progress=lambda words: report(0, 1, words),
             )
-    with progress() as report:
-        return exact_search()(
-            problem,
-            architecture,
-            energies,
-            args.objective,
-            front=args.front,
-            time_limit=time_limit,
-            progress=lambda words: report(0, 1, words),
-        )
+    try:
+        with progress() as report:
+            return exact_search()(
+                problem,
+                architecture,
+                energies,
+                args.objective,
+                front=args.front,
+                time_limit=time_limit,
+                progress=lambda words: report(0, 1, words),
+            )
+    except NoMappingError as error:
+        from dovetail.mapper.imperfect_first import exists_imperfect  # compiles, too
+
+        if exists_imperfect(problem, architecture, energies):
+            message = f"{error}; there is one with factors that do not divide: --imperfect"
+            raise NoMappingError(message) from None
+        raise
 
 
 def _print_certificate(certificate: Certificate) -> None:

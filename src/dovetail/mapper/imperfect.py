@@ -1,9 +1,9 @@
 """The search with imperfect factors: all of a small space, else by local search from the best perfect mapping on.
 
-It never returns worse than the best perfect mapping. Where all mappings that the bound leaves can be listed they are
-(`dovetail.mapper.imperfect_all`), and the answer is the best; elsewhere no optimum is proven unless the bound is met.
-The model cuts the average of instances in use off to an integer; what is best is so by energies made good for that.
-The same problem and count of evaluations give the same answer.
+It never returns worse than the best perfect mapping; where there is none, it begins at any that fits. Where all that
+the bound leaves can be listed they are (`dovetail.mapper.imperfect_all`), and the answer is the best; elsewhere no
+optimum is proven unless the bound is met. The model cuts the average of instances in use off to an integer; what is
+best is so by energies made good for that. The same problem and count of evaluations give the same answer.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -13,18 +13,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.imperfect_all import Covered, cover
+from dovetail.mapper.imperfect_first import first_fitting
 from dovetail.mapper.imperfect_space import Crowd, ImperfectSpace, Least, least_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.residual_moves import DRAWS, change_imperfect
-from dovetail.mapper.result import SearchResult
+from dovetail.mapper.result import Certificate, SearchResult
+from dovetail.mapper.sample import unproven
 from dovetail.mapper.search import search
 from dovetail.mapping.constraints import bound_to
+from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
@@ -64,52 +69,88 @@ def search_imperfect(
         progress: told how far the search is.
 
     Raises:
-        NoMappingError: no perfect mapping exists.
+        NoMappingError: no mapping exists, or no perfect one does and none of imperfect factors was met.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
     began = time.monotonic()
-    perfect = search(problem, architecture, energies, objective, time_limit=time_limit, progress=progress)
-    space = ImperfectSpace.of(problem, bound_to(architecture, problem), energies, objective)
-    least = least_of(space)
 
     def is_over() -> bool:
         return time_limit is not None and time.monotonic() - began > time_limit
 
-    start = space.crowd(perfect.mapping)
+    perfect, why_none = _best_perfect(
+        partial(search, problem, architecture, energies, objective, time_limit=time_limit, progress=progress)
+    )
+    space = ImperfectSpace.of(problem, bound_to(architecture, problem), energies, objective)
+    least = least_of(space)
+    start = None if perfect is None else space.crowd(perfect.mapping)
     covered = cover(space, least, start)
+    best, evaluated = start, 0
     if covered is None:
+        start = start or first_fitting(space, is_over)
+        if start is None:
+            raise NoMappingError(f"{why_none}; with factors that do not divide none was met either")
         best, evaluated = _hunt(space, least, start, evaluations, rounds, is_over, progress)
         covered = cover(space, least, best)
-    else:
-        best, evaluated = start, 0
     if covered is not None:
         best, evaluated = covered.best or best, evaluated + covered.evaluated
+    if best is None:
+        raise NoMappingError(f"{why_none}; nor is there one with factors that do not divide")
     mapping = space.mapping(best)
     cost = evaluate(mapping, problem, space.architecture, energies)
-    value, known = (objective.value_of(each.energy_pJ, each.cycles) for each in (cost, perfect.cost))
-    if value >= known:
-        mapping, cost, value = perfect.mapping, perfect.cost, known
+    if perfect is not None and objective.value_of(cost.energy_pJ, cost.cycles) >= perfect.certificate.value:
+        mapping, cost = perfect.mapping, perfect.cost
+    certificate = _certificate(space, least, cost, covered, perfect, evaluated, energies)
+    if perfect is None:
+        certificate = replace(certificate, binding=(f"without imperfect factors: {why_none}", *certificate.binding))
+    return SearchResult(objective, mapping, cost, replace(certificate, seconds=time.monotonic() - began))
+
+
+def _best_perfect(search_perfect: Callable[[], SearchResult]) -> tuple[SearchResult | None, str]:
+    """Return the best perfect mapping, or why there is none."""
+    try:
+        return search_perfect(), ""
+    except NoMappingError as error:
+        return None, str(error)
+
+
+def _certificate(
+    space: ImperfectSpace,
+    least: Least,
+    cost: Cost,
+    covered: Covered | None,
+    perfect: SearchResult | None,
+    evaluated: int,
+    energies: EnergyTable,
+) -> Certificate:
+    """Return how the answer is known; of the mapspace only the perfect part has a size, if there is one."""
+    objective = space.objective
+    value, method = objective.value_of(cost.energy_pJ, cost.cycles), _method(covered, perfect is not None, evaluated)
     bound = min(value, least.value(objective)) if covered is None else value
-    certificate = replace(
-        perfect.certificate,
+    if perfect is None:
+        base = unproven(space.problem, space.architecture, energies, objective, cost, method, 0, 0.0)
+        base, said = replace(base, mapspace_size=evaluated), list[str]()
+    else:
+        base = perfect.certificate
+        said = [f"without imperfect factors the best {objective} is {base.value:.6g}"]
+    return replace(
+        base,
         exact=value <= bound,
         value=value,
         bound=bound,
         compute_bound_cycles=least.cycles,
         compulsory_pJ=least.energy_pJ,
-        states=perfect.certificate.states + evaluated,
-        method=_method(covered, evaluated),
-        binding=(f"without imperfect factors the best {objective} is {known:.6g}", *_cut_off(covered, value)),
-        seconds=time.monotonic() - began,
+        states=base.states + evaluated,
+        method=method,
+        binding=(*said, *_cut_off(covered, value)),
     )
-    return SearchResult(objective, mapping, cost, certificate)
 
 
-def _method(covered: Covered | None, evaluated: int) -> str:
+def _method(covered: Covered | None, is_perfect: bool, evaluated: int) -> str:
     if covered is None:
+        start = "the best perfect mapping" if is_perfect else "the first mappings that fit, as none is perfect"
         return (
-            "imperfect factors, too: the best perfect mapping, and from there the best that a local search met "
-            f"among {evaluated:,} others"
+            f"imperfect factors, too: {start}, and from there the best that a local search met among "
+            f"{evaluated:,} others"
         )
     return (
         f"imperfect factors, too: {evaluated:,} mappings evaluated, and {covered.ruled_out:,} choices of factors that "

@@ -64,21 +64,21 @@ class Covered:
     ruled_out: int
 
 
-def cover(space: ImperfectSpace, least: Least, known: Crowd) -> Covered | None:
+def cover(space: ImperfectSpace, least: Least, known: Crowd | None) -> Covered | None:
     """Evaluate all mappings that may improve on one that is known; None when they are too many to list.
 
     Args:
         space: the mapspace.
         least: what no mapping goes below.
-        known: a mapping, the first of its crowd.
+        known: a mapping, the first of its crowd; None: all mappings are evaluated.
     """
-    goal = float(known.rank[0, 0])
+    goal = math.inf if known is None else float(known.rank[0, 0])
     joined = _join(space, most_steps(space, least, goal))
     if joined is None:
         return None
     factors, last, ruled_out = joined
     orders = [_orders(space, choice) for choice in factors]
-    keepers = _keepers(space, known.keep[0])
+    keepers = _keepers(space)
     if sum(len(order) for order in orders) * len(keepers) > MOST_MAPPINGS:
         return None
     best, evaluated, lowest = None, 0, math.inf
@@ -136,8 +136,10 @@ def _ways(space: ImperfectSpace, d: int) -> tuple[Ints, Ints] | None:
 
     if not extend(levels - 1, int(space.bounds[d])):
         return None
-    shape = (len(found), -1, levels)
-    ways, ends = (np.array([pair[i] for pair in found], np.int64).reshape(shape) for i in (0, 1))
+    ways, ends = (
+        np.array([pair[i] for pair in found], np.int64).reshape(len(found), rows, levels)
+        for i, rows in enumerate((len(factors), len(last)))
+    )
     return ways, ends
 
 
@@ -207,12 +209,12 @@ def _permutations(loops: list[int], place: Sequence[int]) -> list[tuple[int, ...
     return [sum(order, ()) for order in itertools.product(*(itertools.permutations(group) for group in groups))]
 
 
-def _keepers(space: ImperfectSpace, known: Bools) -> list[Bools]:
-    """Return every choice of kept tensors that the constraints leave, ``(levels, tensors)`` each, given one of them."""
+def _keepers(space: ImperfectSpace) -> list[Bools]:
+    """Return every choice of kept tensors that the constraints leave, ``(levels, tensors)`` each."""
     free = np.argwhere(space.limits.levels[:, OPEN:] != 0)
     choices = []
     for bits in itertools.product((False, True), repeat=len(free)):
-        keep = known.copy()
+        keep = space.kept_at_least()
         keep[tuple(free.T)] = bits
         choices.append(keep)
     return choices

@@ -76,6 +76,17 @@ class ImperfectSpace:
         bounds = np.array([problem.bounds[d] for d in active], np.int64)
         return ImperfectSpace(problem, architecture, objective, active, bounds, rules, machine, limits)
 
+    def kept_at_least(self) -> Bools:
+        """Return ``(levels, tensors)``: what every mapping keeps."""
+        tensors = self.problem.shape.tensors
+        return np.array(
+            [
+                [not self.limits.levels[i, IS_FANOUT] and (i == 0 or t.name in level.constraints.keep) for t in tensors]
+                for i, level in enumerate(self.architecture.levels[:-1])
+            ],
+            np.bool_,
+        )
+
     def crowd(self, mapping: Mapping) -> Crowd:
         """Return one mapping as a crowd."""
         nest = encode_mapping(mapping, self.problem, self.architecture, imperfect=True)

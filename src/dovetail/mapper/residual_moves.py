@@ -12,7 +12,10 @@ from dovetail.mapper.limits import (
     AXIS,
     CAPACITY,
     IS_FANOUT,
+    LEAST,
     MOST,
+    MOST_LOOPS,
+    ON_X,
     ON_Y,
     OPEN,
     ORDER,
@@ -49,15 +52,38 @@ def change_imperfect(limits, bounds, genes, keep, last, others, fathers, draws, 
         marks: ``(candidates,)`` to fill: equal for mappings that are the same.
     """
     for i in range(fathers.shape[0]):
-        own, kept, draw = genes[i], keep[i], draws[i]
-        if draw[0] < 0.15:
-            take_factors(others[fathers[i]], own, draw[1])
-        for change in range(1 + int(draw[2] > 0.4) + int(draw[2] > 0.7) + int(draw[2] > 0.9)):
-            _change_once(limits, bounds, own, kept, draw, 3 + _EACH * change)
-        for d in range(bounds.shape[0]):
-            _refit(own, last[i], bounds[d], d)
+        own, kept = genes[i], keep[i]
+        _change(limits, bounds, own, kept, last[i], others[fathers[i]], draws[i])
         steps[i] = _steps(own) if obeys(limits, own) and _fits(limits, bounds, own, kept) else 0
         marks[i] = mark(own, kept)
+
+
+@jit_plain
+def change_to_fit(limits, bounds, genes, keep, last, others, fathers, draws, breaches, marks):
+    """Change mappings as `change_imperfect` does, and say by how much each breaks the limits.
+
+    ``breaches`` ``(candidates,)`` is filled with 0 where a mapping obeys the limits and its tiles fit; ``draws`` of
+    ``(candidates, 0)`` change nothing but what the bounds leave of factors; the rest is as there.
+    """
+    for i in range(fathers.shape[0]):
+        own, kept = genes[i], keep[i]
+        _change(limits, bounds, own, kept, last[i], others[fathers[i]], draws[i])
+        breaches[i] = _breach(limits, bounds, own, kept)
+        if breaches[i] == 0 and not obeys(limits, own):
+            breaches[i] = 1
+        marks[i] = mark(own, kept)
+
+
+@part()
+def _change(limits, bounds, own, kept, last, other, draw):
+    """Change a mapping once or a few times, and make its factors cover the bounds."""
+    if draw.shape[0] > 0:
+        if draw[0] < 0.15:
+            take_factors(other, own, draw[1])
+        for change in range(1 + int(draw[2] > 0.4) + int(draw[2] > 0.7) + int(draw[2] > 0.9)):
+            _change_once(limits, bounds, own, kept, draw, 3 + _EACH * change)
+    for d in range(bounds.shape[0]):
+        _refit(own, last, bounds[d], d)
 
 
 @jit_plain
@@ -101,6 +127,7 @@ def _set_factor(limits, bound, genes, d, draw, at):
             field = SPATIAL_Y
         most = min(most, limits.levels[level, ROOM_X + field - SPATIAL_X])
         genes[SPATIAL_X + SPATIAL_Y - field, level, d] = 1
+    least = min(limits.loops[level, d, LEAST], most)
     before, factor = genes[field, level, d], most
     if choice < 0.25:
         factor = 1 + int(choice * 4 * most)
@@ -109,7 +136,7 @@ def _set_factor(limits, bound, genes, d, draw, at):
     elif choice < 0.85:
         parts = 1 + int((choice - 0.5) / 0.35 * 8)
         factor = (bound + parts - 1) // parts
-    genes[field, level, d] = max(1, min(factor, most))
+    genes[field, level, d] = max(least, min(factor, most))
     if before == 1:
         place_loop(limits, genes, ORDER if field == TEMPORAL else SPATIAL_ORDER, level, d, draw[at + 3])
 
@@ -132,6 +159,28 @@ def _refit(genes, last, bound, d):
             elif factor > 1:
                 last[1, level, d] = final
             left = (left + factor - 1) // factor
+
+
+@part()
+def _breach(limits, bounds, genes, kept):
+    """Return by how much a mapping breaks its limits: each as a share of what it allows, all added up."""
+    total = 0.0
+    for level in range(genes.shape[1]):
+        row, on_x, on_y, loops = limits.levels[level], 1, 1, 0
+        for d in range(genes.shape[2]):
+            x, y, own = genes[SPATIAL_X, level, d], genes[SPATIAL_Y, level, d], limits.loops[level, d]
+            factor = genes[TEMPORAL, level, d] * x * y
+            total += max(0, factor / own[MOST] - 1) + max(0, own[LEAST] / factor - 1)
+            total += int(x > 1 and (y > 1 or own[AXIS] == ON_Y)) + int(y > 1 and own[AXIS] == ON_X)
+            on_x, on_y, loops = on_x * x, on_y * y, loops + int(factor > 1)
+        total += max(0, on_x / row[ROOM_X] - 1) + max(0, on_y / row[ROOM_Y] - 1) + max(0, loops - row[MOST_LOOPS])
+        if row[CAPACITY] >= 0:
+            held = 0
+            for tensor in range(kept.shape[1]):
+                if kept[level, tensor]:
+                    held += _tile_words(limits, bounds, genes, tensor, level)
+            total += max(0, held - row[CAPACITY]) / max(1, row[CAPACITY])
+    return total
 
 
 @part()
