@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from dovetail.cli import arguments
@@ -12,9 +13,8 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
 from dovetail.files import write_text
-from dovetail.hardware.architecture import Architecture
-from dovetail.network.bottleneck import diagnose
-from dovetail.network.costs import MappedLayer, NetworkCost
+from dovetail.network.bottleneck import Diagnosis, diagnose_network
+from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
 from dovetail.store import Store
 from dovetail.text import csv_text
@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             search=arguments.sampled_search_of(args),
             progress=progress,
         )
+        told = [] if args.json or args.totals else [diagnose_network(cost, store) for cost in costs]
     notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
     print_notes(notes)
     if args.csv:
@@ -69,9 +70,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({**_fields(costs, str(args.objective)), "notes": notes})
         return 0
-    if not args.totals:
-        for cost in costs:
-            _print_layers(cost)
+    for cost, diagnoses in zip(costs, told, strict=False):
+        _print_layers(cost, diagnoses)
     _print_totals(costs)
     return 0
 
@@ -86,9 +86,9 @@ def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
     return {**(results[0] if len(results) == 1 else {}), "objective": objective, "results": results}
 
 
-def _print_layers(cost: NetworkCost) -> None:
+def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
     heads = ("layer", "bound by", "runs", "cycles", "energy", "EDP|J x cycle", "util.", "dearest level")
-    rows = [_row(each, cost.architecture) for each in cost.distinct]
+    rows = [_row(each) for each in diagnoses]
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
     print_table(
         f"{title}: each layer once, at its best {cost.objective}",
@@ -105,12 +105,12 @@ def _print_layers(cost: NetworkCost) -> None:
     print()
 
 
-def _row(each: MappedLayer, architecture: Architecture) -> tuple[str, ...]:
-    cost, found = each.cost, diagnose(each, architecture)
+def _row(told: Diagnosis) -> tuple[str, ...]:
+    each, cost = told.layer, told.layer.cost
     dearest = max(cost.levels, key=lambda level: level.energy_pJ)
     return (
         each.name + ("" if each.result.certificate.exact else " *"),
-        f"{found.binding} {found.level}".strip(),
+        told.held.label,
         whole(each.layer.repeats),
         whole(cost.cycles),
         joules(cost.energy_pJ),

@@ -12,6 +12,7 @@ from dovetail.cli.tables import joules, percent, print_json, print_table, produc
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.binding import Reason
 from dovetail.mapper.explain import AxisUse, Explanation, Lifted, exact_search, explain
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.notes import design_notes
@@ -43,12 +44,14 @@ def run(args: argparse.Namespace) -> int:
             reading = _best_reading(problem, architecture, energies, args)
             problem, notes = reading.problem, [f"{problem.name}: {reading.text}"]
         found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
+    held = None if found.result is None else _reason(problem, architecture, energies, found.result)
     notes += design_notes(architecture, [problem])
     print_notes(notes)
     if args.json:
-        print_json({**_fields(found, problem, architecture), "notes": notes})
+        fields = _fields(found, problem, architecture)
+        print_json({**fields, "held_back_by": None if held is None else held.to_data(), "notes": notes})
     else:
-        _print(found, problem, architecture)
+        _print(found, problem, architecture, held)
     if found.result is None:
         raise NoMappingError(found.reason)
     return 0
@@ -66,6 +69,13 @@ def _best_reading(
         return search_readings(problem, architecture, search, args.time_limit).reading
     except NoMappingError:
         return readings_on(problem, architecture)[0]
+
+
+def _reason(problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult) -> Reason:
+    """Return what holds the layer back, as `dovetail compare` and the report say it."""
+    from dovetail.mapper.reasons import reason  # loads compiled code
+
+    return reason(problem, architecture, energies, result)
 
 
 def _fields(found: Explanation, problem: Problem, architecture: Architecture) -> dict[str, Any]:
@@ -109,11 +119,14 @@ def _numbers(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def _print(found: Explanation, problem: Problem, architecture: Architecture) -> None:
-    print(f"{problem.name} on {architecture.name}, best {found.objective}\n")
+def _print(found: Explanation, problem: Problem, architecture: Architecture, held: Reason | None) -> None:
+    print(f"{problem.name} on {architecture.name}, best {found.objective}")
+    if held is not None:
+        print(f"bound by {held.label}, because {held.text}")
+    print()
     rows: list[tuple[str, ...]] = []
     if found.result is not None:
-        rows.append(("", "as it is", *_cells(found.result), ""))
+        rows.append(("", f"as it is{_star(found.result)}", *_cells(found.result), ""))
     shown = [entry for entry in found.lifted if entry.gain >= _NOTHING or found.result is None]
     rows += [_row(entry) for entry in shown]
     heads = ("level", "without", "cycles", "energy", "EDP|J x cycle", "util.", f"{found.objective} gain")
@@ -124,11 +137,13 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture) -> 
         text_columns=2,
         optional=("energy", "cycles"),
     )
-    without_effect = [entry for entry in found.lifted if entry not in shown]
+    if any("*" in row[1] for row in rows):
+        print("* the best found, not proven to be the optimum")
+    without_effect = [entry for entry in found.lifted if entry not in shown and entry.proven]
     if without_effect:
         print(f"without effect when lifted alone: {'; '.join(map(_name, without_effect))}")
     for entry in found.lifted:
-        if entry.note:
+        if entry.note and not (entry in shown and entry.result is not None):
             print(f"without {_name(entry)}: {entry.note}")
     for axis in found.axes:
         print(_sentence(axis, found))
@@ -139,10 +154,19 @@ def _cells(result: SearchResult) -> tuple[str, str, str, str]:
     return whole(cost.cycles), joules(cost.energy_pJ), product(cost.edp_J_cycle), percent(cost.utilization)
 
 
+def _star(result: SearchResult) -> str:
+    return "" if result.certificate.exact else " *"
+
+
 def _row(entry: Lifted) -> tuple[str, ...]:
     if entry.result is None:
         return entry.level, entry.constraint, "", "", "", "", "?"
-    return entry.level, entry.constraint, *_cells(entry.result), percent(entry.gain) if entry.gain else ""
+    return (
+        entry.level,
+        entry.constraint + _star(entry.result),
+        *_cells(entry.result),
+        percent(entry.gain) if entry.gain else "",
+    )
 
 
 def _name(entry: Lifted) -> str:
@@ -154,7 +178,11 @@ def _sentence(axis: AxisUse, found: Explanation) -> str:
     if not axis.idle:
         return text
     freeing = found.frees(axis)
-    if not freeing:
-        return f"{text}: the axis lies idle, whichever constraint is lifted"
-    ways = "; ".join(f"{_name(entry)} ({percent(entry.gain)})" for entry in freeing)
-    return f"{text}: the axis lies idle, and what lifting this alone would gain is: {ways}"
+    gaining = [entry for entry in freeing if entry.gain >= _NOTHING]
+    if gaining:
+        ways = "; ".join(f"{_name(entry)} ({percent(entry.gain)})" for entry in gaining)
+        return f"{text}: the axis lies idle, and what lifting this alone would gain is: {ways}"
+    if freeing:
+        ways = "; ".join(map(_name, freeing))
+        return f"{text}: the axis lies idle; it can be used once this is lifted, which gains nothing: {ways}"
+    return f"{text}: the axis lies idle, and no constraint lifted alone makes the optimum use it"

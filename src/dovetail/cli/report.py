@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
@@ -12,6 +13,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
 from dovetail.files import write_text
+from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_networks
@@ -65,20 +67,22 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
+        told = [diagnose_network(cost, store) for cost in costs]
     notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
     print_notes(notes)
     accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
     if args.html:
-        write_text(args.html, report_page(costs, accuracies=accuracies))
+        write_text(args.html, report_page(costs, accuracies=accuracies, diagnoses=told))
     for folder, kind in ((args.svg, "svg"), (args.png, "png")):
         if folder:
             write_figures(folder, costs, accuracies, kind)
     for cost in costs if args.csv else ():
         write_text(args.csv / f"{_file_name(cost)}.csv", cost.to_csv())
     if args.json:
-        print_json({"results": [_json(cost) for cost in costs], "notes": notes})
+        results = [_json(cost, each) for cost, each in zip(costs, told, strict=True)]
+        print_json({"results": results, "notes": notes})
     else:
-        _print(costs, accuracies)
+        _print(costs, told, accuracies)
     return 0
 
 
@@ -105,12 +109,13 @@ def _file_name(cost: NetworkCost) -> str:
     )
 
 
-def _json(cost: NetworkCost) -> dict[str, object]:
-    told = [each.to_json() for each in findings(cost)]
-    return {**json.loads(json.dumps(cost.to_json())), "findings": told}
+def _json(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
+    found = [each.to_json() for each in findings(cost, diagnoses)]
+    told = [each.to_json(cost.architecture) for each in diagnoses]
+    return {**json.loads(json.dumps(cost.to_json())), "findings": found, "diagnoses": told}
 
 
-def _print(costs: list[NetworkCost], accuracies: dict[str, KnownAccuracy]) -> None:
+def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accuracies: dict[str, KnownAccuracy]) -> None:
     rows = []
     for cost in costs:
         accuracy = accuracies.get(cost.network.name)
@@ -128,7 +133,7 @@ def _print(costs: list[NetworkCost], accuracies: dict[str, KnownAccuracy]) -> No
         )
     heads = ("network", "design", "cycles", "energy", "EDP|J x cycle", "busy", "DRAM|MB", "top-1|%")
     print_table("one pass", heads, rows, text_columns=2)
-    for cost in costs:
+    for cost, diagnoses in zip(costs, told, strict=True):
         print(f"{cost.network.name} on {cost.architecture.name}")
-        for each in findings(cost):
+        for each in findings(cost, diagnoses):
             print(f"  - {each.text}")

@@ -40,7 +40,8 @@ _REFUSED = {
 
 _FACTOR = re.compile(r"\s*(\w+)\s*(<=|>=|==|=|<|>)\s*(.+?)\s*")
 _WHOLE_PROBLEM = re.compile(r"len\(\s*spec\.problem\.(instance|shape\.dimensions)\s*\)")
-_ALL_ON_X = 999
+#: A split that puts every dimension on X, however many a problem has.
+ALL_ON_X = 999
 
 Scope = Mapping[str, Any]
 
@@ -230,7 +231,7 @@ def whole_number(node: Node, scope: Scope, minimum: int) -> int:
 
 def _read_split(node: Node, scope: Scope) -> int:
     if isinstance(node.value, str) and _WHOLE_PROBLEM.fullmatch(node.value.strip()):
-        return _ALL_ON_X  # the tutorial's way to say "more than any problem has dimensions"
+        return ALL_ON_X  # the tutorial's way to say "more than any problem has dimensions"
     return whole_number(node, scope, minimum=0)
 
 

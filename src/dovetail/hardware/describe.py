@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dovetail.hardware.architecture import Architecture, Compute, Level, LoopConstraints, Relation, Spatial, Storage
+from dovetail.hardware.architecture import (
+    Architecture,
+    Compute,
+    Level,
+    LoopConstraints,
+    Relation,
+    Spatial,
+    Storage,
+)
+from dovetail.hardware.constraint_reader import ALL_ON_X
 
 
 def describe(architecture: Architecture) -> str:
@@ -31,6 +40,13 @@ def constraints_text(level: Level) -> str:
         _loops("space", own.spatial),
     ]
     return "; ".join(filter(None, parts))
+
+
+def split_text(split: int) -> str:
+    """Say how many dimensions of a permutation, counted from the innermost, a split puts on X."""
+    if split == 0:
+        return "all on Y"
+    return "all on X" if split >= ALL_ON_X else f"first {split} on X"
 
 
 def _row(level: Level) -> tuple[str, ...]:
@@ -91,7 +107,7 @@ def _loops(kind: str, loops: LoopConstraints) -> str:
         factors + (" and no others" if loops.only_listed else ""),
         f"inner to outer {' '.join(reversed(loops.inner))}" if loops.inner else "",
         f"outermost {' '.join(loops.outer)}" if loops.outer else "",
-        f"first {loops.split} on X" if loops.split is not None else "",
+        split_text(loops.split) if loops.split is not None else "",
         _names("no loops over", loops.no_iteration_over),
         _names("loops only over", loops.iteration_over or ()),
         f"as large as fits {groups}" if groups else "",

@@ -16,9 +16,11 @@ from dovetail.hardware.architecture import (
     FactorConstraint,
     Level,
     LoopConstraints,
+    Relation,
     Source,
     Spatial,
 )
+from dovetail.hardware.constraint_reader import ALL_ON_X
 from dovetail.hardware.names import source_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
@@ -30,6 +32,8 @@ from dovetail.workload.problem import Problem
 SearchFunction = Callable[..., SearchResult]
 
 _UNSET = LoopConstraints()
+#: Sums of the same energies differ by no more than this share, whatever their order.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Lifted:
     value: float | None
     gain: float
     note: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether the result is known to be the optimum without the constraint."""
+        return self.result is not None and self.result.certificate.exact
 
 
 @dataclass(frozen=True)
@@ -236,7 +245,12 @@ def _value(result: SearchResult) -> float:
 
 def _compared(relaxation: Relaxation, found: SearchResult | None, note: str, value: float | None) -> Lifted:
     new = None if found is None else _value(found)
-    gain = 0.0 if new is None or value is None else max(0.0, 1.0 - new / value)
+    gain = 0.0 if new is None or value is None else 1.0 - new / value
+    if gain <= ROUNDING:
+        gain = 0.0
+        note = (
+            "no better mapping was found, which is no proof that there is none" if note and value is not None else note
+        )
     return Lifted(relaxation.level, relaxation.constraint, found, new, gain, note)
 
 
@@ -297,9 +311,21 @@ def _without_loops(constraints: Constraints, kind: str, **fields: Any) -> Constr
     return replace(constraints, **{kind: replace(getattr(constraints, kind), **fields)})
 
 
-def _without_factors(constraints: Constraints, kind: str, dropped: tuple[FactorConstraint, ...]) -> Constraints:
+def _without_factors(
+    constraints: Constraints, kind: str, dropped: tuple[FactorConstraint, ...], problem: Problem
+) -> Constraints:
+    """Return constraints without some factors, whose dimensions stay named where rules for all others would hold.
+
+    Under ``factors_only`` a dimension that is no longer named could only have factor 1: that would lift nothing.
+    """
     loops: LoopConstraints = getattr(constraints, kind)
-    return _without_loops(constraints, kind, factors=tuple(each for each in loops.factors if each not in dropped))
+    rest = [factor for factor in loops.factors if factor not in dropped]
+    for name in dict.fromkeys(factor.dimension for factor in dropped):
+        if loops.only_listed or loops.default_max is not None:
+            rest.append(FactorConstraint(name, Relation.LE, problem.bound(name)))
+        if loops.default_min is not None:
+            rest.append(FactorConstraint(name, Relation.GE, 1))
+    return _without_loops(constraints, kind, factors=tuple(rest))
 
 
 def _loop_relaxations(architecture: Architecture, level: Level, kind: str, problem: Problem) -> Iterator[Relaxation]:
@@ -311,14 +337,15 @@ def _loop_relaxations(architecture: Architecture, level: Level, kind: str, probl
         return _relaxation(architecture, level, prefix + words, lift, source_of(loops.said, "key", key))
 
     yield from _factor_relaxations(architecture, level, kind, problem)
+    split = "all on X" if (loops.split or 0) >= ALL_ON_X else str(loops.split)
     order = [name for name in loops.outer + loops.inner if _iterates(problem, name)]
     listed = " ".join(reversed(loops.outer + loops.inner))
     if len(order) > 1 or (order and loops.split is not None):
         yield rule(f"permutation {listed}", "permutation", inner=(), outer=())
     if loops.split is not None:
-        yield rule(f"split {loops.split}", "split", split=None)
+        yield rule(f"split {split}", "split", split=None)
         if order:
-            yield rule(f"permutation {listed} and split {loops.split}", "split", inner=(), outer=(), split=None)
+            yield rule(f"permutation {listed} and split {split}", "split", inner=(), outer=(), split=None)
     for name, (words, key) in _OTHER_RULES.items():
         value = getattr(loops, name)
         if value != getattr(_UNSET, name):
@@ -357,12 +384,12 @@ def _factor_relaxations(architecture: Architecture, level: Level, kind: str, pro
     binding = [factor for factor in loops.factors if _iterates(problem, factor.dimension)]
     parts = []
     for factor in binding:
-        lift = functools.partial(_without_factors, kind=kind, dropped=(factor,))
+        lift = functools.partial(_without_factors, kind=kind, dropped=(factor,), problem=problem)
         one = _relaxation(architecture, level, f"{prefix}factor {factor}", lift, factor.source)
         parts.append(replace(one, factor=factor))
     if len(parts) > 1:
         words = f"{prefix}factors {' '.join(map(str, binding))}"
-        lift = functools.partial(_without_factors, kind=kind, dropped=tuple(binding))
+        lift = functools.partial(_without_factors, kind=kind, dropped=tuple(binding), problem=problem)
         yield _relaxation(architecture, level, words, lift, None, tuple(parts))
     else:
         yield from parts

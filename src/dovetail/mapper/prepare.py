@@ -57,7 +57,7 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
     per_word = _words_prices(space)
     completion = build_completion(space, tables, per_word, most_entries)
     distinct = np.array([_touched(space, t) for t in range(tensors)])
-    by_bandwidth = _cycles_by_bandwidth(space, distinct)
+    by_bandwidth = cycles_by_bandwidth(space)
     sizes = {
         P.TENSORS: tensors,
         P.LEVELS: levels,
@@ -197,10 +197,16 @@ def _words_prices(space: Space) -> Floats:
     return per_word
 
 
-def _cycles_by_bandwidth(space: Space, distinct: Floats) -> float:
-    """Return the cycles that any mapping takes: every keeper passes on every word of a tensor once, at least."""
+def cycles_by_bandwidth(space: Space, first: int | None = None) -> float:
+    """Return the cycles that any mapping takes: every keeper passes on every word of a tensor once, at least.
+
+    Args:
+        space: the mapspace.
+        first: so many outermost levels only; None: all.
+    """
+    distinct = np.array([_touched(space, t) for t in range(len(space.rules.is_output))])
     cycles = 0.0
-    for i, (kept, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
+    for i, (kept, used) in enumerate(zip(space.keepers[:first], space.most_instances, strict=False)):
         if space.is_spatial[i]:
             continue
         must = np.array([all(row >> t & 1 for row in kept) for t in range(len(distinct))])

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dovetail.hardware.architecture import Architecture, Storage
-from dovetail.model.cost import Cost, LevelCost
+from dovetail.components.energy_table import EnergyTable
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.binding import Binding, Reason
+from dovetail.model.cost import Cost
 from dovetail.network.bounds import PhysicalBounds, physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
-from dovetail.network.parallelism import FanoutUse, Idle, fanout_uses
+from dovetail.network.map_network import design_key
+from dovetail.network.records import mapping_to_data
 from dovetail.network.roofline import roofline_json
+from dovetail.store import Store, content_key
 from dovetail.table import Table
-
-#: A layer that keeps this share of the compute units busy is bound by computing.
-BUSY = 0.95
-#: Storages that hold no more words than this are pipeline registers: being full says nothing.
-REGISTER_WORDS = 2
-
-
-class Binding(StrEnum):
-    """What holds a layer back."""
-
-    COMPUTE = "compute"
-    BANDWIDTH = "bandwidth"
-    CAPACITY = "capacity"
-    CONSTRAINT = "constraint"
-    DIMENSIONS = "too few parallel dimensions"
-    DIVISIBILITY = "divisibility"
-    CHOICE = "choice"
 
 
 @dataclass(frozen=True)
@@ -55,21 +41,20 @@ class Diagnosis:
 
     Attributes:
         layer: the layer and its result.
-        binding: what holds it back.
-        level: the level concerned; empty for compute.
-        reason: why, as the end of a sentence that begins with 'because'.
-        fanouts: how every fan-out is used.
+        held: what holds it back; ``held.text`` is the end of a sentence that begins with 'because'.
         hot_spots: where energy goes, most first.
         bounds: what no mapping can go below.
     """
 
     layer: MappedLayer
-    binding: Binding
-    level: str
-    reason: str
-    fanouts: tuple[FanoutUse, ...]
+    held: Reason
     hot_spots: tuple[HotSpot, ...]
     bounds: PhysicalBounds
+
+    @property
+    def binding(self) -> Binding:
+        """What holds the layer back, in a word."""
+        return self.held.binding
 
     @property
     def cycles_over_bound(self) -> float:
@@ -86,8 +71,8 @@ class Diagnosis:
         return {
             "layer": self.layer.name,
             "binding": str(self.binding),
-            "level": self.level,
-            "reason": self.reason,
+            "what": self.held.what,
+            "reason": self.held.text,
             "compute_bound_cycles": self.bounds.compute_cycles,
             "cycles_over_bound": self.cycles_over_bound,
             "compulsory_words": self.bounds.compulsory_words,
@@ -106,28 +91,43 @@ class Diagnosis:
         return Table(("component", "what", "energy uJ", "share %"), rows)
 
     def _repr_html_(self) -> str:
-        return self.table().html(f"{self.layer.name}: {self.binding}, because {self.reason}")
+        return self.table().html(f"{self.layer.name}: {self.held.label}, because {self.held.text}")
 
 
-def diagnose_network(cost: NetworkCost) -> tuple[Diagnosis, ...]:
-    """Return every distinct layer's diagnosis, in order."""
-    return tuple(diagnose(layer, cost.architecture) for layer in cost.distinct)
+def diagnose_network(cost: NetworkCost, store: Store | None = None) -> tuple[Diagnosis, ...]:
+    """Return every distinct layer's diagnosis, in order; reasons found before are taken from the store."""
+    design = design_key(cost.architecture, cost.energies)
+    keys = [_reason_key(each, design) for each in cost.distinct]
+    known = {} if store is None else store.get_many(keys)
+    told = []
+    for each, key in zip(cost.distinct, keys, strict=True):
+        found = Reason.from_data(known[key]) if key in known else _reason(each, cost.architecture, cost.energies)
+        if store is not None and key not in known:
+            store.put(key, found.to_data())
+        told.append(_diagnosis(each, cost.architecture, found))
+    return tuple(told)
 
 
-def diagnose(layer: MappedLayer, architecture: Architecture) -> Diagnosis:
+def diagnose(layer: MappedLayer, architecture: Architecture, energies: EnergyTable) -> Diagnosis:
     """Say what holds a layer back on a design."""
-    problem = layer.layer.problem
-    uses = fanout_uses(layer.result.mapping, problem, architecture)
-    binding, level, reason = _binding(layer.cost, uses, architecture)
-    return Diagnosis(
-        layer=layer,
-        binding=binding,
-        level=level,
-        reason=reason,
-        fanouts=uses,
-        hot_spots=hot_spots(layer.cost),
-        bounds=physical_bounds(problem, architecture),
-    )
+    return _diagnosis(layer, architecture, _reason(layer, architecture, energies))
+
+
+def _diagnosis(layer: MappedLayer, architecture: Architecture, held: Reason) -> Diagnosis:
+    return Diagnosis(layer, held, hot_spots(layer.cost), physical_bounds(layer.layer.problem, architecture))
+
+
+def _reason(layer: MappedLayer, architecture: Architecture, energies: EnergyTable) -> Reason:
+    from dovetail.mapper.reasons import reason  # loads compiled code: only when something is tested
+
+    return reason(layer.layer.problem, architecture, energies, layer.result)
+
+
+def _reason_key(layer: MappedLayer, design: str) -> str:
+    """Return the store's key of a layer's reason: it depends on the mapping, and on whether that is proven."""
+    result, problem = layer.result, replace(layer.layer.problem, name="")
+    mapping = mapping_to_data(result.mapping)
+    return content_key("reason", design, problem, result.objective, mapping, result.certificate.exact)
 
 
 def hot_spots(cost: Cost, most: int = 5) -> tuple[HotSpot, ...]:
@@ -139,54 +139,3 @@ def hot_spots(cost: Cost, most: int = 5) -> tuple[HotSpot, ...]:
     spots.sort(key=lambda spot: (-spot[0], spot[1], spot[2]))
     whole = totals_of(cost).energy_pJ or 1.0
     return tuple(HotSpot(level, what, energy, energy / whole) for energy, level, what in spots[:most] if energy > 0)
-
-
-def _binding(cost: Cost, uses: tuple[FanoutUse, ...], architecture: Architecture) -> tuple[Binding, str, str]:
-    slowest = max(cost.levels[:-1], key=lambda level: level.cycles)
-    if cost.cycles > cost.levels[-1].cycles:
-        return Binding.BANDWIDTH, slowest.name, _bandwidth_reason(cost, slowest, architecture)
-    if cost.utilization >= BUSY:
-        return Binding.COMPUTE, "", "nearly every compute unit works in every cycle"
-    worst = max(uses, key=lambda use: use.fanout / use.used, default=None)
-    if worst is None or worst.idle is None:
-        return Binding.COMPUTE, "", "every fan-out is used as far as it goes"
-    if worst.idle is Idle.CHOICE:
-        return _choice(cost, worst)
-    return Binding(str(worst.idle)), worst.level, worst.reason
-
-
-def _choice(cost: Cost, use: FanoutUse) -> tuple[Binding, str, str]:
-    """Say whether a storage that feeds a fan-out is too full to feed twice as much of it."""
-    place = [level.name for level in cost.levels].index(use.level)
-    full = [level for level in cost.levels[:place] if _held(level) * 2 > _capacity(level)]
-    if not full:
-        return Binding.CHOICE, use.level, use.reason
-    level = max(full, key=lambda each: _held(each) / _capacity(each))
-    reason = f"{level.name} holds {_held(level)} of the {level.capacity_words} words that fit"
-    return Binding.CAPACITY, level.name, reason
-
-
-def _held(level: LevelCost) -> int:
-    return sum(tensor.tile for tensor in level.tensors.values())
-
-
-def _capacity(level: LevelCost) -> float:
-    if level.capacity_words is None or level.capacity_words <= REGISTER_WORDS:
-        return float("inf")
-    return level.capacity_words
-
-
-def _bandwidth_reason(cost: Cost, level: LevelCost, architecture: Architecture) -> str:
-    storage = architecture.level(level.name)
-    assert isinstance(storage, Storage)
-    slower = cost.cycles / cost.levels[-1].cycles
-    moved = level.words_moved / level.instances / cost.levels[-1].cycles
-    rates = {
-        "reads": storage.read_bandwidth,
-        "writes": storage.write_bandwidth,
-        "reads and writes": storage.shared_bandwidth,
-    }
-    given = ", ".join(f"{rate:g} {what}" for what, rate in rates.items() if rate is not None)
-    return (
-        f"computing at full speed moves {moved:.3g} words per cycle at {level.name}, which has {given}: x{slower:.3g}"
-    )

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail.network.bottleneck import Binding, Diagnosis, diagnose_network
+from dovetail.mapper.binding import Binding
+from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.optimum import network_optimum, own_best
-from dovetail.network.parallelism import FanoutUse, Idle
 from dovetail.network.results import fronts_of
 
 #: Below this share of a network's cycles or energy a thing is not worth a sentence.
 WORTH = 0.02
+#: A layer that keeps less than this share of the compute units busy leaves them idle.
+IDLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,67 +84,61 @@ def _names(diagnoses: Iterable[Diagnosis]) -> tuple[str, ...]:
 
 
 def _never_used(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
-    """Find fan-outs of which constraints keep a part idle in every layer."""
-    found = []
-    for place, use in enumerate(known[0].fanouts if known else ()):
-        if not _never(known, place):
-            continue
-        best = max(each.fanouts[place].possible for each in known)
-        text = (
-            f"No layer can use more than {best} of the {use.fanout} elements of {use.name} "
-            f"({_percent(best / use.fanout)}): the design's constraints let no other dimensions run there"
-        )
-        found.append(Finding("idle", text, 1.0, _names(known)))
-    return found
+    """Find the level whose constraints keep most of the compute units from every layer."""
+    if not _never(cost, known):
+        return []
+    units, best = cost.architecture.parallelism, max(each.held.units for each in known)
+    text = (
+        f"No layer can use more than {best} of the {units} compute units ({_percent(best / units)}): "
+        f"{known[0].held.common}"
+    )
+    return [Finding("idle", text, 1.0, _names(known))]
 
 
-def _never(known: Sequence[Diagnosis], place: int) -> bool:
-    """Tell whether constraints keep more than half of a fan-out from every layer."""
-    best = max(each.fanouts[place].possible for each in known)
-    return 2 * best < known[0].fanouts[place].fanout and all(each.fanouts[place].unconstrained > best for each in known)
+def _never(cost: NetworkCost, known: Sequence[Diagnosis]) -> bool:
+    """Tell whether the constraints of one level keep more than half of the compute units from every layer."""
+    reasons = {(each.binding, each.held.common) for each in known}
+    best = max((each.held.units for each in known), default=0)
+    return (
+        len(reasons) == 1 and known[0].binding is Binding.CONSTRAINT and 0 < best < IDLE * cost.architecture.parallelism
+    )
 
 
 def _idle(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
-    """Group layers that leave more than half of a fan-out idle by what keeps it so."""
-    hopeless = {use.level for place, use in enumerate(known[0].fanouts) if _never(known, place)} if known else set()
-    groups: dict[tuple[str, str], list[Diagnosis]] = {}
-    uses: dict[tuple[str, str], FanoutUse] = {}
+    """Group layers that leave more than half of the compute units idle by what holds them back."""
+    if _never(cost, known):
+        return []
+    groups: dict[str, list[Diagnosis]] = {}
     for each in known:
-        for use in each.fanouts:
-            if use.level in hopeless or use.idle in (None, Idle.CHOICE):
-                continue
-            if 2 * use.used < use.fanout:
-                key = (use.name, _common_reason(use))
-                groups.setdefault(key, []).append(each)
-                uses[key] = use
-    found = []
-    for (level, reason), members in groups.items():
-        whose = f"of {level}" if len(known[0].fanouts) > 1 else "of the array"
-        text = f"{_layers(members, known, 'leave')} more than half {whose} idle because {reason}"
-        found.append(Finding("idle", text, _share_of_cycles(cost, members), _names(members)))
-    return found
-
-
-def _common_reason(use: FanoutUse) -> str:
-    """Return the reason without sizes, so that layers can share it."""
-    if use.idle is Idle.DIMENSIONS:
-        names = " x ".join(name for name, _ in use.dimensions)
-        return f"{names} is smaller than {use.fanout}" if names else "no dimension is left for it"
-    if use.idle is Idle.CONSTRAINT:
-        names = " and ".join(name for name, _ in use.dimensions)
-        return f"the design lets only {names} run there" if names else "the design lets nothing larger than 1 run there"
-    return use.reason
+        if each.layer.cost.utilization < IDLE and each.binding not in (Binding.BANDWIDTH, Binding.COMPUTE):
+            groups.setdefault(each.held.common, []).append(each)
+    return [
+        Finding(
+            "idle",
+            f"{_layers(members, known, 'leave')} more than half of the compute units idle: {common}",
+            _share_of_cycles(cost, members),
+            _names(members),
+        )
+        for common, members in groups.items()
+    ]
 
 
 def _bandwidth(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
-    levels = dict.fromkeys(each.level for each in known if each.binding is Binding.BANDWIDTH)
+    """Group layers by the level whose bandwidth they wait for, or would wait for with more units at work."""
+    groups: dict[tuple[str, bool], list[Diagnosis]] = {}
+    for each in known:
+        if each.binding is Binding.BANDWIDTH:
+            waits = each.layer.cost.cycles > each.layer.cost.levels[-1].cycles
+            groups.setdefault((each.held.what, waits), []).append(each)
     found = []
-    for level in levels:
-        members = [each for each in known if each.binding is Binding.BANDWIDTH and each.level == level]
+    for (level, waits), members in groups.items():
         share = _share_of_cycles(cost, members)
-        text = (
-            f"{_runs(members)} of {_runs(known)} layers wait for {level}'s bandwidth, {_percent(share)} of all cycles"
-        )
+        if waits:
+            text = f"{_layers(members, known, 'wait')} for {level}'s bandwidth, {_percent(share)} of all cycles"
+        else:
+            text = (
+                f"{_runs(members)} of {_runs(known)} layers would wait for {level}'s bandwidth with more units at work"
+            )
         found.append(Finding("bandwidth", text, share, _names(members)))
     return found
 

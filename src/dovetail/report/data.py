@@ -45,6 +45,7 @@ def report_data(
     title: str,
     accuracies: Mapping[str, KnownAccuracy] | None = None,
     sections: Sequence[Mapping[str, Any]] = (),
+    diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
 ) -> dict[str, Any]:
     """Return everything that a page shows.
 
@@ -53,20 +54,21 @@ def report_data(
         title: the page's heading.
         accuracies: by network's name, where known.
         sections: more to show before the networks; see `dovetail.report.sections`.
+        diagnoses: of each network's distinct layers, where they are known already.
     """
     known = accuracies or {}
+    told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
     return {
         "title": title,
         "version": __version__,
         "engine": engine_version()[:12] if costs else "",
         "sections": [dict(section) for section in sections],
-        "runs": [_run(cost, known.get(cost.network.name)) for cost in costs],
+        "runs": [_run(cost, each, known.get(cost.network.name)) for cost, each in zip(costs, told, strict=True)],
         "designs": list({cost.architecture.name: _design(cost) for cost in costs}.values()),
     }
 
 
-def _run(cost: NetworkCost, accuracy: KnownAccuracy | None) -> dict[str, Any]:
-    diagnoses = diagnose_network(cost)
+def _run(cost: NetworkCost, diagnoses: Sequence[Diagnosis], accuracy: KnownAccuracy | None) -> dict[str, Any]:
     return {
         "network": cost.network.name,
         "design": cost.architecture.name,
@@ -111,8 +113,8 @@ def _layer(told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
         "over_bound": told.cycles_over_bound,
         "over_compulsory": told.traffic_over_compulsory,
         "reuse_bound": told.bounds.reuse_words,
-        "binding": str(told.binding),
-        "reason": told.reason,
+        "binding": told.held.label,
+        "reason": told.held.text,
         "exact": mapped.result.certificate.exact,
         "mapspace": mapped.result.certificate.mapspace_size,
         "spots": _spots(mapped),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dovetail.errors import MissingExtraError
 from dovetail.files import write_bytes, write_text
-from dovetail.network.bottleneck import diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.roofline import roofline, roofs
 from dovetail.network.sweep import Sweep
@@ -126,10 +125,10 @@ def write_picture(path: Path, svg: str, kind: str = "svg") -> Path:
 
 def _points(cost: NetworkCost, level: str) -> list[tuple[float, float, str]]:
     points = []
-    for told in diagnose_network(cost):
-        for point in roofline(told.layer.cost, cost.architecture):
+    for each in cost.distinct:
+        for point in roofline(each.cost, cost.architecture):
             if point.level == level:
-                points.append((point.intensity, point.reached, told.layer.name))
+                points.append((point.intensity, point.reached, each.name))
     return points
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from dovetail.network.bottleneck import Diagnosis
 from dovetail.network.costs import NetworkCost
 from dovetail.report.data import KnownAccuracy, report_data
 from dovetail.workload.published_accuracy import FIRST, published_accuracies
@@ -23,6 +24,7 @@ def report_page(
     title: str = "",
     accuracies: Mapping[str, KnownAccuracy] | None = None,
     sections: Sequence[Mapping[str, Any]] = (),
+    diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
 ) -> str:
     """Return the page.
 
@@ -31,9 +33,10 @@ def report_page(
         title: its heading; empty: made from the networks and designs.
         accuracies: by network's name; None: those that torchvision publishes, where a network has its name.
         sections: shown before the networks; see `dovetail.report.sections`.
+        diagnoses: of each network's distinct layers, where they are known already.
     """
     known = published_for(costs) if accuracies is None else accuracies
-    data = report_data(costs, title=title or _title(costs), accuracies=known, sections=sections)
+    data = report_data(costs, title=title or _title(costs), accuracies=known, sections=sections, diagnoses=diagnoses)
     return page_of(data)
 
 

@@ -15,10 +15,11 @@ from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture, read_architecture
+from dovetail.mapper.binding import Binding
+from dovetail.network.bottleneck import diagnose
 from dovetail.network.bounds import physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.map_network import Progress, SearchFunction, map_networks
-from dovetail.network.parallelism import fanout_uses
 from dovetail.store import Store
 from dovetail.table import Cell, Table
 from dovetail.workload.network import Layer, Network
@@ -185,11 +186,12 @@ def _chip(cost: NetworkCost) -> tuple[Residual, ...]:
     found = []
     for place, each in enumerate(cost.layers):
         values = {name: column[place] for name, column in record.items() if isinstance(column, list)}
-        found += _chip_layer(each, values, cost.architecture)
+        found += _chip_layer(each, values, cost)
     return tuple(found)
 
 
-def _chip_layer(each: MappedLayer, published: dict[str, Any], architecture: Architecture) -> list[Residual]:
+def _chip_layer(each: MappedLayer, published: dict[str, Any], whole: NetworkCost) -> list[Residual]:
+    architecture = whole.architecture
     cost, ms = each.cost, each.cost.cycles * architecture.cycle_seconds * 1e3
     used = cost.levels[-1].instances
     buffer = _megabytes(cost["shared_glb"].words_moved, architecture, "shared_glb")
@@ -198,7 +200,7 @@ def _chip_layer(each: MappedLayer, published: dict[str, Any], architecture: Arch
     zeros = published["zeros_in_inputs_percent"]
     return [
         Residual(each.name, "processing, ms", published["processing_ms"], ms, _time_reason(each, published)),
-        Residual(each.name, "active PEs", published["active_PEs"], used, _active_reason(each, used, architecture)),
+        Residual(each.name, "active PEs", published["active_PEs"], used, _active_reason(each, used, whole)),
         Residual(each.name, "buffer accesses, MB", published["buffer_MB"], buffer, _buffer_reason(published, buffer)),
         Residual(each.name, "DRAM accesses, MB", published["dram_MB"], dram, _dram_reason(each, zeros, architecture)),
         Residual(each.name, "power on chip, mW", published["power_mW"], on_chip_mW, _power_reason(zeros)),
@@ -220,11 +222,11 @@ def _time_reason(each: MappedLayer, published: dict[str, Any]) -> str:
     )
 
 
-def _active_reason(each: MappedLayer, used: int, architecture: Architecture) -> str:
-    uses = fanout_uses(each.result.mapping, each.layer.problem, architecture)
-    shape = " x ".join(str(use.used) for use in uses)
-    idle = [use.reason for use in uses if use.reason]
-    here = f"{shape} here" + (f" ({idle[0]})" if idle else "")
+def _active_reason(each: MappedLayer, used: int, whole: NetworkCost) -> str:
+    loops = (level.spatial_x + level.spatial_y for level in each.result.mapping.levels)
+    shape = " x ".join(str(math.prod(loop.factor for loop in here)) for here in loops if here)
+    held = diagnose(each, whole.architecture, whole.energies).held
+    here = f"{shape} here" + ("" if held.binding is Binding.COMPUTE else f" ({held.text})")
     return f"{here}; the chip folds rows of outputs that do not divide" if used < 150 else here
 
 

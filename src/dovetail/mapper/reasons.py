@@ -1,0 +1,472 @@
+"""What holds a layer back, tested: nothing is blamed unless the layer could take fewer cycles were it otherwise.
+
+Each test is a count of cycles with one thing lifted: the bandwidth of a level for the same mapping; the objective (a
+faster mapping of the same space); a level's constraints; a level's capacity; a dimension's size, where a larger one
+that divides better takes fewer cycles although it is more work. Whatever alone makes the largest difference is the
+reason. Where every dimension that the design runs in parallel is used up, these dimensions are the reason: larger ones
+would keep more compute units busy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import DovetailError
+from dovetail.hardware.architecture import (
+    Architecture,
+    Constraints,
+    FactorConstraint,
+    Level,
+    LoopConstraints,
+    Relation,
+    Spatial,
+    Storage,
+)
+from dovetail.hardware.describe import constraints_text
+from dovetail.mapper.binding import Binding, Reason
+from dovetail.mapper.improve import improve
+from dovetail.mapper.reach import Reach, Shown, reach, show
+from dovetail.mapper.result import SearchResult
+from dovetail.mapping.constraints import axis_slots
+from dovetail.model.cost import Cost, LevelCost
+from dovetail.workload.problem import Problem
+
+#: A layer that keeps this share of the compute units busy is bound by computing.
+BUSY = 0.95
+#: What changes less than this share of the cycles is not worth being blamed.
+WORTH = 0.005
+#: A storage is blamed only if so many times its words are enough to make a difference.
+LARGER = 1024
+#: Mappings that a local search evaluates to show what is gained: usually, and where all depends on it.
+FEW, MANY = 1000, 20_000
+#: Such searches for one kind of reason at most.
+SEARCHES = 3
+#: Children of a fan-out beyond which listing the ways to use it without constraints takes longer than such a search.
+QUICK = 64
+
+
+@dataclass(frozen=True)
+class _Blamed:
+    """A reason, and by what factor the cycles fall without it."""
+
+    gain: float
+    reason: Reason
+
+
+def reason(problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult) -> Reason:
+    """Say what holds a layer back on a design, in the mapping that a search found for it.
+
+    Args:
+        problem: the layer.
+        architecture: its constraints as its file states them.
+        energies: what its components cost.
+        result: what a search for the layer on this design returned.
+    """
+    if result.cost.utilization >= BUSY:
+        words = "nearly every compute unit works in every cycle"
+        return Reason(Binding.COMPUTE, "", words, words)
+    blamed = _by_bandwidth(result.cost)
+    as_is = reach(problem, architecture, energies)
+    if as_is is None:
+        return blamed.reason if blamed else _untested(result.cost)
+    case = _Case.of(architecture, result, as_is)
+    best = _worst(blamed, case.by_choice())
+    waiting = blamed.reason.what.split(" and ") if blamed else []
+    for test in (case.by_bandwidth, case.by_design):
+        gain = 1.0 if best is None else best.gain
+        if case.least / as_is.floor > gain * (1 + WORTH):
+            best = _worst(best, test(gain, waiting))
+    found = case.several() if best is None else best.reason
+    return replace(found, units=as_is.units)
+
+
+def _worst(one: _Blamed | None, other: _Blamed | None) -> _Blamed | None:
+    """Return what costs more; the first of equals."""
+    if one is None or other is None:
+        return other if one is None else one
+    return other if other.gain > one.gain * (1 + 1e-9) else one
+
+
+def _untested(cost: Cost) -> Reason:
+    busy = f"{100 * cost.utilization:.3g} % of the compute units work"
+    return Reason(
+        Binding.UNTESTED, "", f"{busy}; the mapspace is too large to be tested", "it is too large to be tested"
+    )
+
+
+def _by_bandwidth(cost: Cost) -> _Blamed | None:
+    """Blame the levels that this very mapping waits for."""
+    *levels, compute = cost.levels
+    slow = [level for level in levels if level.cycles >= cost.cycles * (1 - WORTH)]
+    rest = max([compute.cycles, *(level.cycles for level in levels if level not in slow)])
+    if not slow or rest > cost.cycles * (1 - WORTH):
+        return None
+    names = " and ".join(level.name for level in slow)
+    rates = "; ".join(_rates(level, compute.cycles) for level in slow)
+    text = (
+        f"at full speed {rates} in every cycle, more than the bandwidth there: {_number(cost.cycles)} cycles, with "
+        f"unbounded bandwidth {_number(rest)}"
+    )
+    common = f"the bandwidth of {names} is used up"
+    return _Blamed(cost.cycles / max(1, rest), Reason(Binding.BANDWIDTH, names, text, common, cycles=rest))
+
+
+def _rates(level: LevelCost, steps: int) -> str:
+    """Say what one instance would move in a cycle without stalls, on average."""
+    share = [tensor.instances / level.instances / steps for tensor in level.tensors.values()]
+    reads = sum(each.reads * part for each, part in zip(level.tensors.values(), share, strict=True))
+    writes = sum((each.fills + each.updates) * part for each, part in zip(level.tensors.values(), share, strict=True))
+    return f"{level.name} would have {_rate(reads)} words read and {_rate(writes)} written"
+
+
+def _rate(words: float) -> str:
+    return f"{words:.3g}" if words < 1000 else f"{words:,.0f}"
+
+
+def _number(cycles: float) -> str:
+    return f"{math.ceil(cycles):,}"
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A layer on a design: what its mapping takes, and how few cycles any is known to take.
+
+    Attributes:
+        architecture: with its constraints as its file states them.
+        result: the mapping.
+        as_is: how far the layer can go on the design.
+        least: cycles of the fastest mapping known.
+    """
+
+    architecture: Architecture
+    result: SearchResult
+    as_is: Reach
+    least: float
+
+    @staticmethod
+    def of(architecture: Architecture, result: SearchResult, as_is: Reach) -> _Case:
+        """Look for a faster mapping than the one found, the harder where nothing tells that it waits for a level."""
+        cost = result.cost
+        waits = cost.cycles > cost.levels[-1].cycles
+        faster = as_is.shown(cost.cycles * (1 - WORTH), *((FEW,) if waits else (FEW, MANY)))
+        return _Case(architecture, result, as_is, cost.cycles if faster is None else faster.cycles)
+
+    @property
+    def problem(self) -> Problem:
+        """The layer."""
+        return self.as_is.space.problem
+
+    @property
+    def units(self) -> int:
+        """All compute units."""
+        return self.architecture.parallelism
+
+    def by_choice(self) -> _Blamed | None:
+        """Blame the objective, where a faster mapping is known."""
+        cycles, objective = self.result.cost.cycles, self.result.objective
+        if self.least >= cycles:
+            return None
+        text = f"mappings of {_number(self.least)} cycles exist, and this one has the best {objective}"
+        if not self.result.certificate.exact:
+            text = (
+                f"mappings of {_number(self.least)} cycles exist; this one is not proven to have the best {objective}"
+            )
+        common = f"faster mappings have a worse {objective}"
+        if not self.result.certificate.exact:
+            common = "faster mappings exist, and these are not proven to be the best"
+        found = Reason(Binding.CHOICE, "", text, common, cycles=math.ceil(self.least))
+        return _Blamed(cycles / self.least, found)
+
+    def by_bandwidth(self, gain: float, waiting: Sequence[str]) -> _Blamed | None:
+        """Blame the bandwidth of levels without which other mappings would be faster; None for no more than a gain.
+
+        Levels that the mapping waits for are lifted together. Where it waits for none, each level is lifted on its own
+        if the tables leave room for a faster mapping and none is known: then more compute units would wait.
+        """
+        if not waiting and self.as_is.bound >= self.least * (1 - WORTH):
+            return None
+        bounded = [level.name for level in self.architecture.storages if _is_bounded(level)]
+        best: _Blamed | None = None
+        for names in [list(waiting)] if waiting else [[name] for name in bounded]:
+            below = self.result.cost.cycles / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            shown = show(self.problem, _unbounded(self.architecture, names), self.as_is.energies, below, FEW)
+            if shown is not None:
+                best = _Blamed(self.result.cost.cycles / shown.cycles, self._waited_for(" and ".join(names), shown))
+        return best
+
+    def _waited_for(self, names: str, shown: Shown) -> Reason:
+        text = (
+            f"with unbounded bandwidth there {_number(shown.cycles)} cycles would be within reach instead of "
+            f"{_number(self.least)}, with {shown.units} of {self.units} compute units"
+        )
+        common = f"the bandwidth of {names} allows no more"
+        return Reason(Binding.BANDWIDTH, names, text, common, cycles=math.ceil(shown.cycles))
+
+    def by_design(self, gain: float, waiting: Sequence[str]) -> _Blamed | None:
+        """Blame what limits the layer's parallelism; None where nothing alone brings more than a gain.
+
+        Levels that the mapping waits for are not blamed for their constraints: without them it would not use the level.
+        """
+        sizes = self._parallel()
+        by_units = self.problem.macs / self.as_is.units >= self.least * (1 - WORTH)
+        used_up = by_units and self.as_is.units == math.prod(sizes.values())
+        if used_up and (grown := self._grown(sizes)):
+            return self._too_few(sizes, grown)
+        best = _worst(self._by_constraints(gain, waiting), self._by_capacity(gain) if by_units else None)
+        best = _worst(best, self._by_size(sizes, gain))
+        if best is None and by_units and (grown := self._grown(sizes)):
+            return self._too_small(*grown)
+        return best
+
+    def several(self) -> Reason:
+        """Say that nothing alone is to blame."""
+        text = (
+            f"none of the single changes tried (another level without bandwidth, capacity or constraints, a size that "
+            f"divides better) brings fewer cycles than {_number(self.least)} at a better {self.result.objective}"
+        )
+        return Reason(Binding.SEVERAL, "", text, "several limits meet")
+
+    def _parallel(self) -> dict[str, int]:
+        """Return the dimensions that some fan-out lets run along it, however large, with their bounds."""
+        names = dict.fromkeys(name for name, _ in _rooms(self.as_is.space.architecture, self.problem))
+        return {name: self.problem.bound(name) for name in self.problem.shape.dimensions if name in names}
+
+    def _sized(self, name: str, size: int) -> Reach | None:
+        """Return how far the layer would go with another size of a dimension."""
+        bounds = dict(zip(self.problem.shape.dimensions, self.problem.bounds, strict=True)) | {name: size}
+        other = replace(self.problem, bounds=tuple(bounds.values()))
+        return reach(other, self.architecture, self.as_is.energies)
+
+    def _grown(self, sizes: Mapping[str, int]) -> tuple[str, int, int] | None:
+        """Return the dimension and larger size with which most compute units would work; None: no size helps.
+
+        The sizes tried are the next whole multiples of what a fan-out has room for.
+        """
+        best: tuple[int, float, str, int] | None = None
+        for name, room in dict.fromkeys(_rooms(self.as_is.space.architecture, self.problem)):
+            size = room * (sizes[name] // room + 1)
+            found = self._sized(name, size)
+            if found is not None and found.units > self.as_is.units * (1 + WORTH):
+                this = (found.units, -size / sizes[name], name, size)
+                best = this if best is None else max(best, this)
+        return None if best is None else (best[2], best[3], best[0])
+
+    def _too_few(self, sizes: Mapping[str, int], grown: tuple[str, int, int]) -> _Blamed:
+        """Blame the dimensions that may run in parallel: all of them do."""
+        units, all_units = self.as_is.units, self.units
+        listed = " x ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
+        names = " x ".join(name for name, size in sizes.items() if size > 1)
+        text = (
+            f"{listed or 'one'} = {units} of {all_units} compute units is all that the design can run in parallel here"
+        )
+        if not listed:
+            text = f"what the design can run in parallel ({', '.join(sizes)}) is 1 here: 1 of {all_units} compute units"
+        common = (
+            f"{names} is all that the design can run in parallel there" if names else "nothing runs in parallel there"
+        )
+        name, size, more = grown
+        text += f"; with {name} {size} it would be {more}"
+        return _Blamed(all_units / units, Reason(Binding.DIMENSIONS, "", text, common))
+
+    def _too_small(self, name: str, size: int, units: int) -> _Blamed:
+        """Blame a dimension that a larger one would keep more compute units busy than."""
+        bound = self.problem.bound(name)
+        text = (
+            f"{self.as_is.units} of {self.units} compute units can work with {name} {bound}, "
+            f"{units} could with {name} {size}"
+        )
+        return _Blamed(units / self.as_is.units, Reason(Binding.DIMENSIONS, "", text, f"{name} is too small"))
+
+    def _by_constraints(self, gain: float, waiting: Sequence[str]) -> _Blamed | None:
+        """Blame the constraints of one level."""
+        best: _Blamed | None = None
+        for place, level in enumerate(self.architecture.levels[:-1]):
+            free = _free(level.constraints)
+            if free == level.constraints or level.name in waiting or not self._may_matter(level):
+                continue
+            below = self.least / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            shown = self._without(place, free, below)
+            if shown is not None:
+                best = _Blamed(self.least / shown.cycles, self._constrained(level, shown))
+        return best
+
+    @cached_property
+    def _storages_matter(self) -> bool:
+        """Whether more compute units could work if no storage had constraints or a size."""
+        levels = [
+            replace(level, constraints=_free(level.constraints), depth=None, entries=None)
+            if isinstance(level, Storage)
+            else level
+            for level in self.architecture.levels
+        ]
+        found = reach(self.problem, replace(self.architecture, levels=tuple(levels)), self.as_is.energies)
+        return found is not None and found.units > self.as_is.units
+
+    def _may_matter(self, level: Level) -> bool:
+        return isinstance(level, Spatial) or self._storages_matter
+
+    def _without(self, place: int, free: Constraints, below: float) -> Shown | None:
+        """Return what the layer could do without a level's constraints, in fewer cycles than those given."""
+        level, architecture = self.architecture.levels[place], _with(self.architecture, place, free)
+        if isinstance(level, Spatial) and level.fanout > QUICK and not self.as_is.certain:
+            return show(self.problem, architecture, self.as_is.energies, below, FEW)
+        found = reach(self.problem, architecture, self.as_is.energies)
+        return None if found is None else found.shown(below, FEW)
+
+    def _constrained(self, level: Level, shown: Shown) -> Reason:
+        text = f"without its constraints ({constraints_text(level)}) {self._within_reach(shown)}"
+        common = f"the constraints of {level.name} allow no more"
+        return Reason(Binding.CONSTRAINT, level.name, text, common, cycles=math.ceil(shown.cycles))
+
+    def _within_reach(self, shown: Shown) -> str:
+        less = f"{_number(shown.cycles)} cycles would be within reach instead of {_number(self.least)}"
+        if shown.units <= self.as_is.units:
+            return less
+        return f"{less}, {shown.units} of {self.units} compute units instead of {self.as_is.units}"
+
+    def _by_capacity(self, gain: float) -> _Blamed | None:
+        """Blame one storage's size, where a larger one makes the layer faster and better at once."""
+        best: _Blamed | None = None
+        for place, level in enumerate(self.architecture.levels):
+            below = self.least / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            unbounded = self.as_is.with_capacity(place, None) if self._storages_matter else None
+            if unbounded is None or unbounded.bound >= below:
+                continue
+            factor, larger = self._enough(place, below)
+            shown = None if larger is None else larger.shown(below, FEW, MANY)
+            if larger is None or shown is None or not self._better(larger):
+                continue
+            words = self.as_is.space.machine.capacity[place]
+            text = f"with {factor} times its {words:,} words {self._within_reach(shown)}"
+            found = Reason(
+                Binding.CAPACITY,
+                level.name,
+                text,
+                f"{level.name} is too small for more",
+                cycles=math.ceil(shown.cycles),
+            )
+            best = _Blamed(self.least / shown.cycles, found)
+        return best
+
+    def _enough(self, place: int, below: float) -> tuple[int, Reach | None]:
+        """Return by what power of two a level must be larger for fewer cycles than those given."""
+        factor = 2
+        while factor <= LARGER:
+            larger = self.as_is.with_capacity(place, factor)
+            if larger is not None and larger.bound < below:
+                return factor, larger
+            factor *= 2
+        return factor, None
+
+    def _better(self, larger: Reach) -> bool:
+        """Tell whether a mapping of the freer space is known that is better than the one found, and faster."""
+        objective, cost, space = self.result.objective, self.result.cost, larger.space
+        try:
+            found = improve(space.problem, space.architecture, larger.energies, objective, evaluations=MANY)
+        except DovetailError:
+            return False
+        return found.value < objective.value_of(cost.energy_pJ, cost.cycles) and found.cost.cycles < cost.cycles * (
+            1 - WORTH
+        )
+
+    def _by_size(self, sizes: Mapping[str, int], gain: float) -> _Blamed | None:
+        """Blame a dimension that does not divide: with a larger one the layer, though larger, takes fewer cycles."""
+        best: _Blamed | None = None
+        searches = 0
+        for growth, name, size in sorted(self._sizes_that_divide(sizes)):
+            below = self.least / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            if self.problem.macs * growth / self.units >= below or searches == SEARCHES:
+                continue
+            found = self._sized(name, size)
+            if found is None or found.bound >= below:
+                continue
+            searches += not found.certain
+            shown = found.shown(below, FEW)
+            if shown is not None:
+                best = _Blamed(self.least / shown.cycles, self._undivided(name, size, shown.cycles))
+        return best
+
+    def _sizes_that_divide(self, sizes: Mapping[str, int]) -> Iterator[tuple[float, str, int]]:
+        """Yield by how much larger the layer is, a dimension, and its next size that part of a fan-out divides."""
+        known = set()
+        for name, room in _rooms(self.as_is.space.architecture, self.problem):
+            bound = sizes[name]
+            for part in range(2, room + 1):
+                size = math.ceil(bound / part) * part
+                if room % part == 0 and size > bound and (name, size) not in known:
+                    known.add((name, size))
+                    yield size / bound, name, size
+
+    def _undivided(self, name: str, size: int, cycles: float) -> Reason:
+        bound = self.problem.bound(name)
+        text = (
+            f"with {name} {size} instead of {bound} the layer, though larger, could take {_number(cycles)} cycles "
+            f"instead of {_number(self.least)}"
+        )
+        return Reason(
+            Binding.DIVISIBILITY, name, text, f"{name} does not divide by the array", cycles=math.ceil(cycles)
+        )
+
+
+def _rooms(architecture: Architecture, problem: Problem) -> Iterator[tuple[str, int]]:
+    """Yield the dimensions that may run along an axis of a fan-out, whatever their size, with the room for them there.
+
+    Args:
+        architecture: bound to the problem.
+        problem: the layer.
+    """
+    for level in architecture.levels:
+        if not isinstance(level, Spatial):
+            continue
+        loops = level.constraints.spatial
+        slots = axis_slots(loops, problem)
+        for axis, size in enumerate((level.fanout_x, level.fanout_y)):
+            for name in problem.shape.dimensions:
+                if slots is not None and name in (slots.on_y, slots.on_x)[axis]:
+                    continue
+                room = min([size, *(_largest(factor, size) for factor in loops.factors if factor.dimension == name)])
+                if room > 1:
+                    yield name, room
+
+
+def _largest(factor: FactorConstraint, room: int) -> int:
+    """Return the largest factor that a constraint allows of a dimension of any size, where there is so much room."""
+    if factor.relation is Relation.GE or (factor.relation is Relation.EQ and factor.value == 0):
+        return room
+    return factor.value
+
+
+def _is_bounded(storage: Storage) -> bool:
+    rates = storage.read_bandwidth, storage.write_bandwidth, storage.shared_bandwidth
+    return any(rate is not None for rate in rates)
+
+
+def _unbounded(architecture: Architecture, names: Sequence[str]) -> Architecture:
+    """Return the architecture with unbounded bandwidth at these levels."""
+    levels = [
+        replace(level, read_bandwidth=None, write_bandwidth=None, shared_bandwidth=None)
+        if isinstance(level, Storage) and level.name in names
+        else level
+        for level in architecture.levels
+    ]
+    return replace(architecture, levels=tuple(levels))
+
+
+def _free(constraints: Constraints) -> Constraints:
+    """Return what is left of a level's constraints once all that limits its mappings is lifted."""
+    kept = ("no_reuse", "no_link_transfer", "rmw_first_update")
+
+    def loops(own: LoopConstraints) -> LoopConstraints:
+        return LoopConstraints(**{name: getattr(own, name) for name in kept})
+
+    return Constraints(temporal=loops(constraints.temporal), spatial=loops(constraints.spatial))
+
+
+def _with(architecture: Architecture, place: int, constraints: Constraints) -> Architecture:
+    levels = list(architecture.levels)
+    levels[place] = replace(levels[place], constraints=constraints)
+    return replace(architecture, levels=tuple(levels))
