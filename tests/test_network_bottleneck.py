@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.network.bottleneck import Binding, diagnose, diagnose_network, hot_spots
+from dovetail.mapper.binding import Binding
+from dovetail.mapper.search import search
+from dovetail.network.bottleneck import diagnose, diagnose_network, hot_spots
 from dovetail.network.bounds import distinct_words, on_chip_words, physical_bounds
 from dovetail.network.costs import MappedLayer, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
-from dovetail.network.parallelism import Idle, fanout_uses
 from dovetail.network.results import fronts_of, network_at
 from dovetail.network.roofline import roofline, roofs
 from dovetail.workload.network import Layer, Network, load_network
-from dovetail.workload.problem import convolution, linear, matrix_product
+from dovetail.workload.problem import convolution, matrix_product
 from network_search import quick_search
 
 _designs = {}
@@ -67,7 +67,7 @@ def test_bounds_of_a_known_layer():
 def test_no_mapping_beats_the_bounds(sizes, design):
     c, m, p = sizes
     found = _mapped(convolution(C=c, M=m, P=p, Q=p, R=3, S=3), design)
-    told = diagnose(found, _design(design)[0])
+    told = diagnose(found, *_design(design))
     assert told.cycles_over_bound >= 1
     assert told.traffic_over_compulsory >= 1
     shares = [spot.share for spot in told.hot_spots]
@@ -75,67 +75,13 @@ def test_no_mapping_beats_the_bounds(sizes, design):
     assert sum(shares) <= 1 + 1e-9
 
 
-def _nest(architecture, place, axis, loops, outer):
-    levels = []
-    for i, level in enumerate(architecture.levels[:-1]):
-        x = loops if (level.name, axis) == (place, "x") else ()
-        y = loops if (level.name, axis) == (place, "y") else ()
-        levels.append(LevelMapping(level.name, outer if i == 0 else (), x, y, frozenset()))
-    return Mapping(tuple(levels))
-
-
-def test_divisibility_is_told():
-    architecture, _ = _design("eyeriss_like")
-    problem = convolution(C=8, M=16, P=1, Q=16, name="sixteen")
-    mapping = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 8),), ())
-    column = fanout_uses(mapping, problem, architecture)[0]
-    assert (column.used, column.possible, column.uneven, column.fanout) == (8, 8, 14, 14)
-    assert column.idle is Idle.DIVISIBILITY
-    assert "Q and M are no multiple of 14" in column.reason.replace("M and Q", "Q and M")
-
-
-def test_idle_axes_are_told():
-    architecture, _ = _design("simple_weight_stationary")
-    problem = convolution(C=64, M=64, P=14, Q=14, name="wide")
-    mapping = _nest(architecture, "inter_PE_spatial", "y", (Loop("M", 16),), ())
-    use = fanout_uses(mapping, problem, architecture)[0]
-    assert (use.used, use.possible, use.fanout, use.unconstrained) == (16, 16, 256, 256)
-    assert use.idle is Idle.CONSTRAINT
-
-
-def test_small_problems_are_told():
-    architecture, _ = _design("eyeriss_like")
-    problem = linear(C=1, M=2, name="tiny")
-    mapping = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 2),), ())
-    assert fanout_uses(mapping, problem, architecture)[0].idle is Idle.DIMENSIONS
-
-
-def test_the_larger_loss_is_told():
-    architecture, _ = _design("eyeriss_like")
-    # 64 and 55 make 11 of 14 at most; using 10 of them loses less than that
-    problem = convolution(C=3, M=64, P=55, Q=55, name="first")
-    nearly = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 2), Loop("Q", 5)), ())
-    assert fanout_uses(nearly, problem, architecture)[0].idle is Idle.DIVISIBILITY
-    hardly = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 2),), ())
-    assert fanout_uses(hardly, problem, architecture)[0].idle is Idle.CHOICE
-
-
-def test_choice_is_told_apart():
-    architecture, _ = _design("eyeriss_like")
-    problem = convolution(C=12, M=14, P=4, Q=4, name="fits")
-    uses = fanout_uses(_nest(architecture, "", "x", (), ()), problem, architecture)
-    assert uses[0].idle is Idle.CHOICE
-    full = _nest(architecture, "inter_PE_column_spatial", "x", (Loop("M", 14),), ())
-    assert fanout_uses(full, problem, architecture)[0].idle is None
-    assert fanout_uses(full, problem, architecture)[0].reason == ""
-
-
 def test_bandwidth_binds_where_the_model_says_so():
-    found = _mapped(convolution(C=64, M=64, P=8, Q=8, name="starved"), "tpu_like")
-    told = diagnose(found, _design("tpu_like")[0])
+    problem = convolution(C=64, M=64, P=8, Q=8, name="starved")
+    found = MappedLayer(Layer("starved", problem), search(problem, *_design("tpu_like")))
+    told = diagnose(found, *_design("tpu_like"))
     assert found.cost.cycles > found.cost.levels[-1].cycles
     assert told.binding is Binding.BANDWIDTH
-    assert told.level == max(found.cost.levels, key=lambda level: level.cycles).name
+    assert told.held.what == max(found.cost.levels, key=lambda level: level.cycles).name
 
 
 def test_roofline_touches_the_roof_that_binds():
@@ -162,8 +108,8 @@ def test_findings_read_like_sentences():
     )
     told = findings(cost)
     texts = [each.text for each in told]
-    assert any("No layer can use more than 16 of the 256 elements of PE (6.2 %)" in text for text in texts), texts
-    assert any("wait for shared_glb's bandwidth" in text for text in texts)
+    said = "No layer can use more than 16 of the 256 compute units (6.2 %): the constraints of inter_PE_spatial"
+    assert any(said in text for text in texts), texts
     assert any("of the energy goes into moving" in text for text in texts)
     assert [each.weight for each in told] == sorted((each.weight for each in told), reverse=True)
     json.dumps([each.to_json() for each in told])
@@ -173,9 +119,17 @@ def test_findings_group_layers_by_reason():
     layers = tuple(
         Layer(f"l{m}", convolution(C=3, M=m, P=1, Q=1, R=1, S=1, name=f"l{m}"), 2) for m in (17, 19, 23, 13, 14)
     )
-    cost = map_network(Network("odd", layers), *_design("eyeriss_like"), search=quick_search, workers=1)
+    cost = map_network(Network("odd", layers), *_design("eyeriss_like"), search=search, workers=1)
     texts = [each.text for each in findings(cost)]
-    assert "6 of 10 layers leave more than half of PE_column idle because M is no multiple of 14" in texts, texts
+    said = "6 of 10 layers leave more than half of the compute units idle: M does not divide by the array"
+    assert said in texts, texts
+
+
+def test_findings_name_the_level_that_layers_wait_for():
+    layers = (Layer("starved", convolution(C=64, M=64, P=8, Q=8, name="starved"), 2),)
+    cost = map_network(Network("slow", layers), *_design("tpu_like"), search=search, workers=1)
+    texts = [each.text for each in findings(cost)]
+    assert "All 2 layers wait for DRAM's bandwidth, 100 % of all cycles" in texts, texts
 
 
 def test_network_at_the_optimum_costs_what_the_optimum_says():

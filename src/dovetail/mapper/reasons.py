@@ -39,7 +39,7 @@ from dovetail.workload.problem import Problem
 BUSY = 0.95
 #: What changes less than this share of the cycles is not worth being blamed.
 WORTH = 0.005
-#: A storage is blamed only if so many times its words are enough to make a difference.
+#: A storage is not blamed for what takes more than so many times its words.
 LARGER = 1024
 #: Mappings that a local search evaluates to show what is gained: usually, and where all depends on it.
 FEW, MANY = 1000, 20_000
@@ -216,7 +216,7 @@ class _Case:
         used_up = by_units and self.as_is.units == math.prod(sizes.values())
         if used_up and (grown := self._grown(sizes)):
             return self._too_few(sizes, grown)
-        best = _worst(self._by_constraints(gain, waiting), self._by_capacity(gain) if by_units else None)
+        best = _worst(self._by_capacity(gain) if by_units else None, self._by_constraints(gain, waiting))
         best = _worst(best, self._by_size(sizes, gain))
         if best is None and by_units and (grown := self._grown(sizes)):
             return self._too_small(*grown)
@@ -276,8 +276,8 @@ class _Case:
         """Blame a dimension that a larger one would keep more compute units busy than."""
         bound = self.problem.bound(name)
         text = (
-            f"{self.as_is.units} of {self.units} compute units can work with {name} {bound}, "
-            f"{units} could with {name} {size}"
+            f"{self.as_is.units} of {self.units} compute units are the most with {name} {bound}; "
+            f"with {name} {size} it would be {units}"
         )
         return _Blamed(units / self.as_is.units, Reason(Binding.DIMENSIONS, "", text, f"{name} is too small"))
 
@@ -336,9 +336,9 @@ class _Case:
             unbounded = self.as_is.with_capacity(place, None) if self._storages_matter else None
             if unbounded is None or unbounded.bound >= below:
                 continue
-            factor, larger = self._enough(place, below)
-            shown = None if larger is None else larger.shown(below, FEW, MANY)
-            if larger is None or shown is None or not self._better(larger):
+            factor, larger = self._enough(place, unbounded.bound)
+            shown = larger.shown(below, FEW, MANY)
+            if shown is None or not self._better(larger):
                 continue
             words = self.as_is.space.machine.capacity[place]
             text = f"with {factor} times its {words:,} words {self._within_reach(shown)}"
@@ -352,15 +352,15 @@ class _Case:
             best = _Blamed(self.least / shown.cycles, found)
         return best
 
-    def _enough(self, place: int, below: float) -> tuple[int, Reach | None]:
-        """Return by what power of two a level must be larger for fewer cycles than those given."""
-        factor = 2
-        while factor <= LARGER:
-            larger = self.as_is.with_capacity(place, factor)
-            if larger is not None and larger.bound < below:
-                return factor, larger
+    def _enough(self, place: int, bound: float) -> tuple[int, Reach]:
+        """Return by what power of two a level must be larger to be as good as unbounded, and what that brings."""
+        factor = 1
+        while True:
             factor *= 2
-        return factor, None
+            larger = self.as_is.with_capacity(place, factor)
+            assert larger is not None
+            if larger.bound <= bound * (1 + WORTH) or factor >= LARGER:
+                return factor, larger
 
     def _better(self, larger: Reach) -> bool:
         """Tell whether a mapping of the freer space is known that is better than the one found, and faster."""
