@@ -13,7 +13,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
-from dovetail.workload.network import load_network  # noqa: E402
+from dovetail.workload.network import UnmappedOperation, load_network  # noqa: E402
 from dovetail.workload.onnx_import import read_onnx  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data" / "onnx"
@@ -166,13 +166,15 @@ def test_what_is_free_and_what_is_not_mapped(tmp_path):
     nodes = [("Conv", ("x", "w"), "a", {}), ("Relu", ("a",), "b", {}), ("DFT", ("b",), "y", {})]
     network = read(graph(nodes, [("x", (1, 3, 8, 8))], [("w", (4, 3, 3, 3))]), tmp_path)
     assert [(free.name, free.count) for free in network.free] == [("relu", 1)]
-    assert [(operation.name, operation.count) for operation in network.unmapped] == [("DFT (MACs unknown)", 1)]
+    assert network.unmapped == (UnmappedOperation("DFT", None, 1, ("part",)),)
 
 
 def test_a_foreign_domain_is_reported(tmp_path):
     model = graph([("Relu", ("x",), "y", {})], [("x", (1, 3))])
     model.graph.node[0].domain = "com.example"
-    assert [operation.name for operation in read(model, tmp_path).unmapped] == ["com.example.Relu (MACs unknown)"]
+    assert [(operation.name, operation.macs) for operation in read(model, tmp_path).unmapped] == [
+        ("com.example.Relu", None)
+    ]
 
 
 def test_a_fixed_batch_is_scaled(tmp_path):

@@ -363,5 +363,6 @@ def test_ctrl_c_gives_the_best_so_far_and_its_bound() -> None:
     certificate = found["certificate"]
     assert not certificate["exact"]
     assert 0 < certificate["bound"] < certificate["value"]
-    assert certificate["value"] == pytest.approx(found["energy_pJ"] * found["cycles"])
+    assert certificate["value"] == pytest.approx(found["edp_J_cycle"])
+    assert certificate["unit"] == "J x cycle"
     assert found["mapping"]

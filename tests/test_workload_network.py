@@ -167,11 +167,13 @@ def test_no_text_makes_the_table_reader_fall_over(text):
 
 def test_layers_by_name_and_place():
     assert load_layer("resnet18:conv1") == load_layer("resnet18:1")
+    assert load_layer("resnet18:5").name == "layer2.0.downsample.0"  # row 5 of `dovetail layers resnet18`
+    assert load_layer("resnet18:layer1.1.conv2").bounds == load_layer("resnet18:2").bounds  # a repetition's own name
     assert load_layer("resnet18@32:fc", batch=4).bounds == linear(C=512, M=10, N=4).bounds
     with pytest.raises(InputError, match=r"no layer 'layer1.0.conv3', did you mean 'layer1.0.conv\d'"):
         load_layer("resnet18:layer1.0.conv3")
-    with pytest.raises(InputError, match="layers 1 to 21, not 22"):
-        load_layer("resnet18:22")
+    with pytest.raises(InputError, match="layers in rows 1 to 12, not 13"):
+        load_layer("resnet18:13")
     with pytest.raises(InputError, match="write NETWORK:LAYER"):
         load_layer("resnet18")
 
@@ -190,3 +192,11 @@ def test_wrong_arguments():
         load_network("resnet18", batch=0)
     with pytest.raises(InputError, match="write the input size as a number"):
         load_network("resnet18@big")
+
+
+def test_a_number_is_a_row_first_and_then_a_name(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("name,C,M\n0,4,4\n2,4,8\n4,8,8\n")
+    assert [load_layer(f"{path}:{which}").name for which in ("1", "2", "3", "0", "4")] == ["0", "2", "4", "0", "4"]
+    with pytest.raises(InputError, match="rows 1 to 3, not 5"):
+        load_layer(f"{path}:5")

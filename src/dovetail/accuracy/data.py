@@ -145,7 +145,7 @@ def in_order(count: int, batch_size: int) -> list[Order]:
 
 
 def normalise(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
-    """Turn uint8 images ``(batch, channels, height, width)`` into float32 of about mean 0 and deviation 1."""
+    """Turn images ``(batch, channels, height, width)`` of 0 to 255 into float32 of about mean 0 and deviation 1."""
     scale = torch.tensor([1.0 / (255.0 * s) for s in std], device=images.device)
     offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)
     return images.float() * scale[:, None, None] + offset[:, None, None]

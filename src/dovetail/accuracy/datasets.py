@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.accuracy.data import DataSet, built_in, from_arrays
 from dovetail.accuracy.folders import hold_out, image_folder
+from dovetail.accuracy.images import Report
 from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.torchvision_import import import_torchvision
 
@@ -32,6 +33,8 @@ def load_data(
     size: int | None = None,
     workers: int = 0,
     seed: int = 0,
+    check: bool = True,
+    report: Report | None = None,
 ) -> DataSet:
     """Return a data set by name, or of the folder that ``name`` leads to.
 
@@ -42,6 +45,8 @@ def load_data(
         size: rows and columns to train at, for folders.
         workers: processes that read image files, for folders.
         seed: of composing and of holding out; results under different seeds here are not comparable.
+        check: whether to look for broken files first, for folders.
+        report: is told how far that is.
 
     Raises:
         InputError: when there is no such data set, or it is not where it should be.
@@ -54,7 +59,7 @@ def load_data(
     folder = Path(name) if root is None else root / name
     if not folder.is_dir():
         raise InputError(f"no data set '{name}'{did_you_mean(name, NAMES)}; or give a folder of images")
-    return image_folder(folder, size=size, workers=workers, seed=seed)
+    return image_folder(folder, size=size, workers=workers, seed=seed, check=check, report=report)
 
 
 def _cifar(name: str, root: Path, download: bool, seed: int) -> DataSet:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.accuracy.data import Augmentation, DataSet, Order, normalise
+from dovetail.accuracy.images import Report, check_images, read_image, size_of
 from dovetail.errors import InputError
 from dovetail.workers import safe_start
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
@@ -103,7 +104,7 @@ class FolderSplit:
 
 
 class _Images:
-    """What worker processes are given: rows in, uint8 images and labels out (or the error, to be raised by us)."""
+    """What worker processes are given: rows in, images (0 to 255) and labels out (or the error, for us to raise)."""
 
     def __init__(self, split: FolderSplit, augmentation: Augmentation | None) -> None:
         self.split, self.augmentation = split, augmentation
@@ -113,11 +114,11 @@ class _Images:
 
     def __getitem__(self, row: int) -> Any:
         try:
-            image = _read(self.split.files[row])
+            image = read_image(self.split.files[row])
         except InputError as error:
             return error
         functional = import_torchvision("folders of images").transforms.functional
-        pixels = functional.pil_to_tensor(image)
+        pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous()
         options = self.split.preprocessing
         if self.augmentation is None:
             pixels = _centre(functional, pixels, options)
@@ -130,17 +131,10 @@ def _collate(items: list[Any]) -> Any:
     for item in items:
         if isinstance(item, InputError):
             return item
-    return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
-
-
-def _read(file: Path) -> Any:
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise what they like on broken files
-        raise InputError(f"not a readable image ({type(error).__name__}: {error})", file=file) from None
+    images = [image for image, _ in items]
+    if len({image.dtype for image in images}) > 1:  # some files are deeper than others
+        images = [image.float() for image in images]
+    return torch.stack(images), torch.tensor([label for _, label in items])
 
 
 def _centre(functional: Any, pixels: Any, options: Preprocessing) -> Any:
@@ -178,7 +172,14 @@ def _mode(options: Preprocessing) -> Any:
 
 
 def image_folder(
-    root: Path, *, size: int | None = None, workers: int = 0, context: str | None = None, seed: int = 0
+    root: Path,
+    *,
+    size: int | None = None,
+    workers: int = 0,
+    context: str | None = None,
+    seed: int = 0,
+    check: bool = True,
+    report: Report | None = None,
 ) -> DataSet:
     """Read a folder of images: ``root/train/CLASS/...`` with ``val`` and ``test`` beside it, or ``root/CLASS/...``.
 
@@ -193,9 +194,11 @@ def image_folder(
         workers: processes that read files.
         context: how they start.
         seed: of what is held out.
+        check: whether to read every image once, unless that was done before (see `check_images`).
+        report: is told how far the check is.
 
     Raises:
-        InputError: when there are no such folders or images.
+        InputError: when there are no such folders or images, or an image is broken.
     """
     if not root.is_dir():
         raise InputError("there is no such folder of images", file=root)
@@ -205,6 +208,8 @@ def image_folder(
     listed = {part: _listed(folder, classes) for part, folder in found.items() if folder is not None}
     if found["train"] is None:
         listed = {"train": _listed(root, classes)}
+    if check:
+        check_images([file for files, _ in listed.values() for file in files], report)
     parts = _held_out(listed, seed)
     options = _preprocessing(parts["train"][0][0], size)
     splits = {
@@ -282,7 +287,7 @@ def hold_out(files: Any, labels: NDArray[np.int64], share: float, seed: int) -> 
 
 def _preprocessing(file: Path, size: int | None) -> Preprocessing:
     """Take small square images as they are; larger ones as ImageNet's are taken."""
-    width, height = _read(file).size
+    width, height = size_of(file)
     if size is None:
         size = width if width == height <= 64 else 224
     return Preprocessing(size, size if size <= 64 else round(size * 256 / 224))

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.datasets import load_data
 from dovetail.accuracy.execution import Execution
+from dovetail.accuracy.images import Report as Checking
 from dovetail.accuracy.loggers import logger
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.statistics import Interval, interval
@@ -53,9 +54,9 @@ class DataRequest:
     workers: int = 0
     seed: int = 0
 
-    def load(self) -> DataSet:
-        """Return the data set."""
-        options = vars(self) | {}
+    def load(self, report: Checking | None = None, *, check: bool = True) -> DataSet:
+        """Return the data set; broken images are looked for, and `report` told, unless they were before."""
+        options = vars(self) | {"check": check, "report": report}
         return load_data(options.pop("name"), **options)
 
 
@@ -100,8 +101,8 @@ class RunRequest:
         try:
             observers = [observer, *(observe for observe, _ in watching)]
             result = train(
-                self.model, self.data.load(), self.recipe, seed=self.seed, out=self.folder, execution=self.execution,
-                observers=observers, test=self.test,
+                self.model, self.data.load(check=False), self.recipe, seed=self.seed, out=self.folder,
+                execution=self.execution, observers=observers, test=self.test,
             )  # fmt: skip
         finally:
             for _, close in watching:

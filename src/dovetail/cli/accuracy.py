@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.cli.progress import progress
 from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request
 from dovetail.errors import InputError
 
@@ -81,7 +82,8 @@ def _from_checkpoint(args: argparse.Namespace) -> tuple[Any, DataSet, str]:
         if key not in content:
             raise InputError("missing", file=file, key=key)
     model = from_checkpoint(content, file, args.model)
-    data = data_request(args, args.data or str(content["data"])).load()
+    with progress() as report:
+        data = data_request(args, args.data or str(content["data"])).load(report)
     if list(data.classes) != list(content["classes"]):
         raise InputError(
             f"trained on the {len(content['classes'])} classes of {content['data']}, but {data.name} has "
@@ -101,7 +103,8 @@ def _by_name(args: argparse.Namespace) -> tuple[Any, DataSet, str]:
         raise InputError("there is no such checkpoint", file=args.network)
     if args.data is None:
         raise InputError("say which images with --data")
-    data = data_request(args, args.data).load()
+    with progress() as report:
+        data = data_request(args, args.data).load(report)
     if args.weights is not None and not Path(args.weights).is_file():
         model, preprocessing = pretrained(args.network, args.weights, len(data.classes))
         return model, _as_published(data, preprocessing), f"{args.network} ({args.weights})"

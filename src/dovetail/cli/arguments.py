@@ -23,7 +23,9 @@ from dovetail.workload.roles import parse_renaming
 def add_layer(parser: argparse.ArgumentParser) -> None:
     """Declare the layer, as ``args.layer``, and its batch size."""
     parser.add_argument(
-        "layer", metavar="LAYER", help="a problem YAML, or NETWORK:LAYER with the layer's name or place, as resnet18:5"
+        "layer",
+        metavar="LAYER",
+        help="a problem YAML, or NETWORK:LAYER with the layer's name or its row in `dovetail layers`, as resnet18:5",
     )
     add_batch(parser)
     add_rename(parser)

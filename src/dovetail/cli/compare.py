@@ -8,7 +8,7 @@ from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import print_notes
+from dovetail.cli.notes import print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -68,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, _csv(costs))
     if args.json:
-        print_json({**_fields(costs, str(args.objective)), "notes": notes})
+        print_json({**_fields(costs, str(args.objective)), "notes": [*unknown_of(networks), *notes]})
         return 0
+    print_unknown(networks)
     for cost, diagnoses in zip(costs, told, strict=False):
         _print_layers(cost, diagnoses)
     _print_totals(costs)
@@ -87,18 +88,19 @@ def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
 
 
 def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
-    heads = ("layer", "bound by", "runs", "cycles", "energy", "EDP|J x cycle", "util.", "dearest level")
-    rows = [_row(each) for each in diagnoses]
+    heads = ("row", "layer", "bound by", "runs", "cycles", "energy", "EDP|J x cycle", "util.", "dearest level")
+    rows = [(str(row), *_row(each)) for row, each in enumerate(diagnoses, start=1)]
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
     print_table(
         f"{title}: each layer once, at its best {cost.objective}",
         heads,
         rows,
-        text_columns=2,
+        text_columns=3,
         optional=("dearest level", "runs", "bound by"),
     )
     for operation in cost.network.unmapped:
-        print(f"not mapped, not counted: {operation.name}, {whole(operation.macs)} multiply-accumulates")
+        macs = "an unknown number of" if operation.macs is None else whole(operation.macs)
+        print(f"not mapped, not counted: {operation.name} x {operation.count}, {macs} multiply-accumulates")
     free = ", ".join(f"{each.name} x {each.count}" for each in cost.network.free)
     if free:
         print(f"costs nothing in this model: {free}")
@@ -141,12 +143,13 @@ def _print_totals(costs: list[NetworkCost]) -> None:
 
 
 def _csv(costs: list[NetworkCost]) -> str:
-    columns = ("network", "design", "layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization")
-    rows: list[tuple[Any, ...]] = [columns]
+    names = ("network", "design", "layer", "repeats", "macs")
+    table: list[tuple[Any, ...]] = [(*names, "cycles", "energy_pJ", "edp_J_cycle", "utilization", "row")]
     for cost in costs:
+        rows = cost.network.rows()
         for each in cost.layers:
             one = each.cost
             numbers = (one.cycles, one.energy_pJ, one.edp_J_cycle, one.utilization)
-            names = (cost.network.name, cost.architecture.name, each.name)
-            rows.append((*names, each.layer.repeats, each.layer.problem.macs, *numbers))
-    return csv_text(rows)
+            facts = (cost.network.name, cost.architecture.name, each.name, each.layer.repeats, each.layer.problem.macs)
+            table.append((*facts, *numbers, rows[each.name]))
+    return csv_text(table)

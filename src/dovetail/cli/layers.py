@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 from pathlib import Path
 
 from rich.console import Console
 
 from dovetail.cli import arguments
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
+from dovetail.cli.tables import table_width
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.workload.describe import describe, fields
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(fields(network), indent=2))
     else:
-        print(describe(network, every=args.all, width=max(80, shutil.get_terminal_size((100, 24)).columns)))
+        print_notes(network.notes)
+        print(describe(network, every=args.all, width=table_width()))
     return 0
 
 

@@ -5,8 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from dovetail.workload.describe import unknown_text
+from dovetail.workload.network import Network
+
 
 def print_notes(notes: Iterable[str]) -> None:
     """Print each different note once, in the order given; stdout stays what it is, for tables and JSON."""
     for note in dict.fromkeys(notes):
         print(f"dovetail: note: {note}", file=sys.stderr)
+
+
+def print_unknown(networks: Iterable[Network]) -> None:
+    """Print on stdout, before anything else, what is not known of networks; once for each."""
+    for line in unknown_of(networks):
+        print(f"{line}\n")
+
+
+def unknown_of(networks: Iterable[Network]) -> list[str]:
+    """Return what is not known of networks, a line for each of which something is not."""
+    return list(dict.fromkeys(line for network in networks for line in unknown_text(network)))

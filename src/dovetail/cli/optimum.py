@@ -7,7 +7,7 @@ from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import print_notes
+from dovetail.cli.notes import print_notes, print_unknown
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -27,6 +27,7 @@ from dovetail.network.optimum import (
 from dovetail.network.results import fronts_of
 from dovetail.store import Store
 from dovetail.table import Table
+from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import load_network
 
 #: What is kept when it ends early.
@@ -77,8 +78,9 @@ def run(args: argparse.Namespace) -> int:
         points = zip(front.energies_pJ.tolist(), front.cycles.tolist(), strict=True)
         write_text(args.csv, Table(("energy_pJ", "cycles"), tuple(points)).csv())
     if args.json:
-        print_json({**_json(cost, choices), "notes": list(cost.notes)})
+        print_json(_json(cost, choices))
         return 0
+    print_unknown([network])
     _print(cost, choices, args.objective)
     return 0
 
@@ -111,6 +113,8 @@ def _json(cost: NetworkCost, choices: dict[str, Choice]) -> dict[str, Any]:
         "network": cost.network.name,
         "architecture": cost.architecture.name,
         "exact": cost.exact,
+        "unknown": [each.name for each in cost.network.unknown],
+        "notes": [*unknown_text(cost.network), *cost.notes],
         "choices": {
             name: {
                 "energy_pJ": choice.energy_pJ,

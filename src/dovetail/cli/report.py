@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import print_notes
+from dovetail.cli.notes import print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.csv / f"{_file_name(cost)}.csv", cost.to_csv())
     if args.json:
         results = [_json(cost, each) for cost, each in zip(costs, told, strict=True)]
-        print_json({"results": results, "notes": notes})
+        print_json({"results": results, "notes": [*unknown_of(networks), *notes]})
     else:
         _print(costs, told, accuracies)
     return 0
@@ -116,6 +116,7 @@ def _json(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> dict[str, object
 
 
 def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accuracies: dict[str, KnownAccuracy]) -> None:
+    print_unknown(cost.network for cost in costs)
     rows = []
     for cost in costs:
         accuracy = accuracies.get(cost.network.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import arguments
+from dovetail.cli.notes import print_unknown
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import Report, progress
 from dovetail.cli.tables import joules, print_json, print_table, product, whole
@@ -133,7 +134,9 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     recipe = recipe_named(args.recipe)
     recipe = recipe if args.epochs is None else replace(recipe, epochs=args.epochs)
     supernet = SUPERNET if args.supernet_epochs is None else replace(SUPERNET, epochs=args.supernet_epochs)
-    spec, weights = _model(args, data.load(), recipe.stem)
+    with progress() as report:
+        loaded = data.load(report)
+    spec, weights = _model(args, loaded, recipe.stem)
     design = Path(args.on).stem
     out = args.out or Path("runs") / f"shrink-{spec.label.replace(':', '.')}-{design}-{Path(args.data).name}"
     return Request(
@@ -184,6 +187,7 @@ def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpe
 
 
 def _print(result: ShrinkResult) -> None:
+    print_unknown([result.original.cost.network])
     original = result.original
     rows = [_cells(each, original) for each in (original, *result.networks)]
     heads = ("network", "EDP|J x cycle", "of the|original", "energy", "cycles", "MMACs", "validation|%", "test|%")

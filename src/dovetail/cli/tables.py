@@ -14,15 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dovetail.columns import fit
+
 _PIPED_WIDTH = 120
-_NARROWEST = 10  # no column of words is folded to less
 _PREFIXES = ("p", "n", "u", "m", "", "k", "M")
 
 
 def console(needed: int = 0) -> Console:
-    """Return where tables go: as wide as the terminal (or ``$COLUMNS``); when piped 120 columns, or what is needed."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else max(_PIPED_WIDTH, needed)
-    return Console(width=width, highlight=False, soft_wrap=False)
+    """Return where tables go: as wide as the terminal (or ``$COLUMNS``; 120 columns when piped), or what is needed."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
+    found = Console(width=width, highlight=False, soft_wrap=False)
+    return found if found.width >= needed else Console(width=needed, highlight=False, soft_wrap=False)
 
 
 def print_table(
@@ -40,43 +42,32 @@ def print_table(
         columns: heads; a ``|`` in one breaks it.
         rows: one text per column.
         text_columns: so many columns on the left hold words; all others hold numbers and are set right.
-        optional: heads of columns to leave out, one after the other, as long as the table is too wide.
+        optional: heads of columns to leave out first where the table is too wide; a line below it names what is.
     """
-    out = console()
-    kept = list(range(len(columns)))
-    for head in optional:
-        if _width(columns, rows, kept) > out.width:
-            kept.remove(columns.index(head))
-    out = console(_width(columns, rows, kept))
-    left = out.width - _width(columns, rows, [i for i in kept if i >= text_columns])
-    narrowest = max(1, min(_NARROWEST, left // max(1, text_columns) - 3))  # numbers go before words
+    shown = fit(columns, rows, table_width(), words=range(text_columns), optional=optional)
+    out = console(sum(shown.widths) + 3 * (len(shown.widths) - 1) + 2)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i in kept:
+    for i, size in zip(shown.kept, shown.widths, strict=True):
         is_text = i < text_columns
-        table.add_column(
-            Text(columns[i].replace("|", "\n")),
-            justify="left" if is_text else "right",
-            overflow="fold",
-            no_wrap=not is_text,
-            min_width=min(narrowest, max((len(row[i]) for row in rows), default=0)) if is_text else None,
-        )
+        head = Text(columns[i].replace("|", "\n"))
+        table.add_column(head, justify="left" if is_text else "right", overflow="fold", width=size)
     for row in rows:
-        table.add_row(*(Text(row[i]) for i in kept))
+        table.add_row(*(Text(row[i]) for i in shown.kept))
     out.print(Text(title, style="bold"))
     out.print(table)
+    for line in shown.note(out.width):
+        print(line)
 
 
 def fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether a table breaks nothing but its heads; what is piped never does."""
-    needed = _width(columns, rows, range(len(columns)))
-    return needed <= console(needed).width
+    """Return whether a table shows every column in the width at hand, no word folded; what is piped always does."""
+    whole = fit(columns, rows, None, words=())
+    return fit(columns, rows, table_width(), words=()) == whole
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
-    """Return how many characters a table of some columns needs that breaks nothing but its heads."""
-    heads = [max(map(len, columns[i].split("|"))) for i in kept]
-    cells = [max([head, *(len(row[i]) for row in rows)]) for i, head in zip(kept, heads, strict=True)]
-    return sum(cells) + 3 * (len(cells) - 1) + 2
+def table_width() -> int | None:
+    """Return how wide tables may be; None when they are piped, and may be as wide as it takes."""
+    return console().width if sys.stdout.isatty() or "COLUMNS" in os.environ else None
 
 
 def print_json(fields: dict[str, Any]) -> None:

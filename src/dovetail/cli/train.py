@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(content, indent=2))
     else:
-        _print(summaries, data.load().note)
+        _print(summaries, data.load(check=False).note)
         print(f"\nweights, checkpoints and result.json in {out}")
     return 0
 
@@ -141,7 +141,8 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
         raise InputError(f"--seeds is {args.seeds}; it must be at least 1")
     execution = Execution(args.device, args.precision, threads=args.threads)
     execution.torch_device  # noqa: B018  says now if it is not there
-    loaded = data.load()
+    with progress() as report:
+        loaded = data.load(report)
     specs = [
         model_spec(name, loaded, width=width, stem=recipe.stem)
         for name in args.models

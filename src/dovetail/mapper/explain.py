@@ -137,7 +137,7 @@ class Explanation:
 
     def table(self) -> Table:
         """Return a row for the optimum and one per constraint lifted, dearest first."""
-        columns = ("level", "without", "cycles", "energy uJ", "EDP J*cycle", "utilization", f"{self.objective} gain")
+        columns = ("level", "without", "cycles", "energy uJ", "EDP J x cycle", "utilization", f"{self.objective} gain")
         rows: list[tuple[Cell, ...]] = []
         if self.result is not None:
             rows.append(("", "as it is", *_figures(self.result), None))

@@ -25,6 +25,20 @@ class Objective(StrEnum):
             return float(cycles)
         return energy_pJ * cycles if self is Objective.EDP else energy_pJ * cycles * cycles
 
+    @property
+    def unit(self) -> str:
+        """The unit in which people and JSON get the value: pJ, cycles, J x cycle or J x cycle^2."""
+        return {
+            Objective.ENERGY: "pJ",
+            Objective.LATENCY: "cycles",
+            Objective.EDP: "J x cycle",
+            Objective.ED2P: "J x cycle^2",
+        }[self]
+
+    def in_unit(self, value: float) -> float:
+        """Return a value, as `value_of` has it, in `unit`."""
+        return value * 1e-12 if self in (Objective.EDP, Objective.ED2P) else value
+
 
 def ranks_of(objective: Objective, energy_pJ: Floats, cycles: Floats) -> tuple[Floats, Floats]:
     """Return, of many costs, what is minimised and what breaks ties."""

@@ -40,7 +40,7 @@ class Certificate:
         pruned_by_bound: partial mappings whose every completion costs at least as much as the answer.
         pruned_by_dominance: partial mappings that another one replaces at no loss.
         pruned_by_capacity: partial mappings with a tile that does not fit.
-        value: the objective's value of the answer.
+        value: the objective's value of the answer, as `Objective.value_of` has it (pJ, cycles, pJ x cycles, ...).
         bound: a value that no mapping goes below; equal to ``value`` when ``exact``.
         compute_bound_cycles: cycles of any mapping, had every allowed compute unit work all the time.
         compulsory_pJ: energy of any mapping: computing, and moving each tensor once.
@@ -92,12 +92,25 @@ class SearchResult:
         return f"<p>best {self.objective}, {known}</p>{self.cost._repr_html_()}{_loops(self.mapping).html()}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data: the cost first, then the certificate and the front."""
+        """Return plain data: the cost first, then the certificate (values in the objective's unit) and the front."""
         return {
             **self.cost.to_json(),
             "objective": str(self.objective),
-            "certificate": {**asdict(self.certificate), "gap": self.certificate.gap},
-            "front": [{"energy_pJ": point.energy_pJ, "cycles": point.cycles} for point in self.front],
+            "certificate": {
+                **asdict(self.certificate),
+                "value": self.objective.in_unit(self.certificate.value),
+                "bound": self.objective.in_unit(self.certificate.bound),
+                "unit": self.objective.unit,
+                "gap": self.certificate.gap,
+            },
+            "front": [
+                {
+                    "energy_pJ": point.energy_pJ,
+                    "cycles": point.cycles,
+                    "edp_J_cycle": point.energy_pJ * 1e-12 * point.cycles,
+                }
+                for point in self.front
+            ],
         }
 
 

@@ -16,7 +16,8 @@ from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.model.cost import Cost
 from dovetail.table import Cell, Table
-from dovetail.workload.network import Layer, Network
+from dovetail.workload.describe import unknown_text
+from dovetail.workload.network import Layer, Network, problem_key
 
 #: Under what energy that belongs to no tensor is counted.
 COMPUTE, LEAKAGE = "compute", "leakage"
@@ -119,11 +120,12 @@ class MappedLayer:
         """The cost of all its runs."""
         return totals_of(self.cost).times(self.layer.repeats)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data about one run; ``repeats`` says how many there are."""
+    def to_json(self, row: int) -> dict[str, Any]:
+        """Return plain data about one run; ``repeats`` says how many there are, `row` where `layers` shows it."""
         problem, cost, one = self.layer.problem, self.cost, totals_of(self.cost)
         return {
             "name": self.name,
+            "row": row,
             "kind": self.layer.kind,
             "reading": self.layer.reading,
             "repeats": self.layer.repeats,
@@ -138,7 +140,8 @@ class MappedLayer:
             "energy_by_component_pJ": dict(one.energy_by_component),
             "energy_by_tensor_pJ": dict(one.energy_by_tensor),
             "exact": self.result.certificate.exact,
-            "bound": self.result.certificate.bound,
+            "bound": self.result.objective.in_unit(self.result.certificate.bound),
+            "bound_unit": self.result.objective.unit,
             "mapping": native_mapping_yaml(self.result.mapping, problem),
         }
 
@@ -225,9 +228,8 @@ class NetworkCost:
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """How layers were read on the design, where they could be read in several ways, and what `design_notes` says.
-
-        The latter is of how the design's constraints take to these layers; see `dovetail.mapping.notes`.
+        """What to know of the network's layers: how they were read on the design, where there were several ways, and
+        how the design's constraints take to them (`dovetail.mapping.notes.design_notes`).
         """
         ways: dict[str, list[str]] = {}
         for each in self.layers:
@@ -238,19 +240,21 @@ class NetworkCost:
             for text, names in ways.items()
         )
         named = [replace(layer.problem, name=layer.name) for layer in self.network.layers]
-        return (*read, *design_notes(self.architecture, named))
+        return (*self.network.notes, *read, *design_notes(self.architecture, named))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data: totals, then every layer in the order they run."""
+        rows = self.network.rows()
         return {
             "network": self.network.name,
             "architecture": self.architecture.name,
             "objective": str(self.objective),
             "batch": self.network.batch,
             "totals": self._totals_json(),
-            "layers": [each.to_json() for each in self.layers],
+            "layers": [each.to_json(rows[each.name]) for each in self.layers],
             "unmapped": [{"name": each.name, "macs": each.macs, "count": each.count} for each in self.network.unmapped],
-            "notes": list(self.notes),
+            "unknown": [each.name for each in self.network.unknown],
+            "notes": [*unknown_text(self.network), *self.notes],
         }
 
     def _totals_json(self) -> dict[str, Any]:
@@ -261,6 +265,7 @@ class NetworkCost:
             "edp_J_cycle": self.edp_J_cycle,
             "utilization": self.utilization,
             "macs": self.network.macs,
+            "known_macs": self.network.known_macs,
             "area_um2": self.area_um2,
             "dram_words": self.totals.outer_words,
             "dram_bytes": self.dram_bytes,
@@ -272,9 +277,10 @@ class NetworkCost:
 
     def table(self) -> Table:
         """Return one row per distinct layer, and the totals; energies and cycles are of all repeats."""
-        rows = [_row(each) for each in self.distinct]
+        rows = [(row, *_row(each)) for row, each in enumerate(self.distinct, start=1)]
         runs = sum(each.layer.repeats for each in self.distinct)
         totals: tuple[Cell, ...] = (
+            "",
             f"{self.network.name} on {self.architecture.name}",
             runs,
             sum(each.layer.macs for each in self.distinct) / 1e6,
@@ -284,20 +290,31 @@ class NetworkCost:
             100 * self.utilization,
             self.totals.outer_words,
         )
-        columns = ("layer", "runs", "MMACs", "cycles", "energy uJ", "EDP J*cycle", "utilization %", "DRAM words")
+        columns = (
+            "row",
+            "layer",
+            "runs",
+            "MMACs",
+            "cycles",
+            "energy uJ",
+            "EDP J x cycle",
+            "utilization %",
+            "DRAM words",
+        )
         return Table(columns, tuple(rows), totals)
 
     def to_csv(self) -> str:
         """Return one row per layer in the order they run, numbers in full."""
         components = [level.name for level in self.layers[0].cost.levels] if self.layers else []
         columns = ("layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization", "dram_words")
+        places = self.network.rows()
         rows: list[tuple[Cell, ...]] = []
         for each in self.layers:
             one, cost = totals_of(each.cost), each.cost
             facts = (each.layer.problem.macs, cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization)
             parts = (one.energy_by_component[name] for name in components)
-            rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts))
-        return Table((*columns, *(f"{name}_pJ" for name in components)), tuple(rows)).csv()
+            rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts, places[each.name]))
+        return Table((*columns, *(f"{name}_pJ" for name in components), "row"), tuple(rows)).csv()
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.network.name} on {self.architecture.name}, batch {self.network.batch}")
@@ -307,12 +324,6 @@ def _as_mapped(layer: Layer, mapped: MappedLayer) -> MappedLayer:
     """Return a layer in the reading, and with the result, that an equal one was mapped with."""
     problem = replace(mapped.layer.problem, name=layer.problem.name)
     return MappedLayer(replace(layer, problem=problem, reading=mapped.layer.reading), mapped.result)
-
-
-def problem_key(layer: Layer) -> tuple[Any, ...]:
-    """Return what tells distinct layers apart, as `Network.distinct` does."""
-    problem = layer.problem
-    return problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension
 
 
 def _row(each: MappedLayer) -> tuple[Cell, ...]:

@@ -50,6 +50,7 @@ def findings(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = None) ->
     """
     known = diagnose_network(cost) if diagnoses is None else diagnoses
     found = [
+        *_unmapped(cost),
         *_never_used(cost, known),
         *_idle(cost, known),
         *_bandwidth(cost, known),
@@ -57,7 +58,6 @@ def findings(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = None) ->
         *_largest(cost),
         *_bounds(cost, known),
         *_optimum(cost),
-        *_unmapped(cost),
         *_readings(cost),
     ]
     return tuple(sorted((each for each in found if each.weight >= WORTH), key=lambda each: -each.weight))
@@ -197,6 +197,10 @@ def _optimum(cost: NetworkCost) -> list[Finding]:
 def _unmapped(cost: NetworkCost) -> list[Finding]:
     share = cost.network.unmapped_share
     names = ", ".join(dict.fromkeys(each.name for each in cost.network.unmapped))
+    if share is None:
+        unknown = ", ".join(dict.fromkeys(each.name for each in cost.network.unknown))
+        text = f"An unknown share of the MACs is not in these costs: nobody here knows how much {unknown} compute"
+        return [Finding("unmapped", text, 1.0)]
     return [Finding("unmapped", f"{_percent(share)} of the MACs are not in these costs: {names}", share)]
 
 

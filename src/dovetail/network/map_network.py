@@ -16,12 +16,12 @@ from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.notes import for_layers
-from dovetail.network.costs import MappedLayer, NetworkCost, problem_key
+from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.readings import Read, best_reading, readings_on, share
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store, content_key
 from dovetail.workers import available_cpus, run_all
-from dovetail.workload.network import Layer, Network
+from dovetail.workload.network import Layer, Network, problem_key
 from dovetail.workload.roles import Reading
 
 #: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.

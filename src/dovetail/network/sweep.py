@@ -72,7 +72,15 @@ class Sweep:
 
     def table(self) -> Table:
         """Return one row per size."""
-        columns = (self.dimension, "liked", "cycles", "energy uJ", "EDP J*cycle", "utilization %", "computes per cycle")
+        columns = (
+            self.dimension,
+            "liked",
+            "cycles",
+            "energy uJ",
+            "EDP J x cycle",
+            "utilization %",
+            "computes per cycle",
+        )
         return Table(
             columns,
             tuple(

@@ -19,6 +19,7 @@ from dovetail.network.map_network import engine_version
 from dovetail.network.optimum import Choice, network_front, network_optimum, own_best
 from dovetail.network.results import fronts_of
 from dovetail.network.roofline import roofs
+from dovetail.workload.describe import unknown_text
 
 #: Points of a network's front that a page draws; more cannot be told apart.
 DRAWN = 400
@@ -85,19 +86,21 @@ def _run(cost: NetworkCost, diagnoses: Sequence[Diagnosis], accuracy: KnownAccur
         "dram_MB": cost.dram_bytes / 1e6,
         "area_mm2": cost.area_um2 / 1e6,
         "unmapped": cost.network.unmapped_share,
+        "notes": [*unknown_text(cost.network), *cost.network.notes],
         "accuracy": None if accuracy is None else accuracy.top1_percent,
         "accuracy_source": "" if accuracy is None else accuracy.source,
         "findings": [each.to_json() for each in findings(cost, diagnoses)],
-        "layers": [_layer(each, cost.architecture) for each in diagnoses],
+        "layers": [_layer(row, each, cost.architecture) for row, each in enumerate(diagnoses, start=1)],
         "front": _front(cost),
     }
 
 
-def _layer(told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
+def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
     mapped, repeats = told.layer, told.layer.layer.repeats
     problem, cost, totals = mapped.layer.problem, mapped.cost, totals_of(mapped.cost)
     sizes = zip(problem.shape.dimensions, problem.bounds, strict=True)
     return {
+        "row": row,
         "name": mapped.name,
         "kind": mapped.layer.kind,
         "reading": mapped.layer.reading,

@@ -40,6 +40,7 @@ from dovetail.shrink.supernet import (
 )
 from dovetail.shrink.target import Target
 from dovetail.table import Cell, Table
+from dovetail.workload.describe import unknown_text
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -176,6 +177,8 @@ class ShrinkResult:
             "start": "scratch" if self.request.scratch else "trained",
             "groups": [group.name for group in self.graph.groups],
             "as_given": asdict(self.as_given),
+            "unknown": [each.name for each in self.original.cost.network.unknown],
+            "notes": [*unknown_text(self.original.cost.network), *self.original.cost.network.notes],
             "original": self.original.to_json(),
             "networks": [each.to_json() for each in self.networks],
             "measured": [{"widths": list(widths), **asdict(each)} for widths, each in self.measured.items()],
@@ -183,7 +186,17 @@ class ShrinkResult:
 
     def table(self) -> Table:
         """Return a row for the original and one per smaller network."""
-        columns = ("network", "EDP J*cycle", "EDP share", "cycles", "energy uJ", "MACs", "validation", "test", "widths")
+        columns = (
+            "network",
+            "EDP J x cycle",
+            "EDP share",
+            "cycles",
+            "energy uJ",
+            "MACs",
+            "validation",
+            "test",
+            "widths",
+        )
         rows: list[tuple[Cell, ...]] = []
         for one in (self.original, *self.networks):
             figures, measured = one.figures, _means(one.accuracy)
@@ -234,7 +247,7 @@ class _Run:
 
     def __init__(self, request: Request, oracle: CostOracle, report: Report) -> None:
         self.request, self.oracle, self.report = request, oracle, report
-        self.data: DataSet = request.recipe.prepare(request.data.load())
+        self.data: DataSet = request.recipe.prepare(request.data.load(report))
         self.shape = (1, *self.data.shape)
         self.classes = len(self.data.classes)
 
@@ -244,7 +257,7 @@ class _Run:
         if self.request.weights is None:
             request = self.training.request(self.request.model, self.request.seed)
             result = train(
-                request.model, request.data.load(), request.recipe, seed=request.seed, out=request.folder,
+                request.model, request.data.load(check=False), request.recipe, seed=request.seed, out=request.folder,
                 execution=request.execution, test=False, observers=[self._watch("training the original")],
             )  # fmt: skip
             return result.model.cpu()

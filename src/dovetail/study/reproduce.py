@@ -80,7 +80,7 @@ class Study:
     def table(self, part: str) -> Table:
         """Return a part's rows: published, reproduced and corrected side by side."""
         columns = ["item", "design"]
-        for what in ("cycles M", "energy uJ", "EDP J*cycle"):
+        for what in ("cycles M", "energy uJ", "EDP J x cycle"):
             columns += [f"{what} published", f"{what} reproduced", f"{what} corrected"]
         rows: list[tuple[Cell, ...]] = []
         for row in self.part(part):

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.workload.network import Layer, Network
+from dovetail.columns import Fit, fit
+from dovetail.workload.network import Layer, Network, UnmappedOperation
 from dovetail.workload.problem import Problem
 
 
-def describe(network: Network, *, every: bool = False, width: int = 100) -> str:
+def describe(network: Network, *, every: bool = False, width: int | None = None) -> str:
     """Return the network's layers as a table, what is free and what can't be mapped below it.
+
+    The number before each layer is its row in the table of distinct ones, by which ``NETWORK:ROW`` names it.
 
     Args:
         network: the network.
         every: a line for each layer rather than for each distinct one.
-        width: columns the table may take; long names give way.
+        width: characters that the table may take, None for as many as it needs; words fold, columns are left out.
     """
-    layers = network.layers if every else network.distinct()
+    layers, places = network.layers if every else network.distinct(), network.rows()
     rows = [
-        (str(number), layer.name, f"{layer.repeats} x", sizes_text(layer.problem), *_macs(layer, network))
-        for number, layer in enumerate(layers, start=1)
+        (str(places[layer.name]), layer.name, f"{layer.repeats} x", sizes_text(layer.problem), *_macs(layer, network))
+        for layer in layers
     ]
-    heads = ("", "layer", "runs", "sizes", "MMACs", "share")
-    lines = _table(heads, rows, "><><>>", width)
-    lines += ["", *_summary(network)]
+    lines = [*unknown_text(network), *_table(rows, width), "", *_summary(network)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -32,20 +34,39 @@ def _macs(layer: Layer, network: Network) -> tuple[str, str]:
     return f"{layer.macs / 1e6:,.3f}", f"{layer.macs / network.macs:.1%}" if network.macs else ""
 
 
+def unknown_text(network: Network) -> list[str]:
+    """Return what to say first of a network of which something is not known; nothing when all is."""
+    if not network.unknown:
+        return []
+    names = ", ".join(f"{operation.count} x {operation.name}" for operation in network.unknown)
+    return [
+        f"UNKNOWN: {network.name} runs {names}, whose multiply-accumulates are not known here. "
+        "The share of the network that is not counted is unknown, and every total is without it."
+    ]
+
+
 def _summary(network: Network) -> list[str]:
     runs = sum(layer.repeats for layer in network.layers)
     lines = [
         f"{network.name}, batch {network.batch}: {runs} layers, {len(network.distinct())} distinct, "
-        f"{network.macs / 1e6:,.3f} million MACs"
+        + (f"at least {network.known_macs / 1e6:,.3f}" if network.unknown else f"{network.known_macs / 1e6:,.3f}")
+        + " million MACs"
     ]
     if network.free:
         lines.append("free here: " + ", ".join(f"{free.count} {free.name}" for free in network.free))
     for unmapped in network.unmapped:
-        share = f"{unmapped.macs / network.macs:.1%}" if network.macs else "0 %"
-        lines.append(f"no mapping form: {unmapped.count} x {unmapped.name}, {share} of the MACs, costs nothing below")
+        lines.append(f"no mapping form: {unmapped.count} x {unmapped.name}, {_uncounted(unmapped, network)}")
     if network.source:
         lines.append(f"from {network.source}")
     return lines
+
+
+def _uncounted(operation: UnmappedOperation, network: Network) -> str:
+    if operation.macs is None:
+        return "MACs unknown, not counted"
+    if not network.macs:
+        return f"{operation.macs:,} MACs, costs nothing below"
+    return f"{operation.macs / network.macs:.1%} of the MACs, costs nothing below"
 
 
 def sizes_text(problem: Problem) -> str:
@@ -79,32 +100,45 @@ def _mark(sign: str, steps: Sequence[int]) -> str:
     return sign + (str(steps[0]) if len(set(steps)) == 1 else _by(steps))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str, width: int) -> list[str]:
-    columns = list(zip(heads, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    widths[1] = max(12, min(widths[1], width - sum(widths) + widths[1] - 2 * (len(widths) - 1)))
-    lines = [
-        "  ".join(f"{_shorten(cell, size):{side}{size}}" for cell, size, side in zip(row, widths, align, strict=True))
-        for row in (heads, *rows)
+def _table(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    heads, align = ("row", "layer", "runs", "sizes", "MMACs", "share"), "><><>>"
+    shown = fit(heads, rows, width, words=(1, 3), optional=("share", "runs"), between=2, around=0)
+    lines = [line for row in (heads, *rows) for line in _lines(row, shown, align)]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:], *shown.note(max(width or 0, *map(len, lines)))]
+
+
+def _lines(row: Sequence[str], shown: Fit, align: str) -> list[str]:
+    """Return a row's lines, words folded to the widths of their columns."""
+    cells = [
+        textwrap.wrap(row[place], size, break_on_hyphens=False)
+        for place, size in zip(shown.kept, shown.widths, strict=True)
     ]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
-
-
-def _shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else "..." + text[3 - width :]
+    sides = [align[place] for place in shown.kept]
+    return [
+        "  ".join(
+            f"{cell[line] if line < len(cell) else '':{side}{size}}"
+            for cell, side, size in zip(cells, sides, shown.widths, strict=True)
+        )
+        for line in range(max(map(len, cells)))
+    ]
 
 
 def fields(network: Network) -> dict[str, Any]:
     """Return the network as nested plain values, each layer once, for JSON."""
+    rows = network.rows()
     return {
         "network": network.name,
         "source": network.source,
         "batch": network.batch,
         "macs": network.macs,
+        "known_macs": network.known_macs,
         "unmapped_share": network.unmapped_share,
+        "unknown": [operation.name for operation in network.unknown],
+        "notes": [*unknown_text(network), *network.notes],
         "layers": [
             {
                 "name": layer.name,
+                "row": rows[layer.name],
                 "kind": layer.kind,
                 "repeats": layer.repeats,
                 "macs": layer.macs,

@@ -32,6 +32,8 @@ SIZES = tuple(dict.fromkeys(size for shape in SHAPES.values() for size in (*shap
 COLUMNS = (*FACTS, *SIZES, "H", "K")
 #: What the lines before the header may say, as ``# network: resnet18``.
 HEADINGS = ("network", "batch", "source")
+#: What stands for the MACs of an unmapped operation that nobody knows; so does an empty cell.
+UNKNOWN = "unknown"
 
 Row = Mapping[str, str]
 
@@ -42,7 +44,7 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
     The first line that is no comment names the columns: ``name``, dimensions (``C M P Q R S N G``, ...) and
     coefficients (``Wstride`` for rows, ``Hstride`` for columns, ...), and optionally ``kind``, ``shape``, ``repeats``,
     ``batch_dimension``, ``modules``. An empty size is 1. A row of kind ``free`` is an operation that costs nothing,
-    one of kind ``unmapped`` brings its ``macs``.
+    one of kind ``unmapped`` brings its ``macs``, which may be ``unknown``. Comments ``# note: ...`` are the network's.
 
     Args:
         text: the table.
@@ -52,7 +54,7 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
     Raises:
         InputError: with file, line and column.
     """
-    headings, lines = _split(text)
+    headings, notes, lines = _split(text)
     if not lines:
         raise InputError("no header line: the first line names the columns, such as name,C,M,P,Q,R,S", file=file)
     columns = [column.strip() for column in _cells(*lines[0], file)]
@@ -69,9 +71,10 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
         rows.append((number, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
     said = {key: value for key, (value, _) in headings.items()}
     batch = _integer(said, "batch", file, headings["batch"][1]) if said.get("batch") else 1
-    return network_of_rows(
+    network = network_of_rows(
         rows, file=file, name=said.get("network", name), batch=batch, source=said.get("source", str(file))
     )
+    return replace(network, notes=notes)
 
 
 def _cells(number: int, line: str, file: Path | str) -> list[str]:
@@ -81,18 +84,21 @@ def _cells(number: int, line: str, file: Path | str) -> list[str]:
         raise InputError(f"is no row of cells: {error}", file=file, line=number) from None
 
 
-def _split(text: str) -> tuple[dict[str, tuple[str, int]], list[tuple[int, str]]]:
-    """Split into headings (from comment lines; text and line) and numbered lines."""
+def _split(text: str) -> tuple[dict[str, tuple[str, int]], tuple[str, ...], list[tuple[int, str]]]:
+    """Split into headings (from comment lines; text and line), notes (from comments, too) and numbered lines."""
     headings: dict[str, tuple[str, int]] = {}
+    notes: list[str] = []
     lines: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.startswith("#"):
             key, _, value = line[1:].partition(":")
             if key.strip() in HEADINGS:
                 headings[key.strip()] = value.strip(), number
+            elif key.strip() == "note" and value.strip():
+                notes.append(value.strip())
         elif line.strip(" ,\t"):
             lines.append((number, line))
-    return headings, lines
+    return headings, tuple(notes), lines
 
 
 def network_of_rows(
@@ -110,7 +116,8 @@ def network_of_rows(
         if row.get("kind") == "free":
             free.append(FreeOperation(row["name"], count))
         elif row.get("kind") == "unmapped":
-            macs = _integer(row, "macs", file, line)
+            unknown = row.get("macs", "") in ("", UNKNOWN)
+            macs = None if unknown else _integer(row, "macs", file, line)
             unmapped.append(UnmappedOperation(row["name"], macs, count, _modules(row, ())))
         else:
             layer = _layer(row, count, file, line)
@@ -217,7 +224,8 @@ def rows_of_network(network: Network, *, distinct: bool = False) -> list[dict[st
     rows = [_row_of_layer(layer) for layer in (network.distinct() if distinct else network.layers)]
     for unmapped in network.unmapped:
         rows.append({"name": unmapped.name, "kind": "unmapped", "repeats": str(unmapped.count)})
-        rows[-1] |= {"macs": str(unmapped.macs)} | ({"modules": " ".join(unmapped.modules)} if unmapped.modules else {})
+        rows[-1] |= {"macs": UNKNOWN if unmapped.macs is None else str(unmapped.macs)}
+        rows[-1] |= {"modules": " ".join(unmapped.modules)} if unmapped.modules else {}
     rows += [{"name": free.name, "kind": "free", "repeats": str(free.count)} for free in network.free]
     return rows
 
@@ -243,7 +251,8 @@ def write_csv(network: Network, *, distinct: bool = False) -> str:
     rows = rows_of_network(network, distinct=distinct)
     columns = [column for column in (*FACTS, *SIZES) if any(column in row for row in rows) or column == "name"]
     text = ""
-    for key, value in (("network", network.name), ("batch", str(network.batch)), ("source", network.source)):
+    facts = (("network", network.name), ("batch", str(network.batch)), ("source", network.source))
+    for key, value in (*facts, *(("note", note) for note in network.notes)):
         if value:
             text += f"# {key}: {' '.join(value.split())}\n"
     return text + csv_text([columns, *([row.get(column, "") for column in columns] for row in rows)])
@@ -272,10 +281,10 @@ def read_bundled(name: str, input_size: int) -> Network:
 def read_yaml(document: Node, *, name: str) -> Network:
     """Read a layer table in YAML: ``layers``, a list of mappings with the keys of `read_csv`'s columns.
 
-    ``network``, ``batch`` and ``source`` stand beside it, and optionally ``unmapped`` (a list) and ``free``
-    (operation: count).
+    ``network``, ``batch`` and ``source`` stand beside it, and optionally ``unmapped`` (a list), ``free``
+    (operation: count) and ``notes`` (a list of sentences).
     """
-    entries = document.mapping(known=(*HEADINGS, "layers", "unmapped", "free"), required=("layers",))
+    entries = document.mapping(known=(*HEADINGS, "layers", "unmapped", "free", "notes"), required=("layers",))
     rows = [_yaml_row(item) for item in entries["layers"].sequence()]
     if "unmapped" in entries:
         rows += [(line, row | {"kind": "unmapped"}) for line, row in map(_yaml_row, entries["unmapped"].sequence())]
@@ -284,19 +293,24 @@ def read_yaml(document: Node, *, name: str) -> Network:
             (count.line, {"name": free, "kind": "free", "repeats": str(count.integer(minimum=1))})
             for free, count in entries["free"].mapping().items()
         ]
-    return network_of_rows(
+    network = network_of_rows(
         rows,
         file=document.file,
         name=entries["network"].text() if "network" in entries else name,
         batch=entries["batch"].integer(minimum=1) if "batch" in entries else 1,
         source=entries["source"].text() if "source" in entries else str(document.file),
     )
+    notes = entries["notes"].sequence() if "notes" in entries else ()
+    return replace(network, notes=tuple(note.text() for note in notes))
 
 
 def _yaml_row(node: Node) -> tuple[int, dict[str, str]]:
     entries = node.mapping(known=COLUMNS, required=("name",))
-    texts = ("name", "kind", "shape", "batch_dimension", "modules")
+    texts = ("name", "kind", "shape", "batch_dimension", "modules", "macs")
     row = {key: str(value.integer(minimum=1)) for key, value in entries.items() if key not in texts}
+    if "macs" in entries:
+        unknown = entries["macs"].value == UNKNOWN
+        row["macs"] = UNKNOWN if unknown else str(entries["macs"].integer(minimum=1))
     for key in ("name", "kind", "shape", "batch_dimension"):
         if key in entries:
             row[key] = entries[key].text()
@@ -312,7 +326,8 @@ def write_yaml(network: Network, *, distinct: bool = False) -> str:
     free: dict[str, int] = {}
     for row in rows_of_network(network, distinct=distinct):
         values: dict[str, object] = {
-            key: int(value) if key in (*SIZES, "repeats", "macs") else value for key, value in row.items()
+            key: int(value) if key in (*SIZES, "repeats", "macs") and value != UNKNOWN else value
+            for key, value in row.items()
         }
         if "modules" in row:
             values["modules"] = row["modules"].split()
@@ -323,6 +338,7 @@ def write_yaml(network: Network, *, distinct: bool = False) -> str:
         else:
             layers.append(values)
     content: dict[str, object] = {"network": network.name, "batch": network.batch, "source": network.source}
+    content |= {"notes": list(network.notes)} if network.notes else {}
     content |= {"layers": layers} | ({"unmapped": unmapped} if unmapped else {}) | ({"free": free} if free else {})
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=160, allow_unicode=True)
 
@@ -367,7 +383,7 @@ def read_folder(folder: Path) -> Network:
 def _read_index(path: Path) -> dict[str, int]:
     if not path.exists():
         return {}
-    _, lines = _split(read_text(path))
+    _, _, lines = _split(read_text(path))
     if not lines or lines[0][1].replace(" ", "") != "name,repeats":
         raise InputError("the first line must be name,repeats", file=path)
     repeats: dict[str, int] = {}

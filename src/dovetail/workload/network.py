@@ -91,17 +91,17 @@ class FreeOperation:
 
 @dataclass(frozen=True)
 class UnmappedOperation:
-    """An operation that computes but has no loop-nest form here; reported, never dropped.
+    """An operation that computes, or may, but has no loop-nest form here; reported, never dropped.
 
     Attributes:
         name: the operation.
-        macs: multiply-accumulates of all its runs together.
+        macs: multiply-accumulates of all its runs together; None when they are not known.
         count: how often it runs.
         modules: paths of the modules it came from.
     """
 
     name: str
-    macs: int
+    macs: int | None
     count: int = 1
     modules: tuple[str, ...] = ()
 
@@ -123,6 +123,7 @@ class Network:
         edges: data flow as (producer, consumer) layer names, through free operations; ``"input"`` and ``"output"``
             stand for the network's own. Empty when the source does not say.
         source: where the network came from, for reports.
+        notes: what a person should know about how the layers came about, a sentence each.
     """
 
     name: str
@@ -132,10 +133,11 @@ class Network:
     batch: int = 1
     edges: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown, and check that they tell layers apart."""
-        clean(self, "name", "source")
+        clean(self, "name", "source", "notes")
         if not all(name.isprintable() for edge in self.edges for name in edge):
             object.__setattr__(self, "edges", tuple((printable(one), printable(two)) for one, two in self.edges))
         seen: set[str] = set()
@@ -145,24 +147,36 @@ class Network:
             seen.add(layer.name)
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one pass, repeats counted, unmapped operations included."""
-        return sum(layer.macs for layer in self.layers) + sum(operation.macs for operation in self.unmapped)
+    def known_macs(self) -> int:
+        """Multiply-accumulates of one pass as far as they are known, repeats counted, unmapped operations included."""
+        return sum(layer.macs for layer in self.layers) + sum(operation.macs or 0 for operation in self.unmapped)
 
     @property
-    def unmapped_share(self) -> float:
-        """Share of the MACs, 0 to 1, that has no mapping form and so no cost."""
-        return sum(operation.macs for operation in self.unmapped) / self.macs if self.macs else 0.0
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one pass, repeats counted; None when an operation's are not known."""
+        return None if self.unknown else self.known_macs
+
+    @property
+    def unknown(self) -> tuple[UnmappedOperation, ...]:
+        """The operations whose multiply-accumulates are not known."""
+        return tuple(operation for operation in self.unmapped if operation.macs is None)
+
+    @property
+    def unmapped_share(self) -> float | None:
+        """Share of the MACs, 0 to 1, that has no mapping form and so no cost; None when it is not known."""
+        if self.macs is None:
+            return None
+        return sum(operation.macs or 0 for operation in self.unmapped) / self.macs if self.macs else 0.0
 
     def distinct(self) -> tuple[Layer, ...]:
         """Return each distinct problem once, in order of first occurrence, repeats and modules put together.
 
-        Two problems are the same when shape, bounds and coefficients are; the first occurrence gives the name.
+        Two problems are the same when `problem_key` is; the first occurrence gives the name. This is the order in which
+        every table shows them: "row 5" of a network is the fifth of these.
         """
         merged: dict[tuple[Any, ...], Layer] = {}
         for layer in self.layers:
-            problem = layer.problem
-            key = (problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension)
+            key = problem_key(layer)
             first = merged.get(key)
             merged[key] = (
                 layer
@@ -177,7 +191,10 @@ class Network:
             raise InputError(f"batch is {batch}; it must be at least 1")
         if batch == self.batch:
             return self
-        unmapped = tuple(replace(operation, macs=operation.macs * batch // self.batch) for operation in self.unmapped)
+        unmapped = tuple(
+            operation if operation.macs is None else replace(operation, macs=operation.macs * batch // self.batch)
+            for operation in self.unmapped
+        )
         layers = tuple(layer.with_batch(batch, self.batch) for layer in self.layers)
         return replace(self, layers=layers, unmapped=unmapped, batch=batch)
 
@@ -195,15 +212,26 @@ class Network:
         layers = (layer.renamed({o: n for o, n in names.items() if o in own[layer.name]}) for layer in self.layers)
         return replace(self, layers=tuple(layers))
 
+    def rows(self) -> dict[str, int]:
+        """Return for each layer's name the row, counted from 1, at which `distinct` has its problem."""
+        places = {problem_key(layer): row for row, layer in enumerate(self.distinct(), start=1)}
+        return {layer.name: places[problem_key(layer)] for layer in self.layers}
+
     def layer(self, which: str) -> Layer:
-        """Return a layer by name or by its place counted from 1; raises InputError naming the nearest one."""
+        """Return a layer by its row in `distinct`, counted from 1, or by its name; a number is a row first.
+
+        Raises:
+            InputError: there is none; the nearest name is said.
+        """
+        is_number = which.isascii() and which.isdigit()
+        distinct = self.distinct()
+        if is_number and 1 <= int(which[:9]) <= len(distinct):
+            return distinct[int(which) - 1]
         for layer in self.layers:
             if layer.name == which:
                 return layer
-        if re.fullmatch("[0-9]{1,9}", which):
-            if 1 <= int(which) <= len(self.layers):
-                return self.layers[int(which) - 1]
-            raise InputError(f"{self.name} has layers 1 to {len(self.layers)}, not {which}")
+        if is_number:
+            raise InputError(f"{self.name} has layers in rows 1 to {len(distinct)}, not {which}")
         raise InputError(f"{self.name} has no layer '{which}'{did_you_mean(which, self.names())}")
 
     def names(self) -> list[str]:
@@ -220,6 +248,11 @@ class Network:
 
 def _names_of(problem: Problem) -> tuple[str, ...]:
     return (*problem.shape.dimensions, *(tensor.name for tensor in problem.shape.tensors))
+
+
+def problem_key(layer: Layer) -> tuple[Any, ...]:
+    """Return what tells distinct layers apart: shape, bounds, coefficients, and what grows with the batch."""
+    return layer.problem.shape, layer.problem.bounds, layer.problem.coefficients, layer.batch_dimension
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
@@ -261,7 +294,7 @@ def load_network(
 
 
 def load_layer(spec: str, *, batch: int | None = None, rename: Mapping[str, str] | None = None) -> Problem:
-    """Load one problem: ``network:layer`` (by name or place counted from 1), or a Timeloop problem YAML's path.
+    """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
     ``network`` is anything that `load_network` takes; ``rename`` gives dimensions and tensors new names.
     """
@@ -277,10 +310,12 @@ def _load_layer(spec: str, batch: int | None) -> Problem:
             found = load_network(shorter, batch=batch).layer(f"{name}:{layer}")
             return replace(found.problem, name=found.name)
     if not colon or os.path.exists(spec):  # noqa: PTH110 - never raises
-        layers = load_network(spec, batch=batch).layers
+        layers = load_network(spec, batch=batch).distinct()
         if len(layers) == 1:
             return layers[0].problem
-        raise InputError(f"'{spec}' has {len(layers)} layers: write NETWORK:LAYER, such as {spec}:{layers[0].name}")
+        raise InputError(
+            f"'{spec}' has {len(layers)} different layers: write NETWORK:LAYER, such as {spec}:{layers[0].name}"
+        )
     found = load_network(network, batch=batch).layer(layer)
     return replace(found.problem, name=found.name)
 

@@ -13,9 +13,13 @@ from typing import Any
 
 from dovetail.errors import DovetailError, InputError, MissingExtraError
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
-from dovetail.workload.onnx_operations import FORMS, UNKNOWN, Node, Run
+from dovetail.workload.onnx_contrib import contributed_forms, is_read
+from dovetail.workload.onnx_free import PICKING, costs_nothing
+from dovetail.workload.onnx_operations import FORMS, Node, Run
 from dovetail.workload.onnx_shapes import known_shapes
 
+#: Operation -> the problems one node of it runs.
+_READ = FORMS | contributed_forms()
 #: Operations that move or compute nothing of the network's data.
 _NOTHING = frozenset(("Constant", "Flatten", "Identity", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"))
 MAX_BYTES = 2**31
@@ -39,7 +43,11 @@ def read_onnx(path: Path, *, batch: int | None = None, input_size: int | None = 
     model = _load(onnx, path)
     shapes, sizes, size = known_shapes(onnx, model, path, batch or 1, input_size)
     try:
-        return _network(onnx, model.graph, shapes, sizes, path, size)
+        walk = _Walk(onnx, model.graph, shapes, path, size)
+        for proto in model.graph.node:
+            if not sizes.issuperset(proto.output):  # else it works on sizes, not on the network's data
+                walk.follow(proto)
+        return walk.network()
     except DovetailError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -69,57 +77,78 @@ def _load(onnx: Any, path: Path) -> Any:
     return model
 
 
-def _network(
-    onnx: Any, graph: Any, shapes: dict[str, tuple[int, ...]], sizes: frozenset[str], path: Path, batch: int
-) -> Network:
-    weights = {tensor.name for tensor in graph.initializer} | {item.values.name for item in graph.sparse_initializer}
-    sources: dict[str, frozenset[int | str]] = {
-        item.name: frozenset({"input"}) for item in graph.input if item.name not in weights
-    }
-    varying = set(sources)
-    layers: list[Layer] = []
-    edges: dict[tuple[int | str, int | str], None] = {}
-    free: Counter[str] = Counter()
-    unmapped: dict[str, UnmappedOperation] = {}
-    names = _Names()
-    for proto in graph.node:
-        if sizes.issuperset(proto.output):
-            continue  # it works on sizes, not on the network's data
-        node = Node(onnx, proto, shapes, path, varying.intersection(proto.input), batch)
-        feeding = frozenset[int | str]().union(*(sources.get(name, frozenset()) for name in proto.input))
-        made: frozenset[int | str] = feeding
-        if node.operation in FORMS:
-            name, module = names.of(proto)
-            for run in FORMS[node.operation](node):
-                layers.append(_layer(run, name, module))
-                edges.update({(source, len(layers) - 1): None for source in sorted(made, key=str)})
-                made = frozenset({len(layers) - 1})
-        elif node.operation in UNKNOWN or proto.domain not in ("", "ai.onnx", "ai.onnx.ml"):
-            label = f"{proto.domain + '.' if proto.domain else ''}{proto.op_type} (MACs unknown)"
-            before = unmapped.get(label, UnmappedOperation(label, 0, 0))
-            unmapped[label] = replace(before, count=before.count + 1, modules=(*before.modules, names.of(proto)[1]))
-        elif varying.intersection(proto.input) and node.operation not in _NOTHING:
-            free[_snake(proto.op_type)] += 1
-        sources.update(dict.fromkeys(proto.output, made))
-        if varying.intersection(proto.input):
-            varying.update(proto.output)
-    unique = unique_names(layer.name for layer in layers)
-    layers = [
-        replace(layer, name=name, problem=replace(layer.problem, name=name))
-        for layer, name in zip(layers, unique, strict=True)
-    ]
-    for output in graph.output:
-        edges.update({(source, "output"): None for source in sorted(sources.get(output.name, ()), key=str)})
-    named = tuple(tuple(unique[end] if isinstance(end, int) else end for end in edge) for edge in edges)
-    return Network(
-        path.stem,
-        tuple(layers),
-        tuple(FreeOperation(name, count) for name, count in sorted(free.items())),
-        tuple(unmapped.values()),
-        batch,
-        tuple((producer, consumer) for producer, consumer in named),
-        str(path),
-    )
+class _Walk:
+    """One walk through a graph: layers, free and unmapped operations, and who feeds whom."""
+
+    def __init__(self, onnx: Any, graph: Any, shapes: dict[str, tuple[int, ...]], path: Path, batch: int) -> None:
+        self._onnx, self._graph, self._shapes, self._path, self._batch = onnx, graph, shapes, path, batch
+        weights = {tensor.name for tensor in graph.initializer}
+        weights |= {item.values.name for item in graph.sparse_initializer}
+        self._sources: dict[str, frozenset[int | str]] = {
+            item.name: frozenset({"input"}) for item in graph.input if item.name not in weights
+        }
+        self._varying = set(self._sources)
+        self._picked: set[str] = set()  # tensors as large as values say, and what follows from them
+        self._layers: list[Layer] = []
+        self._edges: dict[tuple[int | str, int | str], None] = {}
+        self._free: Counter[str] = Counter()
+        self._unmapped: dict[str, UnmappedOperation] = {}
+        self._names = _Names()
+
+    def follow(self, proto: Any) -> None:
+        """Take note of one node."""
+        varies = bool(self._varying.intersection(proto.input))
+        node = Node(self._onnx, proto, self._shapes, self._path, self._varying.intersection(proto.input), self._batch)
+        made = frozenset[int | str]().union(*(self._sources.get(name, frozenset()) for name in proto.input))
+        lost = not self._picked.isdisjoint(proto.input)
+        read = node.operation in _READ and (not lost or node.has_shapes()) and is_read(node)
+        if read:
+            made = self._add_layers(node, proto, made)
+        elif not costs_nothing(proto):
+            self._add_unknown(proto)
+        elif varies and node.operation not in _NOTHING:
+            self._free[_snake(proto.op_type)] += 1
+        if proto.op_type in PICKING or lost or not (read or costs_nothing(proto)):
+            self._picked.update(proto.output)
+        self._sources.update(dict.fromkeys(proto.output, made))
+        if varies:
+            self._varying.update(proto.output)
+
+    def _add_layers(self, node: Node, proto: Any, feeding: frozenset[int | str]) -> frozenset[int | str]:
+        name, module = self._names.of(proto)
+        for run in _READ[node.operation](node):
+            self._layers.append(_layer(run, name, module))
+            place = len(self._layers) - 1
+            self._edges.update({(source, place): None for source in sorted(feeding, key=str)})
+            feeding = frozenset({place})
+        return feeding
+
+    def _add_unknown(self, proto: Any) -> None:
+        label = f"{proto.domain + '.' if proto.domain else ''}{proto.op_type}"
+        before = self._unmapped.get(label, UnmappedOperation(label, None, 0))
+        modules = (*before.modules, self._names.of(proto)[1])
+        self._unmapped[label] = replace(before, count=before.count + 1, modules=modules)
+
+    def network(self) -> Network:
+        """Put together what was seen."""
+        unique = unique_names(layer.name for layer in self._layers)
+        layers = tuple(
+            replace(layer, name=name, problem=replace(layer.problem, name=name))
+            for layer, name in zip(self._layers, unique, strict=True)
+        )
+        for output in self._graph.output:
+            sources = sorted(self._sources.get(output.name, ()), key=str)
+            self._edges.update({(source, "output"): None for source in sources})
+        named = tuple(tuple(unique[end] if isinstance(end, int) else end for end in edge) for edge in self._edges)
+        return Network(
+            self._path.stem,
+            layers,
+            tuple(FreeOperation(name, count) for name, count in sorted(self._free.items())),
+            tuple(self._unmapped.values()),
+            self._batch,
+            tuple((producer, consumer) for producer, consumer in named),
+            str(self._path),
+        )
 
 
 def _layer(run: Run, name: str, module: str) -> Layer:

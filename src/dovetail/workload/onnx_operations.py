@@ -36,6 +36,10 @@ class Node:
         """Say whether an input depends on the network's input, rather than being a weight."""
         return self._proto.input[place] in self._varying
 
+    def given(self, place: int) -> bool:
+        """Say whether an optional input is there."""
+        return place < len(self._proto.input) and bool(self._proto.input[place])
+
     def shape(self, place: int) -> tuple[int, ...]:
         """Return an input's shape; raises InputError when the file doesn't lead to it."""
         return self._known(self._proto.input[place], place)
@@ -43,6 +47,10 @@ class Node:
     def output(self, place: int = 0) -> tuple[int, ...]:
         """Return an output's shape; raises InputError when the file doesn't lead to it."""
         return self._known(self._proto.output[place], None)
+
+    def has_shapes(self) -> bool:
+        """Say whether the shapes of all that it takes and puts out are known."""
+        return all(name in self._shapes for name in (*self._proto.input, *self._proto.output[:1]) if name)
 
     def _known(self, name: str, place: int | None) -> tuple[int, ...]:
         if name not in self._shapes:
@@ -110,12 +118,13 @@ def _product(right_at: int) -> Callable[[Node], Iterator[Run]]:
         left, right = node.shape(0), node.shape(right_at)
         left = left if len(left) > 1 else (1, *left)
         right = right if len(right) > 1 else (*right, 1)
-        yield from _products(node, left, right, node.varies(0), node.varies(right_at))
+        yield from products(node, left, right, node.varies(0), node.varies(right_at))
 
     return runs
 
 
-def _products(node: Node, left: Sequence[int], right: Sequence[int], *varies: bool) -> Iterator[Run]:
+def products(node: Node, left: Sequence[int], right: Sequence[int], *varies: bool) -> Iterator[Run]:
+    """Yield the product of two operands of at least two axes, broadcast over all but the last two."""
     if len(left) < 2 or left[-1] != right[-2]:
         raise node.fail(f"can't multiply {tuple(left)} by {tuple(right)}")
     if len(right) == 2:  # one matrix for all: the leading axes are more rows
@@ -145,7 +154,7 @@ def _gemm(node: Node) -> Iterator[Run]:
         left = left[::-1]
     if node.number("transB", 0):
         right = right[::-1]
-    yield from _products(node, left, right, node.varies(0), node.varies(1))
+    yield from products(node, left, right, node.varies(0), node.varies(1))
 
 
 def _einsum(node: Node) -> Iterator[Run]:
@@ -229,6 +238,3 @@ FORMS: dict[str, Callable[[Node], Iterator[Run]]] = {
     "RNN": _recurrent(1),
     "Attention": _attention,
 }
-
-#: Operations that compute, or may, and have no form here.
-UNKNOWN = frozenset({"DeformConv", "DFT", "STFT", "Det", "If", "Loop", "Scan", "SequenceMap", "RotaryEmbedding"})

@@ -7,7 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dovetail.errors import InputError
+from dovetail.errors import DovetailError, InputError
+from dovetail.workload.onnx_contrib import DOMAIN, output_shape, puts_out_floats, standard_operation
+from dovetail.workload.onnx_operations import Node
 
 #: Operations that exporters compute shapes with; they are carried out when their inputs are known and small.
 _ARITHMETIC = frozenset(
@@ -119,6 +121,8 @@ class _Shapes:
         inferred: dict[str, Any] = {}
         if all(name in self.types for name in known):
             inferred = self._infer(node, known)
+            if not inferred and node.domain == DOMAIN:
+                inferred = self._contributed(node)
         for name, kind in inferred.items():
             if _shape(kind) is not None or name not in self.types:
                 self.types[name] = kind
@@ -146,6 +150,29 @@ class _Shapes:
             )
         except Exception:  # its compiled part raises several kinds; what needs the shape says that it lacks it
             return {}
+
+    def _contributed(self, node: Any) -> dict[str, Any]:
+        """Infer what an operation of ONNX Runtime puts out first."""
+        if standard := standard_operation(node.op_type):
+            plain = self._onnx.NodeProto()
+            plain.CopyFrom(node)
+            plain.op_type, plain.domain = standard, ""
+            kept = [item for item in node.attribute if item.name in self._onnx.defs.get_schema(standard).attributes]
+            del plain.attribute[:], plain.input[3 if standard == "Conv" else len(node.input) :]
+            plain.attribute.extend(kept)
+            return self._infer(plain, [name for name in plain.input if name])
+        shapes = {name: shape for name in node.input if name and (shape := _shape(self.types[name])) is not None}
+        try:
+            shape = output_shape(Node(self._onnx, node, shapes, Path(), frozenset(), 1))
+        except (DovetailError, IndexError, TypeError, ValueError):  # what needs the shape says that it lacks it
+            return {}
+        if shape is None:
+            return {}
+        element = self._onnx.TensorProto.FLOAT if puts_out_floats(node.op_type) else self._element(node)
+        return {node.output[0]: self._onnx.helper.make_tensor_type_proto(element, shape)}
+
+    def _element(self, node: Any) -> int:
+        return int(self.types[node.input[0]].tensor_type.elem_type)
 
     def _compute(self, node: Any, known: list[str]) -> None:
         """Carry out a node on known small values; `Shape` needs only its input's type."""

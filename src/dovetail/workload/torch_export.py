@@ -18,6 +18,7 @@ from typing import Any
 
 from dovetail.errors import DovetailError, InputError
 from dovetail.workload.network import Network
+from dovetail.workload.torch_free import is_free
 from dovetail.workload.torch_trace import Recorder, plain_kernels, storage, watch
 from dovetail.workload.torchvision_import import import_torch
 
@@ -165,7 +166,8 @@ class _Replay:
         target = node["target"]
         if _CHECKS.fullmatch(target):
             return
-        arguments = [(item["name"], self._argument(item["arg"]), item.get("kind", 1)) for item in node["inputs"]]
+        read = self._argument if target.startswith(("torch.ops.aten.", *_SIZE_ARITHMETIC)) else self._tensor_or_nothing
+        arguments = [(item["name"], read(item["arg"]), item.get("kind", 1)) for item in node["inputs"]]
         positional = [value for _, value, kind in arguments if kind != _BY_KEYWORD]
         keywords = {name: value for name, value, kind in arguments if kind == _BY_KEYWORD}
         if target in _SIZE_ARITHMETIC:
@@ -182,7 +184,9 @@ class _Replay:
         """Take an operation that is not torch's own at its word for what it puts out, and report it."""
         made = [self._make(item["as_tensor"]["name"]) for item in node["outputs"] if "as_tensor" in item]
         taken = [value for value in positional if isinstance(value, self._torch.Tensor)]
-        self._recorder.foreign(node["target"].removeprefix("torch.ops."), taken, made)
+        parts = node["target"].removeprefix("torch.ops.").split(".")
+        free = len(parts) > 1 and is_free(*parts[:2])
+        self._recorder.foreign(parts[1] if free else ".".join(parts), taken, made, free=free)
         return made[0] if len(node["outputs"]) == 1 and made else made
 
     def _store(self, outputs: list[Mapping[str, Any]], result: Any) -> None:
@@ -195,6 +199,10 @@ class _Replay:
                 name = content.get("name", content.get("as_name"))
                 if name:
                     self._values[name] = value
+
+    def _tensor_or_nothing(self, argument: Mapping[str, Any]) -> Any:
+        """Return what an operation takes that is not run: tensors matter, all else may be of any kind."""
+        return self._argument(argument) if {"as_tensor", "as_tensors"} & argument.keys() else None
 
     def _argument(self, argument: Mapping[str, Any]) -> Any:
         (kind, content), *_ = argument.items()

@@ -122,9 +122,9 @@ OPERANDS: dict[str, tuple[int, int]] = {
     "convolution_overrideable": (0, 1),
     "mm": (0, 1),
     "_int_mm": (0, 1),
-    "_scaled_mm": (0, 1),
     "bmm": (0, 1),
     "addmm": (1, 2),
+    "_addmm_activation": (1, 2),
     "baddbmm": (1, 2),
     "mv": (0, 1),
     "addmv": (1, 2),
@@ -179,6 +179,11 @@ def _cdist_macs(args: Sequence[Any], output: Any) -> int:
     return int(math.prod(output.shape) * int(args[0].shape[-1]))
 
 
+def _euclidean_macs(args: Sequence[Any], output: Any) -> int:
+    """One product; the two sums of squares ride along as two more terms."""
+    return int(math.prod(output.shape) * (int(args[0].shape[-1]) + 2))
+
+
 def _trilinear_macs(args: Sequence[Any], output: Any) -> int:
     expanded: list[int] = []
     for tensor, inserted in zip(args[:3], args[3:6], strict=True):
@@ -210,10 +215,11 @@ UNMAPPED: dict[str, Callable[[Sequence[Any], Any], int]] = {
     "_scaled_dot_product_efficient_attention": _attention_macs,
     "_scaled_dot_product_cudnn_attention": _attention_macs,
     "_cdist_forward": _cdist_macs,
+    "_euclidean_dist": _euclidean_macs,
     "_trilinear": _trilinear_macs,
     "_fft_r2c": _fourier_macs,
     "_fft_c2r": _fourier_macs,
     "_fft_c2c": _fourier_macs,
-    "deform_conv2d": _deformable_macs,
+    "torchvision::deform_conv2d": _deformable_macs,
     "addbmm": _added_products_macs,
 }

@@ -16,33 +16,17 @@ from typing import Any
 from dovetail.errors import DovetailError, InputError
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
 from dovetail.workload.problem import Problem
+from dovetail.workload.torch_free import (
+    BOOKKEEPING,
+    costs_nothing,
+    operation_name,
+    plain_name,
+    reads_values,
+    shape_follows_values,
+)
 from dovetail.workload.torch_operations import OPERANDS, UNMAPPED, Form, form_of
+from dovetail.workload.torch_packed import PACKED_OPERANDS, grouping_note, runs_of
 from dovetail.workload.torchvision_import import import_torch
-
-#: What an operation with compute is called, so that one we don't know is reported rather than taken to be free.
-_COMPUTES = re.compile(r"conv|(^|_)(b|add)?mm($|_)|matmul|linear($|_)|attention|lstm|gru|rnn|einsum|bilinear($|_)")
-_NOT_COMPUTE = re.compile(r"upsample|grid_sampl|interpolat|linspace")
-
-#: Names under which free operations are counted, where dispatch names differ from what people call them.
-_PLAIN_NAMES = {
-    "native_batch_norm": "batch_norm",
-    "_native_batch_norm_legit": "batch_norm",
-    "_native_batch_norm_legit_no_training": "batch_norm",
-    "cudnn_batch_norm": "batch_norm",
-    "native_layer_norm": "layer_norm",
-    "native_group_norm": "group_norm",
-    "max_pool2d_with_indices": "max_pool2d",
-    "max_pool3d_with_indices": "max_pool3d",
-    "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
-    "_adaptive_avg_pool3d": "adaptive_avg_pool3d",
-    "_softmax": "softmax",
-    "_safe_softmax": "softmax",
-    "_log_softmax": "log_softmax",
-    "_to_copy": "copy",
-    "clone": "copy",
-    "as_strided": "copy",
-    "scalar_tensor": "constant",
-}
 
 
 @dataclass
@@ -51,6 +35,47 @@ class _Seen:
 
     layer: Layer
     modules: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One operation that was run.
+
+    Attributes:
+        name: as `dovetail.workload.torch_free.operation_name` has it.
+        arguments: one for each that its schema names; empty when it has none.
+        taken: the tensors among its arguments.
+        made: the tensors that it returned, or, returning none, wrote to.
+        mutates: whether it writes to an argument.
+        free: whether it is known to cost nothing.
+        picks: whether how much it puts out depends on its input's values.
+        opaque: whether an operand's sizes are not plain numbers (nested) or most of it is not there (sparse).
+    """
+
+    name: str
+    arguments: Sequence[Any]
+    taken: Sequence[Any]
+    made: Sequence[Any]
+    mutates: bool = False
+    free: bool = False
+    picks: bool = False
+    opaque: bool = False
+
+    def is_empty(self, tensor: Any) -> bool:
+        """Say whether a tensor that it made holds nothing."""
+        return not self.opaque and tensor.numel() == 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether it made nothing."""
+        return all(map(self.is_empty, self.made))
+
+
+#: Operations whose output is as large as what they are given first, whatever else they are given.
+_AS_LARGE_AS_FIRST = frozenset(
+    {"index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_fill", "masked_scatter", "scatter"}
+    | {"scatter_add", "scatter_reduce", "slice_scatter", "select_scatter"}
+)
 
 
 class Recorder:
@@ -66,12 +91,17 @@ class Recorder:
         self._owners = owners  # storage -> name of the parameter that lives there
         self._producers: dict[int, frozenset[Any]] = {}  # storage -> layers (by key) or "input" that it comes from
         self._varying: set[int] = set()  # storages whose values depend on the network's input
+        self._picked: set[int] = set()  # storages that are as large as the input's values made them
         self._alive: list[Any] = []  # a freed storage's address would be used again
+        self._notes: dict[str, None] = {}
+        self._pickers: dict[str, None] = {}  # operations that let as much through as values say
+        self._picked_layers: dict[Any, None] = {}
+        self._asked: dict[str, None] = {}  # operations that handed the program a value
 
     def enter_input(self, tensors: Sequence[Any]) -> None:
         """Mark the network's own inputs; the first one's first axis is the batch."""
         self.batch = max(1, int(tensors[0].shape[0])) if tensors[0].ndim else 1
-        self._produced(tensors, frozenset({"input"}), varies=True)
+        self._produced(tensors, frozenset({"input"}), varies=True, picked=False)
 
     def leave_output(self, tensors: Sequence[Any]) -> None:
         """Mark what the network returns."""
@@ -87,85 +117,107 @@ class Recorder:
         """Say whether a tensor depends on the network's input, rather than on weights and constants alone."""
         return storage(tensor) in self._varying
 
-    def record(self, name: str, args: Sequence[Any], taken: Sequence[Any], made: Sequence[Any], mutates: bool) -> None:
-        """Take note of one operation.
-
-        Args:
-            name: its name without namespace and overload.
-            args: its positional arguments.
-            taken: the tensors among all its arguments.
-            made: the tensors it returned.
-            mutates: whether it writes to an argument.
-        """
-        read = {storage(tensor) for tensor in taken}
-        if all(tensor.numel() == 0 or (storage(tensor) in read and not mutates) for tensor in made):
+    def record(self, ran: Ran) -> None:
+        """Take note of one operation."""
+        varies = any(map(self.varies, ran.taken))
+        picked = self._is_picked(ran, varies)
+        read = {storage(tensor) for tensor in ran.taken}
+        aliases = [storage(tensor) in read and not ran.mutates for tensor in ran.made]
+        if not picked and all(alias or ran.is_empty(t) for alias, t in zip(aliases, ran.made, strict=True)):
             return  # a view or nothing at all: nothing moves
-        sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in taken))
-        varies = any(map(self.varies, taken))
-        form = self._form(name, args, made)
-        if form is not None:
-            key = self._add_layer(form, args, name)
-            self.edges.update(dict.fromkeys((source, key) for source in _ordered(sources)))
-            sources = frozenset({key})
-        elif name in UNMAPPED:
-            self._add_unmapped(name, UNMAPPED[name](args, made[0]))
-        elif _COMPUTES.search(name) and not _NOT_COMPUTE.search(name) and not any(0 in made_.shape for made_ in made):
-            self._add_unmapped(f"{name} (MACs unknown)", 0)
-        else:
-            self.free[_plain(name) if taken else "constant"] += 1
-        self._produced(made, sources, varies)
+        sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in ran.taken))
+        runs = () if ran.opaque or ran.empty else self._runs(ran)
+        if runs:
+            keys = [self._add_layer(form, count, ran, picked) for form, count in runs]
+            self.edges.update(dict.fromkeys((source, key) for key in keys for source in _ordered(sources)))
+            sources = frozenset(keys)
+        elif self._is_free(ran):
+            if not ran.empty:
+                self.free[plain_name(ran.name) if ran.taken else "constant"] += 1
+        elif ran.name in UNMAPPED and not ran.opaque and not ran.empty:
+            self._add_unmapped(ran.name, UNMAPPED[ran.name](ran.arguments, ran.made[0]))
+        elif not ran.empty or picked:
+            self._add_unmapped(ran.name, None)
+        self._produced(ran.made, sources, varies, picked)
 
-    def foreign(self, name: str, taken: Sequence[Any], made: Sequence[Any]) -> None:
-        """Take note of an operation that isn't torch's own: nobody knows what it computes."""
-        self._add_unmapped(f"{name} (MACs unknown)", 0)
-        sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in taken))
-        self._produced(made, sources, any(map(self.varies, taken)))
+    def foreign(self, name: str, taken: Sequence[Any], made: Sequence[Any], *, free: bool = False) -> None:
+        """Take note of an operation that isn't run: only what it takes and makes is known, and whether it is free."""
+        self.record(Ran(name, (), taken, made, mutates=True, free=free, opaque=True))
 
-    def _form(self, name: str, args: Sequence[Any], made: Sequence[Any]) -> Form | None:
-        if name not in OPERANDS:
-            return None
-        first, second = (args[position] for position in OPERANDS[name])
+    def asked(self, name: str, taken: Sequence[Any]) -> None:
+        """Take note that the program asked for the value of something that depends on the input."""
+        if any(map(self.varies, taken)):
+            self._asked[plain_name(name)] = None
+
+    def _is_free(self, ran: Ran) -> bool:
+        return ran.free or not (ran.taken or ran.name.count("::"))
+
+    def _is_picked(self, ran: Ran, varies: bool) -> bool:
+        """Say whether what was made is as large as the input's values say."""
+        if ran.picks and varies:
+            self._pickers[ran.name] = None
+            return True
+        shaping = ran.taken[:1] if ran.mutates or ran.name.rstrip("_") in _AS_LARGE_AS_FIRST else ran.taken
+        return any(storage(tensor) in self._picked for tensor in shaping)
+
+    def _runs(self, ran: Ran) -> Sequence[tuple[Form, int]]:
+        """Return the problems that an operation runs, each with how often; none when it is not read."""
+        operands = OPERANDS.get(ran.name) or PACKED_OPERANDS.get(ran.name)
+        if operands is None:
+            return ()
+        first, second = (ran.arguments[position] for position in operands)
         varies = (
             self.varies(first) or self._is_recurrent(second),
             self.varies(second) or self._is_recurrent(first),
         )
+        if ran.name in PACKED_OPERANDS:
+            return runs_of(ran.name, ran.arguments, ran.made[0], varies=varies, batch=self.batch)
         prefer = 0 if storage(first) in self._owners and storage(second) not in self._owners else 1
-        return form_of(name, args, made[0], varies=varies, batch=self.batch, prefer=prefer)
+        form = form_of(ran.name, ran.arguments, ran.made[0], varies=varies, batch=self.batch, prefer=prefer)
+        return () if form is None else ((form, 1),)
 
     def _is_recurrent(self, weight: Any) -> bool:
         """Say whether a weight works on a memory, which starts at zero but won't stay there."""
         return "weight_hh" in self._owners.get(storage(weight), "")
 
-    def _add_layer(self, form: Form, args: Sequence[Any], operation: str) -> tuple[str, Problem, str | None]:
+    def _add_layer(self, form: Form, count: int, ran: Ran, picked: bool) -> tuple[str, Problem, str | None]:
         path = self.path[-1]
         name = path
         if form.weight is None:
             name = f"{path}.matmul" if path else "matmul"
         else:
-            owner = self._owners.get(storage(args[OPERANDS[operation][form.weight]]))
+            operands = OPERANDS.get(ran.name) or PACKED_OPERANDS[ran.name]
+            owner = self._owners.get(storage(ran.arguments[operands[form.weight]]))
             if owner is not None:
                 name = re.sub(r"(^|\.)(in_proj_)?weight$", "", owner)
         problem = replace(form.problem, name=name or form.kind)
         key = (problem.name, problem, form.batch_dimension)
         seen = self.layers.get(key)
         if seen is None:
-            layer = Layer(problem.name, problem, 1, form.kind, (), form.batch_dimension)
+            layer = Layer(problem.name, problem, count, form.kind, (), form.batch_dimension)
             self.layers[key] = seen = _Seen(layer)
         else:
-            seen.layer = replace(seen.layer, repeats=seen.layer.repeats + 1)
+            seen.layer = replace(seen.layer, repeats=seen.layer.repeats + count)
         seen.modules[path or problem.name] = None
+        if picked:
+            self._picked_layers[key] = None
+        if note := grouping_note(ran.name, ran.arguments, ran.made[0], problem.name):
+            self._notes[note] = None
         return key
 
-    def _add_unmapped(self, name: str, macs: int) -> None:
+    def _add_unmapped(self, name: str, macs: int | None) -> None:
         before = self.unmapped.get(name, UnmappedOperation(name, 0, 0))
         modules = tuple(dict.fromkeys((*before.modules, self.path[-1])))
-        self.unmapped[name] = UnmappedOperation(name, before.macs + macs, before.count + 1, modules)
+        total = None if macs is None or before.macs is None else before.macs + macs
+        self.unmapped[name] = UnmappedOperation(name, total, before.count + 1, modules)
 
-    def _produced(self, tensors: Sequence[Any], sources: frozenset[Any], varies: bool) -> None:
+    def _produced(self, tensors: Sequence[Any], sources: frozenset[Any], varies: bool, picked: bool) -> None:
         for tensor in tensors:
-            self._producers[storage(tensor)] = sources
-            self._alive.append(tensor.untyped_storage())
-            (self._varying.add if varies else self._varying.discard)(storage(tensor))
+            key = storage(tensor)
+            self._producers[key] = sources
+            self._alive.append(tensor)
+            (self._varying.add if varies else self._varying.discard)(key)
+            (self._picked.add if picked else self._picked.discard)(key)
 
     def network(self, name: str, source: str) -> Network:
         """Put together what was seen."""
@@ -180,21 +232,43 @@ class Recorder:
         )
         free = tuple(FreeOperation(operation, count) for operation, count in sorted(self.free.items()))
         edges = tuple((by_key[producer], by_key[consumer]) for producer, consumer in self.edges)
-        return Network(name, layers, free, tuple(self.unmapped.values()), self.batch, edges, source)
+        notes = (*self._notes, *self._notes_on_values(by_key))
+        return Network(name, layers, free, tuple(self.unmapped.values()), self.batch, edges, source, notes)
+
+    def _notes_on_values(self, names: Mapping[Any, str]) -> Iterator[str]:
+        """Say where the network's sizes follow its input's values, of which one sample was run."""
+        sample = "an input of zeros and the weights that the model starts with, often random ones"
+        if self._picked_layers:
+            macs = sum(self.layers[key].layer.macs for key in self._picked_layers)
+            yield (
+                f"how much work {_some([names[key] for key in self._picked_layers])} have follows the data: "
+                f"{_some(list(self._pickers))} let through as much as values say; "
+                f"their {macs:,} MACs are those of {sample}"
+            )
+        if self._asked:
+            asked = _some(list(self._asked))
+            yield f"the model's code asks for values of its data ({asked}): the layers are those of {sample}"
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def storage(tensor: Any) -> int:
-    """Return what identifies a tensor's memory; views have the same, and it is unique while the tensor lives."""
-    return int(tensor.untyped_storage()._cdata)
+    """Return what identifies a value's memory; views have the same, and it is unique while the value lives.
+
+    Sparse and nested tensors have no memory of their own and stand for themselves; what is no tensor is 0.
+    """
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except AttributeError:  # no tensor at all
+        return 0
+    except (NotImplementedError, RuntimeError):
+        return id(tensor)
 
 
 def _ordered(sources: frozenset[Any]) -> list[Any]:
     return sorted(sources, key=str)  # a set's own order changes with the hash seed
-
-
-def _plain(name: str) -> str:
-    name = _PLAIN_NAMES.get(name, name)
-    return _PLAIN_NAMES.get(name.rstrip("_"), name.rstrip("_"))
 
 
 def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "PyTorch") -> Network:
@@ -223,9 +297,11 @@ def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "Py
         raise
     except Exception as on_meta:  # whatever the module's code raises
         try:
-            if not isinstance(model, torch.nn.Module):
-                module = model()
-            recorder = _run(torch, module, inputs, "cpu")
+            with torch.random.fork_rng(devices=()):
+                torch.manual_seed(0)  # where sizes follow values, the same model gives the same layers
+                if not isinstance(model, torch.nn.Module):
+                    module = model()
+                recorder = _run(torch, module, inputs, "cpu")
         except Exception as on_cpu:
             reason = f"{_brief(on_cpu)} (on meta tensors: {_brief(on_meta)})"
             raise InputError(f"can't run {type(module).__name__} on {_describe(inputs)}: {reason}") from None
@@ -243,14 +319,24 @@ def build(factory: Callable[[], Any]) -> Any:
         try:
             with torch.device("meta"):
                 module = factory()
-        except Exception:  # a few constructors read values; give them values, but keep no weight
-            with _parameters_to_meta(torch):
-                module = factory()
+        except Exception:
+            module = _build_with_values(torch, factory)
     except Exception as error:
         raise InputError(f"can't build the model: {_brief(error)}") from None
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"the factory made a {type(module).__name__}, not a torch.nn.Module")
     return module
+
+
+def _build_with_values(torch: Any, factory: Callable[[], Any]) -> Any:
+    """Make a module whose constructor reads values: without weights, or with them if it reads those."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        try:
+            with _parameters_to_meta(torch):
+                return factory()
+        except Exception:
+            return factory()
 
 
 @contextlib.contextmanager
@@ -340,7 +426,10 @@ def plain_kernels(torch: Any) -> Iterator[None]:
     fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        with (
+            torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+            torch.compiler.set_stance("force_eager"),  # compiled code can't be watched
+        ):
             torch._C._set_mkldnn_enabled(False)  # its public form warns about GPUs
             yield
     finally:
@@ -374,22 +463,58 @@ def watch(torch: Any, recorder: Recorder) -> Any:
     """Return a context in which every operation is taken apart as far as torch can and recorded."""
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc]
+        supports_higher_order_operators = True
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
-            if isinstance(func, torch._ops.OpOverload) and func.namespace != "prim":
+            taken = _tensors(torch, (args, kwargs))
+            if not isinstance(func, torch._ops.OpOverload):  # control flow and the like, whose parts can't be seen
+                result = func(*args, **kwargs)
+                recorder.foreign(f"torch.{func.name()}", taken, _tensors(torch, result))
+                return result
+            opaque = any(map(_is_opaque, taken))
+            if func.namespace != "prim" and not opaque:
                 with self:
                     result = func.decompose(*args, **kwargs)
                 if result is not NotImplemented:
                     return result
             result = func(*args, **kwargs)
-            made = _tensors(torch, result)
-            schema = getattr(func, "_schema", None)
-            if made and schema is not None:
-                name = schema.name.split("::")[-1]
-                recorder.record(name, args, _tensors(torch, (args, kwargs)), made, schema.is_mutable)
+            if func.namespace not in BOOKKEEPING:
+                _record(recorder, func, args, kwargs, taken, _tensors(torch, result), opaque)
             return result
 
     return Watch()
+
+
+def _record(
+    recorder: Recorder,
+    func: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    taken: Sequence[Any],
+    made: Sequence[Any],
+    opaque: bool,
+) -> None:
+    """Tell the recorder of an operation that was run."""
+    name, mutates = operation_name(func._schema.name), bool(func._schema.is_mutable)
+    arguments = _arguments_in_order(func._schema, args, kwargs)
+    if reads_values(func):
+        recorder.asked(name, taken)
+    if not made and (mutates or name.count("::")):  # it returns nothing, so what it did, it did to its arguments
+        made, mutates = taken, True
+    if made:
+        free, picks = costs_nothing(func), shape_follows_values(func, arguments)
+        recorder.record(Ran(name, arguments, taken, made, mutates, free, picks, opaque))
+
+
+def _arguments_in_order(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """Return a value for each argument that a schema names, in its order, defaults filled in."""
+    rest = schema.arguments[len(args) :]
+    return [*args, *(kwargs.get(each.name, each.default_value if each.has_default_value() else None) for each in rest)]
+
+
+def _is_opaque(tensor: Any) -> bool:
+    return bool(tensor.is_nested) or str(tensor.layout) not in ("torch.strided", "torch._mkldnn")
 
 
 def _brief(error: Exception) -> str:

@@ -110,6 +110,7 @@ function drawDetail() {
   forget(detail);
   detail.replaceChildren(...[
     el("h2", {}, run.network + " on " + run.design),
+    ...run.notes.map((each) => el("p", { class: each.startsWith("UNKNOWN") ? "warning" : "note" }, each)),
     el("div", { class: "bar" }, DATA.runs.length > 1
       ? select("show", DATA.runs.map((each, place) => [place, each.network + " on " + each.design + (each.batch > 1 ? ", batch " + each.batch : "")]), state.run, (value) => choose(Number(value))) : null),
     el("div", { class: "cards" }, card(number(run.cycles), "cycles, " + number(run.ms) + " ms at " + number(design.mhz) + " MHz"), card(energy(run.energy_uJ), "energy"),
@@ -154,6 +155,7 @@ function networkFront(run) {
 
 function layers(run, design) {
   const columns = [
+    { title: "row", value: (layer) => layer.row },
     { title: "layer", value: (layer) => layer.name, words: true },
     { title: "runs", value: (layer) => layer.runs },
     { title: "sizes", value: (layer) => layer.sizes, words: true },

@@ -1,0 +1,95 @@
+"""Which columns of a table fit a width, and how wide each is: numbers stand whole or are left out, words fold."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: No column of words is folded to less.
+NARROWEST = 10
+_NUMBER = re.compile(r"[A-Z]*[-+]?\d[\d.,x/e%+-]*")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What of a table is shown.
+
+    Attributes:
+        kept: places of the columns that are shown, from left to right.
+        widths: characters that each of them takes.
+        left_out: heads of the columns that are not, in the table's order.
+    """
+
+    kept: tuple[int, ...]
+    widths: tuple[int, ...]
+    left_out: tuple[str, ...]
+
+    def note(self, width: int) -> list[str]:
+        """Return the lines to print below the table about columns that are left out; none when none is."""
+        if not self.left_out:
+            return []
+        said = f"left out for want of width: {', '.join(self.left_out)} (widen the terminal, or see --json)"
+        return textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
+
+
+def fit(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None,
+    *,
+    words: Sequence[int],
+    optional: Sequence[str] = (),
+    between: int = 3,
+    around: int = 2,
+) -> Fit:
+    """Choose columns and widths.
+
+    As long as the table is too wide, `optional` columns go first, in their order; then columns of words are folded,
+    down to `NARROWEST`; then what stands furthest on the right goes, numbers before words. The first column, and one
+    of numbers, always stay: a table may be wider than its terminal rather than cut.
+
+    Args:
+        columns: heads; a ``|`` in one breaks it.
+        rows: one text per column.
+        width: characters at hand; None for as many as it takes.
+        words: places of the columns that hold words and may be folded.
+        optional: heads of columns to leave out first.
+        between: characters between two columns.
+        around: characters around the table.
+    """
+    whole = [max(map(len, (*head.split("|"), *(row[i] for row in rows)))) for i, head in enumerate(columns)]
+    least = [_least([row[i] for row in rows], size) if i in words else size for i, size in enumerate(whole)]
+    kept = list(range(len(columns)))
+
+    def needed(sizes: Sequence[int]) -> int:
+        return sum(sizes[i] for i in kept) + between * (len(kept) - 1) + around
+
+    if width is not None:
+        for place in map(columns.index, optional):
+            others = [i for i in kept if i not in words and i != place]
+            if needed(whole) > width and (place in words or others):
+                kept.remove(place)
+        for place in _in_order_of_leaving(kept, words):
+            if needed(least) > width:
+                kept.remove(place)
+    sizes = {i: whole[i] for i in kept}
+    if width is not None and needed(whole) > width:
+        room = max(width - needed(least), 0)
+        for i in kept:
+            sizes[i] = min(whole[i], least[i] + room)
+            room -= sizes[i] - least[i]
+    out = tuple(head.replace("|", " ") for i, head in enumerate(columns) if i not in kept)
+    return Fit(tuple(kept), tuple(sizes[i] for i in kept), out)
+
+
+def _least(cells: Sequence[str], size: int) -> int:
+    """Return how narrow a column of words may be: folding never breaks a number."""
+    numbers = (len(word) for cell in cells for word in cell.split() if _NUMBER.fullmatch(word))
+    return min(size, max(NARROWEST, *numbers, 0))
+
+
+def _in_order_of_leaving(kept: Sequence[int], words: Sequence[int]) -> list[int]:
+    numbers = [i for i in kept if i not in words]
+    return numbers[:0:-1] + [i for i in kept if i in words and i != kept[0]][::-1]
