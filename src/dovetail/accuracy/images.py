@@ -45,7 +45,8 @@ def read_image(file: Path) -> NDArray[Any]:
 def size_of(file: Path) -> tuple[int, int]:
     """Return width and height; raises InputError when the file is not a readable image."""
     with _opened(file) as image:
-        return image.size
+        width, height = image.size
+    return int(width), int(height)
 
 
 @contextlib.contextmanager

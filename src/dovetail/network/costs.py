@@ -228,8 +228,9 @@ class NetworkCost:
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What to know of the network's layers: how they were read on the design, where there were several ways, and
-        how the design's constraints take to them (`dovetail.mapping.notes.design_notes`).
+        """What to know of the network's layers, and of how they and the design take to each other.
+
+        How they were read on the design, where there were several ways, and `dovetail.mapping.notes.design_notes`.
         """
         ways: dict[str, list[str]] = {}
         for each in self.layers:
