@@ -62,7 +62,7 @@ def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Pro
     """Read the mapping in the words of the first reading of the problem that it fits, its own words the last of them.
 
     Raises:
-        InputError, MappingError: it fits none; the message is the first reading's.
+        InputError, MappingError: it fits none; the message is the first reading's, and says how the problem was read.
     """
     failed: list[InputError | MappingError] = []
     ways = readings_on(problem, architecture)
@@ -73,4 +73,8 @@ def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Pro
             failed.append(error)
         else:
             return reading.problem, mapping, [f"{problem.name}: {reading.text}"] if reading.text else []
-    raise failed[0]
+    first = failed[0]
+    if ways[0].text and isinstance(first, InputError):
+        how = f"{problem.name} is {ways[0].text}"
+        raise InputError(f"{first.message} ({how})", file=first.file, line=first.line, key=first.key)
+    raise first

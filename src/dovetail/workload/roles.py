@@ -126,10 +126,11 @@ def readings(problem: Problem, dimensions: Collection[str], tensors: Collection[
         roles = matrix_roles(problem)
         return _different(_product_readings(problem, roles)) if roles and spoken else (Reading(problem),)
     missing = spoken - own
-    if spoken & (own - _DIMENSIONS - _TENSORS) or not missing & (_TENSORS | {"C", "M"}):
-        return (Reading(problem),)
     roles = matrix_roles(problem)
-    if roles is not None and not _speaks(roles):
+    meant = roles is not None and _may_be_meant(roles, missing)
+    if spoken & (own - _DIMENSIONS - _TENSORS) or not (missing & (_TENSORS | {"C", "M"}) or meant):
+        return (Reading(problem),)
+    if roles is not None and (meant or not _speaks(roles)):
         return _different(_product_readings(problem, roles))
     if _is_output_channels(problem, "K") and "M" not in own:
         return (Reading(renamed(problem, {"K": "M"}), "K is M; --rename says otherwise", {"K": "M"}),)
@@ -140,6 +141,14 @@ def _speaks(roles: Roles) -> bool:
     """Tell whether a product speaks of its reduction, its held side and its tensors as convolutions do."""
     names = (roles.reduction or "C", roles.columns or "M", roles.right, roles.left, roles.output)
     return names == ("C", "M", WEIGHTS, INPUTS, OUTPUTS)
+
+
+def _may_be_meant(roles: Roles, missing: Collection[str]) -> bool:
+    """Tell whether rows or groups with a name of their own may be what the design calls by a word that is missing."""
+    sides = ((roles.rows, "NPQ"), (roles.groups, "G"))
+    return any(
+        name is not None and name not in _DIMENSIONS and not set(words).isdisjoint(missing) for name, words in sides
+    )
 
 
 def _is_output_channels(problem: Problem, dimension: str) -> bool:
