@@ -26,7 +26,9 @@ TYPE_CHECKING = False  # typing is slow to import, too
 if TYPE_CHECKING:
     from typing import Any
 
-_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+#: Exit code of a command that a Ctrl-C ended.
+INTERRUPTED = 130
+_EXIT_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": 143, "SIGHUP": 129}
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.interruption import INTERRUPTED, Gracefully
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
@@ -20,9 +22,15 @@ from dovetail.mapping.files import write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
+from dovetail.network.map_network import design_key, layer_key
 from dovetail.network.readings import search_readings
-from dovetail.workload.network import load_layer
+from dovetail.network.records import result_from_data, result_to_data
+from dovetail.store import Store, cache_folder
+from dovetail.workload.network import Layer, load_layer
 from dovetail.workload.problem import Problem
+
+#: Seconds left for other readings of a layer once the search was interrupted.
+_AT_ONCE = 1e-3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--save", "write the mapping as Timeloop's mapping YAML")
     add_output(parser, "--certificate", "write what `dovetail verify` checks again")
     arguments.add_json(parser)
+    parser.set_defaults(interrupted=False, stored=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +65,10 @@ def run(args: argparse.Namespace) -> int:
     problem, result = read.problem, read.result
     notes = [f"{problem.name}: {read.reading.text}"] if read.reading.text else []
     notes += design_notes(architecture, [problem])
+    if args.stored:
+        notes.append("from the store, as it was found before; DOVETAIL_CACHE=off searches again")
+    if args.interrupted:
+        notes.append("interrupted: this is the best so far, and its bound")
     print_notes(notes)
     if args.save:
         write_mapping(args.save, result.mapping, architecture, problem)
@@ -65,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         mapping = native_mapping_yaml(result.mapping, problem)
         head = {"problem": problem.name, "reading": read.reading.text, "architecture": architecture.name}
         print_json({**head, **result.to_json(), "mapping": mapping, "notes": notes})
-        return 0
+        return _code(args)
     print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
     print_totals(result.cost, architecture)
     if limits := limiting_levels(result.cost):
@@ -77,7 +90,18 @@ def run(args: argparse.Namespace) -> int:
     print()
     print_levels(result.cost)
     print(loop_nest_text(result.mapping, architecture, problem), end="")
-    return 0
+    return _code(args)
+
+
+def kept(args: argparse.Namespace) -> str:
+    """Return, in words, what is kept when it ends early, or when what it found can't be written."""
+    if cache_folder() is None or args.samples or args.imperfect:
+        return ""
+    return "a proven result is in the store, the same command has it at once"
+
+
+def _code(args: argparse.Namespace) -> int:
+    return INTERRUPTED if args.interrupted else 0
 
 
 def _check_imperfect(args: argparse.Namespace) -> None:
@@ -109,16 +133,7 @@ def _search(
                 progress=lambda words: report(0, 1, words),
             )
     try:
-        with progress() as report:
-            return exact_search()(
-                problem,
-                architecture,
-                energies,
-                args.objective,
-                front=args.front,
-                time_limit=time_limit,
-                progress=lambda words: report(0, 1, words),
-            )
+        return _exact(args, problem, architecture, energies, time_limit)
     except NoMappingError as error:
         from dovetail.mapper.imperfect_first import exists_imperfect  # compiles, too
 
@@ -126,6 +141,42 @@ def _search(
             message = f"{error}; there is one with factors that do not divide: --imperfect"
             raise NoMappingError(message) from None
         raise
+
+
+def _exact(
+    args: argparse.Namespace,
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    time_limit: float | None,
+) -> SearchResult:
+    """Return the stored result of the exact search, or search and keep what is proven.
+
+    The first Ctrl-C ends the search with the best so far and its bound; ``args.interrupted`` says that it came.
+    """
+    with Store.open() as store, progress() as report:
+        key = layer_key(Layer("", problem), design_key(architecture, energies), args.objective, args.front)
+        known = store.get(key)
+        if known is not None:
+            args.stored = True
+            return result_from_data(known)
+        search = exact_search()
+        importlib.import_module("dovetail.mapper.compiled").compile_all(lambda words: report(0, 1, words))
+        with Gracefully() as waiting:
+            limit = _AT_ONCE if args.interrupted else time_limit
+            result = search(
+                problem,
+                architecture,
+                energies,
+                args.objective,
+                front=args.front,
+                time_limit=limit,
+                progress=lambda words: report(0, 1, words),
+            )
+        args.interrupted = args.interrupted or waiting.interrupted
+        if result.certificate.exact:
+            store.put(key, result_to_data(result))
+        return result
 
 
 def _print_certificate(certificate: Certificate) -> None:
