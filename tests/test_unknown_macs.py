@@ -222,6 +222,13 @@ def test_quantised_modules_are_read():
     assert trace(line, (2, 4, 9)).macs == 2 * 6 * 7 * 4 * 3
 
 
+def pooled_picks(model, x):
+    rows = torch.nonzero(x.sum(1) >= 0)[:, 0]
+    pooled = torch.zeros(len(rows), 8)
+    pooled[torch.arange(len(rows))] = x[rows]
+    return model.l(pooled)
+
+
 def test_work_that_follows_the_data_is_said():
     picking = Calls(lambda m, x: m.after(x.index_add(0, torch.arange(4), m.l(x[x.sum(1) >= 0]))), l=nn.Linear(8, 8))
     picking.after = nn.Linear(8, 2)
@@ -230,6 +237,8 @@ def test_work_that_follows_the_data_is_said():
         "how much work l have follows the data: index let through as much as values say; "
         "their 256 MACs are those of an input of zeros and the weights that the model starts with, often random ones",
     )
+    pooled = trace(Calls(pooled_picks, l=nn.Linear(8, 8)), (4, 8))  # as detection pools the regions it proposes
+    assert pooled.notes[0].startswith("how much work l have follows the data: nonzero let through")
     nothing_left = trace(Calls(lambda m, x: m.l(x[x.sum(1) > 0]), l=nn.Linear(8, 8)), (4, 8))
     assert (nothing_left.unmapped_share, nothing_left.unmapped[0].macs) == (None, None)
     asking = trace(Calls(lambda m, x: m.l(x) if x.sum().item() >= 0 else x, l=nn.Linear(8, 8)), (4, 8))

@@ -19,7 +19,8 @@ from typing import Any
 from dovetail.errors import DovetailError, InputError
 from dovetail.workload.network import Network
 from dovetail.workload.torch_free import is_free
-from dovetail.workload.torch_trace import Recorder, plain_kernels, storage, watch
+from dovetail.workload.torch_recorder import Recorder, storage
+from dovetail.workload.torch_trace import plain_kernels, watch
 from dovetail.workload.torchvision_import import import_torch
 
 MAX_BYTES = 200_000_000
