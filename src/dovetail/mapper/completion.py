@@ -15,9 +15,12 @@ is a minimum of functions linear in ``x``, so it is concave, and straight lines 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from dovetail.mapper.orders import joined_axes
+from dovetail.mapper.returns import may_return
 from dovetail.mapper.sources import Source, Sources, find_sources, rows_of
 from dovetail.mapper.space import OutOfReach, Space
 from dovetail.mapper.tables import Tables, tile_sizes
@@ -148,9 +151,10 @@ def _at_compute(space: Space, source: Source, first: Floats) -> float:
 def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
     """Return ``(tensors, tiles)`` the least words that a visit of a tile brings to a level, reuse by `GRID` aside.
 
-    That is all its words, but for a tensor that slides. There the first visit of a chain of loops along one axis brings
-    them all, and the others what is fresh after the step of the chain's first loop. Steps that put a window back to
-    where it was bring nothing; with ``n`` iterations of the loops inside them they are at most every ``n``-th.
+    That is all its words, but for a tensor that slides. There the first visit of a chain of loops along axes that are
+    tied to each other brings them all, and the others what is fresh after the step of the chain's first loop. Steps
+    that put a window back to where it was bring nothing; the first loop never takes one, so with its ``n`` iterations
+    they are at most every ``n``-th.
     """
     words = tables.words.astype(np.float64)
     sizes = tile_sizes(space)
@@ -158,42 +162,34 @@ def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
     divided = {
         d for rows in space.fanouts[:level] for row in rows for d, factor in enumerate(row.factors) if factor > 1
     }
+    fewest = [_fewest_iterations(divisors, size) for divisors, size in zip(space.divisors, sizes, strict=True)]
+    places = [(np.arange(space.tiles) // r) % len(divs) for r, divs in zip(space.radix, space.divisors, strict=True)]
+
+    @cache
+    def returning(axis: tuple[int, ...]) -> Bools:
+        return np.asarray(may_return(space.divisors, axis, divided)[tuple(places)])
+
     for t in np.flatnonzero(~space.rules.injective):
         axes = space.rules.coefficients[t]
+        tied = np.array(joined_axes(axes != 0), np.int64)
         extents = 1 + (axes[:, :, None] * (sizes - 1)).sum(axis=1)
         least, whole = words[t].copy(), words[t].copy()
         for d in np.flatnonzero((axes != 0).any(axis=0)):
             fresh = whole - np.maximum(0, extents - axes[:, d, None] * sizes[d]).prod(axis=0)
-            summed = np.flatnonzero((axes[axes[:, d] != 0] != 0).any(axis=0))
-            visits = (full[summed] // sizes[summed]).prod(axis=0)
-            factors = [f for e in summed for f in space.divisors[e] if f > 1]
-            returns = _may_return(space, axes[axes[:, d] != 0], sizes, divided)
-            bring = np.where(returns, 1 - 1 / min(factors, default=2), 1.0)
-            first = (whole - fresh) / visits if (axes[:, d] != 0).sum() == 1 else 0.0
-            least = np.where(sizes[d] < full[d], np.minimum(least, first + bring * fresh), least)
+            chain = np.flatnonzero((axes[tied == tied[np.argmax(axes[:, d] != 0)]] != 0).any(axis=0))
+            visits = (full[chain] // sizes[chain]).prod(axis=0)
+            returns = np.logical_and.reduce([returning(tuple(axis)) for axis in axes.tolist() if axis[d] != 0])
+            bring = np.where(returns, 1 - 1 / fewest[d], 1.0)
+            least = np.where(sizes[d] < full[d], np.minimum(least, (whole - fresh) / visits + bring * fresh), least)
         words[t] = least
     return words
 
 
-def _may_return(space: Space, axes: Ints, sizes: Ints, divided: set[int]) -> Bools:
-    """Return ``(tiles,)`` whether a loop outside a tile may put it back to where it was along one of some axes.
-
-    The step of a loop over one of an axis' two dimensions leads by the tile's size beyond where the loops over the same
-    dimension inside it end. That is undone where the loops over the other dimension ran up just as far, from the tile's
-    size to a larger divisor. (Dimensions that a fan-out outside has ``divided`` step further: for these, always.)
-    """
-    full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
-    may = np.zeros(sizes.shape[1], np.bool_)
-    for axis in axes:
-        summed = np.flatnonzero(axis).tolist()
-        if len(summed) > 2 or divided.intersection(summed):
-            may |= (sizes[summed] < full[summed]).sum(axis=0) > 1
-        elif len(summed) == 2:
-            for e, other in (summed, summed[::-1]):
-                for reach in space.divisors[other]:
-                    grown = (reach > sizes[other]) & (reach % sizes[other] == 0) & (sizes[e] < full[e])
-                    may |= grown & (axis[e] * sizes[e] == axis[other] * (reach - sizes[other]))
-    return may
+def _fewest_iterations(divisors: tuple[int, ...], sizes: Ints) -> Ints:
+    """Return per tile the least factor above 1 of a dimension's loops outside of it (2 where there are none)."""
+    whole = divisors[-1]
+    factors = {size: next((f for f in divisors[1:] if (whole // size) % f == 0), 2) for size in divisors}
+    return np.array([factors[size] for size in sizes.tolist()], np.int64)
 
 
 def _slack(space: Space) -> float:

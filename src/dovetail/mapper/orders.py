@@ -3,7 +3,8 @@
 What an order does to traffic is decided by its innermost loops alone. A tensor that no dimension sum moves
 ("injective") is reused over the loops it does not depend on, innermost first, up to the first one it does. A tensor
 whose axes add up dimensions ("sliding") is sensitive to the chain of loops up to the first that moves it along another
-axis than the ones before. Everything outside multiplies traffic whatever its order (``docs/mapper.md`` has the proof).
+axis than the ones before; axes that share a dimension count as one. Everything outside multiplies traffic whatever its
+order (``docs/mapper.md`` has the proof).
 So orders are listed by their head, the loops until every tensor is settled, and a head is dropped when another one
 reuses every tensor at least as much.
 """
@@ -31,8 +32,21 @@ class Links(IntEnum):
     ANY = 2
 
 
-#: How a dimension moves a sliding tensor: not at all, along an axis of its own, or (from here on) along summed axes.
+#: How a dimension moves a sliding tensor: not at all, along axes of its own, or (from here on) along summed axes.
 STILL, OWN, SUMMED = range(3)
+
+
+def joined_axes(moves: Bools) -> list[int]:
+    """Return per axis of a tensor the first of those that it is tied to: they share a dimension, or share one with one.
+
+    ``moves`` is ``(axes, dims)``. A step along one of several tied axes may undo what loops over another dimension ran
+    up on all of them; steps along axes that are not tied never undo each other.
+    """
+    first = list(range(len(moves)))
+    for dim in moves.T:
+        tied = {first[axis] for axis in np.flatnonzero(dim)}
+        first = [min(tied) if place in tied else place for place in first]
+    return first
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,8 @@ class Movement:
 
     Attributes:
         injective: per injective tensor and dimension, whether the dimension moves the tensor.
-        sliding: per sliding tensor and dimension: ``STILL``, ``OWN``, or ``SUMMED`` plus the axis.
+        sliding: per sliding tensor and dimension: ``STILL``, ``OWN``, or ``SUMMED`` plus the first of the axes that are
+            tied to each other by shared dimensions.
         links: whether neighbours may pass data on; then chains are told apart exactly.
     """
 
@@ -58,16 +73,22 @@ class Movement:
             if injective[tensor]:
                 rigid.append(tuple(bool(m) for m in moves[tensor].any(axis=0)))
             else:
-                loose.append(tuple(_movement(moves[tensor], d) for d in range(coefficients.shape[2])))
+                loose.append(_movement(moves[tensor]))
         return Movement(tuple(rigid), tuple(loose), links)
 
 
-def _movement(moves: Bools, d: int) -> int:
-    """Return how a dimension moves one tensor, given ``(axes, dims)``."""
-    for axis in range(moves.shape[0]):
-        if moves[axis, d]:
-            return SUMMED + axis if moves[axis].sum() > 1 else OWN
-    return STILL
+def _movement(moves: Bools) -> tuple[int, ...]:
+    """Return how every dimension moves one tensor, given ``(axes, dims)``."""
+    first = np.array(joined_axes(moves), np.int64)
+    result = []
+    for d in range(moves.shape[1]):
+        if not moves[:, d].any():
+            result.append(STILL)
+            continue
+        tied = first[np.argmax(moves[:, d])]
+        summed = moves[first == tied].any(axis=0).sum() > 1
+        result.append(SUMMED + int(tied) if summed else OWN)
+    return tuple(result)
 
 
 @dataclass(frozen=True)
@@ -130,7 +151,7 @@ def _settled(movement: Movement, loops: Sequence[int]) -> bool:
 
 
 def _stopped(moves: Sequence[int], loops: Sequence[int], links: Links) -> bool:
-    """Whether a sliding tensor was moved along an axis of its own, or along a second summed axis."""
+    """Whether a sliding tensor was moved along an axis of its own, or along a second summed axis not tied to the first."""
     met = {moves[d] for d in loops} - {STILL}
     return OWN in met or (len(met) > 1 and links is not Links.ANY)
 

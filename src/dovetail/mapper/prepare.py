@@ -12,7 +12,7 @@ from dovetail.hardware.architecture import Storage
 from dovetail.mapper import expand
 from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
 from dovetail.mapper.completion import GRID, MOST_ENTRIES, Completion, Lattice, build_completion
-from dovetail.mapper.orders import OWN, STILL, Links, Movement, orders
+from dovetail.mapper.orders import OWN, STILL, Links, Movement, joined_axes, orders
 from dovetail.mapper.pack import Pack, pack
 from dovetail.mapper.space import Space
 from dovetail.mapper.tables import Tables, build_tables
@@ -271,13 +271,22 @@ def _most_shared(space: Space, last: int) -> int:
 
 def _touched(space: Space, tensor: int) -> float:
     """Return how many different words of a tensor the problem touches (at least)."""
+    axes = space.rules.coefficients[tensor]
+    tied = np.array(joined_axes(axes != 0), np.int64)
     touched = 1
-    for axis in space.rules.coefficients[tensor]:
-        sizes = sorted((space.divisors[d][-1], int(axis[d])) for d in range(len(space.active)) if axis[d])
-        if len(sizes) == 1:
-            touched *= sizes[0][0]
-        elif sizes:
-            (n, a), (m, b) = sizes[-1], sizes[-2]
-            g = math.gcd(a, b)
-            touched *= n * m - max(0, n - b // g) * max(0, m - a // g)
+    for first in dict.fromkeys(tied.tolist()):
+        together = axes[tied == first]
+        alone = np.where((together != 0).sum(axis=0) == 1, together, 0)  # with the others standing still
+        each = [_different(space, axis) for axis in together]
+        touched *= max(max(each), math.prod(_different(space, axis) for axis in alone))
     return float(touched)
+
+
+def _different(space: Space, axis: Ints) -> int:
+    """Return how many different places on an axis the problem touches (at least)."""
+    sizes = sorted((space.divisors[d][-1], int(axis[d])) for d in range(len(space.active)) if axis[d])
+    if len(sizes) < 2:
+        return sizes[0][0] if sizes else 1
+    (n, a), (m, b) = sizes[-1], sizes[-2]
+    g = math.gcd(a, b)
+    return n * m - max(0, n - b // g) * max(0, m - a // g)

@@ -134,8 +134,10 @@ def _sharing(space: Space, level: int, row: int, linking: bool) -> _Sharing:
     for t, is_output in enumerate(space.rules.is_output):
         moves: Bools = space.rules.coefficients[t] != 0
         together = math.prod(factors[d] for d in np.flatnonzero(~moves.any(axis=0)).tolist())
-        copies.append(together if is_output else 1)
         windows: list[list[int]] = [np.flatnonzero(axis).tolist() for axis in moves if axis.sum() > 1]
+        # Tiles of outputs that overlap have a part of the whole each, and these add up to more than the whole.
+        overlapping = math.prod(factors[d] for d in {d for axis in windows for d in axis})
+        copies.append(together * overlapping if is_output else 1)
         if linked[t]:
             # Of the children along a window, the one furthest ahead has no neighbour that held its words before.
             children.append(together * math.prod(factors[d] for d in {d for axis in windows for d in axis}))

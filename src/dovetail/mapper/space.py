@@ -18,7 +18,8 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Level, Source, Spatial
 from dovetail.hardware.names import source_of
-from dovetail.mapper.orders import Links, Movement
+from dovetail.mapper.orders import Links, Movement, joined_axes
+from dovetail.mapper.returns import may_return
 from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, bound_to, factor_range, pinned_order
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.encode import encode_machine, encode_rules, mapped_levels
@@ -143,7 +144,7 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
         linking=tuple(linking),
         by_model=tuple(links | _irregular(rules, rows) for links, rows in zip(linking, fanouts, strict=True)),
         movements=tuple(
-            Movement.of(rules.coefficients, rules.injective, _link_kind(rules, links[i:], fanouts[i:]))
+            Movement.of(rules.coefficients, rules.injective, _link_kind(rules, divisors, links[i:], fanouts[i:]))
             for i in range(len(levels))
         ),
         pins=tuple(_pins(level, problem, active) for level in levels),
@@ -367,13 +368,27 @@ def _irregular(rules: Rules, rows: list[Fanout]) -> Bools:
     return result
 
 
-def _link_kind(rules: Rules, links: Bools, fanouts: list[list[Fanout]]) -> Links:
-    """Return how far chains must be told apart, given what may link at these levels."""
+def _link_kind(
+    rules: Rules, divisors: tuple[tuple[int, ...], ...], links: Bools, fanouts: list[list[Fanout]]
+) -> Links:
+    """Return how far chains must be told apart, given what may link at these levels.
+
+    A tile one step later is a neighbour's of the step before only if it moved along summed axes that the fan-out
+    divides, and along no others: on any other axis neighbours lie closer together than a step reaches. Once loops over
+    two groups of tied axes have moved it, that takes both to be divided, or one to be put back to where it was.
+    """
     kind = Links.NONE
     for may, rows in zip(links, fanouts, strict=True):
         for tensor in np.flatnonzero(may & ~rules.injective):
-            moves = rules.coefficients[tensor] != 0
+            axes = rules.coefficients[tensor]
             spread = {d for row in rows for d, factor in enumerate(row.factors) if factor > 1}
-            axes = sum(axis.sum() > 1 and any(axis[d] for d in spread) for axis in moves)
-            kind = max(kind, Links.ANY if axes > 1 else Links.ONE_AXIS)
+            tied = joined_axes(axes != 0)
+            groups = [axes[[first == one for one in tied]] for first in sorted(set(tied))]
+            groups = [group for group in groups if (group != 0).any(axis=0).sum() > 1]
+            split = [bool(spread & set(np.flatnonzero((group != 0).any(axis=0)).tolist())) for group in groups]
+            returning = [all(may_return(divisors, axis, range(len(divisors))).any() for axis in g) for g in groups]
+            far = sum(split) > 1 or any(
+                one and back for i, one in enumerate(split) for j, back in enumerate(returning) if i != j
+            )
+            kind = max(kind, Links.ANY if far else Links.ONE_AXIS)
     return kind
