@@ -7,15 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation
+from dovetail.hardware.architecture import (
+    Architecture,
+    Compute,
+    Constraints,
+    FactorConstraint,
+    LoopConstraints,
+    Relation,
+    Spatial,
+    Storage,
+)
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.space import _fanouts
 from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import FactorRange, axis_slots, factor_range, pinned_order
 from dovetail.mapping.files import read_mapping
-from dovetail.mapping.mapping import Loop, Mapping
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.workload.problem import GROUPED_CONVOLUTION, convolution
 from dovetail.workload.shapes import sized
 from mapping_strategies import EYERISS, LAYER, NEST
@@ -175,7 +185,7 @@ def test_axes_under_a_split():
 def test_axes_without_a_split():
     crossed = Mapping(
         tuple(
-            replace(entry, spatial_x=(Loop("M", 2),), spatial_y=(Loop("C", 3), Loop("S", 3)))
+            replace(entry, spatial_x=(Loop("M", 2),), spatial_y=(Loop("S", 3), Loop("C", 3)))
             if entry.level == "inter_PE_spatial"
             else entry
             for entry in NEST.levels
@@ -209,3 +219,67 @@ def test_what_the_reference_finds_under_a_designs_constraints_breaks_none_of_the
     turned = [replace(entry, spatial_x=entry.spatial_y, spatial_y=entry.spatial_x) for entry in mapping.levels]
     said = violations(Mapping(tuple(turned)), problem, architecture)
     assert any("must lie on" in sentence for sentence in said) is (design != "simba_like")  # it alone has no split
+
+
+@pytest.mark.parametrize(
+    ("pinned", "x", "y", "said"),
+    [
+        (LoopConstraints(inner=("C", "M")), "CM", "", ()),
+        (LoopConstraints(inner=("C", "M")), "MC", "", ("the innermost loops on X must be C, M",)),
+        (LoopConstraints(outer=("M", "C")), "CM", "", ("the outermost loops on X must be M, C",)),
+        (LoopConstraints(inner=("C", "M"), split=0), "", "MC", ("the innermost loops on Y must be C, M",)),
+        (LoopConstraints(inner=("C",)), "CM", "", ("the innermost loops on X must be C",)),
+        (LoopConstraints(inner=("P",)), "CM", "MC", ()),
+    ],
+)
+def test_spatial_loops_stand_in_the_order_of_the_permutation(pinned, x, y, said):
+    """As in the reference (``mapspaces/uber.cpp``): X takes a permutation's inner part and Y the outer one."""
+    loops = {axis: tuple(Loop(name, 2) for name in names) for axis, names in (("spatial_x", x), ("spatial_y", y))}
+    levels = [replace(one, **loops) if one.level == "inter_PE_spatial" else one for one in NEST.levels]
+    found = broken("inter_PE_spatial", Mapping(tuple(levels)), spatial=pinned)
+    assert [text.removeprefix("inter_PE_spatial: ").split(", outer to inner")[0] for text in found] == list(said)
+
+
+def ways(names):
+    """Yield every way to lay loops on a fan-out: factors of X and Y, outer to inner."""
+    for taken in itertools.product((None, "x", "y"), repeat=len(names)):
+        on_x = [name for name, axis in zip(names, taken, strict=True) if axis == "x"]
+        on_y = [name for name, axis in zip(names, taken, strict=True) if axis == "y"]
+        yield from itertools.product(itertools.permutations(on_x), itertools.permutations(on_y))
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_the_mapper_lists_exactly_the_ways_that_break_no_constraint(data):
+    problem = replace(convolution(C=2, M=2, P=2, Q=1), name="three")
+    names = ["C", "M", "P"]
+    shuffled = data.draw(st.permutations(["C", "M", "P", "Q", "R"]))
+    cut = data.draw(st.integers(0, 5))
+    pins = data.draw(st.integers(0, cut)), data.draw(st.integers(cut, 5))
+    limits = LoopConstraints(
+        inner=tuple(shuffled[pins[0] : cut]),
+        outer=tuple(shuffled[cut : pins[1]]),
+        split=data.draw(st.sampled_from([None, None, 0, 1, 2, 3, 5, 9])),
+        factors=equals(*data.draw(st.sets(st.sampled_from(names), max_size=1))),
+        max_dimensions=data.draw(st.sampled_from([None, None, 2])),
+    )
+    array = Spatial(name="array", component="", fanout_x=8, fanout_y=8, constraints=Constraints(spatial=limits))
+    design = Architecture(
+        "d",
+        (Storage(name="DRAM", component="DRAM", width=64, datawidth=16), array, Compute(name="mac", component="mac")),
+    )
+    allowed = set()
+    for x, y in ways(names):
+        loops = {"spatial_x": tuple(Loop(n, 2) for n in x), "spatial_y": tuple(Loop(n, 2) for n in y)}
+        mapping = Mapping((LevelMapping("DRAM", keep=frozenset()), LevelMapping("array", **loops)))
+        if not violations(mapping, problem, design):
+            allowed.add((x, y))
+    active = tuple(problem.shape.dimensions.index(name) for name in names)
+    listed = [
+        tuple(
+            tuple(names[d] for d in way.order if way.factors[d] > 1 and way.on_y[d] == on_y) for on_y in (False, True)
+        )
+        for way in _fanouts(array, problem, active, ((1, 2),) * 3)
+    ]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == allowed

@@ -96,9 +96,7 @@ def active_rules(rules: Rules, active: list[int]) -> Rules:
 
 def _limit_loops(rows: Ints, loops: LoopConstraints, problem: Problem, names: list[str]) -> None:
     """Fill one level's columns but for the axis."""
-    order = pinned_order(loops, problem)
-    outer_to_inner = [*((name,) for name in reversed(order.outer)), order.free, *((n,) for n in reversed(order.inner))]
-    place = {name: rank for rank, group in enumerate(outer_to_inner) for name in group}
+    place = pinned_order(loops, problem).outer_to_inner
     for row, name in zip(rows, names, strict=True):
         allowed = factor_range(loops, name, problem)
         row[LEAST], row[MOST] = max(1, allowed.least), min(allowed.most, problem.bound(name))

@@ -283,39 +283,18 @@ def _axes(
         x = frozenset(looping) - y
         if math.prod(factors[d] for d in x) > level.fanout_x or math.prod(factors[d] for d in y) > level.fanout_y:
             continue
-        on_x, on_y = {names[d] for d in x}, {names[d] for d in y}
-        if slots is None:
-            rank = _ranks(pinned)
-            if any(rank[b] < rank[a] for a in on_x for b in on_y):
-                continue
-        elif (
-            on_x & set(slots.on_y)
-            or on_y & set(slots.on_x)
-            or len(on_x & set(slots.free)) > slots.free_on_x
-            or len(on_y & set(slots.free)) > len(slots.free) - slots.free_on_x
-        ):
-            continue
-        yield y
-
-
-def _ranks(pinned: PinnedOrder) -> dict[str, int]:
-    """Return where in its permutation a dimension stands, innermost first; free ones share a place."""
-    rank = {name: place for place, name in enumerate(pinned.inner)}
-    rank |= {name: len(pinned.inner) for name in pinned.free}
-    return rank | {name: len(pinned.inner) + 1 + place for place, name in enumerate(pinned.outer)}
+        on_x, on_y = [names[d] for d in x], [names[d] for d in y]
+        if pinned.allows_axes(on_x, on_y) if slots is None else slots.allows(on_x, on_y):
+            yield y
 
 
 def _spatial_orders(
     looping: list[int], on_y: frozenset[int], names: list[str], pinned: PinnedOrder
 ) -> Iterator[tuple[int, ...]]:
     """Yield the orders of the spatial loops (outer to inner) that differ: within X, then within Y."""
-    rank = _ranks(pinned)
 
     def within(dims: list[int]) -> Iterator[tuple[int, ...]]:
-        for order in itertools.permutations(dims):
-            places = [rank[names[d]] for d in order]
-            if places == sorted(places, reverse=True):
-                yield order
+        return (order for order in itertools.permutations(dims) if pinned.allows([names[d] for d in order]))
 
     for x in within([d for d in looping if d not in on_y]):
         for y in within([d for d in looping if d in on_y]):
@@ -368,9 +347,7 @@ def _irregular(rules: Rules, rows: list[Fanout]) -> Bools:
     return result
 
 
-def _link_kind(
-    rules: Rules, divisors: tuple[tuple[int, ...], ...], links: Bools, fanouts: list[list[Fanout]]
-) -> Links:
+def _link_kind(rules: Rules, divisors: tuple[tuple[int, ...], ...], links: Bools, fanouts: list[list[Fanout]]) -> Links:
     """Return how far chains must be told apart, given what may link at these levels.
 
     A tile one step later is a neighbour's of the step before only if it moved along summed axes that the fan-out

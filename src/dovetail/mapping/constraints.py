@@ -3,7 +3,9 @@
 The meaning is the reference's (Timeloop ``mapping/constraints.cpp`` and ``mapspaces/``, timeloopfe's processors):
 
 - ``=`` 0 stands for the dimension's whole bound, and so does ``=`` with more than the bound.
-- A permutation pins the loops it names; loops of one iteration do not count, except under a ``split``.
+- A permutation pins the loops it names; loops of one iteration do not count, except under a ``split``. That holds
+  over time and over space: X takes the inner part of a fan-out's permutation and Y the outer one, and the loops on
+  either axis stand in its order.
 - A ``split`` counts dimensions, those of one iteration too, over the whole permutation, innermost first. Before it
   counts, every dimension that the permutation leaves out and that can only have factor 1 (``=1``, or a bound of 1)
   is put innermost. A dimension that the permutation names and the problem lacks counts as one of one iteration.
@@ -11,8 +13,10 @@ The meaning is the reference's (Timeloop ``mapping/constraints.cpp`` and ``mapsp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 from dovetail.hardware.architecture import (
     Architecture,
@@ -56,6 +60,22 @@ class PinnedOrder:
     free: tuple[str, ...]
     outer: tuple[str, ...]
 
+    @cached_property
+    def outer_to_inner(self) -> dict[str, int]:
+        """Place of every dimension, rising from the outside in; free dimensions share one."""
+        groups = [*([name] for name in reversed(self.outer)), self.free, *([name] for name in reversed(self.inner))]
+        return {name: place for place, group in enumerate(groups) for name in group}
+
+    def allows(self, loops: Sequence[str]) -> bool:
+        """Return whether loops may stand in this order, outer to inner: over time, or along one axis of a fan-out."""
+        place = self.outer_to_inner
+        return all(place[one] <= place[other] for one, other in pairwise(loops))
+
+    def allows_axes(self, x: Iterable[str], y: Iterable[str]) -> bool:
+        """Return whether, without a ``split``, these may lie on X and those on Y: what is inner comes to lie on X."""
+        place = self.outer_to_inner
+        return all(place[on_y] <= place[on_x] for on_x in x for on_y in y)
+
 
 @dataclass(frozen=True)
 class AxisSlots:
@@ -72,6 +92,12 @@ class AxisSlots:
     on_y: tuple[str, ...]
     free: tuple[str, ...]
     free_on_x: int
+
+    def allows(self, x: Iterable[str], y: Iterable[str]) -> bool:
+        """Return whether these may lie on X and those on Y."""
+        x, y, free = set(x), set(y), set(self.free)
+        fixed = x.isdisjoint(self.on_y) and y.isdisjoint(self.on_x)
+        return fixed and len(x & free) <= self.free_on_x and len(y & free) <= len(free) - self.free_on_x
 
 
 def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
@@ -166,7 +192,7 @@ def violations(mapping: Mapping, problem: Problem, architecture: Architecture) -
         if isinstance(level, Storage):
             constraints = level.constraints.temporal
             found += _loops(entry.level, "loops over time", entry.temporal, constraints, problem)
-            found += _order(entry.level, entry.temporal, constraints)
+            found += _order(f"{entry.level}: the {{}} loops", entry.temporal, constraints, problem)
         elif isinstance(level, Spatial):
             constraints = level.constraints.spatial
             both = entry.spatial_x + entry.spatial_y
@@ -205,16 +231,18 @@ def _loops(level: str, what: str, loops: tuple[Loop, ...], limits: LoopConstrain
     return found
 
 
-def _order(level: str, loops: tuple[Loop, ...], limits: LoopConstraints) -> list[str]:
-    """Compare the order of the loops over time with the pinned one, outer to inner."""
+def _order(what: str, loops: tuple[Loop, ...], limits: LoopConstraints, problem: Problem) -> list[str]:
+    """Compare the order of a level's loops, over time or along one axis, with the pinned one, outer to inner."""
     names = [loop.dimension for loop in loops]
+    if pinned_order(limits, problem).allows(names):
+        return []
     outer = [name for name in limits.outer if name in names]
     inner = [name for name in limits.inner if name in names]
     found = []
     if inner and names[-len(inner) :] != inner:
-        found.append(f"{level}: the innermost loops must be {_listed(inner)}, outer to inner; found {_listed(names)}.")
+        found.append(f"{what.format('innermost')} must be {_listed(inner)}, outer to inner; found {_listed(names)}.")
     if outer and names[: len(outer)] != outer:
-        found.append(f"{level}: the outermost loops must be {_listed(outer)}, outer to inner; found {_listed(names)}.")
+        found.append(f"{what.format('outermost')} must be {_listed(outer)}, outer to inner; found {_listed(names)}.")
     return found
 
 
@@ -223,8 +251,15 @@ def _axes(entry: LevelMapping, limits: LoopConstraints, problem: Problem) -> lis
     x = [loop.dimension for loop in entry.spatial_x]
     y = [loop.dimension for loop in entry.spatial_y]
     slots = axis_slots(limits, problem)
+    ordered = [
+        broken
+        for axis, loops in (("X", entry.spatial_x), ("Y", entry.spatial_y))
+        for broken in _order(f"{entry.level}: the {{}} loops on {axis}", loops, limits, problem)
+    ]
     if slots is None:
-        return _axes_without_split(entry.level, x, y, pinned_order(limits, problem))
+        return _axes_without_split(entry.level, x, y, pinned_order(limits, problem)) + ordered
+    if slots.allows(x, y):
+        return ordered
     found = [f"{entry.level}: {name} must lie on Y but lies on X." for name in x if name in slots.on_y]
     found += [f"{entry.level}: {name} must lie on X but lies on Y." for name in y if name in slots.on_x]
     free_on_y = len(slots.free) - slots.free_on_x
@@ -232,17 +267,14 @@ def _axes(entry: LevelMapping, limits: LoopConstraints, problem: Problem) -> lis
         freely = [name for name in names if name in slots.free]
         if len(freely) > room:
             found.append(f"{entry.level}: {_listed(freely)} lie on {axis} but its split leaves room for {room} there.")
-    return found
+    return found + ordered
 
 
 def _axes_without_split(level: str, x: Sequence[str], y: Sequence[str], order: PinnedOrder) -> list[str]:
     """Without a split any point of the permutation may part X from Y, but what is inner comes to lie on X first."""
-    rank = {name: place for place, name in enumerate(order.inner)}
-    rank |= {name: len(rank) for name in order.free}
-    rank |= {name: len(order.inner) + 1 + place for place, name in enumerate(order.outer)}
     for on_x in x:
         for on_y in y:
-            if rank[on_y] < rank[on_x]:
+            if not order.allows_axes([on_x], [on_y]):
                 return [f"{level}: {on_y} lies on Y and {on_x} on X, but its permutation puts {on_y} on X first."]
     return []
 
