@@ -19,7 +19,8 @@ from dovetail.hardware.architecture import (
     Spatial,
     Storage,
 )
-from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
+from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
+from products import own_product
 
 Setup = tuple[Problem, Architecture, EnergyTable]
 
@@ -77,7 +78,7 @@ def problems(draw: st.DrawFn) -> Problem:
     """Draw matrix products, convolutions, the shapes above and any others."""
     kind = draw(st.sampled_from(["matmul", "conv", "rows", "grouped", "shape", "shape", "any"]))
     if kind == "matmul":
-        return matrix_product(M=draw(_SIZE), N=draw(_SIZE), K=draw(_SIZE))
+        return own_product(M=draw(_SIZE), N=draw(_SIZE), K=draw(_SIZE))
     if kind == "conv":
         stride, dilation = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([1, 2]))
         return convolution(

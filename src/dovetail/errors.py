@@ -8,6 +8,7 @@
     ├── MappingError         a mapping does not fit its problem or its architecture
     │   └── CapacityError    a tile is larger than the storage that must hold it
     ├── NoMappingError       no mapping satisfies the constraints and capacities
+    ├── InternalError        we contradict ourselves; the CLI exits with 70
     └── MissingExtraError    an optional dependency is needed and absent
 """
 
@@ -70,6 +71,17 @@ class CapacityError(MappingError):
 
 class NoMappingError(DovetailError):
     """No mapping satisfies the constraints and capacities."""
+
+
+class InternalError(DovetailError):
+    """Dovetail contradicts itself: the fault is ours, and no answer is better than one that may be wrong.
+
+    Args:
+        message: what was found, with both sides of the contradiction.
+    """
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; this is a fault of Dovetail: please report it, with the files that led to it"
 
 
 class MissingExtraError(DovetailError):

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from dovetail import __version__
 from dovetail.cli import outputs
-from dovetail.errors import DovetailError, WriteError
+from dovetail.errors import DovetailError, InternalError, WriteError
 
 #: Command name -> (module under ``dovetail.cli`` with ``add_arguments(parser)`` and ``run(args) -> int``, summary).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -60,7 +60,10 @@ def _discard_output() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
+    """Run one command; returns its exit code.
+
+    0: done; 1: a check failed; 2: bad input; 70: Dovetail contradicts itself; 130: interrupted.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     args = _parser(wanted).parse_args(arguments)
@@ -73,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `dovetail ... | head`
         _discard_output()
         return 0
+    except InternalError as error:
+        print(f"dovetail: internal error: {error}", file=sys.stderr)
+        return 70
     except DovetailError as error:
         kept = args.kept(args) if isinstance(error, WriteError) else ""
         print(f"dovetail: error: {error}" + (f"; {kept}" if kept else ""), file=sys.stderr)

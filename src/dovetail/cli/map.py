@@ -17,6 +17,7 @@ from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.certificate_file import write_certificate
 from dovetail.mapper.explain import exact_search
+from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if limits := limiting_levels(result.cost):
         print(f"{'limited by':12} the bandwidth of {', '.join(limits)}")
     print()
-    _print_certificate(result.certificate)
+    _print_certificate(result.certificate, result.objective)
     if args.front:
         _print_front(result)
     print()
@@ -174,16 +175,21 @@ def _exact(
                 progress=lambda words: report(0, 1, words),
             )
         args.interrupted = args.interrupted or waiting.interrupted
-        if result.certificate.exact:
+        if result.certificate.exact and result.certificate.tie_proven:
             store.put(key, result_to_data(result))
         return result
 
 
-def _print_certificate(certificate: Certificate) -> None:
+def _print_certificate(certificate: Certificate, objective: Objective) -> None:
+    size = f"{certificate.mapspace_size:.4g} " if certificate.mapspace_size else ""
     if certificate.exact:
-        print(f"optimal: nothing better exists among {certificate.mapspace_size:.4g} mappings ({certificate.method})")
+        print(f"optimal: nothing better exists among {size}{certificate.space} ({certificate.method})")
+        if not certificate.tie_proven:
+            other = "fewer cycles" if objective is Objective.ENERGY else "less energy"
+            print(f"  not proven: that of all mappings as good as it none takes {other}")
     else:
         print(f"not proven optimal ({certificate.method}): at most {percent(certificate.gap)} above the optimum")
+        print(f"  of {certificate.space}")
     pruned = (certificate.pruned_by_bound, certificate.pruned_by_dominance, certificate.pruned_by_capacity)
     by = ("bound", "dominance", "capacity")
     dropped = ", ".join(f"{whole(count)} by {name}" for count, name in zip(pruned, by, strict=True))

@@ -25,7 +25,7 @@ from dovetail.mapper.imperfect_first import first_fitting
 from dovetail.mapper.imperfect_space import Crowd, ImperfectSpace, Least, least_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.residual_moves import DRAWS, change_imperfect
-from dovetail.mapper.result import Certificate, SearchResult
+from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
 from dovetail.mapper.sample import unproven
 from dovetail.mapper.search import search
 from dovetail.mapping.constraints import bound_to
@@ -142,6 +142,8 @@ def _certificate(
         states=base.states + evaluated,
         method=method,
         binding=(*said, *_cut_off(covered, value)),
+        space=IMPERFECT_SPACE,
+        tie_proven=False,
     )
 
 

@@ -151,7 +151,7 @@ def _settled(movement: Movement, loops: Sequence[int]) -> bool:
 
 
 def _stopped(moves: Sequence[int], loops: Sequence[int], links: Links) -> bool:
-    """Whether a sliding tensor was moved along an axis of its own, or along a second summed axis not tied to the first."""
+    """Whether a sliding tensor was moved along an axis of its own, or along two summed axes that are not tied."""
     met = {moves[d] for d in loops} - {STILL}
     return OWN in met or (len(met) > 1 and links is not Links.ANY)
 

@@ -39,7 +39,7 @@ class Prepared:
     tables: Tables
     packed: Pack
     columns: tuple[int, int, int, int]
-    least_cycles: float
+    least_cycles: int
     compulsory_pJ: float
 
 
@@ -99,8 +99,13 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
     columns = expand.columns(tensors, levels, dims, chain, len(bounded))
     compulsory = max(_compulsory(space, tables, per_word, distinct), completion.floor)
     parallel = max(1, int(tables.parallelism[0, -1]))
-    least_cycles = max(space.problem.macs / parallel, by_bandwidth)
+    least_cycles = whole_cycles(max(space.problem.macs / parallel, by_bandwidth))
     return Prepared(space, tables, packed, columns, least_cycles, compulsory)
+
+
+def whole_cycles(least: float) -> int:
+    """Return the fewest whole cycles that are no less than so many, but for rounding."""
+    return math.ceil(least * (1 - 1e-12))
 
 
 def _lattice_tables(space: Space, lattice: Lattice) -> dict[int, Ints]:
@@ -278,7 +283,7 @@ def _touched(space: Space, tensor: int) -> float:
         together = axes[tied == first]
         alone = np.where((together != 0).sum(axis=0) == 1, together, 0)  # with the others standing still
         each = [_different(space, axis) for axis in together]
-        touched *= max(max(each), math.prod(_different(space, axis) for axis in alone))
+        touched *= max(*each, math.prod(_different(space, axis) for axis in alone))
     return float(touched)
 
 

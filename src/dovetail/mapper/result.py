@@ -11,14 +11,19 @@ from dovetail.model.cost import Cost
 from dovetail.table import Table
 from dovetail.workload.roles import Reading
 
+#: What a search that knows perfect factors only is about.
+PERFECT_SPACE = "mappings of perfect factors in which all tensors of a level share its loops"
+#: What one is about that knows others, too.
+IMPERFECT_SPACE = "mappings of any factors in which all tensors of a level share its loops"
+
 
 @dataclass(frozen=True)
 class FrontPoint:
     """One mapping that no other beats in both energy and cycles.
 
     Attributes:
-        energy_pJ: its energy.
-        cycles: its cycles.
+        energy_pJ: its energy, from the plain model.
+        cycles: its cycles, likewise.
         mapping: the mapping.
         reading: the reading that the mapping is of, where a layer can be read in several ways; None: the layer's own.
     """
@@ -34,7 +39,8 @@ class Certificate:
     """How a search knows its answer.
 
     Attributes:
-        exact: True when the whole mapspace is covered; False when time or size ended the search first.
+        exact: True when nothing better exists: the whole mapspace is covered, or the answer's value equals its bound;
+            False when time or size ended the search first.
         mapspace_size: mappings that constraints and fan-outs allow, capacities not yet counted.
         states: partial mappings examined.
         pruned_by_bound: partial mappings whose every completion costs at least as much as the answer.
@@ -47,6 +53,8 @@ class Certificate:
         binding: what stands between the answer and these bounds, in words.
         method: which method covered the space.
         seconds: time the search took.
+        space: the mappings that all this is said of, in words.
+        tie_proven: True when, of all mappings of the answer's value, none is better by what breaks ties (`Objective`).
     """
 
     exact: bool
@@ -62,6 +70,8 @@ class Certificate:
     binding: tuple[str, ...]
     method: str
     seconds: float
+    space: str = PERFECT_SPACE
+    tie_proven: bool = False
 
     @property
     def gap(self) -> float:
@@ -89,6 +99,7 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         known = "optimal" if self.certificate.exact else f"within {self.certificate.gap:.1%} of a lower bound"
+        known += f" among {self.certificate.space}"
         return f"<p>best {self.objective}, {known}</p>{self.cost._repr_html_()}{_loops(self.mapping).html()}"
 
     def to_json(self) -> dict[str, Any]:

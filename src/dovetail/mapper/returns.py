@@ -1,9 +1,9 @@
 """Which loops put a window back to where it was: steps along an axis that undo what loops inside them ran up.
 
-When a loop advances, every loop inside it goes back by one step (`dovetail.model.kernel.displacements`). The steps of the
-loops over one dimension are divisors of its bound, each a multiple of the one inside it. So a loop puts a tile back
-along an axis when what is left of its own step, less those over the same dimension inside it, equals what loops over the
-axis' other dimensions ran up.
+When a loop advances, every loop inside it goes back by one step (`dovetail.model.kernel.displacements`). The steps of
+the loops over one dimension are divisors of its bound, each a multiple of the one inside it. So a loop puts a tile back
+along an axis when what is left of its own step, less those over the same dimension inside it, equals what loops over
+the axis' other dimensions ran up.
 """
 
 from __future__ import annotations

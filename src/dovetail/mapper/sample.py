@@ -130,18 +130,22 @@ def unproven(
     states: int,
     seconds: float,
 ) -> Certificate:
-    """Return the certificate of an answer that was met among others: nothing but the physical bounds is known."""
+    """Return the certificate of an answer that was met among others: nothing but the physical bounds is known.
+
+    An answer that equals its bound is proven by that.
+    """
     fewest = math.ceil(problem.macs / architecture.parallelism)
     computing = problem.macs * energies[architecture.compute.name].energy("compute")
+    value, bound = objective.value_of(cost.energy_pJ, cost.cycles), objective.value_of(computing, fewest)
     return Certificate(
-        exact=False,
+        exact=value <= bound,
         mapspace_size=0,
         states=states,
         pruned_by_bound=0,
         pruned_by_dominance=0,
         pruned_by_capacity=0,
-        value=objective.value_of(cost.energy_pJ, cost.cycles),
-        bound=objective.value_of(computing, fewest),
+        value=value,
+        bound=min(value, bound),
         compute_bound_cycles=fewest,
         compulsory_pJ=computing,
         binding=(),

@@ -1,0 +1,332 @@
+"""Covering a mapspace for one objective: a good mapping first, then everything whose bound is below its value."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import InternalError, NoMappingError
+from dovetail.mapper import expand
+from dovetail.mapper.explore import Progress, Rows, explore, first_rows, mapping_of, pass_level
+from dovetail.mapper.improve import improve
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.prepare import Prepared, whole_cycles
+from dovetail.mapper.space import OutOfReach
+from dovetail.mapping.mapping import Mapping
+from dovetail.model.arrays import Floats
+from dovetail.model.cost import Cost
+from dovetail.model.evaluate import evaluate
+
+#: Values under which a first mapping is looked for in turn, as multiples of the lower bound.
+LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
+#: Partial mappings a level that a first mapping, and a better one, are looked for among.
+NARROW, WIDE = 8, 64
+#: A first mapping beyond this factor of the lower bound is compared with what a local search meets among so many.
+FAR, LIKELY = 64.0, 20_000
+#: A mapping within this factor of the lowest bound is good enough to prune by.
+CLOSE = 1.1
+#: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
+CROWD = 1024
+#: Partial mappings examined for a mapping that only the model's rounding of cycles puts first.
+MOMENT = 200_000
+#: By how much, relatively, the search's energy of a mapping may differ from the model's: sums in another order.
+DRIFT = 1e-9
+
+_CODES = {
+    Objective.EDP: expand.EDP,
+    Objective.ENERGY: expand.ENERGY_FIRST,
+    Objective.LATENCY: expand.LATENCY_FIRST,
+    Objective.ED2P: expand.ED2P,
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A complete mapping: its costs as the search counts them, and its decisions, or the mapping itself."""
+
+    energy: float
+    cycles: float
+    decisions: NDArray[np.int32] | Mapping
+
+    def mapping(self, prepared: Prepared) -> Mapping:
+        """Return the mapping."""
+        return self.decisions if isinstance(self.decisions, Mapping) else mapping_of(prepared, self.decisions)
+
+
+@dataclass(frozen=True)
+class Costed:
+    """A complete mapping, and what it costs by the model."""
+
+    mapping: Mapping
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best mapping for one objective.
+
+    Attributes:
+        best: the mapping.
+        bound: a value that no mapping goes below, as the search counts.
+        covered: every mapping is covered, so nothing is better and, of equals, nothing costs less otherwise.
+    """
+
+    best: Found
+    bound: float
+    covered: bool
+
+
+class Watch:
+    """Watches the clock, and tells how far the search is."""
+
+    def __init__(self, limit: float | None, report: Callable[[str], None] | None) -> None:
+        self._start, self._limit, self._report = time.monotonic(), limit, report
+        self._said = self._start
+        self.progress = Progress(check=self.check)
+        self.doing = ""
+        self.share = 1.0  # of the time there is, for what is being done
+        self._stopped = False
+
+    @property
+    def seconds(self) -> float:
+        """Since the search began."""
+        return time.monotonic() - self._start
+
+    def restart(self) -> None:
+        """Begin to count now: compiling takes long but once."""
+        self._start = self._said = time.monotonic()
+
+    def stop(self) -> None:
+        """Let time be up."""
+        self._stopped = True
+
+    def is_over(self) -> bool:
+        """Whether time is up."""
+        return self._stopped or (self._limit is not None and self.seconds > self._limit * self.share)
+
+    def check(self) -> None:
+        """Report about twice a second; raise `OutOfReach` when time is up."""
+        now = time.monotonic()
+        if self._report is not None and now - self._said > 0.5:
+            self._said = now
+            states = int(self.progress.stats[expand.STATES])
+            self._report(f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings")
+        if self.is_over():
+            raise OutOfReach("interrupted" if self._stopped else f"{self._limit:g} s are over")
+
+
+class Cover:
+    """A mapspace whose optima are looked for, each beginning at what is known of the others.
+
+    Args:
+        prepared: the mapspace.
+        energies: energy table.
+        watch: when to stop.
+    """
+
+    def __init__(self, prepared: Prepared, energies: EnergyTable, watch: Watch) -> None:
+        self.prepared, self._energies, self._watch = prepared, energies, watch
+        self._answers: dict[Objective, Answer] = {}
+
+    def best(self, objective: Objective) -> Answer:
+        """Return the best mapping for an objective.
+
+        A good mapping is found first, among the few most promising partial mappings of every level. Then all partial
+        mappings are followed whose bound is below its value, which leaves the best of all.
+
+        Raises:
+            NoMappingError: limits on how many loops a level may have leave none.
+        """
+        if objective not in self._answers:
+            if objective is Objective.LATENCY:
+                # Few mappings of the fewest cycles cost little energy; one of the least EDP mostly is among them, and
+                # then nothing that is as fast costs less.
+                self._watch.share, before = 0.5, self._watch.share
+                self.best(Objective.EDP)
+                self._watch.share = before
+            self._answers[objective] = self._settled(objective) or self._searched(objective)
+        return self._answers[objective]
+
+    def _settled(self, objective: Objective) -> Answer | None:
+        """Return the fastest mapping if the one of the least EDP, proven, is as fast as any can be."""
+        edp = self._answers.get(Objective.EDP)
+        if objective is not Objective.LATENCY or edp is None or not edp.covered:
+            return None
+        floor = self._floor(objective)
+        return Answer(edp.best, floor, covered=True) if rank(objective, edp.best)[0] <= floor else None
+
+    def _searched(self, objective: Objective) -> Answer:
+        code, progress, known = _CODES[objective], self._watch.progress, self._known(objective)
+        progress.least = floor = self._floor(objective)
+        self._watch.doing = "looking for a better mapping everywhere"
+        try:
+            rows = first_rows(self.prepared)
+            for level in range(len(self.prepared.space.levels)):
+                if len(rows.bound) > CROWD:
+                    known = self._better_among(objective, known, rows, level)
+                    rows = rows.pick(np.flatnonzero(rows.bound <= rank(objective, known)[0]))
+                if len(rows.bound):
+                    progress.least = max(floor, float(rows.bound.min()))
+                progress.level = level
+                goal = expand.goal_array(code, *rank(objective, known))
+                rows = pass_level(self.prepared, goal, level, rows, progress)
+            known = self._better(objective, known, None, rows, len(self.prepared.space.levels))
+        except (OutOfReach, KeyboardInterrupt) as why:
+            if isinstance(why, KeyboardInterrupt):
+                self._watch.stop()  # what else was to be looked for is not
+            least = whole_cycles(progress.least) if objective is Objective.LATENCY else progress.least
+            return Answer(known, min(least, rank(objective, known)[0]), covered=False)
+        return Answer(known, rank(objective, known)[0], covered=True)
+
+    def _known(self, objective: Objective) -> Found:
+        """Return a good mapping to begin with."""
+        ranked, floor = partial(rank, objective), self._floor(objective)
+        known = min((answer.best for answer in self._answers.values()), key=ranked, default=None)
+        if known is None or (ranked(known)[0] > CLOSE * floor and not self._watch.is_over()):
+            first = self._first(objective)
+            known = first if known is None else min(known, first, key=ranked)
+        return self.or_likely(objective, known) if ranked(known)[0] > FAR * floor else known
+
+    def or_likely(self, objective: Objective, known: Found) -> Found:
+        """Return the better of a mapping and what a local search meets in about a second."""
+        space = self.prepared.space
+        try:
+            found = improve(space.problem, space.architecture, self._energies, objective, evaluations=LIKELY)
+        except NoMappingError:
+            return known
+        likely = Found(found.cost.energy_pJ, found.cost.cycles, found.mapping)
+        return min((known, likely), key=partial(rank, objective))
+
+    def by_the_model(self, found: Found) -> Costed:
+        """Return a mapping with the model's cost of it.
+
+        Raises:
+            InternalError: the search counted something else.
+        """
+        space = self.prepared.space
+        mapping = found.mapping(self.prepared)
+        cost = evaluate(mapping, space.problem, space.architecture, self._energies)
+        leakage = sum(level.leakage_pJ for level in cost.levels) / cost.cycles
+        expected = found.energy + (cost.cycles - found.cycles) * leakage
+        # The model rounds cycles up from a quotient of sums, which may make one more.
+        same_cycles = abs(cost.cycles - found.cycles) <= 1 + 1e-12 * found.cycles
+        if not same_cycles or not math.isclose(cost.energy_pJ, expected, rel_tol=DRIFT, abs_tol=DRIFT):
+            raise InternalError(
+                f"{space.problem.name} on {space.architecture.name}: the search counts {found.energy:.9g} pJ in "
+                f"{found.cycles:.9g} cycles for a mapping that by the model takes {cost.energy_pJ:.9g} pJ in "
+                f"{cost.cycles} cycles, so nothing that it says of other mappings can be relied on"
+            )
+        return Costed(mapping, cost)
+
+    def rounded(self, objective: Objective, best: Found) -> Costed:
+        """Return the best by the model of the mappings that its rounding of cycles may put before the search's best.
+
+        Where that takes more than a moment, the best as the search counts.
+        """
+        costed = self.by_the_model(best)
+        if costed.cost.cycles <= best.cycles:
+            return costed
+        try:
+            goal = expand.goal_array(_CODES[objective], *_rank_of(objective, costed))
+            near = _listed(*self._complete(goal, _Moment(self._watch.check)))
+        except OutOfReach:
+            return costed
+        for found in sorted(near, key=partial(rank, objective)):
+            if rank(objective, found) < _rank_of(objective, costed):
+                costed = min(costed, self.by_the_model(found), key=partial(_rank_of, objective))
+        return costed
+
+    def below(self, goal: Floats) -> list[Found]:
+        """Return complete mappings among which are all that beat a goal and that no other one beats.
+
+        Raises:
+            OutOfReach: there are too many, or time is up.
+        """
+        return _listed(*self._complete(goal, self._watch.progress))
+
+    def _better_among(self, objective: Objective, known: Found, rows: Rows, level: int) -> Found:
+        """Return the best completion found of partial mappings: of the more the further they are below the known one."""
+        width, least = WIDE, float(rows.bound.min())
+        while True:
+            known = self._better(objective, known, width, rows, level)
+            if 8 * width > len(rows.bound) or rank(objective, known)[0] <= CLOSE * least:
+                return known
+            width *= 4
+
+    def _better(self, objective: Objective, known: Found, width: int | None, rows: Rows, level: int) -> Found:
+        """Return the best completion found of partial mappings, or the one known when none is better."""
+        goal = expand.goal_array(_CODES[objective], *rank(objective, known))
+        found = _listed(*self._complete(goal, self._watch.progress, width, (rows, level)))
+        return min([known, *found], key=partial(rank, objective))
+
+    def _first(self, objective: Objective) -> Found:
+        """Return a first mapping; quick, also when time is up.
+
+        Raises:
+            NoMappingError: limits on how many loops a level may have leave none.
+        """
+        space, floor = self.prepared.space, self._floor(objective)
+        try:
+            for width in (NARROW, 8 * WIDE, None):
+                for limit in LIMITS:
+                    goal = expand.goal_array(_CODES[objective], floor * limit)
+                    found = _listed(*self._complete(goal, Progress(check=self._watch.check), width))
+                    if found:
+                        return min(found, key=partial(rank, objective))
+        except OutOfReach:  # too many partial mappings are as good as the bound lets one hope, or time is up
+            likely = improve(space.problem, space.architecture, self._energies, objective)
+            return Found(likely.cost.energy_pJ, likely.cost.cycles, likely.mapping)
+        said = "no choice of loops obeys how many dimensions each level may iterate over (max_dimensions)"
+        raise NoMappingError(f"{space.problem.name} on {space.architecture.name}: {said}")
+
+    def _floor(self, objective: Objective) -> float:
+        """Return a value that no mapping goes below."""
+        return max(objective.value_of(self.prepared.compulsory_pJ, self.prepared.least_cycles), 1e-300)
+
+    def _complete(
+        self, goal: Floats, progress: Progress, width: int | None = None, begin: tuple[Rows, int] | None = None
+    ) -> tuple[NDArray[np.int32], Floats]:
+        """Return paths and (energy, cycles) of the complete mappings below the goal."""
+        rows, totals = explore(self.prepared, goal, progress, width, begin)
+        if progress.stats[expand.TOO_LONG]:
+            raise OutOfReach("a sliding window depends on more loops than the search remembers")
+        return rows.path, totals
+
+
+class _Moment(Progress):
+    """Stops a search that examines more partial mappings than a moment allows, the same ones on any machine."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+        self.check = self.look
+
+    def look(self) -> None:
+        """Raise `OutOfReach` when a moment is over."""
+        self._check()
+        if self.stats[expand.STATES] > MOMENT:
+            raise OutOfReach(f"more than {MOMENT:,} partial mappings")
+
+
+def rank(objective: Objective, found: Found) -> tuple[float, float]:
+    """Return what is minimised, and what breaks ties, as the search counts."""
+    value, second = expand.objective_value(_CODES[objective], found.energy, found.cycles)
+    return float(value), float(second)
+
+
+def _rank_of(objective: Objective, costed: Costed) -> tuple[float, float]:
+    """Return the same by the model."""
+    return rank(objective, Found(costed.cost.energy_pJ, costed.cost.cycles, costed.mapping))
+
+
+def _listed(paths: NDArray[np.int32], totals: Floats) -> list[Found]:
+    return [Found(energy, cycles, path) for (energy, cycles), path in zip(totals.tolist(), paths, strict=True)]
