@@ -30,20 +30,10 @@ def factorizations(number: int, slots: int) -> Iterator[tuple[int, ...]]:
 
 def all_mappings(problem: Problem, architecture: Architecture) -> Nest:
     """Return every mapping that the fan-outs have room for, with a leading axis; constraints are not looked at."""
-    levels, dims = architecture.levels[:-1], len(problem.bounds)
-    slots = [(i, "t") for i, level in enumerate(levels) if not isinstance(level, Spatial)]
-    slots += [(i, axis) for i, level in enumerate(levels) if isinstance(level, Spatial) for axis in "xy"]
+    levels, dims, tensors = architecture.levels[:-1], len(problem.bounds), len(problem.shape.tensors)
     storages = [i for i, level in enumerate(levels) if not isinstance(level, Spatial)]
-    tensors = len(problem.shape.tensors)
     found: list[tuple[np.ndarray, ...]] = []
-    for choice in itertools.product(*(list(factorizations(bound, len(slots))) for bound in problem.bounds)):
-        shape = (len(levels), dims)
-        factors = {kind: np.ones(shape, np.int64) for kind in "txy"}
-        for d, split in enumerate(choice):
-            for (i, kind), factor in zip(slots, split, strict=True):
-                factors[kind][i, d] = factor
-        if not _fits(levels, factors):
-            continue
+    for factors in _factors(problem, levels):
         for order, spatial_order in _orders(levels, factors, dims):
             for kept in itertools.product((False, True), repeat=(len(storages) - 1) * tensors):
                 keep = np.zeros((len(levels), tensors), np.bool_)
@@ -52,6 +42,30 @@ def all_mappings(problem: Problem, architecture: Architecture) -> Nest:
                     keep[storages[1 + at // tensors], at % tensors] = value
                 found.append((factors["t"], order, factors["x"], factors["y"], spatial_order, keep))
     return Nest(*(np.array(column) for column in zip(*found, strict=True)))
+
+
+def count_mappings(problem: Problem, architecture: Architecture) -> int:
+    """Return how many mappings `all_mappings` lists."""
+    levels = architecture.levels[:-1]
+    storages = sum(not isinstance(level, Spatial) for level in levels)
+    orders = sum(
+        math.prod(math.factorial(int((row > 1).sum())) for row in factors["t"] * factors["x"] * factors["y"])
+        for factors in _factors(problem, levels)
+    )
+    return orders << (storages - 1) * len(problem.shape.tensors)
+
+
+def _factors(problem: Problem, levels: tuple[Level, ...]) -> Iterator[dict[str, np.ndarray]]:
+    """Yield all factors ``(levels, dims)`` over time and along both axes that the fan-outs have room for."""
+    slots = [(i, "t") for i, level in enumerate(levels) if not isinstance(level, Spatial)]
+    slots += [(i, axis) for i, level in enumerate(levels) if isinstance(level, Spatial) for axis in "xy"]
+    for choice in itertools.product(*(list(factorizations(bound, len(slots))) for bound in problem.bounds)):
+        factors = {kind: np.ones((len(levels), len(problem.bounds)), np.int64) for kind in "txy"}
+        for d, split in enumerate(choice):
+            for (i, kind), factor in zip(slots, split, strict=True):
+                factors[kind][i, d] = factor
+        if _fits(levels, factors):
+            yield factors
 
 
 def _fits(levels: tuple, factors: dict[str, np.ndarray]) -> bool:

@@ -142,16 +142,19 @@ def _buffer(draw: st.DrawFn, name: str, problem: Problem, mesh: tuple[int, int])
     )
 
 
+#: Levels below a DRAM, outer to inner: storages and fan-outs.
+KINDS = ("s", "fs", "sf", "ss", "sfs", "fss", "f", "ff", "ffs", "sff", "fsf", "ssf")
+
+
 @st.composite
-def machines(draw: st.DrawFn, problem: Problem) -> tuple[Architecture, EnergyTable]:
+def machines(draw: st.DrawFn, problem: Problem, kinds: tuple[str, ...] = KINDS) -> tuple[Architecture, EnergyTable]:
     """One to three levels below a DRAM, storages and fan-outs in any order, with what files can say of them."""
     read, both = draw(st.sampled_from([None, None, 1, 3])), draw(st.sampled_from([None, None, 0.9]))
     levels: list[Level] = [
         Storage(name="DRAM", component="DRAM", width=64, datawidth=16, read_bandwidth=read, shared_bandwidth=both)
     ]
-    kinds = draw(st.sampled_from(["s", "fs", "sf", "ss", "sfs", "fss", "f", "ff", "ffs", "sff", "fsf", "ssf"]))
     mesh = (1, 1)
-    for place, kind in enumerate(kinds):
+    for place, kind in enumerate(draw(st.sampled_from(kinds))):
         if kind == "f":
             array = _fanout(draw, f"array{place}", problem, mesh)
             levels.append(array)

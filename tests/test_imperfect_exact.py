@@ -34,10 +34,10 @@ from dovetail.model.encode import encode_machine, encode_mapping, encode_residua
 from dovetail.model.evaluate import evaluate
 from dovetail.model.residual_batch import evaluate_imperfect_batch
 from dovetail.workload.problem import Problem, convolution
+from mapper_strategies import machines
 from model_strategies import energy_tables
 from products import own_product
 from test_imperfect import _array
-from test_mapper_exact import machines
 
 MOST = 12_000  # mappings that brute force is given
 
@@ -51,7 +51,7 @@ def setups(draw: st.DrawFn) -> tuple[Problem, Architecture, EnergyTable]:
         problem = convolution(
             C=1, M=draw(st.sampled_from([1, 1, 2])), P=draw(size), Q=1, R=draw(st.sampled_from([1, 2, 3]))
         )
-    return problem, *draw(machines(problem))
+    return problem, *draw(machines(problem, ("s", "fs", "sf", "ss", "f")))
 
 
 def values_of(

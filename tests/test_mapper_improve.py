@@ -26,7 +26,8 @@ from dovetail.mapping.constraints import violations
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
 from dovetail.workload.problem import Problem, convolution, linear
-from test_mapper_exact import MOST, _count, setups
+from mapper_strategies import setups, splits
+from test_mapper_exact import MOST
 
 LAYERS = (
     convolution(C=64, M=64, P=56, Q=56, R=3, S=3, name="conv"),
@@ -52,7 +53,7 @@ def test_meets_the_optimum_of_small_spaces(
     setup: tuple[Problem, Architecture, EnergyTable], objective: Objective
 ) -> None:
     problem, architecture, energies = setup
-    if _count(problem, architecture) > 200:
+    if splits(problem, architecture) > 200:
         return
     nests = all_mappings(problem, architecture)
     if len(nests.temporal) > MOST:
