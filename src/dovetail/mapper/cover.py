@@ -254,7 +254,7 @@ class Cover:
         return _listed(*self._complete(goal, self._watch.progress))
 
     def _better_among(self, objective: Objective, known: Found, rows: Rows, level: int) -> Found:
-        """Return the best completion found of partial mappings: of the more the further they are below the known one."""
+        """Return the best completion found of partial mappings: of more the further they are below the known one."""
         width, least = WIDE, float(rows.bound.min())
         while True:
             known = self._better(objective, known, width, rows, level)

@@ -1,4 +1,4 @@
-"""The Pareto front over energy and cycles, by the model's numbers: all that no known mapping beats in both is covered."""
+"""The Pareto front over energy and cycles, by the model's numbers: all that nothing known beats in both is covered."""
 
 from __future__ import annotations
 
