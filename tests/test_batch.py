@@ -75,23 +75,3 @@ def test_arrays_of_the_wrong_shape_are_refused() -> None:
     nests = sample(LAYER, architecture, 3)
     with pytest.raises(MappingError, match=r"keep of the mappings has shape \(3, 7, 2\); it must be \(3, 7, 3\)"):
         evaluate_batch(nests._replace(keep=nests.keep[:, :, :2]), rules, machine)
-
-
-def test_compiled_code_is_kept_by_the_content_of_its_sources(tmp_path, monkeypatch) -> None:
-    from dovetail.model import compile as compiling
-
-    folder = tmp_path / "package"
-    folder.mkdir()
-    (folder / "one.py").write_text("a = 1\n")
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
-    before = compiling._folder(folder)
-    assert before is not None
-    assert before.parent == tmp_path / "chosen" / "compiled"
-    compiling._sources_key.cache_clear()
-    (folder / "one.py").write_text("a = 2\n")
-    assert compiling._folder(folder) != before
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    assert compiling._folder(folder) is None  # the tests' DOVETAIL_CACHE is off
-    monkeypatch.setenv("DOVETAIL_CACHE", str(folder / "one.py"))  # a file: nothing can be made in it
-    assert compiling._folder(folder) is None
-    compiling._sources_key.cache_clear()

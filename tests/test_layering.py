@@ -57,7 +57,7 @@ def test_an_import_from_above_is_found(tmp_path):
         "workload",
         "hardware",
     ]
-    names += ["document", "template", "expression", "content", "store", "workers", "errors", "text"]
+    names += ["document", "template", "expression", "content", "sources", "store", "workers", "errors", "text"]
     for name in names:
         (package / name).mkdir(parents=True)
         (package / name / "__init__.py").write_text("from dovetail import model\n" if name == "mapping" else "")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dovetail.components.estimator import Declined, Query, Quote
 from dovetail.components.sram import SMALLEST_BITS, SMALLEST_ROWS, CactiRuns, Memory, small_scale
+from dovetail.sources import sources_key
 from dovetail.store import Store, cache_folder, content_key
 
 #: The nodes that CACTI has device data for, nm.
@@ -153,17 +154,21 @@ def run(memory: Memory) -> Mapping[str, float]:
         Declined: there is no CACTI, or it finds no organisation.
     """
     binary = _binary()
-    stamp = binary.stat()
-    found = _kept(binary, stamp.st_size, stamp.st_mtime_ns, _input(memory))
+    files = (binary, *sorted((binary.parent / "tech_params").iterdir()))
+    stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    found = _kept(binary, stamps, _input(memory))
     if found is None:
         raise Declined("found no organisation for this memory")
     return found
 
 
 @functools.lru_cache(maxsize=4096)
-def _kept(binary: Path, size: int, changed: int, text: str) -> Mapping[str, float] | None:
-    """Return what this very binary computes, from the store when it did before; None when it finds nothing."""
-    key = content_key("cacti", str(binary), size, changed, text)
+def _kept(binary: Path, stamps: tuple[tuple[str, int, int], ...], text: str) -> Mapping[str, float] | None:
+    """Return what this very binary computes, from the store when it did before; None when it finds nothing.
+
+    ``stamps``: name, size and time of the last change of the binary and of its technology files.
+    """
+    key = content_key("cacti", sources_key(__name__), stamps, text)
     with Store.open() as store:
         kept = store.get(key)
         if kept is None:

@@ -1,18 +1,18 @@
 """How hot functions are compiled, and where the compiled code is kept from one process to the next.
 
-Compiled code lies in the user's cache folder (`dovetail.store.cache_folder`), in a folder named by the content of
-all sources that it can be made of: Numba itself notices only changes of the one file that a function stands in, not
-of the files whose functions it inlines. Where nothing can be kept, every process compiles anew.
+Compiled code lies in the user's cache folder (`dovetail.store.cache_folder`), in a folder named by all that it is
+made of: the files of every function and type that it refers to, however indirectly, and the constants. Numba itself
+notices only changes of the one file that a function stands in, not of the files whose functions it inlines. Where
+nothing can be kept, every process compiles anew.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +21,16 @@ import numpy
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.types import BaseNamedTuple  # type: ignore[attr-defined]
 from numba.extending import register_jitable
 
+from dovetail.content import content_key
+from dovetail.sources import digest_of
 from dovetail.store import cache_folder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_MODEL = Path(__file__).parent
+#: What these packages bring is told by their versions.
+_LIBRARIES = ("numba", "numpy", "math")
 #: What only compiled code calls needs no way in from Python and C, which is large for named tuples of arrays.
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -112,6 +116,15 @@ class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
         self._finalized = True
 
 
+class _FunctionCache(FunctionCache):  # type: ignore[misc]
+    """Numba's own, which takes two named tuples for the same when their names and the types of their fields are."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        arguments = [one.instance_class for one in getattr(sig, "args", sig) if isinstance(one, BaseNamedTuple)]
+        fields = tuple((one.__qualname__, one._fields) for one in arguments)
+        return (*super()._index_key(sig, codegen), fields)
+
+
 class _Cache:
     """What Numba asks for compiled code; it decides where to look at the first call, not when it is imported."""
 
@@ -120,12 +133,12 @@ class _Cache:
 
     @functools.cached_property
     def _files(self) -> FunctionCache | None:
-        folder = _folder(Path(inspect.getfile(self._function)).parent)
+        folder = _folder(self._function)
         if folder is None:
             return None
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
         try:
-            return FunctionCache(self._function)
+            return _FunctionCache(self._function)
         finally:
             numba.config.CACHE_DIR = before
 
@@ -156,13 +169,13 @@ class _Cache:
         return None if self._files is None else self._files.cache_path
 
 
-def _folder(package: Path) -> Path | None:
-    """Return the folder for code compiled from a package and the model; None when none can be written."""
+def _folder(function: Callable[..., Any]) -> Path | None:
+    """Return the folder for what is compiled of a function; None when none can be written."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else cache_folder()
     if base is None:
         return None
-    folder = base / "compiled" / _sources_key(package)
+    folder = base / "compiled" / made_of(function)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -171,10 +184,39 @@ def _folder(package: Path) -> Path | None:
         return None
 
 
-@functools.cache
-def _sources_key(package: Path) -> str:
-    digest = hashlib.sha256(f"numba {numba.__version__}, numpy {numpy.__version__}".encode())
-    for folder in dict.fromkeys((_MODEL, package)):
-        for file in sorted(folder.glob("*.py")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:24]
+def made_of(function: Callable[..., Any]) -> str:
+    """Return the key of all that goes into the compiled code of a function.
+
+    That is the files of the functions and named tuples that it refers to, of those that they refer to, and so on, and
+    the values of the constants among them. What libraries bring is told by their versions.
+    """
+    waiting, functions, files, constants = [function], set[Any](), {__file__}, set[str]()
+    while waiting:
+        one = waiting.pop()
+        if one not in functions:
+            functions.add(one)
+            files.add(inspect.getfile(one))
+            for name, value in _referred(one):
+                if inspect.isfunction(value):
+                    waiting.append(value)
+                elif inspect.isclass(value) and value.__module__ != "builtins":
+                    files.add(inspect.getfile(value))
+                elif isinstance(value, bool | int | float | complex | str | tuple | None):
+                    constants.add(f"{one.__module__}.{name}={value!r}")
+                elif isinstance(value, numpy.ndarray):
+                    constants.add(f"{one.__module__}.{name}={value.dtype}{value.shape}{value.tobytes()!r}")
+    return content_key(digest_of(files), constants)[:24]
+
+
+def _referred(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Yield our own functions and types, and constants, that a function's code names."""
+    seen = inspect.getclosurevars(function)
+    for name, value in {**seen.globals, **seen.nonlocals}.items():
+        if inspect.ismodule(value):
+            parts = {name: getattr(value, name) for name in seen.unbound if hasattr(value, name)}
+        else:
+            parts = {name: value}
+        for part_name, one in parts.items():
+            plain = getattr(one, "py_func", one)
+            if not (getattr(plain, "__module__", None) or "").startswith(_LIBRARIES):
+                yield part_name, plain

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
@@ -19,6 +17,7 @@ from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.readings import Read, best_reading, readings_on, share
 from dovetail.network.records import result_from_data, result_to_data
+from dovetail.sources import sources_key
 from dovetail.store import Store, content_key
 from dovetail.workers import available_cpus, run_all
 from dovetail.workload.network import Layer, Network, problem_key
@@ -200,14 +199,8 @@ def layer_key(layer: Layer, design: str, objective: Objective, front: bool) -> s
 
 @functools.cache
 def engine_version() -> str:
-    """Return a hash of the sources that results depend on: a changed model or mapper never finds old results."""
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for package in ("workload/problem.py", "hardware/binding.py", "hardware/names.py", "mapping", "model", "mapper"):
-        path = root / package
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+    """Return the key of all code and data that results depend on: a changed program never finds old results."""
+    return sources_key(__name__)
 
 
 def _results(
