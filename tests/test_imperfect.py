@@ -23,8 +23,8 @@ from dovetail.model.encode import (
 )
 from dovetail.model.evaluate import evaluate
 from dovetail.model.residual_batch import evaluate_imperfect_batch
+from dovetail.model.witness import walk
 from dovetail.workload.problem import convolution
-from literal_walk import walk
 from model_strategies import Setup, energy_tables, setups
 from products import own_product
 from test_model_walk import compare

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from dovetail.errors import CapacityError
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
-from literal_walk import walk
+from dovetail.model.witness import walk
 from model_strategies import Setup, setups, spread_windows
 
 

@@ -70,7 +70,7 @@ def _step(function: Callable[..., Any]) -> None:
 
 def _count_fanout(function: Callable[..., Any]) -> None:
     two, flags = _ints(1, 1), _bools(1, 1)
-    rules = Rules(_ints(1, 1, 1), _bools(1), _bools(1), flags, flags, flags, flags, two)
+    rules = Rules(_ints(1, 1, 1), _bools(1), _bools(1), _ints(1), flags, flags, flags, flags, two)
     nest = Nest(two, two, two, two, two, flags)
     paths = np.zeros((0, 1), np.int32)
     function(rules, _bools(1), 0, _ints(0, 1), paths, np.zeros((0, 1)), nest, workspace(1, 1, 1, 1))

@@ -115,7 +115,7 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
         for first, size, at, n in zip(start, sizes, sources.at, count, strict=True)
     ]
     volume = tables.volume.astype(np.float64)
-    first = tables.words[:, -1] / space.problem.macs * space.rules.is_output
+    first = space.rules.touched / space.problem.macs * space.rules.is_output
     for s, source in enumerate(sources.at[levels]):
         parts[levels][s] = _at_compute(space, source, first)
     lattice = Lattice(space, idle)

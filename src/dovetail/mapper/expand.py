@@ -34,6 +34,7 @@ from dovetail.mapper import pack as P  # noqa: N812 - the header's names are rea
 from dovetail.mapper.completion import ROUNDING
 from dovetail.model.arrays import Floats, Ints
 from dovetail.model.compile import jit_plain, part
+from dovetail.model.kernel import scaled
 
 # Columns of a row.
 TILE, INSTANCES, LENGTH, PER_TENSOR = range(4)
@@ -183,7 +184,7 @@ def settle_reads(I, F, key, real, value, tensor, sent):
     once = key[PER_TENSOR + KEEPER_PART * T + tensor]
     if I[I[P.READ_FIRST] + level * T + tensor]:
         once = 0
-    add_access(I, F, value, level, instances, nearest(sent + peers - once), 0, nearest(sent))
+    add_access(I, F, value, level, instances, nearest(max(0.0, sent + peers - once)), 0, nearest(sent))
 
 
 @part()
@@ -244,7 +245,8 @@ def keep(I, F, level, kept, key, real, value, W):
             settle_reads(I, F, key, real, value, tensor, sent)
             fills = int(share + peers)
             if output:
-                fills = nearest(share + peers - (0 if I[I[P.READ_FIRST] + level * T + tensor] else part))
+                once = 0 if I[I[P.READ_FIRST] + level * T + tensor] else part
+                fills = nearest(max(0.0, share + peers - once))
             add_access(I, F, value, level, instances, 0, fills, 0)
         real[SHARED * T + tensor] = 1.0
         real[PEERS * T + tensor] = peers
@@ -719,7 +721,7 @@ def spread_out(I, level, fanout, tile, inside, children, key, real, W):
         if I[I[P.OUTPUT] + tensor]:
             words = I[P.WORDS] + tensor * tiles
             at = PER_TENSOR + PART * T + tensor
-            key[at] = key[at] * I[words + inside] // I[words + tile]
+            key[at] = scaled(key[at], I[words + inside], I[words + tile])
         if children == 1:
             continue
         if I[I[P.BY_MODEL] + fanout * T + tensor]:

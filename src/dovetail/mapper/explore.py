@@ -75,14 +75,14 @@ def compile_steps(prepared: Prepared) -> None:
 
 def first_rows(prepared: Prepared) -> Rows:
     """Return the one partial mapping that nothing is decided of."""
-    space, tables = prepared.space, prepared.tables
+    space = prepared.space
     tensors = len(space.rules.is_output)
     keys, reals, values, paths = prepared.columns
     key = np.zeros((1, keys), np.int64)
     key[0, expand.TILE], key[0, expand.INSTANCES] = space.tiles - 1, 1
     per_tensor = key[0, expand.PER_TENSOR : expand.PER_TENSOR + expand.KEY_FIELDS * tensors].reshape(-1, tensors)
     per_tensor[expand.REUSE] = 1
-    per_tensor[expand.PART] = np.where(space.rules.is_output, tables.words[:, -1], 0)
+    per_tensor[expand.PART] = np.where(space.rules.is_output, space.rules.touched, 0)
     real = np.zeros((1, reals))
     real[0, :tensors] = 1.0
     return Rows(key, real, np.zeros((1, values)), np.zeros((1, paths), np.int32), np.zeros(1))

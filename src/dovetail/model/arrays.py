@@ -20,6 +20,7 @@ class Rules(NamedTuple):
         coefficients: ``(tensors, axes, dims)`` how far one iteration of a dimension moves along a tensor's axis.
         injective: ``(tensors,)`` no axis adds up several dimensions, and no dimension is on several axes.
         is_output: ``(tensors,)``.
+        touched: ``(tensors,)`` words of the whole tensor; of an output, without holes: words that nothing touches.
         no_multicast: ``(levels, tensors)`` the level's fan-out sends every child its own copy.
         no_link: ``(levels, tensors)`` neighbours below the level pass nothing on.
         no_reuse: ``(levels, tensors)`` the level is sent its whole tile at every step.
@@ -30,6 +31,7 @@ class Rules(NamedTuple):
     coefficients: Ints
     injective: Bools
     is_output: Bools
+    touched: Ints
     no_multicast: Bools
     no_link: Bools
     no_reuse: Bools

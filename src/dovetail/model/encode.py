@@ -35,6 +35,7 @@ def encode_rules(problem: Problem, architecture: Architecture) -> Rules:
         coefficients=coefficients,
         injective=injective,
         is_output=np.array([tensor.is_output for tensor in shape.tensors]),
+        touched=np.array([problem.touched(t) if t.is_output else problem.words(t) for t in shape.tensors], np.int64),
         no_multicast=_listed(problem, [level.constraints.spatial.no_reuse for level in levels]),
         no_link=_listed(problem, [level.constraints.spatial.no_link_transfer for level in levels]),
         no_reuse=_listed(problem, [level.constraints.temporal.no_reuse for level in levels]),

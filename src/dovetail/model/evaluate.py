@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import CapacityError
+from dovetail.errors import CapacityError, InputError
 from dovetail.hardware.architecture import Architecture, Level, Storage
 from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
@@ -37,11 +37,13 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     Raises:
         MappingError: the mapping does not fit the problem or the architecture's shape.
         CapacityError: a level's tiles are larger than the level.
-        InputError: the energy table misses a component or an action, or a constraint names a tensor or dimension that
-            the problem lacks.
+        InputError: the energy table misses a component or an action, a constraint names a tensor or dimension that the
+            problem lacks, or a count is beyond 63 bits.
     """
     check_names(architecture, [names_of(problem)])
     check_mapping(mapping, problem, architecture)
+    if is_imperfect(mapping):  # what is left over may make it run the loop body more often than the problem does
+        problem.check_counts(math.prod(loop.factor for entry in mapping.levels for loop in entry.loops))
     rules = encode_rules(problem, architecture)
     nest = encode_mapping(mapping, problem, architecture, imperfect=True)
     last = encode_residuals(mapping, problem)
@@ -61,6 +63,10 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         full, units = work.instances, int(work.instances[-1] * work.children[-1])
         computes = int(kernel.compute_steps(nest)) * units
     _check_capacity(problem, architecture, machine, counts)
+    if cycles >= kernel.ENDLESS:
+        raise InputError(
+            f"{problem.name} on {architecture.name}: more than {kernel.ENDLESS:.3g} cycles; a bandwidth is too small"
+        )
     networks = network_energy(architecture, energies, rules, nest, last, work)
     outputs = [t for t, tensor in enumerate(problem.shape.tensors) if tensor.is_output]
     reductions = np.zeros((levels, tensors), np.int64)

@@ -21,6 +21,9 @@ from dovetail.model.links import can_link, groups_of_children, how_many, link, l
 TILE, PARTITION, READS, FILLS, UPDATES, REDUCTIONS = range(6)
 COUNTS = 6
 
+#: The largest number in 64 bits, and cycles beyond which no count goes on (`dovetail.model.evaluate` refuses them).
+LARGEST, ENDLESS = 2**63 - 1, 2.0**62
+
 # Columns of the fan-out statistics, per (level, tensor).
 SENT, DELIVERED, MULTICAST, LINKED, SHARE = range(5)
 
@@ -431,11 +434,27 @@ def fan_out(rules, tensor, level, nest, work):
     row[SENT], row[MULTICAST] = sent * different, most
 
 
+@part()
+def scaled(value, some, whole):
+    """Return ``value * some // whole`` for ``some <= whole``, also where the product is beyond 64 bits."""
+    quotient, rest = value // whole * some, value % whole
+    if rest == 0 or some <= LARGEST // rest:
+        return quotient + rest * some // whole
+    more, left = 0, 0
+    for bit in range(62, -1, -1):
+        more, left = 2 * more, 2 * left
+        if some >> bit & 1:
+            left += rest
+        while left >= whole:
+            more, left = more + 1, left - whole
+    return quotient + more
+
+
 @part(inline=True)
 def partition_sizes(rules, tensor, nest, work):
-    """Fill per level the words of a tensor that one instance sees over the whole run (integer division as there)."""
+    """Fill per level the words of a tensor that one instance touches over the whole run (integer division as there)."""
     levels, dims = nest.temporal.shape
-    work.partition[0] = own_words(rules, tensor, nest, work)
+    work.partition[0] = rules.touched[tensor]
     for level in range(1, levels):
         work.partition[level] = work.partition[level - 1]
         if work.children[level - 1] > 1:
@@ -447,7 +466,7 @@ def partition_sizes(rules, tensor, nest, work):
                     reach += rules.coefficients[tensor, axis, d] * (size - 1)
                 together *= reach
             if together != work.words[level - 1]:
-                work.partition[level] = work.partition[level - 1] * work.words[level - 1] // together
+                work.partition[level] = scaled(work.partition[level - 1], work.words[level - 1], together)
 
 
 @part(inline=True)
@@ -471,22 +490,26 @@ def nearest(value):
 
 
 @part(inline=True)
-def count_accesses(rules, tensor, level, work, row):
-    """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance."""
+def count_accesses(rules, tensor, level, whole, work, row):
+    """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance.
+
+    ``whole``: words of the whole tensor. What is first written is not read, but nothing is read less than never: the
+    partition of outputs with holes in their tiles can be larger than what comes back (the reference stops there).
+    """
     sent, share, peers = work.statistics[level, tensor, SENT], 0.0, 0.0
     if level > 0:
         share = work.statistics[level - 1, tensor, SHARE]
         peers = work.statistics[level - 1, tensor, LINKED] / work.instances[level]
-    row[TILE] = work.words[level - 1] if level > 0 else work.partition[0]
+    row[TILE] = work.words[level - 1] if level > 0 else whole
     if not rules.is_output[tensor]:
         row[READS] = nearest(sent + peers)
         row[FILLS] = int(share + peers)
         return
     once = 0 if rules.read_first[level, tensor] else work.partition[level]
     row[UPDATES] = nearest(sent)
-    row[READS] = nearest(sent + peers - once)
+    row[READS] = nearest(max(0.0, sent + peers - once))
     row[REDUCTIONS] = row[READS]
-    row[FILLS] = nearest(share + peers - once) if level > 0 else 0
+    row[FILLS] = nearest(max(0.0, share + peers - once)) if level > 0 else 0
 
 
 @part(inline=True)
@@ -502,12 +525,13 @@ def count_all(rules, nest, work, counts):
             fan_out(rules, tensor, level, nest, work)
         partition_sizes(rules, tensor, nest, work)
         mask(tensor, nest.keep, work)
+        whole = own_words(rules, tensor, nest, work)
         for level in range(levels):
             row = counts[level, tensor]
             row[TILE], row[READS], row[FILLS], row[UPDATES], row[REDUCTIONS] = 0, 0, 0, 0, 0
             row[PARTITION] = work.partition[level]
             if nest.keep[level, tensor]:
-                count_accesses(rules, tensor, level, work, row)
+                count_accesses(rules, tensor, level, whole, work, row)
 
 
 @part(inline=True)
@@ -570,7 +594,7 @@ def total_cost(machine, nest, work, counts):
     cycles = steps
     energy = 0.0
     for level in range(levels):
-        cycles = max(cycles, int(np.ceil(steps / slowdown(machine, level, counts, steps))))
+        cycles = max(cycles, int(min(ENDLESS, np.ceil(steps / slowdown(machine, level, counts, steps)))))
         for tensor in range(tensors):
             if counts[level, tensor, TILE] > 0:
                 energy += access_energy(machine, level, counts[level, tensor], work.instances[level])

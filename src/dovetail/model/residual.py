@@ -16,6 +16,7 @@ import numpy as np
 from dovetail.model.compile import part
 from dovetail.model.kernel import (
     DELIVERED,
+    ENDLESS,
     FILLS,
     LINKED,
     MULTICAST,
@@ -30,6 +31,7 @@ from dovetail.model.kernel import (
     first_move,
     mask,
     may_link,
+    scaled,
     tile_sizes,
 )
 from dovetail.model.links import half_hops
@@ -382,7 +384,7 @@ def _volume(rules, tensor, extents):
 def _partitions(rules, tensor, work, tour):
     """Fill the largest tile of a child of each level, and what one instance of a level sees over the whole run."""
     levels, extents = work.children.shape[0], tour.extents
-    work.partition[0] = _volume(rules, tensor, tour.whole)
+    work.partition[0] = rules.touched[tensor]
     for level in range(levels):
         for d in range(extents.shape[0]):
             extents[d] = tour.short[level, d] if tour.tile_always[level, d] else work.inner[level, d]
@@ -394,7 +396,7 @@ def _partitions(rules, tensor, work, tour):
             work.partition[level + 1] = work.partition[level]
             if work.children[level] > 1:
                 together = _volume(rules, tensor, extents)
-                work.partition[level + 1] = work.partition[level] * work.words[level] // together
+                work.partition[level + 1] = scaled(work.partition[level], work.words[level], together)
 
 
 @part()
@@ -445,12 +447,13 @@ def count_all(rules, nest, last, work, tour, counts):
             send(rules, tensor, level, nest, last, work, tour)
         _partitions(rules, tensor, work, tour)
         mask(tensor, nest.keep, work)
+        whole = _volume(rules, tensor, tour.whole)
         for level in range(levels):
             for column in range(counts.shape[2]):
                 counts[level, tensor, column] = 0
             if nest.keep[level, tensor]:
                 counts[level, tensor, PARTITION] = work.partition[level]
-                count_accesses(rules, tensor, level, work, counts[level, tensor])
+                count_accesses(rules, tensor, level, whole, work, counts[level, tensor])
     return _computes(nest, last, work, tour)
 
 
@@ -511,7 +514,7 @@ def total_cost(machine, nest, work, tour, counts, computes):
     for level in range(counts.shape[0]):
         full, used = tour.full[level], work.instances[level]
         slow = slowdown(machine, level, counts, steps, full, used)
-        cycles = max(cycles, int(np.ceil(steps / slow)))
+        cycles = max(cycles, int(min(ENDLESS, np.ceil(steps / slow))))
         for tensor in range(counts.shape[1]):
             if counts[level, tensor, TILE] > 0:
                 energy += access_energy(machine, level, counts[level, tensor], full, used)

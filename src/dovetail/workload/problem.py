@@ -8,6 +8,11 @@ from dataclasses import dataclass, replace
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean
 
+#: What is counted in 64 bits with room to spare: one dimension or coefficient, and the words that any mapping moves.
+MOST_ITERATIONS, MOST_WORDS = 2**31, 2**60
+#: Places on an axis that are looked at one by one to tell which of them are touched.
+_LISTED = 1 << 22
+
 
 @dataclass(frozen=True)
 class Term:
@@ -82,6 +87,38 @@ class Problem:
             for name, value in zip(names, values, strict=True):
                 if value < 1:
                     raise InputError(f"{self.name}: {what} {name} is {value}; it must be at least 1")
+                if value > MOST_ITERATIONS:
+                    raise InputError(f"{self.name}: {what} {name} is {value}; at most {MOST_ITERATIONS} is counted")
+        self.check_counts(self.macs)
+
+    def check_counts(self, iterations: int) -> None:
+        """Check that no count of any mapping that runs the loop body so often can exceed 63 bits.
+
+        A tile has at most as many words as the iterations inside it, times the largest coefficient of every axis,
+        and again times the bound of a dimension for every further axis that it lies on. No step moves more than the
+        tile, so that, over all iterations, bounds the words that a tensor moves anywhere.
+
+        Raises:
+            InputError: some can.
+        """
+        if iterations > MOST_WORDS:
+            sizes = zip(self.shape.dimensions, self.bounds, strict=True)
+            product = " x ".join(f"{dimension}={bound}" for dimension, bound in sizes if bound > 1)
+            raise InputError(
+                f"{self.name}: {iterations:.3g} multiply-accumulates ({product}); at most {MOST_WORDS:.3g} are counted"
+            )
+        for tensor in self.shape.tensors:
+            most = iterations
+            for axis in tensor.projection:
+                most *= max(1, sum(self.coefficient(term) for term in axis))
+            axes = [{term.dimension for term in axis} for axis in tensor.projection]
+            for dimension in tensor.dimensions:
+                most *= self.bound(dimension) ** (sum(dimension in axis for axis in axes) - 1)
+            if most > MOST_WORDS or self.words(tensor) > MOST_WORDS:
+                raise InputError(
+                    f"{self.name}: mappings can move {most:.3g} words of {tensor.name}; at most {MOST_WORDS:.3g} are "
+                    f"counted (make sizes{', strides or dilations' if self.coefficients else ''} smaller)"
+                )
 
     def bound(self, dimension: str) -> int:
         """Return the iterations of one dimension."""
@@ -108,6 +145,51 @@ class Problem:
     def words(self, tensor: Tensor) -> int:
         """Return the tensor's size in words (the bounding box of what the loops touch)."""
         return math.prod(self.extent(tensor))
+
+    def touched(self, tensor: Tensor) -> int:
+        """Return how many of the tensor's words the loops touch: its size less the holes.
+
+        Exact but where a dimension lies on several axes, or an axis of many places sums up several dimensions with
+        gaps; there it is as many as there can be at most.
+        """
+        return min(
+            math.prod(map(self._places, tensor.projection)),
+            math.prod(self.bound(dimension) for dimension in tensor.dimensions),
+        )
+
+    def _places(self, axis: tuple[Term, ...]) -> int:
+        """Return how many places on an axis are touched."""
+        steps: dict[str, int] = {}
+        for term in axis:
+            steps[term.dimension] = steps.get(term.dimension, 0) + self.coefficient(term)
+        loops = sorted((step, self.bound(dimension)) for dimension, step in steps.items() if self.bound(dimension) > 1)
+        divisor = math.gcd(*(step for step, _ in loops)) if loops else 1
+        reach, gap = 1, False
+        for step, bound in loops:
+            gap = gap or step // divisor > reach
+            reach += step // divisor * (bound - 1)
+        if not gap:
+            return reach
+        if len(loops) == 2:  # sums a*i + b*j, a and b coprime, are the same for pairs that are (b, -a) apart
+            (a, first), (b, second) = ((step // divisor, bound) for step, bound in loops)
+            return first * second - max(0, first - b) * max(0, second - a)
+        most = min(reach, math.prod(bound for _, bound in loops))
+        if reach > _LISTED:
+            return most
+        touched = 1  # bit i: place i
+        for step, bound in loops:
+            touched = _moved(touched, step // divisor, bound)
+        return touched.bit_count()
+
+
+def _moved(bits: int, step: int, times: int) -> int:
+    """Return the union of a set of places (its bits) with itself moved by 0, 1, ... ``times - 1`` steps."""
+    found, have = bits, 1
+    while have < times:
+        more = min(have, times - have)
+        found |= found << step * more
+        have += more
+    return found
 
 
 def _terms(*names: str) -> tuple[Term, ...]:

@@ -411,7 +411,7 @@ def _collapsed(nest: NestWalk) -> Iterator[Tile]:
         )  # fmt: skip
         tiles.append(tile)
         start = at + 1
-    partition = tiles[-1].size
+    partition = nest.problem.touched(nest.tensor) if nest.tensor.is_output else tiles[-1].size
     tiles[-1].partition = partition
     for tile, denominator in reversed(list(zip(tiles[:-1], denominators, strict=True))):
         partition = partition * tile.size // denominator
@@ -468,8 +468,8 @@ def _count(tile: Tile, is_output: bool, *, elided: bool, outermost: bool) -> Non
         return
     once = tile.partition if elided else 0
     tile.updates = nearest(tile.content)
-    tile.reads = tile.reductions = nearest(tile.content + tile.peers - once)
-    tile.fills = nearest(share + tile.peers - (0 if outermost else once))
+    tile.reads = tile.reductions = max(0, nearest(tile.content + tile.peers - once))
+    tile.fills = max(0, nearest(share + tile.peers - (0 if outermost else once)))
 
 
 def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energies: EnergyTable) -> dict[str, Any]:
