@@ -15,7 +15,7 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.binding import Binding
 from dovetail.mapper.search import search
 from dovetail.network.bottleneck import diagnose, diagnose_network, hot_spots
-from dovetail.network.bounds import distinct_words, on_chip_words, physical_bounds
+from dovetail.network.bounds import on_chip_words, physical_bounds
 from dovetail.network.costs import MappedLayer, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_network
@@ -45,8 +45,8 @@ def test_distinct_words_are_those_that_loops_touch(p, r, stride, dilation):
     problem = convolution(C=2, M=3, P=p, Q=2, R=r, S=1, stride=(stride, 1), dilation=(dilation, 1))
     inputs = problem.shape.tensor("Inputs")
     touched = {(i * stride + k * dilation) for i, k in itertools.product(range(p), range(r))}
-    assert distinct_words(problem, inputs) == 2 * 2 * len(touched)
-    assert distinct_words(problem, inputs) <= problem.words(inputs)
+    assert problem.touched(inputs) == 2 * 2 * len(touched)
+    assert problem.touched(inputs) <= problem.words(inputs)
 
 
 def test_bounds_of_a_known_layer():

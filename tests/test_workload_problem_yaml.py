@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dovetail.document import parse_document
@@ -126,7 +126,7 @@ def test_a_batch_in_the_file_is_its_own(tmp_path):
         ("R: 3", "R: true", "must be a whole number"),
         ("R: 3", "R: 1e30", "must be at least 1 and at most"),
         ("R: 3", "R: 2**31, P2: 1", "unknown key 'P2'"),
-        ("{R: 3, P: 16}", "{R: 2**31, P: 2**30}", "loop iterations; at most"),
+        ("{R: 3, P: 16}", "{R: 2**31, P: 2**30}", "multiply-accumulates"),
         ("R: 3", "R: __import__('os')", "problem.instance.R"),
         ("{R: 3, P: 16}", "{R: 3}", "no size for the dimension P"),
         ("[R, P]", "[R, P, Z]", "no tensor depends on the dimension 'Z'"),
@@ -170,7 +170,12 @@ def drawn_problems(draw):
     tensors = (everything, Tensor("Out", draw(axes), is_output=True))
     sizes = st.integers(1, 100)
     bounds = tuple(draw(sizes) for _ in dimensions)
-    return Problem(Shape("drawn", dimensions, tensors, coefficients), bounds, (draw(sizes), draw(sizes)), "p")
+    values = (draw(sizes), draw(sizes))
+    try:
+        return Problem(Shape("drawn", dimensions, tensors, coefficients), bounds, values, "p")
+    except InputError as error:  # a tensor of more words than are counted
+        assume("are counted" not in str(error))
+        raise
 
 
 @given(drawn_problems())

@@ -43,6 +43,10 @@ class InputError(DovetailError):
         place = "" if file is None else printable(str(file)) + ("" if line is None else f":{line}") + ": "
         super().__init__(place + (f"{key}: " if key else "") + message)
 
+    def placed(self, file: Path | str, line: int | None = None, key: str | None = None) -> InputError:
+        """Return the same error at a place, unless it names a file already."""
+        return self if self.file is not None else InputError(self.message, file=file, line=line, key=key or self.key)
+
 
 class WriteError(InputError):
     """A file can't be written; what was to stand in it is not lost where it is kept elsewhere."""

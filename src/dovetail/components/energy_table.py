@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from dovetail.errors import InputError, did_you_mean
 from dovetail.table import Table
 
+#: An action's energy beyond which products with counts and cycles could leave what floating point holds.
+MOST_PJ = 1e30
+
 
 @dataclass(frozen=True)
 class ComponentCost:
@@ -37,6 +40,16 @@ class EnergyTable:
     """Costs per component, by the name of the architecture's level."""
 
     components: Mapping[str, ComponentCost] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        """Check once that sums and products of energies stay finite, and that none is negative."""
+        for name, cost in self.components.items():
+            for what, value in (*cost.actions.items(), ("area", cost.area_um2)):
+                if not 0 <= value <= MOST_PJ:
+                    unit = "um^2" if what == "area" else "pJ"
+                    raise InputError(
+                        f"{name}: {what} is {value:g} {unit}; it must be at least 0 and at most {MOST_PJ:g}"
+                    )
 
     def __getitem__(self, level: str) -> ComponentCost:
         """Return the costs of a level's component; raises InputError when the table misses it."""

@@ -12,6 +12,11 @@ from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean
 
+#: What is counted in 64 bits with room to spare: instances of a level, bits of a line, words of an instance.
+MOST_INSTANCES, MOST_BITS, MOST_WORDS = 2**31, 2**31, 2**60
+#: Words per cycle and instance; less would make cycles endless.
+LEAST_BANDWIDTH, MOST_BANDWIDTH = 1e-9, 1e18
+
 
 class Relation(StrEnum):
     """How a loop factor relates to the value a constraint gives."""
@@ -194,13 +199,19 @@ class Level:
     wires: Wires | None = None
 
     def __post_init__(self) -> None:
-        """Keep names fit to be shown."""
+        """Keep names fit to be shown, and check sizes once, so that nothing behind needs to."""
         clean(self, "name", "component")
+        self._check("instances", self.instances, 1, MOST_INSTANCES)
 
     @property
     def instances(self) -> int:
         """Instances in the whole chip."""
         return self.mesh_x * self.mesh_y
+
+    def _check(self, what: str, value: float | None, least: float, most: float) -> None:
+        """Raise InputError unless a size is unset or lies within limits."""
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{self.name}: {what} must be at least {least:g} and at most {most:g}, found {value:.16g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +245,17 @@ class Storage(Level):
     line_pJ: float | None = None
     address_pJ: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Check sizes once, so that nothing behind needs to."""
+        super().__post_init__()
+        for name in ("width", "datawidth", "cluster_size"):
+            self._check(name, getattr(self, name), 1, MOST_BITS)
+        self._check("depth", self.depth, 0, MOST_WORDS)
+        self._check("words of an instance", self.words, 0, MOST_WORDS)
+        self._check("multiple_buffering", self.multiple_buffering, 1, MOST_BITS)
+        for name in ("read_bandwidth", "write_bandwidth", "shared_bandwidth"):
+            self._check(name, getattr(self, name), LEAST_BANDWIDTH, MOST_BANDWIDTH)
+
     @property
     def block(self) -> int:
         """Words that move per access of one instance."""
@@ -253,6 +275,11 @@ class Spatial(Level):
 
     fanout_x: int
     fanout_y: int
+
+    def __post_init__(self) -> None:
+        """Check sizes once, so that nothing behind needs to."""
+        super().__post_init__()
+        self._check("instances of the next level", self.instances * self.fanout, 1, MOST_INSTANCES)
 
     @property
     def fanout(self) -> int:
@@ -291,6 +318,8 @@ class Architecture:
     def __post_init__(self) -> None:
         """Keep the name fit to be shown, and check the order of levels once, so that nothing behind needs to."""
         clean(self, "name")
+        if not 0 < self.cycle_seconds < math.inf:
+            raise InputError(f"{self.name}: a cycle takes {self.cycle_seconds} s; it must be above 0 and finite")
         names = [level.name for level in self.levels]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:

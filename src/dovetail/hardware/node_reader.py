@@ -196,7 +196,10 @@ class _Walk:
         known = {**self.handed_down, **own}
         wires = wires_below(known, fields["datawidth"], fail)
         charges = storage_charges(known, fail)
-        return Storage(**common, attributes=attributes, constraints=constraints, wires=wires, **fields, **charges)
+        try:
+            return Storage(**common, attributes=attributes, constraints=constraints, wires=wires, **fields, **charges)
+        except InputError as error:  # a size is beyond what is counted
+            raise _at_size(entries, error) from None
 
     def compute(
         self, entries: Mapping[str, Node], own: dict[str, Any], constraints: Constraints, common: dict[str, Any]
@@ -223,8 +226,8 @@ class _Walk:
                 said = f"{name} has no fan-out (meshX and meshY are 1): its spatial constraints say nothing"
                 self.notes.append(f"{spatial.said[0].source}: {said}" if spatial.said else said)
             return
-        self.levels.append(
-            Spatial(
+        try:
+            fan_out = Spatial(
                 name=fanout_name(name),
                 component="fanout",
                 mesh_x=self.mesh_x,
@@ -234,7 +237,9 @@ class _Walk:
                 fanout_x=fanout_x,
                 fanout_y=fanout_y,
             )
-        )
+        except InputError as error:  # more instances than are counted
+            raise entries["spatial"].fail(error.message) from None
+        self.levels.append(fan_out)
         self.mesh_x *= fanout_x
         self.mesh_y *= fanout_y
 
@@ -310,6 +315,14 @@ def _attribute_error(entries: Mapping[str, Node], name: str, message: str) -> In
     if node is None or not isinstance(node.value, dict):
         return entries["name"].fail(f"{entries['name'].text()}: {message}")
     return node.value.get(name, node).fail(message)
+
+
+def _at_size(entries: Mapping[str, Node], error: InputError) -> InputError:
+    """Return the error about a component's size, placed at the attribute that it names, as nearly as can be told."""
+    node = entries.get("attributes")
+    sizes = node.value if node is not None and isinstance(node.value, dict) else {}
+    named = (sizes[name] for name in sizes if name.replace("-", "_") in error.message.split())
+    return next(named, node or entries["name"]).fail(error.message)
 
 
 def _kind(node: Node) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dovetail.hardware.architecture import Architecture, LoopConstraints, Spatial
+from dovetail.mapper.space import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.model.arrays import Ints, Machine, Rules
 from dovetail.model.compile import part
@@ -116,7 +117,7 @@ def _limit_axes(rows: Ints, own: Ints, level: Spatial, problem: Problem, names: 
 
 
 def _primes(bounds: list[int]) -> Ints:
-    rows = [[p for p in range(2, bound + 1) if bound % p == 0 and _is_prime(p)] for bound in bounds]
+    rows = [[p for p in divisors_of(bound)[1:] if _is_prime(p)] for bound in bounds]
     table = np.zeros((len(rows), max(1, *map(len, rows))), np.int64)
     for d, row in enumerate(rows):
         table[d, : len(row)] = row

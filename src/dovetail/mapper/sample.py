@@ -21,6 +21,7 @@ from dovetail.hardware.architecture import Architecture, Level, LoopConstraints,
 from dovetail.hardware.binding import bind
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
+from dovetail.mapper.space import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
@@ -216,7 +217,7 @@ class _Factors:
     @classmethod
     def of(cls, problem: Problem, architecture: Architecture) -> _Factors:
         """Return the tables for a problem on an architecture with bound constraints."""
-        divisors = [[n for n in range(1, bound + 1) if bound % n == 0] for bound in problem.bounds]
+        divisors = [divisors_of(bound) for bound in problem.bounds]
         size = (len(divisors), max(map(len, divisors)))
         table, quotient = np.zeros(size, np.int64), np.zeros((*size, size[1]), np.int64)
         divides = np.zeros((*size, size[1]))

@@ -27,6 +27,10 @@ from dovetail.workload.problem import Problem
 
 #: More fan-out choices than this at one level are beyond exact reach.
 MOST_FANOUTS = 200_000
+#: So are tables of more entries: one per tile (a divisor of every dimension), level and dimension.
+MOST_TABLED = 200_000_000
+#: And dimensions of more than this: the search remembers factors in 32 bits.
+MOST_FACTOR = 2**31 - 1
 
 
 class OutOfReach(Exception):  # noqa: N818 - an outcome that the search reports, not a fault
@@ -107,7 +111,7 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
     Raises:
         InputError: a constraint contradicts itself; the energy table misses something.
         NoMappingError: a level's own constraints leave it nothing to do.
-        OutOfReach: there are too many ways to use a fan-out.
+        OutOfReach: there are too many tiles, or too many ways to use a fan-out.
     """
     bound = bound_to(architecture, problem)
     active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
@@ -116,7 +120,12 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
     rules = full._replace(coefficients=coefficients, injective=_injective(coefficients))
     levels = mapped_levels(bound)
     _check_possible(problem, levels)
-    divisors = tuple(tuple(_divisors(problem.bounds[d])) for d in active)
+    divisors = tuple(tuple(divisors_of(problem.bounds[d])) for d in active)
+    tiles = math.prod(map(len, divisors))
+    if tiles * len(levels) * (len(active) + 1) > MOST_TABLED:
+        raise OutOfReach(f"{tiles:,} tiles, a divisor of every dimension each")
+    if max(problem.bounds) > MOST_FACTOR:
+        raise OutOfReach(f"a dimension of {max(problem.bounds):,}")
     fanouts = [list(_fanouts(level, problem, active, divisors)) for level in levels]
     linking = [_linking(rules, len(levels), i, rows) for i, rows in enumerate(fanouts)]
     links = np.array([rows.any(axis=0) for rows in linking]).reshape(len(levels), len(coefficients))
@@ -156,7 +165,8 @@ def _injective(coefficients: Ints) -> Bools:
     return np.asarray((moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1))
 
 
-def _divisors(number: int) -> list[int]:
+def divisors_of(number: int) -> list[int]:
+    """Return all divisors, rising."""
     small = [i for i in range(1, math.isqrt(number) + 1) if number % i == 0]
     return sorted({*small, *(number // i for i in small)})
 

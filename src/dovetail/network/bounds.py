@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dovetail.hardware.architecture import Architecture
-from dovetail.workload.problem import Problem, Tensor
+from dovetail.workload.problem import Problem
 from dovetail.workload.roles import matrix_roles
 
 #: The loop dimensions of a convolution's window, with what its stride is called.
@@ -37,7 +35,7 @@ class PhysicalBounds:
 def physical_bounds(problem: Problem, architecture: Architecture) -> PhysicalBounds:
     """Return the bounds of a layer on a design."""
     buffer = on_chip_words(architecture)
-    compulsory = sum(distinct_words(problem, tensor) for tensor in problem.shape.tensors)
+    compulsory = sum(problem.touched(tensor) for tensor in problem.shape.tensors)
     return PhysicalBounds(
         compute_cycles=-(-problem.macs // architecture.compute.instances),
         compulsory_words=compulsory,
@@ -54,18 +52,6 @@ def on_chip_words(architecture: Architecture) -> int | None:
     return sum((words or 0) * instances for words, instances in held)
 
 
-def distinct_words(problem: Problem, tensor: Tensor) -> int:
-    """Return how many words of a tensor the loops touch; fewer than its box where strides leave holes."""
-    counts = []
-    for axis in tensor.projection:
-        touched = np.zeros(1, np.int64)
-        for term in axis:
-            steps = problem.coefficient(term) * np.arange(problem.bound(term.dimension))
-            touched = np.unique(touched[:, None] + steps)
-        counts.append(len(touched))
-    return math.prod(counts)
-
-
 def _reuse_words(problem: Problem, buffer: int | None, compulsory: int) -> float | None:
     """Return about ``2 MACs / sqrt(R S) + outputs``: R the window's reuse, S the words on chip."""
     names = problem.shape.dimensions
@@ -76,5 +62,5 @@ def _reuse_words(problem: Problem, buffer: int | None, compulsory: int) -> float
         if dimension in names and stride in problem.shape.coefficients:
             step = problem.coefficients[problem.shape.coefficients.index(stride)]
             reuse *= max(1.0, problem.bound(dimension) / step)
-    outputs = sum(distinct_words(problem, tensor) for tensor in problem.shape.tensors if tensor.is_output)
+    outputs = sum(problem.touched(tensor) for tensor in problem.shape.tensors if tensor.is_output)
     return max(float(compulsory), 2 * problem.macs / math.sqrt(reuse * max(buffer, 1)) + outputs)

@@ -16,7 +16,15 @@ from dovetail.document import Node, read_document, read_text
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import csv_cell, csv_text
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
-from dovetail.workload.problem import CONVOLUTION, GROUPED_CONVOLUTION, MATRIX_PRODUCT, Problem, Shape
+from dovetail.workload.problem import (
+    CONVOLUTION,
+    GROUPED_CONVOLUTION,
+    MATRIX_PRODUCT,
+    MOST_ITERATIONS,
+    MOST_WORDS,
+    Problem,
+    Shape,
+)
 from dovetail.workload.problem_yaml import problem_folders, problem_of_document, read_problem
 from dovetail.workload.shapes import SHAPES, sized
 from dovetail.workload.study_pickle import read_study_pickle
@@ -125,7 +133,10 @@ def network_of_rows(
                 raise InputError(f"'{layer.name}' stands on line {lines[layer.name]} too", file=file, line=line)
             lines[layer.name] = line
             layers.append(layer)
-    return Network(name, tuple(layers), tuple(free), tuple(unmapped), batch, source=source)
+    try:
+        return Network(name, tuple(layers), tuple(free), tuple(unmapped), batch, source=source)
+    except InputError as error:
+        raise error.placed(file) from None
 
 
 def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
@@ -135,7 +146,10 @@ def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
     for size, value in sizes.items():
         if value != 1 and size not in shape.dimensions + shape.coefficients:
             raise InputError(f"{value}, but the shape {shape.name} has no {size}", file=file, line=line, key=size)
-    problem = sized(shape, row["name"], **sizes)
+    try:
+        problem = sized(shape, row["name"], **sizes)
+    except InputError as error:
+        raise error.placed(file, line) from None
     batch_dimension: str | None = row.get("batch_dimension") or default_batch_dimension(shape)
     if batch_dimension == "none":
         batch_dimension = None
@@ -185,6 +199,9 @@ def _integer(row: Row, key: str, file: Path | str, line: int) -> int:
     text = row.get(key) or "1"
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
         raise InputError(f"'{text}' is no whole number of at least 1", file=file, line=line, key=key)
+    most = MOST_WORDS if key == "macs" else MOST_ITERATIONS
+    if int(text) > most:
+        raise InputError(f"{text} is too many; at most {most} is counted", file=file, line=line, key=key)
     return int(text)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean, printable
-from dovetail.workload.problem import Problem
+from dovetail.workload.problem import MOST_WORDS, Problem
 from dovetail.workload.roles import Reading, renamed
 
 
@@ -136,7 +136,7 @@ class Network:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Keep names fit to be shown, and check that they tell layers apart."""
+        """Keep names fit to be shown, and check that they tell layers apart and that totals can be counted."""
         clean(self, "name", "source", "notes")
         if not all(name.isprintable() for edge in self.edges for name in edge):
             object.__setattr__(self, "edges", tuple((printable(one), printable(two)) for one, two in self.edges))
@@ -145,6 +145,9 @@ class Network:
             if layer.name in seen:
                 raise InputError(f"{self.name}: two layers are called '{layer.name}'; names must differ")
             seen.add(layer.name)
+        if self.known_macs > MOST_WORDS:
+            macs = f"{self.known_macs:.3g} multiply-accumulates"
+            raise InputError(f"{self.name}: {macs}; at most {MOST_WORDS:.3g} are counted")
 
     @property
     def known_macs(self) -> int:

@@ -116,7 +116,7 @@ class _Walk:
 
     def _add_layers(self, node: Node, proto: Any, feeding: frozenset[int | str]) -> frozenset[int | str]:
         name, module = self._names.of(proto)
-        for run in _READ[node.operation](node):
+        for run in _runs(node, name or proto.op_type, self._path):
             self._layers.append(_layer(run, name, module))
             place = len(self._layers) - 1
             self._edges.update({(source, place): None for source in sorted(feeding, key=str)})
@@ -149,6 +149,13 @@ class _Walk:
             tuple((producer, consumer) for producer, consumer in named),
             str(self._path),
         )
+
+
+def _runs(node: Node, name: str, path: Path) -> list[Run]:
+    try:
+        return list(_READ[node.operation](node))
+    except InputError as error:  # its sizes are beyond what is counted
+        raise error.placed(path, key=name) from None
 
 
 def _layer(run: Run, name: str, module: str) -> Layer:

@@ -6,7 +6,6 @@ that the form doesn't have is an error, where the reference would ignore it and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,10 @@ import yaml
 from dovetail.document import Node, read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
-from dovetail.workload.problem import Problem, Shape, Tensor, Term
+from dovetail.workload.problem import MOST_ITERATIONS, Problem, Shape, Tensor, Term
 from dovetail.workload.roles import renamed
 
 VERSIONS = ("0.2", "0.3", "0.4")
-#: Sizes beyond these are refused: counts are kept in 64 bits.
-MAX_SIZE, MAX_MACS = 2**31, 2**60
 _SHAPE_KEYS = ("name", "dimensions", "coefficients", "data_spaces", "flatten")
 _TENSOR_KEYS = ("name", "projection", "read_write", "ranks")
 
@@ -153,19 +150,20 @@ def _sized(
     computed = evaluate_all({key: instance[key] for key in known if key in instance}, {})
     values = {key: _size(instance[key], value) for key, value in computed.items()}
     bounds = tuple(values[dimension] for dimension in shape.dimensions)
-    if math.prod(bounds) > MAX_MACS:
-        raise node.fail(f"{math.prod(bounds):.3g} loop iterations; at most {MAX_MACS:.3g} are counted")
     coefficients = tuple(values.get(key, defaults.get(key, 1)) for key in shape.coefficients)
     if "name" in instance:
         name = instance["name"].text()
-    return ProblemFile(Problem(shape, bounds, coefficients, name), tuple(notes))
+    try:
+        return ProblemFile(Problem(shape, bounds, coefficients, name), tuple(notes))
+    except InputError as error:  # together the sizes are too large
+        raise error.placed(node.file, node.line, node.key) from None
 
 
 def _size(node: Node, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise node.fail(f"must be a whole number, found {node.kind}")
-    if not 1 <= value <= MAX_SIZE:
-        raise node.fail(f"must be at least 1 and at most {MAX_SIZE}, found {value}")
+    if not 1 <= value <= MOST_ITERATIONS:
+        raise node.fail(f"must be at least 1 and at most {MOST_ITERATIONS}, found {value}")
     return int(value)
 
 

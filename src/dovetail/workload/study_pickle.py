@@ -46,7 +46,10 @@ def read_study_pickle(path: Path, *, as_published: bool = False) -> Network:
         values = dict(zip(FIELDS, row, strict=True))
         if min(values[key] for key in FIELDS if not key.endswith("pad")) < 1 or min(row) < 0 or max(row) > 2**31:
             raise InputError(f"tuple {number} is no layer: {row}", file=path)
-        problem = replace(_as_published(values) if as_published else _as_stored(values), name=f"conv{number}")
+        try:
+            problem = replace(_as_published(values) if as_published else _as_stored(values), name=f"conv{number}")
+        except InputError as error:
+            raise error.placed(path, key=f"tuple {number}") from None
         layers.append(Layer(problem.name, problem, 1, "convolution", (problem.name,), "N"))
     batches = {row[FIELDS.index("n")] for row in rows}
     return Network(path.stem, tuple(layers), batch=batches.pop() if len(batches) == 1 else 1, source=str(path))

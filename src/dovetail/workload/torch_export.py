@@ -61,6 +61,8 @@ def read_exported(path: Path, *, batch: int | None = None) -> Network:
     program = _graph_module(path)
     try:
         return _Replay(torch, program, path, batch).network()
+    except InputError as error:  # of a layer that is too large: it knows its place in the network only
+        raise error.placed(path) from None
     except DovetailError:
         raise
     except Exception as error:  # a damaged graph fails in torch's own ways

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dovetail.errors import InputError
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
 from dovetail.workload.problem import Problem
 from dovetail.workload.torch_free import plain_name
@@ -113,7 +114,10 @@ class Recorder:
         if not picked and all(alias or ran.is_empty(t) for alias, t in zip(aliases, ran.made, strict=True)):
             return  # a view or nothing at all: nothing moves
         sources = frozenset[Any]().union(*(self.producers(tensor) for tensor in ran.taken))
-        runs = () if ran.opaque or ran.empty else self._runs(ran)
+        try:
+            runs = () if ran.opaque or ran.empty else self._runs(ran)
+        except InputError as error:  # its sizes are beyond what is counted
+            raise InputError(error.message, key=self.path[-1] or ran.name) from None
         if runs:
             keys = [self._add_layer(form, count, ran, picked) for form, count in runs]
             self.edges.update(dict.fromkeys((source, key) for key in keys for source in _ordered(sources)))
