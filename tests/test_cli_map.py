@@ -63,12 +63,15 @@ def test_a_saved_mapping_is_read_and_costs_the_same(tmp_path, capsys):
 def test_a_certificate_holds_until_it_is_changed(tmp_path, capsys):
     where = tmp_path / "certificate.json"
     answer(capsys, "map", "resnet18:5", "--on", "eyeriss_like", *RANDOM, "--certificate", str(where))
-    assert answer(capsys, "verify", str(where), "--no-search")["passed"] is True
+    assert answer(capsys, "verify", str(where))["passed"] is True
     original = json.loads(where.read_text())
+    assert main(["verify", str(where), "--no-search"]) == 1
+    assert capsys.readouterr().out.endswith("not proven again: the certificate does NOT hold\n")
     for changed, failing in (
         ({"cost": {**original["cost"], "cycles": original["cost"]["cycles"] - 1}}, "cycles"),
         ({"cost": {**original["cost"], "energy_pJ": 1.0}}, "energy"),
         ({"architecture": {**original["architecture"], "name": "eyeriss_jssc"}}, "design"),
+        ({"key": "0" * 64}, "as it was written"),
         ({"mapping": original["mapping"].replace("Weights, Inputs, Outputs", "Weights, Inputs", 1)}, "mapping"),
         ({"certificate": {**original["certificate"], "bound": 1e99}}, "bound"),
         ({"certificate": {**original["certificate"], "compute_bound_cycles": 1}}, "cycles"),
@@ -76,8 +79,8 @@ def test_a_certificate_holds_until_it_is_changed(tmp_path, capsys):
         where.write_text(json.dumps({**original, **changed}))
         assert main(["verify", str(where), "--no-search"]) == 1
         output = capsys.readouterr().out
-        assert any(failing in line for line in output.splitlines() if line.startswith("FAILS")), output
-        assert output.endswith("the certificate does NOT hold\n")
+        assert any(failing in line for line in output.splitlines() if line.startswith("rejected")), output
+        assert output.endswith("rejected: the certificate does NOT hold\n")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,8 @@ def test_a_certificate_holds_until_it_is_changed(tmp_path, capsys):
     [
         ("{}", "'dovetail_certificate' is missing"),
         ('{"dovetail_certificate": 2}', "is missing"),
+        ('{"dovetail_certificate": 1}', "only version 2"),
+        ('{"dovetail_certificate": true}', "must be a number"),
         ("[1]", "must be a mapping"),
         ("not json {", "certificate.json"),
     ],

@@ -15,7 +15,7 @@ from dovetail.cli.tables import joules, percent, print_json, print_table, produc
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.certificate_file import write_certificate
+from dovetail.mapper.certificate_file import ESTIMATED, SearchOptions, write_certificate
 from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
@@ -24,7 +24,7 @@ from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.map_network import design_key, layer_key
-from dovetail.network.readings import search_readings
+from dovetail.network.readings import readings_on, search_readings, share
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store, cache_folder
 from dovetail.workload.network import Layer, load_layer
@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     """Map the layer, print and write what was asked for."""
     if args.imperfect:
         _check_imperfect(args)
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
+    given = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
     read = search_readings(
-        problem,
+        given,
         architecture,
         lambda way, seconds: _search(args, way, architecture, energies, seconds),
         args.time_limit,
@@ -74,7 +74,10 @@ def run(args: argparse.Namespace) -> int:
     if args.save:
         write_mapping(args.save, result.mapping, architecture, problem)
     if args.certificate:
-        write_certificate(args.certificate, read.own, problem, architecture, energies)
+        each = share(args.time_limit, len(readings_on(given, architecture)))
+        options = SearchOptions(args.front, each, args.samples, args.seed if args.samples else 0)
+        origin = ESTIMATED if args.ert is None else args.ert.name
+        write_certificate(args.certificate, read.own, problem, architecture, energies, options, origin)
     if args.json:
         mapping = native_mapping_yaml(result.mapping, problem)
         head = {"problem": problem.name, "reading": read.reading.text, "architecture": architecture.name}

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from dovetail.cli import arguments
+from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
 from dovetail.errors import InputError
-from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.mapper.certificate_file import read_certificate, verify
+from dovetail.hardware.reader import bundled_designs
+from dovetail.mapper.certificate_file import ESTIMATED, Claim, read_certificate
 from dovetail.mapper.explain import exact_search
+from dovetail.mapper.result import SearchResult
+from dovetail.mapper.verify import Check, Verdict, verify
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="a file that `dovetail map` has written")
     parser.add_argument("--on", metavar="ARCH", help="the design, when it is not a bundled one")
-    parser.add_argument("--no-search", action="store_true", help="leave out the search, check the rest")
+    parser.add_argument("--ert", type=Path, metavar="FILE", help="the energies per action that the search was given")
+    parser.add_argument(
+        "--no-search", action="store_true", help="leave out the search; what it proved is not proven again then"
+    )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds for the search")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the certificate; exit code 1 when a check fails."""
+    """Check the certificate; exit code 1 when anything in it is wrong, or is not proven again."""
     claim = read_certificate(args.certificate)
     if args.on is None and claim.design not in bundled_designs():
         raise InputError(
@@ -31,15 +39,44 @@ def run(args: argparse.Namespace) -> int:
             file=args.certificate,
             key="architecture",
         )
-    architecture = load_architecture(args.on or claim.design)
-    search = None if args.no_search else exact_search()
-    checks = verify(claim, architecture, search=search, time_limit=args.time_limit)
-    passed = all(check.passed for check in checks)
+    architecture, energies = arguments.load_hardware(args.on or claim.design, args.ert, None)
+    known = args.ert is not None or claim.energies_from == ESTIMATED
+    checks = verify(
+        claim,
+        architecture,
+        energies=energies if known else None,
+        energies_from=ESTIMATED if args.ert is None else args.ert.name,
+        search=None if args.no_search else _search(claim),
+        time_limit=args.time_limit,
+    )
+    notes = [] if known else [f"with the energies in this certificate; --ert names their file, {claim.energies_from}"]
+    _print(args, checks, notes)
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def _search(claim: Claim) -> Callable[..., SearchResult]:
+    """Return the search that found the certificate's answer."""
+    if claim.search.samples is None:
+        return exact_search()
+    from dovetail.mapper.sample import sampled_search  # compiles: only when it is needed
+
+    return functools.partial(sampled_search, samples=claim.search.samples, seed=claim.search.seed)
+
+
+def _print(args: argparse.Namespace, checks: tuple[Check, ...], notes: list[str]) -> None:
+    verdicts = {check.verdict for check in checks}
+    verdict = next((one for one in (Verdict.REJECTED, Verdict.NOT_PROVEN) if one in verdicts), Verdict.HOLDS)
+    print_notes(notes)
     if args.json:
-        listed = [{"what": c.what, "passed": c.passed, "detail": c.detail} for c in checks]
-        print_json({"passed": passed, "checks": listed})
-    else:
-        for check in checks:
-            print(f"{'holds ' if check.passed else 'FAILS '} {check.what}: {check.detail}")
-        print("the certificate holds" if passed else "the certificate does NOT hold")
-    return 0 if passed else 1
+        listed = [{"what": c.what, "passed": c.passed, "verdict": str(c.verdict), "detail": c.detail} for c in checks]
+        passed = verdict is Verdict.HOLDS
+        print_json({"passed": passed, "verdict": str(verdict), "checks": listed, "notes": notes})
+        return
+    for check in checks:
+        print(f"{check.verdict:16} {check.what}: {check.detail}")
+    said = {
+        Verdict.HOLDS: "the certificate holds" + (", with the energies in it" if notes else ""),
+        Verdict.REJECTED: "rejected: the certificate does NOT hold",
+        Verdict.NOT_PROVEN: "not proven again: the certificate does NOT hold",
+    }
+    print(said[verdict])

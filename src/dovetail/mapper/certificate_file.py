@@ -1,32 +1,60 @@
-"""Certificates as files: what a search found and how it knows, written to be checked again by anybody."""
+"""Certificates as files: what a search found and how it knows, written to be checked again by anybody.
+
+A file holds nothing that `dovetail.mapper.verify` does not check: how long a search took, where an energy came from
+and how large a component is are left out. What the search says of itself when a clock ended it (how many partial
+mappings it had examined by then) nobody finds again, so that is left out, too.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.content import content_key
 from dovetail.document import Node, parse_document, read_document
-from dovetail.errors import DovetailError, NoMappingError
 from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
-from dovetail.hardware.binding import bind
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.result import SearchResult
-from dovetail.mapping.constraints import violations
-from dovetail.mapping.files import parse_mapping
-from dovetail.mapping.mapping import Mapping
+from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.native_yaml import native_mapping_yaml
-from dovetail.model.evaluate import evaluate
+from dovetail.model.cost import Cost
 from dovetail.workload.problem import Problem
 from dovetail.workload.problem_yaml import problem_of_document, write_problem
 
-VERSION = 1
-_KEYS = ("dovetail_certificate", "problem", "architecture", "energies", "objective", "mapping", "cost", "certificate")
+VERSION = 2
+#: Where energies come from unless a file is named.
+ESTIMATED = "estimated"
+_KEYS = (
+    "dovetail_certificate", "problem", "architecture", "energies_from", "energies", "objective", "search", "mapping",
+    "cost", "certificate", "key",
+)  # fmt: skip
+_COST = ("cycles", "energy_pJ", "edp_J_cycle", "utilization")
+#: Random mappings that are drawn again when a certificate is checked.
+_MOST_SAMPLES = 10**8
+#: What no search finds again, and what none does that a clock ended.
+_TIME = ("seconds",)
+_OF_THE_RUN = ("states", "pruned_by_bound", "pruned_by_dominance", "pruned_by_capacity", "binding", "method")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search was asked for; the same options make the same search.
+
+    Attributes:
+        front: whether it covered the Pareto front, too.
+        time_limit: seconds; None: none.
+        samples: random mappings that it took the best of; None: it was the exact search.
+        seed: of the random mappings.
+    """
+
+    front: bool = False
+    time_limit: float | None = None
+    samples: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,106 +62,135 @@ class Claim:
     """What a certificate file claims.
 
     Attributes:
+        unchanged: whether the file's key is that of its content.
         problem: the layer.
+        problem_text: as it is written in the file.
         design: the design's name.
         design_key: content of the design's levels, `content_key` of them.
+        energies_from: `ESTIMATED`, or the name of the file that they were read from.
         energies: what the components cost.
         objective: what was minimised.
+        search: how the search was asked for.
         mapping_text: the mapping, in our compact form; it can be read once the design is known.
-        cycles: of the mapping.
-        energy_pJ: of the mapping.
-        value: the objective's value.
-        bound: what no mapping is said to go below.
-        exact: whether the mapping is said to be the optimum.
-        compute_bound_cycles: cycles that no mapping is said to go below.
-        compulsory_pJ: energy that no mapping is said to go below.
+        cost: of the mapping: ``cycles``, ``energy_pJ``, ``edp_J_cycle``, ``utilization``.
+        proof: the fields of `dovetail.mapper.result.Certificate` as plain data, and ``gap``.
     """
 
+    unchanged: bool
     problem: Problem
+    problem_text: str
     design: str
     design_key: str
+    energies_from: str
     energies: EnergyTable
     objective: Objective
+    search: SearchOptions
     mapping_text: str
-    cycles: int
-    energy_pJ: float
-    value: float
-    bound: float
-    exact: bool
-    compute_bound_cycles: float
-    compulsory_pJ: float
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked again.
-
-    Attributes:
-        what: in words.
-        passed: whether it holds.
-        detail: what was found.
-    """
-
-    what: str
-    passed: bool
-    detail: str
+    cost: Mapping[str, float]
+    proof: Mapping[str, Any]
 
 
 def write_certificate(
-    path: Path, result: SearchResult, problem: Problem, architecture: Architecture, energies: EnergyTable
+    path: Path,
+    result: SearchResult,
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    search: SearchOptions = SearchOptions(),
+    energies_from: str = ESTIMATED,
 ) -> None:
     """Write a certificate: all of it or, when interrupted, nothing.
 
+    Args:
+        path: where.
+        result: what the search found.
+        problem: the layer.
+        architecture: the design, as it was searched.
+        energies: what its components cost.
+        search: how the search was asked for.
+        energies_from: the name of the file that the energies were read from, unless they were estimated.
+
     Raises:
-        InputError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
-    cost = result.cost
-    content = {
+    content: dict[str, Any] = {
         "dovetail_certificate": VERSION,
         "problem": {"name": problem.name, "yaml": write_problem(problem)},
         "architecture": {"name": architecture.name, "key": content_key(architecture.levels)},
-        "energies": {name: asdict(component) for name, component in energies.components.items()},
+        "energies_from": energies_from,
+        "energies": {name: {"actions": actions} for name, actions in prices(energies, architecture).items()},
         "objective": str(result.objective),
+        "search": plain(search),
         "mapping": native_mapping_yaml(result.mapping, problem),
-        "cost": {
-            "cycles": cost.cycles,
-            "energy_pJ": cost.energy_pJ,
-            "edp_J_cycle": cost.edp_J_cycle,
-            "utilization": cost.utilization,
-        },
-        "certificate": {**asdict(result.certificate), "gap": result.certificate.gap},
+        "cost": cost_claims(result.cost),
+        "certificate": proof_claims(result.certificate, search),
     }
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps({**content, "key": content_key(content)}, indent=2, ensure_ascii=False) + "\n")
+
+
+def prices(energies: EnergyTable, architecture: Architecture) -> dict[str, dict[str, float]]:
+    """Return the energies of a design's levels: level to action to pJ."""
+    names = [level.name for level in architecture.levels if level.name in energies.components]
+    return {name: {action: float(pJ) for action, pJ in energies[name].actions.items()} for name in names}
+
+
+def cost_claims(cost: Cost) -> dict[str, float]:
+    """Return what a certificate says of its mapping's cost."""
+    return {name: getattr(cost, name) for name in _COST}
+
+
+def proof_claims(certificate: Certificate, search: SearchOptions) -> dict[str, Any]:
+    """Return what a certificate's file says of how the answer is known; see the module's text."""
+    return {**{name: plain(getattr(certificate, name)) for name in _claimed(certificate.exact, search)},
+            "gap": certificate.gap}  # fmt: skip
+
+
+def _claimed(exact: bool, search: SearchOptions) -> list[str]:
+    """Return the names of a certificate's fields that its file has."""
+    ended_by_a_clock = search.time_limit is not None and not exact
+    left_out = (*_TIME, *_OF_THE_RUN) if ended_by_a_clock else _TIME
+    return [field.name for field in fields(Certificate) if field.name not in left_out]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON gives it back: tuples as lists, dataclasses as mappings."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value
 
 
 def read_certificate(path: Path) -> Claim:
     """Read a certificate file.
 
     Raises:
-        InputError: it is no certificate; with file, line and key.
+        InputError: it is no certificate, or says something that none says; with file, line and key.
     """
     document = read_document(path)  # JSON is YAML
-    fields = document.mapping(known=_KEYS, required=_KEYS)
-    if fields["dovetail_certificate"].value != VERSION:
-        raise fields["dovetail_certificate"].fail(f"only version {VERSION} of certificates is read")
-    problem = fields["problem"].mapping(("name", "yaml"), ("name", "yaml"))
-    design = fields["architecture"].mapping(("name", "key"), ("name", "key"))
-    cost = fields["cost"].mapping(required=("cycles", "energy_pJ"))
-    proof = fields["certificate"].mapping(required=("exact", "value", "bound", "compute_bound_cycles", "compulsory_pJ"))
+    entries = document.mapping(required=("dovetail_certificate",))
+    if entries["dovetail_certificate"].integer(1) != VERSION:
+        raise entries["dovetail_certificate"].fail(f"only version {VERSION} of certificates is read")
+    entries = document.mapping(known=_KEYS, required=_KEYS)
+    problem = entries["problem"].mapping(("name", "yaml"), ("name", "yaml"))
+    design = entries["architecture"].mapping(("name", "key"), ("name", "key"))
+    cost = entries["cost"].mapping(_COST, _COST)
+    search = _search(entries["search"])
+    content = document.plain()
     return Claim(
+        unchanged=content_key({name: value for name, value in content.items() if name != "key"})
+        == entries["key"].text(),
         problem=_problem(problem["yaml"], problem["name"].text()),
+        problem_text=problem["yaml"].text(),
         design=design["name"].text(),
         design_key=design["key"].text(),
-        energies=EnergyTable({name: _component(node) for name, node in fields["energies"].mapping().items()}),
-        objective=_objective(fields["objective"]),
-        mapping_text=fields["mapping"].text(),
-        cycles=cost["cycles"].integer(1),
-        energy_pJ=float(cost["energy_pJ"].number(0)),
-        value=float(proof["value"].number(0)),
-        bound=float(proof["bound"].number(0)),
-        exact=proof["exact"].value is True,
-        compute_bound_cycles=float(proof["compute_bound_cycles"].number(0)),
-        compulsory_pJ=float(proof["compulsory_pJ"].number(0)),
+        energies_from=entries["energies_from"].text(),
+        energies=EnergyTable({name: _component(node) for name, node in entries["energies"].mapping().items()}),
+        objective=_objective(entries["objective"]),
+        search=search,
+        mapping_text=entries["mapping"].text(),
+        cost={name: node.number(0) for name, node in cost.items()},
+        proof=_proof(entries["certificate"], search),
     )
 
 
@@ -148,94 +205,44 @@ def _objective(node: Node) -> Objective:
 
 
 def _component(node: Node) -> ComponentCost:
-    fields = node.mapping(("actions", "area_um2", "source"), ("actions",))
-    actions = {name: float(value.number(0)) for name, value in fields["actions"].mapping().items()}
-    return ComponentCost(actions, float(fields["area_um2"].number(0)) if "area_um2" in fields else 0.0)
+    entries = node.mapping(("actions",), ("actions",))
+    return ComponentCost({name: float(value.number(0)) for name, value in entries["actions"].mapping().items()})
 
 
-def verify(
-    claim: Claim,
-    architecture: Architecture,
-    *,
-    search: Callable[..., SearchResult] | None = None,
-    time_limit: float | None = None,
-) -> tuple[Check, ...]:
-    """Check a certificate's claims again, from the mapping up.
-
-    Args:
-        claim: what the certificate says.
-        architecture: the design that it names.
-        search: what searches once more; None: nothing, the search is not repeated.
-        time_limit: seconds for that.
-    """
-    same = content_key(architecture.levels) == claim.design_key
-    checks = [Check("the design is the one that was searched", same, architecture.name)]
-    bounds = dict(zip(claim.problem.shape.dimensions, claim.problem.bounds, strict=True))
-    bound = bind(architecture, bounds, {t.name: t.dimensions for t in claim.problem.shape.tensors})
-    try:
-        mapping = parse_mapping(claim.mapping_text, bound, claim.problem, file="the certificate's mapping")
-        checks += _checks_of_mapping(claim, mapping, bound)
-    except DovetailError as error:
-        checks.append(Check("the mapping can be evaluated", False, str(error)))
-    checks += _checks_of_bounds(claim, bound)
-    if search is not None:
-        checks.append(_check_of_search(claim, architecture, search, time_limit))
-    return tuple(checks)
+def _search(node: Node) -> SearchOptions:
+    names = tuple(field.name for field in fields(SearchOptions))
+    entries = node.mapping(names, names)
+    limit, samples = entries["time_limit"], entries["samples"]
+    if samples.value is not None and samples.integer(1) > _MOST_SAMPLES:
+        raise samples.fail(f"at most {_MOST_SAMPLES} random mappings are drawn again, found {samples.value}")
+    if samples.value is None and entries["seed"].integer() != 0:
+        raise entries["seed"].fail("must be 0 where no random mappings were drawn")
+    return SearchOptions(
+        front=entries["front"].boolean(),
+        time_limit=None if limit.value is None else float(limit.number(0)),
+        samples=None if samples.value is None else samples.integer(1),
+        seed=entries["seed"].integer(0),
+    )
 
 
-def _checks_of_mapping(claim: Claim, mapping: Mapping, architecture: Architecture) -> list[Check]:
-    broken = violations(mapping, claim.problem, architecture)
-    cost = evaluate(mapping, claim.problem, architecture, claim.energies)
-    value = claim.objective.value_of(cost.energy_pJ, cost.cycles)
-    return [
-        Check("the mapping obeys every constraint", not broken, "; ".join(broken) or "none is broken"),
-        Check("its tiles fit every level", True, "none is too large"),
-        Check("its cycles are as claimed", cost.cycles == claim.cycles, f"{cost.cycles}, claimed {claim.cycles}"),
-        Check(
-            "its energy is as claimed", cost.energy_pJ == claim.energy_pJ, f"{cost.energy_pJ} pJ, {claim.energy_pJ} pJ"
-        ),
-        Check(f"its {claim.objective} is as claimed", _close(value, claim.value), f"{value}, claimed {claim.value}"),
-    ]
+def _proof(node: Node, search: SearchOptions) -> dict[str, Any]:
+    """Return a certificate's fields: exactly those that there are, each of its own type."""
+    exact = node.mapping(required=("exact",))["exact"].boolean()
+    names = [*_claimed(exact, search), "gap"]
+    entries, types = node.mapping(names, names), {**get_type_hints(Certificate), "gap": float}
+    return {name: _typed(entries[name], types[name]) for name in names}
 
 
-def _checks_of_bounds(claim: Claim, architecture: Architecture) -> list[Check]:
-    """Check the bounds against ones so plain that they need no search: all units at work, and computing alone."""
-    fewest = math.ceil(claim.problem.macs / architecture.parallelism)
-    computing = claim.problem.macs * claim.energies[architecture.compute.name].energy("compute")
-    least = claim.compulsory_pJ * (1 - 1e-9)
-    return [
-        Check(
-            "cycles lie above their bound, that above all units at work",
-            fewest <= claim.compute_bound_cycles <= claim.cycles,
-            f"{fewest} <= {claim.compute_bound_cycles:g} <= {claim.cycles}",
-        ),
-        Check(
-            "energy lies above its bound, that above computing alone",
-            computing * (1 - 1e-9) <= claim.compulsory_pJ and least <= claim.energy_pJ,
-            f"{computing:g} <= {claim.compulsory_pJ:g} <= {claim.energy_pJ:g} pJ",
-        ),
-        Check(
-            "the bound is the value" if claim.exact else "the bound lies below the value",
-            _close(claim.bound, claim.value) if claim.exact else claim.bound <= claim.value,
-            f"{claim.bound:g}, {claim.value:g}",
-        ),
-    ]
-
-
-def _check_of_search(
-    claim: Claim, architecture: Architecture, search: Callable[..., SearchResult], time_limit: float | None
-) -> Check:
-    what = "searching again finds nothing better" + (", and the same" if claim.exact else "")
-    try:
-        result = search(claim.problem, architecture, claim.energies, claim.objective, time_limit=time_limit)
-    except NoMappingError as error:
-        return Check(what, False, str(error))
-    value = claim.objective.value_of(result.cost.energy_pJ, result.cost.cycles)
-    if claim.exact and result.certificate.exact:
-        return Check(what, _close(value, claim.value), f"{value:g}, claimed {claim.value:g}")
-    passed = value >= claim.value * (1 - 1e-12) and result.certificate.bound <= claim.value
-    return Check(what, passed, f"{value:g} (bound {result.certificate.bound:g}), claimed {claim.value:g}")
-
-
-def _close(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=1e-12)
+def _typed(node: Node, kind: Any) -> Any:
+    if kind is bool:
+        return node.boolean()
+    if kind is int:
+        number = node.number(0)
+        if isinstance(number, float):
+            raise node.fail(f"must be a whole number, found {node.kind}")
+        return number
+    if kind is float:
+        return node.number(0)
+    if kind is str:
+        return node.text()
+    return node.plain()
