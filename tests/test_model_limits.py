@@ -291,12 +291,12 @@ def test_huge_problems_are_refused_or_counted_as_whole_numbers_of_any_length_wou
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: matrix_product(M=2**31 + 1, N=1, K=1), "dimension M is 2147483649; at most 2147483648 is counted"),
-        (lambda: matrix_product(M=2**31, N=2**31, K=1), "4.61e+18 multiply-accumulates"),
+        (lambda: matrix_product(M=2**31 + 1, C=1, P=1), "dimension M is 2147483649; at most 2147483648 is counted"),
+        (lambda: matrix_product(M=2**31, P=2**31, C=1), "4.61e+18 multiply-accumulates"),
         (lambda: convolution(C=1, M=1, P=2**31, Q=1, stride=(2**31, 1)), "words of Inputs; at most"),
         (lambda: convolution(C=10**30, M=1, P=1, Q=1), "dimension C is 1000"),
         (lambda: convolution(C=1, M=1, P=1, Q=1, dilation=(1, 2**31 + 1)), "coefficient Hdilation is"),
-        (lambda: Network("n", (Layer("l", matrix_product(M=2**20, N=2**20, K=2**19), 4),)), "at most"),
+        (lambda: Network("n", (Layer("l", matrix_product(M=2**20, P=2**20, C=2**19), 4),)), "at most"),
         (lambda: Network("n", (), unmapped=(UnmappedOperation("o", 2**61),)), "n: 2.31e+18 multiply"),
         (lambda: LAYERS.with_batch(2**29), "l: 2.31e+18 multiply-accumulates"),
         (lambda: Storage(name="s", component="SRAM", width=16, datawidth=16, depth=2**61), "s: depth must be"),
@@ -315,7 +315,7 @@ def test_what_64_bits_do_not_hold_is_refused_wherever_it_comes_from(make: Callab
     assert said in str(error.value)
 
 
-LAYERS = Network("n", (Layer("l", matrix_product(M=2**10, N=2**10, K=2**10, H=4), batch_dimension="H"),))
+LAYERS = Network("n", (Layer("l", matrix_product(M=2**10, P=2**10, C=2**10, G=4), batch_dimension="G"),))
 CSV = "name,C,M,P,Q,repeats\nfine,1,1,1,1,1\n"
 DESIGN = files("dovetail.hardware") / "designs" / "eyeriss_like.yaml"
 
