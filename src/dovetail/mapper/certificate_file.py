@@ -73,7 +73,8 @@ class Claim:
         search: how the search was asked for.
         mapping_text: the mapping, in our compact form; it can be read once the design is known.
         cost: of the mapping: ``cycles``, ``energy_pJ``, ``edp_J_cycle``, ``utilization``.
-        proof: the fields of `dovetail.mapper.result.Certificate` as plain data, and ``gap``.
+        proof: the fields of `dovetail.mapper.result.Certificate` as plain data, ``value`` and ``bound`` in ``unit``,
+            and ``gap``.
     """
 
     unchanged: bool
@@ -123,7 +124,7 @@ def write_certificate(
         "search": plain(search),
         "mapping": native_mapping_yaml(result.mapping, problem),
         "cost": cost_claims(result.cost),
-        "certificate": proof_claims(result.certificate, search),
+        "certificate": proof_claims(result, search),
     }
     write_text(path, json.dumps({**content, "key": content_key(content)}, indent=2, ensure_ascii=False) + "\n")
 
@@ -139,10 +140,17 @@ def cost_claims(cost: Cost) -> dict[str, float]:
     return {name: getattr(cost, name) for name in _COST}
 
 
-def proof_claims(certificate: Certificate, search: SearchOptions) -> dict[str, Any]:
-    """Return what a certificate's file says of how the answer is known; see the module's text."""
-    return {**{name: plain(getattr(certificate, name)) for name in _claimed(certificate.exact, search)},
-            "gap": certificate.gap}  # fmt: skip
+def proof_claims(result: SearchResult, search: SearchOptions) -> dict[str, Any]:
+    """Return what a certificate's file says of how the answer is known, values in the objective's unit; see above."""
+    certificate, objective = result.certificate, result.objective
+    claims = {name: plain(getattr(certificate, name)) for name in _claimed(certificate.exact, search)}
+    claims |= {name: objective.in_unit(claims[name]) for name in ("value", "bound")}
+    return {**claims, "unit": objective.unit, "gap": gap(certificate.exact, claims["value"], claims["bound"])}
+
+
+def gap(exact: bool, value: float, bound: float) -> float:
+    """Return how far a value may be above the optimum, as a fraction of the bound."""
+    return 0.0 if exact or bound <= 0 else value / bound - 1.0
 
 
 def _claimed(exact: bool, search: SearchOptions) -> list[str]:
@@ -228,8 +236,8 @@ def _search(node: Node) -> SearchOptions:
 def _proof(node: Node, search: SearchOptions) -> dict[str, Any]:
     """Return a certificate's fields: exactly those that there are, each of its own type."""
     exact = node.mapping(required=("exact",))["exact"].boolean()
-    names = [*_claimed(exact, search), "gap"]
-    entries, types = node.mapping(names, names), {**get_type_hints(Certificate), "gap": float}
+    names = [*_claimed(exact, search), "unit", "gap"]
+    entries, types = node.mapping(names, names), {**get_type_hints(Certificate), "unit": str, "gap": float}
     return {name: _typed(entries[name], types[name]) for name in names}
 
 

@@ -12,10 +12,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.content import content_key
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture
-from dovetail.hardware.binding import bind
-from dovetail.mapper.certificate_file import ESTIMATED, Claim, cost_claims, plain, prices, proof_claims
+from dovetail.mapper.certificate_file import ESTIMATED, Claim, cost_claims, gap, plain, prices, proof_claims
 from dovetail.mapper.result import SearchResult
-from dovetail.mapping.constraints import violations
+from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.files import parse_mapping
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
@@ -80,9 +79,8 @@ def verify(
     checks += _checks_of_names(claim, architecture)
     if energies is not None:
         checks.append(_check_of_energies(claim, architecture, energies, energies_from))
-    bounds = dict(zip(claim.problem.shape.dimensions, claim.problem.bounds, strict=True))
     try:
-        bound = bind(architecture, bounds, {t.name: t.dimensions for t in claim.problem.shape.tensors})
+        bound = bound_to(architecture, claim.problem)
         mapping = parse_mapping(claim.mapping_text, bound, claim.problem, file="the certificate's mapping")
         checks += _checks_of_mapping(claim, mapping, bound)
         checks += _checks_of_bounds(claim, bound)
@@ -135,7 +133,7 @@ def _checks_of_mapping(claim: Claim, mapping: Mapping, architecture: Architectur
     yield _check("its tiles fit every level", True, "none is too large")
     for name, found in cost_claims(cost).items():
         yield _equal(f"its {name} is as claimed", found, claim.cost[name])
-    value = claim.objective.value_of(cost.energy_pJ, cost.cycles)
+    value = claim.objective.in_unit(claim.objective.value_of(cost.energy_pJ, cost.cycles))
     yield _equal(f"its {claim.objective} is the value", value, claim.proof["value"])
     if _steps(mapping) <= _MOST_STEPS:
         yield _check_of_counts(claim, mapping, architecture, cost)
@@ -186,7 +184,8 @@ def _checks_of_bounds(claim: Claim, architecture: Architecture) -> Iterator[Chec
         bound == value if exact else bound <= value,
         f"{bound}, {value}",
     )
-    yield _equal("the gap lies between them", 0.0 if exact or bound <= 0 else value / bound - 1.0, proof["gap"])
+    yield _equal("the gap lies between them", gap(exact, value, bound), proof["gap"])
+    yield _equal("they are in the objective's unit", claim.objective.unit, proof["unit"])
 
 
 def _check_of_search(
@@ -208,7 +207,7 @@ def _check_of_search(
         )
     except DovetailError as error:
         return Check(what, Verdict.NOT_PROVEN, str(error))
-    found, differing = proof_claims(result.certificate, options), []
+    found, differing = proof_claims(result, options), []
     if "method" in claim.proof:
         for name in claim.proof:
             if content_key(found.get(name)) != content_key(claim.proof[name]):
@@ -217,17 +216,17 @@ def _check_of_search(
     else:  # a clock ended the first search: what it had shown by then must be shown again, and more may be
         what = "searching again shows as much"
         differing += _shown(claim, result)
-        said = f"the bound is {result.certificate.bound:g}, claimed {claim.proof['bound']:g}"
+        said = f"the bound is {found['bound']:g}, claimed {claim.proof['bound']:g}"
     return _check(what, not differing, "; ".join(differing) or said, Verdict.NOT_PROVEN)
 
 
 def _shown(claim: Claim, result: SearchResult) -> Iterator[str]:
     """Yield what a search does not show of the certificate of one that a clock ended."""
-    found = result.certificate
-    if not found.bound >= claim.proof["bound"] * (1 - 1e-12):
-        yield f"no mapping goes below {found.bound:g}, claimed {claim.proof['bound']:g}"
+    found, bound = result.certificate, result.objective.in_unit(result.certificate.bound)
+    if not bound >= claim.proof["bound"] * (1 - 1e-12):
+        yield f"no mapping goes below {bound:g}, claimed {claim.proof['bound']:g}"
     for name, claimed in claim.proof.items():
-        if name not in ("exact", "value", "bound", "gap"):
+        if name not in ("exact", "value", "bound", "unit", "gap"):
             again = plain(getattr(found, name))
             if content_key(again) != content_key(claimed):
                 yield f"{name} {again}, claimed {claimed}"
