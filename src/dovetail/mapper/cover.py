@@ -235,9 +235,17 @@ class Cover:
         costed = self.by_the_model(best)
         if costed.cost.cycles <= best.cycles:
             return costed
+        moment = Progress()
+
+        def look() -> None:
+            self._watch.check()
+            if moment.stats[expand.STATES] > MOMENT:
+                raise OutOfReach(f"more than {MOMENT:,} partial mappings")
+
+        moment.check = look
         try:
-            goal = expand.goal_array(_CODES[objective], *_rank_of(objective, costed))
-            near = _listed(*self._complete(goal, _Moment(self._watch.check)))
+            near = _listed(*self._complete(expand.goal_array(_CODES[objective], *_rank_of(objective, costed)), moment))
+            look()  # the answer must not depend on when it was looked
         except OutOfReach:
             return costed
         for found in sorted(near, key=partial(rank, objective)):
@@ -300,21 +308,6 @@ class Cover:
         if progress.stats[expand.TOO_LONG]:
             raise OutOfReach("a sliding window depends on more loops than the search remembers")
         return rows.path, totals
-
-
-class _Moment(Progress):
-    """Stops a search that examines more partial mappings than a moment allows, the same ones on any machine."""
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        super().__init__()
-        self._check = check
-        self.check = self.look
-
-    def look(self) -> None:
-        """Raise `OutOfReach` when a moment is over."""
-        self._check()
-        if self.stats[expand.STATES] > MOMENT:
-            raise OutOfReach(f"more than {MOMENT:,} partial mappings")
 
 
 def rank(objective: Objective, found: Found) -> tuple[float, float]:
