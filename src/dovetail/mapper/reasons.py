@@ -69,19 +69,28 @@ def reason(problem: Problem, architecture: Architecture, energies: EnergyTable, 
     if result.cost.utilization >= BUSY:
         words = "nearly every compute unit works in every cycle"
         return Reason(Binding.COMPUTE, "", words, words)
-    blamed = _by_bandwidth(result.cost)
+    best = _by_bandwidth(result.cost)
+    waiting = best.reason.what.split(" and ") if best else []
     as_is = reach(problem, architecture, energies)
     if as_is is None:
-        return blamed.reason if blamed else _untested(result.cost)
-    case = _Case.of(architecture, result, as_is)
-    best = _worst(blamed, case.by_choice())
-    waiting = blamed.reason.what.split(" and ") if blamed else []
-    for test in (case.by_bandwidth, case.by_design):
-        gain = 1.0 if best is None else best.gain
-        if case.least / as_is.floor > gain * (1 + WORTH):
-            best = _worst(best, test(gain, waiting))
+        return best.reason if best else _untested(result.cost)
+    case = _Case(architecture, result, as_is, result.cost.cycles)
+    if waiting:
+        best = _worst(best, case.by_bandwidth(_gain(best), waiting))
+    faster = case.faster(_gain(best), (FEW,) if waiting else (FEW, MANY))
+    if faster is not None:
+        case = replace(case, least=faster.cycles)
+        best = _worst(best, case.by_choice())
+    if not waiting:
+        best = _worst(best, case.by_bandwidth(_gain(best), waiting))
+    best = _worst(best, case.by_design(_gain(best), waiting))
     found = case.several() if best is None else best.reason
     return replace(found, units=as_is.units)
+
+
+def _gain(best: _Blamed | None) -> float:
+    """Return by what factor the cycles fall at most, as far as is known."""
+    return 1.0 if best is None else best.gain
 
 
 def _worst(one: _Blamed | None, other: _Blamed | None) -> _Blamed | None:
@@ -147,14 +156,6 @@ class _Case:
     as_is: Reach
     least: float
 
-    @staticmethod
-    def of(architecture: Architecture, result: SearchResult, as_is: Reach) -> _Case:
-        """Look for a faster mapping than the one found, the harder where nothing tells that it waits for a level."""
-        cost = result.cost
-        waits = cost.cycles > cost.levels[-1].cycles
-        faster = as_is.shown(cost.cycles * (1 - WORTH), *((FEW,) if waits else (FEW, MANY)))
-        return _Case(architecture, result, as_is, cost.cycles if faster is None else faster.cycles)
-
     @property
     def problem(self) -> Problem:
         """The layer."""
@@ -165,21 +166,27 @@ class _Case:
         """All compute units."""
         return self.architecture.parallelism
 
-    def by_choice(self) -> _Blamed | None:
-        """Blame the objective, where a faster mapping is known."""
-        cycles, objective = self.result.cost.cycles, self.result.objective
-        if self.least >= cycles:
-            return None
-        text = f"mappings of {_number(self.least)} cycles exist, and this one has the best {objective}"
-        if not self.result.certificate.exact:
-            text = (
-                f"mappings of {_number(self.least)} cycles exist; this one is not proven to have the best {objective}"
+    def leaves_room(self, gain: float) -> bool:
+        """Tell whether any change could bring more than a gain."""
+        return self.least / self.as_is.floor > gain * (1 + WORTH)
+
+    def faster(self, gain: float, counts: Sequence[int]) -> Shown | None:
+        """Return a mapping of the same space that is faster by more than a gain, if one is known."""
+        return self.as_is.shown(self.result.cost.cycles / gain * (1 - WORTH), *counts)
+
+    def by_choice(self) -> _Blamed:
+        """Blame the objective: a faster mapping is known."""
+        exist, objective = f"mappings of {_number(self.least)} cycles exist", self.result.objective
+        if self.result.certificate.exact:
+            text, common = (
+                f"{exist}, and this one has the best {objective}",
+                f"faster mappings have a worse {objective}",
             )
-        common = f"faster mappings have a worse {objective}"
-        if not self.result.certificate.exact:
+        else:
+            text = f"{exist}; this one is not proven to have the best {objective}"
             common = "faster mappings exist, and these are not proven to be the best"
         found = Reason(Binding.CHOICE, "", text, common, cycles=math.ceil(self.least))
-        return _Blamed(cycles / self.least, found)
+        return _Blamed(self.result.cost.cycles / self.least, found)
 
     def by_bandwidth(self, gain: float, waiting: Sequence[str]) -> _Blamed | None:
         """Blame the bandwidth of levels without which other mappings would be faster; None for no more than a gain.
@@ -187,12 +194,12 @@ class _Case:
         Levels that the mapping waits for are lifted together. Where it waits for none, each level is lifted on its own
         if the tables leave room for a faster mapping and none is known: then more compute units would wait.
         """
-        if not waiting and self.as_is.bound >= self.least * (1 - WORTH):
+        if not self.leaves_room(gain) or (not waiting and self.as_is.bound >= self.least * (1 - WORTH)):
             return None
         bounded = [level.name for level in self.architecture.storages if _is_bounded(level)]
         best: _Blamed | None = None
         for names in [list(waiting)] if waiting else [[name] for name in bounded]:
-            below = self.result.cost.cycles / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            below = self.result.cost.cycles / max(gain, _gain(best)) * (1 - WORTH)
             shown = show(self.problem, _unbounded(self.architecture, names), self.as_is.energies, below, FEW)
             if shown is not None:
                 best = _Blamed(self.result.cost.cycles / shown.cycles, self._waited_for(" and ".join(names), shown))
@@ -211,13 +218,16 @@ class _Case:
 
         Levels that the mapping waits for are not blamed for their constraints: without them it would not use the level.
         """
+        if not self.leaves_room(gain):
+            return None
         sizes = self._parallel()
         by_units = self.problem.macs / self.as_is.units >= self.least * (1 - WORTH)
         used_up = by_units and self.as_is.units == math.prod(sizes.values())
         if used_up and (grown := self._grown(sizes)):
             return self._too_few(sizes, grown)
-        best = _worst(self._by_capacity(gain) if by_units else None, self._by_constraints(gain, waiting))
-        best = _worst(best, self._by_size(sizes, gain))
+        best = self._by_capacity(gain) if by_units else None
+        best = _worst(best, self._by_constraints(max(gain, _gain(best)), waiting))
+        best = _worst(best, self._by_size(sizes, max(gain, _gain(best))))
         if best is None and by_units and (grown := self._grown(sizes)):
             return self._too_small(*grown)
         return best
@@ -247,9 +257,10 @@ class _Case:
         The sizes tried are the next whole multiples of what a fan-out has room for.
         """
         best: tuple[int, float, str, int] | None = None
-        for name, room in dict.fromkeys(_rooms(self.as_is.space.architecture, self.problem)):
+        rooms = dict.fromkeys(_rooms(self.as_is.space.architecture, self.problem))
+        for name, room in sorted(rooms, key=lambda each: -each[1]):
             size = room * (sizes[name] // room + 1)
-            found = self._sized(name, size)
+            found = None if best is not None and best[0] == self.units else self._sized(name, size)
             if found is not None and found.units > self.as_is.units * (1 + WORTH):
                 this = (found.units, -size / sizes[name], name, size)
                 best = this if best is None else max(best, this)
@@ -270,7 +281,7 @@ class _Case:
         )
         name, size, more = grown
         text += f"; with {name} {size} it would be {more}"
-        return _Blamed(all_units / units, Reason(Binding.DIMENSIONS, "", text, common))
+        return _Blamed(more / units, Reason(Binding.DIMENSIONS, "", text, common))
 
     def _too_small(self, name: str, size: int, units: int) -> _Blamed:
         """Blame a dimension that a larger one would keep more compute units busy than."""
@@ -286,9 +297,11 @@ class _Case:
         best: _Blamed | None = None
         for place, level in enumerate(self.architecture.levels[:-1]):
             free = _free(level.constraints)
-            if free == level.constraints or level.name in waiting or not self._may_matter(level):
+            if free == level.constraints or level.name in waiting or not self.leaves_room(max(gain, _gain(best))):
                 continue
-            below = self.least / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            if isinstance(level, Storage) and not self._storages_matter:
+                continue
+            below = self.least / max(gain, _gain(best)) * (1 - WORTH)
             shown = self._without(place, free, below)
             if shown is not None:
                 best = _Blamed(self.least / shown.cycles, self._constrained(level, shown))
@@ -305,9 +318,6 @@ class _Case:
         ]
         found = reach(self.problem, replace(self.architecture, levels=tuple(levels)), self.as_is.energies)
         return found is not None and found.units > self.as_is.units
-
-    def _may_matter(self, level: Level) -> bool:
-        return isinstance(level, Spatial) or self._storages_matter
 
     def _without(self, place: int, free: Constraints, below: float) -> Shown | None:
         """Return what the layer could do without a level's constraints, in fewer cycles than those given."""
@@ -332,7 +342,7 @@ class _Case:
         """Blame one storage's size, where a larger one makes the layer faster and better at once."""
         best: _Blamed | None = None
         for place, level in enumerate(self.architecture.levels):
-            below = self.least / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            below = self.least / max(gain, _gain(best)) * (1 - WORTH)
             unbounded = self.as_is.with_capacity(place, None) if self._storages_matter else None
             if unbounded is None or unbounded.bound >= below:
                 continue
@@ -378,7 +388,7 @@ class _Case:
         best: _Blamed | None = None
         searches = 0
         for growth, name, size in sorted(self._sizes_that_divide(sizes)):
-            below = self.least / max(gain, 1.0 if best is None else best.gain) * (1 - WORTH)
+            below = self.least / max(gain, _gain(best)) * (1 - WORTH)
             if self.problem.macs * growth / self.units >= below or searches == SEARCHES:
                 continue
             found = self._sized(name, size)
