@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +14,13 @@ from dovetail.cli.main import main
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.architecture import Architecture, Constraints, FactorConstraint, LoopConstraints, Relation
 from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.mapper.explain import Explanation, explain, relaxations
+from dovetail.mapper.explain import Explanation, SearchFunction, explain, relaxations
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.sample import sampled_search
+from dovetail.mapping.constraints import bound_to, factor_range
 from dovetail.workload.problem import Problem, convolution
 
 POINTWISE = convolution(C=16, M=16, P=1, Q=1, R=1, S=1, name="pointwise")
@@ -79,6 +82,77 @@ def test_lifting_everything_leaves_no_constraint_that_matters() -> None:
         assert not level.constraints.bypass
         assert level.constraints.spatial.split is None
         assert {factor.dimension for factor in level.constraints.temporal.factors} <= {"N"}  # of one iteration
+
+
+@pytest.mark.parametrize("design", bundled_designs())
+def test_a_factor_that_is_lifted_is_freer_than_before(design: str) -> None:
+    """Under ``factors_only`` a dimension that is no longer listed could only have factor 1."""
+    architecture = load_architecture(design)
+    before = bound_to(architecture, LAYER)
+    for each in relaxations(architecture, LAYER):
+        if "factor" not in each.constraint or each.constraint == "factors_only":
+            continue
+        after = bound_to(each.architecture, LAYER)
+        kind = "spatial" if "spatial" in each.constraint else "temporal"
+        old, new = (getattr(one.level(each.level).constraints, kind) for one in (before, after))
+        ranges = [(factor_range(old, name, LAYER), factor_range(new, name, LAYER)) for name in LAYER.shape.dimensions]
+        assert all(freer.least <= tight.least and freer.most >= tight.most for tight, freer in ranges), each
+
+
+def test_lifting_the_one_factor_of_factors_only_frees_its_dimension() -> None:
+    loops = LoopConstraints(factors=(FactorConstraint("M", Relation.LE, 2),), only_listed=True)
+    design = load_architecture("eyeriss_like")
+    level = replace(design.levels[2], constraints=Constraints(spatial=loops))
+    changed = replace(design, levels=(*design.levels[:2], level, *design.levels[3:]))
+    one = next(each for each in relaxations(changed, LAYER) if each.constraint == "spatial factor M<=2")
+    freed = bound_to(one.architecture, LAYER).level(level.name).constraints.spatial
+    assert factor_range(freed, "M", LAYER).most == 8
+    assert factor_range(freed, "C", LAYER).most == 1
+
+
+def test_a_split_of_everything_is_not_a_number() -> None:
+    words = [each.constraint for each in relaxations(load_architecture("eyeriss_like"), LAYER)]
+    assert "spatial split all on X" in words
+    assert not any("999" in each for each in words)
+
+
+def _one_value(exact: Callable[[Architecture], bool], value: Callable[[Architecture], float]) -> SearchFunction:
+    """Return a search whose answers are one mapping, with energies and proofs as given."""
+
+    def found(
+        problem: Problem, design: Architecture, energies: EnergyTable, objective: Objective, *, time_limit: float | None
+    ) -> SearchResult:
+        result = search(problem, design, energies, objective)
+        cost = replace(result.cost, energy_pJ=value(design), cycles=100)
+        return replace(result, cost=cost, certificate=replace(result.certificate, exact=exact(design)))
+
+    return found
+
+
+def test_a_gain_of_rounding_is_none_and_no_gain_is_no_proof(monkeypatch, capsys) -> None:
+    architecture = load_architecture("simple_weight_stationary")
+    proven = _one_value(lambda _: True, lambda design: 1.0 if design == architecture else 1.0 - 1e-15)
+    found = explain(POINTWISE, architecture, estimate(architecture), search=proven)
+    assert {entry.gain for entry in found.lifted} == {0.0}
+    guessed = _one_value(lambda design: design == architecture, lambda design: 1.0 if design == architecture else 1.5)
+    found = explain(POINTWISE, architecture, estimate(architecture), search=guessed)
+    assert {entry.gain for entry in found.lifted} == {0.0}
+    assert all("no proof" in entry.note and not entry.proven for entry in found.lifted)
+    monkeypatch.setattr(command, "explain", functools.partial(explain, search=guessed))
+    assert main(["explain", "alexnet@32:classifier.6", "--on", "simple_weight_stationary"]) == 0
+    printed = capsys.readouterr().out
+    assert "without effect when lifted alone" not in printed
+    assert "without spatial split 1 at inter_PE_spatial: no better mapping was found, which is no proof" in printed
+
+
+def test_what_is_not_proven_is_marked(monkeypatch, capsys) -> None:
+    architecture = load_architecture("simple_weight_stationary")
+    guessed = _one_value(lambda design: design == architecture, lambda design: 1.0 if design == architecture else 0.5)
+    monkeypatch.setattr(command, "explain", functools.partial(explain, search=guessed))
+    assert main(["explain", "alexnet@32:classifier.6", "--on", "simple_weight_stationary"]) == 0
+    printed = capsys.readouterr().out
+    assert "spatial split 1 *" in printed
+    assert "* the best found, not proven to be the optimum" in printed
 
 
 def test_says_which_constraint_stands_in_the_way() -> None:

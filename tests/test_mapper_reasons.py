@@ -183,6 +183,13 @@ def test_a_buffer_that_is_too_small_for_more_units_is_blamed_and_the_size_that_i
     holds(setup, result, found)
 
 
+def test_a_certificate_says_what_keeps_units_idle() -> None:
+    small, large = (search(LAYER, *machine(buffer(depth), ROW, units=4)) for depth in (3, 64))
+    said = "constraints, sizes and capacities let at most 1 of 4 compute units work at a time"
+    assert said in small.certificate.binding
+    assert not any("let at most" in each or "are used of" in each for each in large.certificate.binding)
+
+
 def test_a_buffer_that_is_full_is_not_blamed() -> None:
     """Of 4 units 3 can work, as 3 is all that runs in parallel: the buffer's size changes nothing."""
     only_c = Constraints(spatial=LoopConstraints(inner=("C",), only_listed=True, factors=()))

@@ -138,11 +138,11 @@ def _binding(prepared: Prepared, cost: Cost, parallel: int) -> tuple[str, ...]:
     said = []
     units = prepared.space.machine.units
     if parallel < units:
-        said.append(f"constraints and bounds let {parallel} of {units} compute units work at a time")
+        said.append(f"constraints, sizes and capacities let at most {parallel} of {units} compute units work at a time")
     steps = cost.levels[-1].cycles
     used = cost.levels[-1].instances
     if used < parallel:
-        said.append(f"{used} of the {parallel} compute units within reach are used")
+        said.append(f"{used} compute units are used of at most {parallel}")
     slow = [level for level in cost.levels[:-1] if level.cycles > steps]
     if slow:
         worst = max(slow, key=lambda level: level.cycles)
