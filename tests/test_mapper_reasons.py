@@ -96,11 +96,11 @@ def holds(setup: Setup, result: SearchResult, found: Reason) -> None:
         assert least_cycles(problem, larger, energies) <= found.cycles < least
         better = search(problem, larger, energies, result.objective).certificate.value
         assert better < result.certificate.value
-    elif found.binding is Binding.DIVISIBILITY:
+    elif found.binding is Binding.DIVISIBILITY and found.cycles is not None:
         size = int(re.match(rf"with {found.what} (\d+) instead", found.text)[1])
         assert size > problem.bound(found.what)
         assert least_cycles(sized(problem, found.what, size), architecture, energies) <= found.cycles < least
-    elif found.binding is Binding.DIMENSIONS:
+    elif found.binding in (Binding.DIMENSIONS, Binding.DIVISIBILITY):
         name, size, units = re.search(r"; with (\w+) (\d+) it would be (\d+)", found.text).groups()
         assert most_units(sized(problem, name, int(size)), architecture, energies) == int(units)
         assert int(units) > most_units(*setup) == found.units

@@ -284,13 +284,18 @@ class _Case:
         return _Blamed(more / units, Reason(Binding.DIMENSIONS, "", text, common))
 
     def _too_small(self, name: str, size: int, units: int) -> _Blamed:
-        """Blame a dimension that a larger one would keep more compute units busy than."""
-        bound = self.problem.bound(name)
+        """Blame a dimension that a larger one would keep more compute units busy than.
+
+        Where the units grow by more than the layer does, it is not too small but does not divide.
+        """
+        bound, gain = self.problem.bound(name), units / self.as_is.units
         text = (
             f"{self.as_is.units} of {self.units} compute units are the most with {name} {bound}; "
             f"with {name} {size} it would be {units}"
         )
-        return _Blamed(units / self.as_is.units, Reason(Binding.DIMENSIONS, "", text, f"{name} is too small"))
+        if size / bound < gain:
+            return _Blamed(gain, Reason(Binding.DIVISIBILITY, name, text, f"{name} does not divide by the array"))
+        return _Blamed(gain, Reason(Binding.DIMENSIONS, "", text, f"{name} is too small"))
 
     def _by_constraints(self, gain: float, waiting: Sequence[str]) -> _Blamed | None:
         """Blame the constraints of one level."""
