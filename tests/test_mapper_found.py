@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +26,10 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper import explore, search
+from dovetail.mapper import explore, prepare, search
 from dovetail.mapper.cover import Cover
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.returns import may_return
 from dovetail.mapper.sample import sampled_search
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats
@@ -258,3 +261,42 @@ def test_a_value_that_equals_its_bound_is_proven(monkeypatch) -> None:
     assert hurried.certificate.exact is (hurried.certificate.value == hurried.certificate.bound)
     assert hurried.certificate.exact
     assert not hurried.certificate.tie_proven
+
+
+def steps_of(bound: int, size: int) -> Iterator[tuple[int, ...]]:
+    """Yield the steps, inner to outer, of every way to loop over what is left of a dimension; some of it may stay."""
+    yield ()
+    for factor in range(2, bound // size + 1):
+        if bound % (size * factor) == 0:
+            yield from ((size, *more) for more in steps_of(bound, size * factor))
+
+
+def comes_back(axis: tuple[int, ...], left: list[tuple[int, ...]], ran_up: int = 0) -> bool:
+    """Return whether some order of loops, each dimension's inner to outer, has one that puts the window back."""
+    for d, steps in enumerate(left):
+        if steps:
+            move = axis[d] * steps[0]
+            rest = [more[1:] if e == d else more for e, more in enumerate(left)]
+            if move == ran_up or comes_back(axis, rest, ran_up + move):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("bounds", "axis"),
+    [((5, 3), (1, 1)), ((5, 3), (2, 1)), ((4, 8), (1, 1)), ((4, 6), (1, 2)), ((12, 4), (1, 3)), ((4, 2, 3), (1, 2, 1))],
+)
+def test_which_loops_put_a_window_back(bounds, axis) -> None:
+    divisors = tuple(tuple(n for n in range(1, bound + 1) if bound % n == 0) for bound in bounds)
+    may = may_return(divisors, axis, frozenset())
+    for place in np.ndindex(may.shape):
+        ways = [steps_of(bound, sizes[at]) for bound, sizes, at in zip(bounds, divisors, place, strict=True)]
+        assert may[place] == any(comes_back(axis, list(chosen)) for chosen in itertools.product(*ways)), place
+
+
+def test_chains_that_are_too_long_prove_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(prepare, "LONG_CHAIN", 2)
+    (problem, architecture, energies), least = FOUND["a dimension on two axes"]
+    result = search.search(problem, architecture, energies, Objective.ENERGY)
+    assert not result.certificate.exact
+    assert result.certificate.bound <= least <= result.cost.energy_pJ

@@ -15,7 +15,6 @@ is a minimum of functions linear in ``x``, so it is concave, and straight lines 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -159,16 +158,12 @@ def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
     words = tables.words.astype(np.float64)
     sizes = tile_sizes(space)
     full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
-    divided = {
+    divided = frozenset(
         d for rows in space.fanouts[:level] for row in rows for d, factor in enumerate(row.factors) if factor > 1
-    }
+    )
     fewest = [_fewest_iterations(divisors, size) for divisors, size in zip(space.divisors, sizes, strict=True)]
-    places = [(np.arange(space.tiles) // r) % len(divs) for r, divs in zip(space.radix, space.divisors, strict=True)]
-
-    @cache
-    def returning(axis: tuple[int, ...]) -> Bools:
-        return np.asarray(may_return(space.divisors, axis, divided)[tuple(places)])
-
+    tiles = np.arange(space.tiles)
+    places = tuple((tiles // r) % len(divs) for r, divs in zip(space.radix, space.divisors, strict=True))
     for t in np.flatnonzero(~space.rules.injective):
         axes = space.rules.coefficients[t]
         tied = np.array(joined_axes(axes != 0), np.int64)
@@ -178,7 +173,9 @@ def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
             fresh = whole - np.maximum(0, extents - axes[:, d, None] * sizes[d]).prod(axis=0)
             chain = np.flatnonzero((axes[tied == tied[np.argmax(axes[:, d] != 0)]] != 0).any(axis=0))
             visits = (full[chain] // sizes[chain]).prod(axis=0)
-            returns = np.logical_and.reduce([returning(tuple(axis)) for axis in axes.tolist() if axis[d] != 0])
+            returns = np.logical_and.reduce(
+                [may_return(space.divisors, tuple(axis), divided)[places] for axis in axes.tolist() if axis[d] != 0]
+            )
             bring = np.where(returns, 1 - 1 / fewest[d], 1.0)
             least = np.where(sizes[d] < full[d], np.minimum(least, (whole - fresh) / visits + bring * fresh), least)
         words[t] = least

@@ -179,6 +179,7 @@ class Cover:
                 progress.level = level
                 goal = expand.goal_array(code, *rank(objective, known))
                 rows = pass_level(self.prepared, goal, level, rows, progress)
+                _check_chains(progress)
             known = self._better(objective, known, None, rows, len(self.prepared.space.levels))
         except (OutOfReach, KeyboardInterrupt) as why:
             if isinstance(why, KeyboardInterrupt):
@@ -305,9 +306,14 @@ class Cover:
     ) -> tuple[NDArray[np.int32], Floats]:
         """Return paths and (energy, cycles) of the complete mappings below the goal."""
         rows, totals = explore(self.prepared, goal, progress, width, begin)
-        if progress.stats[expand.TOO_LONG]:
-            raise OutOfReach("a sliding window depends on more loops than the search remembers")
+        _check_chains(progress)
         return rows.path, totals
+
+
+def _check_chains(progress: Progress) -> None:
+    """Raise `OutOfReach` where partial mappings were left out because their chains are too long to remember."""
+    if progress.stats[expand.TOO_LONG]:
+        raise OutOfReach("a sliding window depends on more loops than the search remembers")
 
 
 def rank(objective: Objective, found: Found) -> tuple[float, float]:

@@ -18,8 +18,8 @@ from dovetail.mapper.space import Space
 from dovetail.mapper.tables import Tables, build_tables
 from dovetail.model.arrays import Bools, Floats, Ints
 
-#: Loops remembered for tensors that slide.
-CHAIN = 12
+#: Loops remembered for tensors that slide, and for those with axes that share dimensions.
+CHAIN, LONG_CHAIN = 12, 24
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
     tensors, levels, dims = len(space.problem.shape.tensors), len(space.levels), len(space.active)
     bounded = [i for i in range(levels) if np.isfinite(space.machine.bandwidth[i]).any()]
     sliding = not space.rules.injective.all()
-    chain = CHAIN if sliding else 0
+    tied = any(len(set(joined_axes(axes != 0))) < len(axes) for axes in space.rules.coefficients)
+    chain = (LONG_CHAIN if tied else CHAIN) if sliding else 0
     per_word = _words_prices(space)
     completion = build_completion(space, tables, per_word, most_entries)
     distinct = np.array([_touched(space, t) for t in range(tensors)])

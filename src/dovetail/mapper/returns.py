@@ -8,7 +8,8 @@ the axis' other dimensions ran up.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from dovetail.model.arrays import Bools
 
 #: Sums of steps along one axis that are listed; where there are more, windows are taken to come back.
-MOST_STEPS = 4096
+MOST_STEPS = 1024
 
 
 class _Steps(NamedTuple):
@@ -26,7 +27,8 @@ class _Steps(NamedTuple):
     leaps: frozenset[int]
 
 
-def may_return(divisors: Sequence[Sequence[int]], axis: Sequence[int], divided: Collection[int]) -> Bools:
+@lru_cache(maxsize=256)
+def may_return(divisors: tuple[tuple[int, ...], ...], axis: tuple[int, ...], divided: frozenset[int]) -> Bools:
     """Return whether a loop outside a tile may put it back to where it was along an axis.
 
     Args:
@@ -35,36 +37,48 @@ def may_return(divisors: Sequence[Sequence[int]], axis: Sequence[int], divided: 
         divided: dimensions that a fan-out outside the tile may split: their loops' first step may be longer than it.
 
     Returns:
-        One entry per tile: an axis for every dimension, over its divisors; of one entry for those that do not matter.
+        One entry per tile: an axis for every dimension, over its divisors.
     """
     summed = [d for d, coefficient in enumerate(axis) if coefficient]
-    ways = {d: [_steps(divisors[d], size, d in divided) for size in divisors[d]] for d in summed}
-    may = np.zeros([len(divisors[d]) for d in summed], np.bool_)
+    ways = [_ways(divisors[d], d in divided) for d in summed]
+    may = np.zeros([len(each) for each in ways], np.bool_)
     for place in np.ndindex(may.shape):
-        steps = [ways[d][at] for d, at in zip(summed, place, strict=True)]
+        steps = [each[at] for each, at in zip(ways, place, strict=True)]
         may[place] = any(
             _meet(steps[i], steps[:i] + steps[i + 1 :], axis[d], [axis[e] for e in summed if e != d])
             for i, d in enumerate(summed)
         )
-    shape = [len(some) for some in divisors]
     alone = [len(some) if d in summed else 1 for d, some in enumerate(divisors)]
-    return np.broadcast_to(may.reshape(alone), shape)
+    return np.broadcast_to(may.reshape(alone), [len(some) for some in divisors])
 
 
-def _steps(divisors: Sequence[int], size: int, divided: bool) -> _Steps | None:
-    """Return what the loops over a dimension outside a tile can come to; None: too much to list."""
-    known: dict[int, _Steps] = {}
-    multiples = [step for step in divisors[:-1] if step % size == 0]
-    for step in reversed(multiples):
-        outer = [known[more] for more in multiples if more > step and more % step == 0]
-        known[step] = _Steps(
-            frozenset({step}.union(*({step + one for one in ways.sums} for ways in outer))),
-            frozenset({step}.union(*({one - step for one in ways.leaps} for ways in outer))),
-        )
-        if max(map(len, known[step])) > MOST_STEPS:
+def _ways(divisors: Sequence[int], divided: bool) -> list[_Steps | None]:
+    """Return per size of a tile what the loops over a dimension outside it can come to; None: too much to list."""
+    known: dict[int, _Steps | None] = {}  # by the first step
+    for step in reversed(divisors[:-1]):
+        outer = [known[more] for more in divisors[:-1] if more > step and more % step == 0]
+        sums = _joined([{step + one for one in ways.sums} if ways else None for ways in outer], {step})
+        leaps = _joined([{one - step for one in ways.leaps} if ways else None for ways in outer], {step})
+        known[step] = None if sums is None or leaps is None else _Steps(sums, leaps)
+    found: list[_Steps | None] = []
+    for size in divisors:
+        first = [known[step] for step in divisors[:-1] if (step % size == 0 if divided else step == size)]
+        sums = _joined([ways.sums if ways else None for ways in first], set())
+        leaps = _joined([ways.leaps if ways else None for ways in first], set())
+        found.append(None if sums is None or leaps is None else _Steps(sums, leaps))
+    return found
+
+
+def _joined(parts: Iterable[Set[int] | None], more: Set[int]) -> frozenset[int] | None:
+    """Return the union of some sets; None where one is not known, or they are too many together."""
+    union = set(more)
+    for part in parts:
+        if part is None:
             return None
-    first = [*known.values()] if divided else [known[size]] if size in known else []
-    return _Steps(frozenset().union(*(ways.sums for ways in first)), frozenset().union(*(ways.leaps for ways in first)))
+        union |= part
+        if len(union) > MOST_STEPS:
+            return None
+    return frozenset(union)
 
 
 def _meet(own: _Steps | None, others: Sequence[_Steps | None], coefficient: int, factors: Sequence[int]) -> bool:

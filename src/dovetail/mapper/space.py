@@ -364,7 +364,7 @@ def _link_kind(rules: Rules, divisors: tuple[tuple[int, ...], ...], links: Bools
     divides, and along no others: on any other axis neighbours lie closer together than a step reaches. Once loops over
     two groups of tied axes have moved it, that takes both to be divided, or one to be put back to where it was.
     """
-    kind = Links.NONE
+    kind, anywhere = Links.NONE, frozenset(range(len(divisors)))
     for may, rows in zip(links, fanouts, strict=True):
         for tensor in np.flatnonzero(may & ~rules.injective):
             axes = rules.coefficients[tensor]
@@ -373,7 +373,7 @@ def _link_kind(rules: Rules, divisors: tuple[tuple[int, ...], ...], links: Bools
             groups = [axes[[first == one for one in tied]] for first in sorted(set(tied))]
             groups = [group for group in groups if (group != 0).any(axis=0).sum() > 1]
             split = [bool(spread & set(np.flatnonzero((group != 0).any(axis=0)).tolist())) for group in groups]
-            returning = [all(may_return(divisors, axis, range(len(divisors))).any() for axis in g) for g in groups]
+            returning = [all(may_return(divisors, tuple(one), anywhere).any() for one in g.tolist()) for g in groups]
             far = sum(split) > 1 or any(
                 one and back for i, one in enumerate(split) for j, back in enumerate(returning) if i != j
             )
