@@ -37,7 +37,9 @@ _COST = ("cycles", "energy_pJ", "edp_J_cycle", "utilization")
 _MOST_SAMPLES = 10**8
 #: What no search finds again, and what none does that a clock ended.
 _TIME = ("seconds",)
-_OF_THE_RUN = ("states", "pruned_by_bound", "pruned_by_dominance", "pruned_by_capacity", "binding", "method")
+_OF_THE_RUN = (
+    "states", "pruned_by_bound", "pruned_by_dominance", "pruned_by_capacity", "binding", "method", "tie_proven",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
