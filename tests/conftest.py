@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 os.environ["DOVETAIL_CACHE"] = "off"
+os.environ.pop("COLUMNS", None)  # test processes are given a width; what is piped has none
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache"))
 
 settings.register_profile(
