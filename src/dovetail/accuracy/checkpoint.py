@@ -131,6 +131,14 @@ def check_weights(model: Any, weights: dict[str, Any], file: Path | None = None)
             raise InputError(
                 f"'{name}' has shape {found} in the weights, {tuple(value.shape)} in the network", file=file
             )
+        if not _is_plain(weights[name]) or weights[name].is_floating_point() != value.is_floating_point():
+            kind = f"{weights[name].dtype}, {weights[name].layout}, {weights[name].device.type}"
+            raise InputError(f"'{name}' is {kind} in the weights, {value.dtype} in the network", file=file)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a tensor holds real numbers, one beside the other."""
+    return value.layout == torch.strided and not value.is_complex() and not value.is_quantized and not value.is_meta
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dovetail.accuracy.checkpoint import apply_weights
+from dovetail.accuracy.checkpoint import apply_weights, check_weights
 from dovetail.accuracy.data import DataSet
 from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.torch_models import user_factory
@@ -21,6 +21,9 @@ CURVE_WIDTHS = (2, 4, 8, 16, 24)
 
 #: Images up to this many rows and columns get the small stem.
 SMALL = 64
+
+#: No honest description of a network, read from a file, has a size beyond this.
+MAX_SIZE = 2**16
 
 _STEMS = ("auto", "imagenet", "cifar")
 
@@ -90,6 +93,36 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, described: Any, file: Path) -> ModelSpec:
+        """Return the network that a file describes, as `to_dict` wrote it.
+
+        Raises:
+            InputError: when the description is none, or of a network beyond any size.
+        """
+        kinds = {each.name: (str,) if each.name in ("name", "stem") else (int,) for each in fields(cls)}
+        kinds["width"] = (int, type(None))
+        if not isinstance(described, dict) or "name" not in described or not described.keys() <= kinds.keys():
+            raise InputError(f"expected {', '.join(kinds)}, found {str(described)[:80]}", file=file, key="model")
+        for key, value in described.items():
+            if type(value) not in kinds[key] or (type(value) is int and not 1 <= value <= MAX_SIZE):
+                wanted = "text" if kinds[key] == (str,) else f"a whole number from 1 to {MAX_SIZE}"
+                raise InputError(f"must be {wanted}, found {str(value)[:80]!r}", file=file, key=f"model.{key}")
+        try:
+            return cls(**described)
+        except InputError as error:
+            raise InputError(error.message, file=file, key="model") from None
+
+    def check(self, weights: dict[str, Any], file: Path) -> None:
+        """Check that weights are this network's before any memory is taken for it.
+
+        Raises:
+            InputError: as `check_weights` does.
+        """
+        with torch.device("meta"):
+            bare = self()
+        check_weights(bare, weights, file)
 
 
 def model_spec(name: str, data: DataSet, *, width: int | None = None, stem: str = "auto") -> ModelSpec:
@@ -201,10 +234,9 @@ def from_checkpoint(content: dict[str, Any], file: Path, factory: str | None = N
             file=file,
         )
     else:
-        try:
-            model = ModelSpec(**described)()
-        except TypeError:
-            raise InputError(f"describes a network that this version can't make: {described}", file=file) from None
+        spec = ModelSpec.of(described, file)
+        spec.check(content["weights"], file)
+        model = spec()
     apply_weights(model, content["weights"], file)
     return model.eval()
 

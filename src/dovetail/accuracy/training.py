@@ -12,6 +12,7 @@ numbers, bit for bit.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -375,18 +376,45 @@ class _Run:
         _check_same(content["run"], self._description(), last)
         self.step, self.seconds, self.best = content["step"], content["seconds"], content["best"]
         try:
-            self.history = [Epoch(**epoch) for epoch in content["history"]]
+            self.history = [_epoch(epoch) for epoch in content["history"]]
             if len(self.history) != self.step // self.steps_per_epoch or not 0 <= self.step <= self.steps:
                 raise ValueError(f"step {self.step} after {len(self.history)} epochs")
             for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
+                _restore_optimizer(optimizer, state["state"])
             self.scaler.load_state_dict(content["scaler"])
+            if content["loss_sum"].shape != () or not math.isfinite(self.seconds):
+                raise ValueError("a sum of losses or a time that is none")
             self.loss_sum += content["loss_sum"]
-        except (TypeError, ValueError, KeyError, RuntimeError) as error:
-            raise InputError(f"damaged ({type(error).__name__}: {error}); delete it to start anew", file=last) from None
+        except Exception as error:  # torch's own readers raise whatever they meet
+            reason = (str(error).splitlines() or [""])[0][:200]
+            message = f"damaged ({type(error).__name__}: {reason}); delete it to start anew"
+            raise InputError(message, file=last) from None
         if self.history:  # checks the best weights; the current ones follow
             checkpoint.apply_weights(self.model, self.best, last)
         checkpoint.apply_weights(self.model, content["weights"], last)
+
+
+def _epoch(fields: dict[str, Any]) -> Epoch:
+    """Return an epoch as a checkpoint has it; raises TypeError and the like when it is none."""
+    epoch = Epoch(**fields)
+    figures = (epoch.loss, epoch.learning_rate, epoch.validation)
+    if type(epoch.number) is not int or not all(type(each) is float and math.isfinite(each) for each in figures):
+        raise ValueError(f"no epoch is {str(fields)[:80]}")
+    return epoch
+
+
+def _restore_optimizer(optimizer: Any, state: dict[Any, Any]) -> None:
+    """Give an optimizer its state back; its settings are the recipe's, whatever a file says.
+
+    Raises:
+        ValueError: when what is remembered of a weight has not the weight's shape; and whatever torch raises.
+    """
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for weight, remembered in optimizer.state.items():
+        for key, value in remembered.items() if isinstance(weight, torch.Tensor) else ():
+            fits = isinstance(value, torch.Tensor) and value.shape in ((), weight.shape) and value.is_floating_point()
+            if value is not None and not fits:
+                raise ValueError(f"'{key}' of a weight of shape {tuple(weight.shape)} is {str(value)[:40]}")
 
 
 def _best_of(history: list[Epoch]) -> Epoch:
@@ -398,9 +426,10 @@ def _check_same(there: dict[str, Any], here: dict[str, Any], file: Path) -> None
     """Refuse to continue a run that was started with other settings; says which ones differ."""
     flat = [_flat(there), _flat(here)]
     for key in flat[1]:
-        if flat[0].get(key) != flat[1][key]:
+        there_said = repr(flat[0].get(key))
+        if there_said != repr(flat[1][key]):  # whatever stands there: tensors, say, can't be compared
             raise InputError(
-                f"this run was started with {key} {flat[0].get(key)}, not {flat[1][key]}; continue it as it was, "
+                f"this run was started with {key} {str(flat[0].get(key))[:80]}, not {flat[1][key]}; continue it as it was, "
                 "or choose another folder",
                 file=file,
             )

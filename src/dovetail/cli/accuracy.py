@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli.progress import progress
 from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request
 from dovetail.errors import InputError
+from dovetail.text import printable
 
 if TYPE_CHECKING:
     from dovetail.accuracy.data import DataSet
@@ -77,20 +79,34 @@ def _from_checkpoint(args: argparse.Namespace) -> tuple[Any, DataSet, str]:
 
     file = Path(args.network)
     content = load(file, expected={"weights": dict})
-    content = content.get("run", {}) | content  # a last.pt keeps the description apart
-    for key in ("model_name", "data", "classes", "mean", "std"):
-        if key not in content:
-            raise InputError("missing", file=file, key=key)
+    run = content.get("run")
+    content = (run if isinstance(run, dict) else {}) | content  # a last.pt keeps the description apart
+    for key, kind in {"model_name": str, "data": str, "classes": list, "mean": list, "std": list}.items():
+        if not isinstance(content.get(key), kind):
+            found = type(content[key]).__name__ if key in content else "nothing"
+            raise InputError(f"expected {kind.__name__}, found {found}", file=file, key=key)
+    mean, std = (_normalisation(content[key], file, key) for key in ("mean", "std"))
     model = from_checkpoint(content, file, args.model)
     with progress() as report:
-        data = data_request(args, args.data or str(content["data"])).load(report)
+        data = data_request(args, args.data or content["data"]).load(report)
     if list(data.classes) != list(content["classes"]):
         raise InputError(
             f"trained on the {len(content['classes'])} classes of {content['data']}, but {data.name} has "
             f"{len(data.classes)} or other ones",
             file=file,
         )
-    return model, data.normalised(tuple(content["mean"]), tuple(content["std"])), str(content["model_name"])
+    if not len(mean) == len(std) == data.shape[0]:
+        raise InputError(f"{len(mean)} and {len(std)} channels; {data.name} has {data.shape[0]}", file=file, key="mean")
+    return model, data.normalised(mean, std), printable(content["model_name"])
+
+
+def _normalisation(values: list[Any], file: Path, key: str) -> tuple[float, ...]:
+    """Return what a checkpoint says per channel, if it is numbers that can be."""
+    for value in values:
+        fits = isinstance(value, int | float) and math.isfinite(value) and (key == "mean" or value > 0)
+        if not fits:
+            raise InputError(f"holds {str(value)[:80]!r}, which no normalisation does", file=file, key=key)
+    return tuple(float(value) for value in values)
 
 
 def _by_name(args: argparse.Namespace) -> tuple[Any, DataSet, str]:

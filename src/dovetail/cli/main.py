@@ -15,10 +15,12 @@ if __name__ == "__main__":
 import argparse
 import importlib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from dovetail import __version__
 from dovetail.cli import outputs
 from dovetail.errors import DovetailError, InternalError, WriteError
+from dovetail.text import printable
 
 #: Command name -> (module under ``dovetail.cli`` with ``add_arguments(parser)`` and ``run(args) -> int``, summary).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -42,8 +44,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong on one line, whatever stands in the words that it quotes."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser(wanted: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dovetail", description="Fit neural networks to accelerators.")
+    parser = _Parser(prog="dovetail", description="Fit neural networks to accelerators.")
     parser.add_argument("--version", action="version", version=f"dovetail {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():

@@ -173,7 +173,9 @@ def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpe
             raise InputError(
                 "holds weights of a network of your own: write package.module:factory --weights FILE", file=file
             )
-        return ModelSpec(**described), content["weights"]
+        spec = ModelSpec.of(described, file)
+        spec.check(content["weights"], file)
+        return spec, content["weights"]
     if args.weights is None:
         spec = model_spec(args.model, data, stem=stem)
         return spec, spec().state_dict() if ":" in args.model else None

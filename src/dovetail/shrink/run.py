@@ -314,7 +314,8 @@ class _Run:
             observers=[self._watch("training the supernet")],
         )  # fmt: skip
         model = copy.deepcopy(self.model)
-        checkpoint.apply_weights(model, checkpoint.load(folder / "last.pt")["weights"], folder / "last.pt")
+        last = folder / "last.pt"
+        checkpoint.apply_weights(model, checkpoint.load(last, expected={"weights": dict})["weights"], last)
         return model
 
     @property
@@ -339,10 +340,11 @@ class _Run:
         """Measure the network at some widths in the supernet, unless that is on disk."""
         file = self.request.out / "measured" / self.supernet_key / f"{content_key(widths)[:20]}.json"
         try:
-            return Measurement(**json.loads(file.read_text()))
+            found = Measurement(**json.loads(file.read_text()))
+            return Measurement(float(found.loss), float(found.accuracy))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             raise InputError("damaged; delete it to measure anew", file=file) from None
         network = renewed(cut(self.supernet, self.graph, self.order, widths), self.data, self.request.execution)
         found = measure(network, self.data.validation, self.classes, self.request.execution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,15 +104,23 @@ def load_shrunk(path: Path | str, factory: str | None = None) -> Any:
             "was cut from a network of your own: say what makes it, as package.module:factory",
             file=folder / DESCRIPTION,
         )
-    full = shrunk.model() if factory is None else user_factory(factory)()
-    try:
-        smaller = resized(full, shrunk.sizes)
-    except InputError as error:
-        raise InputError(error.message, file=folder / DESCRIPTION, key="layers") from None
     weights = checkpoint.load_weights(folder / WEIGHTS)
+    with torch.device("meta") if factory is None else contextlib.nullcontext():  # no memory before the sizes are right
+        full = shrunk.model() if factory is None else user_factory(factory)()
+    smaller = _resized(full, shrunk, folder / DESCRIPTION)
     checkpoint.check_weights(smaller, weights, folder / WEIGHTS)
-    assign(smaller, weights)
+    if factory is None:
+        smaller = _resized(shrunk.model(), shrunk, folder / DESCRIPTION)
+    own = smaller.state_dict()
+    assign(smaller, {name: value.to(own[name].dtype) for name, value in weights.items()})
     return smaller.eval()
+
+
+def _resized(full: Any, shrunk: Shrunk, file: Path) -> Any:
+    try:
+        return resized(full, shrunk.sizes)
+    except InputError as error:
+        raise InputError(error.message, file=file, key="layers") from None
 
 
 def read_shrunk(path: Path | str) -> Shrunk:
@@ -130,7 +139,7 @@ def read_shrunk(path: Path | str) -> Shrunk:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"not written by `dovetail shrink` (its 'format' must be '{FORMAT}')", file=file)
     try:
-        spec = ModelSpec(**content["model"])
+        spec = ModelSpec.of(content["model"], file)
         sizes = {str(path): _sizes(size, path, file) for path, size in content["layers"].items()}
         kept = {str(name): [int(channel) for channel in channels] for name, channels in content["kept"].items()}
         name = str(content["name"])

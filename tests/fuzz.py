@@ -1,0 +1,297 @@
+"""Attacks every reader with mutated valid documents, through the command line: success or one message, nothing else.
+
+Run it for as long as you like::
+
+    python tests/fuzz.py --seconds 3600 --keep findings
+
+An attempt is a command with the files it names (`fuzz_cases`), the same for the same number. It passes when the command
+succeeds, or ends with exit code 2 and one message, within `CPU_SECONDS` and `MEMORY_BYTES`, with nothing printed that
+acts on a terminal. Anything else is a finding: it is printed, and kept as a file with ``--keep``; what was found and
+mended lies in ``data/fuzz`` and is attempted in every run of the tests. The attempts run in a process of their own, so
+that one that kills it is a finding, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import os
+import random
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dovetail.cli.main import main
+from dovetail.errors import DovetailError
+from fuzz_cases import READERS, TARGETS, Case
+
+CPU_SECONDS = 10.0
+MEMORY_BYTES = 2**30
+#: Seconds without any sign of life after which the process that attempts is killed.
+WALL_SECONDS = 60.0
+
+#: Messages of a first check: the text could not even be parsed, or the command line was refused as such.
+_FIRST = re.compile(
+    r"is not YAML|is no valid template|is not UTF-8|is no ONNX file|is no exported program|can't be read|cannot be read"
+    r"|not a checkpoint|is no plain pickle|is no row of cells|usage: |more than \d+ deep|unpacks to"
+)
+
+
+class _OutOfTime(BaseException):
+    """An attempt used up its time; no ``except Exception`` on its way holds it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an attempt.
+
+    Attributes:
+        kind: ``accepted``, ``refused`` (past the first check), ``unread`` (by the first check) or ``finding``.
+        text: the message, or what is wrong.
+        signature: tells findings apart: the exception and where it came from.
+    """
+
+    kind: str
+    text: str = ""
+    signature: str = ""
+
+
+def case_of(number: int, only: str = "") -> tuple[str, Case]:
+    """Return an attempt's target and case, the same for the same number."""
+    chance = random.Random(number)
+    target = only or chance.choice(list(TARGETS))
+    return target, TARGETS[target](chance)
+
+
+def outcome(case: Case) -> Outcome:
+    """Run a case in this process, in a folder of its own."""
+    log, here = io.StringIO(), Path.cwd()
+    handler = logging.StreamHandler(log)
+    logging.getLogger("dovetail").addHandler(handler)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        _write(case, Path(folder))
+        (Path(folder) / "here").mkdir(exist_ok=True)
+        os.chdir(Path(folder) / "here")
+        began = time.process_time()
+        try:
+            with warnings.catch_warnings(), _limited():
+                warnings.simplefilter("error")
+                warnings.filterwarnings("ignore", module="torch")
+                found = _run(case, Path(folder))
+        except _OutOfTime:
+            last = traceback.format_exc(limit=-4)
+            found = Outcome(
+                "finding", f"more than {CPU_SECONDS:g} CPU-seconds\n{last}", f"time {_where(sys.exc_info()[1])}"
+            )
+        except BaseException as error:  # what a command lets through
+            found = Outcome("finding", traceback.format_exc(), f"{type(error).__name__} {_where(error)}")
+        finally:
+            os.chdir(here)
+            logging.getLogger("dovetail").removeHandler(handler)
+        if found.kind != "finding" and time.process_time() - began > CPU_SECONDS:
+            return Outcome("finding", f"{time.process_time() - began:.1f} CPU-seconds", "time")
+        return found
+
+
+def _run(case: Case, folder: Path) -> Outcome:
+    name = case.arguments[0] if case.arguments else ""
+    if name in READERS:
+        try:
+            READERS[name](folder)
+        except DovetailError as error:
+            return _judged("", f"dovetail: error: {error}\n", 2)
+        return Outcome("accepted")
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""), io.StringIO()
+    words = [word.replace("%DIR%", str(folder)) for word in case.arguments]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code: Any = main(words)
+        except SystemExit as end:
+            code = end.code
+    out.flush()
+    printed = out.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
+    said = err.getvalue()
+    if code == 2 and said.startswith("usage: "):  # what argparse says of itself stands on several lines
+        usage, _, message = said.rpartition("\ndovetail")
+        said = "" if not _acting(usage) else usage
+        said += f"dovetail{message}"
+        return _judged(printed, said, code, usage=True)
+    return _judged(printed, said, code)
+
+
+def _acting(text: str) -> list[str]:
+    return sorted({sign for sign in text.replace("\n", "") if not sign.isprintable()})
+
+
+def _judged(out: str, err: str, code: object, *, usage: bool = False) -> Outcome:
+    """Judge what a command printed and how it ended."""
+    if acting := _acting(out + err):
+        return Outcome("finding", f"prints {acting}: {(out + err)[:2000]!r}", f"prints {acting[:1]} {err[:40]}")
+    if code == 0 or (code == 1 and not err):
+        return Outcome("accepted", err)
+    lines = [line for line in err.splitlines() if not re.match(r"dovetail: (note|warning): ", line)]
+    if code != 2 or len(lines) != 1 or not re.match(r"dovetail[\w -]*: error: .", lines[0]):
+        return Outcome("finding", f"exit code {code}, printed {err[:3000]!r}", f"exit {code} {err[:60]}")
+    return Outcome("unread" if usage or _FIRST.search(err) else "refused", lines[0])
+
+
+def _where(error: BaseException | None) -> str:
+    steps = traceback.extract_tb(error.__traceback__) if error else []
+    ours = [step for step in steps if "dovetail" in step.filename and "tests" not in step.filename]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].name}" if ours else ""
+
+
+def _write(case: Case, folder: Path) -> None:
+    for name, data in case.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """Interrupt the body when it has used up its CPU time, again and again until it gives in."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def warm_up(targets: list[str]) -> None:
+    """Load and compile what attempts need, so that it counts neither as their time nor as their memory."""
+    for target in targets:
+        outcome(TARGETS[target](random.Random(0)))
+    for samples in (("--samples", "2"), ("--time-limit", "1")):
+        outcome(Case(("map", "alexnet:8", "--on", "simple_weight_stationary", *samples), {}))
+
+
+def _attempt_all(first: int, end: float, only: str) -> None:
+    """Be the process that attempts: say each attempt's number before, and what became of it after."""
+    targets = [only] if only else list(TARGETS)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+        warm_up(targets)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, resource.RLIM_INFINITY))
+    number = first
+    while time.time() < end:
+        print(json.dumps({"number": number}), flush=True)
+        target, case = case_of(number, only)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = outcome(case)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) * 1024
+        if found.kind != "finding" and grown > MEMORY_BYTES // 2:
+            found = Outcome("finding", f"took {grown} bytes of memory", "memory")
+        print(json.dumps({"number": number, "target": target, **vars(found)}), flush=True)
+        number += 1
+
+
+@dataclass
+class _Tally:
+    """What a run of the fuzzer has seen: attempts by target and kind, and findings by signature."""
+
+    kinds: Counter[tuple[str, str]]
+    findings: dict[str, tuple[int, str, str]]
+    keep: Path | None
+    only: str
+
+    def take(self, answer: dict[str, Any]) -> None:
+        self.kinds[answer["target"], answer["kind"]] += 1
+        signature = f"{answer['target']}: {answer['signature']}"
+        if answer["kind"] != "finding" or signature in self.findings:
+            return
+        self.findings[signature] = answer["number"], answer["target"], answer["text"]
+        sys.stderr.write(f"\nattempt {answer['number']}, {signature}\n{answer['text'].rstrip()}\n")
+        if self.keep is not None:
+            self.keep.mkdir(parents=True, exist_ok=True)
+            name = re.sub(r"\W+", "-", f"{answer['target']} {answer['signature']}")[:80].strip("-").lower()
+            content = {"what": answer["text"][-1500:], **case_of(answer["number"], self.only)[1].to_json()}
+            (self.keep / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+    def print(self) -> None:
+        """Print how often each target was attempted, and what share got past the first check."""
+        print(f"{'target':18} {'attempts':>9} {'past the first check':>21} {'accepted':>9} {'findings':>9}")
+        for target in [*TARGETS, ""]:
+            of = {kind: sum(n for (t, k), n in self.kinds.items() if k == kind and target in ("", t))
+                  for kind in ("accepted", "refused", "unread", "finding")}  # fmt: skip
+            if count := sum(of.values()):
+                past, accepted = (count - of["unread"]) / count, of["accepted"] / count
+                print(f"{target or 'all':18} {count:>9} {past:>20.0%} {accepted:>9.0%} {of['finding']:>9}")
+
+
+def _watch(first: int, end: float, tally: _Tally) -> None:
+    """Start the process that attempts, and another one when an attempt has killed it."""
+    while time.time() < end:
+        command = [sys.executable, __file__, "--attempt", str(end), "--first", str(first), "--only", tally.only]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), True)
+            last, waited = first - 1, 300.0
+            while select.select([process.stdout], [], [], waited)[0] and (line := process.stdout.readline()):
+                answer, waited = json.loads(line), WALL_SECONDS
+                last = answer["number"]
+                if "kind" in answer:
+                    tally.take(answer)
+                    last = -1
+            process.kill()
+            said = process.stderr.read().decode(errors="replace") if process.stderr else ""
+        if time.time() >= end and last == -1:
+            return
+        if last < first:
+            raise SystemExit(f"the process that attempts does not start:\n{said}")
+        target = case_of(last, tally.only)[0]
+        text = f"ended the process, or took more than {WALL_SECONDS:g} seconds\n{said[-2000:]}"
+        tally.take(
+            {"number": last, "target": target, "kind": "finding", "text": text, "signature": f"killed {said[-60:]}"}
+        )
+        first = last + 1
+
+
+def _program() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--first", type=int, default=0, help="number of the first attempt, to repeat or go on")
+    parser.add_argument("--only", default="", choices=("", *TARGETS), help="attack one target")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write findings into a folder")
+    parser.add_argument("--repeat", type=Path, metavar="FILE", help="attempt a finding that was kept, once")
+    parser.add_argument("--attempt", type=float, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ |= {"DOVETAIL_CACHE": "off", "OMP_NUM_THREADS": "1"}
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache"))
+    if args.attempt is not None:
+        _attempt_all(args.first, args.attempt, args.only)
+        return 0
+    if args.repeat is not None:
+        found = outcome(Case.of_json(json.loads(args.repeat.read_text())))
+        print(found.kind, found.text)
+        return int(found.kind == "finding")
+    tally = _Tally(Counter(), {}, args.keep, args.only)
+    _watch(args.first, time.time() + args.seconds, tally)
+    tally.print()
+    return 1 if tally.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(_program())

@@ -1,0 +1,188 @@
+"""What is thrown at the readers that need ONNX or PyTorch: graphs, exported programs, checkpoints, smaller networks."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import json
+import random
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fuzz_mutations import LEAVES, mutate_message, mutated_bytes, mutated_tree
+
+DATA = Path(__file__).parent / "data"
+_Make = Callable[[random.Random], Any]
+
+
+@functools.cache
+def _models() -> list[Any]:
+    """Small graphs with every operation that has a form, and sizes that the graph computes."""
+    from onnx import TensorProto, helper
+
+    def weight(name: str, *shape: int) -> Any:
+        return helper.make_tensor(
+            name, TensorProto.FLOAT, shape, b"\0" * (4 * functools.reduce(int.__mul__, shape, 1)), raw=True
+        )
+
+    def whole(name: str, *numbers: int) -> Any:
+        return helper.make_tensor(name, TensorProto.INT64, (len(numbers),), numbers)
+
+    def model(nodes: list[Any], weights: list[Any], shape: tuple[Any, ...], out: str) -> Any:
+        first = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+        last = helper.make_tensor_value_info(out, TensorProto.FLOAT, None)
+        graph = helper.make_graph(nodes, "g", [first], [last], weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+    node = helper.make_node
+    images = model(
+        [
+            node("Conv", ["x", "c.weight"], ["a"], name="/c/Conv", strides=[2, 2], pads=[1, 1, 1, 1], group=1),
+            node("Relu", ["a"], ["b"]),
+            node("ConvTranspose", ["b", "t.weight"], ["t"], strides=[2, 2]),
+            node("GlobalAveragePool", ["t"], ["p"]),
+            node("Shape", ["p"], ["s"]),
+            node("Slice", ["s", "zero", "one"], ["n"]),
+            node("Concat", ["n", "rest"], ["to"], axis=0),
+            node("Reshape", ["p", "to"], ["flat"]),
+            node("Gemm", ["flat", "f.weight"], ["y"], transB=1),
+        ],
+        [weight("c.weight", 8, 3, 3, 3), weight("t.weight", 8, 4, 2, 2), weight("f.weight", 10, 4),
+         whole("zero", 0), whole("one", 1), whole("rest", -1)],
+        ("batch", 3, 16, 16), "y",
+    )  # fmt: skip
+    tokens = model(
+        [
+            node("MatMul", ["x", "q"], ["a"]),
+            node("Transpose", ["a"], ["b"], perm=[0, 2, 1]),
+            node("MatMul", ["a", "b"], ["c"]),
+            node("Softmax", ["c"], ["d"]),
+            node("Einsum", ["d", "a"], ["e"], equation="bij,bjk->bik"),
+            node("Transpose", ["e"], ["g"], perm=[1, 0, 2]),
+            node("LSTM", ["g", "w", "r"], ["h"], hidden_size=5),
+            node("GRU", ["g", "w3", "r3"], ["h3"], hidden_size=5),
+            node("Mine", ["h"], ["y"], domain="own"),
+        ],
+        [weight("q", 6, 6), weight("w", 1, 20, 6), weight("r", 1, 20, 5), weight("w3", 1, 15, 6), weight("r3", 1, 15, 5)],
+        (2, 7, 6), "y",
+    )  # fmt: skip
+    return [images, tokens]
+
+
+@functools.cache
+def _exported() -> bytes:
+    """A saved exported program's graph, as torch 2 writes it."""
+    return (DATA / "fuzz" / "exported_model.json").read_bytes()
+
+
+@functools.cache
+def _trained() -> tuple[bytes, bytes]:
+    """The last and the best checkpoint of a short run."""
+    from dovetail.cli.main import main
+
+    with tempfile.TemporaryDirectory() as folder:
+        main([*_train(folder)])
+        run = next(Path(folder).glob("*/last.pt")).parent
+        return (run / "last.pt").read_bytes(), (run / "best.pt").read_bytes()
+
+
+def _train(folder: str) -> tuple[str, ...]:
+    return ("train", "five-layer", "--width", "2", "--data", "digits", "--epochs", "1", "--processes", "1", "--device",
+            "cpu", "--no-test", "--out", folder)  # fmt: skip
+
+
+def _loaded(data: bytes) -> Any:
+    import torch
+
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
+def _saved(content: Any) -> bytes:
+    import torch
+
+    packed = io.BytesIO()
+    torch.save(content, packed)
+    return packed.getvalue()
+
+
+def _mutated_checkpoint(data: bytes, chance: random.Random) -> bytes:
+    import torch
+
+    if chance.random() < 0.15:
+        return mutated_bytes(data, chance)
+    tensors = [torch.zeros(shape) for shape in ((), (0,), (1,), (2, 1, 3, 3), (10,))] + [
+        torch.zeros(2, dtype=torch.int8)
+    ]
+    odd = [torch.full((10,), float("nan")), torch.zeros(3, 3).to_sparse(), torch.zeros(1, dtype=torch.complex64),
+           torch.empty(4, device="meta")]  # fmt: skip
+    for _ in range(5):
+        try:
+            return _saved(mutated_tree(_loaded(data), chance, leaves=[*LEAVES, *tensors, *odd]))
+        except (RuntimeError, TypeError, NotImplementedError, RecursionError):
+            continue
+    return data
+
+
+@functools.cache
+def _shrunk() -> dict[str, bytes]:
+    from dovetail.accuracy.models import ModelSpec
+    from dovetail.shrink.saved import Shrunk, save_shrunk
+
+    sizes = {"0": {"in": 1, "out": 1, "groups": 1}, "1": {"out": 1}, "3": {"in": 1, "out": 4, "groups": 1}}
+    shrunk = Shrunk("small", ModelSpec("five-layer", 2, 10, 1, 8), sizes, {"0": [0]}, {"target": "edp=0.5x"})
+    with tempfile.TemporaryDirectory() as folder:
+        save_shrunk(Path(folder), shrunk, shrunk().state_dict())
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def targets(case: Callable[[tuple[str, ...], dict[str, bytes]], Any]) -> dict[str, _Make]:
+    """Return what makes a case of each, by name."""
+
+    def onnx_graph(chance: random.Random) -> Any:
+        graph = copy.deepcopy(chance.choice(_models()))
+        mutate_message(graph, chance)
+        data = graph.SerializeToString()
+        data = mutated_bytes(data, chance) if chance.random() < 0.1 else data
+        way = chance.choice(((), ("--batch", "3"), ("--json",)))
+        return case(("layers", "%DIR%/m.onnx", *way), {"m.onnx": data})
+
+    def exported(chance: random.Random) -> Any:
+        packed = io.BytesIO()
+        tree = mutated_tree(json.loads(_exported()), chance)
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("x/models/model.json", json.dumps(tree))
+        data = mutated_bytes(packed.getvalue(), chance) if chance.random() < 0.1 else packed.getvalue()
+        return case(("layers", "%DIR%/m.pt2"), {"m.pt2": data})
+
+    def resumed(chance: random.Random) -> Any:
+        return case(_train("%DIR%"), {"five-layer-2-seed-0/last.pt": _mutated_checkpoint(_trained()[0], chance)})
+
+    def measured(chance: random.Random) -> Any:
+        which = chance.randrange(2)
+        return case(
+            ("accuracy", "%DIR%/c.pt", "--device", "cpu"), {"c.pt": _mutated_checkpoint(_trained()[which], chance)}
+        )
+
+    def shrunk(chance: random.Random) -> Any:
+        files = dict(_shrunk())
+        if chance.random() < 0.7:
+            files["network.json"] = json.dumps(mutated_tree(json.loads(files["network.json"]), chance)).encode()
+        else:
+            files["weights.pt"] = _mutated_checkpoint(files["weights.pt"], chance)
+        return case(("shrunk",), files)
+
+    return {"onnx": onnx_graph, "exported program": exported, "resumed training": resumed, "checkpoint": measured,
+            "smaller network": shrunk}  # fmt: skip
+
+
+def _read_shrunk(folder: Path) -> None:
+    from dovetail.shrink.saved import load_shrunk
+
+    load_shrunk(folder)
+
+
+READERS: dict[str, Callable[[Path], None]] = {"shrunk": _read_shrunk}
