@@ -117,15 +117,16 @@ def _run(case: Case, folder: Path) -> Outcome:
         except DovetailError as error:
             return _judged("", f"dovetail: error: {error}\n", 2)
         return Outcome("accepted")
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""), io.StringIO()
+    err = io.StringIO()
     words = [word.replace("%DIR%", str(folder)) for word in case.arguments]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code: Any = main(words)
-        except SystemExit as end:
-            code = end.code
-    out.flush()
-    printed = out.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
+    into = folder / "printed"  # a file: commands may ask for its number
+    with into.open("w", encoding="utf-8", newline="") as out:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code: Any = main(words)
+            except SystemExit as end:
+                code = end.code
+    printed = into.read_text(encoding="utf-8")
     said = err.getvalue()
     if code == 2 and said.startswith("usage: "):  # what argparse says of itself stands on several lines
         usage, _, message = said.rpartition("\ndovetail")

@@ -156,7 +156,7 @@ def _near(value: Any, chance: random.Random, leaves: Sequence[Any]) -> Any:
     if isinstance(value, int):
         return chance.choice((value + 1, value - 1, -value, value * 2, value * 1000, value * 10**9, float(value), 0, 1))
     if isinstance(value, float):
-        return chance.choice((value * 2, -value, value * 1e300, value / 1e300, int(value) if value < 1e300 else 0))
+        return chance.choice((value * 2, -value, value * 1e300, value / 1e300, int(value) if abs(value) < 1e300 else 0))
     if isinstance(value, str):
         return mutated_text(value, chance) if chance.random() < 0.7 else value + NASTY
     if isinstance(value, Tagged):

@@ -380,7 +380,7 @@ class _Run:
             if len(self.history) != self.step // self.steps_per_epoch or not 0 <= self.step <= self.steps:
                 raise ValueError(f"step {self.step} after {len(self.history)} epochs")
             for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-                _restore_optimizer(optimizer, state["state"])
+                _restore_optimizer(optimizer, state)
             self.scaler.load_state_dict(content["scaler"])
             if content["loss_sum"].shape != () or not math.isfinite(self.seconds):
                 raise ValueError("a sum of losses or a time that is none")
@@ -403,13 +403,15 @@ def _epoch(fields: dict[str, Any]) -> Epoch:
     return epoch
 
 
-def _restore_optimizer(optimizer: Any, state: dict[Any, Any]) -> None:
+def _restore_optimizer(optimizer: Any, saved: Any) -> None:
     """Give an optimizer its state back; its settings are the recipe's, whatever a file says.
 
     Raises:
         ValueError: when what is remembered of a weight has not the weight's shape; and whatever torch raises.
     """
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    if not isinstance(saved, dict):
+        raise ValueError(f"the state of an optimizer is {str(saved)[:40]}")
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": optimizer.state_dict()["param_groups"]})
     for weight, remembered in optimizer.state.items():
         for key, value in remembered.items() if isinstance(weight, torch.Tensor) else ():
             fits = isinstance(value, torch.Tensor) and value.shape in ((), weight.shape) and value.is_floating_point()

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dovetail.store import Store, StoreState
+from dovetail.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +38,13 @@ def _show(store: Store, as_json: bool) -> int:
     if state.path is None:
         print("no store: results are computed anew each time")
         return 0
-    print(f"store    {state.path}")
+    print(f"store    {printable(str(state.path))}")
     print(f"results  {state.entries}")
     print(f"size     {state.size_bytes / 1e6:.1f} MB")
     if state.oldest is not None and state.newest is not None:
         print(f"stored   {_minute(state.oldest)} to {_minute(state.newest)}")
     for path in state.set_aside:
-        print(f"damaged, set aside: {path}")
+        print(f"damaged, set aside: {printable(str(path))}")
     return 0
 
 
@@ -53,7 +54,7 @@ def _verify(store: Store, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"checked": found.checked, "removed": found.removed, "set_aside": _text(found.set_aside)}))
     elif found.set_aside is not None:
-        print(f"the file was damaged; it is set aside as {found.set_aside} and a new one begun")
+        print(f"the file was damaged; it is set aside as {printable(str(found.set_aside))} and a new one begun")
     else:
         print(f"{found.checked} results checked, {found.removed or 'none'} damaged" + (" and removed" * damaged))
     return 1 if damaged else 0

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from dovetail.cli import arguments
 from dovetail.cli.notes import print_notes
@@ -15,6 +16,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import table_width
 from dovetail.errors import InputError
 from dovetail.files import write_text
+from dovetail.text import printable
 from dovetail.workload.describe import describe, fields
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
 from dovetail.workload.network import Network, load_network
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.model is None:
         raise InputError("say which network, or list the bundled ones with --list")
-    with Console(stderr=True).status(f"reading {args.model}"):  # shown on a terminal only
+    with Console(stderr=True).status(Text(printable(f"reading {args.model}"))):  # shown on a terminal only
         network = _load(args)
     if args.csv:
         write_text(args.csv, write_csv(network))

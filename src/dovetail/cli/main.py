@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:  # the output's disk is full, a file vanished
         _discard_output()
-        print(f"dovetail: error: {error}", file=sys.stderr)
+        print(f"dovetail: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except MemoryError:
         print("dovetail: error: out of memory" + (f"; {kept}" if (kept := args.kept(args)) else ""), file=sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from dovetail.text import printable
+
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Network
 
@@ -12,7 +14,7 @@ from dovetail.workload.network import Network
 def print_notes(notes: Iterable[str]) -> None:
     """Print each different note once, in the order given; stdout stays what it is, for tables and JSON."""
     for note in dict.fromkeys(notes):
-        print(f"dovetail: note: {note}", file=sys.stderr)
+        print(f"dovetail: note: {printable(note)}", file=sys.stderr)
 
 
 def print_unknown(networks: Iterable[Network]) -> None:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dovetail.text import printable
+
 #: Work shorter than this many seconds shows nothing.
 PATIENCE = 2.0
 
@@ -25,7 +27,7 @@ def progress(console: Console | None = None) -> Iterator[Report]:
         console: where to draw; by default stderr. Nothing is drawn unless it is a terminal.
     """
     console = Console(file=sys.stderr) if console is None else console
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task("", total=None)
     begin = threading.Timer(PATIENCE, bar.start)  # on its own: what is waited for may report but once, or never
@@ -33,7 +35,7 @@ def progress(console: Console | None = None) -> Iterator[Report]:
     if console.is_terminal:
         begin.start()
     try:
-        yield lambda done, total, words: bar.update(task, completed=done, total=total, description=words)
+        yield lambda done, total, words: bar.update(task, completed=done, total=total, description=printable(words))
     finally:
         begin.cancel()
         if console.is_terminal:

@@ -18,6 +18,7 @@ from dovetail.files import write_text
 from dovetail.mapper.objective import Objective
 from dovetail.network.map_network import Progress
 from dovetail.store import Store
+from dovetail.text import printable
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
     from dovetail.accuracy.data import DataSet
@@ -199,7 +200,7 @@ def _print(result: ShrinkResult) -> None:
         groups = zip(result.graph.groups, each.widths, strict=True)
         changed = [f"{group.name} {group.channels} to {width}" for group, width in groups if width < group.channels]
         more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
-        print(f"{each.target}: {', '.join(changed[:8])}{more}\n  in {each.folder}")
+        print(f"{each.target}: {', '.join(changed[:8])}{more}\n  in {printable(str(each.folder))}")
     if not all(each.cost.exact for each in result.networks):
         print("Not every layer's mapping is proven best: a time limit ended its search.")
     print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.errors import InputError
+from dovetail.text import printable
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
     from dovetail.accuracy.recipe import Recipe
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(content, indent=2))
     else:
         _print(summaries, data.load(check=False).note)
-        print(f"\nweights, checkpoints and result.json in {out}")
+        print(f"\nweights, checkpoints and result.json in {printable(str(out))}")
     return 0
 
 

@@ -11,6 +11,7 @@ from dovetail.components.estimator import Answer, Query
 from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.expression import evaluate_all, evaluate_node
+from dovetail.text import clean
 
 #: Attributes that a subcomponent takes over from what it is part of.
 PASSED_ON = ("technology", "global_cycle_seconds", "cycle_seconds", "action_latency_cycles", "n_instances", "voltage")
@@ -50,6 +51,10 @@ class Share:
     source: str = ""
     notes: tuple[str, ...] = ()
     extrapolated: bool = False
+
+    def __post_init__(self) -> None:
+        """Keep names fit to be shown."""
+        clean(self, "name", "component", "action", "estimator", "source", "notes")
 
     @property
     def value(self) -> float:

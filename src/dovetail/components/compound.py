@@ -10,6 +10,7 @@ from importlib import resources
 
 from dovetail.document import Node, parse_document
 from dovetail.errors import did_you_mean
+from dovetail.text import printable
 
 MUST_SPECIFY = "must_specify"
 
@@ -186,13 +187,13 @@ def _action(node: Node, parts: Mapping[str, Part]) -> tuple[str, tuple[Use, ...]
         if which.base not in parts:
             raise used["name"].fail(f"there is no subcomponent '{which.base}'{did_you_mean(which.base, parts)}")
         uses.append(Use(which, tuple(_step(step) for step in used["actions"].sequence())))
-    return entries["name"].text(), tuple(uses)
+    return printable(entries["name"].text()), tuple(uses)
 
 
 def _step(node: Node) -> Step:
     entries = node.mapping(_STEP_KEYS, ("name",))
     scale = _either(entries, "energy_scale", "action_share", "repeat")
-    return Step(entries["name"].text(), scale, _entries(entries, "arguments"))
+    return Step(printable(entries["name"].text()), scale, _entries(entries, "arguments"))
 
 
 def span(node: Node) -> Span:

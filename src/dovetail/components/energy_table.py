@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.table import Table
+from dovetail.text import clean
 
 #: An action's energy beyond which products with counts and cycles could leave what floating point holds.
 MOST_PJ = 1e30
@@ -26,6 +27,10 @@ class ComponentCost:
     actions: Mapping[str, float] = field(hash=False)
     area_um2: float = 0.0
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep the source, a file's name perhaps, fit to be shown."""
+        clean(self, "source")
 
     def energy(self, action: str) -> float:
         """Return pJ of one action; raises InputError naming the known actions when it is missing."""

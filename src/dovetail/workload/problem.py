@@ -36,6 +36,10 @@ class Tensor:
     projection: tuple[tuple[Term, ...], ...]
     is_output: bool = False
 
+    def __post_init__(self) -> None:
+        """Keep the name fit to be shown."""
+        clean(self, "name")
+
     @property
     def dimensions(self) -> frozenset[str]:
         """The loop dimensions that the tensor depends on."""
@@ -50,6 +54,10 @@ class Shape:
     dimensions: tuple[str, ...]
     tensors: tuple[Tensor, ...]
     coefficients: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Keep names fit to be shown."""
+        clean(self, "name", "dimensions", "coefficients")
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor of that name; raises InputError with the nearest name when there is none."""
