@@ -120,12 +120,12 @@ def _run(case: Case, folder: Path) -> Outcome:
     err = io.StringIO()
     words = [word.replace("%DIR%", str(folder)) for word in case.arguments]
     into = folder / "printed"  # a file: commands may ask for its number
-    with into.open("w", encoding="utf-8", newline="") as out:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code: Any = main(words)
-            except SystemExit as end:
-                code = end.code
+    out = into.open("w", encoding="utf-8", newline="")
+    with out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code: Any = main(words)
+        except SystemExit as end:
+            code = end.code
     printed = into.read_text(encoding="utf-8")
     said = err.getvalue()
     if code == 2 and said.startswith("usage: "):  # what argparse says of itself stands on several lines

@@ -232,7 +232,8 @@ def template(chance: random.Random) -> Case:
 
 
 TEMPLATE_LEAVES = (
-    "n", "i", "1", "0", "2.5", "1e308", "10 ** 9", "'a'", "'a' * 9", "none", "true", "x", "bits", "[1, 2]", "(1,)", "[]",
+    "n", "i", "1", "0", "2.5", "1e308", "10 ** 9", "'a'", "'a' * 9", "none", "true", "x", "bits", "[1, 2]", "(1,)",
+    "[]",
     "range(3)", "range(10 ** 8)", "cwd()", "cwd", "include", "include('inner.yaml')", "include('inner.yaml', 'x.y')",
     "include('a.yaml')", "include_text('text.yaml')", "include_text('a.yaml')", "include_all('*.yaml', 'x')",
     "include('../*.yaml')", "include('/etc/passwd')", "path_exists('/**')", "path_exists('**/*')", "find_path('[')",
@@ -398,7 +399,8 @@ COMMANDS = (
     ("layers", "resnet18@32", "--batch", "2", "--rename", "P=Y", "--input-size", "32"),
     ("layers", "%DIR%/t.csv", "--csv", "%DIR%/o.csv", "--yaml", "%DIR%/o.yaml", "--timeloop", "%DIR%/o"),
     ("designs", "eyeriss_like", "--include", "%DIR%"),
-    ("components", "--on", "eyeriss_like", "--estimator", "dram_table", "--ert", "%DIR%/o.yaml", "--art", "%DIR%/p.yaml"),
+    ("components", "--on", "eyeriss_like", "--estimator", "dram_table", "--ert", "%DIR%/o.yaml",
+     "--art", "%DIR%/p.yaml"),
     ("map", "%DIR%/t.csv:1", "--on", "eyeriss_like", "--batch", "1", "--objective", "edp", "--samples", "3",
      "--seed", "1", "--save", "%DIR%/m.yaml"),
     ("evaluate", "%DIR%/t.csv:1", "--on", "eyeriss_like", "--mapping", "%DIR%/m.yaml", "--rename", "M=C,C=M"),
@@ -407,8 +409,8 @@ COMMANDS = (
      "%DIR%/csv", "--no-front", "--time-limit", "1", "--accuracy", "t=70", "--workers", "1"),
     ("sweep-layer", "%DIR%/t.csv:1", "--on", "simple_weight_stationary", "--dim", "M", "--values", "1:3", "--svg",
      "%DIR%/o.svg", "--time-limit", "1", "--workers", "1"),
-    ("optimum", "%DIR%/t.csv", "--on", "simple_weight_stationary", "--deadline", "100000", "--budget", "5", "--time-limit", "1",
-     "--workers", "1"),
+    ("optimum", "%DIR%/t.csv", "--on", "simple_weight_stationary", "--deadline", "100000", "--budget", "5",
+     "--time-limit", "1", "--workers", "1"),
     ("verify", "%DIR%/c.json", "--on", "eyeriss_like", "--time-limit", "1"),
     ("cache", "--json"),
     ("train", "five-layer", "--data", "nowhere", "--epochs", "1", "--width", "2,3", "--seeds", "1", "--batch-size", "8",
@@ -418,10 +420,13 @@ COMMANDS = (
      "--out", "%DIR%/o", "--method", "uniform", "--seeds", "1", "--epochs", "1", "--time-limit", "1"),
 )  # fmt: skip
 WORDS = (
-    "", "0", "-1", "1.5", "²", "١٢", "nan", "inf", "-inf", "1e400", "1_0", " 7 ", "0x10", "9" * 1000, "9" * 5000, NASTY,
-    "a" * 5000, "resnet18@²", "resnet18@0", "resnet18:0", ":", "a:b", "a:b:c", "@", "=", "a=", "=a", "a=b=c", ",", "K=K",
+    "", "0", "-1", "1.5", "²", "١٢", "nan", "inf", "-inf", "1e400", "1_0", " 7 ", "0x10", "9" * 1000, "9" * 5000,
+    NASTY,
+    "a" * 5000, "resnet18@²", "resnet18@0", "resnet18:0", ":", "a:b", "a:b:c", "@", "=", "a=", "=a", "a=b=c", ",",
+    "K=K",
     "%DIR%", "%DIR%/none/x.yaml", "/proc", ".", "..", "/dev/null", "/dev/full", "-", "--", "--x", "--json", "1:2:0",
-    "5:1", "1:2:3:4", "1,,2", "0x", "edp=", "front", "edp=nanx", "edp=-1x", "macs=²%", "t=²", "t=nan", "t=101", "\udcff",
+    "5:1", "1:2:3:4", "1,,2", "0x", "edp=", "front", "edp=nanx", "edp=-1x", "macs=²%", "t=²", "t=nan", "t=101",
+    "\udcff",
     "café", "None", "os:system", "%DIR%/t.csv:99", "%DIR%/t.csv:stem", "%DIR%/t.csv:²",
 )  # fmt: skip
 
@@ -478,7 +483,7 @@ READERS: dict[str, Callable[[Path], None]] = {"expression": _read_expression, "s
 if _has("onnx") and _has("torch"):
     import fuzz_networks
 
-    TARGETS |= {name: make for name, make in fuzz_networks.targets(Case).items()}
+    TARGETS |= dict(fuzz_networks.targets(Case))
     READERS |= fuzz_networks.READERS
 
 __all__ = ["READERS", "TARGETS", "Case"]

@@ -1,4 +1,4 @@
-"""Mutates valid documents so that most of them still get past a parser: trees of plain values, text, cells, protobuf."""
+"""Mutates valid documents so that most still get past a parser: trees of plain values, text, cells, protobuf."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def _models() -> list[Any]:
             node("GRU", ["g", "w3", "r3"], ["h3"], hidden_size=5),
             node("Mine", ["h"], ["y"], domain="own"),
         ],
-        [weight("q", 6, 6), weight("w", 1, 20, 6), weight("r", 1, 20, 5), weight("w3", 1, 15, 6), weight("r3", 1, 15, 5)],
+        [weight("q", 6, 6), weight("w", 1, 20, 6), weight("r", 1, 20, 5), weight("w3", 1, 15, 6),
+         weight("r3", 1, 15, 5)],
         (2, 7, 6), "y",
     )  # fmt: skip
     return [images, tokens]

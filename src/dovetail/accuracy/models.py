@@ -101,7 +101,9 @@ class ModelSpec:
         Raises:
             InputError: when the description is none, or of a network beyond any size.
         """
-        kinds = {each.name: (str,) if each.name in ("name", "stem") else (int,) for each in fields(cls)}
+        kinds: dict[str, tuple[type, ...]] = {
+            each.name: (str,) if each.name in ("name", "stem") else (int,) for each in fields(cls)
+        }
         kinds["width"] = (int, type(None))
         if not isinstance(described, dict) or "name" not in described or not described.keys() <= kinds.keys():
             raise InputError(f"expected {', '.join(kinds)}, found {str(described)[:80]}", file=file, key="model")

@@ -431,8 +431,8 @@ def _check_same(there: dict[str, Any], here: dict[str, Any], file: Path) -> None
         there_said = repr(flat[0].get(key))
         if there_said != repr(flat[1][key]):  # whatever stands there: tensors, say, can't be compared
             raise InputError(
-                f"this run was started with {key} {str(flat[0].get(key))[:80]}, not {flat[1][key]}; continue it as it was, "
-                "or choose another folder",
+                f"this run was started with {key} {str(flat[0].get(key))[:80]}, not {flat[1][key]}; "
+                "continue it as it was, or choose another folder",
                 file=file,
             )
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 
 from dovetail.text import printable
-
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Network
 
