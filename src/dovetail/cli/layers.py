@@ -85,14 +85,13 @@ def _write_problems(network: Network, folder: Path) -> None:
     """Write one Timeloop problem per distinct layer, and an index of how often each occurs."""
     distinct = network.distinct()
     digits = len(str(len(distinct)))
-    index = ["name,repeats"]
-    for number, layer in enumerate(distinct, start=1):
-        name = f"{number:0{digits}}_{_file_name(layer.name)}"
+    names = [f"{number:0{digits}}_{_file_name(layer.name)}" for number, layer in enumerate(distinct, start=1)]
+    index = ["name,repeats", *(f"{name},{layer.repeats}" for name, layer in zip(names, distinct, strict=True))]
+    write_text(folder / "index.csv", "\n".join(index) + "\n")  # first: what an interruption leaves out is missed
+    for name, layer in zip(names, distinct, strict=True):
         modules = " ".join(layer.modules)
         header = f"# {network.name}: {layer.kind}, occurs {layer.repeats} x: {modules}".replace("\n", " ")
         write_text(folder / f"{name}.yaml", f"{header}\n{write_problem(layer.problem)}")
-        index.append(f"{name},{layer.repeats}")
-    write_text(folder / "index.csv", "\n".join(index) + "\n")
 
 
 def _file_name(name: str) -> str:

@@ -381,7 +381,7 @@ def read_folder(folder: Path) -> Network:
     """Read a folder of Timeloop problems, one layer per file in the order of their names.
 
     A file ``index.csv`` with the columns ``name,repeats``, as `dovetail layers --timeloop` writes it, says how often
-    each occurs; without one, each occurs once.
+    each occurs; without one, each occurs once. A file that the index names must be there.
     """
     files = sorted(
         (file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and file.stem != "problem_base"),
@@ -390,6 +390,8 @@ def read_folder(folder: Path) -> Network:
     if not files:
         raise InputError("the folder holds no .yaml file", file=folder)
     repeats = _read_index(folder / "index.csv")
+    for missing in sorted(repeats.keys() - {file.stem for file in files}):
+        raise InputError(f"names '{missing}', but there is no such .yaml file beside it", file=folder / "index.csv")
     layers = []
     for file in files:
         problem = replace(read_problem(file), name=file.stem)
