@@ -9,7 +9,7 @@
 #   make format     put the code into its format
 #   make bench      the benchmarks
 #   make docs       the documentation, into site/
-#   make fuzz       hostile input to every reader, FUZZ_SECONDS each
+#   make fuzz       hostile input to every reader, for FUZZ_SECONDS
 #   make clean      remove what these commands made
 #
 # PYTHON=python3.12 chooses the interpreter of a new .venv; JOBS=4 the test processes.
@@ -80,7 +80,7 @@ docs: dev
 	@echo "open site/index.html"
 
 fuzz: dev
-	@set -e; for file in tests/fuzz_*.py; do echo "== $$file"; $(BIN)/python $$file --seconds $(FUZZ_SECONDS); done
+	$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
