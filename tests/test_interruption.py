@@ -92,3 +92,18 @@ def test_what_is_ignored_stays_ignored(tmp_path):
             run.send_signal(signal.SIGINT)
     assert "features.0" in run.communicate(timeout=60)[0]
     assert run.returncode == 0
+
+
+def test_a_signal_in_the_middle_of_an_import_ends_the_process():
+    """Modules that are imported by half are there without what they will hold."""
+    code = (
+        "import sys, types, os, signal, time\n"
+        "from dovetail.cli import interruption\n"
+        "for name in ('dovetail.workers', 'multiprocessing', 'dovetail.files'):\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        "interruption.listen()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "time.sleep(20)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (143, "dovetail: terminated\n")

@@ -113,13 +113,11 @@ def end(name: str, words: str = "") -> None:
     if _State.ending:
         return
     _State.ending = True
-    if "dovetail.workers" in sys.modules:
-        sys.modules["dovetail.workers"].kill_running()
-    if "multiprocessing" in sys.modules:
-        for child in sys.modules["multiprocessing"].active_children():
-            child.kill()
-    if "dovetail.files" in sys.modules:
-        sys.modules["dovetail.files"].discard_unfinished()
+    for step in (_kill_workers, _kill_children, _discard_unfinished):
+        try:
+            step()
+        except Exception:  # noqa: S110 - whatever is wrong, the process is to end
+            pass
     line = f"dovetail: {_WORDS[name]}{'; ' if words or _State.kept else ''}{words or _State.kept}\n"
     if os.isatty(2):
         line = "\r\x1b[K\x1b[?25h" + line  # off the line of a progress bar, and the cursor back
@@ -128,6 +126,27 @@ def end(name: str, words: str = "") -> None:
     except OSError:  # nobody reads it any more
         pass
     os._exit(_EXIT_CODES[name])
+
+
+def _of(module: str, name: str) -> Any:
+    """Return what a module holds if it is there, and imported so far: a signal may strike in the middle of that."""
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _kill_workers() -> None:
+    if kill := _of("dovetail.workers", "kill_running"):
+        kill()
+
+
+def _kill_children() -> None:
+    if children := _of("multiprocessing", "active_children"):
+        for child in children():
+            child.kill()
+
+
+def _discard_unfinished() -> None:
+    if discard := _of("dovetail.files", "discard_unfinished"):
+        discard()
 
 
 def _handle(_number: int, _frame: object) -> None:
