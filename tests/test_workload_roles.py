@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
+from dovetail.document import parse_document
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.names import named
 from dovetail.hardware.reader import load_architecture
@@ -396,6 +397,36 @@ def test_a_name_that_is_taken_is_exchanged():
     there = renamed(gemm, parse_renaming("K=C, N=M, B=Weights"))
     assert (there.bound("N"), there.bound("M"), there.bound("C")) == (2, 3, 4)
     assert there.shape.tensor("Weights").dimensions == {"M", "C"}
+
+
+def of_one_name() -> Problem:
+    """Return a batch of products whose batch and second operand are both called ``B``."""
+    text = """
+problem:
+  shape:
+    dimensions: [B, M, N, K]
+    data_spaces:
+    - {name: A, projection: [[[B]], [[M]], [[K]]]}
+    - {name: B, projection: [[[B]], [[K]], [[N]]]}
+    - {name: Z, projection: [[[B]], [[M]], [[N]]], read_write: true}
+  instance: {B: 4, M: 48, N: 100, K: 64}
+"""
+    return problem_of_document(parse_document(text, file="b.yaml"), "b").problem
+
+
+@pytest.mark.parametrize(
+    ("new", "dimension", "tensor"), [("Weights", "B", "Weights"), ("G", "G", "B"), ("own", "own", "own")]
+)
+def test_a_new_name_tells_whether_the_dimension_or_the_tensor_is_meant(new, dimension, tensor):
+    there = renamed(of_one_name(), {"B": new})
+    assert there.bound(dimension) == 4
+    assert there.shape.tensor(tensor).dimensions == {dimension, "K", "N"}
+    assert there.shape.dimensions == (dimension, "M", "N", "K")
+
+
+def test_a_batch_with_the_name_of_a_tensor_stays_the_batch():
+    layer = Layer("b", of_one_name(), batch_dimension="B")
+    assert {layer.read_as(each).batch_dimension for each in readings(layer.problem, *WORDS)} == {"G"}
 
 
 @pytest.mark.parametrize(

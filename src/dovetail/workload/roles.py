@@ -50,7 +50,8 @@ class Reading:
     Attributes:
         problem: in the words that the design speaks.
         text: what was read as what, for a person; empty where the problem stands as it was.
-        names: the problem's own name -> the word it goes by, for every dimension and tensor that the problem has.
+        names: the problem's own name -> the word it goes by, for every dimension and tensor that the problem has; a
+            name that both have is the dimension's.
     """
 
     problem: Problem
@@ -173,7 +174,7 @@ def _reading(problem: Problem, roles: Roles, rows: str, held: str) -> Reading:
     sides = ((roles.reduction, "C"), (roles.columns, "M"), (roles.rows, rows), (roles.groups, "G"))
     sizes = {word: 1 if name is None else problem.bound(name) for name, word in sides}
     kinds = ((roles.right, WEIGHTS), (roles.left, INPUTS), (roles.output, OUTPUTS))
-    names = {name: word for name, word in (*sides, *kinds) if name is not None}
+    names = {name: word for name, word in (*kinds, *sides) if name is not None}
     if rows == "N":
         read = _in_rows(sizes, problem.name, grouped=roles.groups is not None)
     else:
@@ -205,7 +206,8 @@ def renamed(problem: Problem, names: Mapping[str, str]) -> Problem:
     """Return the problem with dimensions and tensors renamed, all at once.
 
     A new name that something else of the same kind has, and keeps, is exchanged: ``K=C, N=M`` of a problem with ``M``
-    makes that ``N``.
+    makes that ``N``. Where a dimension and a tensor have one name (``B`` for batch, and for the second operand), a new
+    name from a convolution's words tells which of them is meant; any other is for both.
 
     Raises:
         InputError: the problem has no such name, or two would get the same one.
@@ -220,7 +222,9 @@ def renamed(problem: Problem, names: Mapping[str, str]) -> Problem:
             raise InputError(f"'{new}' is no name: letters, digits and underscores, not beginning with a digit")
         if new in shape.coefficients:
             raise InputError(f"{problem.name}: '{old}' cannot be called '{new}', a coefficient is called so")
-    of_dimension, of_tensor = _exchanged(dimensions, names, problem.name), _exchanged(tensors, names, problem.name)
+    both = frozenset(dimensions) & frozenset(tensors)
+    of_dimension = _exchanged(dimensions, _without(names, both, _TENSORS), problem.name)
+    of_tensor = _exchanged(tensors, _without(names, both, _DIMENSIONS), problem.name)
     made = tuple(
         Tensor(
             of_tensor[tensor.name],
@@ -235,6 +239,11 @@ def renamed(problem: Problem, names: Mapping[str, str]) -> Problem:
     return replace(
         problem, shape=replace(shape, dimensions=tuple(map(of_dimension.__getitem__, dimensions)), tensors=made)
     )
+
+
+def _without(names: Mapping[str, str], shared: Collection[str], words: Collection[str]) -> dict[str, str]:
+    """Return the names less those of a dimension and a tensor at once whose new name is one of the words."""
+    return {old: new for old, new in names.items() if not (old in shared and new in words)}
 
 
 def _exchanged(own: Sequence[str], names: Mapping[str, str], where: str) -> dict[str, str]:
