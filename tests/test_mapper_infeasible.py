@@ -246,6 +246,15 @@ def test_what_is_named_stands_in_the_way_and_nothing_else_need_be_lifted(case):
             assert exists(problem, lifted(architecture, {one})), (said, one)
 
 
+def test_the_tiles_that_are_said_to_be_needed_are_those_of_a_mapping():
+    """Of all tiles of so many words, the constraints allow one."""
+    made = design("{dataspace: {keep: [Weights]}, temporal: {factors: [C=4, M=100]}}")
+    small = tuple(replace(each, depth=8) if each.name == "Mid" else each for each in made.levels)
+    said = why(convolution(C=64, M=100, P=48, Q=1, name="p"), replace(made, levels=small))
+    assert "need 400 (Weights 400)" in said
+    assert "400 words would be enough" in said
+
+
 def test_bundled_designs_name_what_a_layer_breaks(tmp_path: Path):
     """On a whole design, whose every constraint is tried."""
     text = (Path(__file__).parents[1] / "src/dovetail/hardware/designs/eyeriss_like.yaml").read_text()

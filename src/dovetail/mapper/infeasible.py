@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -266,8 +266,27 @@ def _need(space: Space, words: Ints, level: int) -> tuple[int, dict[int, int]]:
         else:
             low = middle + 1
     need = options[low]
-    for kept in space.keepers[level]:
-        held = [t for t in tensors if kept >> t & 1]
-        for tile in np.flatnonzero(words[held].sum(axis=0) == need):
-            return need, {t: int(words[t, tile]) for t in held}
-    return need, {}
+    capacity[level] = need
+    return need, _filling(space, words, level, capacity)
+
+
+def _filling(space: Space, words: Ints, level: int, capacity: Ints) -> dict[int, int]:
+    """Return the words per kept tensor of a mapping that fills a level to the last word.
+
+    ``capacity`` is the least with which there are mappings, so each of them fills the level; but not every tile of so
+    many words belongs to one. A tile is tried by letting all others of its size count half a word more: whole words in
+    the other levels are none the fewer for it.
+    """
+    inside = completions(space, words, capacity)[level] > 0
+    twice = np.where(capacity < 0, capacity, 2 * capacity + 1)
+    twice[level] = 2 * capacity[level]
+    for kept in sorted(space.keepers[level], key=int.bit_count):
+        held = [t for t in range(len(words)) if kept >> t & 1]
+        full = np.flatnonzero((words[held].sum(axis=0) == capacity[level]) & inside)
+        only = replace(space, keepers=tuple((kept,) if i == level else k for i, k in enumerate(space.keepers)))
+        for tile in {tuple(words[held, each].tolist()): each for each in full[::-1]}.values() if held else ():
+            grown = 2 * words
+            grown[held[0], full[(words[held][:, full] != words[held, tile][:, None]).any(axis=0)]] += 1
+            if completions(only, grown, twice)[0, -1] > 0:
+                return {t: int(words[t, tile]) for t in held}
+    return {}
