@@ -10,6 +10,7 @@
 #   make bench      the benchmarks
 #   make docs       the documentation, into site/
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
+#   make signals    signals to commands at random moments, TRIES of them
 #   make clean      remove what these commands made
 #
 # PYTHON=python3.12 chooses the interpreter of a new .venv; JOBS=4 the test processes.
@@ -19,6 +20,7 @@
 TORCH ?= auto
 JOBS ?= 2
 FUZZ_SECONDS ?= 60
+TRIES ?= 200
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +36,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core test-lowest test-newest check format bench docs fuzz clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs fuzz signals clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -81,6 +83,9 @@ docs: dev
 
 fuzz: dev
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
+
+signals: dev
+	$(TEST_ENVIRONMENT) $(BIN)/python tests/signals.py --tries $(TRIES)
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
