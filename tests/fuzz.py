@@ -45,6 +45,8 @@ CPU_SECONDS = 10.0
 MEMORY_BYTES = 2**30
 #: Seconds without any sign of life after which the process that attempts is killed.
 WALL_SECONDS = 60.0
+#: Seconds for it to start: what it compiles is kept, but the first time takes minutes.
+START_SECONDS = 1800.0
 
 #: Messages of a first check: the text could not even be parsed, or the command line was refused as such.
 _FIRST = re.compile(
@@ -246,10 +248,10 @@ def _watch(first: int, end: float, tally: _Tally) -> None:
     """Start the process that attempts, and another one when an attempt has killed it."""
     while time.time() < end:
         command = [sys.executable, __file__, "--attempt", str(end), "--first", str(first), "--only", tally.only]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
             assert process.stdout is not None
             os.set_blocking(process.stdout.fileno(), True)
-            last, waited = first - 1, 300.0
+            last, waited = first - 1, START_SECONDS
             while select.select([process.stdout], [], [], waited)[0] and (line := process.stdout.readline()):
                 answer, waited = json.loads(line), WALL_SECONDS
                 last = answer["number"]
