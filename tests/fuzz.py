@@ -6,9 +6,8 @@ Run it for as long as you like::
 
 An attempt is a command with the files it names (`fuzz_cases`), the same for the same number. It passes when the command
 succeeds, or ends with exit code 2 and one message, within `CPU_SECONDS` and `MEMORY_BYTES`, with nothing printed that
-acts on a terminal. Anything else is a finding: it is printed, and kept as a file with ``--keep``; what was found and
-mended lies in ``data/fuzz`` and is attempted in every run of the tests. The attempts run in a process of their own, so
-that one that kills it is a finding, too.
+acts on a terminal. Anything else is a finding: it is printed, and kept as a file with ``--keep``. The attempts run in a
+process of their own, so that one that kills it is a finding, too.
 """
 
 from __future__ import annotations

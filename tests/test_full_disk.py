@@ -111,7 +111,7 @@ def test_results_that_can_not_be_stored_are_printed_and_stored_later(disk, tmp_p
 
 def test_training_goes_on_where_the_disk_was_full(disk, tmp_path, capsys):
     pytest.importorskip("torch")
-    train = ["train", "five-layer", "--width", "4", "--seeds", "2", "--data", "digits", "--epochs", "1", "--device", "cpu",
+    train = ["train", "five-layer", "--width", "4", "--seeds", "2", "--data", "digits", "--epochs", "1", "--device", "cpu",  # noqa: E501
              "--processes", "1", "--out"]  # fmt: skip
     resize(disk, 140)  # one network's checkpoints fit
     assert main([*train, str(disk / "runs")]) == 2
