@@ -33,7 +33,7 @@ ENERGIES = estimate(DESIGN)
 RANDOM = SearchOptions(samples=300, seed=7)
 ENDED = SearchOptions(time_limit=30.0)
 #: What only the file's own key speaks for: names of things, and how a search was asked for that came to the same.
-LABELS = (("problem", "name"), ("search", "time_limit"), ("search", "front"))
+LABELS = (("problem", "name"), ("search", "time_limit"), ("search", "front"), ("search", "interrupted"))
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         write_mapping(args.save, result.mapping, architecture, problem)
     if args.certificate:
         each = share(args.time_limit, len(readings_on(given, architecture)))
-        options = SearchOptions(args.front, each, args.samples, args.seed if args.samples else 0)
+        options = SearchOptions(args.front, each, args.samples, args.seed if args.samples else 0, args.interrupted)
         origin = ESTIMATED if args.ert is None else args.ert.name
         write_certificate(args.certificate, read.own, problem, architecture, energies, options, origin)
     if args.json:

@@ -51,12 +51,14 @@ class SearchOptions:
         time_limit: seconds; None: none.
         samples: random mappings that it took the best of; None: it was the exact search.
         seed: of the random mappings.
+        interrupted: whether it was ended before it was done.
     """
 
     front: bool = False
     time_limit: float | None = None
     samples: int | None = None
     seed: int = 0
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,8 @@ def gap(exact: bool, value: float, bound: float) -> float:
 
 def _claimed(exact: bool, search: SearchOptions) -> list[str]:
     """Return the names of a certificate's fields that its file has."""
-    ended_by_a_clock = search.time_limit is not None and not exact
-    left_out = (*_TIME, *_OF_THE_RUN) if ended_by_a_clock else _TIME
+    ended_early = (search.time_limit is not None or search.interrupted) and not exact
+    left_out = (*_TIME, *_OF_THE_RUN) if ended_early else _TIME
     return [field.name for field in fields(Certificate) if field.name not in left_out]
 
 
@@ -232,6 +234,7 @@ def _search(node: Node) -> SearchOptions:
         time_limit=None if limit.value is None else float(limit.number(0)),
         samples=None if samples.value is None else samples.integer(1),
         seed=entries["seed"].integer(0),
+        interrupted=entries["interrupted"].boolean(),
     )
 
 

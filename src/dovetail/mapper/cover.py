@@ -89,12 +89,12 @@ class Watch:
     """Watches the clock, and tells how far the search is."""
 
     def __init__(self, limit: float | None, report: Callable[[str], None] | None) -> None:
-        self._start, self._limit, self._report = time.monotonic(), limit, report
+        self._start, self.limit, self._report = time.monotonic(), limit, report
         self._said = self._start
         self.progress = Progress(check=self.check)
         self.doing = ""
         self.share = 1.0  # of the time there is, for what is being done
-        self._stopped = False
+        self.is_stopped = False
 
     @property
     def seconds(self) -> float:
@@ -107,11 +107,11 @@ class Watch:
 
     def stop(self) -> None:
         """Let time be up."""
-        self._stopped = True
+        self.is_stopped = True
 
     def is_over(self) -> bool:
         """Whether time is up."""
-        return self._stopped or (self._limit is not None and self.seconds > self._limit * self.share)
+        return self.is_stopped or (self.limit is not None and self.seconds > self.limit * self.share)
 
     def check(self) -> None:
         """Report about twice a second; raise `OutOfReach` when time is up."""
@@ -121,7 +121,7 @@ class Watch:
             states = int(self.progress.stats[expand.STATES])
             self._report(f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings")
         if self.is_over():
-            raise OutOfReach("interrupted" if self._stopped else f"{self._limit:g} s are over")
+            raise OutOfReach("interrupted" if self.is_stopped else f"{self.limit:g} s are over")
 
 
 class Cover:
@@ -136,6 +136,9 @@ class Cover:
     def __init__(self, prepared: Prepared, energies: EnergyTable, watch: Watch) -> None:
         self.prepared, self._energies, self._watch = prepared, energies, watch
         self._answers: dict[Objective, Answer] = {}
+        # What outlasts an interrupt: the best met so far, and a value that no mapping goes below.
+        self._met: dict[Objective, Found] = {}
+        self._least: dict[Objective, float] = {}
 
     def best(self, objective: Objective) -> Answer:
         """Return the best mapping for an objective.
@@ -165,8 +168,9 @@ class Cover:
         return Answer(edp.best, floor, covered=True) if rank(objective, edp.best)[0] <= floor else None
 
     def _searched(self, objective: Objective) -> Answer:
-        code, progress, known = _CODES[objective], self._watch.progress, self._known(objective)
-        progress.least = floor = self._floor(objective)
+        code, progress = _CODES[objective], self._watch.progress
+        known = self._met[objective] = self._met.get(objective) or self._known(objective)
+        least = self._least.setdefault(objective, self._floor(objective))
         self._watch.doing = "looking for a better mapping everywhere"
         try:
             rows = first_rows(self.prepared)
@@ -175,16 +179,15 @@ class Cover:
                     known = self._better_among(objective, known, rows, level)
                     rows = rows.pick(np.flatnonzero(rows.bound <= rank(objective, known)[0]))
                 if len(rows.bound):
-                    progress.least = max(floor, float(rows.bound.min()))
+                    least = self._least[objective] = max(least, float(rows.bound.min()))
                 progress.level = level
                 goal = expand.goal_array(code, *rank(objective, known))
                 rows = pass_level(self.prepared, goal, level, rows, progress)
                 _check_chains(progress)
             known = self._better(objective, known, None, rows, len(self.prepared.space.levels))
-        except (OutOfReach, KeyboardInterrupt) as why:
-            if isinstance(why, KeyboardInterrupt):
-                self._watch.stop()  # what else was to be looked for is not
-            least = whole_cycles(progress.least) if objective is Objective.LATENCY else progress.least
+        except OutOfReach:
+            known = self._met[objective]
+            least = whole_cycles(least) if objective is Objective.LATENCY else least
             return Answer(known, min(least, rank(objective, known)[0]), covered=False)
         return Answer(known, rank(objective, known)[0], covered=True)
 
@@ -275,7 +278,8 @@ class Cover:
         """Return the best completion found of partial mappings, or the one known when none is better."""
         goal = expand.goal_array(_CODES[objective], *rank(objective, known))
         found = _listed(*self._complete(goal, self._watch.progress, width, (rows, level)))
-        return min([known, *found], key=partial(rank, objective))
+        best = self._met[objective] = min([known, *found], key=partial(rank, objective))
+        return best
 
     def _first(self, objective: Objective) -> Found:
         """Return a first mapping; quick, also when time is up.

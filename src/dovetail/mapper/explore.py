@@ -49,13 +49,11 @@ class Progress:
         stats: counters; columns as in `dovetail.mapper.expand`.
         level: the level under way.
         check: called between steps; raises `OutOfReach` to stop.
-        least: no mapping that beats the goal goes below this value (when no level is cut to a width).
     """
 
     stats: Ints = field(default_factory=lambda: np.zeros(5, np.int64))
     level: int = 0
     check: Callable[[], None] = lambda: None
-    least: float = 0.0
 
 
 def compile_steps(prepared: Prepared) -> None:

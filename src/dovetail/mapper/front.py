@@ -33,7 +33,7 @@ def pareto_front(cover: Cover, best: Costed) -> tuple[tuple[FrontPoint, ...], bo
         if complete:
             goal = expand.goal_array(expand.FRONT, front=_staircase(known))
             found = cover.below(goal)
-    except (OutOfReach, KeyboardInterrupt):
+    except OutOfReach:
         complete = False
     points: list[FrontPoint] = []
     for one in sorted(known + _near(cover, known, found), key=_costs):

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
@@ -13,7 +15,7 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.mapper import expand
 from dovetail.mapper.compiled import compile_all
 from dovetail.mapper.completion import MOST_ENTRIES
-from dovetail.mapper.cover import Answer, Cover, Watch, rank
+from dovetail.mapper.cover import LIKELY, Answer, Cover, Watch, rank
 from dovetail.mapper.explore import compile_steps
 from dovetail.mapper.front import pareto_front
 from dovetail.mapper.improve import improve
@@ -52,50 +54,93 @@ def search(
         time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
         progress: told about twice a second how far the search is.
 
+    A KeyboardInterrupt ends the search with the best so far and its bound; another one is passed on.
+
     Raises:
         NoMappingError: no mapping exists; the message says why and what would be enough.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
     compile_all(progress)
     watch = Watch(time_limit, progress)
-    try:
-        entries = MOST_ENTRIES if time_limit is None else min(MOST_ENTRIES, int(ENTRIES_A_SECOND * time_limit))
-        prepared = prepare(build_space(problem, architecture, energies), entries)
-    except (OutOfReach, KeyboardInterrupt) as why:
-        return _likely(problem, architecture, energies, objective, str(why) or "interrupted", watch)
-    if prepared.tables.parallelism[0, -1] == 0:
-        said = reason(prepared.space, prepared.tables.words, architecture, energies, watch.is_over)
-        raise NoMappingError(f"{problem.name} on {architecture.name}: {said}")
-    compile_steps(prepared)
-    watch.restart()
-    cover = Cover(prepared, energies, watch)
-    answer = cover.best(objective)
-    if not _is_proven(objective, answer):
-        answer = Answer(cover.or_likely(objective, answer.best), answer.bound, covered=False)
-    best = cover.rounded(objective, answer.best) if answer.covered else cover.by_the_model(answer.best)
-    points: tuple[FrontPoint, ...] = ()
-    complete = True
-    if front:
-        points, complete = pareto_front(cover, best)
-    certificate = _certificate(prepared, objective, best.cost, answer, complete, watch)
-    return SearchResult(objective, best.mapping, best.cost, certificate, points)
+    work = _Search(problem, architecture, energies, objective, front, watch)
+    with contextlib.suppress(KeyboardInterrupt):
+        return work.result()
+    watch.stop()
+    return work.result()
+
+
+@dataclass
+class _Search:
+    """A search that can be interrupted anywhere and asked again: it goes on with what it has, and comes to an end.
+
+    Attributes:
+        problem, architecture, energies, objective, front: as in `search`.
+        watch: says when to stop.
+        cover: the mapspace and what is known of it; None before it is laid out.
+    """
+
+    problem: Problem
+    architecture: Architecture
+    energies: EnergyTable
+    objective: Objective
+    front: bool
+    watch: Watch
+    cover: Cover | None = None
+
+    def result(self) -> SearchResult:
+        """Return the best mapping, or the best so far once the watch is stopped; see `search`."""
+        try:
+            self.cover = self.cover or self._laid_out()
+        except OutOfReach as why:
+            return self._likely(str(why))
+        cover, objective = self.cover, self.objective
+        answer = cover.best(objective)
+        if not _is_proven(objective, answer):
+            answer = Answer(cover.or_likely(objective, answer.best), answer.bound, covered=False)
+        best = cover.rounded(objective, answer.best) if answer.covered else cover.by_the_model(answer.best)
+        points: tuple[FrontPoint, ...] = ()
+        complete = True
+        if self.front:
+            points, complete = pareto_front(cover, best)
+        certificate = _certificate(cover.prepared, objective, best.cost, answer, complete, self.watch)
+        return SearchResult(objective, best.mapping, best.cost, certificate, points)
+
+    def _laid_out(self) -> Cover:
+        """Return the mapspace, with the bounds of all that it holds.
+
+        Raises:
+            OutOfReach: it is too large, or the search was stopped.
+            NoMappingError: it is empty.
+        """
+        if self.watch.is_stopped:
+            raise OutOfReach("interrupted")
+        limit = self.watch.limit
+        entries = MOST_ENTRIES if limit is None else min(MOST_ENTRIES, int(ENTRIES_A_SECOND * limit))
+        prepared = prepare(build_space(self.problem, self.architecture, self.energies), entries)
+        if prepared.tables.parallelism[0, -1] == 0:
+            said = reason(prepared.space, prepared.tables.words, self.architecture, self.energies, self.watch.is_over)
+            raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: {said}")
+        compile_steps(prepared)
+        self.watch.restart()
+        return Cover(prepared, self.energies, self.watch)
+
+    def _likely(self, why: str) -> SearchResult:
+        """Return a mapping that is likely to be good, for a space that cannot be covered."""
+        given = self.problem, self.architecture, self.energies, self.objective
+        if self.watch.is_stopped:  # about a second, so that there is an answer worth having
+            found = improve(*given, evaluations=LIKELY)
+        else:
+            found = improve(*given, stop=self.watch.is_over)
+        method = f"beyond exact reach ({why}): the best that a local search met among {found.evaluations:,} mappings"
+        if self.watch.is_stopped:
+            method = f"{why} before any bound: the best that a local search met among {found.evaluations:,} mappings"
+        certificate = unproven(*given, found.cost, method, found.evaluations, self.watch.seconds)
+        return SearchResult(self.objective, found.mapping, found.cost, certificate)
 
 
 def _is_proven(objective: Objective, answer: Answer) -> bool:
     """Return whether nothing is better: all is covered, or the answer is as good as anything can be."""
     return answer.covered or rank(objective, answer.best)[0] <= answer.bound * (1 + expand.MARGIN)
-
-
-def _likely(
-    problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective, why: str, watch: Watch
-) -> SearchResult:
-    """Return a mapping that is likely to be good, for a space that cannot be covered."""
-    found = improve(problem, architecture, energies, objective, stop=watch.is_over)
-    method = f"beyond exact reach ({why}): the best that a local search met among {found.evaluations:,} mappings"
-    certificate = unproven(
-        problem, architecture, energies, objective, found.cost, method, found.evaluations, watch.seconds
-    )
-    return SearchResult(objective, found.mapping, found.cost, certificate)
 
 
 def _certificate(

@@ -213,7 +213,7 @@ def _check_of_search(
             if content_key(found.get(name)) != content_key(claim.proof[name]):
                 differing.append(f"{name} {found.get(name, 'is not known')}, claimed {claim.proof[name]}")
         said = f"{found['value']:g} is the answer again, and all that the certificate says of it"
-    else:  # a clock ended the first search: what it had shown by then must be shown again, and more may be
+    else:  # a clock or somebody ended the first search: what it had shown by then must be shown again, and more may be
         what = "searching again shows as much"
         differing += _shown(claim, result)
         said = f"the bound is {found['bound']:g}, claimed {claim.proof['bound']:g}"
@@ -221,7 +221,7 @@ def _check_of_search(
 
 
 def _shown(claim: Claim, result: SearchResult) -> Iterator[str]:
-    """Yield what a search does not show of the certificate of one that a clock ended."""
+    """Yield what a search does not show of the certificate of one that ended early."""
     found, bound = result.certificate, result.objective.in_unit(result.certificate.bound)
     if not bound >= claim.proof["bound"] * (1 - 1e-12):
         yield f"no mapping goes below {bound:g}, claimed {claim.proof['bound']:g}"

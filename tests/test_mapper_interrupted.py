@@ -1,0 +1,134 @@
+"""A KeyboardInterrupt at any step of a search: it ends with a mapping and a bound that hold, and never raises."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dovetail.mapper
+from dovetail.components.estimate import estimate
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
+from dovetail.mapper.cover import Watch
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
+from dovetail.mapper.search import search
+from dovetail.mapper.verify import Verdict, verify
+from dovetail.mapping.constraints import violations
+from dovetail.workload.problem import convolution
+
+DESIGN = load_architecture("eyeriss_like")
+ENERGIES = estimate(DESIGN)
+LAYER = convolution(C=4, M=6, P=6, Q=6, R=3, S=3, name="layer")
+MAPPER = str(Path(dovetail.mapper.__file__).parent)
+
+
+def searched(objective: Objective, front: bool) -> SearchResult:
+    return search(LAYER, DESIGN, ENERGIES, objective, front=front)
+
+
+def steps(strike: int | None, run: Callable[[], SearchResult]) -> tuple[SearchResult, int]:
+    """Run a search and count the mapper's calls and returns from its first step on; interrupt it at one of them."""
+    count, begun = 0, False
+
+    def look(frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal count, begun
+        code = frame.f_code
+        if event not in ("call", "return") or not code.co_filename.startswith(MAPPER):
+            return
+        begun = begun or code.co_name == "result"
+        if begun and code.co_qualname != "Watch.stop":  # by which the interrupt is answered
+            count += 1
+            if count == strike:
+                raise KeyboardInterrupt
+
+    sys.setprofile(look)
+    try:
+        return run(), count
+    finally:
+        sys.setprofile(None)
+
+
+@functools.cache
+def undisturbed(objective: Objective, front: bool) -> tuple[SearchResult, int]:
+    searched(objective, front)  # compiles
+    return steps(None, lambda: searched(objective, front))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), st.sampled_from(Objective), st.booleans())
+def test_an_interrupt_anywhere_gives_the_best_so_far_and_its_bound(data, objective, front):
+    whole, count = undisturbed(objective, front)
+    strike = data.draw(st.integers(1, count - 2))  # the last is the return of `search` itself
+    found, _ = steps(strike, lambda: searched(objective, front))
+    optimum, certificate = whole.certificate.value, found.certificate
+    assert certificate.bound <= optimum * (1 + 1e-12)
+    assert certificate.value >= optimum * (1 - 1e-12)
+    assert certificate.value == objective.value_of(found.cost.energy_pJ, found.cost.cycles)
+    assert not violations(found.mapping, LAYER, DESIGN)
+    if certificate.exact:
+        assert certificate.value == pytest.approx(optimum, rel=1e-12)
+        assert not front or len(found.front) == len(whole.front)
+
+
+def test_what_was_met_before_the_interrupt_is_kept(monkeypatch):
+    """Interrupted when all is covered and only the model's cost is missing, the answer is the optimum, proven."""
+    from dovetail.mapper.cover import Cover
+
+    count, by_the_model = 0, Cover.by_the_model
+
+    def interrupted(self: Cover, found: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise KeyboardInterrupt
+        return by_the_model(self, found)
+
+    monkeypatch.setattr(Cover, "by_the_model", interrupted)
+    whole, _ = undisturbed(Objective.EDP, False)
+    count = 0
+    found = searched(Objective.EDP, False)
+    assert count > 1
+    assert found.certificate.exact
+    assert found.certificate.value == whole.certificate.value
+
+
+def test_a_second_interrupt_is_passed_on(monkeypatch):
+    from dovetail.mapper.cover import Cover
+
+    def interrupted(_self: Cover, _found: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cover, "by_the_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        searched(Objective.EDP, False)
+
+
+def test_a_certificate_of_an_interrupted_search_holds_when_searching_again_shows_more(tmp_path, monkeypatch):
+    whole, _ = undisturbed(Objective.ENERGY, False)
+    first = True
+
+    def once(self: Watch) -> None:
+        nonlocal first
+        if first and self.doing:  # what is followed last, with a first mapping at hand
+            first = False
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        check = Watch.check
+        patch.setattr(Watch, "check", lambda self: (once(self), check(self))[1])
+        found = searched(Objective.ENERGY, False)
+    assert not first
+    assert found.certificate.bound <= whole.certificate.value
+    where = tmp_path / "certificate.json"
+    write_certificate(where, found, LAYER, DESIGN, ENERGIES, SearchOptions(interrupted=True))
+    checks = verify(read_certificate(where), DESIGN, energies=ENERGIES, search=search)
+    assert {check.verdict for check in checks} == {Verdict.HOLDS}, checks
