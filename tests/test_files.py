@@ -194,3 +194,10 @@ def test_outputs_are_looked_at_before_the_work(tmp_path, capsys):
     command = ["map", "no-such-network:1", "--on", "eyeriss_like", "--save", same, "--certificate", same]
     assert main(command) == 2
     assert "--save and --certificate would write the same file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["map alexnet:1 --on eyeriss_like --save", "compare alexnet --on eyeriss_like --csv"])
+def test_nothing_is_said_to_be_kept_before_the_work(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "store"))
+    assert main([*words.split(), str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"dovetail: error: {tmp_path}: is a folder; name a file\n"

@@ -68,6 +68,11 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _kept(args: argparse.Namespace) -> str:
+    """Return what is kept of a command that ended early, as a message's last clause; nothing before it has begun."""
+    return f"; {kept}" if args.begun and (kept := args.kept(args)) else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
@@ -76,8 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     args = _parser(wanted).parse_args(arguments)
+    args.begun = False
     try:
         outputs.prepare(args)
+        args.begun = True
         interruption.keeping(args.kept(args))
         code = int(args.run(args))
         sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
@@ -89,18 +96,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dovetail: internal error: {error}", file=sys.stderr)
         return 70
     except DovetailError as error:
-        kept = args.kept(args) if isinstance(error, WriteError) else ""
-        print(f"dovetail: error: {error}" + (f"; {kept}" if kept else ""), file=sys.stderr)
+        print(f"dovetail: error: {error}{_kept(args) if isinstance(error, WriteError) else ''}", file=sys.stderr)
         return 2
     except OSError as error:  # the output's disk is full, a file vanished
         _discard_output()
         print(f"dovetail: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except MemoryError:
-        print("dovetail: error: out of memory" + (f"; {kept}" if (kept := args.kept(args)) else ""), file=sys.stderr)
+        print(f"dovetail: error: out of memory{_kept(args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("dovetail: interrupted" + (f"; {kept}" if (kept := args.kept(args)) else ""), file=sys.stderr)
+        print(f"dovetail: interrupted{_kept(args)}", file=sys.stderr)
         return 130
 
 
