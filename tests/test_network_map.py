@@ -162,14 +162,15 @@ def test_several_networks_share_their_layers(design, calls):
 def test_keys_follow_content(design):
     architecture, energies = design
     layer = _network(8).layers[0]
-    key = layer_key(layer, design_key(architecture, energies), Objective.EDP, False)
+    key = layer_key(layer.problem, design_key(architecture, energies), Objective.EDP, False)
     renamed = replace(layer, name="x", problem=replace(layer.problem, name="x"))
-    assert layer_key(renamed, design_key(replace(architecture, name="x"), energies), Objective.EDP, False) == key
+    other = design_key(replace(architecture, name="x"), energies)
+    assert layer_key(renamed.problem, other, Objective.EDP, False) == key
     others = [
-        layer_key(layer, design_key(replace(architecture, cycle_seconds=2e-9), energies), Objective.EDP, False),
-        layer_key(layer, design_key(architecture, energies), Objective.EDP, True),
-        layer_key(layer, design_key(architecture, energies), Objective.ENERGY, False),
-        layer_key(_network(9).layers[0], design_key(architecture, energies), Objective.EDP, False),
+        layer_key(layer.problem, design_key(replace(architecture, cycle_seconds=2e-9), energies), Objective.EDP, False),
+        layer_key(layer.problem, design_key(architecture, energies), Objective.EDP, True),
+        layer_key(layer.problem, design_key(architecture, energies), Objective.ENERGY, False),
+        layer_key(_network(9).layers[0].problem, design_key(architecture, energies), Objective.EDP, False),
     ]
     assert len({key, *others}) == 5
 

@@ -75,8 +75,10 @@ def target_of(path: Path) -> Target:
     return Target(real, True)
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path) -> Target:
     """See to it, before long work begins, that a file can be written when it ends: its folder is made when missing.
+
+    Returns where the path leads.
 
     Raises:
         WriteError: it can't be written where it is to stand.
@@ -89,6 +91,7 @@ def prepare(path: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _failure(error, path) from None
+    return target
 
 
 def prepare_folder(path: Path) -> None:

@@ -27,7 +27,7 @@ from dovetail.network.map_network import design_key, layer_key
 from dovetail.network.readings import readings_on, search_readings, share
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store, cache_folder
-from dovetail.workload.network import Layer, load_layer
+from dovetail.workload.network import load_layer
 from dovetail.workload.problem import Problem
 
 #: Seconds left for other readings of a layer once the search was interrupted.
@@ -159,7 +159,7 @@ def _exact(
     The first Ctrl-C ends the search with the best so far and its bound; ``args.interrupted`` says that it came.
     """
     with Store.open() as store, progress() as report:
-        key = layer_key(Layer("", problem), design_key(architecture, energies), args.objective, args.front)
+        key = layer_key(problem, design_key(architecture, energies), args.objective, args.front)
         known = store.get(key)
         if known is not None:
             args.stored = True

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dovetail.text import printable
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Network
+
+if TYPE_CHECKING:  # `layers` does without costs
+    from dovetail.network.costs import NetworkCost
 
 
 def print_notes(notes: Iterable[str]) -> None:
     """Print each different note once, in the order given; stdout stays what it is, for tables and JSON."""
     for note in dict.fromkeys(notes):
         print(f"dovetail: note: {printable(note)}", file=sys.stderr)
+
+
+def notes_of(costs: Iterable[NetworkCost]) -> list[str]:
+    """Return the notes on networks on designs, each different one once."""
+    return list(dict.fromkeys(note for cost in costs for note in cost.notes))
 
 
 def print_unknown(networks: Iterable[Network]) -> None:

@@ -38,8 +38,7 @@ def prepare(args: argparse.Namespace) -> None:
         if folder or (option in _EITHER and path.is_dir()):
             files.prepare_folder(path)
             continue
-        files.prepare(path)
-        target = files.target_of(path)
+        target = files.prepare(path)
         if target.replaced and target.path is not None:
             if target.path in taken:
                 raise InputError(f"{taken[target.path]} and {option} would write the same file", file=path)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import print_notes, print_unknown, unknown_of
+from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
 from dovetail.errors import InputError
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
         told = [diagnose_network(cost, store) for cost in costs]
-    notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
+    notes = notes_of(costs)
     print_notes(notes)
     accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
     if args.html:

@@ -21,6 +21,7 @@ from dovetail.sources import sources_key
 from dovetail.store import Store, content_key
 from dovetail.workers import available_cpus, run_all
 from dovetail.workload.network import Layer, Network, problem_key
+from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
 
 #: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
@@ -139,7 +140,7 @@ def map_networks(
             keys = of_layers.setdefault(problem_key(layer), [])
             for reading in ways:
                 read = layer.read_as(reading)
-                key = layer_key(read, prefix, objective, front)
+                key = layer_key(read.problem, prefix, objective, front)
                 keys.append((reading, key))
                 jobs.setdefault(key, Job(read, architecture, energies, len(ways)))
         ways_of.append(of_layers)
@@ -192,9 +193,9 @@ def design_key(architecture: Architecture, energies: EnergyTable) -> str:
     return content_key(engine_version(), architecture.levels, architecture.cycle_seconds, energies)
 
 
-def layer_key(layer: Layer, design: str, objective: Objective, front: bool) -> str:
+def layer_key(problem: Problem, design: str, objective: Objective, front: bool) -> str:
     """Return the store's key of a layer's result; equal problems share it whatever they are called."""
-    return content_key("layer search", design, replace(layer.problem, name=""), objective, front)
+    return content_key("layer search", design, replace(problem, name=""), objective, front)
 
 
 @functools.cache
