@@ -10,6 +10,7 @@
 #   make bench      the benchmarks
 #   make docs       the documentation, into site/
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
+#   make searches   all recorded searches again, number by number (some are part of make test)
 #   make signals    signals to commands at random moments, TRIES of them
 #   make clean      remove what these commands made
 #
@@ -36,7 +37,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core test-lowest test-newest check format bench docs fuzz signals clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs fuzz searches signals clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -83,6 +84,9 @@ docs: dev
 
 fuzz: dev
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
+
+searches: dev
+	DOVETAIL_SEARCHES=all $(PYTEST) tests/test_searches.py
 
 signals: dev
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/signals.py --tries $(TRIES)
