@@ -40,7 +40,7 @@ def run(samples: int, rounds: int) -> None:
     from dovetail.components.estimate import estimate
     from dovetail.errors import InputError
     from dovetail.hardware.reader import load_architecture
-    from dovetail.mapper.sample import sample
+    from dovetail.mapper.local.sample import sample
     from dovetail.model.arrays import Nest
     from dovetail.model.batch import evaluate_batch
     from dovetail.model.encode import encode_machine, encode_rules

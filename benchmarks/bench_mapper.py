@@ -29,7 +29,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper.compiled import compile_all
+from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.search import search
 from dovetail.workload.network import load_network
 from dovetail.workload.problem import Problem, convolution, matrix_product

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dovetail.components.estimate import estimate
 from dovetail.errors import CapacityError, MappingError
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper.sample import sample
+from dovetail.mapper.local.sample import sample
 from dovetail.model.arrays import Nest
 from dovetail.model.batch import candidate, evaluate_batch, stack
 from dovetail.model.encode import decode_mapping, encode_machine, encode_mapping, encode_rules

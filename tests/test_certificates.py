@@ -20,9 +20,9 @@ from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
+from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapper.sample import sampled_search
 from dovetail.mapper.search import search
 from dovetail.mapper.verify import Verdict, verify
 from dovetail.workload.problem import convolution

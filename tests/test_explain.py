@@ -17,9 +17,9 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Constraints, FactorConstraint, LoopConstraints, Relation
 from dovetail.hardware.reader import bundled_designs, load_architecture
 from dovetail.mapper.explain import Explanation, SearchFunction, explain, relaxations
+from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapper.sample import sampled_search
 from dovetail.mapping.constraints import bound_to, factor_range
 from dovetail.workload.problem import Problem, convolution
 

@@ -16,7 +16,7 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Constraints, LoopConstraints
 from dovetail.hardware.names import VOCABULARY
 from dovetail.hardware.reader import bundled_designs, load_architecture, read_architecture
-from dovetail.mapper.sample import sampled_search
+from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.search import search
 from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.mapping import LevelMapping, Mapping

@@ -24,8 +24,8 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.mapper.imperfect import search_imperfect
-from dovetail.mapper.imperfect_first import first_fitting
-from dovetail.mapper.imperfect_space import ImperfectSpace
+from dovetail.mapper.imperfect.first import first_fitting
+from dovetail.mapper.imperfect.space import ImperfectSpace
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.mapping import Mapping

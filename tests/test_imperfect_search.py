@@ -16,7 +16,7 @@ from dovetail.errors import CapacityError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.imperfect import search_imperfect
-from dovetail.mapper.imperfect_space import ImperfectSpace, least_of
+from dovetail.mapper.imperfect.space import ImperfectSpace, least_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import violations

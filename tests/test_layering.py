@@ -38,30 +38,18 @@ def test_packages_import_only_from_below():
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "3 kept, 0 broken" in answer.stdout
+    assert "5 kept, 0 broken" in answer.stdout
 
 
 def test_an_import_from_above_is_found(tmp_path):
-    """The same contracts, on a package in which the mapping asks the model."""
+    """The same contracts, on a package of as many modules in which the mapping asks the model."""
     package = tmp_path / "dovetail"
-    names = [
-        "cli",
-        "report",
-        "shrink",
-        "network",
-        "accuracy",
-        "mapper",
-        "model",
-        "mapping",
-        "components",
-        "workload",
-        "hardware",
-    ]
-    names += ["document", "template", "expression", "content", "sources", "store", "workers", "errors", "text"]
-    for name in names:
-        (package / name).mkdir(parents=True)
-        (package / name / "__init__.py").write_text("from dovetail import model\n" if name == "mapping" else "")
-    (package / "__init__.py").touch()
+    source = ROOT / "src" / "dovetail"
+    for file in source.rglob("*.py"):
+        copy = package / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.touch()
+    (package / "mapping" / "__init__.py").write_text("from dovetail import model\n")
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

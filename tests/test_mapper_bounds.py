@@ -11,13 +11,13 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.mapper import expand, explore
-from dovetail.mapper import pack as P  # noqa: N812
-from dovetail.mapper.improve import improve
+from dovetail.mapper.exact import expand, explore
+from dovetail.mapper.exact import pack as P  # noqa: N812
+from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.space import build_space
+from dovetail.mapper.local.improve import improve
+from dovetail.mapper.local.sample import sample
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.prepare import Prepared, prepare
-from dovetail.mapper.sample import sample
-from dovetail.mapper.space import build_space
 from dovetail.model.arrays import Nest
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules

@@ -13,8 +13,8 @@ COMPILED_AHEAD = """
     from numba.core.dispatcher import Dispatcher
     from dovetail.components.estimate import estimate
     from dovetail.hardware.reader import load_architecture
-    from dovetail.mapper import compiled
-    from dovetail.mapper.search import search
+    from dovetail.mapper.exact import compiled
+    from dovetail.mapper.exact.search import search
     from dovetail.workload.problem import convolution
 
     said = []

@@ -26,11 +26,11 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper import explore, prepare, search
-from dovetail.mapper.cover import Cover
+from dovetail.mapper.exact import explore, prepare, search
+from dovetail.mapper.exact.cover import Cover
+from dovetail.mapper.exact.returns import may_return
+from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.returns import may_return
-from dovetail.mapper.sample import sampled_search
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats
 from dovetail.model.evaluate import evaluate

@@ -18,7 +18,7 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.mapper.improve import improve
+from dovetail.mapper.local.improve import improve
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import check_mapping
@@ -129,7 +129,7 @@ def test_more_evaluations_never_find_worse_and_stop_ends_it() -> None:
 def test_same_under_any_hash_seed() -> None:
     program = (
         "from dovetail.components.estimate import estimate; from dovetail.hardware.reader import load_architecture\n"
-        "from dovetail.mapper.improve import improve; from dovetail.workload.problem import convolution\n"
+        "from dovetail.mapper.local.improve import improve; from dovetail.workload.problem import convolution\n"
         "on = load_architecture('simba_like')\n"
         "found = improve(convolution(C=8, M=8, P=7, Q=7, R=3, S=3), on, estimate(on), evaluations=3000, seed=5)\n"
         "print(found.value.hex(), found.evaluations, found.mapping.levels[0].temporal)"

@@ -17,10 +17,10 @@ import dovetail.mapper
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
-from dovetail.mapper.cover import Watch
+from dovetail.mapper.exact.cover import Watch
+from dovetail.mapper.exact.search import search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapper.search import search
 from dovetail.mapper.verify import Verdict, verify
 from dovetail.mapping.constraints import violations
 from dovetail.workload.problem import convolution
@@ -81,7 +81,7 @@ def test_an_interrupt_anywhere_gives_the_best_so_far_and_its_bound(data, objecti
 
 def test_what_was_met_before_the_interrupt_is_kept(monkeypatch):
     """Interrupted when all is covered and only the model's cost is missing, the answer is the optimum, proven."""
-    from dovetail.mapper.cover import Cover
+    from dovetail.mapper.exact.cover import Cover
 
     count, by_the_model = 0, Cover.by_the_model
 
@@ -102,7 +102,7 @@ def test_what_was_met_before_the_interrupt_is_kept(monkeypatch):
 
 
 def test_a_second_interrupt_is_passed_on(monkeypatch):
-    from dovetail.mapper.cover import Cover
+    from dovetail.mapper.exact.cover import Cover
 
     def interrupted(_self: Cover, _found: Any) -> Any:
         raise KeyboardInterrupt

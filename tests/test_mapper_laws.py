@@ -23,7 +23,7 @@ from dovetail.hardware.architecture import (
 )
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.explain import relaxations
-from dovetail.mapper.improve import improve
+from dovetail.mapper.local.improve import improve
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search

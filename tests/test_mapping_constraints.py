@@ -21,7 +21,7 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper.space import _fanouts
+from dovetail.mapper.exact.space import _fanouts
 from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import FactorRange, axis_slots, factor_range, pinned_order
 from dovetail.mapping.files import read_mapping

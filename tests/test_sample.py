@@ -23,8 +23,8 @@ from dovetail.hardware.architecture import (
 )
 from dovetail.hardware.binding import bind
 from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.mapper.local.sample import CHUNK, random_search, sample
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.sample import CHUNK, random_search, sample
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import violations
 from dovetail.model.batch import candidate
@@ -110,7 +110,7 @@ def test_a_longer_list_begins_like_a_shorter_one():
 
 def test_same_under_any_hash_seed():
     program = (
-        "import hashlib; from dovetail.mapper.sample import sample; from dovetail.hardware.reader import *\n"
+        "import hashlib; from dovetail.mapper.local.sample import sample; from dovetail.hardware.reader import *\n"
         "from dovetail.workload.problem import convolution\n"
         "nests = sample(convolution(C=8, M=8, P=7, Q=7, R=3, S=3), load_architecture('eyeriss_like'), 50, seed=5)\n"
         "print(hashlib.sha256(b''.join(array.tobytes() for array in nests)).hexdigest())"

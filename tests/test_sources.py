@@ -15,13 +15,13 @@ import dovetail
 from dovetail.sources import reached_modules, sources_key
 
 PACKAGE = Path(dovetail.__file__).parent
-SEARCH = "dovetail.mapper.search"
+SEARCH = "dovetail.mapper.exact.search"
 #: Prints the keys of a stored layer and of compiled code, in a process that imports another copy of the package.
 KEYS = """
 import sys
 from dovetail.network.map_network import engine_version
-from dovetail.mapper.completion import loop
-from dovetail.mapper.fanouts import count_fanout
+from dovetail.mapper.exact.completion import loop
+from dovetail.mapper.exact.fanouts import count_fanout
 from dovetail.model.compile import made_of
 print(engine_version(), made_of(loop.py_func), made_of(count_fanout.py_func))
 """
@@ -59,7 +59,7 @@ def test_an_edit_of_what_a_layer_costs_changes_the_key_of_stored_results(copied:
 
 def test_compiled_code_is_known_by_the_functions_and_constants_that_it_is_made_of(copied: Path) -> None:
     _, loop, fanout = keys_of(PACKAGE)
-    edit(copied / "mapper" / "infeasible.py", '"""', '"""Changed. ')
+    edit(copied / "mapper" / "exact" / "infeasible.py", '"""', '"""Changed. ')
     assert keys_of(copied)[1:] == [loop, fanout]
     edit(copied / "model" / "links.py", "gap < found // 3", "gap < found // 2")
     assert keys_of(copied)[1] == loop
@@ -69,12 +69,12 @@ def test_compiled_code_is_known_by_the_functions_and_constants_that_it_is_made_o
 @pytest.mark.parametrize(
     ("file", "changes"),
     [
-        ("mapper/infeasible.py", True),
+        ("mapper/exact/infeasible.py", True),
         ("mapping/constraints.py", True),
         ("workload/problem.py", True),
         ("components/energy_table.py", True),
         ("network/records.py", True),
-        ("mapper/sample.py", True),
+        ("mapper/local/sample.py", True),
         ("errors.py", True),
         ("cli/map.py", False),
         ("report/page.py", False),
@@ -92,7 +92,7 @@ def test_lazy_imports_names_in_strings_data_and_new_files_count(copied: Path) ->
     (copied / "mapper" / "lazy.py").write_text("VALUE = 1\n")
     (copied / "mapper" / "named.py").write_text("def f():\n    from dovetail.mapper import (\n        lazy,\n    )\n")
     keys = [sources_key(SEARCH, package=copied)]
-    edit(copied / "mapper" / "search.py", "compile_all(progress)", 'import_module("dovetail.mapper.named")')
+    edit(copied / "mapper" / "exact" / "search.py", "compile_all(progress)", 'import_module("dovetail.mapper.named")')
     keys.append(sources_key(SEARCH, package=copied))
     edit(copied / "mapper" / "lazy.py", "1", "2")
     keys.append(sources_key(SEARCH, package=copied))
@@ -127,7 +127,7 @@ def test_no_import_anywhere_in_the_package_is_overlooked() -> None:
 
 
 def test_compiled_code_is_kept_by_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dovetail.mapper.completion import loop
+    from dovetail.mapper.exact.completion import loop
     from dovetail.model import compile as compiling
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
@@ -150,7 +150,7 @@ def test_compiled_code_is_not_taken_for_that_of_other_fields(tmp_path: Path, mon
     import numba
     from numba.core.registry import cpu_target
 
-    from dovetail.mapper.completion import loop
+    from dovetail.mapper.exact.completion import loop
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
 

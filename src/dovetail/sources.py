@@ -30,7 +30,7 @@ def sources_key(*modules: str, package: Path = _PACKAGE) -> str:
     Data are all other files in the folders of the packages reached, and in folders below that hold no code.
 
     Args:
-        modules: their names, as ``dovetail.mapper.search``.
+        modules: their names, as ``dovetail.mapper.exact.search``.
         package: the folder of the package ``dovetail``.
     """
     code, data = _files(package)

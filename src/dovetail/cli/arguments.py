@@ -89,7 +89,7 @@ def sampled_search_of(args: argparse.Namespace) -> Callable[..., SearchResult] |
     """Return the random search that was asked for; None when the exact one is wanted."""
     if not args.samples:
         return None
-    from dovetail.mapper.sample import sampled_search  # compiles: only when it is needed
+    from dovetail.mapper.local.sample import sampled_search  # compiles: only when it is needed
 
     return functools.partial(sampled_search, samples=args.samples, seed=args.seed)
 

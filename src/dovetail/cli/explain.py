@@ -13,8 +13,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.binding import Reason
-from dovetail.mapper.explain import AxisUse, Explanation, Lifted, exact_search, explain
+from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
 from dovetail.mapper.result import SearchResult
+from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.notes import design_notes
 from dovetail.network.readings import readings_on, search_readings
 from dovetail.workload.network import load_layer
@@ -63,7 +64,7 @@ def _best_reading(
     """Return the reading whose optimum is the best; the first where none has a mapping, so that it is explained."""
 
     def search(way: Problem, seconds: float | None) -> SearchResult:
-        return exact_search()(way, architecture, energies, args.objective, time_limit=seconds)
+        return exact_search(way, architecture, energies, args.objective, time_limit=seconds)
 
     try:
         return search_readings(problem, architecture, search, args.time_limit).reading

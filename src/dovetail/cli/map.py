@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
@@ -16,7 +15,6 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.certificate_file import ESTIMATED, SearchOptions, write_certificate
-from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
@@ -139,7 +137,7 @@ def _search(
     try:
         return _exact(args, problem, architecture, energies, time_limit)
     except NoMappingError as error:
-        from dovetail.mapper.imperfect_first import exists_imperfect  # compiles, too
+        from dovetail.mapper.imperfect.first import exists_imperfect  # compiles, too
 
         if exists_imperfect(problem, architecture, energies):
             message = f"{error}; there is one with factors that do not divide: --imperfect"
@@ -164,8 +162,10 @@ def _exact(
         if known is not None:
             args.stored = True
             return result_from_data(known)
-        search = exact_search()
-        importlib.import_module("dovetail.mapper.compiled").compile_all(lambda words: report(0, 1, words))
+        from dovetail.mapper.exact.compiled import compile_all  # loads compiled code, before an interrupt is awaited
+        from dovetail.mapper.exact.search import search
+
+        compile_all(lambda words: report(0, 1, words))
         with Gracefully() as waiting:
             limit = _AT_ONCE if args.interrupted else time_limit
             result = search(

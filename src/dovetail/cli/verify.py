@@ -13,8 +13,8 @@ from dovetail.cli.tables import print_json
 from dovetail.errors import InputError
 from dovetail.hardware.reader import bundled_designs
 from dovetail.mapper.certificate_file import ESTIMATED, Claim, read_certificate
-from dovetail.mapper.explain import exact_search
 from dovetail.mapper.result import SearchResult
+from dovetail.mapper.search import search as exact_search
 from dovetail.mapper.verify import Check, Verdict, verify
 
 
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
 def _search(claim: Claim) -> Callable[..., SearchResult]:
     """Return the search that found the certificate's answer."""
     if claim.search.samples is None:
-        return exact_search()
-    from dovetail.mapper.sample import sampled_search  # compiles: only when it is needed
+        return exact_search
+    from dovetail.mapper.local.sample import sampled_search  # compiles: only when it is needed
 
     return functools.partial(sampled_search, samples=claim.search.samples, seed=claim.search.seed)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dovetail.hardware.architecture import Architecture, LoopConstraints, Spatial
-from dovetail.mapper.space import divisors_of
+from dovetail.mapper.divisors import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.model.arrays import Ints, Machine, Rules
 from dovetail.model.compile import part

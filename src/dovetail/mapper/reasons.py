@@ -28,8 +28,8 @@ from dovetail.hardware.architecture import (
 )
 from dovetail.hardware.describe import constraints_text
 from dovetail.mapper.binding import Binding, Reason
-from dovetail.mapper.improve import improve
-from dovetail.mapper.reach import Reach, Shown, reach, show
+from dovetail.mapper.exact.reach import Reach, Shown, reach, show
+from dovetail.mapper.local.improve import improve
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.constraints import axis_slots
 from dovetail.model.cost import Cost, LevelCost

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.explain import exact_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
+from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.readings import Read, best_reading, readings_on, share
@@ -221,7 +221,7 @@ def _results(
     missing = [key for key in jobs if key not in found]
     calls = [(search, jobs[key], objective, front, time_limit) for key in missing]
     if search is None and len(missing) > 1:  # here, so that workers do not each compile the same
-        from dovetail.mapper.compiled import compile_all
+        from dovetail.mapper.exact.compiled import compile_all
 
         compile_all()
     names = [f"{jobs[key].layer.name} on {jobs[key].architecture.name}" for key in missing]
@@ -247,7 +247,7 @@ def _map_layer(
     search: SearchFunction | None, job: Job, objective: Objective, front: bool, time_limit: float | None
 ) -> SearchResult | NoMappingError:
     """Map one layer in one reading; that it has no mapping is an answer where there are other readings."""
-    function = exact_search() if search is None else search
+    function = exact_search if search is None else search
     seconds = share(time_limit, job.ways)
     try:
         return function(job.layer.problem, job.architecture, job.energies, objective, front=front, time_limit=seconds)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.errors import DovetailError
-from dovetail.mapper import completion, expand, fanouts
+from dovetail.mapper.exact import completion, expand, fanouts
 from dovetail.model.arrays import Nest, Rules, workspace
 from dovetail.model.compile import is_kept, keeps_code
 from dovetail.workers import available_cpus, run_all
@@ -61,7 +61,7 @@ def _bools(*shape: int) -> Any:
 
 
 def _step(function: Callable[..., Any]) -> None:
-    """Call a step of `dovetail.mapper.expand` on no partial mapping."""
+    """Call a step of `dovetail.mapper.exact.expand` on no partial mapping."""
     key, real, path = _ints(1), np.zeros(1), np.zeros(1, np.int32)
     rows = (_ints(0, 1), np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), np.int32))
     packed = (_ints(64), real, np.zeros(1, np.float32))

@@ -1,7 +1,7 @@
 """The least energy of completing a partial mapping, for every tile at once, from the innermost level out.
 
-For a boundary, a source (`dovetail.mapper.sources`), a tile and the reuse that the loops outside bring, the table says
-what all levels further in cost at least per visit of the tile: a minimum over every choice of kept tensors, loops,
+For a boundary, a source (`dovetail.mapper.exact.sources`), a tile and the reuse that the loops outside bring, the table
+says what all levels further in cost at least per visit of the tile: a minimum over every choice of kept tensors, loops,
 orders and fan-outs there, capacities and pinned orders included. ``docs/mapper.md`` says why it is a lower bound, and
 where it is less than exact.
 
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dovetail.mapper.orders import joined_axes
-from dovetail.mapper.returns import may_return
-from dovetail.mapper.sources import Source, Sources, find_sources, rows_of
-from dovetail.mapper.space import OutOfReach, Space
-from dovetail.mapper.tables import Tables, tile_sizes
+from dovetail.mapper.exact.orders import joined_axes
+from dovetail.mapper.exact.returns import may_return
+from dovetail.mapper.exact.sources import Source, Sources, find_sources, rows_of
+from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.exact.tables import Tables, tile_sizes
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.compile import jit_plain, part
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InternalError, NoMappingError
-from dovetail.mapper import expand
-from dovetail.mapper.explore import Progress, Rows, explore, first_rows, mapping_of, pass_level
-from dovetail.mapper.improve import improve
+from dovetail.mapper.exact import expand
+from dovetail.mapper.exact.explore import Progress, Rows, explore, first_rows, mapping_of, pass_level
+from dovetail.mapper.exact.prepare import Prepared, whole_cycles
+from dovetail.mapper.exact.space import OutOfReach
+from dovetail.mapper.local.improve import improve
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.prepare import Prepared, whole_cycles
-from dovetail.mapper.space import OutOfReach
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Floats
 from dovetail.model.cost import Cost

@@ -17,9 +17,9 @@ A partial mapping is a row in four arrays: ``key`` (what the future depends on, 
 - ``value``: energy (pJ), leakage (pJ per cycle), cycles; then words read and written so far per bounded level.
 - ``path``: per level: kept tensors; then per dim factor, whether on Y, dimension of the loop at that place. At the end
   the source that the levels further in fetch from should neighbours pass nothing on at the fan-out just passed, and
-  the source in any case (see `dovetail.mapper.sources`; both follow from the rest).
+  the source in any case (see `dovetail.mapper.exact.sources`; both follow from the rest).
 
-``I``, ``F`` and ``H`` are the mapspace as `dovetail.mapper.pack` lays it out; ``G`` is the goal, see `goal_array`.
+``I``, ``F`` and ``H`` are the mapspace (`dovetail.mapper.exact.pack`); ``G`` is the goal, see `goal_array`.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 # ruff: noqa: ANN001, ANN201, C901, E741 - compiled code infers its types from the arrays
@@ -30,8 +30,8 @@ import math
 
 import numpy as np
 
-from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
-from dovetail.mapper.completion import ROUNDING
+from dovetail.mapper.exact import pack as P  # noqa: N812 - the header's names are read like columns
+from dovetail.mapper.exact.completion import ROUNDING
 from dovetail.model.arrays import Floats, Ints
 from dovetail.model.compile import jit_plain, part
 from dovetail.model.kernel import scaled

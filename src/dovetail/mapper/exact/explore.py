@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.mapper import expand, fanouts
-from dovetail.mapper.prepare import Prepared
-from dovetail.mapper.space import OutOfReach
+from dovetail.mapper.exact import expand, fanouts
+from dovetail.mapper.exact.prepare import Prepared
+from dovetail.mapper.exact.space import OutOfReach
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats, Ints, Nest, workspace
 
@@ -46,7 +46,7 @@ class Progress:
     """What a search has done so far, and when to stop.
 
     Attributes:
-        stats: counters; columns as in `dovetail.mapper.expand`.
+        stats: counters; columns as in `dovetail.mapper.exact.expand`.
         level: the level under way.
         check: called between steps; raises `OutOfReach` to stop.
     """
@@ -97,7 +97,7 @@ def explore(
 
     Args:
         prepared: the mapspace.
-        goal: what to beat, from `dovetail.mapper.expand.goal_array`.
+        goal: what to beat, from `dovetail.mapper.exact.expand.goal_array`.
         progress: counters, and when to stop.
         width: go on with so many partial mappings a level, those of the lowest bounds; None: with all.
         begin: partial mappings to begin with, and the level they have reached; None: at the outermost.

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dovetail.mapper.expand import COUNTED, LINKED, PASSED, REAL_FIELDS, SENT, SHARE, SHARED
+from dovetail.mapper.exact.expand import COUNTED, LINKED, PASSED, REAL_FIELDS, SENT, SHARE, SHARED
 from dovetail.model import kernel
 from dovetail.model.compile import jit_plain, part
 

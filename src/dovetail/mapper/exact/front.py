@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dovetail.mapper import expand
-from dovetail.mapper.cover import Costed, Cover, Found
+from dovetail.mapper.exact import expand
+from dovetail.mapper.exact.cover import Costed, Cover, Found
+from dovetail.mapper.exact.space import OutOfReach
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import FrontPoint
-from dovetail.mapper.space import OutOfReach
 from dovetail.model.arrays import Floats
 
 

@@ -16,9 +16,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture, FactorConstraint, Level, Relation, Spatial
 from dovetail.hardware.binding import fixed_factor
-from dovetail.mapper.explain import Relaxation, relaxations, without
-from dovetail.mapper.space import OutOfReach, Space, build_space
-from dovetail.mapper.tables import completions
+from dovetail.mapper.exact.space import OutOfReach, Space, build_space
+from dovetail.mapper.exact.tables import completions
+from dovetail.mapper.relaxations import Relaxation, relaxations, without
 from dovetail.mapping.constraints import FactorRange, axis_slots, bound_to, factor_range
 from dovetail.model.arrays import Ints
 from dovetail.workload.problem import Problem

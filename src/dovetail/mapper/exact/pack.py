@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from dovetail.model.arrays import Floats, Ints, Singles
 
 # Sizes, and whether: some tensor slides; chains run on past a second summed axis. Then idle sets and the points of
-# their grid (see `dovetail.mapper.completion`).
+# their grid (see `dovetail.mapper.exact.completion`).
 TENSORS, LEVELS, DIMS, AXES, CHAIN, WIDTH, OPTIONS, TILES, MACS, SLIDING, LONG_CHAINS, SETS, POINTS = range(13)
 
 # Where integer tables begin.
@@ -84,7 +84,7 @@ class Pack(NamedTuple):
     Attributes:
         ints: header, then integer tables.
         reals: tables of reals.
-        least: the tables of `dovetail.mapper.completion`.
+        least: the tables of `dovetail.mapper.exact.completion`.
     """
 
     ints: Ints

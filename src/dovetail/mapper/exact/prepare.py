@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dovetail.hardware.architecture import Storage
-from dovetail.mapper import expand
-from dovetail.mapper import pack as P  # noqa: N812 - the header's names are read like columns
-from dovetail.mapper.completion import GRID, MOST_ENTRIES, Completion, Lattice, build_completion
-from dovetail.mapper.orders import OWN, STILL, Links, Movement, joined_axes, orders
-from dovetail.mapper.pack import Pack, pack
-from dovetail.mapper.space import Space
-from dovetail.mapper.tables import Tables, build_tables
+from dovetail.mapper.exact import expand
+from dovetail.mapper.exact import pack as P  # noqa: N812 - the header's names are read like columns
+from dovetail.mapper.exact.completion import GRID, MOST_ENTRIES, Completion, Lattice, build_completion
+from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axes, orders
+from dovetail.mapper.exact.pack import Pack, pack
+from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.tables import Tables, build_tables
 from dovetail.model.arrays import Bools, Floats, Ints
 
 #: Loops remembered for tensors that slide, and for those with axes that share dimensions.

@@ -11,11 +11,11 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture, Storage
-from dovetail.mapper.improve import improve
+from dovetail.mapper.exact.prepare import cycles_by_bandwidth
+from dovetail.mapper.exact.space import OutOfReach, Space, build_space
+from dovetail.mapper.exact.tables import Tables, build_tables, completions
+from dovetail.mapper.local.improve import improve
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.prepare import cycles_by_bandwidth
-from dovetail.mapper.space import OutOfReach, Space, build_space
-from dovetail.mapper.tables import Tables, build_tables, completions
 from dovetail.workload.problem import Problem
 
 #: Tiles of the largest space whose tables are worth the seconds that they take here.

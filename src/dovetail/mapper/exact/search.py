@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper import expand
-from dovetail.mapper.compiled import compile_all
-from dovetail.mapper.completion import MOST_ENTRIES
-from dovetail.mapper.cover import LIKELY, Answer, Cover, Watch, rank
-from dovetail.mapper.explore import compile_steps
-from dovetail.mapper.front import pareto_front
-from dovetail.mapper.improve import improve
-from dovetail.mapper.infeasible import reason
+from dovetail.mapper.exact import expand
+from dovetail.mapper.exact.compiled import compile_all
+from dovetail.mapper.exact.completion import MOST_ENTRIES
+from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, Watch, rank
+from dovetail.mapper.exact.explore import compile_steps
+from dovetail.mapper.exact.front import pareto_front
+from dovetail.mapper.exact.infeasible import reason
+from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.space import OutOfReach, build_space
+from dovetail.mapper.exact.tables import mapspace_size
+from dovetail.mapper.local.improve import improve
+from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.prepare import Prepared, prepare
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
-from dovetail.mapper.sample import unproven
-from dovetail.mapper.space import OutOfReach, build_space
-from dovetail.mapper.tables import mapspace_size
 from dovetail.model.cost import Cost
 from dovetail.workload.problem import Problem
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.space import Fanout, Space
+from dovetail.mapper.exact.space import Fanout, Space
 from dovetail.model.arrays import Bools, Floats, Ints
 
 

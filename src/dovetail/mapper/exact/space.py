@@ -18,8 +18,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Level, Source, Spatial
 from dovetail.hardware.names import source_of
-from dovetail.mapper.orders import Links, Movement, joined_axes
-from dovetail.mapper.returns import may_return
+from dovetail.mapper.divisors import divisors_of
+from dovetail.mapper.exact.orders import Links, Movement, joined_axes
+from dovetail.mapper.exact.returns import may_return
 from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, bound_to, factor_range, pinned_order
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.encode import encode_machine, encode_rules, mapped_levels
@@ -163,12 +164,6 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
 def _injective(coefficients: Ints) -> Bools:
     moves = coefficients != 0
     return np.asarray((moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1))
-
-
-def divisors_of(number: int) -> list[int]:
-    """Return all divisors, rising."""
-    small = [i for i in range(1, math.isqrt(number) + 1) if number % i == 0]
-    return sorted({*small, *(number // i for i in small)})
 
 
 def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]) -> tuple[Ints, Ints, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dovetail.mapper.space import Space
+from dovetail.mapper.exact.space import Space
 from dovetail.model.arrays import Floats, Ints
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dovetail.mapper.imperfect_space import Crowd, ImperfectSpace, Least
+from dovetail.mapper.imperfect.moves import fit_all
+from dovetail.mapper.imperfect.space import Crowd, ImperfectSpace, Least
 from dovetail.mapper.limits import (
     AXIS,
     GENES,
@@ -35,7 +36,6 @@ from dovetail.mapper.limits import (
     SPATIAL_Y,
     TEMPORAL,
 )
-from dovetail.mapper.residual_moves import fit_all
 from dovetail.model.arrays import Bools, Ints
 
 # What a factor is of, in lists of factors.

@@ -10,7 +10,8 @@ import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.imperfect_space import Crowd, ImperfectSpace
+from dovetail.mapper.imperfect.moves import DRAWS, change_to_fit
+from dovetail.mapper.imperfect.space import Crowd, ImperfectSpace
 from dovetail.mapper.limits import (
     AXIS,
     GENES,
@@ -26,7 +27,6 @@ from dovetail.mapper.limits import (
     TEMPORAL,
 )
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.residual_moves import DRAWS, change_to_fit
 from dovetail.mapping.constraints import bound_to
 from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.workload.problem import Problem

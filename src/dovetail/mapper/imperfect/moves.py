@@ -27,7 +27,7 @@ from dovetail.mapper.limits import (
     TEMPORAL,
     obeys,
 )
-from dovetail.mapper.moves import mark, other_axis, pick, place_loop, reorder, take_factors
+from dovetail.mapper.local.moves import mark, other_axis, pick, place_loop, reorder, take_factors
 from dovetail.model.compile import jit_plain, part
 
 #: Random numbers that one change uses, and that a changed mapping uses at most.

@@ -1,7 +1,7 @@
 """The search with imperfect factors: all of a small space, else by local search from the best perfect mapping on.
 
 It never returns worse than the best perfect mapping; where there is none, it begins at any that fits. Where all that
-the bound leaves can be listed they are (`dovetail.mapper.imperfect_all`), and the answer is the best; elsewhere no
+the bound leaves can be listed they are (`dovetail.mapper.imperfect.all`), and the answer is the best; elsewhere no
 optimum is proven unless the bound is met. The model cuts the average of instances in use off to an integer; what is
 best is so by energies made good for that. The same problem and count of evaluations give the same answer.
 """
@@ -20,14 +20,14 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.imperfect_all import Covered, cover
-from dovetail.mapper.imperfect_first import first_fitting
-from dovetail.mapper.imperfect_space import Crowd, ImperfectSpace, Least, least_of
+from dovetail.mapper.exact.search import search
+from dovetail.mapper.imperfect.all import Covered, cover
+from dovetail.mapper.imperfect.first import first_fitting
+from dovetail.mapper.imperfect.moves import DRAWS, change_imperfect
+from dovetail.mapper.imperfect.space import Crowd, ImperfectSpace, Least, least_of
+from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.residual_moves import DRAWS, change_imperfect
 from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
-from dovetail.mapper.sample import unproven
-from dovetail.mapper.search import search
 from dovetail.mapping.constraints import bound_to
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate

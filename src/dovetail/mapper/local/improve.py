@@ -16,9 +16,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, active_rules, limits_of
-from dovetail.mapper.moves import DRAWS, change
+from dovetail.mapper.local.moves import DRAWS, change
+from dovetail.mapper.local.sample import sample
 from dovetail.mapper.objective import Objective, ranks_of
-from dovetail.mapper.sample import sample
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Rules
@@ -111,7 +111,7 @@ class _Crowd:
     """Mappings with what they are ranked by.
 
     Attributes:
-        genes: as `dovetail.mapper.moves` has them.
+        genes: as `dovetail.mapper.local.moves` has them.
         keep: likewise.
         rank: ``(candidates, 2)`` what is minimised, and what breaks ties.
     """

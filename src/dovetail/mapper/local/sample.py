@@ -19,9 +19,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Level, LoopConstraints, Spatial
 from dovetail.hardware.binding import bind
+from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
-from dovetail.mapper.space import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Nest

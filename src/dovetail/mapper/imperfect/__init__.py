@@ -1,0 +1,5 @@
+"""The search among mappings whose factors need not divide, from the best perfect mapping on."""
+
+from dovetail.mapper.imperfect.search import search_imperfect
+
+__all__ = ["search_imperfect"]

@@ -1,0 +1,50 @@
+"""The exact search by its name: what finds the best of all mappings, loaded when it is first called.
+
+Its compiled code takes longer to load than most commands take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
+from dovetail.workload.problem import Problem
+
+#: What finds a mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
+SearchFunction = Callable[..., SearchResult]
+
+
+def search(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    objective: Objective = Objective.EDP,
+    *,
+    front: bool = False,
+    time_limit: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> SearchResult:
+    """Return the best of all mappings that constraints and capacities allow: `dovetail.mapper.exact.search.search`.
+
+    Args:
+        problem: the layer.
+        architecture: with its constraints.
+        energies: energy table.
+        objective: what to minimise; ties fall to the other of energy and cycles.
+        front: return the whole Pareto front over (energy, cycles) as well.
+        time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
+        progress: told about twice a second how far the search is.
+
+    A KeyboardInterrupt ends the search with the best so far and its bound; another one is passed on.
+
+    Raises:
+        NoMappingError: no mapping exists; the message says why and what would be enough.
+        InputError: a constraint contradicts itself, or the energy table misses something.
+    """
+    from dovetail.mapper.exact.search import search as exact
+
+    given = problem, architecture, energies, objective
+    return exact(*given, front=front, time_limit=time_limit, progress=progress)
