@@ -1,8 +1,8 @@
 """Safe YAML whose every value knows its file, line and key: the one door through which documents come in.
 
 Nothing in a document is ever executed or constructed: the text becomes numbers, strings, lists and mappings, and tags
-such as ``!Container`` stay words for the reader to judge. Scalars resolve by the YAML 1.2 core schema, as the
-reference's own parser does (``1e-9`` is a number, ``no`` a word).
+such as ``!Container`` stay words for the reader to judge. What would act on a terminal in a text becomes a space.
+Scalars resolve by the YAML 1.2 core schema, as the reference's own parser does (``1e-9`` is a number, ``no`` a word).
 
 Usage::
 
@@ -23,6 +23,7 @@ from typing import Any, cast
 import yaml
 
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import printable
 
 #: Limits that no honest specification comes near; a document beyond them is refused with one message.
 MAX_BYTES = 8_000_000
@@ -200,6 +201,7 @@ def parse_document(
     file: str = "<text>",
     origins: Sequence[tuple[str, int]] | None = None,
     included: Mapping[str, Node] | None = None,
+    lines: bool = False,
 ) -> Node:
     """Parse YAML text.
 
@@ -208,11 +210,12 @@ def parse_document(
         file: what to call it in messages.
         origins: file and line of every line of the text, when it was put together from several files.
         included: documents that ``!include_loaded`` names stand for (put there by the template reader).
+        lines: keep the line breaks in texts, which may be documents themselves; else a text is one line.
 
     Raises:
         InputError: the text is not YAML, repeats a key, has an object tag, or expands beyond the limits.
     """
-    tree = _Composer(file, origins, included or {})
+    tree = _Composer(file, origins, included or {}, lines)
     try:
         return tree.document(text)
     except yaml.MarkedYAMLError as error:
@@ -258,8 +261,10 @@ class _Composer:
     It walks events rather than PyYAML's own node graph so that depth and size are bounded before anything is built.
     """
 
-    def __init__(self, file: str, origins: Sequence[tuple[str, int]] | None, included: Mapping[str, Node]) -> None:
-        self.file, self.origins, self.included = file, origins, included
+    def __init__(
+        self, file: str, origins: Sequence[tuple[str, int]] | None, included: Mapping[str, Node], lines: bool
+    ) -> None:
+        self.file, self.origins, self.included, self.lines = file, origins, included, lines
         self.anchors: dict[str, tuple[Node, int] | None] = {}
         self.values = 0
 
@@ -331,7 +336,7 @@ class _Composer:
             self.count(_size(node), line, key)
             return node
         plain = event.style is None or event.style == ""
-        value: Scalar = event.value
+        value: Scalar = printable(event.value) if not self.lines else "\n".join(map(printable, event.value.split("\n")))
         if plain and (tag is None or tag != "!!str"):
             value = self.resolve(event.value, line, key)
         wanted = {"!!int": int, "!!float": float, "!!bool": bool}.get(tag or "")
@@ -414,7 +419,7 @@ class _Composer:
         self.count(1, line, key)
         if not isinstance(event, yaml.ScalarEvent):
             raise self.failure(line, "a key must be a word, not an alias, a list or a mapping", key)
-        return str(event.value)
+        return printable(str(event.value))
 
 
 def _sources(node: Node) -> list[dict[str, Node]]:

@@ -22,7 +22,10 @@ from dovetail.text import printable
 
 
 class DovetailError(Exception):
-    """Base of every error raised on purpose; its text is one message for a person."""
+    """Base of every error raised on purpose; its text is one message for a person, on one line whatever it quotes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class InputError(DovetailError):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dovetail.accuracy import digits
 from dovetail.errors import InputError
+from dovetail.text import clean
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("data sets for training")
@@ -107,7 +108,7 @@ class DataSet:
     """Three parts that share no image.
 
     Attributes:
-        name: as the user wrote it.
+        name: as the user wrote it, made printable as all texts here.
         train: what weights are fitted to.
         validation: what everything is chosen on: epochs, widths, recipes.
         test: what is reported, once.
@@ -125,6 +126,9 @@ class DataSet:
     shape: tuple[int, int, int]
     mirror: bool
     note: str
+
+    def __post_init__(self) -> None:
+        clean(self, "name", "classes", "note")
 
     def split(self, name: str) -> Split:
         """Return the part called ``train``, ``validation`` or ``test``."""

@@ -70,7 +70,7 @@ def _discard_output() -> None:
 
 def _kept(args: argparse.Namespace) -> str:
     """Return what is kept of a command that ended early, as a message's last clause; nothing before it has begun."""
-    return f"; {kept}" if args.begun and (kept := args.kept(args)) else ""
+    return f"; {kept}" if args.begun and (kept := printable(args.kept(args))) else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         outputs.prepare(args)
         args.begun = True
-        interruption.keeping(args.kept(args))
+        interruption.keeping(printable(args.kept(args)))
         code = int(args.run(args))
         sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
         return code

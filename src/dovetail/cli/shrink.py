@@ -194,7 +194,7 @@ def _print(result: ShrinkResult) -> None:
     original = result.original
     rows = [_cells(each, original) for each in (original, *result.networks)]
     heads = ("network", "EDP|J x cycle", "of the|original", "energy", "cycles", "MMACs", "validation|%", "test|%")
-    title = f"{result.request.model.label} on {original.cost.architecture.name}, {result.request.data.name}"
+    title = f"{result.request.model.label} on {original.cost.architecture.name}, {printable(result.request.data.name)}"
     print_table(title, heads, rows)
     for each in result.networks:
         groups = zip(result.graph.groups, each.widths, strict=True)

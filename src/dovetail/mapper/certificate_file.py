@@ -15,13 +15,14 @@ from typing import Any, get_type_hints
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.content import content_key
-from dovetail.document import Node, parse_document, read_document
+from dovetail.document import Node, parse_document, read_text
 from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.model.cost import Cost
+from dovetail.text import clean, printable
 from dovetail.workload.problem import Problem
 from dovetail.workload.problem_yaml import problem_of_document, write_problem
 
@@ -94,6 +95,9 @@ class Claim:
     cost: Mapping[str, float]
     proof: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        clean(self, "design", "energies_from")
+
 
 def write_certificate(
     path: Path,
@@ -122,7 +126,7 @@ def write_certificate(
         "dovetail_certificate": VERSION,
         "problem": {"name": problem.name, "yaml": write_problem(problem)},
         "architecture": {"name": architecture.name, "key": content_key(architecture.levels)},
-        "energies_from": energies_from,
+        "energies_from": printable(energies_from),
         "energies": {name: {"actions": actions} for name, actions in prices(energies, architecture).items()},
         "objective": str(result.objective),
         "search": plain(search),
@@ -179,7 +183,7 @@ def read_certificate(path: Path) -> Claim:
     Raises:
         InputError: it is no certificate, or says something that none says; with file, line and key.
     """
-    document = read_document(path)  # JSON is YAML
+    document = parse_document(read_text(path), file=str(path), lines=True)  # JSON is YAML
     entries = document.mapping(required=("dovetail_certificate",))
     if entries["dovetail_certificate"].integer(1) != VERSION:
         raise entries["dovetail_certificate"].fail(f"only version {VERSION} of certificates is read")

@@ -21,6 +21,7 @@ from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.model.witness import walk
+from dovetail.text import clean, printable
 from dovetail.workload.problem_yaml import write_problem
 
 #: The walk visits two iterations of every loop over time, with all children of a fan-out; more steps take too long.
@@ -48,6 +49,9 @@ class Check:
     what: str
     verdict: Verdict
     detail: str
+
+    def __post_init__(self) -> None:
+        clean(self, "what", "detail")
 
     @property
     def passed(self) -> bool:
@@ -119,7 +123,7 @@ def _check_of_energies(claim: Claim, architecture: Architecture, energies: Energ
     ]
     if found.keys() != claimed.keys():
         differing.append(f"components {', '.join(found)}, claimed {', '.join(claimed)}")
-    if origin != claim.energies_from:
+    if printable(origin) != claim.energies_from:
         differing.append(f"they are from {origin}, claimed {claim.energies_from}")
     return _check("the energies are the design's", not differing, "; ".join(differing[:4]) or origin)
 

@@ -12,6 +12,7 @@ from dovetail.report.page import report_page
 from dovetail.report.sections import Point, curves_section, table_section, text_section
 from dovetail.shrink.space import staircase
 from dovetail.table import Cell, Table
+from dovetail.text import printable
 
 if TYPE_CHECKING:  # needs PyTorch, which a page does not
     from dovetail.shrink.run import Outcome, ShrinkResult
@@ -63,8 +64,8 @@ def _about(result: ShrinkResult) -> list[str]:
         else "one network per target was trained"
     )
     return [
-        f"{request.model.label} on {original.cost.architecture.name}, trained on {request.data.name}. Search: "
-        f"{request.method}; {len(result.measured)} networks measured in the supernet.",
+        f"{request.model.label} on {original.cost.architecture.name}, trained on {printable(request.data.name)}. "
+        f"Search: {request.method}; {len(result.measured)} networks measured in the supernet.",
         f"All networks{', the original too,' if request.reference else ''} were trained {start} for "
         f"{request.recipe.epochs} epochs ({request.recipe.name}) under {request.seeds} "
         f"seed{'s' if request.seeds > 1 else ''}; {chosen}; the test images were used once, at the end.",
@@ -76,7 +77,7 @@ def _about(result: ShrinkResult) -> list[str]:
 
 
 def _source(result: ShrinkResult) -> str:
-    return f"mean over {result.request.seeds} seeds, test part of {result.request.data.name}"
+    return f"mean over {result.request.seeds} seeds, test part of {printable(result.request.data.name)}"
 
 
 def _test(each: Outcome) -> Interval:
