@@ -44,7 +44,7 @@ def run(samples: int, rounds: int) -> None:
     from dovetail.model.arrays import Nest
     from dovetail.model.batch import evaluate_batch
     from dovetail.model.encode import encode_machine, encode_rules
-    from dovetail.workload.network import load_layer
+    from dovetail.workload.loading import load_layer
 
     compiled = False
     print(f"{'design':26} {'layer':34} {'evaluations/s':>14} {'that fit':>9}")

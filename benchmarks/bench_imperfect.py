@@ -14,7 +14,7 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.imperfect import search_imperfect
 from dovetail.mapper.search import search
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.search import search
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.problem import Problem, convolution, matrix_product
 
 #: Median CPU-seconds a layer of Timeloop's default search, AlexNet, from our own measurements of it.

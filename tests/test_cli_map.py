@@ -12,7 +12,7 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.search import search
 from dovetail.mapping.files import read_mapping
-from dovetail.workload.network import load_layer
+from dovetail.workload.loading import load_layer
 
 RANDOM = ["--samples", "3000", "--seed", "4"]
 

@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.document import MAX_VALUES, Node, parse_document, read_document
+from dovetail.document import MAX_VALUES, Node, parse_document
+from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.text import printable
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.document import read_document
+from dovetail.document_file import read_document
 from dovetail.errors import InputError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from dovetail.cli.main import main
 from dovetail.store import Store
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 
 TABLE = "name,C,M,P,Q\nstem,3,8,4,4\n"
 

@@ -24,7 +24,8 @@ from dovetail.mapping.notes import design_notes, for_layers
 from dovetail.model.evaluate import evaluate
 from dovetail.network.map_network import map_networks
 from dovetail.workload.layer_table import bundled_names
-from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
 from dovetail.workload.shapes import CONVOLUTION_3D, SHAPES, sized
 

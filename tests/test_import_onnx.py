@@ -13,7 +13,8 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
-from dovetail.workload.network import UnmappedOperation, load_network  # noqa: E402
+from dovetail.workload.loading import load_network  # noqa: E402
+from dovetail.workload.network import UnmappedOperation  # noqa: E402
 from dovetail.workload.onnx_import import read_onnx  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data" / "onnx"

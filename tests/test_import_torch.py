@@ -17,7 +17,7 @@ from torch.nn import functional  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from dovetail.errors import InputError  # noqa: E402
-from dovetail.workload.network import Network, load_network  # noqa: E402
+from dovetail.workload.loading import load_network  # noqa: E402
 from dovetail.workload.problem import MATRIX_PRODUCT, matrix_product  # noqa: E402
 from dovetail.workload.torch_export import read_exported  # noqa: E402
 from dovetail.workload.torch_trace import trace  # noqa: E402
@@ -351,8 +351,8 @@ def test_what_cannot_run_ends_in_one_message():
         trace(nn.Linear(4, 2), {})
 
 
-def test_network_from_torch_is_the_public_door():
-    network = Network.from_torch(nn.Linear(4, 2), (3, 4), name="tiny")
+def test_tracing_names_the_network_as_told():
+    network = trace(nn.Linear(4, 2), (3, 4), name="tiny")
     assert (network.name, network.macs, network.layers[0].name) == ("tiny", 24, "linear")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dovetail.errors import InputError
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.torchvision_import import import_torchvision
 
 pytest.importorskip("torch", reason="needs the torch extra")
@@ -128,7 +128,7 @@ def test_a_fresh_process_imports_torchvision_through_us():
 def test_a_spawned_worker_does_too():
     done = python(
         "import multiprocessing\n"
-        "from dovetail.workload.network import load_network\n"
+        "from dovetail.workload.loading import load_network\n"
         "if __name__ == '__main__':\n"
         "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
         "        print(pool.apply(load_network, ('squeezenet1_1',)).macs)\n"

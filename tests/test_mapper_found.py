@@ -34,7 +34,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats
 from dovetail.model.evaluate import evaluate
-from dovetail.workload.network import load_layer
+from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem, convolution
 from mapper_strategies import SHAPES, Setup, shape
 from test_mapper_exact import holds

@@ -30,7 +30,7 @@ from dovetail.mapper.reasons import BUSY, reason
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search
 from dovetail.model.evaluate import evaluate
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.problem import Problem, convolution
 
 Setup = tuple[Problem, Architecture, EnergyTable]

@@ -30,7 +30,8 @@ from dovetail.model.batch import evaluate_batch
 from dovetail.model.cost import Cost
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.model.evaluate import evaluate
-from dovetail.workload.network import Layer, Network, UnmappedOperation, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network, UnmappedOperation
 from dovetail.workload.problem import (
     CONVOLUTION,
     MATRIX_PRODUCT,

@@ -22,7 +22,8 @@ from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
 from dovetail.network.results import fronts_of, network_at
 from dovetail.network.roofline import roofline, roofs
-from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution, matrix_product
 from network_search import quick_search
 

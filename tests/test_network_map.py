@@ -24,7 +24,8 @@ from dovetail.network.map_network import design_key, layer_key, map_network, map
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store
 from dovetail.workers import WorkerError
-from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
 from network_search import counted_search, failing_search, quick_search
 

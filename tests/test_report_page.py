@@ -27,7 +27,8 @@ from dovetail.report.svg import Line, line_chart, stacked_bars
 from dovetail.study.reproduce import Accuracy, Study
 from dovetail.study.rows import Row
 from dovetail.table import Table
-from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
 from network_search import quick_search
 
@@ -185,7 +186,7 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.network.map_network import map_network
 from dovetail.report.page import report_page
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 design = load_architecture("eyeriss_like")
 cost = map_network(load_network("alexnet"), design, estimate(design), front=True, search=quick_search, workers=1)
 sys.stdout.buffer.write(report_page([cost]).encode())

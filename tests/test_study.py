@@ -25,7 +25,7 @@ from dovetail.study.published import (
 )
 from dovetail.study.reproduce import run_study
 from dovetail.study.rows import Row, parts
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.problem import convolution
 from network_search import quick_search
 

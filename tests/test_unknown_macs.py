@@ -10,7 +10,8 @@ from dovetail.cli.main import main
 from dovetail.document import parse_document
 from dovetail.workload.describe import describe, fields
 from dovetail.workload.layer_table import read_csv, read_yaml, write_csv, write_yaml
-from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import linear
 
 operations = st.builds(

@@ -10,7 +10,8 @@ import pytest
 from dovetail.cli.main import main
 from dovetail.workload.describe import describe, sizes_text
 from dovetail.workload.layer_table import bundled_names
-from dovetail.workload.network import Layer, Network, UnmappedOperation, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network, UnmappedOperation
 from dovetail.workload.problem import convolution, linear, matrix_product
 from dovetail.workload.problem_yaml import write_problem
 from dovetail.workload.shapes import CONVOLUTION_3D, sized

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dovetail.document import parse_document
 from dovetail.errors import InputError
 from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml, write_csv, write_yaml
-from dovetail.workload.network import Layer, Network, load_layer, load_network, unique_names
+from dovetail.workload.loading import load_layer, load_network
+from dovetail.workload.network import Layer, Network, unique_names
 from dovetail.workload.problem import convolution, linear, matrix_product
 from dovetail.workload.shapes import SHAPES, sized
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from dovetail.document import parse_document
 from dovetail.errors import InputError
-from dovetail.workload.layer_table import read_table
-from dovetail.workload.network import load_layer, load_network
+from dovetail.workload.loading import load_layer, load_network, read_network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
 from dovetail.workload.problem_yaml import problem_of_document, read_problem, read_problem_file, write_problem
 
@@ -223,9 +222,9 @@ def test_no_structure_makes_the_reader_fall_over(value, at):
 def test_other_files_are_told_apart(tmp_path):
     (tmp_path / "x.yaml").write_text("architecture: {}")
     with pytest.raises(InputError, match="unknown key 'architecture'"):
-        read_table(tmp_path / "x.yaml")
+        read_network(tmp_path / "x.yaml")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"holds no \.yaml file"):
-        read_table(tmp_path / "empty")
+        read_network(tmp_path / "empty")
     with pytest.raises(InputError, match="no such file"):
         read_problem_file(tmp_path / "none.yaml")

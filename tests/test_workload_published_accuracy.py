@@ -4,7 +4,7 @@ import pytest
 
 from dovetail.errors import InputError
 from dovetail.workload.layer_table import bundled_names
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.published_accuracy import published_accuracies, published_accuracy, published_curve
 
 

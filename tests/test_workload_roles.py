@@ -23,7 +23,8 @@ from dovetail.network.optimum import network_optimum
 from dovetail.network.readings import best_reading, readings_on, search_readings
 from dovetail.network.results import fronts_of, network_at
 from dovetail.workload.layer_table import read_csv, write_csv
-from dovetail.workload.network import Layer, Network, load_layer, load_network
+from dovetail.workload.loading import load_layer, load_network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import MATRIX_PRODUCT, Problem, Shape, Tensor, Term, convolution, linear, matrix_product
 from dovetail.workload.problem_yaml import BUILT_IN_SHAPES, problem_of_document, read_problem, write_problem
 from dovetail.workload.roles import matrix_roles, parse_renaming, readings, renamed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dovetail.cli.main import main
 from dovetail.errors import InputError
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.study_pickle import plain_tuples, read_study_pickle
 
 #: w, h, c, n, m, s, r, wpad, hpad, wstride, hstride: ResNet-50's stem at 32x32, and an uneven kernel.

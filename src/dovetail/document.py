@@ -1,4 +1,4 @@
-"""Safe YAML whose every value knows its file, line and key: the one door through which documents come in.
+"""Safe YAML whose every value knows its file, line and key.
 
 Nothing in a document is ever executed or constructed: the text becomes numbers, strings, lists and mappings, and tags
 such as ``!Container`` stay words for the reader to judge. What would act on a terminal in a text becomes a space.
@@ -6,7 +6,7 @@ Scalars resolve by the YAML 1.2 core schema, as the reference's own parser does 
 
 Usage::
 
-    node = read_document(Path("arch.yaml"))
+    node = parse_document(text, file="arch.yaml")
     nodes = node.mapping(known=("architecture", "variables"), required=("architecture",))
     raise nodes["architecture"].fail("only version 0.4 is read")   # arch.yaml:3: architecture: only version 0.4 ...
 """
@@ -154,27 +154,6 @@ class Node:
         if isinstance(self.value, list):
             return [node.plain() for node in self.value]
         return self.value
-
-
-def read_document(
-    path: Path, *, include_folders: Sequence[Path] = (), data: Mapping[str, Scalar] | None = None
-) -> Node:
-    """Read a YAML file, with the Jinja2 includes of Timeloop v0.4 when it has any.
-
-    Args:
-        path: the file.
-        include_folders: further folders that includes may read from; without them only the file's own folder.
-        data: values for template variables, e.g. ``{"architecture": "eyeriss_like"}``.
-
-    Raises:
-        InputError: the file cannot be read, is not YAML, includes itself, reaches outside its folders, or is a bomb.
-    """
-    text = read_text(path)
-    if not any(mark in text for mark in ("{{", "{%", "{#")):
-        return parse_document(text, file=str(path))
-    from dovetail.template import read_template  # only what has templates needs Jinja2
-
-    return read_template(path, include_folders=include_folders, data=data or {})
 
 
 def read_text(path: Path) -> str:

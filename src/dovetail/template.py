@@ -50,7 +50,7 @@ _SYNTAX = (
 
 
 def read_template(path: Path, *, include_folders: Sequence[Path] = (), data: Mapping[str, Scalar] = {}) -> Node:
-    """Render and parse a templated document; see :func:`dovetail.document.read_document`."""
+    """Render and parse a templated document; see :func:`dovetail.document_file.read_document`."""
     return _Templates([path.parent, *include_folders], data).read(path.resolve(), ())
 
 

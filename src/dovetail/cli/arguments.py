@@ -10,7 +10,8 @@ from pathlib import Path
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
-from dovetail.document import Node, read_document
+from dovetail.document import Node
+from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture

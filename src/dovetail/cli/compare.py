@@ -18,7 +18,7 @@ from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
 from dovetail.store import Store
 from dovetail.text import csv_text
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 
 #: How long a layer is searched unless said otherwise.
 SECONDS = 10.0

@@ -19,7 +19,7 @@ from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.model.evaluate import evaluate
 from dovetail.network.readings import readings_on
-from dovetail.workload.network import load_layer
+from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
 

@@ -18,7 +18,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.notes import design_notes
 from dovetail.network.readings import readings_on, search_readings
-from dovetail.workload.network import load_layer
+from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
 

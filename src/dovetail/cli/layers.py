@@ -19,7 +19,8 @@ from dovetail.files import write_text
 from dovetail.text import printable
 from dovetail.workload.describe import describe, fields
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
-from dovetail.workload.network import Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Network
 from dovetail.workload.problem_yaml import write_problem
 from dovetail.workload.study_pickle import read_study_pickle
 

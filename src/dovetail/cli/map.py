@@ -25,7 +25,7 @@ from dovetail.network.map_network import design_key, layer_key
 from dovetail.network.readings import readings_on, search_readings, share
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store, cache_folder
-from dovetail.workload.network import load_layer
+from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 
 #: Seconds left for other readings of a layer once the search was interrupted.

@@ -28,7 +28,7 @@ from dovetail.network.results import fronts_of
 from dovetail.store import Store
 from dovetail.table import Table
 from dovetail.workload.describe import unknown_text
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store

@@ -21,7 +21,7 @@ from dovetail.report.data import KnownAccuracy
 from dovetail.report.figures import write_figures
 from dovetail.report.page import published_for, report_page
 from dovetail.store import Store
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store

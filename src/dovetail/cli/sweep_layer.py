@@ -13,7 +13,7 @@ from dovetail.files import write_text
 from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
 from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
-from dovetail.workload.network import load_layer
+from dovetail.workload.loading import load_layer
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
-from dovetail.document import Node, read_document
+from dovetail.document import Node
+from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture, Level, Storage

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dovetail.document import Node, Scalar, read_document
+from dovetail.document import Node, Scalar
+from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
 from dovetail.hardware.architecture import Architecture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from dovetail.document import Node, parse_document, read_document
+from dovetail.document import Node, parse_document
+from dovetail.document_file import read_document
 from dovetail.errors import MappingError
 from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture

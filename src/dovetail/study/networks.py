@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from dovetail.hardware.architecture import Architecture, Spatial
 from dovetail.study.published import alexnet_layers
-from dovetail.workload.network import Layer, Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, convolution
 
 

@@ -29,7 +29,8 @@ from dovetail.study.published import (
 )
 from dovetail.study.rows import BATCHES, SIMPLE, Row, parts, title
 from dovetail.table import Cell, Table
-from dovetail.workload.network import Network, load_network
+from dovetail.workload.loading import load_network
+from dovetail.workload.network import Network
 from dovetail.workload.published_accuracy import published_curve
 
 #: The set of weights that all ResNets have.

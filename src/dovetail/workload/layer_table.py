@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from dovetail.document import Node, read_document, read_text
+from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import csv_cell, csv_text
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
@@ -25,9 +25,7 @@ from dovetail.workload.problem import (
     Problem,
     Shape,
 )
-from dovetail.workload.problem_yaml import problem_folders, problem_of_document, read_problem
 from dovetail.workload.shapes import SHAPES, sized
-from dovetail.workload.study_pickle import read_study_pickle
 
 #: What a row says beside its sizes.
 FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs")
@@ -275,6 +273,22 @@ def write_csv(network: Network, *, distinct: bool = False) -> str:
     return text + csv_text([columns, *([row.get(column, "") for column in columns] for row in rows)])
 
 
+def read_index(text: str, *, file: Path | str) -> dict[str, int]:
+    """Return how often each problem of a folder occurs, by the name of its file, from a table ``name,repeats``.
+
+    Raises:
+        InputError: with file and line.
+    """
+    _, _, lines = _split(text)
+    if not lines or lines[0][1].replace(" ", "") != "name,repeats":
+        raise InputError("the first line must be name,repeats", file=file)
+    repeats: dict[str, int] = {}
+    for number, line in lines[1:]:
+        name, _, count = line.rpartition(",")
+        repeats[name.strip()] = _integer({"repeats": count.strip()}, "repeats", file, number)
+    return repeats
+
+
 _TABLES = resources.files("dovetail.workload") / "tables"
 
 
@@ -358,65 +372,3 @@ def write_yaml(network: Network, *, distinct: bool = False) -> str:
     content |= {"notes": list(network.notes)} if network.notes else {}
     content |= {"layers": layers} | ({"unmapped": unmapped} if unmapped else {}) | ({"free": free} if free else {})
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=160, allow_unicode=True)
-
-
-def read_table(path: Path) -> Network:
-    """Read a network from a layer table, from a Timeloop problem, or from a folder of them."""
-    if path.is_dir():
-        return read_folder(path)
-    if path.suffix == ".csv":
-        return read_csv(read_text(path), file=path, name=path.stem)
-    if path.suffix in (".pkl", ".pickle"):
-        return read_study_pickle(path)
-    if path.suffix not in (".yaml", ".yml"):
-        raise InputError("a network file ends in .yaml, .csv, .onnx, .pt2 or .pkl", file=path)
-    document = read_document(path, include_folders=problem_folders(path))
-    if "problem" not in document.mapping():
-        return read_yaml(document, name=path.stem)
-    problem = problem_of_document(document, path.stem).problem
-    return _of_problems(problem.name, (_bare(problem),), path)
-
-
-def read_folder(folder: Path) -> Network:
-    """Read a folder of Timeloop problems, one layer per file in the order of their names.
-
-    A file ``index.csv`` with the columns ``name,repeats``, as `dovetail layers --timeloop` writes it, says how often
-    each occurs; without one, each occurs once. A file that the index names must be there.
-    """
-    files = sorted(
-        (file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and file.stem != "problem_base"),
-        key=lambda file: [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", file.stem))],
-    )
-    if not files:
-        raise InputError("the folder holds no .yaml file", file=folder)
-    repeats = _read_index(folder / "index.csv")
-    for missing in sorted(repeats.keys() - {file.stem for file in files}):
-        raise InputError(f"names '{missing}', but there is no such .yaml file beside it", file=folder / "index.csv")
-    layers = []
-    for file in files:
-        problem = replace(read_problem(file), name=file.stem)
-        layers.append(replace(_bare(problem), repeats=repeats.get(file.stem, 1)))
-    return _of_problems(folder.resolve().name, tuple(layers), folder)
-
-
-def _read_index(path: Path) -> dict[str, int]:
-    if not path.exists():
-        return {}
-    _, _, lines = _split(read_text(path))
-    if not lines or lines[0][1].replace(" ", "") != "name,repeats":
-        raise InputError("the first line must be name,repeats", file=path)
-    repeats: dict[str, int] = {}
-    for number, line in lines[1:]:
-        name, _, count = line.rpartition(",")
-        repeats[name.strip()] = _integer({"repeats": count.strip()}, "repeats", path, number)
-    return repeats
-
-
-def _bare(problem: Problem) -> Layer:
-    batch_dimension = "N" if "N" in problem.shape.dimensions and "P" in problem.shape.dimensions else None
-    return Layer(problem.name, problem, 1, "problem", (problem.name,), batch_dimension)
-
-
-def _of_problems(name: str, layers: tuple[Layer, ...], path: Path) -> Network:
-    batches = {layer.problem.bound("N") for layer in layers if layer.batch_dimension}
-    return Network(name, layers, batch=batches.pop() if len(batches) == 1 else 1, source=str(path))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from dovetail.document import Node, read_document
+from dovetail.document import Node
+from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
 from dovetail.workload.problem import MOST_ITERATIONS, Problem, Shape, Tensor, Term
