@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 #: Imports every module with the extras hidden; prints those that cannot do without them.
@@ -33,29 +35,67 @@ for module in pkgutil.walk_packages(dovetail.__path__, "dovetail."):
 """
 
 
-def test_packages_import_only_from_below():
-    """The contracts in pyproject.toml, the same that ``make check`` holds the code to."""
+def lint(folder, **environment):
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+def test_modules_import_only_from_below_and_in_no_circle():
+    """The contracts in pyproject.toml, the same that ``make check`` holds the code to."""
+    answer = lint(ROOT)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "5 kept, 0 broken" in answer.stdout
+    assert "8 kept, 0 broken" in answer.stdout
 
 
-def test_an_import_from_above_is_found(tmp_path):
-    """The same contracts, on a package of as many modules in which the mapping asks the model."""
-    package = tmp_path / "dovetail"
+def skeleton(folder):
+    """Make a package of as many modules as ours, all empty, with the same contracts."""
     source = ROOT / "src" / "dovetail"
     for file in source.rglob("*.py"):
-        copy = package / file.relative_to(source)
+        copy = folder / "dovetail" / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.touch()
-    (package / "mapping" / "__init__.py").write_text("from dovetail import model\n")
-    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
-    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "said"),
+    [
+        (
+            "mapping/__init__.py",
+            "from dovetail import model",
+            "dovetail.mapping is not allowed to import dovetail.model",
+        ),
+        (
+            "workload/network.py",
+            "def load():\n    from dovetail.workload.loading import load_network",
+            "dovetail.workload.network is not allowed to import dovetail.workload.loading",
+        ),
+        (
+            "hardware/values.py",
+            "from dovetail.hardware import sections",
+            "dovetail.hardware.values is not allowed to import dovetail.hardware.sections",
+        ),
+        ("document.py", "def read():\n    from dovetail import template", "dovetail.document is not allowed to import"),
+        ("hardware/other.py", "", "dovetail.hardware.other"),
+    ],
+)
+def test_an_import_from_above_is_found(tmp_path, module, text, said):
+    """The same contracts, on a package in which one module asks one that stands above it, or stands nowhere."""
+    skeleton(tmp_path)
+    (tmp_path / "dovetail" / module).write_text(text)
+    answer = lint(tmp_path, PYTHONPATH=str(tmp_path))
     assert answer.returncode == 1
-    assert "dovetail.mapping is not allowed to import dovetail.model" in answer.stdout
+    assert said in " ".join(answer.stdout.split())
+
+
+def test_a_circle_is_found_where_no_layer_forbids_it_also_inside_functions(tmp_path):
+    skeleton(tmp_path)
+    assert lint(tmp_path, PYTHONPATH=str(tmp_path)).returncode == 0
+    for name, text in (("one", "from dovetail.study import two"), ("two", "def f():\n    import dovetail.study.one")):
+        (tmp_path / "dovetail" / "study" / f"{name}.py").write_text(text)
+    answer = lint(tmp_path, PYTHONPATH=str(tmp_path))
+    assert answer.returncode == 1
+    assert "Nothing imports in a circle, inside functions neither BROKEN" in answer.stdout
 
 
 def test_only_accuracy_shrinking_and_the_importers_need_more_than_the_core_install():

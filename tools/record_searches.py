@@ -23,7 +23,7 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.reader import bundled_designs, load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
-from dovetail.workload.network import load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.problem import Problem, convolution, linear, matrix_product
 from dovetail.workload.shapes import SHAPES
 

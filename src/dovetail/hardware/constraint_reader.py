@@ -13,8 +13,9 @@ from typing import Any
 
 from dovetail.document import Node
 from dovetail.errors import InputError
-from dovetail.expression import evaluate, evaluate_node
-from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation, Said, Source
+from dovetail.expression import evaluate
+from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation, Said
+from dovetail.hardware.values import Scope, listed, place_of, whole_number, without_ignored
 
 _LOOP_KEYS = (
     "type", "target", "factors", "factors_only", "permutation", "no_reuse", "default_max_factor",
@@ -43,14 +44,6 @@ _WHOLE_PROBLEM = re.compile(r"len\(\s*spec\.problem\.(instance|shape\.dimensions
 #: A split that puts every dimension on X, however many a problem has.
 ALL_ON_X = 999
 
-Scope = Mapping[str, Any]
-
-
-def without_ignored(node: Node) -> Node:
-    """Return a mapping without the keys that the format ignores: those whose name contains ``ignore``."""
-    entries = node.mapping()
-    return replace(node, value={name: value for name, value in entries.items() if "ignore" not in name})
-
 
 def read_group(node: Node, scope: Scope) -> Constraints:
     """Read a node's ``constraints``.
@@ -62,33 +55,52 @@ def read_group(node: Node, scope: Scope) -> Constraints:
     Raises:
         InputError: a key is unknown or not supported, or a value is wrong.
     """
+    return read_loops(node, (), scope, read_tensors(node, ()))
+
+
+def read_tensors(node: Node | None, targeted: Iterable[Node]) -> Constraints:
+    """Read which tensors a node keeps and lets pass by, of all that constrains it; nothing of it needs to be computed.
+
+    Args:
+        node: the mapping under the node's ``constraints``; None without one.
+        targeted: constraints from elsewhere that are meant for the node.
+
+    Raises:
+        InputError: a key is unknown or not supported, or two contradict each other.
+    """
+    own = None if node is None or node.value is None else node.mapping().get("dataspace")
+    parts = [] if own is None or own.value is None else [own]
+    parts += [target for target in targeted if target_kind(target) == "dataspace"]
     result = Constraints()
-    for kind, part in _known(node, _GROUP_KEYS).items():
-        result = read_constraint(kind, part, scope, result)
+    for part in parts:
+        result = _joined_tensors(result, _read_tensors(part), part)
     return result
 
 
-def read_constraint(kind: str, node: Node, scope: Scope, onto: Constraints) -> Constraints:
-    """Read one constraint and join it with those already there.
+def read_loops(node: Node | None, targeted: Iterable[Node], scope: Scope, onto: Constraints) -> Constraints:
+    """Read what a node's loops must look like, of all that constrains it.
 
     Args:
-        kind: ``temporal``, ``spatial`` or ``dataspace``.
-        node: its mapping.
+        node: the mapping under the node's ``constraints``; None without one.
+        targeted: constraints from elsewhere that are meant for the node.
         scope: names for expressions.
-        onto: constraints of the same level that hold already.
+        onto: the node's constraints on tensors, which the result has, too.
 
     Raises:
-        InputError: a key is unknown or not supported, a value is wrong, or the two contradict each other.
+        InputError: a key is unknown or not supported, a value is wrong, or two contradict each other.
     """
-    if kind == "dataspace":
-        return _joined_tensors(onto, _read_tensors(node), node)
-    if kind == "temporal":
-        return replace(onto, temporal=_joined(onto.temporal, _read_loops(node, _TEMPORAL_KEYS, scope), node))
-    return replace(onto, spatial=_joined(onto.spatial, _read_loops(node, _SPATIAL_KEYS, scope), node))
+    own = {} if node is None or node.value is None else _known(node, _GROUP_KEYS)
+    result = onto
+    for kind, part in (*own.items(), *((target_kind(target), target) for target in targeted)):
+        if kind == "temporal":
+            result = replace(result, temporal=_joined(result.temporal, _read_loops(part, _TEMPORAL_KEYS, scope), part))
+        elif kind == "spatial":
+            result = replace(result, spatial=_joined(result.spatial, _read_loops(part, _SPATIAL_KEYS, scope), part))
+    return result
 
 
 def target_kind(node: Node) -> str:
-    """Return what a constraint with a ``target`` constrains, in a node's own words."""
+    """Return what a constraint with a ``target`` constrains, in a node's own words; raises InputError otherwise."""
     kind = node.mapping(required=("type",))["type"]
     if kind.text() in _REFUSED:
         raise kind.fail(f"not supported: {_REFUSED[kind.text()]}")
@@ -111,7 +123,7 @@ def _read_tensors(node: Node) -> Constraints:
     parts = _known(node, _DATASPACE_KEYS)
     sets = {name: _names(part) for name, part in parts.items() if name not in ("type", "target")}
     keep, bypass = sets.get("keep", frozenset()), sets.get("bypass", frozenset())
-    said = tuple(one for name in sets for one in _said("tensor", _listed(parts[name])))
+    said = tuple(one for name in sets for one in _said("tensor", listed(parts[name])))
     result = Constraints(keep - {"*"}, bypass - {"*"}, said=said)
     if "*" in keep:
         result = replace(result, keep_all_but=frozenset())
@@ -131,23 +143,11 @@ def _read_tensors(node: Node) -> Constraints:
 
 
 def _names(node: Node) -> frozenset[str]:
-    return frozenset(item.text() for item in _listed(node))
-
-
-def _listed(node: Node) -> list[Node]:
-    """Return the items of a list, or the words of a text."""
-    if isinstance(node.value, str):
-        return [replace(node, value=word) for word in re.split(r"[,\s]+", node.value.strip()) if word]
-    return node.sequence()
-
-
-def source_of(node: Node) -> Source:
-    """Return where a value stands."""
-    return Source(node.file, node.line, node.key)
+    return frozenset(item.text() for item in listed(node))
 
 
 def _said(what: str, nodes: Iterable[Node]) -> list[Said]:
-    return [Said(what, node.text(), source_of(node)) for node in nodes if node.text() not in ("*", "_")]
+    return [Said(what, node.text(), place_of(node)) for node in nodes if node.text() not in ("*", "_")]
 
 
 def _joined_tensors(one: Constraints, other: Constraints, node: Node) -> Constraints:
@@ -211,22 +211,17 @@ def _read_loops(node: Node, keys: tuple[str, ...], scope: Scope) -> LoopConstrai
 def _said_of_loops(parts: Mapping[str, Node], factors: Iterable[FactorConstraint]) -> Iterator[Said]:
     """Yield every name and key of a constraint on loops, with its place."""
     for key, node in parts.items():
-        yield Said("key", key, source_of(node))
+        yield Said("key", key, place_of(node))
         if key in _TENSOR_KEYS:
-            yield from _said("tensor", _listed(node))
+            yield from _said("tensor", listed(node))
         elif key == "permutation":
             yield from _said("dimension", _listed_dimensions(node))
         elif key == "maximize_dims":
-            groups = (_listed(item) if isinstance(item.value, list) else [item] for item in node.sequence())
+            groups = (listed(item) if isinstance(item.value, list) else [item] for item in node.sequence())
             yield from _said("dimension", (name for group in groups for name in group))
     for factor in factors:
         if factor.source is not None:
             yield Said("dimension", factor.dimension, factor.source)
-
-
-def whole_number(node: Node, scope: Scope, minimum: int) -> int:
-    """Return the whole number that a value or its expression gives; raises InputError otherwise."""
-    return replace(node, value=evaluate_node(node, scope)).integer(minimum=minimum)
 
 
 def _read_split(node: Node, scope: Scope) -> int:
@@ -254,11 +249,11 @@ def _read_factor(node: Node, scope: Scope) -> FactorConstraint:
     except InputError as error:
         raise node.fail(f"'{node.text()[:60]}': {error.message}") from None
     if sign in ("=", "=="):
-        return FactorConstraint(dimension, Relation.EQ, value, source_of(node))
+        return FactorConstraint(dimension, Relation.EQ, value, place_of(node))
     value += {"<": -1, ">": 1}.get(sign, 0)
     if value < 1:
         raise node.fail(f"'{node.text()[:60]}' leaves no factor; factors are at least 1")
-    return FactorConstraint(dimension, Relation.LE if sign[0] == "<" else Relation.GE, value, source_of(node))
+    return FactorConstraint(dimension, Relation.LE if sign[0] == "<" else Relation.GE, value, place_of(node))
 
 
 def _checked_factors(factors: tuple[FactorConstraint, ...], node: Node) -> tuple[FactorConstraint, ...]:
@@ -289,7 +284,7 @@ def _listed_dimensions(node: Node) -> list[Node]:
     """Return the items of a permutation; a word without separators stands for its letters."""
     if isinstance(node.value, str) and not re.search(r"[,\s]", node.value.strip()):
         return [replace(node, value=letter) for letter in node.value.strip()]
-    return _listed(node)
+    return listed(node)
 
 
 def _read_maximize(node: Node) -> tuple[tuple[str, ...], ...]:
