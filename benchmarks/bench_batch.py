@@ -58,7 +58,7 @@ def run(samples: int, rounds: int) -> None:
                 print(error, file=sys.stderr)
                 continue
             nests = sample(problem, architecture, samples)
-            rules, machine = encode_rules(problem, architecture), encode_machine(architecture, energies)
+            rules, machine = encode_rules(problem, architecture), encode_machine(problem, architecture, energies)
             start = time.process_time()
             evaluate_batch(Nest._make(array[:1] for array in nests), rules, machine)
             if not compiled:

@@ -26,7 +26,7 @@ LAYER = convolution(C=16, M=24, P=12, Q=28, R=3, S=3, N=2, stride=(2, 1), name="
 
 def assert_equal_to_the_model(nests: Nest, setup: Setup) -> None:
     _, problem, architecture, energies = setup
-    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(architecture, energies))
+    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(problem, architecture, energies))
     for i in range(len(nests.temporal)):
         mapping = decode_mapping(candidate(nests, i), problem, architecture)
         try:
@@ -58,7 +58,7 @@ def test_equals_the_model_on_the_designs(design: str) -> None:
 @settings(max_examples=20)
 def test_chunks_and_threads_change_nothing(cuts: list[int], threads: int) -> None:
     architecture = load_architecture("eyeriss_like")
-    rules, machine = encode_rules(LAYER, architecture), encode_machine(architecture, estimate(architecture))
+    rules, machine = encode_rules(LAYER, architecture), encode_machine(LAYER, architecture, estimate(architecture))
     nests = sample(LAYER, architecture, 300, seed=2)
     whole = evaluate_batch(nests, rules, machine)
     edges = [0, *sorted(cuts), 300]
@@ -71,7 +71,7 @@ def test_chunks_and_threads_change_nothing(cuts: list[int], threads: int) -> Non
 
 def test_arrays_of_the_wrong_shape_are_refused() -> None:
     architecture = load_architecture("eyeriss_like")
-    rules, machine = encode_rules(LAYER, architecture), encode_machine(architecture, estimate(architecture))
+    rules, machine = encode_rules(LAYER, architecture), encode_machine(LAYER, architecture, estimate(architecture))
     nests = sample(LAYER, architecture, 3)
     with pytest.raises(MappingError, match=r"keep of the mappings has shape \(3, 7, 2\); it must be \(3, 7, 3\)"):
         evaluate_batch(nests._replace(keep=nests.keep[:, :, :2]), rules, machine)

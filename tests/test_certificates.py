@@ -209,11 +209,11 @@ def test_a_mapping_that_is_not_the_best_is_no_optimum(tmp_path: Path) -> None:
 
 
 def test_a_second_count_finds_what_the_model_counts_wrong(certificate: tuple[Path, str], monkeypatch) -> None:
-    from dovetail.model import kernel
+    from dovetail.model import charges
 
     path, origin = certificate
-    kept = kernel.nearest
-    monkeypatch.setattr(kernel, "nearest", lambda value: kept(value) + (value > 0))
+    kept = charges.nearest
+    monkeypatch.setattr(charges, "nearest", lambda value: kept(value) + (value > 0))
     energies = ENERGIES if origin == "estimated" else read_energy_table(path.parent / origin)
     checks = verify(read_certificate(path), DESIGN, energies=energies, energies_from=origin)
     assert "a walk through its loops counts what the model does" in {c.what for c in checks if not c.passed}

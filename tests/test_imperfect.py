@@ -126,7 +126,7 @@ def test_compiled_counts_are_those_of_one_mapping(setup: Setup) -> None:
         stack([nest]),
         Residuals(residuals.temporal[None], residuals.spatial[None]),
         encode_rules(problem, architecture),
-        encode_machine(architecture, energies),
+        encode_machine(problem, architecture, energies),
     )
     assert 1 <= lost[0] < 2
     assert (costs.overflow[0], costs.cycles[0], costs.energy_pJ[0]) == (-1, cost.cycles, cost.energy_pJ)

@@ -64,7 +64,7 @@ def values_of(
         Nest(*(np.stack(column) for column in zip(*nests, strict=True))),
         Residuals(*(np.stack(column) for column in zip(*ends, strict=True))),
         encode_rules(problem, architecture),
-        encode_machine(architecture, energies),
+        encode_machine(problem, architecture, energies),
     )
     values = np.array([objective.value_of(e, c) for e, c in zip(costs.energy_pJ * lost, costs.cycles, strict=True)])
     values[costs.overflow >= 0] = math.inf

@@ -116,7 +116,7 @@ def check(problem: Problem, architecture: Architecture, energies: EnergyTable, c
     """Replay random mappings and a good one; returns how many fitted."""
     prepared = prepare(build_space(problem, architecture, energies))
     bound = prepared.space.architecture
-    rules, machine = encode_rules(problem, bound), encode_machine(bound, energies)
+    rules, machine = encode_rules(problem, bound), encode_machine(problem, bound, energies)
     nests = sample(problem, architecture, count)
     costs = evaluate_batch(nests, rules, machine)
     found = improve(problem, architecture, energies, Objective.EDP, evaluations=4000)

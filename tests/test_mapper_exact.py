@@ -35,7 +35,9 @@ def everything(setup: Setup) -> tuple[Nest, BatchCosts]:
     """Return every mapping of a setup that the fan-outs have room for, and its costs by the model."""
     problem, architecture, energies = setup
     nests = all_mappings(problem, architecture)
-    return nests, evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(architecture, energies))
+    return nests, evaluate_batch(
+        nests, encode_rules(problem, architecture), encode_machine(problem, architecture, energies)
+    )
 
 
 def assume_small(setup: Setup) -> None:

@@ -58,7 +58,7 @@ def test_meets_the_optimum_of_small_spaces(
     nests = all_mappings(problem, architecture)
     if len(nests.temporal) > MOST:
         return
-    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(architecture, energies))
+    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(problem, architecture, energies))
     values = np.array([objective.value_of(e, c) for e, c in zip(costs.energy_pJ, costs.cycles, strict=True)])
     values[costs.overflow >= 0] = np.inf
     for at in np.argsort(values, kind="stable"):

@@ -27,6 +27,7 @@ from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model import kernel
 from dovetail.model.arrays import Nest, Rules, Workspace, workspace
 from dovetail.model.batch import evaluate_batch
+from dovetail.model.charges import COUNTS
 from dovetail.model.cost import Cost
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.model.evaluate import evaluate
@@ -181,7 +182,7 @@ def test_nothing_is_better_than_what_the_search_finds_for_outputs_with_holes(
 ) -> None:
     architecture, energies = machine
     nests = all_mappings(problem, architecture)
-    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(architecture, energies))
+    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(problem, architecture, energies))
     assert (costs.energy_pJ >= 0).all()
     values = np.array([objective.value_of(e, c) for e, c in zip(costs.energy_pJ, costs.cycles, strict=True)])
     values[costs.overflow >= 0] = np.inf
@@ -268,7 +269,7 @@ def exactly(nest: Nest, rules: Rules) -> list[list[list[int]]]:
     for array in exact_work:
         if array.dtype == object:
             array[...] = 0
-    counts = np.zeros((levels, tensors, kernel.COUNTS), object)
+    counts = np.zeros((levels, tensors, COUNTS), object)
     kernel.count_all(exact_rules, exact_nest, exact_work, counts)
     return [[[int(number) for number in row] for row in level] for level in counts]
 
@@ -281,7 +282,7 @@ def test_huge_problems_are_refused_or_counted_as_whole_numbers_of_any_length_wou
     problem, architecture, mapping = setup
     rules, nest = encode_rules(problem, architecture), encode_mapping(mapping, problem, architecture)
     levels, tensors = nest.keep.shape
-    counts = np.zeros((levels, tensors, kernel.COUNTS), np.int64)
+    counts = np.zeros((levels, tensors, COUNTS), np.int64)
     kernel.count_all(rules, nest, workspace(levels, tensors, *rules.coefficients.shape[1:]), counts)
     exact = np.array(exactly(nest, rules), object)
     assert (counts >= 0).all()

@@ -12,12 +12,13 @@ from dovetail.hardware.architecture import Architecture, Compute, Spatial, Stora
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model import kernel
 from dovetail.model.arrays import workspace
+from dovetail.model.charges import nearest
 from dovetail.model.encode import encode_mapping, encode_rules
 from dovetail.workload.problem import convolution
 
 
 def test_halves_are_rounded_away_from_zero() -> None:
-    assert [kernel.nearest(value) for value in (0.5, 1.5, 2.5, 52.5, -2.5, 2.4999)] == [1, 2, 3, 53, -3, 2]
+    assert [nearest(value) for value in (0.5, 1.5, 2.5, 52.5, -2.5, 2.4999)] == [1, 2, 3, 53, -3, 2]
 
 
 def test_words_to_one_child_round_as_sums_of_quotients_do() -> None:

@@ -87,14 +87,6 @@ def active_dimensions(problem: Problem) -> list[int]:
     return [d for d, bound in enumerate(problem.bounds) if bound > 1] or [0]
 
 
-def active_rules(rules: Rules, active: list[int]) -> Rules:
-    """Return the model's rules of the active dimensions only."""
-    coefficients = np.ascontiguousarray(rules.coefficients[:, :, active])
-    moves = coefficients != 0
-    injective = (moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1)
-    return rules._replace(coefficients=coefficients, injective=injective)
-
-
 def _limit_loops(rows: Ints, loops: LoopConstraints, problem: Problem, names: list[str]) -> None:
     """Fill one level's columns but for the axis."""
     place = pinned_order(loops, problem).outer_to_inner

@@ -163,6 +163,8 @@ class Workspace(NamedTuple):
     Attributes:
         inner: ``(levels, dims)`` product of all factors further in.
         spatial: ``(levels, dims)`` product of the level's spatial factors.
+        together: ``(levels, dims)`` product of both: sizes of what all children hold together.
+        whole: ``(dims,)`` product of all factors.
         children: ``(levels,)`` instances that one instance of the level feeds.
         instances: ``(levels,)`` instances in use.
         first: ``(levels + 1,)`` the innermost loop over time at or outside a level; last, how many loops there are.
@@ -184,6 +186,8 @@ class Workspace(NamedTuple):
 
     inner: Ints
     spatial: Ints
+    together: Ints
+    whole: Ints
     children: Ints
     instances: Ints
     first: Ints
@@ -212,6 +216,8 @@ def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
     return Workspace(
         inner=ints(levels, dims),
         spatial=ints(levels, dims),
+        together=ints(levels, dims),
+        whole=ints(dims),
         children=ints(levels),
         instances=ints(levels),
         first=ints(levels + 1),
@@ -234,20 +240,37 @@ def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
 class Machine(NamedTuple):
     """What one architecture with one energy table costs. Levels are outer to inner, without compute.
 
+    Sizes are whole numbers of ``grain``, the widest part that all words at a level are made of: where all are equally
+    wide they count words, and no product of them leaves 64 bits.
+
     Attributes:
-        block: ``(levels,)`` words per access.
-        capacity: ``(levels,)`` words that one instance holds at a time; -1 for no bound.
+        grain: ``(levels,)`` bits that sizes are counted in.
+        size: ``(levels, tensors)`` grains of one word.
+        capacity: ``(levels,)`` grains that one instance holds at a time; -1 for no bound.
+        block: ``(levels, tensors)`` words per access.
         clusters: ``(levels,)`` physical lines over all instances (instances / cluster size).
-        bandwidth: ``(levels, 3)`` words per cycle and instance: read, write, both together; inf for no bound.
-        energy: ``(levels, 4)`` pJ per access for read, write, update, and pJ per cycle and instance for leakage.
+        bandwidth: ``(levels, 3)`` words of the level's own width per cycle and instance: read, write, both; inf for no
+            bound.
+        share: ``(levels, tensors)`` words of the level's own width that one word of a tensor takes of it.
+        energy: ``(levels, tensors, actions)`` pJ per access, actions as in `dovetail.model.charges.ACTIONS`.
+        leakage: ``(levels,)`` pJ per cycle and instance.
         compute_pJ: pJ per execution of the loop body.
         units: compute units in the chip.
     """
 
-    block: Ints
+    grain: Ints
+    size: Ints
     capacity: Ints
+    block: Ints
     clusters: Ints
     bandwidth: Floats
+    share: Floats
     energy: Floats
+    leakage: Floats
     compute_pJ: float
     units: int
+
+    @property
+    def bits(self) -> Ints:
+        """``(levels, tensors)`` bits of one word."""
+        return self.size * self.grain[:, None]

@@ -9,6 +9,7 @@ import numpy as np
 from dovetail.errors import MappingError
 from dovetail.model import kernel
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, workspace
+from dovetail.model.charges import COUNTS, overflowing_level
 from dovetail.model.compile import jit_plain
 
 
@@ -41,13 +42,13 @@ def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
         MappingError: the arrays' shapes do not go together.
     """
     tensors, axes, dims = rules.coefficients.shape
-    levels, candidates = machine.block.shape[0], nests.temporal.shape[0]
+    levels, candidates = len(machine.capacity), nests.temporal.shape[0]
     for name, array in zip(Nest._fields, nests, strict=True):
         wanted = (candidates, levels, tensors if name == "keep" else dims)
         if array.shape != wanted:
             raise MappingError(f"{name} of the mappings has shape {array.shape}; it must be {wanted}")
     work = workspace(levels, tensors, axes, dims)
-    counts = np.zeros((levels, tensors, kernel.COUNTS), np.int64)
+    counts = np.zeros((levels, tensors, COUNTS), np.int64)
     costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
     _evaluate_all(_plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
     return costs
@@ -89,5 +90,5 @@ def _evaluate_all(
             nests.keep[i],
         )
         kernel.count_all(rules, nest, work, counts)
-        overflow[i] = kernel.overflowing_level(machine, counts)
-        cycles[i], energy[i] = kernel.total_cost(machine, nest, work, counts)
+        overflow[i] = overflowing_level(machine, counts)
+        cycles[i], energy[i] = kernel.cost_of(machine, nest, work, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from dovetail.errors import MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.apart import refuse_apart
-from dovetail.model.arrays import Bools, Ints, Machine, Nest, Residuals, Rules
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
+from dovetail.model.charges import ACTIONS
 from dovetail.workload.problem import Problem
 
 
@@ -29,11 +31,9 @@ def encode_rules(problem: Problem, architecture: Architecture) -> Rules:
         for axis, terms in enumerate(tensor.projection):
             for term in terms:
                 coefficients[t, axis, shape.dimensions.index(term.dimension)] += problem.coefficient(term)
-    noticed = coefficients != 0
-    injective = (noticed.sum(axis=2) <= 1).all(axis=1) & (noticed.sum(axis=1) <= 1).all(axis=1)
     return Rules(
         coefficients=coefficients,
-        injective=injective,
+        injective=_injective(coefficients),
         is_output=np.array([tensor.is_output for tensor in shape.tensors]),
         touched=np.array([problem.touched(t) if t.is_output else problem.words(t) for t in shape.tensors], np.int64),
         no_multicast=_listed(problem, [level.constraints.spatial.no_reuse for level in levels]),
@@ -50,13 +50,35 @@ def _listed(problem: Problem, names: list[frozenset[str]]) -> Bools:
     return np.array([[t.name in listed or "*" in listed for t in tensors] for listed in names], np.bool_)
 
 
-def encode_machine(architecture: Architecture, energies: EnergyTable, *, apart: bool = False) -> Machine:
+def rules_of(rules: Rules, dimensions: Sequence[int]) -> Rules:
+    """Return the rules of some dimensions only; the others have one iteration."""
+    coefficients = np.ascontiguousarray(rules.coefficients[:, :, list(dimensions)])
+    return rules._replace(coefficients=coefficients, injective=_injective(coefficients))
+
+
+def _injective(coefficients: Ints) -> Bools:
+    """Return ``(tensors,)``: no axis adds up several dimensions, and no dimension is on several axes."""
+    moves = coefficients != 0
+    return np.asarray((moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1))
+
+
+def encode_machine(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    *,
+    apart: bool = False,
+    bits: Ints | None = None,
+) -> Machine:
     """Return what accesses, leakage and computing cost, and what the levels hold and deliver per cycle.
 
     Args:
+        problem: whose tensors are kept and moved.
         architecture: the design.
         energies: what its components cost.
         apart: the caller counts what costs energy apart from accesses (`dovetail.model.apart`).
+        bits: ``(levels, tensors)`` bits of one word; None: every level's own width. A tensor of narrower words has more
+            of them in a line, and takes less of capacity and bandwidth.
 
     Raises:
         InputError: when the energy table misses a component or an action, or, unless ``apart``, something costs
@@ -66,25 +88,43 @@ def encode_machine(architecture: Architecture, energies: EnergyTable, *, apart: 
         refuse_apart(architecture, energies)
     levels = mapped_levels(architecture)
     storages = [level if isinstance(level, Storage) else None for level in levels]
-    energy = np.zeros((len(levels), 4))
-    for i, level in enumerate(levels):
-        if isinstance(level, Storage) and level.line_pJ is not None:
-            energy[i] = [level.line_pJ] * 3 + [0.0]
-        elif isinstance(level, Storage):
-            cost = energies[level.name]
-            energy[i] = [cost.energy(action) for action in ("read", "write", "update", "leak")]
+    width = np.array([s.datawidth if s else 1 for s in storages], np.int64)
+    line = np.array([s.width // s.cluster_size if s else 1 for s in storages], np.int64)
+    holds = np.array([_words_held(s) for s in storages], np.int64)
+    if bits is None:
+        bits = np.repeat(width[:, None], len(problem.shape.tensors), axis=1)
+    grain = np.gcd(width, np.gcd.reduce(bits, axis=1))
+    prices, leakage = _prices(levels, energies)
     return Machine(
-        block=np.array([s.block if s else 1 for s in storages], np.int64),
-        capacity=np.array([_capacity(s) for s in storages], np.int64),
+        grain=grain,
+        size=bits // grain[:, None],
+        capacity=np.where(holds < 0, -1, holds * (width // grain)),
+        block=np.maximum(1, line[:, None] // bits),
         clusters=np.array([s.instances // s.cluster_size if s else 1 for s in storages], np.int64),
         bandwidth=np.array([_bandwidth(s) for s in storages], np.float64),
-        energy=energy,
+        share=bits / width[:, None],
+        energy=np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1),
+        leakage=leakage,
         compute_pJ=energies[architecture.compute.name].energy("compute"),
         units=architecture.compute.instances,
     )
 
 
-def _capacity(storage: Storage | None) -> int:
+def _prices(levels: tuple[Level, ...], energies: EnergyTable) -> tuple[Floats, Floats]:
+    """Return ``(levels, actions)`` pJ per access, and ``(levels,)`` pJ that an instance leaks per cycle."""
+    prices, leakage = np.zeros((len(levels), len(ACTIONS))), np.zeros(len(levels))
+    for i, level in enumerate(levels):
+        if isinstance(level, Storage) and level.line_pJ is not None:
+            prices[i] = level.line_pJ
+        elif isinstance(level, Storage):
+            cost = energies[level.name]
+            prices[i] = [cost.energy(action) for action in ACTIONS]
+            leakage[i] = cost.energy("leak")
+    return prices, leakage
+
+
+def _words_held(storage: Storage | None) -> int:
+    """Return the words of the level's own width that one instance holds at a time; -1 for no bound."""
     if storage is None or storage.words is None:
         return -1
     return math.floor(storage.words / storage.multiple_buffering)

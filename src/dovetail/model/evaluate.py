@@ -16,7 +16,7 @@ from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
-from dovetail.model import kernel, residual
+from dovetail.model import charges, kernel, residual
 from dovetail.model.apart import network_energy, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, tour, workspace
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
@@ -47,25 +47,25 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     rules = encode_rules(problem, architecture)
     nest = encode_mapping(mapping, problem, architecture, imperfect=True)
     last = encode_residuals(mapping, problem)
-    machine = encode_machine(architecture, energies, apart=True)
+    machine = encode_machine(problem, architecture, energies, apart=True)
     tensors, axes, dims = rules.coefficients.shape
     levels = len(architecture.levels) - 1
     work = workspace(levels, tensors, axes, dims)
-    counts = np.zeros((levels, tensors, kernel.COUNTS), np.int64)
+    counts = np.zeros((levels, tensors, charges.COUNTS), np.int64)
     if is_imperfect(mapping):
         walk = tour(levels, axes, dims)
         computes = int(residual.count_all(rules, nest, last, work, walk, counts))
-        cycles, energy = residual.total_cost(machine, nest, work, walk, counts, computes)
+        cycles, energy = residual.cost_of(machine, nest, work, walk, counts, computes)
         full, units = walk.full, int(residual.units_in_use(work, walk))
     else:
         kernel.count_all(rules, nest, work, counts)
-        cycles, energy = kernel.total_cost(machine, nest, work, counts)
-        full, units = work.instances, int(work.instances[-1] * work.children[-1])
+        cycles, energy = kernel.cost_of(machine, nest, work, counts)
+        full, units = work.instances, int(kernel.units_in_use(work))
         computes = int(kernel.compute_steps(nest)) * units
     _check_capacity(problem, architecture, machine, counts)
-    if cycles >= kernel.ENDLESS:
+    if cycles >= charges.ENDLESS:
         raise InputError(
-            f"{problem.name} on {architecture.name}: more than {kernel.ENDLESS:.3g} cycles; a bandwidth is too small"
+            f"{problem.name} on {architecture.name}: more than {charges.ENDLESS:.3g} cycles; a bandwidth is too small"
         )
     networks = network_energy(architecture, energies, rules, nest, last, work)
     outputs = [t for t, tensor in enumerate(problem.shape.tensors) if tensor.is_output]
@@ -99,9 +99,9 @@ class Totals(NamedTuple):
 
 
 def _check_capacity(problem: Problem, architecture: Architecture, machine: Machine, counts: Ints) -> None:
-    level = kernel.overflowing_level(machine, counts)
+    level = charges.overflowing_level(machine, counts)
     if level >= 0:
-        held = {t.name: int(counts[level, i, kernel.TILE]) for i, t in enumerate(problem.shape.tensors)}
+        held = {t.name: int(counts[level, i, charges.TILE]) for i, t in enumerate(problem.shape.tensors)}
         kept = {name: words for name, words in held.items() if words}
         raise CapacityError(architecture.levels[level].name, kept, int(machine.capacity[level]))
 
@@ -153,18 +153,18 @@ def _level_cost(
 ) -> LevelCost:
     level, steps, instances = architecture.levels[i], int(kernel.compute_steps(nest)), int(work.instances[i])
     full = int(totals.full[i])
-    throttling = float(residual.slowdown(machine, i, counts, steps, full, instances))
+    throttling = float(charges.slowdown(machine, i, counts, steps, full, instances))
     return LevelCost(
         name=level.name,
         tensors={
-            tensor.name: _tensor_cost(level, machine, counts[i, t], i, (full, instances), tensor.is_output)
+            tensor.name: _tensor_cost(level, machine, counts[i, t], (i, t), (full, instances), tensor.is_output)
             for t, tensor in enumerate(problem.shape.tensors)
             if nest.keep[i, t]
         },
         instances=instances,
-        cycles=math.ceil(steps / throttling),
+        cycles=charges.cycles_of(steps, throttling),
         throttling=throttling,
-        leakage_pJ=float(machine.energy[i, 3] * totals.cycles * instances),
+        leakage_pJ=float(charges.leakage(machine, i, totals.cycles, instances)),
         capacity_words=int(machine.capacity[i]) if isinstance(level, Storage) and level.words is not None else None,
         instances_max=full,
         network_pJ=float(totals.networks_pJ[i].sum()),
@@ -172,23 +172,23 @@ def _level_cost(
 
 
 def _tensor_cost(
-    level: Level, machine: Machine, row: Ints, i: int, use: tuple[int, int], is_output: bool
+    level: Level, machine: Machine, row: Ints, place: tuple[int, int], use: tuple[int, int], is_output: bool
 ) -> TensorCost:
     full, instances = use
-    fills, updates, reads = int(row[kernel.FILLS]), int(row[kernel.UPDATES]), int(row[kernel.READS])
+    fills, updates, reads = int(row[charges.FILLS]), int(row[charges.UPDATES]), int(row[charges.READS])
     addresses = fills + (updates if is_output else reads)
     address_pJ = level.address_pJ if isinstance(level, Storage) else 0.0
     return TensorCost(
-        tile=int(row[kernel.TILE]),
-        partition=int(row[kernel.PARTITION]),
+        tile=int(row[charges.TILE]),
+        partition=int(row[charges.PARTITION]),
         instances=instances,
         reads=reads,
         fills=fills,
         updates=updates,
-        temporal_reductions=int(row[kernel.REDUCTIONS]),
+        temporal_reductions=int(row[charges.REDUCTIONS]),
         address_generations=addresses,
-        energy_pJ=float(residual.access_energy(machine, i, row, full, instances)),
-        address_pJ=addresses * address_pJ * min(full, int(machine.clusters[i])),
+        energy_pJ=float(charges.access_energy(machine, *place, row, full, instances)),
+        address_pJ=addresses * address_pJ * int(charges.lines_at_once(machine, place[0], full)),
     )
 
 

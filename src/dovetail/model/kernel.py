@@ -2,7 +2,8 @@
 
 ``rules``, ``nest`` and ``work`` are the named tuples of `dovetail.model.arrays`. Levels are outer to inner and do not
 include compute; loops within a level are outer to inner. ``docs/model.md`` states each rule in words and says where
-it comes from. `dovetail.model.links` holds the rule for transfers between neighbours.
+it comes from. `dovetail.model.charges` holds the rules that the search has, too, `dovetail.model.links` the one for
+transfers between neighbours.
 
 What is compiled under `dovetail.model.compile.jit_plain` counts no references, so it can allocate nothing: functions
 that do are marked ``allocates``, and return plain numbers.
@@ -14,15 +15,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from dovetail.model.charges import (
+    COUNTS,
+    FILLS,
+    PARTITION,
+    READS,
+    REDUCTIONS,
+    TILE,
+    UPDATES,
+    extent,
+    new_words,
+    total_cost,
+    unread_words,
+    words_filled,
+    words_of,
+    words_read,
+    words_updated,
+)
 from dovetail.model.compile import part
 from dovetail.model.links import can_link, groups_of_children, how_many, link, list_children, most_receivers
 
-# Columns of the counts array, per (level, tensor).
-TILE, PARTITION, READS, FILLS, UPDATES, REDUCTIONS = range(6)
-COUNTS = 6
-
-#: The largest number in 64 bits, and cycles beyond which no count goes on (`dovetail.model.evaluate` refuses them).
-LARGEST, ENDLESS = 2**63 - 1, 2.0**62
+#: The largest number in 64 bits.
+LARGEST = 2**63 - 1
 
 # Columns of the fan-out statistics, per (level, tensor).
 SENT, DELIVERED, MULTICAST, LINKED, SHARE = range(5)
@@ -44,10 +58,13 @@ def tile_sizes(nest, work):
         for d in range(dims):
             size, spatial = work.inner[level, d], nest.spatial_x[level, d] * nest.spatial_y[level, d]
             work.spatial[level, d] = spatial
+            work.together[level, d] = size * spatial
             children *= spatial
             looping = looping or nest.temporal[level, d] > 1
             if level > 0:
                 work.inner[level - 1, d] = size * spatial * nest.temporal[level, d]
+            else:
+                work.whole[d] = size * spatial * nest.temporal[level, d]
         work.children[level] = children
         if looping:
             for position in range(dims - 1, -1, -1):
@@ -64,32 +81,6 @@ def tile_sizes(nest, work):
     for level in range(levels):
         work.instances[level] = used
         used *= work.children[level]
-
-
-@part(inline=True)
-def child_words(rules, tensor, level, work):
-    """Fill the extents of the tile that one child of a level holds; returns its words."""
-    words = 1
-    for axis in range(rules.coefficients.shape[1]):
-        reach = 1
-        for d in range(rules.coefficients.shape[2]):
-            reach += rules.coefficients[tensor, axis, d] * (work.inner[level, d] - 1)
-        work.tile[axis] = reach
-        words *= reach
-    return words
-
-
-@part(inline=True)
-def own_words(rules, tensor, nest, work):
-    """Return the words of a tensor that the outermost level works on at a time."""
-    words = 1
-    for axis in range(rules.coefficients.shape[1]):
-        reach = 1
-        for d in range(rules.coefficients.shape[2]):
-            size = work.inner[0, d] * work.spatial[0, d] * nest.temporal[0, d]
-            reach += rules.coefficients[tensor, axis, d] * (size - 1)
-        words *= reach
-    return words
 
 
 @part(inline=True)
@@ -116,9 +107,8 @@ def gather_steps(rules, tensor, start, work):
     count = work.first[work.children.shape[0]] - start
     for i in range(count):
         level, d = work.loop_level[start + i], work.loop_dim[start + i]
-        size = work.inner[level, d] * work.spatial[level, d]
         for axis in range(rules.coefficients.shape[1]):
-            work.steps[i, axis] = rules.coefficients[tensor, axis, d] * size
+            work.steps[i, axis] = rules.coefficients[tensor, axis, d] * work.together[level, d]
         work.factors[i] = work.loop_factor[start + i]
     return count
 
@@ -158,15 +148,6 @@ def displacements(count, work):
 
 
 @part(inline=True)
-def fresh_words(i, words, work):
-    """Return the words of a tile that are new to it after the displacement of a loop."""
-    overlap = 1
-    for axis in range(work.steps.shape[1]):
-        overlap *= max(0, work.tile[axis] - abs(work.steps[i, axis]))
-    return words - overlap
-
-
-@part(inline=True)
 def words_delivered(count, words, plain, work):
     """Return the words that must reach a tile over the whole run, given the displacements of its ``count`` loops.
 
@@ -184,7 +165,7 @@ def words_delivered(count, words, plain, work):
         total[state] = 0
         last[state] = state
     for i in range(count):
-        fresh = fresh_words(i, words, work)
+        fresh = new_words(words, work.tile, work.steps[i])
         for state in range(states):
             before = last[state]
             after, sent = before, 0
@@ -210,7 +191,7 @@ def words_if_plain(count, words, work):
     from_nothing, from_other = 0, 0
     nothing_ends_empty, other_ends_empty = True, False
     for i in range(count):
-        fresh, more = fresh_words(i, words, work), work.factors[i] - 1
+        fresh, more = new_words(words, work.tile, work.steps[i]), work.factors[i] - 1
         to_other, to_nothing = fresh + from_other, words + from_nothing
         ends_after_fresh, ends_after_whole = other_ends_empty, nothing_ends_empty
         from_nothing += more * (to_other if nothing_ends_empty else to_nothing)
@@ -226,7 +207,10 @@ def deliver(rules, tensor, level, work):
 
     Directly above compute (and where reuse over time is off) every iteration asks for everything again.
     """
-    words = child_words(rules, tensor, level, work)
+    words = 1
+    for axis in range(rules.coefficients.shape[1]):
+        work.tile[axis] = extent(rules.coefficients[tensor, axis], work.inner[level])
+        words *= work.tile[axis]
     work.words[level] = words
     if level == work.children.shape[0] - 1 or rules.no_reuse[level + 1, tensor]:
         return words * work.times[work.first[level]]
@@ -453,18 +437,11 @@ def scaled(value, some, whole):
 @part(inline=True)
 def partition_sizes(rules, tensor, nest, work):
     """Fill per level the words of a tensor that one instance touches over the whole run (integer division as there)."""
-    levels, dims = nest.temporal.shape
     work.partition[0] = rules.touched[tensor]
-    for level in range(1, levels):
+    for level in range(1, nest.temporal.shape[0]):
         work.partition[level] = work.partition[level - 1]
         if work.children[level - 1] > 1:
-            together = 1
-            for axis in range(rules.coefficients.shape[1]):
-                reach = 1
-                for d in range(dims):
-                    size = work.inner[level - 1, d] * work.spatial[level - 1, d]
-                    reach += rules.coefficients[tensor, axis, d] * (size - 1)
-                together *= reach
+            together = words_of(rules.coefficients[tensor], work.together[level - 1])
             if together != work.words[level - 1]:
                 work.partition[level] = scaled(work.partition[level - 1], work.words[level - 1], together)
 
@@ -484,32 +461,22 @@ def mask(tensor, keep, work):
 
 
 @part(inline=True)
-def nearest(value):
-    """Round to the nearest integer, halves away from zero as C does (Python's own ``round`` takes the even one)."""
-    return int(np.floor(value + 0.5)) if value >= 0 else -int(np.floor(0.5 - value))
-
-
-@part(inline=True)
 def count_accesses(rules, tensor, level, whole, work, row):
     """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance.
 
-    ``whole``: words of the whole tensor. What is first written is not read, but nothing is read less than never: the
-    partition of outputs with holes in their tiles can be larger than what comes back (the reference stops there).
+    ``whole``: words of the whole tensor.
     """
+    is_output = rules.is_output[tensor]
     sent, share, peers = work.statistics[level, tensor, SENT], 0.0, 0.0
     if level > 0:
         share = work.statistics[level - 1, tensor, SHARE]
         peers = work.statistics[level - 1, tensor, LINKED] / work.instances[level]
+    unread = unread_words(rules.read_first[level, tensor], work.partition[level])
     row[TILE] = work.words[level - 1] if level > 0 else whole
-    if not rules.is_output[tensor]:
-        row[READS] = nearest(sent + peers)
-        row[FILLS] = int(share + peers)
-        return
-    once = 0 if rules.read_first[level, tensor] else work.partition[level]
-    row[UPDATES] = nearest(sent)
-    row[READS] = nearest(max(0.0, sent + peers - once))
-    row[REDUCTIONS] = row[READS]
-    row[FILLS] = nearest(max(0.0, share + peers - once)) if level > 0 else 0
+    row[READS] = words_read(is_output, sent, peers, unread)
+    row[FILLS] = words_filled(is_output, share, peers, unread) if level > 0 else 0
+    row[UPDATES] = words_updated(is_output, sent)
+    row[REDUCTIONS] = row[READS] if is_output else 0
 
 
 @part(inline=True)
@@ -525,26 +492,14 @@ def count_all(rules, nest, work, counts):
             fan_out(rules, tensor, level, nest, work)
         partition_sizes(rules, tensor, nest, work)
         mask(tensor, nest.keep, work)
-        whole = own_words(rules, tensor, nest, work)
+        whole = words_of(rules.coefficients[tensor], work.whole)
         for level in range(levels):
             row = counts[level, tensor]
-            row[TILE], row[READS], row[FILLS], row[UPDATES], row[REDUCTIONS] = 0, 0, 0, 0, 0
+            for column in range(COUNTS):
+                row[column] = 0
             row[PARTITION] = work.partition[level]
             if nest.keep[level, tensor]:
                 count_accesses(rules, tensor, level, whole, work, row)
-
-
-@part(inline=True)
-def overflowing_level(machine, counts):
-    """Return the innermost level whose tiles do not fit, or -1."""
-    for level in range(counts.shape[0] - 1, -1, -1):
-        if machine.capacity[level] >= 0:
-            held = 0
-            for tensor in range(counts.shape[1]):
-                held += counts[level, tensor, TILE]
-            if held > machine.capacity[level]:
-                return level
-    return -1
 
 
 @part(inline=True)
@@ -558,47 +513,14 @@ def compute_steps(nest):
 
 
 @part(inline=True)
-def slowdown(machine, level, counts, steps):
-    """Return by how much (at most 1) a level's bandwidth slows computing down."""
-    read, write = 0.0, 0.0
-    for tensor in range(counts.shape[1]):
-        read += counts[level, tensor, READS] / steps
-        write += (counts[level, tensor, FILLS] + counts[level, tensor, UPDATES]) / steps
-    factor = 1.0
-    if machine.bandwidth[level, 0] < read:
-        factor = min(factor, machine.bandwidth[level, 0] / read)
-    if machine.bandwidth[level, 1] < write:
-        factor = min(factor, machine.bandwidth[level, 1] / write)
-    if machine.bandwidth[level, 2] < read + write:
-        factor = min(factor, machine.bandwidth[level, 2] / (read + write))
-    return factor
+def units_in_use(work):
+    """Return the compute units in use."""
+    levels = work.children.shape[0]
+    return work.instances[levels - 1] * work.children[levels - 1]
 
 
 @part(inline=True)
-def access_energy(machine, level, row, instances):
-    """Return pJ that one tensor's accesses cost at a level, over all instances."""
-    block = machine.block[level]
-    reads = -(-row[READS] // block)
-    fills = -(-row[FILLS] // block)
-    updates = -(-row[UPDATES] // block)
-    energy = machine.energy[level]
-    cluster = reads * energy[0] + fills * energy[1] + updates * energy[2]
-    return cluster / (instances / min(instances, machine.clusters[level])) * instances
-
-
-@part(inline=True)
-def total_cost(machine, nest, work, counts):
+def cost_of(machine, nest, work, counts):
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
-    levels, tensors = counts.shape[0], counts.shape[1]
     steps = compute_steps(nest)
-    cycles = steps
-    energy = 0.0
-    for level in range(levels):
-        cycles = max(cycles, int(min(ENDLESS, np.ceil(steps / slowdown(machine, level, counts, steps)))))
-        for tensor in range(tensors):
-            if counts[level, tensor, TILE] > 0:
-                energy += access_energy(machine, level, counts[level, tensor], work.instances[level])
-    for level in range(levels):
-        energy += machine.energy[level, 3] * cycles * work.instances[level]
-    used = work.instances[levels - 1] * work.children[levels - 1]
-    return cycles, energy + steps * used * machine.compute_pJ
+    return total_cost(machine, counts, steps, work.instances, work.instances, steps * units_in_use(work))

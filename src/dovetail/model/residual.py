@@ -13,19 +13,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from dovetail.model.charges import PARTITION, extent, total_cost, words_of
 from dovetail.model.compile import part
 from dovetail.model.kernel import (
     DELIVERED,
-    ENDLESS,
-    FILLS,
     LINKED,
     MULTICAST,
-    PARTITION,
-    READS,
     SENT,
     SHARE,
-    TILE,
-    UPDATES,
     compute_steps,
     count_accesses,
     first_move,
@@ -45,7 +40,7 @@ def outline(nest, last, work, tour):
     for i in range(work.first[levels]):
         level, d = work.loop_level[i], work.loop_dim[i]
         tour.last[i] = last.temporal[level, d]
-        tour.stride[i] = work.inner[level, d] * work.spatial[level, d]
+        tour.stride[i] = work.together[level, d]
     for d in range(dims):
         _outwards(d, nest, last, work, tour)
         _inwards(d, nest, last, work, tour)
@@ -168,14 +163,11 @@ def _at_end(free, outer, tour):
 @part(inline=True)
 def _size_tile(rules, tensor, level, work, tour):
     """Fill the extents of the child's tile where the loops stand now."""
+    for d in range(tour.extents.shape[0]):
+        ended = _at_end(tour.tile_free[level, d], tour.next_out[level, d], tour)
+        tour.extents[d] = tour.short[level, d] if ended else work.inner[level, d]
     for axis in range(rules.coefficients.shape[1]):
-        reach = 1
-        for d in range(rules.coefficients.shape[2]):
-            coefficient = rules.coefficients[tensor, axis, d]
-            if coefficient != 0:
-                ended = _at_end(tour.tile_free[level, d], tour.next_out[level, d], tour)
-                reach += coefficient * ((tour.short[level, d] if ended else work.inner[level, d]) - 1)
-        work.tile[axis] = reach
+        work.tile[axis] = extent(rules.coefficients[tensor, axis], tour.extents)
 
 
 @part(inline=True)
@@ -369,18 +361,6 @@ def send(rules, tensor, level, nest, last, work, tour):
 
 
 @part()
-def _volume(rules, tensor, extents):
-    """Return the words of a tile with these extents of the dimensions."""
-    words = 1
-    for axis in range(rules.coefficients.shape[1]):
-        reach = 1
-        for d in range(rules.coefficients.shape[2]):
-            reach += rules.coefficients[tensor, axis, d] * (extents[d] - 1)
-        words *= reach
-    return words
-
-
-@part()
 def _partitions(rules, tensor, work, tour):
     """Fill the largest tile of a child of each level, and what one instance of a level sees over the whole run."""
     levels, extents = work.children.shape[0], tour.extents
@@ -388,14 +368,13 @@ def _partitions(rules, tensor, work, tour):
     for level in range(levels):
         for d in range(extents.shape[0]):
             extents[d] = tour.short[level, d] if tour.tile_always[level, d] else work.inner[level, d]
-        work.words[level] = _volume(rules, tensor, extents)
+        work.words[level] = words_of(rules.coefficients[tensor], extents)
         for d in range(extents.shape[0]):
-            full = work.inner[level, d] * work.spatial[level, d]
-            extents[d] = tour.short_span[level, d] if tour.span_always[level, d] else full
+            extents[d] = tour.short_span[level, d] if tour.span_always[level, d] else work.together[level, d]
         if level + 1 < levels:
             work.partition[level + 1] = work.partition[level]
             if work.children[level] > 1:
-                together = _volume(rules, tensor, extents)
+                together = words_of(rules.coefficients[tensor], extents)
                 work.partition[level + 1] = scaled(work.partition[level], work.words[level], together)
 
 
@@ -447,7 +426,7 @@ def count_all(rules, nest, last, work, tour, counts):
             send(rules, tensor, level, nest, last, work, tour)
         _partitions(rules, tensor, work, tour)
         mask(tensor, nest.keep, work)
-        whole = _volume(rules, tensor, tour.whole)
+        whole = words_of(rules.coefficients[tensor], tour.whole)
         for level in range(levels):
             for column in range(counts.shape[2]):
                 counts[level, tensor, column] = 0
@@ -481,43 +460,6 @@ def units_in_use(work, tour):
 
 
 @part()
-def slowdown(machine, level, counts, steps, full, used):
-    """Return by how much (at most 1) a level's bandwidth slows computing down, spread over all its instances."""
-    read, write, ratio = 0.0, 0.0, full / used
-    for tensor in range(counts.shape[1]):
-        read += np.ceil(counts[level, tensor, READS] / ratio) / steps
-        write += np.ceil((counts[level, tensor, FILLS] + counts[level, tensor, UPDATES]) / ratio) / steps
-    factor = 1.0
-    if machine.bandwidth[level, 0] < read:
-        factor = min(factor, machine.bandwidth[level, 0] / read)
-    if machine.bandwidth[level, 1] < write:
-        factor = min(factor, machine.bandwidth[level, 1] / write)
-    if machine.bandwidth[level, 2] < read + write:
-        factor = min(factor, machine.bandwidth[level, 2] / (read + write))
-    return factor
-
-
-@part()
-def access_energy(machine, level, row, full, used):
-    """Return pJ that one tensor's accesses cost at a level: lines are shared among ``full``, paid for ``used``."""
-    block, energy = machine.block[level], machine.energy[level]
-    reads, fills, updates = -(-row[READS] // block), -(-row[FILLS] // block), -(-row[UPDATES] // block)
-    cluster = reads * energy[0] + fills * energy[1] + updates * energy[2]
-    return cluster / (full / min(full, machine.clusters[level])) * used
-
-
-@part()
-def total_cost(machine, nest, work, tour, counts, computes):
+def cost_of(machine, nest, work, tour, counts, computes):
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
-    steps = compute_steps(nest)
-    cycles, energy = steps, 0.0
-    for level in range(counts.shape[0]):
-        full, used = tour.full[level], work.instances[level]
-        slow = slowdown(machine, level, counts, steps, full, used)
-        cycles = max(cycles, int(min(ENDLESS, np.ceil(steps / slow))))
-        for tensor in range(counts.shape[1]):
-            if counts[level, tensor, TILE] > 0:
-                energy += access_energy(machine, level, counts[level, tensor], full, used)
-    for level in range(counts.shape[0]):
-        energy += machine.energy[level, 3] * cycles * work.instances[level]
-    return cycles, energy + computes * machine.compute_pJ
+    return total_cost(machine, counts, compute_steps(nest), tour.full, work.instances, computes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dovetail.errors import MappingError
-from dovetail.model import kernel, residual
+from dovetail.model import residual
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
 from dovetail.model.batch import BatchCosts
+from dovetail.model.charges import COUNTS, overflowing_level
 from dovetail.model.compile import jit
 
 
@@ -30,7 +31,7 @@ def evaluate_imperfect_batch(
         MappingError: the arrays' shapes do not go together.
     """
     tensors, axes, dims = rules.coefficients.shape
-    levels, candidates = machine.block.shape[0], nests.temporal.shape[0]
+    levels, candidates = len(machine.capacity), nests.temporal.shape[0]
     for name, array in (*zip(Nest._fields, nests, strict=True), *zip(Residuals._fields, residuals, strict=True)):
         wanted = (candidates, levels, tensors if name == "keep" else dims)
         if array.shape != wanted:
@@ -44,7 +45,7 @@ def evaluate_imperfect_batch(
         machine,
         workspace(levels, tensors, axes, dims),
         tour(levels, axes, dims),
-        np.zeros((levels, tensors, kernel.COUNTS), np.int64),
+        np.zeros((levels, tensors, COUNTS), np.int64),
         costs.cycles,
         costs.energy_pJ,
         costs.overflow,
@@ -78,7 +79,7 @@ def _evaluate_all(
         )
         last = Residuals(residuals.temporal[i], residuals.spatial[i])
         computes = residual.count_all(rules, nest, last, work, walk, counts)
-        overflow[i] = kernel.overflowing_level(machine, counts)
+        overflow[i] = overflowing_level(machine, counts)
         for used in walk.used:
             lost[i] = max(lost[i], used / int(used))
-        cycles[i], energy[i] = residual.total_cost(machine, nest, work, walk, counts, computes)
+        cycles[i], energy[i] = residual.cost_of(machine, nest, work, walk, counts, computes)

@@ -195,7 +195,7 @@ def _slack(space: Space) -> float:
     energy = 0.0
     for level, (options, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
         tensors = max((kept & rounded).bit_count() for kept in options)
-        energy += tensors * used * float(space.machine.energy[level, :3].max())
+        energy += tensors * used * float(space.machine.energy[level].max())
     return energy
 
 

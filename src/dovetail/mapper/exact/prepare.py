@@ -89,7 +89,7 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
             P.VOLUME: tables.volume,
             P.PARALLELISM: tables.parallelism,
             P.PARTIAL: tables.partial,
-            P.LEAK_INSIDE: np.concatenate([np.cumsum(space.machine.energy[::-1, 3])[::-1], [0.0]]),
+            P.LEAK_INSIDE: np.concatenate([np.cumsum(space.machine.leakage[::-1])[::-1], [0.0]]),
             P.COMPUTE_PJ: [space.machine.compute_pJ],
             P.DISTINCT: distinct,
             P.CYCLES_LEAST: [by_bandwidth],
@@ -182,10 +182,10 @@ def _model_tables(space: Space) -> dict[int, Ints | Bools | Floats]:
         P.NO_MULTICAST: rules.no_multicast,
         P.NO_REUSE: rules.no_reuse,
         P.READ_FIRST: rules.read_first,
-        P.BLOCK: machine.block,
+        P.BLOCK: machine.block[:, 0],
         P.CAPACITY: machine.capacity,
         P.CLUSTERS: machine.clusters,
-        P.ENERGY_OF: machine.energy,
+        P.ENERGY_OF: np.column_stack([machine.energy[:, 0], machine.leakage]),
         P.BANDWIDTH: machine.bandwidth,
     }
 
@@ -199,7 +199,7 @@ def _words_prices(space: Space) -> Floats:
     for i, (level, used) in enumerate(zip(space.levels, space.most_instances, strict=False)):
         if isinstance(level, Storage):
             together = min(1.0, int(space.machine.clusters[i]) / used)
-            per_word[i] = space.machine.energy[i, :3] / space.machine.block[i] * together
+            per_word[i] = space.machine.energy[i, 0] / space.machine.block[i, 0] * together
     return per_word
 
 

@@ -23,7 +23,7 @@ from dovetail.mapper.exact.orders import Links, Movement, joined_axes
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, bound_to, factor_range, pinned_order
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
-from dovetail.model.encode import encode_machine, encode_rules, mapped_levels
+from dovetail.model.encode import encode_machine, encode_rules, mapped_levels, rules_of
 from dovetail.workload.problem import Problem
 
 #: More fan-out choices than this at one level are beyond exact reach.
@@ -116,9 +116,8 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
     """
     bound = bound_to(architecture, problem)
     active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
-    full = encode_rules(problem, bound)
-    coefficients = np.ascontiguousarray(full.coefficients[:, :, list(active)])
-    rules = full._replace(coefficients=coefficients, injective=_injective(coefficients))
+    rules = rules_of(encode_rules(problem, bound), active)
+    coefficients = rules.coefficients
     levels = mapped_levels(bound)
     _check_possible(problem, levels)
     divisors = tuple(tuple(divisors_of(problem.bounds[d])) for d in active)
@@ -141,7 +140,7 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
         levels=levels,
         active=active,
         rules=rules,
-        machine=encode_machine(bound, energies),
+        machine=encode_machine(problem, bound, energies),
         divisors=divisors,
         radix=tuple(math.prod(counts[d + 1 :]) for d in range(len(counts))),
         is_spatial=tuple(isinstance(level, Spatial) for level in levels),
@@ -159,11 +158,6 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
         ),
         pins=tuple(_pins(level, problem, active) for level in levels),
     )
-
-
-def _injective(coefficients: Ints) -> Bools:
-    moves = coefficients != 0
-    return np.asarray((moves.sum(axis=2) <= 1).all(axis=1) & (moves.sum(axis=1) <= 1).all(axis=1))
 
 
 def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]) -> tuple[Ints, Ints, tuple[int, ...]]:

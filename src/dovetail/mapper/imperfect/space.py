@@ -22,13 +22,20 @@ from dovetail.mapper.limits import (
     SPATIAL_ORDER,
     Limits,
     active_dimensions,
-    active_rules,
     limits_of,
 )
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
-from dovetail.model.encode import decode_mapping, encode_machine, encode_mapping, encode_residuals, encode_rules
+from dovetail.model.charges import READ, UPDATE
+from dovetail.model.encode import (
+    decode_mapping,
+    encode_machine,
+    encode_mapping,
+    encode_residuals,
+    encode_rules,
+    rules_of,
+)
 from dovetail.model.residual_batch import evaluate_imperfect_batch
 from dovetail.workload.problem import Problem
 
@@ -70,8 +77,8 @@ class ImperfectSpace:
     def of(problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective) -> ImperfectSpace:
         """Encode them."""
         active = active_dimensions(problem)
-        rules, machine = encode_rules(problem, architecture), encode_machine(architecture, energies)
-        rules = active_rules(rules, active)
+        rules = rules_of(encode_rules(problem, architecture), active)
+        machine = encode_machine(problem, architecture, energies)
         limits = limits_of(problem, architecture, rules, machine)
         bounds = np.array([problem.bounds[d] for d in active], np.int64)
         return ImperfectSpace(problem, architecture, objective, active, bounds, rules, machine, limits)
@@ -182,7 +189,11 @@ def least_of(space: ImperfectSpace) -> Least:
             reach = 1 + (space.rules.coefficients[tensor] * (space.bounds - 1)).sum(axis=1)
             whole_axes = (space.rules.coefficients[tensor] <= 1).all()
             if whole_axes:
-                energy += math.prod(reach.tolist()) / machine.block[0] * machine.energy[0, 2 if is_output else 0]
+                energy += (
+                    math.prod(reach.tolist())
+                    / machine.block[0, tensor]
+                    * machine.energy[0, tensor, UPDATE if is_output else READ]
+                )
     several = [count for count in units if count > 1]
     half, share = (0.5, 1 - 1 / min(several)) if several else (1.0, 1.0)
     return Least(float(energy) * half, -(-executions // units[-1]), float(energy) * share)
@@ -191,7 +202,7 @@ def least_of(space: ImperfectSpace) -> Least:
 def _units(space: ImperfectSpace) -> list[int]:
     """Return the instances that a mapping uses at most inside each level, outer to inner."""
     units, total = [], 1
-    for level in range(len(space.machine.block)):
+    for level in range(len(space.machine.capacity)):
         if space.limits.levels[level, IS_FANOUT]:
             room = int(space.limits.levels[level, ROOM_X] * space.limits.levels[level, ROOM_Y])
             total *= min(room, math.prod(space.limits.loops[level, :, MOST].tolist()))
@@ -201,14 +212,16 @@ def _units(space: ImperfectSpace) -> list[int]:
 
 def _per_execution(space: ImperfectSpace, tensor: int) -> float:
     """Return pJ that a tensor's operand costs at least per execution, the outermost storage aside."""
-    cheapest, action = math.inf, 2 if space.rules.is_output[tensor] else 0
+    cheapest, action = math.inf, UPDATE if space.rules.is_output[tensor] else READ
     name = space.problem.shape.tensors[tensor].name
-    for level in range(len(space.machine.block) - 1, 0, -1):
+    for level in range(len(space.machine.capacity) - 1, 0, -1):
         if space.limits.levels[level, IS_FANOUT]:
             return 0.0
         if name in space.architecture.levels[level].constraints.bypass:
             continue
-        cheapest = min(cheapest, float(space.machine.energy[level, action] / space.machine.block[level]))
+        cheapest = min(
+            cheapest, float(space.machine.energy[level, tensor, action] / space.machine.block[level, tensor])
+        )
         if not space.limits.levels[level, OPEN + tensor]:
             return cheapest
     return 0.0

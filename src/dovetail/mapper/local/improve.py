@@ -15,7 +15,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, active_rules, limits_of
+from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, limits_of
 from dovetail.mapper.local.moves import DRAWS, change
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.objective import Objective, ranks_of
@@ -24,7 +24,7 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Rules
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.cost import Cost
-from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
+from dovetail.model.encode import decode_mapping, encode_machine, encode_rules, rules_of
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
@@ -157,8 +157,7 @@ class _Mapspace:
     def of(problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective) -> _Mapspace:
         """Encode them."""
         bound, active = bound_to(architecture, problem), active_dimensions(problem)
-        rules, machine = encode_rules(problem, bound), encode_machine(bound, energies)
-        rules = active_rules(rules, active)
+        rules, machine = rules_of(encode_rules(problem, bound), active), encode_machine(problem, bound, energies)
         limits = limits_of(problem, bound, rules, machine)
         return _Mapspace(problem, bound, active, rules, machine, limits, objective)
 

@@ -73,7 +73,7 @@ def random_search(
         NoMappingError: none of them fits; the message says which level is too small how often.
     """
     bound = _bound(problem, architecture)
-    rules, machine = encode_rules(problem, bound), encode_machine(bound, energies)
+    rules, machine = encode_rules(problem, bound), encode_machine(problem, bound, energies)
     best: tuple[tuple[float, float, float], Nest] | None = None
     overflows = np.zeros(len(bound.levels), np.int64)
     left = samples

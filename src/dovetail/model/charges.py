@@ -1,0 +1,233 @@
+"""The counting vocabulary: tiles' words and sizes, what fits, lines, what accesses cost, what slows a level down.
+
+Each of these rules stands here and nowhere else, in plain Python that is compiled into the model and the search.
+``machine`` is `dovetail.model.arrays.Machine`. Where instances are counted, ``full`` are those that any pass uses and
+``used`` those in use on average: the same number unless factors leave a remainder.
+
+**Another action** (gated, skipped, of metadata) is a name in `ACTIONS` and in `READING`: from then on every machine
+has a column for its price and every count one for its number, both filled by name, and nothing else changes.
+"""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
+
+from __future__ import annotations
+
+import numpy as np
+
+from dovetail.model.compile import part
+
+#: What an access may be, by the names that energy tables give it, and whether it counts as reading for the bandwidth.
+ACTIONS = ("read", "write", "update")
+READING = (True, False, False)
+READ, WRITE, UPDATE = range(3)
+
+# Columns of the counts of a tensor at a level: the tile, its words over the whole run, partial sums added, and from
+# ACTED on a column per action. A level is read, filled from the level outside, updated by the level inside.
+TILE, PARTITION, REDUCTIONS, ACTED = range(4)
+READS, FILLS, UPDATES = ACTED + READ, ACTED + WRITE, ACTED + UPDATE
+COUNTS = ACTED + len(ACTIONS)
+
+# Columns of ``Machine.bandwidth``.
+READING_ONLY, WRITING_ONLY, TOGETHER = range(3)
+
+#: Cycles beyond which no count goes on (`dovetail.model.evaluate` refuses them).
+ENDLESS = 2.0**62
+
+
+@part(inline=True)
+def extent(steps, sizes):
+    """Return how far a tile reaches along an axis: steps ``(dims,)`` of the dimensions, sizes ``(dims, ...)``."""
+    reach = 1
+    for d in range(steps.shape[0]):
+        reach = reach + steps[d] * (sizes[d] - 1)
+    return reach
+
+
+@part(inline=True)
+def words_of(axes, sizes):
+    """Return the words of a tensor's tile, holes included: steps ``(axes, dims)``, sizes ``(dims, ...)``."""
+    words = 1
+    for axis in range(axes.shape[0]):
+        words = words * extent(axes[axis], sizes)
+    return words
+
+
+@part(inline=True)
+def new_words(words, extents, moved):
+    """Return the words of a tile of these extents ``(axes,)`` that it did not hold before it moved so far."""
+    overlap = 1
+    for axis in range(extents.shape[0]):
+        overlap *= max(0, extents[axis] - abs(moved[axis]))
+    return words - overlap
+
+
+@part(inline=True)
+def nearest(value):
+    """Round to the nearest integer, halves away from zero as C does (Python's own ``round`` takes the even one)."""
+    return int(np.floor(value + 0.5)) if value >= 0 else -int(np.floor(0.5 - value))
+
+
+@part(inline=True)
+def unread_words(read_first, partition):
+    """Return the words of an output that an instance does not read, as they are then written for the first time."""
+    return 0 if read_first else partition
+
+
+@part(inline=True)
+def words_read(is_output, sent, peers, unread):
+    """Return the words read at a level that sends so many inside while its own neighbours ask it for ``peers``.
+
+    Nothing is read less than never: the partition of outputs with holes in their tiles can be larger than what comes
+    back (the reference stops there).
+    """
+    return nearest(max(0.0, sent + peers - unread)) if is_output else nearest(sent + peers)
+
+
+@part(inline=True)
+def words_filled(is_output, share, peers, unread):
+    """Return the words written at a level from outside, of which ``share`` come down and ``peers`` from neighbours."""
+    return nearest(max(0.0, share + peers - unread)) if is_output else int(share + peers)
+
+
+@part(inline=True)
+def words_updated(is_output, sent):
+    """Return the words written at a level from inside."""
+    return nearest(sent) if is_output else 0
+
+
+@part(inline=True)
+def space_taken(machine, level, tensor, words):
+    """Return what so many words of a tensor take of a level's capacity."""
+    return words * machine.size[level, tensor]
+
+
+@part(inline=True)
+def fits(machine, level, taken):
+    """Return whether a level has room for what tensors take together."""
+    return machine.capacity[level] < 0 or taken <= machine.capacity[level]
+
+
+@part(inline=True)
+def overflowing_level(machine, counts):
+    """Return the innermost level whose tiles do not fit, or -1."""
+    for level in range(counts.shape[0] - 1, -1, -1):
+        if machine.capacity[level] >= 0:
+            taken = 0
+            for tensor in range(counts.shape[1]):
+                taken += space_taken(machine, level, tensor, counts[level, tensor, TILE])
+            if not fits(machine, level, taken):
+                return level
+    return -1
+
+
+@part(inline=True)
+def lines(words, block):
+    """Return the accesses that so many words take, ``block`` of them each."""
+    return -(-words // block)
+
+
+@part(inline=True)
+def action_energy(machine, level, tensor, action, words):
+    """Return pJ of so many words at one instance, were all its lines its own."""
+    return lines(words, machine.block[level, tensor]) * machine.energy[level, tensor, action]
+
+
+@part(inline=True)
+def lines_at_once(machine, level, instances):
+    """Return the physical lines of so many instances, some of which may share one."""
+    return min(instances, machine.clusters[level])
+
+
+@part(inline=True)
+def at_all_instances(machine, level, energy, full, used):
+    """Return pJ at all instances, of what one costs were all its lines its own."""
+    return energy / (full / lines_at_once(machine, level, full)) * used
+
+
+@part(inline=True)
+def access_energy(machine, level, tensor, row, full, used):
+    """Return pJ that one tensor's accesses cost at a level, over all instances, given a row of counts."""
+    energy = 0.0
+    for action in range(len(ACTIONS)):
+        energy += action_energy(machine, level, tensor, action, row[ACTED + action])
+    return at_all_instances(machine, level, energy, full, used)
+
+
+@part(inline=True)
+def leakage(machine, level, cycles, instances):
+    """Return pJ that so many instances of a level leak in so many cycles."""
+    return machine.leakage[level] * cycles * instances
+
+
+@part(inline=True)
+def bandwidth_taken(machine, level, tensor, words):
+    """Return what words of a tensor take of a level's bandwidth, in words of the level's own width."""
+    return words * machine.share[level, tensor]
+
+
+@part(inline=True)
+def throttling(machine, level, read, write):
+    """Return by how much (at most 1) a level slows down what asks it for so many words of its own width a cycle.
+
+    Of words that are all asked for at once the inverse is therefore the cycles that they take, and at least 1.
+    """
+    bandwidth, factor = machine.bandwidth, 1.0
+    if bandwidth[level, READING_ONLY] < read:
+        factor = min(factor, bandwidth[level, READING_ONLY] / read)
+    if bandwidth[level, WRITING_ONLY] < write:
+        factor = min(factor, bandwidth[level, WRITING_ONLY] / write)
+    if bandwidth[level, TOGETHER] < read + write:
+        factor = min(factor, bandwidth[level, TOGETHER] / (read + write))
+    return factor
+
+
+@part(inline=True)
+def slowdown(machine, level, counts, steps, full, used):
+    """Return by how much (at most 1) a level slows computing down; its words are spread over all its instances."""
+    read, write = 0.0, 0.0
+    for tensor in range(counts.shape[1]):
+        reading, writing = 0, 0
+        for action in range(len(ACTIONS)):
+            if READING[action]:
+                reading += counts[level, tensor, ACTED + action]
+            else:
+                writing += counts[level, tensor, ACTED + action]
+        read += bandwidth_taken(machine, level, tensor, spread_over(reading, full, used)) / steps
+        write += bandwidth_taken(machine, level, tensor, spread_over(writing, full, used)) / steps
+    return throttling(machine, level, read, write)
+
+
+@part(inline=True)
+def spread_over(words, full, used):
+    """Return the words of each of ``full`` instances, of words counted per instance in use on average."""
+    return float(words) if full == used else np.ceil(words / (full / used))
+
+
+@part(inline=True)
+def cycles_of(steps, slowed):
+    """Return the cycles that so many steps take at a level that slows them down; `ENDLESS` at most."""
+    return int(min(ENDLESS, np.ceil(steps / slowed)))
+
+
+@part(inline=True)
+def total_cost(machine, counts, steps, full, used, computes):
+    """Return (cycles, energy in pJ) of a mapping whose accesses are counted.
+
+    Args:
+        machine: of the architecture and its energies.
+        counts: ``(levels, tensors, COUNTS)`` words per instance in use.
+        steps: cycles that computing alone takes.
+        full: ``(levels,)`` instances that any pass uses.
+        used: ``(levels,)`` instances in use on average.
+        computes: executions of the loop body.
+    """
+    cycles, energy = steps, 0.0
+    for level in range(counts.shape[0]):
+        slowed = slowdown(machine, level, counts, steps, full[level], used[level])
+        cycles = max(cycles, cycles_of(steps, slowed))
+        for tensor in range(counts.shape[1]):
+            if counts[level, tensor, TILE] > 0:
+                energy += access_energy(machine, level, tensor, counts[level, tensor], full[level], used[level])
+    for level in range(counts.shape[0]):
+        energy += leakage(machine, level, cycles, used[level])
+    return cycles, energy + computes * machine.compute_pJ
