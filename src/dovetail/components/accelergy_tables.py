@@ -51,7 +51,7 @@ def read_energy_table(ert: Path, art: Path | None = None, architecture: Architec
         InputError: a file is not such a table.
     """
     energies = _energies(ert)
-    areas = {} if art is None else _areas(art)
+    areas = {} if art is None else read_areas(art)
     levels: dict[str, Level] = {level.name: level for level in architecture.levels} if architecture else {}
     source = ert.name if art is None else f"{ert.name}, {art.name}"
     found = {}
@@ -139,7 +139,8 @@ def _dearest(node: Node) -> float:
     return max(float(entry.mapping(known, ("energy",))["energy"].number(0)) for entry in entries)
 
 
-def _areas(path: Path) -> dict[str, float]:
+def read_areas(path: Path) -> dict[str, float]:
+    """Return the um^2 of one instance of each component of an area reference table, by the last part of its name."""
     found: dict[str, float] = {}
     for node in _tables(path, "ART").sequence():
         entries = node.mapping(("name", "area"), ("name", "area"))

@@ -1,0 +1,206 @@
+"""Counts which of a folder's files are read, by kind, and why the rest is refused.
+
+The folder holds files as people have them: clones of public repositories, a group's own designs. Files of equal content
+count once. Nothing of them is kept or executed; each goes through the reader that a command would use::
+
+    python tools/census.py FOLDER [--kind mapping] [--reasons 20] [--list REASON]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dovetail.components.accelergy_tables import read_areas, read_energy_table
+from dovetail.document import MAX_BYTES, Node, read_document
+from dovetail.errors import DovetailError
+from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapping.timeloop_yaml import parse_timeloop_mapping
+from dovetail.workload.problem import Problem, Shape, Tensor, Term
+from dovetail.workload.problem_yaml import read_problem_file
+
+_SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".txt", ".cfg", ".csv")
+_WRITTEN_BY_TOOLS = re.compile(r"flattened_architecture|parsed-processed|aggregated|summary|^timeloop-(model|mapper)")
+
+
+def main() -> int:
+    """Run the census."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the files are")
+    parser.add_argument("--kind", help="only kinds whose name holds this")
+    parser.add_argument("--reasons", type=int, default=8, help="reasons shown of each kind (8)")
+    parser.add_argument("--list", metavar="REASON", help="name the files whose reason holds this")
+    args = parser.parse_args()
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for path, kind in kinds_of_files(args.folder):
+        if args.kind and args.kind not in kind:
+            continue
+        reason = first_reason(path, kind)
+        reasons[kind][reason] += 1
+        if args.list and args.list in reason:
+            print(f"{path}: {reason}")
+    _print(reasons, args.reasons)
+    return 0
+
+
+def _print(reasons: dict[str, Counter[str]], most: int) -> None:
+    print(f"{'kind':34} {'files':>6} {'read':>6} {'share':>7}")
+    for kind, counts in sorted(reasons.items()):
+        total = counts.total()
+        print(f"{kind:34} {total:6} {counts['']:6} {counts[''] / total:7.1%}")
+        for reason, count in counts.most_common(most + 1):
+            if reason:
+                print(f"    {count:5} {reason}")
+
+
+def kinds_of_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each distinct file with each kind of thing that it holds."""
+    seen: set[bytes] = set()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in _SUFFIXES or not path.is_file() or path.stat().st_size > MAX_BYTES:
+            continue
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        for kind in kinds(path, content.decode("utf-8", "replace")):
+            yield path, kind
+
+
+def kinds(path: Path, text: str) -> list[str]:
+    """Return what a file holds, by its name and top-level keys; empty when it is none of our business."""
+    if path.suffix == ".txt":
+        found = {"map.txt": "map.txt of a run", "stats.txt": "stats.txt of a run"}
+        return [kind for end, kind in found.items() if path.name.endswith(end)]
+    if path.suffix == ".cfg":
+        if re.search(r"^\s*arch(itecture)?\s*[:=]|^\s*problem\s*[:=]", text, re.M):
+            return ["libconfig"]
+        return ["SCALE-Sim config"] if "[architecture_presets]" in text.lower() else []
+    if path.suffix == ".csv":
+        return ["SCALE-Sim topology"] if re.match(r"\s*layer\s*(name)?\s*,", text, re.I) else []
+    keys = set(re.findall(r"^([A-Za-z_][\w-]*)[ \t]*:", text, re.M))
+    tags: list[str] = []
+    if "architecture" in keys:
+        tags.append(_design(path, keys, text))
+    if "arch" in keys and "!" in text:
+        tags.append("AccelForge architecture")
+    if {"operational_array", "memories"} <= keys:
+        tags.append("ZigZag accelerator")
+    if re.search(r"^- id:.*\n(?:.*\n)*?  operator_type:", text, re.M):
+        tags.append("ZigZag workload")
+    if "problem" in keys:
+        tags.append("problem")
+    if "mapping" in keys and "arch" not in keys and "workload" not in keys:
+        tags.append("mapping")
+    for section in ("ERT", "ART", "ERT_summary", "ART_summary"):
+        if section in keys:
+            tags.append(section)
+    return tags
+
+
+def _design(path: Path, keys: set[str], text: str) -> str:
+    if "dumped_by_timeloop_front_end" in keys or _WRITTEN_BY_TOOLS.search(path.name):
+        return "design written by a tool"
+    version = re.search(r"^\s+version:\s*[\"']?([\d.]+)", text, re.M)
+    if re.search(r"^\s+-?\s*subtree\s*:", text, re.M):
+        return f"design v{version[1] if version else '?'}, subtree"
+    if "sparse_optimizations" in text:
+        return "design v0.4, sparse"
+    return "design v0.4"
+
+
+def first_reason(path: Path, kind: str) -> str:
+    """Return why a file is not read, without names and numbers of its own; empty when it is."""
+    try:
+        _READERS.get(kind, _no_reader)(path)
+    except DovetailError as error:
+        return _general(getattr(error, "message", None) or str(error))
+    except Exception as error:  # noqa: BLE001 - a census counts crashes, too
+        return f"CRASH {type(error).__name__}: {str(error)[:60]}"
+    return ""
+
+
+def _general(message: str) -> str:
+    message = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", message.split("\n")[0])
+    return re.sub(r"(, )?did you mean.*|; known.*", "", message)[:110]
+
+
+def _no_reader(path: Path) -> None:
+    raise DovetailError(f"no reader for {path.suffix}")
+
+
+def _read_mapping(path: Path) -> None:
+    """Read a mapping on a design and problem made of the words it uses: the form is tested, not whether it fits."""
+    document = read_document(path)
+    design, problem = _made_for(document)
+    parse_timeloop_mapping(document, design, problem)
+
+
+def _made_for(document: Node) -> tuple[Architecture, Problem]:
+    directives = document.mapping().get("mapping", document)
+    spatial, dimensions, tensors = [], [], []
+    targets: list[str | int] = []
+    for node in directives.sequence():
+        entries = {key.replace("-", "_"): value for key, value in node.mapping().items()}
+        target = entries["target"].value if "target" in entries else ""
+        assert isinstance(target, str | int)
+        if target not in targets:
+            targets.append(target)
+        if "type" in entries and entries["type"].value == "spatial":
+            spatial.append(target)
+        for key in ("keep", "bypass", "keep_only", "bypass_only"):
+            tensors += entries[key].plain() or [] if key in entries else []
+        dimensions += _dimensions(entries.get("factors"))
+    names = list(dict.fromkeys(tensors)) or ["Weights", "Inputs", "Outputs"]
+    dims = list(dict.fromkeys(dimensions)) or ["C"]
+    shape = Shape(
+        "made",
+        tuple(dims),
+        tuple(Tensor(name, tuple((Term(d),) for d in dims), name == names[-1]) for name in names),
+    )
+    return Architecture("made", tuple(_levels(targets, spatial)), 1e-9), Problem(shape, (1,) * len(dims))
+
+
+def _dimensions(node: Node | None) -> list[str]:
+    if node is None:
+        return []
+    if isinstance(node.value, dict):
+        return list(node.value)
+    texts = node.value if isinstance(node.value, str) else " ".join(str(item) for item in node.plain() or [])
+    return [name for name in re.findall(r"([A-Za-z_][A-Za-z_]*)\s*=?\s*\d", texts)]
+
+
+def _levels(targets: list[str | int], spatial: list[str | int]) -> Iterator[Level]:
+    common = {"component": "SRAM", "mesh_x": 1, "mesh_y": 1}
+    for target in targets:
+        name = f"L{target}" if isinstance(target, int) else target
+        if not (target in spatial and (isinstance(target, str) and "spatial" in target)):
+            yield Storage(name=name, width=16, datawidth=16, depth=None, **common)
+        if target in spatial:
+            own = target if isinstance(target, str) and "spatial" in target else f"inter_{name}_spatial"
+            yield Spatial(name=str(own), component="fanout", mesh_x=1, mesh_y=1, fanout_x=2, fanout_y=1)
+    yield Compute(name="made_compute", component="mac", mesh_x=1, mesh_y=1, datawidth=16)
+
+
+_READERS: dict[str, Callable[[Path], object]] = {
+    "design v0.4": load_architecture,
+    "design v0.4, sparse": load_architecture,
+    **{f"design v{version}, subtree": load_architecture for version in ("0.1", "0.2", "0.3", "0.4", "?")},
+    "design written by a tool": load_architecture,
+    "problem": read_problem_file,
+    "mapping": _read_mapping,
+    "ERT": read_energy_table,
+    "ERT_summary": read_energy_table,
+    "ART": read_areas,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
