@@ -10,10 +10,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import DovetailError, InputError, MappingError
-from dovetail.mapping.files import parse_mapping, read_mapping, write_mapping
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapping.files import parse_mapping, read_mapping, read_mapping_file, write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
+from dovetail.mapping.printed import parse_printed_mapping
+from dovetail.mapping.text import loop_nest_text
 from dovetail.mapping.timeloop_yaml import timeloop_mapping_yaml
+from dovetail.model.evaluate import evaluate
 from mapping_strategies import EVERYTHING, EYERISS, LAYER, NEST, architectures, mappings, problems
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -99,6 +104,120 @@ mapping:
     assert [entry for entry in mapping.levels if entry.level != "inter_PE_spatial"] == [
         entry for entry in NEST.levels if entry.level != "inter_PE_spatial"
     ]
+
+
+#: The nest of these tests as the reference's tools print it, spatial loops below their own fan-outs.
+MAP_TXT = """\
+DRAM [ Weights:864 (864) Inputs:3468 (3468) Outputs:32768 (32768) ]
+-------------------------------------------------------------------
+| for Q in [0:4)
+|   for P in [0:8)
+|     for M in [0:2)
+
+shared_glb [ Inputs:1020 (1020) Outputs:8192 (8192) ]
+-----------------------------------------------------
+|       for P in [0:7)
+
+inter_PE_column_spatial [ ]
+---------------------------
+|         for Q in [0:14) (Spatial-X)
+
+inter_PE_spatial [ ]
+--------------------
+|           for C in [0:3) (Spatial-Y)
+|             for S in [0:3) (Spatial-Y)
+
+weights_spad [ Weights:12 (12) ]
+--------------------------------
+|               for M in [0:4)
+|                 for R in [0:3)
+
+psum_spad [ Outputs:8 (8) ]
+---------------------------
+|                   for M in [0:8)
+|                     << Compute >>
+"""
+
+
+@given(st.data())
+def test_a_printed_loop_nest_reads_back_equal(data):
+    architecture, problem = data.draw(architectures()), data.draw(problems())
+    mapping = data.draw(mappings(architecture, problem)).normalized()
+    text = loop_nest_text(mapping, architecture, problem)
+    assert parse_printed_mapping(text, architecture, problem, file="nest.txt").normalized() == mapping
+
+
+def test_the_references_map_txt_is_read(tmp_path):
+    wanted = parse_printed_mapping(MAP_TXT, EYERISS, LAYER, file="map.txt")
+    assert wanted["DRAM"] == NEST["DRAM"]
+    assert wanted["inter_PE_column_spatial"] == NEST["inter_PE_column_spatial"]
+    assert [loop.dimension for loop in wanted["inter_PE_spatial"].spatial_y] == ["C", "S"]
+    assert wanted["psum_spad"] == NEST["psum_spad"]
+    (tmp_path / "timeloop-mapper.map.txt").write_text(MAP_TXT)
+    assert read_mapping(tmp_path / "timeloop-mapper.map.txt", EYERISS, LAYER) == wanted
+    older = MAP_TXT.replace("inter_PE_spatial [ ]\n--------------------\n", "").replace(" (864)", "")
+    older = older.replace("[0:14) (Spatial-X)", "[0:14) (Spatial-X)\n|         for R in [0:1) (Spatial-X)")
+    found = parse_printed_mapping(older, EYERISS, LAYER, file="map.txt")["inter_PE_column_spatial"]
+    assert [loop.dimension for loop in found.spatial_y] == ["C", "S"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("for Q in [0:4)", "for Q in [1:4)", "m.txt:3: 'for Q in [1:4)' is neither a level nor a loop"),
+        ("shared_glb [", "shared_gbl [", "m.txt:7: eyeriss has no level 'shared_gbl', did you mean 'shared_glb'?"),
+        ("Inputs:1020", "Input:1020", "m.txt:7: unknown tensor 'Input'"),
+        ("Weights:864", "Weights;864", "m.txt:1: 'Weights;864 (864)' is no tensor with its size"),
+        ("| for Q in [0:4)", "| for Q in [0:4)\n| for Q in [0:2)", "m.txt:1: dimension Q has two factors"),
+        (MAP_TXT, "", "m.txt: holds no loop nest"),
+    ],
+)
+def test_what_is_wrong_in_a_printed_nest_is_said_with_its_line(old, new, message):
+    with pytest.raises(InputError) as caught:
+        parse_printed_mapping(MAP_TXT.replace(old, new), EYERISS, LAYER, file="m.txt")
+    assert message in str(caught.value)
+
+
+@given(st.text(alphabet=[*MAP_TXT], max_size=200) | st.builds(MAP_TXT.replace, st.sampled_from(MAP_TXT), st.text()))
+def test_no_printed_text_escapes_as_anything_but_an_error_on_purpose(text):
+    with contextlib.suppress(DovetailError):
+        parse_printed_mapping(text, EYERISS, LAYER, file="m.txt")
+
+
+def test_what_a_mapping_says_of_its_hardware_counts_and_other_sections_do_not_matter(tmp_path):
+    text = timeloop_mapping_yaml(NEST, EYERISS, LAYER)
+    hardware = "no_link_transfer: [Inputs, Weights, Outputs], no-multicast-no-reduction: [Weights]"
+    said = text.replace("type: spatial,", f"type: spatial, {hardware},", 1)
+    (tmp_path / "plain.yaml").write_text(text)
+    (tmp_path / "said.yaml").write_text(f"architecture: {{}}\nproblem: {{}}\n{said}")
+    plain, other = (read_mapping_file(tmp_path / f"{name}.yaml", EYERISS, LAYER) for name in ("plain", "said"))
+    assert (plain.architecture, plain.mapping) == (EYERISS, other.mapping)
+    changed = [level for level, was in zip(other.architecture.levels, EYERISS.levels, strict=True) if level != was]
+    assert [level.constraints.spatial.no_link_transfer for level in changed] == [EVERYTHING]
+    assert [level.constraints.spatial.no_reuse for level in changed] == [{"Weights"}]
+    cost, without = (accesses(read.architecture) for read in (plain, other))
+    assert cost != without
+    with pytest.raises(InputError, match="says of the hardware"):
+        read_mapping(tmp_path / "said.yaml", EYERISS, LAYER)
+    (tmp_path / "again.yaml").write_text(said)
+    assert read_mapping(tmp_path / "again.yaml", other.architecture, LAYER) == NEST
+
+
+def accesses(architecture: Architecture) -> object:
+    free = EnergyTable({level.name: FREE for level in architecture.levels})
+    return evaluate(NEST, LAYER, architecture, free).to_json()
+
+
+FREE = ComponentCost(dict.fromkeys(("read", "write", "update", "compute", "leak"), 0.0), 0.0, "none")
+
+
+def test_what_older_tools_wrote_and_a_fused_mapping():
+    text = timeloop_mapping_yaml(NEST, EYERISS, LAYER).replace(
+        "  type: bypass\n", "  type: bypass\n  stream: [Weights]\n", 1
+    )
+    assert parse_mapping(text, EYERISS, LAYER) == NEST
+    with pytest.raises(InputError, match=r"m.yaml:1: mapping: .* fusion is not supported"):
+        parse_mapping("mapping: {type: fused, nodes: []}", EYERISS, LAYER, file="m.yaml")
 
 
 @pytest.mark.parametrize(

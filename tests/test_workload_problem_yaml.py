@@ -104,6 +104,58 @@ def test_densities_are_noted():
     assert read.notes == ("p.yaml:10: 'densities' is passed over: every value is counted, zero or not",)
 
 
+def test_what_collections_say_of_a_layer_is_read_and_what_does_not_count_is_said(collection):
+    said = "\n  name: Linear\n  dnn_name: vgg16\n  layer_name: fc1\n  notes: a product\n"
+    (collection / "3.yaml").write_text(LAYER.rstrip() + said + "  histograms: {Inputs: [0.5, 0.5]}\n")
+    read = read_problem_file(collection / "3.yaml")
+    assert read.problem == read_problem(collection / "3.yaml")
+    assert read.problem.macs == 64 * 192 * 27 * 27 * 25
+    histograms = [note for note in read.notes if "histograms" in note]
+    assert histograms == [f"{collection / '3.yaml'}:9: 'histograms' is passed over: no energy here depends on the "
+                          "values of data"]  # fmt: skip
+    assert not any("name" in note or "notes" in note for note in read.notes)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bitwidths", "{Weights: 3, Inputs: 8}"), ("commonBitwidth", "4"), ("Hpadding", "2"), ("Wpadding", "2")],
+)
+def test_other_facts_about_a_layer_are_passed_over_with_a_note(key, value):
+    read = parse(SMALL.replace("P: 16}", f"P: 16, {key}: {value}}}"))
+    assert read.problem == parse(SMALL).problem
+    assert len(read.notes) == 1
+    assert read.notes[0].startswith(f"p.yaml:10: '{key}' is passed over: ")
+    older = parse(f"problem: {{shape: gemm-ABZ, M: 2, N: 3, K: 4, {key}: {value}, layer_name: x}}")
+    assert (older.problem.macs, len(older.notes)) == (24, 1)
+
+
+def test_sizes_may_use_the_documents_variables():
+    variables = "variables: {version: 0.4, BATCH: 2, LENGTH: 4 * BATCH}\n"
+    assert parse(variables + SMALL.replace("P: 16", "P: LENGTH * 2")).problem.bounds == (3, 16)
+    document = parse_document(variables + SMALL.replace("P: 16", "P: LENGTH"), file="p.yaml")
+    assert problem_of_document(document, "p", {"BATCH": 3}).problem.bounds == (3, 12)
+    with pytest.raises(InputError, match=r"p.yaml:10: problem.instance.P: unknown name 'LENGTH'"):
+        parse(SMALL.replace("P: 16", "P: LENGTH * 2"))
+
+
+def test_shapes_are_known_in_both_spellings():
+    sizes = "M: 2, N: 3, K: 4"
+    named = [
+        parse(f"problem: {{shape: {name}, {sizes}}}").problem for name in ("gemm_ABZ", "gemm-ABZ", "gemm-ABZ.yaml")
+    ]
+    assert named == [named[0]] * 3
+    depthwise = parse("problem: {shape: dw-cnn-layer, instance: {R: 3, S: 3, P: 7, Q: 7, C: 64, N: 1}}").problem
+    assert depthwise.macs == 64 * 49 * 9
+    assert depthwise.extent(depthwise.shape.tensor("Weights")) == (64, 3, 3)
+    with pytest.raises(InputError, match="unknown shape 'gem-ABZ', did you mean 'gemm_ABZ'"):
+        parse(f"problem: {{shape: gem-ABZ, {sizes}}}")
+
+
+def test_a_fused_problem_is_refused_by_name():
+    with pytest.raises(InputError, match=r"p.yaml:1: problem: several operations in one problem are a fused one"):
+        parse("problem: [{shape: {name: A}}, {shape: {name: B}}]")
+
+
 def test_named_shapes_and_sizes_without_an_instance():
     read = parse("problem: {shape: gemm_ABZ, M: 2, N: 3, K: 2 * 2}")
     assert read.problem.macs == 24

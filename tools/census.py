@@ -13,19 +13,24 @@ import hashlib
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_areas, read_energy_table
-from dovetail.document import MAX_BYTES, Node, read_document
+from dovetail.document import MAX_BYTES, Node, read_text
+from dovetail.document_file import read_document
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapping.printed import parse_printed_mapping
 from dovetail.mapping.timeloop_yaml import parse_timeloop_mapping
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
 from dovetail.workload.problem_yaml import read_problem_file
 
 _SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".txt", ".cfg", ".csv")
+#: CiMLoop's collection of layers leaves these to the design's variables.
+_VARIABLES = {f"ENCODED_{name}_BITS": 8 for name in ("INPUT", "WEIGHT", "OUTPUT")} | {"BATCH_SIZE": 1}
 _WRITTEN_BY_TOOLS = re.compile(r"flattened_architecture|parsed-processed|aggregated|summary|^timeloop-(model|mapper)")
 
 
@@ -122,7 +127,7 @@ def first_reason(path: Path, kind: str) -> str:
         _READERS.get(kind, _no_reader)(path)
     except DovetailError as error:
         return _general(getattr(error, "message", None) or str(error))
-    except Exception as error:  # noqa: BLE001 - a census counts crashes, too
+    except Exception as error:  # a census counts crashes, too
         return f"CRASH {type(error).__name__}: {str(error)[:60]}"
     return ""
 
@@ -143,10 +148,24 @@ def _read_mapping(path: Path) -> None:
     parse_timeloop_mapping(document, design, problem)
 
 
+def _read_printed(path: Path) -> None:
+    """Read a printed loop nest, likewise."""
+    text = read_text(path)
+    names = re.findall(r"^([A-Za-z_][\w.-]*) \[", text, re.M)
+    spatial = [name for name in names if "spatial" in name]
+    parts = re.split(r"^([A-Za-z_][\w.-]*) \[", text, flags=re.M)
+    spatial += [name for name, body in zip(parts[1::2], parts[2::2], strict=True) if "(Spatial" in body]
+    tensors = re.findall(r"[\[ ]([A-Za-z_]\w*):\d", text)
+    design = Architecture("made", tuple(_levels(list(dict.fromkeys(names)), spatial)), 1e-9)
+    parse_printed_mapping(text, design, _problem(re.findall(r"for (\w+) in", text), tensors), file=str(path))
+
+
 def _made_for(document: Node) -> tuple[Architecture, Problem]:
     directives = document.mapping().get("mapping", document)
-    spatial, dimensions, tensors = [], [], []
+    dimensions: list[str] = []
+    tensors: list[str] = []
     targets: list[str | int] = []
+    spatial: list[str | int] = []
     for node in directives.sequence():
         entries = {key.replace("-", "_"): value for key, value in node.mapping().items()}
         target = entries["target"].value if "target" in entries else ""
@@ -158,14 +177,15 @@ def _made_for(document: Node) -> tuple[Architecture, Problem]:
         for key in ("keep", "bypass", "keep_only", "bypass_only"):
             tensors += entries[key].plain() or [] if key in entries else []
         dimensions += _dimensions(entries.get("factors"))
-    names = list(dict.fromkeys(tensors)) or ["Weights", "Inputs", "Outputs"]
-    dims = list(dict.fromkeys(dimensions)) or ["C"]
-    shape = Shape(
-        "made",
-        tuple(dims),
-        tuple(Tensor(name, tuple((Term(d),) for d in dims), name == names[-1]) for name in names),
-    )
-    return Architecture("made", tuple(_levels(targets, spatial)), 1e-9), Problem(shape, (1,) * len(dims))
+    return Architecture("made", tuple(_levels(targets, spatial)), 1e-9), _problem(dimensions, tensors)
+
+
+def _problem(dimensions: list[str], tensors: list[str]) -> Problem:
+    dimensions = list(dict.fromkeys(dimensions)) or ["C"]
+    tensors = list(dict.fromkeys(tensors)) or ["Weights", "Inputs", "Outputs"]
+    every = tuple((Term(dimension),) for dimension in dimensions)
+    made = tuple(Tensor(name, every, is_output=name == tensors[-1]) for name in tensors)
+    return Problem(Shape("made", tuple(dimensions), made), (1,) * len(dimensions))
 
 
 def _dimensions(node: Node | None) -> list[str]:
@@ -174,18 +194,20 @@ def _dimensions(node: Node | None) -> list[str]:
     if isinstance(node.value, dict):
         return list(node.value)
     texts = node.value if isinstance(node.value, str) else " ".join(str(item) for item in node.plain() or [])
-    return [name for name in re.findall(r"([A-Za-z_][A-Za-z_]*)\s*=?\s*\d", texts)]
+    return list(re.findall(r"([A-Za-z_][A-Za-z_]*)\s*=?\s*\d", texts))
 
 
-def _levels(targets: list[str | int], spatial: list[str | int]) -> Iterator[Level]:
-    common = {"component": "SRAM", "mesh_x": 1, "mesh_y": 1}
+def _levels(targets: Sequence[str | int], spatial: Sequence[str | int]) -> Iterator[Level]:
+    size = partial(Storage, component="SRAM", mesh_x=1, mesh_y=1, width=16, datawidth=16)
+    yield size(name="made_outermost")
     for target in targets:
         name = f"L{target}" if isinstance(target, int) else target
-        if not (target in spatial and (isinstance(target, str) and "spatial" in target)):
-            yield Storage(name=name, width=16, datawidth=16, depth=None, **common)
+        is_fanout = "spatial" in name and target in spatial
+        if not is_fanout:
+            yield size(name=name)
         if target in spatial:
-            own = target if isinstance(target, str) and "spatial" in target else f"inter_{name}_spatial"
-            yield Spatial(name=str(own), component="fanout", mesh_x=1, mesh_y=1, fanout_x=2, fanout_y=1)
+            own = name if is_fanout else f"inter_{name}_spatial"
+            yield Spatial(name=own, component="fanout", mesh_x=1, mesh_y=1, fanout_x=2, fanout_y=1)
     yield Compute(name="made_compute", component="mac", mesh_x=1, mesh_y=1, datawidth=16)
 
 
@@ -194,8 +216,9 @@ _READERS: dict[str, Callable[[Path], object]] = {
     "design v0.4, sparse": load_architecture,
     **{f"design v{version}, subtree": load_architecture for version in ("0.1", "0.2", "0.3", "0.4", "?")},
     "design written by a tool": load_architecture,
-    "problem": read_problem_file,
+    "problem": partial(read_problem_file, variables=_VARIABLES),
     "mapping": _read_mapping,
+    "map.txt of a run": _read_printed,
     "ERT": read_energy_table,
     "ERT_summary": read_energy_table,
     "ART": read_areas,

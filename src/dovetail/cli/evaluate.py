@@ -13,10 +13,10 @@ from dovetail.cli.tables import print_json
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.constraints import bound_to, violations
-from dovetail.mapping.files import read_mapping
-from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.files import read_mapping_file
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
+from dovetail.mapping.timeloop_yaml import MappingFile
 from dovetail.model.evaluate import evaluate
 from dovetail.network.readings import readings_on
 from dovetail.workload.loading import load_layer
@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_layer(parser)
     arguments.add_hardware(parser)
     parser.add_argument(
-        "--mapping", required=True, type=Path, metavar="FILE", help="a mapping YAML, Timeloop's form or ours"
+        "--mapping",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="a mapping YAML, Timeloop's form or ours, or a map.txt",
     )
     arguments.add_json(parser)
 
@@ -38,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate the mapping; a broken constraint is worth a warning, a tile that does not fit is an error."""
     problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
-    problem, mapping, notes = _read(args.mapping, architecture, problem)
-    notes += design_notes(architecture, [problem])
+    problem, read, notes = _read(args.mapping, architecture, problem)
+    notes += [*read.notes, *design_notes(architecture, [problem])]
     print_notes(notes)
-    architecture = bound_to(architecture, problem)
+    mapping, architecture = read.mapping, read.architecture
     for sentence in violations(mapping, problem, architecture):
         print(f"dovetail: warning: {sentence}", file=sys.stderr)
     cost = evaluate(mapping, problem, architecture, energies)
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Problem, Mapping, list[str]]:
+def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Problem, MappingFile, list[str]]:
     """Read the mapping in the words of the first reading of the problem that it fits, its own words the last of them.
 
     Raises:
@@ -68,11 +72,11 @@ def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Pro
     ways = readings_on(problem, architecture)
     for reading in (*ways, *(() if Reading(problem) in ways else (Reading(problem),))):
         try:
-            mapping = read_mapping(path, bound_to(architecture, reading.problem), reading.problem)
+            read = read_mapping_file(path, bound_to(architecture, reading.problem), reading.problem)
         except (InputError, MappingError) as error:
             failed.append(error)
         else:
-            return reading.problem, mapping, [f"{problem.name}: {reading.text}"] if reading.text else []
+            return reading.problem, read, [f"{problem.name}: {reading.text}"] if reading.text else []
     first = failed[0]
     if ways[0].text and isinstance(first, InputError):
         how = f"{problem.name} is {ways[0].text}"

@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from dataclasses import replace
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
-from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
+from dovetail.hardware.architecture import Architecture, Level, LoopConstraints, Spatial, Storage
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.workload.problem import Problem
@@ -34,15 +35,20 @@ _KEYS = {
     "spatial": {"factors", "factors_only", "permutation", "split"},
     "bypass": {"keep", "bypass", "keep_only", "bypass_only"},
 }
-#: What the reference knows and a mapping of ours cannot say; refused by name unless empty.
-_UNSUPPORTED = {
-    "no_reuse": "give it in the architecture's constraints",
-    "no_temporal_reuse": "give it as no_reuse in the architecture's constraints",
-    "no_multicast_no_reduction": "give it as no_reuse in the architecture's constraints",
-    "no_link_transfer": "give it in the architecture's constraints",
-    "rmw_first_update": "give it in the architecture's constraints",
-    "no_coalesce": "accesses are always coalesced here",
+#: What a directive of a kind may say of its level's hardware -> its name in the architecture's constraints.
+_OF_HARDWARE = {
+    "temporal": {"no_reuse": "no_reuse", "no_temporal_reuse": "no_reuse", "rmw_first_update": "rmw_first_update"},
+    "spatial": {
+        "no_reuse": "no_reuse",
+        "no_multicast_no_reduction": "no_reuse",
+        "no_link_transfer": "no_link_transfer",
+    },
+    "bypass": {},
 }
+#: What the reference knows and a mapping of ours cannot say; refused by name unless empty.
+_UNSUPPORTED = {"no_coalesce": "accesses are always coalesced here"}
+#: What older versions of the reference wrote and its newest does not read.
+_PASSED_OVER = ("stream",)
 _FACTOR = re.compile(r"\s*,?\s*(?:([A-Za-z_]\w*)\s*=+\s*|([A-Za-z_]+)\s*)([0-9]{1,18})(?:,([0-9]{1,18}))?(?![\w=])")
 _REST = re.compile(r"[\s,]*")
 
@@ -62,11 +68,9 @@ def mapping_from_directives(directives: Any, architecture: Architecture, problem
     Raises:
         InputError: with the key ``mapping[i].…`` of what is wrong.
     """
-    if not isinstance(directives, Sequence) or isinstance(directives, str):
-        raise InputError(f"a mapping is a list of directives, not {_shown(directives)}", key="mapping")
     said: dict[tuple[str, str], _Directive] = {}
-    for index, raw in enumerate(directives):
-        directive = _Directive(raw, f"mapping[{index}]", architecture, problem)
+    for directive in _read_directives(directives, architecture, problem):
+        directive.refuse_other_hardware()
         place = (directive.level.name, directive.kind)
         if place in said:
             raise InputError(
@@ -76,6 +80,40 @@ def mapping_from_directives(directives: Any, architecture: Architecture, problem
         said[place] = directive
     levels = (level for level in bound_to(architecture, problem).levels if isinstance(level, Storage | Spatial))
     return Mapping(tuple(_complete(level, said, problem) for level in levels))
+
+
+def hardware_from_directives(directives: Any, architecture: Architecture, problem: Problem) -> Architecture:
+    """Return the architecture with what directives say of its hardware: ``no_link_transfer``, ``no_reuse`` and such.
+
+    Mappings that the reference's tools write repeat there what the architecture's constraints say; those written by
+    hand may be the only place that says it.
+
+    Raises:
+        InputError: as `mapping_from_directives`.
+    """
+    levels = {level.name: level for level in architecture.levels}
+    for directive in _read_directives(directives, architecture, problem):
+        level = levels[directive.level.name]
+        for _, ours, tensors in directive.hardware():
+            own = level.constraints
+            if directive.kind == "temporal":
+                own = replace(own, temporal=_with_tensors(own.temporal, ours, tensors))
+            else:
+                own = replace(own, spatial=_with_tensors(own.spatial, ours, tensors))
+            level = replace(level, constraints=own)
+        levels[level.name] = level
+    return replace(architecture, levels=tuple(levels.values()))
+
+
+def _with_tensors(loops: LoopConstraints, word: str, tensors: frozenset[str]) -> LoopConstraints:
+    more: dict[str, Any] = {word: getattr(loops, word) | tensors}
+    return replace(loops, **more)
+
+
+def _read_directives(directives: Any, architecture: Architecture, problem: Problem) -> list[_Directive]:
+    if not isinstance(directives, Sequence) or isinstance(directives, str):
+        raise InputError(f"a mapping is a list of directives, not {_shown(directives)}", key="mapping")
+    return [_Directive(raw, f"mapping[{at}]", architecture, problem) for at, raw in enumerate(directives)]
 
 
 def mapping_to_directives(mapping: Mapping, architecture: Architecture, problem: Problem) -> list[dict[str, Any]]:
@@ -161,11 +199,27 @@ class _Directive:
         for name, value in self.values.items():
             if name in _UNSUPPORTED and value:
                 raise InputError(f"'{name}' is not supported in a mapping: {_UNSUPPORTED[name]}", key=self.key)
-            if name not in known | {"target", "type"} | _UNSUPPORTED.keys():
+            if name not in known | {"target", "type", *_UNSUPPORTED, *_OF_HARDWARE[self.kind], *_PASSED_OVER}:
                 raise InputError(f"unknown key '{name}'{did_you_mean(name, known)}", key=self.key)
         for one, other in (("factors", "factors_only"), ("keep", "keep_only"), ("bypass", "bypass_only")):
             if one in self.values and other in self.values:
                 raise InputError(f"'{one}' and '{other}' at once; give one", key=self.key)
+
+    def hardware(self) -> Iterator[tuple[str, str, frozenset[str]]]:
+        """What it says of the level's hardware: its word, our word, and the tensors it holds for."""
+        for name, ours in _OF_HARDWARE[self.kind].items():
+            if self.values.get(name):
+                yield name, ours, self._tensors(name)
+
+    def refuse_other_hardware(self) -> None:
+        """Refuse what contradicts the architecture: a mapping cannot carry it."""
+        for name, ours, tensors in self.hardware():
+            if not tensors <= getattr(getattr(self.level.constraints, self.kind), ours):
+                raise InputError(
+                    f"'{name}' is said of {', '.join(sorted(tensors))}, and the architecture does not say it; give it "
+                    f"as {ours} in the architecture's constraints",
+                    key=self.key,
+                )
 
     def loops(self) -> list[Loop]:
         """All loops with more than one iteration, innermost first, with the permutation completed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -10,14 +11,42 @@ import yaml
 from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapping.directives import mapping_from_directives, mapping_to_directives
+from dovetail.mapping.directives import hardware_from_directives, mapping_from_directives, mapping_to_directives
 from dovetail.mapping.mapping import Mapping
 from dovetail.workload.problem import Problem
 
-__all__ = ["mapping_from_directives", "mapping_to_directives", "parse_timeloop_mapping", "timeloop_mapping_yaml"]
+__all__ = [
+    "MappingFile",
+    "mapping_from_directives",
+    "mapping_to_directives",
+    "parse_timeloop_mapping",
+    "timeloop_mapping_yaml",
+]
+
+#: Sections that stand beside a mapping in a whole specification; they are for other readers.
+_OTHER_SECTIONS = (
+    "architecture", "problem", "variables", "components", "compound_components", "constraints",
+    "architecture_constraints", "mapspace_constraints", "mapspace", "mapper", "globals", "sparse_optimizations",
+    "ERT", "ART", "dumped_by_timeloop_front_end",
+)  # fmt: skip
 
 
-def parse_timeloop_mapping(document: Node, architecture: Architecture, problem: Problem) -> Mapping:
+@dataclass(frozen=True)
+class MappingFile:
+    """A mapping as read, and what its file says besides.
+
+    Attributes:
+        mapping: the mapping.
+        architecture: the architecture with what the file says of its hardware (``no_link_transfer`` and such).
+        notes: what is passed over, a sentence each.
+    """
+
+    mapping: Mapping
+    architecture: Architecture
+    notes: tuple[str, ...] = ()
+
+
+def parse_timeloop_mapping(document: Node, architecture: Architecture, problem: Problem) -> MappingFile:
     """Read the mapping of a document: a list of directives, bare or under the key ``mapping``.
 
     Raises:
@@ -25,12 +54,23 @@ def parse_timeloop_mapping(document: Node, architecture: Architecture, problem: 
     """
     directives = document
     if isinstance(document.value, dict):
-        directives = document.mapping(known=("mapping",), required=("mapping",))["mapping"]
+        directives = document.mapping(known=("mapping", *_OTHER_SECTIONS), required=("mapping",))["mapping"]
+    if isinstance(directives.value, dict):
+        kind = "fused operations" if "type" in directives.value else "keys"
+        raise directives.fail(f"a mapping is a list of directives, found a mapping of {kind}; fusion is not supported")
     items = directives.sequence()
+    plain = directives.plain()
     try:
-        return mapping_from_directives(directives.plain(), architecture, problem)
+        on = hardware_from_directives(plain, architecture, problem)
+        return MappingFile(mapping_from_directives(plain, on, problem), on, _passed_over(items))
     except InputError as error:
         raise _place(items, error.key or "", directives).fail(error.message) from None
+
+
+def _passed_over(items: list[Node]) -> tuple[str, ...]:
+    streams = [item.mapping()["stream"] for item in items if "stream" in item.mapping()]
+    said = [f"{node.file}:{node.line}" for node in streams if node.value]
+    return (f"{said[0]}: 'stream' is passed over, as the reference does now",) if said else ()
 
 
 def timeloop_mapping_yaml(mapping: Mapping, architecture: Architecture, problem: Problem) -> str:

@@ -1,18 +1,20 @@
 """Reads and writes problems in Timeloop's YAML form: ``problem: {shape: {...}, instance: {...}}``.
 
 What the form has and we don't model is refused by name (``flatten``) or reported in the notes (``densities``); a key
-that the form doesn't have is an error, where the reference would ignore it and compute something else.
+that neither the form nor the field's collections of layers have is an error, where the reference would ignore it and
+compute something else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from dovetail.document import Node
+from dovetail.document import Node, Scalar
 from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
@@ -23,16 +25,20 @@ VERSIONS = ("0.2", "0.3", "0.4")
 _SHAPE_KEYS = ("name", "dimensions", "coefficients", "data_spaces", "flatten")
 _TENSOR_KEYS = ("name", "projection", "read_write", "ranks")
 
-#: Instance keys that say nothing about the loops -> why they are passed over.
+#: Keys that say nothing about the loops -> why they are passed over.
 _PASSED_OVER = {
     "H": "the input's height follows from the output's",
     "W": "the input's width follows from the output's",
-    "Hpad": "padding never enters the output form",
-    "Wpad": "padding never enters the output form",
-    "densities": "every value is counted, zero or not",
-    "commonDensity": "every value is counted, zero or not",
-    "common_density": "every value is counted, zero or not",
+    **dict.fromkeys(("Hpad", "Wpad", "Hpadding", "Wpadding"), "padding never enters the output form"),
+    **dict.fromkeys(("densities", "commonDensity", "common_density"), "every value is counted, zero or not"),
+    **dict.fromkeys(
+        ("bitwidths", "commonBitwidth", "common_bitwidth", "commonDatawidth"),
+        "a word has as many bits as the design's storages say",
+    ),
+    "histograms": "no energy here depends on the values of data",
 }
+#: Keys of collections of layers that only tell where a layer comes from; nothing need be said of them.
+_METADATA = ("name", "dnn_name", "layer_name", "notes")
 
 
 def _built_in(name: str, dimensions: str, tensors: Mapping[str, str], coefficients: Sequence[str] = ()) -> Shape:
@@ -55,9 +61,16 @@ _CNN = _built_in(
     ("Wstride", "Hstride", "Wdilation", "Hdilation"),
 )
 _GEMM = _built_in("gemm_ABZ", "MNK", {"A": "M K", "B": "N K", "Z": "M N"})
+_DEPTHWISE = _built_in(
+    "dw_cnn_layer",
+    "RSPQCN",
+    {"Weights": "C R S", "Inputs": "N C R*Wdilation+P*Wstride S*Hdilation+Q*Hstride", "Outputs": "N C Q P"},
+    ("Wstride", "Hstride", "Wdilation", "Hdilation"),
+)
 
-#: Shapes that a problem may name instead of defining, as Timeloop's ``problem-shapes`` folder has them.
-BUILT_IN_SHAPES: dict[str, Shape] = {"cnn_layer": _CNN, "cnn-layer": _CNN, "gemm_ABZ": _GEMM}
+#: Shapes that a problem may name instead of defining, ``-`` in the name read as ``_``: those of Timeloop's folder
+#: ``problem-shapes``, and the depthwise convolution that DOSA's collection puts there.
+BUILT_IN_SHAPES: dict[str, Shape] = {"cnn_layer": _CNN, "gemm_ABZ": _GEMM, "dw_cnn_layer": _DEPTHWISE}
 
 
 @dataclass(frozen=True)
@@ -73,19 +86,23 @@ def read_problem(path: Path | str, *, include_folders: Sequence[Path] = ()) -> P
     return read_problem_file(path, include_folders=include_folders).problem
 
 
-def read_problem_file(path: Path | str, *, include_folders: Sequence[Path] = ()) -> ProblemFile:
+def read_problem_file(
+    path: Path | str, *, include_folders: Sequence[Path] = (), variables: Mapping[str, Scalar] | None = None
+) -> ProblemFile:
     """Read a problem from Timeloop YAML (v0.2 to v0.4), anchors, merges and includes resolved.
 
     Args:
         path: the file. Beside its own folder it may include from the folder above when that holds a
             ``problem_base.yaml``, as the field's layer collections are laid out.
         include_folders: further folders that it may include from.
+        variables: values of names that its sizes use; they stand above the file's own ``variables``.
 
     Raises:
         InputError: with file, line and key, and what would be right.
     """
     path = Path(path)
-    return problem_of_document(read_document(path, include_folders=problem_folders(path, include_folders)), path.stem)
+    document = read_document(path, include_folders=problem_folders(path, include_folders))
+    return problem_of_document(document, path.stem, variables)
 
 
 def problem_folders(path: Path, include_folders: Sequence[Path] = ()) -> list[Path]:
@@ -94,33 +111,50 @@ def problem_folders(path: Path, include_folders: Sequence[Path] = ()) -> list[Pa
     return [*include_folders, *([above] if (above / "problem_base.yaml").is_file() else [])]
 
 
-def problem_of_document(document: Node, name: str) -> ProblemFile:
+def problem_of_document(document: Node, name: str, variables: Mapping[str, Scalar] | None = None) -> ProblemFile:
     """Read the problem from a document that may hold other sections too.
 
     Args:
-        document: a mapping with the key ``problem``.
+        document: a mapping with the key ``problem``; its sizes may use the document's ``variables``.
         name: the problem's name unless its instance gives one.
+        variables: values that stand above the document's variables.
     """
     sections = document.mapping()
     if "problem" not in sections:
         raise document.fail("the key 'problem' is missing")
-    return problem_of_node(sections["problem"], name)
+    return problem_of_node(sections["problem"], name, _Names(sections.get("variables"), variables or {}))
 
 
-def problem_of_node(node: Node, name: str) -> ProblemFile:
-    """Read a problem from the value under ``problem``."""
+@dataclass(frozen=True)
+class _Names:
+    """What a problem's sizes may name: the document's variables, computed when they are needed, and given values."""
+
+    own: Node | None = None
+    given: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def values(self) -> dict[str, Any]:
+        if self.own is None or self.own.value is None:
+            return dict(self.given)
+        entries = {name: node for name, node in self.own.mapping().items() if name not in ("version", *self.given)}
+        return {**evaluate_all(entries, self.given), **self.given}
+
+
+def problem_of_node(node: Node, name: str, names: _Names | None = None) -> ProblemFile:
+    """Read a problem from the value under ``problem``; ``names`` are what its sizes may use."""
+    if isinstance(node.value, list):
+        raise node.fail("several operations in one problem are a fused one; give each a file of its own")
     entries = _underscored(node)
     if "version" in entries and str(entries["version"].value) not in VERSIONS:
         raise entries["version"].fail(f"version {entries['version'].value} is not read; known: {', '.join(VERSIONS)}")
     shape, defaults = _shape(entries["shape"]) if "shape" in entries else (_CNN, {})
+    beside = {key: value for key, value in entries.items() if key in _PASSED_OVER}
     if "instance" in entries:
-        _check_keys(entries, ("version", "shape", "instance", "name", "rename"), node)
-        instance = entries["instance"].mapping()
+        _check_keys(entries, ("version", "shape", "instance", "rename", *_METADATA, *_PASSED_OVER), node)
+        instance = {**beside, **entries["instance"].mapping()}
     else:  # the older form has the sizes right under `problem`
-        instance = {
-            key: value for key, value in node.mapping().items() if key not in ("version", "shape", "name", "rename")
-        }
-    read = _sized(shape, defaults, instance, entries.get("instance", node), name)
+        others = ("version", "shape", "rename", *_METADATA)
+        instance = {key: value for key, value in node.mapping().items() if key not in others}
+    read = _sized(shape, defaults, instance, entries.get("instance", node), name, names or _Names())
     return replace(read, problem=_renamed(entries["rename"], read.problem)) if "rename" in entries else read
 
 
@@ -134,21 +168,21 @@ def _renamed(node: Node, problem: Problem) -> Problem:
 
 
 def _sized(
-    shape: Shape, defaults: Mapping[str, int], instance: Mapping[str, Node], node: Node, name: str
+    shape: Shape,
+    defaults: Mapping[str, int],
+    instance: Mapping[str, Node],
+    node: Node,
+    name: str,
+    names: _Names,
 ) -> ProblemFile:
     known = (*shape.dimensions, *shape.coefficients)
-    notes: list[str] = []
-    for key, value in instance.items():
-        if key in known or key == "name":
-            continue
-        if key not in _PASSED_OVER:
-            raise _at(value, f"unknown key '{key}'{did_you_mean(key, (*known, *_PASSED_OVER))}", node)
-        if value.value not in (0, 1):
-            notes.append(f"{value.file}:{value.line}: '{key}' is passed over: {_PASSED_OVER[key]}")
+    notes = _passed_over(instance, known, node)
     missing = [dimension for dimension in shape.dimensions if dimension not in instance]
     if missing:
         raise node.fail(f"no size for the dimension{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
-    computed = evaluate_all({key: instance[key] for key in known if key in instance}, {})
+    sizes = {key: instance[key] for key in known if key in instance}
+    named = any(isinstance(size.value, str) for size in sizes.values())
+    computed = evaluate_all(sizes, names.values() if named else {})
     values = {key: _size(instance[key], value) for key, value in computed.items()}
     bounds = tuple(values[dimension] for dimension in shape.dimensions)
     coefficients = tuple(values.get(key, defaults.get(key, 1)) for key in shape.coefficients)
@@ -158,6 +192,19 @@ def _sized(
         return ProblemFile(Problem(shape, bounds, coefficients, name), tuple(notes))
     except InputError as error:  # together the sizes are too large
         raise error.placed(node.file, node.line, node.key) from None
+
+
+def _passed_over(instance: Mapping[str, Node], known: Sequence[str], node: Node) -> list[str]:
+    """Return a note for each key that says nothing about the loops; refuse keys that are neither that nor a size."""
+    notes: list[str] = []
+    for key, value in instance.items():
+        if key in known or key in _METADATA:
+            continue
+        if key not in _PASSED_OVER:
+            raise _at(value, f"unknown key '{key}'{did_you_mean(key, (*known, *_PASSED_OVER))}", node)
+        if value.value not in (None, 0, 1):
+            notes.append(f"{value.file}:{value.line}: '{key}' is passed over: {_PASSED_OVER[key]}")
+    return notes
 
 
 def _size(node: Node, value: object) -> int:
@@ -171,9 +218,10 @@ def _size(node: Node, value: object) -> int:
 def _shape(node: Node) -> tuple[Shape, dict[str, int]]:
     """Read a shape, by name or by definition; returns it with its coefficients' defaults."""
     if isinstance(node.value, str):
-        if node.value not in BUILT_IN_SHAPES:
-            raise node.fail(f"unknown shape '{node.value}'{did_you_mean(node.value, BUILT_IN_SHAPES)}")
-        return BUILT_IN_SHAPES[node.value], {}
+        name = node.value.removesuffix(".yaml").replace("-", "_")
+        if name not in BUILT_IN_SHAPES:
+            raise node.fail(f"unknown shape '{node.value}'{did_you_mean(name, BUILT_IN_SHAPES)}")
+        return BUILT_IN_SHAPES[name], {}
     entries = _underscored(node)
     _check_keys(entries, _SHAPE_KEYS, node)
     for key in ("dimensions", "data_spaces"):
