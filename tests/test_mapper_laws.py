@@ -29,7 +29,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search
 from dovetail.mapping.directives import mapping_from_directives
 from dovetail.model.evaluate import evaluate
-from dovetail.workers import run_all
+from dovetail.workers import executor_for, run_all
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
 from mapper_strategies import constrained, setups, with_level
 
@@ -208,7 +208,8 @@ def test_same_answer_from_any_number_of_workers() -> None:
     calls = [(layer, architecture, energies) for layer in layers]
     answers = []
     for workers in (1, 2):
-        found = dict(run_all(search, calls, workers=workers))
+        with executor_for(len(calls), workers) as executor:
+            found = dict(run_all(search, calls, executor))
         answers.append([(found[i].mapping, found[i].certificate.value, found[i].certificate.states) for i in range(3)])
     assert answers[0] == answers[1]
 

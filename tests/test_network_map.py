@@ -18,9 +18,10 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
-from dovetail.network import map_network as mapping_module
+from dovetail.network import jobs as jobs_module
 from dovetail.network.costs import Totals, sum_of, totals_of
-from dovetail.network.map_network import design_key, layer_key, map_network, map_networks
+from dovetail.network.jobs import Job, Sampled
+from dovetail.network.map_network import map_network, map_networks
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store
 from dovetail.workers import WorkerError
@@ -120,7 +121,7 @@ def test_records_come_back_equal(design):
 @pytest.fixture
 def exact(monkeypatch):
     """Let the quick search stand where the exact mapper stands, so that results are stored."""
-    monkeypatch.setattr(mapping_module, "exact_search", lambda: counted_search)
+    monkeypatch.setattr(jobs_module, "exact_search", counted_search)
 
 
 def test_stored_results_are_found_again(design, tmp_path, calls, exact):
@@ -141,7 +142,7 @@ def test_inexact_results_are_not_stored(design, tmp_path, calls, monkeypatch):
         result = counted_search(*arguments, **options)
         return replace(result, certificate=replace(result.certificate, exact=False))
 
-    monkeypatch.setattr(mapping_module, "exact_search", lambda: inexact)
+    monkeypatch.setattr(jobs_module, "exact_search", inexact)
     with Store.open(tmp_path / "store.sqlite3") as store:
         for _ in range(2):
             cost = map_network(_network(8), *design, store=store, workers=1, time_limit=1e-3)
@@ -162,18 +163,22 @@ def test_several_networks_share_their_layers(design, calls):
 
 def test_keys_follow_content(design):
     architecture, energies = design
-    layer = _network(8).layers[0]
-    key = layer_key(layer.problem, design_key(architecture, energies), Objective.EDP, False)
-    renamed = replace(layer, name="x", problem=replace(layer.problem, name="x"))
-    other = design_key(replace(architecture, name="x"), energies)
-    assert layer_key(renamed.problem, other, Objective.EDP, False) == key
+    job = Job(_network(8).layers[0].problem, architecture, energies)
+    renamed = replace(job, problem=replace(job.problem, name="x"), architecture=replace(architecture, name="x"))
+    assert renamed.key == job.key
+    assert replace(job, time_limit=1.0).key == job.key, "what is proven within a time limit is proven without"
     others = [
-        layer_key(layer.problem, design_key(replace(architecture, cycle_seconds=2e-9), energies), Objective.EDP, False),
-        layer_key(layer.problem, design_key(architecture, energies), Objective.EDP, True),
-        layer_key(layer.problem, design_key(architecture, energies), Objective.ENERGY, False),
-        layer_key(_network(9).layers[0].problem, design_key(architecture, energies), Objective.EDP, False),
+        replace(job, architecture=replace(architecture, cycle_seconds=2e-9)),
+        replace(job, front=True),
+        replace(job, objective=Objective.ENERGY),
+        replace(job, problem=_network(9).layers[0].problem),
+        replace(job, search=Sampled(10)),
+        replace(job, search=Sampled(10, seed=1)),
+        replace(job, search=Sampled(11)),
+        replace(job, search=quick_search),
+        replace(job, search=counted_search),
     ]
-    assert len({key, *others}) == 5
+    assert len({each.key for each in [job, *others]}) == 1 + len(others)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -205,22 +210,23 @@ def test_a_killed_worker_is_told_and_the_rest_goes_on(design):
 _INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})
-from dovetail.network import map_network as module
+from dovetail.network import jobs as module
+from dovetail.network.map_network import map_network
 from network_search import slow_search
 from test_network_map import _network
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.store import Store
-module.exact_search = lambda: slow_search
+module.exact_search = slow_search
 module.engine_version = lambda: "a test"
 architecture = load_architecture("eyeriss_like")
 with Store.open(__import__("pathlib").Path({store!r})) as store:
-    module.map_network(_network(*range(8, 18)), architecture, estimate(architecture), store=store, workers=1)
+    map_network(_network(*range(8, 18)), architecture, estimate(architecture), store=store, workers=1)
 """
 
 
 def test_a_killed_run_goes_on_where_it_was(design, tmp_path, calls, exact, monkeypatch):
-    monkeypatch.setattr(mapping_module, "engine_version", lambda: "a test")
+    monkeypatch.setattr(jobs_module, "engine_version", lambda: "a test")
     file = tmp_path / "store.sqlite3"
     code = _INTERRUPTED.format(tests=str(Path(__file__).parent), store=str(file))
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})

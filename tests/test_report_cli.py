@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from dovetail import workers as workers_module
 from dovetail.cli.main import main
-from dovetail.network import map_network as mapping_module
+from dovetail.network import jobs as jobs_module
 from network_search import quick_search
 from test_study import _free
 
@@ -16,8 +17,8 @@ from test_study import _free
 def quick(monkeypatch):
     """Let the quick search stand where the exact mapper stands; keep nothing."""
     monkeypatch.setenv("DOVETAIL_CACHE", "off")
-    monkeypatch.setattr(mapping_module, "exact_search", lambda: quick_search)
-    monkeypatch.setattr(mapping_module, "available_cpus", lambda: 1)
+    monkeypatch.setattr(jobs_module, "exact_search", quick_search)
+    monkeypatch.setattr(workers_module, "available_cpus", lambda: 1)
 
 
 def test_report_writes_everything(tmp_path, capsys):
@@ -105,7 +106,7 @@ def test_sweep_layer_refuses_nonsense(arguments, message, capsys):
 
 
 def test_study_prints_all_three(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(mapping_module, "exact_search", lambda: _free)
+    monkeypatch.setattr(jobs_module, "exact_search", _free)
     html, csv = tmp_path / "s.html", tmp_path / "csv"
     assert main(["study", "--html", str(html), "--csv", str(csv)]) == 0
     out, err = capsys.readouterr()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.workers import WorkerError, run_all
+from dovetail.workers import WorkerError, WorkerExecutor, executor_for, run_all
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 
@@ -41,7 +41,8 @@ def sleep(_number: int) -> None:
 
 
 def test_printing_and_reading_do_no_harm(capfd):
-    found = dict(run_all(talk, [(number,) for number in range(6)], workers=2))
+    with WorkerExecutor(2) as executor:
+        found = dict(run_all(talk, [(number,) for number in range(6)], executor))
     assert found == {number: number * number for number in range(6)}
     assert capfd.readouterr().out == ""
 
@@ -51,8 +52,8 @@ def test_what_ran_out_of_memory_is_named_and_the_rest_is_done(workers):
     done = []
     calls = [(number,) for number in (0, 2, 3, 4)] + [(1,)] * (workers > 1)
     names = ["zero", "two", "three", "four", "one"][: len(calls)]
-    with pytest.raises(WorkerError) as told:
-        for place, _ in run_all(fail, calls, workers=workers, names=names):
+    with executor_for(len(calls), workers) as executor, pytest.raises(WorkerError) as told:
+        for place, _ in run_all(fail, calls, executor, names=names):
             done.append(names[place])
     assert sorted(done) == ["four", "three", "zero"]
     assert "two (out of memory)" in str(told.value)
@@ -68,20 +69,21 @@ def test_nothing_in_the_working_folder_runs_or_is_in_the_way(tmp_path):
         )
     code = (
         "import sys; sys.path.remove('') if '' in sys.path else None\n"
-        "from dovetail.workers import run_all\n"
-        "print(sorted(run_all(len, [('a',), ('bb',), ('ccc',)], workers=2)))"
+        "from dovetail.workers import WorkerExecutor\n"
+        "with WorkerExecutor(2) as executor:\n"
+        "    print(list(executor.map(len, ['a', 'bb', 'ccc'])))"
     )
     run = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert run.stdout == "[(0, 1), (1, 2), (2, 3)]\n", run.stderr
+    assert run.stdout == "[1, 2, 3]\n", run.stderr
     assert not (tmp_path / "RAN").exists()
 
 
 def test_what_prints_while_python_starts_is_no_answer(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("print('hello from the site', flush=True)\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
-    code = "from dovetail.workers import run_all; print(sorted(run_all(len, [('a',), ('bb',)], workers=2)))"
+    code = "from dovetail.workers import WorkerExecutor; print(list(WorkerExecutor(2).map(len, ['a', 'bb'])))"
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert run.stdout == "hello from the site\n[(0, 1), (1, 2)]\n", run.stderr
+    assert run.stdout == "hello from the site\n[1, 2]\n", run.stderr
 
 
 def children(pid: int) -> list[int]:
@@ -108,8 +110,9 @@ def gone(pid: int) -> bool:
 def test_no_worker_stays_behind(how):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from dovetail.workers import run_all; from test_workers import sleep\n"
-        "list(run_all(sleep, [(1,), (2,)], workers=2))"
+        "from dovetail.workers import WorkerExecutor; from test_workers import sleep\n"
+        "with WorkerExecutor(2) as executor:\n"
+        "    list(executor.map(sleep, [1, 2]))"
     )
     run = subprocess.Popen(
         [sys.executable, "-c", code, str(Path(__file__).parent)],

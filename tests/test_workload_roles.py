@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dovetail import workers as workers_module
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
@@ -17,7 +18,6 @@ from dovetail.hardware.names import named
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
-from dovetail.network import map_network as mapping_module
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
 from dovetail.network.readings import best_reading, readings_on, search_readings
@@ -46,7 +46,7 @@ def run(capsys, *arguments):
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path):
     """Keep results to each test, and searches in this process."""
-    monkeypatch.setattr(mapping_module, "available_cpus", lambda: 1)
+    monkeypatch.setattr(workers_module, "available_cpus", lambda: 1)
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "store"))
 
 

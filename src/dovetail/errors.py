@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from dovetail.text import printable
 
@@ -26,6 +27,16 @@ class DovetailError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as it is, whatever its class was made from: errors come back from other processes."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[DovetailError], args: tuple[Any, ...], fields: dict[str, Any]) -> DovetailError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class InputError(DovetailError):

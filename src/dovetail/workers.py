@@ -1,7 +1,8 @@
-"""Runs one function on many arguments in worker processes that are plain interpreters.
+"""Runs calls on an executor, and brings two of our own: worker processes that are plain interpreters, and none at all.
 
-Unlike forked ones these are safe beside threads and compiled code, and unlike spawned ones they never run the user's
-main script again. Each worker is this module, run with ``-m``. It reads pickled calls on its standard input and writes
+Any `concurrent.futures.Executor` will do (`run_all`). Ours, `WorkerExecutor`, is for calls into compiled code on one
+machine. Unlike forked processes its workers are safe beside threads, and unlike spawned ones they never run the user's
+main script again. Each is `dovetail.worker`, run with ``-m``. It reads pickled calls on its standard input and writes
 pickled answers: both ends are ours, nothing from outside is unpickled.
 
 What a worker may rely on, and what it must bear:
@@ -25,19 +26,23 @@ import signal
 import subprocess
 import sys
 import threading
-import traceback
+import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, Any
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Any, ParamSpec, TypeVar
 
-from dovetail import errors
 from dovetail.errors import DovetailError
+from dovetail.worker import read, write
 
-#: Place of a call, what became of it ("result", the name of an error, ...), and its value.
-_Answer = tuple[int, str, Any]
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+#: A function, its positional arguments and its named ones.
+_Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _MARK_BYTES = 16
 
-#: Worker processes at work now, of all calls of `run_all`.
+#: Worker processes at work now, of all executors.
 _running: set[subprocess.Popen[bytes]] = set()
 
 
@@ -51,36 +56,79 @@ def available_cpus() -> int:
 
 
 def run_all(
-    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, workers: int, names: Sequence[str] = ()
-) -> Iterator[tuple[int, Any]]:
+    function: Callable[..., _Result], calls: Sequence[tuple[Any, ...]], executor: Executor, *, names: Sequence[str] = ()
+) -> Generator[tuple[int, _Result], None, None]:
     """Yield (place in ``calls``, result) as calls finish.
 
+    Whatever a call raises is raised at once, and calls not begun yet are cancelled; but where worker processes were
+    killed or ran out of memory, the others go on.
+
     Args:
-        function: a module's function; workers import it by name.
-        calls: positional arguments, all of which can be pickled.
-        workers: processes; with one, or one call, everything runs in this process.
+        function: what to call; where calls leave this process, a module's function.
+        calls: positional arguments.
+        executor: where calls run; it is not shut down.
         names: what to call each call in messages; by default its place, from 1.
 
     Raises:
-        DovetailError: what a call raised on purpose.
         WorkerError: after all other calls: some were killed, or ran out of memory; says which.
-        RuntimeError: any other exception of a call, with its traceback as text.
     """
     names = names or [f"call {place + 1}" for place in range(len(calls))]
     failed: list[str] = []
-    answers = _answers_here(function, calls) if min(workers, len(calls)) <= 1 else _answers(function, calls, workers)
-    with contextlib.closing(answers):
-        for place, kind, value in answers:
-            if kind == "result":
-                yield place, value
-            elif kind in ("died", "memory"):
-                failed.append(f"{names[place]} ({value})")
+    places: dict[Future[_Result], int] = {}
+    try:
+        for future in _finished(function, calls, executor, places):
+            place = places.pop(future)
+            try:
+                result = future.result()
+            except (WorkerError, BrokenExecutor) as error:
+                failed.append(f"{names[place]} ({error})")
+            except MemoryError:
+                failed.append(f"{names[place]} (out of memory)")
             else:
-                raise _exception(kind, value)
+                yield place, result
+    finally:
+        for future in places:
+            future.cancel()
     if failed:
         raise WorkerError(
             f"no result for {', '.join(failed)}; everything else was done; fewer processes need less memory"
         )
+
+
+def _finished(
+    function: Callable[..., _Result],
+    calls: Sequence[tuple[Any, ...]],
+    executor: Executor,
+    places: dict[Future[_Result], int],
+) -> Iterator[Future[_Result]]:
+    """Hand in all calls and yield their futures as they finish; ``places`` gets each one's place in ``calls``."""
+    for place, call in enumerate(calls):
+        try:
+            future = executor.submit(function, *call)
+        except BrokenExecutor as error:  # one that breaks with a worker takes no more calls
+            future = Future()
+            future.set_exception(error)
+        places[future] = place
+        if future.done():  # some executors do the work right here: its result is told before the next is begun
+            yield future
+    yield from as_completed(list(places))
+
+
+@contextlib.contextmanager
+def executor_for(calls: int, workers: int | Executor | None) -> Iterator[Executor]:
+    """Give an executor for so many calls.
+
+    Args:
+        calls: how many there will be.
+        workers: the executor itself; or the number of processes of one that ends with the block, where one process, or
+            one call, needs no other than this; None: one process per CPU.
+    """
+    if isinstance(workers, Executor):
+        yield workers
+        return
+    count = min(available_cpus() if workers is None else workers, calls)
+    with InlineExecutor() if count <= 1 else WorkerExecutor(count) as executor:
+        yield executor
 
 
 def kill_running() -> None:
@@ -106,71 +154,135 @@ def safe_start() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _answers_here(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Generator[_Answer, None, None]:
-    for place, call in enumerate(calls):
+class InlineExecutor(Executor):
+    """Does every call at once, in the thread that hands it in; a Ctrl-C comes out of `submit`."""
+
+    def submit(
+        self, fn: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> Future[_Result]:
+        """Call the function; return a future that is done."""
+        future: Future[_Result] = Future()
+        future.set_running_or_notify_cancel()
         try:
-            result = function(*call)
-        except MemoryError:
-            yield place, "memory", "out of memory"
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class WorkerExecutor(Executor):
+    """Does calls in worker processes, started when there is something to do; see the module's text.
+
+    A future's exception is what its call raised on purpose; WorkerError where the worker was killed or ran out of
+    memory, which leaves the executor whole; and RuntimeError, with the traceback as text, for any other.
+
+    Leaving its ``with`` block waits for all calls, or, when an exception (such as a KeyboardInterrupt) leaves it, kills
+    the workers.
+
+    Args:
+        workers: most processes at a time; None: one per CPU that this process may use.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"{workers} worker processes can do nothing; it must be at least 1")
+        self._crew = _Crew(available_cpus() if workers is None else workers)
+        self._lock = threading.Lock()
+        self._is_shut = False
+        weakref.finalize(self, self._crew.finish)
+
+    def submit(
+        self, fn: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> Future[_Result]:
+        """Have a module's function called with arguments that can be pickled; return the result's future.
+
+        Raises:
+            RuntimeError: the executor has been shut down.
+        """
+        future: Future[_Result] = Future()
+        with self._lock:
+            if self._is_shut:
+                raise RuntimeError("no calls can be handed in after the shutdown of an executor")
+            self._crew.take(future, (fn, args, kwargs))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls.
+
+        Args:
+            wait: return when all calls are done and the workers are gone.
+            cancel_futures: leave out the calls not begun yet.
+        """
+        with self._lock:
+            self._is_shut = True
+            if cancel_futures:
+                self._crew.cancel()
+            self._crew.finish()
+        if wait:
+            self._crew.join()
+
+    def kill_workers(self) -> None:
+        """Take no more calls, leave out those not begun yet, and end the workers whatever they are at."""
+        self.shutdown(wait=False, cancel_futures=True)
+        self._crew.dismiss()
+        self._crew.join()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for all calls, or kill the workers when an exception leaves the block."""
+        if kind is None:
+            self.shutdown()
         else:
-            yield place, "result", result
+            self.kill_workers()
 
 
-def _answers(
-    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int
-) -> Generator[_Answer, None, None]:
-    crew = _Crew(queue.SimpleQueue(), queue.SimpleQueue(), threading.Lock(), set())
-    for place, call in enumerate(calls):
-        crew.waiting.put((place, pickle.dumps((function, call))))
-    threads = [threading.Thread(target=crew.serve, daemon=True) for _ in range(min(workers, len(calls)))]
-    try:
-        for thread in threads:
-            crew.waiting.put(None)
-            thread.start()
-        for _ in calls:
-            yield crew.answers.get()
-    finally:
-        crew.dismiss()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
-
-
-@dataclass
+@dataclass(eq=False)
 class _Crew:
-    """The workers of one `run_all`; each is looked after by a thread.
+    """The workers of one executor; each is looked after by a thread. It does not know its executor.
 
     Attributes:
-        waiting: calls not begun yet, and a None for every thread.
-        answers: of calls that ended, however they did.
+        most: threads at a time.
+        waiting: calls not begun yet, and at the end a None for every thread.
+        idle: as many as threads wait for a call.
+        threads: started so far.
         lock: held while a process is started or all are ended.
         processes: at work; None once the crew is dismissed.
     """
 
-    waiting: queue.SimpleQueue[tuple[int, bytes] | None]
-    answers: queue.SimpleQueue[_Answer]
-    lock: threading.Lock
-    processes: set[subprocess.Popen[bytes]] | None
+    most: int
+    waiting: queue.SimpleQueue[tuple[Future[Any], _Call] | None] = field(default_factory=queue.SimpleQueue)
+    idle: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    threads: list[threading.Thread] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    processes: set[subprocess.Popen[bytes]] | None = field(default_factory=set)
 
-    def serve(self) -> None:
-        """Hand calls to a worker, one at a time, until none is left; start another one when it is gone."""
-        worker: subprocess.Popen[bytes] | None = None
-        while (item := self.waiting.get()) is not None:
-            place, call = item
-            try:
-                worker = worker or self._start()
-                if worker is None:
-                    return
-                assert worker.stdin is not None
-                assert worker.stdout is not None
-                _write(worker.stdin, call)
-                kind, value = pickle.loads(_read(worker.stdout))  # noqa: S301 - our own worker wrote it
-            except (OSError, EOFError, ValueError) as error:
-                kind, value = "died", str(error) if worker is None else self._end(worker)
-                worker = None
-            self.answers.put((place, kind, value))
-        if worker is not None:
-            self._end(worker)
+    def take(self, future: Future[Any], call: _Call) -> None:
+        """Queue a call; start a thread for it where none is idle."""
+        self.waiting.put((future, call))
+        if not self.idle.acquire(blocking=False) and len(self.threads) < self.most:
+            thread = threading.Thread(target=self._serve, daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def finish(self) -> None:
+        """Have every thread end once all calls are begun."""
+        for _ in self.threads:
+            self.waiting.put(None)
+
+    def cancel(self) -> None:
+        """Cancel the calls not begun yet."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (item := self.waiting.get_nowait()) is not None:
+                    item[0].cancel()
+                    item[0].set_running_or_notify_cancel()  # tells those who wait for it
+
+    def join(self) -> None:
+        """Wait until all threads have ended."""
+        for thread in self.threads:
+            if thread.ident is not None:  # a Ctrl-C may have come between its making and its start
+                thread.join()
 
     def dismiss(self) -> None:
         """End all workers now, whatever they are at, and start no more."""
@@ -179,34 +291,78 @@ class _Crew:
         for process in processes:
             _stop(process)
 
-    def _start(self) -> subprocess.Popen[bytes] | None:
-        """Start a worker and wait until it is ready; None when the crew is dismissed."""
+    def _next(self) -> tuple[Future[Any], _Call] | None:
+        with contextlib.suppress(queue.Empty):
+            return self.waiting.get_nowait()
+        self.idle.release()
+        return self.waiting.get()
+
+    def _serve(self) -> None:
+        """Hand calls to a worker, one at a time, until none is left; start another one when it is gone."""
+        worker: subprocess.Popen[bytes] | None = None
+        while (item := self._next()) is not None:
+            future, call = item
+            if future.set_running_or_notify_cancel():
+                worker = self._do(worker, future, call)
+            del item, future, call  # what the caller has dropped is not kept alive here
+        if worker is not None:
+            self._release(worker)
+
+    def _do(
+        self, worker: subprocess.Popen[bytes] | None, future: Future[Any], call: _Call
+    ) -> subprocess.Popen[bytes] | None:
+        """Settle the future of a call; return the worker that is there for the next one."""
+        try:
+            pickled = pickle.dumps(call)
+        except Exception as error:  # as it comes: pickling runs code of whatever is in the call
+            future.set_exception(error)
+            return worker
+        if worker is not None and worker.poll() is not None:  # it died while it had nothing to do
+            self._release(worker)
+            worker = None
+        try:
+            worker = worker or self._start()
+            answer = _asked(worker, pickled)
+        except (OSError, EOFError) as error:
+            future.set_exception(WorkerError(str(error) if worker is None else self._ended(worker)))
+            return None
+        _settle(future, answer)
+        return worker
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start a worker and wait until it is ready; raises OSError when the crew is dismissed."""
         mark = secrets.token_bytes(_MARK_BYTES)
         with self.lock, safe_start():
             if self.processes is None:
-                return None
+                raise OSError("its worker process was not started any more")
             process = _popen(mark)
             self.processes.add(process)
         assert process.stdout is not None
-        _skip_to(process.stdout, mark)
+        try:
+            _skip_to(process.stdout, mark)
+        except (EOFError, ValueError):
+            raise OSError(self._ended(process)) from None
         return process
 
-    def _end(self, process: subprocess.Popen[bytes]) -> str:
-        """End one worker; return in words how it ended by itself, if it did."""
+    def _ended(self, process: subprocess.Popen[bytes]) -> str:
+        """Return in words how a process ended by itself, if it did, and see to it that it has."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.0 if process.poll() is None else None)
         code = process.poll()
+        self._release(process)
+        return _ending(code)
+
+    def _release(self, process: subprocess.Popen[bytes]) -> None:
         with self.lock:
             if self.processes is not None:
                 self.processes.discard(process)
         _stop(process)
-        return _ending(code)
 
 
 def _popen(mark: bytes) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment.setdefault("NUMBA_NUM_THREADS", "1")  # processes are the parallelism
-    command = [sys.executable, "-P", "-m", "dovetail.workers", mark.hex()]
+    command = [sys.executable, "-P", "-m", "dovetail.worker", mark.hex()]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603
     _running.add(process)
     return process
@@ -222,6 +378,31 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
+def _asked(worker: subprocess.Popen[bytes], call: bytes) -> bytes:
+    """Return a worker's answer to a call; raises OSError or EOFError when it is gone."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    try:
+        write(worker.stdin, call)
+        return read(worker.stdout)
+    except ValueError as error:  # another thread has closed the pipe
+        raise EOFError from error
+
+
+def _settle(future: Future[Any], answer: bytes) -> None:
+    """Give a future the answer of a worker."""
+    try:
+        kind, value = pickle.loads(answer)  # noqa: S301 - our own worker wrote it
+    except Exception as error:  # as it comes: unpickling runs code of whatever is in the answer
+        kind, value = "error", error
+    if kind == "result":
+        future.set_result(value)
+    elif kind == "error":
+        future.set_exception(value)
+    else:
+        future.set_exception(WorkerError(value) if kind == "memory" else RuntimeError(value))
+
+
 def _ending(code: int | None) -> str:
     """Say how a process ended."""
     if code is None:
@@ -232,26 +413,6 @@ def _ending(code: int | None) -> str:
     return f"its worker process was killed, {name}" + (", perhaps for lack of memory" if name == "SIGKILL" else "")
 
 
-def _exception(kind: str, value: Any) -> Exception:
-    if kind == "bug":
-        return RuntimeError(value)
-    found = getattr(errors, kind, DovetailError)
-    return found(value) if found in (errors.NoMappingError, errors.InputError) else DovetailError(value)
-
-
-def _write(stream: IO[bytes], data: bytes) -> None:
-    stream.write(len(data).to_bytes(8, "little") + data)
-    stream.flush()
-
-
-def _read(stream: IO[bytes]) -> bytes:
-    length = stream.read(8)
-    data = stream.read(int.from_bytes(length, "little")) if len(length) == 8 else b""
-    if len(length) < 8 or len(data) < int.from_bytes(length, "little"):
-        raise EOFError
-    return data
-
-
 def _skip_to(stream: IO[bytes], mark: bytes) -> None:
     """Read up to the mark: whatever was printed before is nobody's answer."""
     seen = b""
@@ -260,48 +421,3 @@ def _skip_to(stream: IO[bytes], mark: bytes) -> None:
         if not byte:
             raise EOFError
         seen = (seen + byte)[-len(mark) :]
-
-
-def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer calls until there are no more, and end at once when there will be none: the parent is gone."""
-    read: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def listen() -> None:
-        try:
-            while True:
-                read.put(_read(calls))
-        except (EOFError, OSError):
-            os._exit(1)
-
-    threading.Thread(target=listen, daemon=True).start()
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        while True:
-            _write(answers, pickle.dumps(_answer(read.get())))
-
-
-def _answer(call: bytes) -> tuple[str, Any]:
-    try:
-        function, arguments = pickle.loads(call)  # noqa: S301 - our own parent wrote it
-        return "result", function(*arguments)
-    except DovetailError as error:
-        return type(error).__name__, str(error)
-    except MemoryError:
-        return "memory", "out of memory"
-    except Exception:
-        return "bug", traceback.format_exc()
-
-
-def _main(mark: bytes) -> None:
-    """Take standard input and output for calls and answers, and leave others in their place."""
-    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    answers.write(mark)
-    answers.flush()
-    _serve(calls, answers)
-
-
-if __name__ == "__main__":
-    _main(bytes.fromhex(sys.argv[1]))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
@@ -16,7 +14,7 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.result import SearchResult
+from dovetail.network.jobs import Sampled
 from dovetail.store import cache_folder
 from dovetail.workload.roles import parse_renaming
 
@@ -86,13 +84,9 @@ def add_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random mappings (0)")
 
 
-def sampled_search_of(args: argparse.Namespace) -> Callable[..., SearchResult] | None:
+def sampled_search_of(args: argparse.Namespace) -> Sampled | None:
     """Return the random search that was asked for; None when the exact one is wanted."""
-    if not args.samples:
-        return None
-    from dovetail.mapper.local.sample import sampled_search  # compiles: only when it is needed
-
-    return functools.partial(sampled_search, samples=args.samples, seed=args.seed)
+    return Sampled(args.samples, args.seed) if args.samples else None
 
 
 def kept_in_store(_args: argparse.Namespace) -> str:

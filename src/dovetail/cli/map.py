@@ -21,7 +21,7 @@ from dovetail.mapping.files import write_mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
-from dovetail.network.map_network import design_key, layer_key
+from dovetail.network.jobs import Job
 from dovetail.network.readings import readings_on, search_readings, share
 from dovetail.network.records import result_from_data, result_to_data
 from dovetail.store import Store, cache_folder
@@ -157,7 +157,7 @@ def _exact(
     The first Ctrl-C ends the search with the best so far and its bound; ``args.interrupted`` says that it came.
     """
     with Store.open() as store, progress() as report:
-        key = layer_key(problem, design_key(architecture, energies), args.objective, args.front)
+        key = Job(problem, architecture, energies, args.objective, args.front).key
         known = store.get(key)
         if known is not None:
             args.stored = True

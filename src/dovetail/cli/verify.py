@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 from dovetail.cli import arguments
@@ -13,9 +11,10 @@ from dovetail.cli.tables import print_json
 from dovetail.errors import InputError
 from dovetail.hardware.reader import bundled_designs
 from dovetail.mapper.certificate_file import ESTIMATED, Claim, read_certificate
-from dovetail.mapper.result import SearchResult
+from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapper.verify import Check, Verdict, verify
+from dovetail.network.jobs import Sampled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,13 +53,10 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _search(claim: Claim) -> Callable[..., SearchResult]:
+def _search(claim: Claim) -> SearchFunction:
     """Return the search that found the certificate's answer."""
-    if claim.search.samples is None:
-        return exact_search
-    from dovetail.mapper.local.sample import sampled_search  # compiles: only when it is needed
-
-    return functools.partial(sampled_search, samples=claim.search.samples, seed=claim.search.seed)
+    samples, seed = claim.search.samples, claim.search.seed
+    return exact_search if samples is None else Sampled(samples, seed)
 
 
 def _print(args: argparse.Namespace, checks: tuple[Check, ...], notes: list[str]) -> None:

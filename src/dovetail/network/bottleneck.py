@@ -11,7 +11,7 @@ from dovetail.mapper.binding import Binding, Reason
 from dovetail.model.cost import Cost
 from dovetail.network.bounds import PhysicalBounds, physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
-from dovetail.network.map_network import design_key
+from dovetail.network.jobs import design_key
 from dovetail.network.records import mapping_to_data
 from dovetail.network.roofline import roofline_json
 from dovetail.store import Store, content_key

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
@@ -12,21 +13,16 @@ from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapper.search import search as exact_search
+from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost
+from dovetail.network.jobs import Job, outcome
 from dovetail.network.readings import Read, best_reading, readings_on, share
-from dovetail.network.records import result_from_data, result_to_data
-from dovetail.sources import sources_key
-from dovetail.store import Store, content_key
-from dovetail.workers import available_cpus, run_all
-from dovetail.workload.network import Layer, Network, problem_key
-from dovetail.workload.problem import Problem
+from dovetail.network.records import keep, kept_results
+from dovetail.store import Store
+from dovetail.workers import executor_for, run_all
+from dovetail.workload.network import Network, problem_key
 from dovetail.workload.roles import Reading
-
-#: What finds a layer's best mapping: ``(problem, architecture, energies, objective, *, front, time_limit)``.
-SearchFunction = Callable[..., SearchResult]
-
 
 #: A network, the design that it runs on, and what the design's components cost.
 Pair = tuple[Network, Architecture, EnergyTable]
@@ -52,20 +48,21 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One layer, in one reading, to be mapped on one design.
+class _Task:
+    """A job, and what the network's mapping knows of it.
 
     Attributes:
-        layer: the layer in that reading.
-        architecture: the design.
-        energies: what its components cost.
-        ways: in how many ways the layer can be read; its seconds are shared among them.
+        job: the job.
+        layer: the name of the first layer that it is for.
     """
 
-    layer: Layer
-    architecture: Architecture
-    energies: EnergyTable
-    ways: int = 1
+    job: Job
+    layer: str
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return f"{self.layer} on {self.job.architecture.name}"
 
 
 def map_network(
@@ -77,7 +74,7 @@ def map_network(
     front: bool = False,
     time_limit: float | None = None,
     store: Store | None = None,
-    workers: int | None = None,
+    workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> NetworkCost:
@@ -94,7 +91,8 @@ def map_network(
         front: also find each layer's whole Pareto front, for `dovetail.network.optimum`.
         time_limit: seconds per layer; results that it ends are not stored.
         store: where finished results are kept and found; None: nowhere.
-        workers: processes; None: one per CPU that this process may use.
+        workers: processes; None: one per CPU that this process may use. Or any executor, as of Dask or MPI: jobs go
+            there and results come back, and only this process touches the store.
         progress: called after every finished layer.
         search: what finds one layer's best mapping; None: the exact mapper.
 
@@ -121,30 +119,31 @@ def map_networks(
     front: bool = False,
     time_limit: float | None = None,
     store: Store | None = None,
-    workers: int | None = None,
+    workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> list[NetworkCost]:
     """Map several networks on designs at once: what they have in common is done once. See `map_network`."""
-    jobs: dict[str, Job] = {}
+    tasks: dict[str, _Task] = {}
     ways_of: list[dict[object, list[tuple[Reading, str]]]] = []
     for network, _, _ in pairs:
         if not network.layers:
             raise InputError(f"{network.name} has no layers")
     pairs = _named(pairs)
     for network, architecture, energies in pairs:
-        prefix = design_key(architecture, energies)
         of_layers: dict[object, list[tuple[Reading, str]]] = {}
         for layer in network.distinct():
             ways = readings_on(layer.problem, architecture)
             keys = of_layers.setdefault(problem_key(layer), [])
+            seconds = share(time_limit, len(ways))
             for reading in ways:
-                read = layer.read_as(reading)
-                key = layer_key(read.problem, prefix, objective, front)
-                keys.append((reading, key))
-                jobs.setdefault(key, Job(read, architecture, energies, len(ways)))
+                problem = layer.read_as(reading).problem
+                job = Job(problem, architecture, energies, objective, front, seconds, search)
+                keys.append((reading, job.key))
+                tasks.setdefault(keys[-1][1], _Task(job, layer.name))
         ways_of.append(of_layers)
-    results = _results(jobs, search, objective, front, time_limit, store or Store.disabled(), workers, progress)
+    needed = {ways[0][1] for of_layers in ways_of for ways in of_layers.values() if len(ways) == 1}
+    results = _results(tasks, needed, store or Store.disabled(), workers, progress)
     return [
         _cost(network, architecture, energies, objective, of_layers, results)
         for (network, architecture, energies), of_layers in zip(pairs, ways_of, strict=True)
@@ -188,71 +187,39 @@ def _cost(
     )
 
 
-def design_key(architecture: Architecture, energies: EnergyTable) -> str:
-    """Return the key of all that a design means to a layer's cost; neither names nor the order of entries matter."""
-    return content_key(engine_version(), architecture.levels, architecture.cycle_seconds, energies)
-
-
-def layer_key(problem: Problem, design: str, objective: Objective, front: bool) -> str:
-    """Return the store's key of a layer's result; equal problems share it whatever they are called."""
-    return content_key("layer search", design, replace(problem, name=""), objective, front)
-
-
-@functools.cache
-def engine_version() -> str:
-    """Return the key of all code and data that results depend on: a changed program never finds old results."""
-    return sources_key(__name__)
-
-
 def _results(
-    jobs: dict[str, Job],
-    search: SearchFunction | None,
-    objective: Objective,
-    front: bool,
-    time_limit: float | None,
+    tasks: dict[str, _Task],
+    needed: set[str],
     store: Store,
-    workers: int | None,
+    workers: int | Executor | None,
     progress: Callable[[Progress], None] | None,
 ) -> dict[str, SearchResult | NoMappingError]:
+    """Return the outcome of every task; that one of those ``needed`` has no mapping is raised at once."""
     start = time.monotonic()
     found: dict[str, SearchResult | NoMappingError] = {}
-    if search is None:
-        found |= {key: result_from_data(data) for key, data in store.get_many(jobs).items()}
-    missing = [key for key in jobs if key not in found]
-    calls = [(search, jobs[key], objective, front, time_limit) for key in missing]
-    if search is None and len(missing) > 1:  # here, so that workers do not each compile the same
+    found |= kept_results(store, {key: task.job for key, task in tasks.items()})
+    missing = [key for key in tasks if key not in found]
+    calls = [(tasks[key].job,) for key in missing]
+    if len(missing) > 1 and all(job.search is None for (job,) in calls):  # here, so that workers do not each compile
         from dovetail.mapper.exact.compiled import compile_all
 
         compile_all()
-    names = [f"{jobs[key].layer.name} on {jobs[key].architecture.name}" for key in missing]
-    answers = run_all(_map_layer, calls, workers=workers or available_cpus(), names=names)
-    for done, (place, result) in enumerate(answers, 1):
-        key = missing[place]
-        found[key] = result
-        if search is None and isinstance(result, SearchResult) and _lasts(result, time_limit):
-            store.put(key, result_to_data(result))
-        if progress is not None:
-            seconds = time.monotonic() - start
-            left = seconds / done * (len(missing) - done)
-            progress(Progress(len(jobs) - len(missing) + done, len(jobs), jobs[key].layer.name, seconds, left))
+    names = [tasks[key].name for key in missing]
+    with (
+        executor_for(len(missing), workers) as executor,
+        contextlib.closing(run_all(outcome, calls, executor, names=names)) as answers,
+    ):
+        for done, (place, result) in enumerate(answers, 1):
+            key, task = missing[place], tasks[missing[place]]
+            if isinstance(result, SearchResult):
+                keep(store, key, task.job, result)
+                found[key] = result
+            else:
+                found[key] = missed = NoMappingError(f"{task.name}: {result}")
+                if key in needed:
+                    raise missed
+            if progress is not None:
+                seconds = time.monotonic() - start
+                left = seconds / done * (len(missing) - done)
+                progress(Progress(len(tasks) - len(missing) + done, len(tasks), task.layer, seconds, left))
     return found
-
-
-def _lasts(result: SearchResult, time_limit: float | None) -> bool:
-    """Tell whether a result is worth keeping: what a clock ended differs each time."""
-    return result.certificate.exact or time_limit is None
-
-
-def _map_layer(
-    search: SearchFunction | None, job: Job, objective: Objective, front: bool, time_limit: float | None
-) -> SearchResult | NoMappingError:
-    """Map one layer in one reading; that it has no mapping is an answer where there are other readings."""
-    function = exact_search if search is None else search
-    seconds = share(time_limit, job.ways)
-    try:
-        return function(job.layer.problem, job.architecture, job.energies, objective, front=front, time_limit=seconds)
-    except NoMappingError as error:
-        named = NoMappingError(f"{job.layer.name} on {job.architecture.name}: {error}")
-        if job.ways > 1:
-            return named
-        raise named from None

@@ -1,4 +1,4 @@
-"""A search's result as plain data and back: how the store keeps it."""
+"""How the store keeps results of searches: which, under which key, and as what data."""
 
 from __future__ import annotations
 
@@ -10,8 +10,27 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
+from dovetail.network.jobs import Job
+from dovetail.store import Store
 
 _LOOPS = ("temporal", "spatial_x", "spatial_y")
+
+
+def kept_results(store: Store, jobs: MappingOf[str, Job]) -> dict[str, SearchResult]:
+    """Return the results that the store has, of those jobs by key whose results are kept."""
+    keys = [key for key, job in jobs.items() if _is_kept(job)]
+    return {key: result_from_data(data) for key, data in store.get_many(keys).items()}
+
+
+def keep(store: Store, key: str, job: Job, result: SearchResult) -> None:
+    """Have the store keep the result of a job under its key, if that is worth keeping."""
+    if _is_kept(job) and job.lasts(result):
+        store.put(key, result_to_data(result))
+
+
+def _is_kept(job: Job) -> bool:
+    """Tell whether results of a job are kept: those of other searches than the exact one are not."""
+    return job.search is None
 
 
 def result_to_data(result: SearchResult) -> dict[str, Any]:

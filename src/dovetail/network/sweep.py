@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,8 @@ from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.network.map_network import Progress, SearchFunction, map_network
+from dovetail.mapper.search import SearchFunction
+from dovetail.network.map_network import Progress, map_network
 from dovetail.store import Store
 from dovetail.table import Table
 from dovetail.workload.network import Layer, Network
@@ -134,7 +136,7 @@ def sweep_layer(
     objective: Objective = Objective.EDP,
     time_limit: float | None = None,
     store: Store | None = None,
-    workers: int | None = None,
+    workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> Sweep:
@@ -149,7 +151,7 @@ def sweep_layer(
         objective: what each size's mapping minimises.
         time_limit: seconds per size.
         store: where results are kept and found.
-        workers: processes; None: one per CPU.
+        workers: processes, or any executor; None: one process per CPU. See `map_network`.
         progress: called after every finished size.
         search: what finds the best mapping; None: the exact mapper.
 

@@ -15,7 +15,7 @@ from dovetail.mapping.text import loop_nest_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
-from dovetail.network.map_network import engine_version
+from dovetail.network.jobs import engine_version
 from dovetail.network.optimum import Choice, network_front, network_optimum, own_best
 from dovetail.network.results import fronts_of
 from dovetail.network.roofline import roofs

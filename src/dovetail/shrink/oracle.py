@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 from dovetail.components.energy_table import EnergyTable
@@ -50,7 +51,7 @@ class CostOracle:
         energies: what its components cost.
         objective: what each layer's mapping minimises.
         store: where results are kept between runs.
-        workers: processes; None: one per CPU.
+        workers: processes, or any executor; None: one process per CPU. See `map_network`.
         time_limit: seconds per layer; None: until proven.
         progress: told of every mapped layer.
         known: energy in pJ and cycles of what was asked for already, by problem without its name.
@@ -61,7 +62,7 @@ class CostOracle:
     energies: EnergyTable
     objective: Objective = Objective.EDP
     store: Store = field(default_factory=Store.disabled)
-    workers: int | None = None
+    workers: int | Executor | None = None
     time_limit: float | None = None
     progress: Callable[[Progress], None] | None = None
     known: dict[Problem, tuple[float, int]] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class CostOracle:
             objective=self.objective,
             time_limit=self.time_limit,
             store=self.store,
-            workers=1 if len(new) < _FEW else self.workers,
+            workers=1 if len(new) < _FEW and not isinstance(self.workers, Executor) else self.workers,
             progress=self.progress,
         )
         self.exact = self.exact and cost.exact

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.search import SearchFunction
 from dovetail.network.costs import NetworkCost
-from dovetail.network.map_network import Progress, SearchFunction, map_networks
+from dovetail.network.map_network import Progress, map_networks
 from dovetail.store import Store
 from dovetail.study.conclusions import conclusions, notes
 from dovetail.study.networks import alexnet, as_published, both_axes, narrowed
@@ -132,7 +134,7 @@ def run_study(
     shapes: Sequence[str] = ("study", "corrected"),
     time_limit: float | None = None,
     store: Store | None = None,
-    workers: int | None = None,
+    workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> Study:
@@ -143,7 +145,7 @@ def run_study(
             ``corrected`` for the true ones; or both.
         time_limit: seconds per layer; what it ends is not proven optimal, and says so.
         store: where results are kept and found.
-        workers: processes; None: one per CPU.
+        workers: processes, or any executor; None: one process per CPU. See `map_network`.
         progress: called after every finished layer.
         search: what finds the best mapping; None: the exact mapper.
     """

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -16,10 +17,11 @@ from dovetail.document import parse_document
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture, read_architecture
 from dovetail.mapper.binding import Binding
+from dovetail.mapper.search import SearchFunction
 from dovetail.network.bottleneck import diagnose
 from dovetail.network.bounds import physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost
-from dovetail.network.map_network import Progress, SearchFunction, map_networks
+from dovetail.network.map_network import Progress, map_networks
 from dovetail.store import Store
 from dovetail.table import Cell, Table
 from dovetail.workload.network import Layer, Network
@@ -120,7 +122,7 @@ def run_silicon(
     *,
     time_limit: float | None = None,
     store: Store | None = None,
-    workers: int | None = None,
+    workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> Silicon:
@@ -129,7 +131,7 @@ def run_silicon(
     Args:
         time_limit: seconds per layer; what it ends is not proven optimal, and says so.
         store: where results are kept and found.
-        workers: processes; None: one per CPU.
+        workers: processes, or any executor; None: one process per CPU. See `map_network`.
         progress: called after every finished layer.
         search: what finds the best mapping; None: the exact mapper.
     """

@@ -13,7 +13,7 @@ from dovetail.errors import DovetailError
 from dovetail.mapper.exact import completion, expand, fanouts
 from dovetail.model.arrays import Nest, Rules, workspace
 from dovetail.model.compile import is_kept, keeps_code
-from dovetail.workers import available_cpus, run_all
+from dovetail.workers import WorkerExecutor, available_cpus
 
 
 def compile_all(say: Callable[[str], None] | None = None) -> None:
@@ -29,8 +29,8 @@ def compile_all(say: Callable[[str], None] | None = None) -> None:
     if say is not None:
         say("compiling the search (once for this version)")
     try:
-        for _ in run_all(compile_one, [(name,) for name in missing], workers=cores):
-            pass
+        with WorkerExecutor(cores) as executor:
+            list(executor.map(compile_one, missing))
     except (OSError, DovetailError):  # no processes to be had: the first calls compile
         return
 

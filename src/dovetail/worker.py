@@ -1,0 +1,78 @@
+"""What runs in a worker process of `dovetail.workers`: it reads pickled calls and writes pickled answers.
+
+It is run with ``-m``, imports next to nothing before the first call, and ends at once when its input is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import sys
+import threading
+import traceback
+from typing import IO
+
+from dovetail.errors import DovetailError
+
+
+def write(stream: IO[bytes], data: bytes) -> None:
+    """Write one message, its length before it."""
+    stream.write(len(data).to_bytes(8, "little") + data)
+    stream.flush()
+
+
+def read(stream: IO[bytes]) -> bytes:
+    """Read one message; raises EOFError where there is no whole one any more."""
+    length = stream.read(8)
+    data = stream.read(int.from_bytes(length, "little")) if len(length) == 8 else b""
+    if len(length) < 8 or len(data) < int.from_bytes(length, "little"):
+        raise EOFError
+    return data
+
+
+def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer calls until there are no more, and end at once when there will be none: the parent is gone."""
+    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def listen() -> None:
+        try:
+            while True:
+                waiting.put(read(calls))
+        except (EOFError, OSError):
+            os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        while True:
+            write(answers, _answer(waiting.get()))
+
+
+def _answer(call: bytes) -> bytes:
+    """Return what became of a call, pickled: "result", "error", "memory" or "bug", and its value."""
+    try:
+        function, arguments, keywords = pickle.loads(call)  # noqa: S301 - our own parent wrote it
+        return pickle.dumps(("result", function(*arguments, **keywords)))
+    except DovetailError as error:
+        return pickle.dumps(("error", error))
+    except MemoryError:
+        return pickle.dumps(("memory", "out of memory"))
+    except Exception:
+        return pickle.dumps(("bug", traceback.format_exc()))
+
+
+def _main(mark: bytes) -> None:
+    """Take standard input and output for calls and answers, and leave others in their place."""
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    answers.write(mark)
+    answers.flush()
+    _serve(calls, answers)
+
+
+if __name__ == "__main__":
+    _main(bytes.fromhex(sys.argv[1]))
