@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP at a command: one line, what is kept, the exit code, no process left behind."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -30,6 +31,21 @@ def start(*words: str, cache: Path, ignoring: bool = False) -> subprocess.Popen[
     )
 
 
+def is_listening(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM, as Python by itself has none."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def wait_until_listening(run: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_listening(run.pid):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def wait_for_workers(pid: int) -> list[int]:
     deadline = time.monotonic() + 120
     while len(found := children(pid)) < 2:
@@ -39,14 +55,13 @@ def wait_for_workers(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("how", list(CODES))
-@pytest.mark.parametrize("delay", [0.15, 0.6, None])
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.5, None])
 def test_a_command_ends_with_one_line_and_its_code(tmp_path, how, delay):
     run = start(*COMPARE, cache=tmp_path)
+    wait_until_listening(run)
     if delay is None:
         wait_for_workers(run.pid)
-        time.sleep(0.3)
-    else:
-        time.sleep(delay)
+    time.sleep(0.3 if delay is None else delay)
     left = children(run.pid)
     begun = time.monotonic()
     run.send_signal(how)
@@ -86,6 +101,7 @@ def test_what_was_done_is_kept(tmp_path):
 
 def test_what_is_ignored_stays_ignored(tmp_path):
     run = start("layers", "alexnet", cache=tmp_path, ignoring=True)
+    wait_until_listening(run)
     for _ in range(20):
         time.sleep(0.02)
         if run.poll() is None:
@@ -107,3 +123,63 @@ def test_a_signal_in_the_middle_of_an_import_ends_the_process():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (143, "dovetail: terminated\n")
+
+
+#: Enters and leaves `Gracefully` without a pause, and ends with 7 once a Ctrl-C was noted or raised.
+IN_AND_OUT = """
+import sys
+from dovetail.cli.interruption import Gracefully, listen
+listen()
+while True:
+    with Gracefully() as waiting:
+        try:
+            with waiting.raising():
+                pass
+        except KeyboardInterrupt:
+            assert waiting.interrupted
+    if waiting.interrupted:
+        sys.exit(7)
+"""
+
+
+def test_no_ctrl_c_is_lost_where_a_command_begins_or_ends_to_wait_for_one():
+    chance, seen = random.Random(1), set()
+    for _ in range(40):
+        run = subprocess.Popen(
+            [sys.executable, "-c", IN_AND_OUT],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        wait_until_listening(run)
+        time.sleep(chance.uniform(0.0, 0.02))
+        run.send_signal(signal.SIGINT)
+        told = run.communicate(timeout=20)[1]
+        assert (run.returncode, told) in ((7, ""), (130, "dovetail: interrupted\n"))
+        seen.add(run.returncode)
+    assert seen == {7, 130}
+
+
+PROGRAM = "import sys; from dovetail.cli.program import program; {}sys.exit(program())"
+
+
+@pytest.mark.parametrize("how", list(CODES))
+def test_the_program_listens_before_it_imports_the_command_line(how):
+    run = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format("assert 'argparse' not in sys.modules; "), *COMPARE],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_until_listening(run)
+    run.send_signal(how)
+    told = run.communicate(timeout=20)[1]
+    assert (run.returncode, len(told.splitlines())) == (CODES[how], 1), told
+
+
+def test_the_program_answers_as_the_command_line_does():
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(""), "layers", "nothing"], capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("dovetail: error: ")

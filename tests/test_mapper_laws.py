@@ -264,6 +264,8 @@ import contextlib, os, signal, sys
 import dovetail.cli.map as command
 from dovetail.cli.main import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started with, as under nohup
+
 @contextlib.contextmanager
 def progress():
     said = []

@@ -6,8 +6,8 @@ for signals (Python's handlers run only between two steps of the main thread, wh
 process: workers are killed, what is half written is removed, the terminal's cursor is shown again. That loses nothing,
 as all that a command keeps (store, checkpoints, outputs) bears a ``kill -9``.
 
-Only where a command has something better to do with a Ctrl-C, it says so (`Gracefully`): then the first one raises
-KeyboardInterrupt in the main thread, and a second one ends the process.
+Only where a command has something better to do with a Ctrl-C, it says so (`Gracefully`): then the first one is noted,
+or raises KeyboardInterrupt in the main thread, and a second one ends the process.
 
 This module is imported before anything else, so it imports next to nothing.
 """
@@ -24,6 +24,7 @@ import time
 
 TYPE_CHECKING = False  # typing is slow to import, too
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: Exit code of a command that a Ctrl-C ended.
@@ -37,19 +38,24 @@ class _State:
 
     Attributes:
         kept: what is kept when the command ends now, in words; empty where there is nothing.
-        graceful: how many Ctrl-C the main thread still is to deal with itself.
+        waiting: what the main thread does about a Ctrl-C itself; None where that ends the process.
         listening: whether signals are listened for.
-        ending: whether the process is ending already.
+        ending: held by the thread that ends the process, for good.
+        decided: let go once for every Ctrl-C that the main thread is to deal with.
     """
 
     kept = ""
-    graceful = 0
+    waiting: Gracefully | None = None
     listening = False
-    ending = False
+    ending = _thread.allocate_lock()
+    decided = _thread.allocate_lock()
 
 
 def listen() -> None:
     """Begin to listen; what the process was started to ignore (as under ``nohup``) stays ignored."""
+    if _State.listening:
+        return
+    _State.decided.acquire()
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -63,41 +69,92 @@ def listen() -> None:
     _thread.start_new_thread(_listen, (read, names))
 
 
+def run(main: Callable[[], int]) -> int:
+    """Listen while a command runs; its exit code stands, whatever strikes while Python takes its leave."""
+    listen()
+    try:
+        return main()
+    finally:
+        for name in _EXIT_CODES:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def is_listening() -> bool:
+    """Whether signals are listened for, as they are in a process that is a command."""
+    return _State.listening
+
+
 def keeping(words: str) -> None:
     """Say what is kept from now on, should the command be ended: one clause, for behind a semicolon."""
     _State.kept = words
 
 
 class Gracefully:
-    """While it is entered, the first Ctrl-C raises KeyboardInterrupt in the main thread.
+    """While it is entered, the first Ctrl-C does not end the process: it is noted, and within `raising` raised.
 
     Attributes:
-        interrupted: whether that happened.
+        interrupted: whether a Ctrl-C came.
     """
 
     interrupted = False
+    _raises = False
+    _is_owed = False  # whether the main thread has not been told of it yet
 
     def __enter__(self) -> Gracefully:
         """Begin."""
-        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
-        _State.graceful = 1
-        _current.append(self)
+        _State.waiting = self
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         """End."""
-        _State.graceful = 0
-        _current.remove(self)
+        _State.waiting = None
+
+    def raising(self) -> _Raising:
+        """While what this returns is entered, a Ctrl-C raises KeyboardInterrupt in the main thread, once."""
+        return _Raising(self)
+
+    def take(self) -> bool:
+        """In the listening thread: take a Ctrl-C, unless one came before."""
+        if self.interrupted:
+            return False
+        self._is_owed = self.interrupted = True
+        return True
+
+    def tell(self) -> None:
+        """In the main thread: raise what is owed, where that is wanted."""
+        if self._is_owed and self._raises:
+            self._is_owed = False
+            raise KeyboardInterrupt
+
+    def repeat(self) -> None:
+        """Owe it once more."""
+        self.interrupted = False
+
+
+class _Raising:
+    """See `Gracefully.raising`."""
+
+    def __init__(self, of: Gracefully) -> None:
+        self._of = of
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
+        self._of._raises = True
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """End."""
+        self._of._raises = False
         sys.unraisablehook = self._hook
 
     def _lost(self, lost: Any) -> None:
         """Raise once more what struck where nothing can be raised, such as in the middle of a destructor."""
-        if issubclass(lost.exc_type, KeyboardInterrupt) and _State.listening:
-            self.interrupted = False
-            _State.graceful += 1
-            _thread.start_new_thread(_strike_again, ())
-        elif not issubclass(lost.exc_type, KeyboardInterrupt):
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
             self._hook(lost)
+        elif _State.listening:
+            self._of.repeat()
+            _thread.start_new_thread(_strike_again, ())
 
 
 def _strike_again() -> None:
@@ -105,14 +162,12 @@ def _strike_again() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-_current: list[Gracefully] = []
-
-
 def end(name: str, words: str = "") -> None:
-    """End the process as a signal asks: with one line, no worker left, nothing half written, and the terminal whole."""
-    if _State.ending:
-        return
-    _State.ending = True
+    """End the process as a signal asks: with one line, no worker left, nothing half written, and the terminal whole.
+
+    Never returns; whichever thread comes second waits for the first to end the process.
+    """
+    _State.ending.acquire()
     for step in (_kill_workers, _kill_children, _discard_unfinished):
         try:
             step()
@@ -150,18 +205,27 @@ def _discard_unfinished() -> None:
 
 
 def _handle(_number: int, _frame: object) -> None:
-    """In the main thread: raise where the command wants to know, and leave all else to the listening thread."""
-    if _number == signal.SIGINT and _current and not _current[-1].interrupted:
-        _current[-1].interrupted = True
-        raise KeyboardInterrupt
+    """In the main thread: wait for what the listening thread makes of a Ctrl-C, and leave all else to that thread.
+
+    So there is one that decides, and none is lost or taken twice where the command begins or ends to wait for one.
+    """
+    if _number == signal.SIGINT and not _State.ending.locked():
+        _State.decided.acquire()
+        if _State.waiting is not None:
+            _State.waiting.tell()
 
 
 def _listen(read: int, names: dict[int, str]) -> None:
     """End the process at a signal, unless the main thread deals with it."""
     while True:
         for number in os.read(read, 1):
-            name = names.get(number)
-            if name == "SIGINT" and _State.graceful > 0:
-                _State.graceful -= 1
+            name, waiting = names.get(number), _State.waiting
+            if name == "SIGINT" and waiting is not None and waiting.take():
+                _let_go(_State.decided)
             elif name is not None:
                 end(name)
+
+
+def _let_go(lock: Any) -> None:
+    if lock.locked():
+        lock.release()

@@ -106,15 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dovetail: error: out of memory{_kept(args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        if interruption.is_listening():
+            interruption.end("SIGINT")  # as the listening thread does, and only one of the two
         print(f"dovetail: interrupted{_kept(args)}", file=sys.stderr)
-        return 130
-
-
-def program() -> int:
-    """Be the program: run the command of the command line, and listen for signals."""
-    interruption.listen()
-    return main()
+        return interruption.INTERRUPTED
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruption.run(main))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import sys
+from dataclasses import replace
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
-from dovetail.cli.interruption import INTERRUPTED, Gracefully
+from dovetail.cli.interruption import INTERRUPTED, Gracefully, keeping
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
@@ -22,14 +25,14 @@ from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.jobs import Job
-from dovetail.network.readings import readings_on, search_readings, share
+from dovetail.network.readings import Read, readings_on, search_readings, share
 from dovetail.network.records import result_from_data, result_to_data
-from dovetail.store import Store, cache_folder
+from dovetail.store import Store
 from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 
-#: Seconds left for other readings of a layer once the search was interrupted.
-_AT_ONCE = 1e-3
+#: Seconds, and random mappings, left for other readings of a layer once the search was interrupted.
+_AT_ONCE, _FEW = 1e-3, 4096
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,64 +49,90 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--save", "write the mapping as Timeloop's mapping YAML")
     add_output(parser, "--certificate", "write what `dovetail verify` checks again")
     arguments.add_json(parser)
-    parser.set_defaults(interrupted=False, stored=False)
+    parser.set_defaults(stored=False, all_kept=True, found=False)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Map the layer, print and write what was asked for."""
+    """Map the layer, print and write what was asked for.
+
+    From the first Ctrl-C on it makes haste to the best so far and its bound; at the second the process ends.
+    """
     if args.imperfect:
         _check_imperfect(args)
     given = load_layer(args.layer, batch=args.batch, rename=args.rename)
     architecture, energies = arguments.hardware_of(args)
-    read = search_readings(
-        given,
-        architecture,
-        lambda way, seconds: _search(args, way, architecture, energies, seconds),
-        args.time_limit,
-    )
-    problem, result = read.problem, read.result
-    notes = [f"{problem.name}: {read.reading.text}"] if read.reading.text else []
-    notes += design_notes(architecture, [problem])
-    if args.stored:
-        notes.append("from the store, as it was found before; DOVETAIL_CACHE=off searches again")
-    if args.interrupted:
-        notes.append("interrupted: this is the best so far, and its bound")
-    print_notes(notes)
-    if args.save:
-        write_mapping(args.save, result.mapping, architecture, problem)
-    if args.certificate:
-        each = share(args.time_limit, len(readings_on(given, architecture)))
-        options = SearchOptions(args.front, each, args.samples, args.seed if args.samples else 0, args.interrupted)
-        origin = ESTIMATED if args.ert is None else args.ert.name
-        write_certificate(args.certificate, read.own, problem, architecture, energies, options, origin)
-    if args.json:
-        mapping = native_mapping_yaml(result.mapping, problem)
-        head = {"problem": problem.name, "reading": read.reading.text, "architecture": architecture.name}
-        print_json({**head, **result.to_json(), "mapping": mapping, "notes": notes})
-        return _code(args)
-    print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
-    print_totals(result.cost, architecture)
-    if limits := limiting_levels(result.cost):
-        print(f"{'limited by':12} the bandwidth of {', '.join(limits)}")
-    print()
-    _print_certificate(result.certificate, result.objective)
-    if args.front:
-        _print_front(result)
-    print()
-    print_levels(result.cost)
-    print(loop_nest_text(result.mapping, architecture, problem), end="")
-    return _code(args)
+    with Gracefully() as waiting:
+        read = search_readings(
+            given,
+            architecture,
+            lambda way, seconds: _search(args, waiting, way, architecture, energies, seconds),
+            args.time_limit,
+        )
+        args.found = True
+        keeping(kept(args))
+        notes = _notes(args, read, architecture, waiting.interrupted)
+        print_notes(notes)
+        try:
+            _write(args, given, read, architecture, energies, waiting.interrupted)
+        finally:  # what it found may be nowhere else
+            _print(args, read, architecture, notes)
+    return INTERRUPTED if waiting.interrupted else 0
 
 
 def kept(args: argparse.Namespace) -> str:
     """Return, in words, what is kept when it ends early, or when what it found can't be written."""
-    if cache_folder() is None or args.samples or args.imperfect:
+    if not args.found:
         return ""
-    return "a proven result is in the store, the same command has it at once"
+    return "the result is in the store, the same command has it at once" if args.all_kept else "the result is printed"
 
 
-def _code(args: argparse.Namespace) -> int:
-    return INTERRUPTED if args.interrupted else 0
+def _notes(args: argparse.Namespace, read: Read, architecture: Architecture, interrupted: bool) -> list[str]:
+    notes = [f"{read.problem.name}: {read.reading.text}"] if read.reading.text else []
+    notes += design_notes(architecture, [read.problem])
+    if args.stored:
+        notes.append("from the store, as it was found before; DOVETAIL_CACHE=off searches again")
+    if interrupted and not read.result.certificate.exact:
+        notes.append("interrupted: this is the best so far, and its bound")
+    return notes
+
+
+def _write(
+    args: argparse.Namespace,
+    given: Problem,
+    read: Read,
+    architecture: Architecture,
+    energies: EnergyTable,
+    interrupted: bool,
+) -> None:
+    if args.save:
+        write_mapping(args.save, read.result.mapping, architecture, read.problem)
+    if args.certificate:
+        each = share(args.time_limit, len(readings_on(given, architecture)))
+        samples = read.own.certificate.states if args.samples else 0  # fewer where it was interrupted
+        options = SearchOptions(args.front, each, samples, args.seed if args.samples else 0, interrupted)
+        origin = ESTIMATED if args.ert is None else args.ert.name
+        write_certificate(args.certificate, read.own, read.problem, architecture, energies, options, origin)
+
+
+def _print(args: argparse.Namespace, read: Read, architecture: Architecture, notes: list[str]) -> None:
+    problem, result = read.problem, read.result
+    if args.json:
+        mapping = native_mapping_yaml(result.mapping, problem)
+        head = {"problem": problem.name, "reading": read.reading.text, "architecture": architecture.name}
+        print_json({**head, **result.to_json(), "mapping": mapping, "notes": notes})
+    else:
+        print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
+        print_totals(result.cost, architecture)
+        if limits := limiting_levels(result.cost):
+            print(f"{'limited by':12} the bandwidth of {', '.join(limits)}")
+        print()
+        _print_certificate(result.certificate, result.objective)
+        if args.front:
+            _print_front(result)
+        print()
+        print_levels(result.cost)
+        print(loop_nest_text(result.mapping, architecture, problem), end="")
+    sys.stdout.flush()  # while a Ctrl-C still waits for it
 
 
 def _check_imperfect(args: argparse.Namespace) -> None:
@@ -114,32 +143,35 @@ def _check_imperfect(args: argparse.Namespace) -> None:
 
 def _search(
     args: argparse.Namespace,
+    waiting: Gracefully,
     problem: Problem,
     architecture: Architecture,
     energies: EnergyTable,
     time_limit: float | None,
 ) -> SearchResult:
+    """Search as was asked for; a Ctrl-C ends that with the best so far and its bound."""
+    given = (problem, architecture, energies, args.objective)
+    seconds = _AT_ONCE if waiting.interrupted else time_limit
     sampled = arguments.sampled_search_of(args)
+    args.all_kept &= not (sampled or args.imperfect)
     if sampled is not None:
-        return sampled(problem, architecture, energies, args.objective, front=args.front, time_limit=time_limit)
+        if waiting.interrupted:
+            sampled = replace(sampled, samples=min(args.samples, _FEW))
+        with waiting.raising():
+            return sampled(*given, front=args.front, time_limit=time_limit)
     if args.imperfect:
         from dovetail.mapper.imperfect import search_imperfect  # compiles: only when it is needed
 
-        with progress() as report:
-            return search_imperfect(
-                problem,
-                architecture,
-                energies,
-                args.objective,
-                time_limit=time_limit,
-                progress=lambda words: report(0, 1, words),
-            )
+        with progress() as report, waiting.raising():
+            return search_imperfect(*given, time_limit=seconds, progress=functools.partial(report, 0, 1))
     try:
-        return _exact(args, problem, architecture, energies, time_limit)
+        return _exact(args, waiting, problem, architecture, energies, seconds)
     except NoMappingError as error:
         from dovetail.mapper.imperfect.first import exists_imperfect  # compiles, too
 
-        if exists_imperfect(problem, architecture, energies):
+        with waiting.raising():
+            exists = exists_imperfect(problem, architecture, energies)
+        if exists:
             message = f"{error}; there is one with factors that do not divide: --imperfect"
             raise NoMappingError(message) from None
         raise
@@ -147,39 +179,29 @@ def _search(
 
 def _exact(
     args: argparse.Namespace,
+    waiting: Gracefully,
     problem: Problem,
     architecture: Architecture,
     energies: EnergyTable,
-    time_limit: float | None,
+    seconds: float | None,
 ) -> SearchResult:
-    """Return the stored result of the exact search, or search and keep what is proven.
-
-    The first Ctrl-C ends the search with the best so far and its bound; ``args.interrupted`` says that it came.
-    """
+    """Return the stored result of the exact search, or search and keep what is proven."""
     with Store.open() as store, progress() as report:
         key = Job(problem, architecture, energies, args.objective, args.front).key
         known = store.get(key)
         if known is not None:
             args.stored = True
             return result_from_data(known)
-        from dovetail.mapper.exact.compiled import compile_all  # loads compiled code, before an interrupt is awaited
-        from dovetail.mapper.exact.search import search
+        told = functools.partial(report, 0, 1)
+        with waiting.raising():
+            from dovetail.mapper.exact.search import search  # loads compiled code: only when it is needed
 
-        compile_all(lambda words: report(0, 1, words))
-        with Gracefully() as waiting:
-            limit = _AT_ONCE if args.interrupted else time_limit
             result = search(
-                problem,
-                architecture,
-                energies,
-                args.objective,
-                front=args.front,
-                time_limit=limit,
-                progress=lambda words: report(0, 1, words),
+                problem, architecture, energies, args.objective, front=args.front, time_limit=seconds, progress=told
             )
-        args.interrupted = args.interrupted or waiting.interrupted
         if result.certificate.exact and result.certificate.tie_proven:
             store.put(key, result_to_data(result))
+        args.all_kept &= store.get(key) is not None
         return result
 
 

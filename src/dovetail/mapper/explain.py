@@ -189,7 +189,7 @@ def _attempt(
     time_limit: float | None,
 ) -> tuple[SearchResult | None, str]:
     try:
-        result = search(problem, architecture, energies, objective, time_limit=time_limit)
+        result = search(problem, architecture, energies, objective, time_limit=time_limit).unless_interrupted()
     except NoMappingError as error:
         return None, str(error)
     return result, "" if result.certificate.exact else "the best found, not proven to be the optimum"

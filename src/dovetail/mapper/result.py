@@ -89,6 +89,7 @@ class SearchResult:
         cost: its cost, from the plain model.
         certificate: how this is known.
         front: when asked for, every point of the Pareto front over (energy, cycles), by rising energy.
+        interrupted: whether a KeyboardInterrupt ended the search: it is the best so far.
     """
 
     objective: Objective
@@ -96,6 +97,13 @@ class SearchResult:
     cost: Cost
     certificate: Certificate
     front: tuple[FrontPoint, ...] = ()
+    interrupted: bool = False
+
+    def unless_interrupted(self) -> SearchResult:
+        """Return the result, for a search that is one of many; raise KeyboardInterrupt where one ended it."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return self
 
     def _repr_html_(self) -> str:
         known = "optimal" if self.certificate.exact else f"within {self.certificate.gap:.1%} of a lower bound"

@@ -38,7 +38,8 @@ def search(
         time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
         progress: told about twice a second how far the search is.
 
-    A KeyboardInterrupt ends the search with the best so far and its bound; another one is passed on.
+    A KeyboardInterrupt ends the search with the best so far and its bound (`SearchResult.interrupted`); another one is
+    passed on.
 
     Raises:
         NoMappingError: no mapping exists; the message says why and what would be enough.

@@ -98,8 +98,8 @@ class Job:
         return (self.search or exact_search)(*given, **options)
 
     def lasts(self, result: SearchResult) -> bool:
-        """Tell whether a result is worth keeping: what a clock ended differs each time."""
-        return result.certificate.exact or self.time_limit is None
+        """Tell whether a result is worth keeping: what a clock or an interrupt ended differs each time."""
+        return result.certificate.exact or (self.time_limit is None and not result.interrupted)
 
 
 def outcome(job: Job) -> SearchResult | NoMappingError:

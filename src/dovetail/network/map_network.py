@@ -96,6 +96,8 @@ def map_network(
         progress: called after every finished layer.
         search: what finds one layer's best mapping; None: the exact mapper.
 
+    A KeyboardInterrupt is passed on; what was finished by then is in the store.
+
     Raises:
         InputError: the network has no layers, or a constraint names a tensor or dimension that none of them has.
         NoMappingError: a layer cannot be mapped; its name and the reason are in the message.
@@ -213,7 +215,7 @@ def _results(
             key, task = missing[place], tasks[missing[place]]
             if isinstance(result, SearchResult):
                 keep(store, key, task.job, result)
-                found[key] = result
+                found[key] = result.unless_interrupted()
             else:
                 found[key] = missed = NoMappingError(f"{task.name}: {result}")
                 if key in needed:

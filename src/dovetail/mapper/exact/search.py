@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
@@ -54,7 +54,8 @@ def search(
         time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
         progress: told about twice a second how far the search is.
 
-    A KeyboardInterrupt ends the search with the best so far and its bound; another one is passed on.
+    A KeyboardInterrupt ends the search with the best so far and its bound (`SearchResult.interrupted`); another one is
+    passed on.
 
     Raises:
         NoMappingError: no mapping exists; the message says why and what would be enough.
@@ -66,7 +67,7 @@ def search(
     with contextlib.suppress(KeyboardInterrupt):
         return work.result()
     watch.stop()
-    return work.result()
+    return replace(work.result(), interrupted=True)
 
 
 @dataclass

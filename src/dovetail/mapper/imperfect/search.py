@@ -10,16 +10,17 @@ best is so by energies made good for that. The same problem and count of evaluat
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.all import Covered, cover
 from dovetail.mapper.imperfect.first import first_fitting
@@ -29,10 +30,13 @@ from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
 from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
+#: Seconds for the perfect search once it was interrupted.
+AT_ONCE = 1e-3
 #: Mappings that stay from one round to the next.
 CROWD = 24
 #: Changed mappings per round; those that the bound does not rule out are evaluated.
@@ -68,49 +72,112 @@ def search_imperfect(
         time_limit: seconds after which the best so far is returned; None: no limit.
         progress: told how far the search is.
 
+    A KeyboardInterrupt ends the search with the best so far, if there is any; another one is passed on.
+
     Raises:
         NoMappingError: no mapping exists, or no perfect one does and none of imperfect factors was met.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    began = time.monotonic()
-
-    def is_over() -> bool:
-        return time_limit is not None and time.monotonic() - began > time_limit
-
-    perfect, why_none = _best_perfect(
-        partial(search, problem, architecture, energies, objective, time_limit=time_limit, progress=progress)
-    )
-    space = ImperfectSpace.of(problem, bound_to(architecture, problem), energies, objective)
-    least = least_of(space)
-    start = None if perfect is None else space.crowd(perfect.mapping)
-    covered = cover(space, least, start)
-    best, evaluated = start, 0
-    if covered is None:
-        start = start or first_fitting(space, is_over)
-        if start is None:
-            raise NoMappingError(f"{why_none}; with factors that do not divide none was met either")
-        best, evaluated = _hunt(space, least, start, evaluations, rounds, is_over, progress)
-        covered = cover(space, least, best)
-    if covered is not None:
-        best, evaluated = covered.best or best, evaluated + covered.evaluated
-    if best is None:
-        raise NoMappingError(f"{why_none}; nor is there one with factors that do not divide")
-    mapping = space.mapping(best)
-    cost = evaluate(mapping, problem, space.architecture, energies)
-    if perfect is not None and objective.value_of(cost.energy_pJ, cost.cycles) >= perfect.certificate.value:
-        mapping, cost = perfect.mapping, perfect.cost
-    certificate = _certificate(space, least, cost, covered, perfect, evaluated, energies)
-    if perfect is None:
-        certificate = replace(certificate, binding=(f"without imperfect factors: {why_none}", *certificate.binding))
-    return SearchResult(objective, mapping, cost, replace(certificate, seconds=time.monotonic() - began))
+    compile_all(progress)
+    work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
+    with contextlib.suppress(KeyboardInterrupt):
+        return work.result()
+    work.is_stopped = True
+    return work.result()
 
 
-def _best_perfect(search_perfect: Callable[[], SearchResult]) -> tuple[SearchResult | None, str]:
-    """Return the best perfect mapping, or why there is none."""
-    try:
-        return search_perfect(), ""
-    except NoMappingError as error:
-        return None, str(error)
+@dataclass
+class _Search:
+    """A search that can be interrupted anywhere and asked again: it goes on with what it has, and comes to an end.
+
+    Attributes:
+        problem, architecture, energies, objective, evaluations, rounds, time_limit, progress: as in `search_imperfect`.
+        is_stopped: whether it was interrupted.
+        perfect: the best perfect mapping, or why there is none; None before that is known.
+        hunted: the best that a local search met so far, and how many mappings it evaluated.
+    """
+
+    problem: Problem
+    architecture: Architecture
+    energies: EnergyTable
+    objective: Objective
+    evaluations: int
+    rounds: int
+    time_limit: float | None
+    progress: Callable[[str], None] | None
+    is_stopped: bool = False
+    perfect: SearchResult | str | None = None
+    hunted: tuple[Crowd | None, int] = (None, 0)
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether time is up."""
+        return self.time_limit is not None and time.monotonic() - self._began > self.time_limit
+
+    def result(self) -> SearchResult:
+        """Return the best mapping, or the best so far once it is stopped; see `search_imperfect`."""
+        self.perfect = self.perfect or self._best_perfect()
+        perfect, why_none = (None, self.perfect) if isinstance(self.perfect, str) else (self.perfect, "")
+        self.is_stopped |= perfect is not None and perfect.interrupted
+        given, objective = (self.problem, bound_to(self.architecture, self.problem), self.energies), self.objective
+        space = ImperfectSpace.of(*given, objective)
+        least = least_of(space)
+        best, covered = self._best(space, least, perfect)
+        evaluated = self.hunted[1] + (0 if covered is None else covered.evaluated)
+        if best is None and perfect is None:
+            if self.is_stopped:
+                raise KeyboardInterrupt  # before anything was met
+            none = "with factors that do not divide none was met either"
+            every = "nor is there one with factors that do not divide"
+            raise NoMappingError(f"{why_none}; {none if covered is None else every}")
+        mapping, cost = self._better(space, best, perfect)
+        certificate = _certificate(space, least, cost, covered, perfect, evaluated, self.energies)
+        if perfect is None:
+            certificate = replace(certificate, binding=(f"without imperfect factors: {why_none}", *certificate.binding))
+        certificate = replace(certificate, seconds=time.monotonic() - self._began)
+        return SearchResult(objective, mapping, cost, certificate, interrupted=self.is_stopped)
+
+    def _best_perfect(self) -> SearchResult | str:
+        """Return the best perfect mapping, or why there is none."""
+        given = (self.problem, self.architecture, self.energies, self.objective)
+        limit = AT_ONCE if self.is_stopped else self.time_limit
+        try:
+            return search(*given, time_limit=limit, progress=self.progress)
+        except NoMappingError as error:
+            return str(error)
+
+    def _best(
+        self, space: ImperfectSpace, least: Least, perfect: SearchResult | None
+    ) -> tuple[Crowd | None, Covered | None]:
+        """Return the best met, first of its crowd, if there is any; and what covers all mappings, if anything does."""
+        if self.is_stopped:
+            return self.hunted[0], None
+        start = None if perfect is None else space.crowd(perfect.mapping)
+        covered = cover(space, least, start)
+        if covered is None:
+            start = start or first_fitting(space, self.is_over)
+            if start is None:
+                return None, None
+            if self.hunted[0] is None:
+                self.hunted = start, 0
+            for met in _hunt(space, least, start, self.evaluations, self.rounds, self.is_over, self.progress):
+                self.hunted = met
+            covered = cover(space, least, self.hunted[0])
+        best = self.hunted[0] or start
+        return (best if covered is None else covered.best or best), covered
+
+    def _better(self, space: ImperfectSpace, best: Crowd | None, perfect: SearchResult | None) -> tuple[Mapping, Cost]:
+        """Return the better of the best met and the best perfect mapping, one of which there is."""
+        if best is not None:
+            mapping = space.mapping(best)
+            cost = evaluate(mapping, self.problem, space.architecture, self.energies)
+            value = self.objective.value_of(cost.energy_pJ, cost.cycles)
+            if perfect is None or value < perfect.certificate.value:
+                return mapping, cost
+        assert perfect is not None
+        return perfect.mapping, perfect.cost
 
 
 def _certificate(
@@ -177,8 +244,8 @@ def _hunt(
     rounds: int,
     is_over: Callable[[], bool],
     progress: Callable[[str], None] | None,
-) -> tuple[Crowd, int]:
-    """Return the best met, first of its crowd, and how many mappings were evaluated."""
+) -> Iterator[tuple[Crowd, int]]:
+    """Yield, after every round, the best met, first of its crowd, and how many mappings were evaluated."""
     generator, met, done, stale = np.random.default_rng(0), set[int](), 0, 0
     first = best = crowd = start
     for turn in range(rounds):
@@ -196,7 +263,7 @@ def _hunt(
         if stale >= STALE:
             crowd, stale = first, 0
             met.clear()
-    return best, done
+        yield best, done
 
 
 def _changed(

@@ -72,26 +72,53 @@ def random_search(
     Raises:
         NoMappingError: none of them fits; the message says which level is too small how often.
     """
+    *_, met = _drawn(problem, architecture, energies, objective, samples, seed)
+    return _best_of(met, problem, architecture, energies)
+
+
+@dataclass(frozen=True)
+class _Met:
+    """What random mappings have come to so far.
+
+    Attributes:
+        count: how many mappings.
+        best: the best that fits, and its rank; None: none does.
+        overflows: ``(levels,)`` how many are too large for each level.
+    """
+
+    count: int
+    best: tuple[tuple[float, float, float], Nest] | None
+    overflows: Ints
+
+
+def _drawn(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective, samples: int, seed: int
+) -> Iterator[_Met]:
+    """Yield what random mappings come to, after every chunk of them."""
     bound = _bound(problem, architecture)
     rules, machine = encode_rules(problem, bound), encode_machine(problem, bound, energies)
-    best: tuple[tuple[float, float, float], Nest] | None = None
-    overflows = np.zeros(len(bound.levels), np.int64)
-    left = samples
+    met = _Met(0, None, np.zeros(len(bound.levels), np.int64))
     for drawn in _chunks(problem, architecture, seed):
-        nests = Nest._make(array[:left] for array in drawn)
+        nests = Nest._make(array[: samples - met.count] for array in drawn)
         costs = evaluate_batch(nests, rules, machine)
-        overflows += np.bincount(costs.overflow[costs.overflow >= 0], minlength=len(overflows))
+        best = met.best
         for i in _promising(costs.overflow, costs.energy_pJ, costs.cycles, objective):
             energy, cycles = float(costs.energy_pJ[i]), int(costs.cycles[i])
             rank = (objective.value_of(energy, cycles), energy, float(cycles))
             if best is None or rank < best[0]:
                 best = rank, candidate(nests, i)
-        left -= len(nests.temporal)
-        if left <= 0:
-            break
-    if best is None:
-        raise NoMappingError(_why_none(problem, bound, overflows, samples))
-    mapping = decode_mapping(best[1], problem, bound)
+        too_large = np.bincount(costs.overflow[costs.overflow >= 0], minlength=len(met.overflows))
+        met = _Met(met.count + len(nests.temporal), best, met.overflows + too_large)
+        yield met
+        if met.count >= samples:
+            return
+
+
+def _best_of(met: _Met, problem: Problem, architecture: Architecture, energies: EnergyTable) -> tuple[Mapping, Cost]:
+    bound = _bound(problem, architecture)
+    if met.best is None:
+        raise NoMappingError(_why_none(problem, bound, met.overflows, met.count))
+    mapping = decode_mapping(met.best[1], problem, bound)
     return mapping, evaluate(mapping, problem, bound, energies)
 
 
@@ -108,6 +135,8 @@ def sampled_search(
 ) -> SearchResult:
     """Do what `random_search` does, called and answering as the exact mapper does.
 
+    A KeyboardInterrupt ends it with the best so far, as that of fewer mappings; without any it is passed on.
+
     Raises:
         InputError: a front or a time limit is asked for; random mappings have neither.
         NoMappingError: as `random_search` does.
@@ -115,10 +144,18 @@ def sampled_search(
     if front or time_limit is not None:
         raise InputError("random mappings make no Pareto front and know no time limit: leave out either of the two")
     start = time.monotonic()
-    mapping, cost = random_search(problem, architecture, energies, objective, samples, seed)
-    said = f"the best of {samples} random mappings, seed {seed}"
-    certificate = unproven(problem, architecture, energies, objective, cost, said, samples, time.monotonic() - start)
-    return SearchResult(objective, mapping, cost, certificate)
+    met = None
+    try:
+        for met in _drawn(problem, architecture, energies, objective, samples, seed):  # noqa: B007 - the last is meant
+            pass
+    except KeyboardInterrupt:
+        if met is None or met.best is None:
+            raise
+    assert met is not None
+    mapping, cost = _best_of(met, problem, architecture, energies)
+    said = f"the best of {met.count} random mappings, seed {seed}"
+    certificate = unproven(problem, architecture, energies, objective, cost, said, met.count, time.monotonic() - start)
+    return SearchResult(objective, mapping, cost, certificate, interrupted=met.count < samples)
 
 
 def unproven(
