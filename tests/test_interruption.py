@@ -127,10 +127,11 @@ def test_a_signal_in_the_middle_of_an_import_ends_the_process():
 
 #: Enters and leaves `Gracefully` without a pause, and ends with 7 once a Ctrl-C was noted or raised.
 IN_AND_OUT = """
-import sys
+import sys, time
 from dovetail.cli.interruption import Gracefully, listen
 listen()
-while True:
+end = time.monotonic() + 60
+while time.monotonic() < end:
     with Gracefully() as waiting:
         try:
             with waiting.raising():

@@ -19,6 +19,8 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
 from dovetail.mapper.exact.cover import Watch
 from dovetail.mapper.exact.search import search
+from dovetail.mapper.imperfect.search import search_imperfect
+from dovetail.mapper.local import sample
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.verify import Verdict, verify
@@ -70,6 +72,7 @@ def test_an_interrupt_anywhere_gives_the_best_so_far_and_its_bound(data, objecti
     strike = data.draw(st.integers(1, count - 2))  # the last is the return of `search` itself
     found, _ = steps(strike, lambda: searched(objective, front))
     optimum, certificate = whole.certificate.value, found.certificate
+    assert found.interrupted
     assert certificate.bound <= optimum * (1 + 1e-12)
     assert certificate.value >= optimum * (1 - 1e-12)
     assert certificate.value == objective.value_of(found.cost.energy_pJ, found.cost.cycles)
@@ -132,3 +135,45 @@ def test_a_certificate_of_an_interrupted_search_holds_when_searching_again_shows
     write_certificate(where, found, LAYER, DESIGN, ENERGIES, SearchOptions(interrupted=True))
     checks = verify(read_certificate(where), DESIGN, energies=ENERGIES, search=search)
     assert {check.verdict for check in checks} == {Verdict.HOLDS}, checks
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data(), st.sampled_from(Objective))
+def test_an_interrupt_anywhere_in_the_search_with_imperfect_factors_gives_the_best_so_far(data, objective):
+    def run() -> SearchResult:
+        return search_imperfect(LAYER, DESIGN, ENERGIES, objective, evaluations=300, rounds=4)
+
+    run()  # compiles
+    whole, count = steps(None, run)
+    perfect, _ = undisturbed(objective, False)
+    found, _ = steps(data.draw(st.integers(1, count - 2)), run)
+    assert found.interrupted
+    assert found.certificate.value == objective.value_of(found.cost.energy_pJ, found.cost.cycles)
+    assert found.certificate.bound <= whole.certificate.value * (1 + 1e-12)
+    assert not violations(found.mapping, LAYER, DESIGN)
+    if found.certificate.exact:
+        assert found.certificate.value == pytest.approx(whole.certificate.value, rel=1e-12)
+    assert perfect.certificate.value >= whole.certificate.value * (1 - 1e-12)
+
+
+def test_interrupted_random_mappings_are_those_drawn_so_far(monkeypatch):
+    evaluate_batch, count = sample.evaluate_batch, 0
+
+    def interrupted(*given: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return evaluate_batch(*given)
+
+    monkeypatch.setattr(sample, "evaluate_batch", interrupted)
+    found = sample.sampled_search(LAYER, DESIGN, ENERGIES, samples=1_000_000, seed=3)
+    drawn = found.certificate.states
+    same = sample.sampled_search(LAYER, DESIGN, ENERGIES, samples=drawn, seed=3)
+    assert found.interrupted
+    assert not same.interrupted
+    assert 0 < drawn <= 2 * sample.CHUNK
+    assert (found.mapping, found.cost) == (same.mapping, same.cost)
+    count = 2
+    with pytest.raises(KeyboardInterrupt):  # before there is any
+        sample.sampled_search(LAYER, DESIGN, ENERGIES, samples=1_000_000, seed=3)

@@ -207,6 +207,26 @@ def test_a_killed_worker_is_told_and_the_rest_goes_on(design):
     assert sorted(seen) == ["l0", "l2", "l3", "l4"]
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_interrupt_of_one_layer_ends_all_and_keeps_what_is_finished(design, tmp_path, monkeypatch, exact):
+    """As with one process, where the search itself answers an interrupt; what it cut short is not stored."""
+    done = []
+
+    def search(*given, **options):
+        found = quick_search(*given, **options)
+        done.append(found)
+        if len(done) < 3:
+            return found
+        return replace(found, interrupted=True, certificate=replace(found.certificate, exact=exact))
+
+    monkeypatch.setattr(jobs_module, "exact_search", search)
+    with Store.open(tmp_path / "store.sqlite3") as store:
+        with pytest.raises(KeyboardInterrupt):
+            map_network(_network(*range(8, 18)), *design, store=store, workers=1)
+        assert len(done) == 3
+        assert store.state().entries == (3 if exact else 2)
+
+
 _INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})
