@@ -4,6 +4,9 @@ Run it for as long as you like::
 
     python tests/fuzz.py --seconds 3600 --keep findings
 
+What it keeps are tests as they are: a finding that is mended goes into ``tests/data/fuzz``, and `test_fuzz` attempts it
+ever after.
+
 An attempt is a command with the files it names (`fuzz_cases`), the same for the same number. It passes when the command
 succeeds, or ends with exit code 2 and one message, within `CPU_SECONDS` and `MEMORY_BYTES`, with nothing printed that
 acts on a terminal. Anything else is a finding: it is printed, and kept as a file with ``--keep``. The attempts run in a
@@ -43,9 +46,14 @@ from fuzz_cases import READERS, TARGETS, Case
 CPU_SECONDS = 10.0
 MEMORY_BYTES = 2**30
 #: Seconds without any sign of life after which the process that attempts is killed.
-WALL_SECONDS = 60.0
+WALL_SECONDS = 300.0
 #: Seconds for it to start: what it compiles is kept, but the first time takes minutes.
 START_SECONDS = 1800.0
+
+#: Where compiled code is kept.
+_CACHE = Path(os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache")))
+#: Commands that keep results from one attempt to the next, as mapping the same layers again would be all their work.
+_KEEPING = ("shrink",)
 
 #: Messages of a first check: the text could not even be parsed, or the command line was refused as such.
 _FIRST = re.compile(
@@ -80,9 +88,14 @@ def case_of(number: int, only: str = "") -> tuple[str, Case]:
     return target, TARGETS[target](chance)
 
 
-def outcome(case: Case) -> Outcome:
-    """Run a case in this process, in a folder of its own."""
-    log, here = io.StringIO(), Path.cwd()
+def kept_case(path: Path) -> Case:
+    """Return the case of a finding that was kept."""
+    return Case.of_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def outcome(case: Case, seconds: float = CPU_SECONDS) -> Outcome:
+    """Run a case in this process, in a folder of its own, for so many CPU-seconds; 0 is without end."""
+    log, here, cache = io.StringIO(), Path.cwd(), os.environ.get("DOVETAIL_CACHE", "")
     handler = logging.StreamHandler(log)
     logging.getLogger("dovetail").addHandler(handler)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -91,21 +104,22 @@ def outcome(case: Case) -> Outcome:
         os.chdir(Path(folder) / "here")
         began = time.process_time()
         try:
-            with warnings.catch_warnings(), _limited():
+            with warnings.catch_warnings(), _limited(seconds):
                 warnings.simplefilter("error")
                 warnings.filterwarnings("ignore", module="torch")
                 found = _run(case, Path(folder))
         except _OutOfTime:
             last = traceback.format_exc(limit=-4)
             found = Outcome(
-                "finding", f"more than {CPU_SECONDS:g} CPU-seconds\n{last}", f"time {_where(sys.exc_info()[1])}"
+                "finding", f"more than {seconds:g} CPU-seconds\n{last}", f"time {_where(sys.exc_info()[1])}"
             )
         except BaseException as error:  # what a command lets through
             found = Outcome("finding", traceback.format_exc(), f"{type(error).__name__} {_where(error)}")
         finally:
             os.chdir(here)
+            os.environ["DOVETAIL_CACHE"] = cache
             logging.getLogger("dovetail").removeHandler(handler)
-        if found.kind != "finding" and time.process_time() - began > CPU_SECONDS:
+        if found.kind != "finding" and 0 < seconds < time.process_time() - began:
             return Outcome("finding", f"{time.process_time() - began:.1f} CPU-seconds", "time")
         return found
 
@@ -120,6 +134,7 @@ def _run(case: Case, folder: Path) -> Outcome:
         return Outcome("accepted")
     err = io.StringIO()
     words = [word.replace("%DIR%", str(folder)) for word in case.arguments]
+    os.environ["DOVETAIL_CACHE"] = str(_CACHE / "fuzz") if name in _KEEPING else "off"
     into = folder / "printed"  # a file: commands may ask for its number
     out = into.open("w", encoding="utf-8", newline="")
     with out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -167,14 +182,14 @@ def _write(case: Case, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _limited() -> Iterator[None]:
+def _limited(seconds: float) -> Iterator[None]:
     """Interrupt the body when it has used up its CPU time, again and again until it gives in."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise _OutOfTime
 
     before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS, 1.0)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         yield
     finally:
@@ -185,9 +200,9 @@ def _limited() -> Iterator[None]:
 def warm_up(targets: list[str]) -> None:
     """Load and compile what attempts need, so that it counts neither as their time nor as their memory."""
     for target in targets:
-        outcome(TARGETS[target](random.Random(0)))
+        outcome(TARGETS[target](random.Random(0)), seconds=0)
     for samples in (("--samples", "2"), ("--time-limit", "1")):
-        outcome(Case(("map", "alexnet:8", "--on", "simple_weight_stationary", *samples), {}))
+        outcome(Case(("map", "alexnet:8", "--on", "simple_weight_stationary", *samples), {}), seconds=0)
 
 
 def _attempt_all(first: int, end: float, only: str) -> None:
@@ -229,7 +244,11 @@ class _Tally:
         if self.keep is not None:
             self.keep.mkdir(parents=True, exist_ok=True)
             name = re.sub(r"\W+", "-", f"{answer['target']} {answer['signature']}")[:80].strip("-").lower()
-            content = {"what": answer["text"][-1500:], **case_of(answer["number"], self.only)[1].to_json()}
+            content = {
+                "found": signature,
+                "said": _last(answer["text"]),
+                **case_of(answer["number"], self.only)[1].to_json(),
+            }
             (self.keep / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
     def print(self) -> None:
@@ -241,6 +260,12 @@ class _Tally:
             if count := sum(of.values()):
                 past, accepted = (count - of["unread"]) / count, of["accepted"] / count
                 print(f"{target or 'all':18} {count:>9} {past:>20.0%} {accepted:>9.0%} {of['finding']:>9}")
+
+
+def _last(text: str) -> str:
+    """Return what a finding said last, with no path of this machine in it: findings may be kept as tests."""
+    line = next((line for line in reversed(text.splitlines()) if line.strip()), "").strip()
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/fuzz-\w+", "%DIR%", line)[-400:]
 
 
 def _watch(first: int, end: float, tally: _Tally) -> None:
@@ -271,24 +296,30 @@ def _watch(first: int, end: float, tally: _Tally) -> None:
         first = last + 1
 
 
+def _repeat(path: Path) -> int:
+    found = outcome(kept_case(path))
+    print(f"{path.name}: {found.kind} {found.text}")
+    return int(found.kind == "finding")
+
+
 def _program() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--first", type=int, default=0, help="number of the first attempt, to repeat or go on")
     parser.add_argument("--only", default="", choices=("", *TARGETS), help="attack one target")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write findings into a folder")
-    parser.add_argument("--repeat", type=Path, metavar="FILE", help="attempt a finding that was kept, once")
+    parser.add_argument(
+        "--repeat", type=Path, metavar="PATH", help="attempt a finding that was kept, or a folder of them"
+    )
     parser.add_argument("--attempt", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ |= {"DOVETAIL_CACHE": "off", "OMP_NUM_THREADS": "1"}
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache"))
     if args.attempt is not None:
         _attempt_all(args.first, args.attempt, args.only)
         return 0
     if args.repeat is not None:
-        found = outcome(Case.of_json(json.loads(args.repeat.read_text())))
-        print(found.kind, found.text)
-        return int(found.kind == "finding")
+        kept = sorted(args.repeat.glob("*.json")) if args.repeat.is_dir() else [args.repeat]
+        return max(_repeat(path) for path in kept)
     tally = _Tally(Counter(), {}, args.keep, args.only)
     _watch(args.first, time.time() + args.seconds, tally)
     tally.print()

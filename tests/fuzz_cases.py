@@ -13,6 +13,7 @@ import random
 import re
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from dovetail.mapping.timeloop_yaml import timeloop_mapping_yaml
 from dovetail.store import Store
 from dovetail.workload.problem import convolution
 from dovetail.workload.problem_yaml import write_problem
+from fuzz_bombs import bombed, with_holes
 from fuzz_mutations import (
     LEAVES,
     NASTY,
@@ -167,7 +169,7 @@ class Case:
     def of_json(content: dict[str, Any]) -> Case:
         """Return the case that `to_json` wrote."""
         files = {
-            name: base64.b64decode(data["base64"]) if isinstance(data, dict) else data.encode()
+            name: zlib.decompress(base64.b64decode(data["packed"])) if isinstance(data, dict) else data.encode()
             for name, data in content["files"].items()
         }
         return Case(tuple(content["arguments"]), files)
@@ -177,7 +179,7 @@ def _shown(data: bytes) -> str | dict[str, str]:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
+        return {"packed": base64.b64encode(zlib.compress(data, 9)).decode()}
 
 
 def _text(text: str) -> bytes:
@@ -395,6 +397,35 @@ def store(chance: random.Random) -> Case:
         return Case(("store",), {"results-v2.sqlite3": path.read_bytes()})
 
 
+def bomb(chance: random.Random) -> Case:
+    """A YAML file of any kind with something in it that is more than it looks."""
+    way, name, text, values = chance.choice(_bombed_ways())
+    files = {"a.yaml": SMALL.encode(), "p.yaml": PROBLEMS[1].encode(), "x.yaml": b"x: {{ include_text('x.yaml') }}"}
+    return Case(way, {**files, name: bombed(with_holes(text, values), chance)})
+
+
+@functools.cache
+def _bombed_ways() -> list[tuple[tuple[str, ...], str, str, tuple[str, ...]]]:
+    """Return, for each kind of file, a command that reads it, its name, a valid text and values in it."""
+    words = ("0.4", "a * 2", "'C=1 M<=4'", "RS_MC", "ceil(log2(depth))", "[[C, M]]", "DRAM", "100", "[Inputs]",
+             "2 ** 3", "[C=1, M<=4]", "4 * 2", "[C, M, P, Q, R, S]", "mine", "[[[C]], [[M]], [[R]], [[S]]]", "[x, y]",
+             "1000", "relu: 2", "{energy: 3}", "1e-3", '"a.DRAM[1..1]"', "10.5", "Wstride: 2", "P=8 Q=2 M=4",
+             "0.5")  # fmt: skip
+    mapped = ("map", "%DIR%/p.yaml", "--on", "%DIR%/a.yaml", "--samples", "1", "--ert", "%DIR%/ert.yaml")
+    evaluated = ("evaluate", "%DIR%/p.yaml", "--on", "eyeriss_like", "--mapping", "%DIR%/m.yaml")
+    found = [
+        (("designs", "%DIR%/d.yaml"), "d.yaml", ARCHITECTURE, words),
+        (("components", "--on", "%DIR%/d.yaml"), "d.yaml", ESTIMATED, words),
+        (mapped, "ert.yaml", ERTS[0], words),
+        (mapped, "ert.yaml", ERTS[1], words),
+        (("layers", "%DIR%/l.yaml"), "l.yaml", LAYERS, words),
+        (("verify", "%DIR%/c.json", "--no-search"), "c.json", json.dumps(_certificate()), ("true", "1", "0.0")),
+    ]
+    found += [(("layers", "%DIR%/q.yaml"), "q.yaml", text, words) for text in PROBLEMS]
+    found += [(evaluated, "m.yaml", text, words) for text in _mappings()]
+    return found  # fmt: skip
+
+
 COMMANDS = (
     ("layers", "resnet18@32", "--batch", "2", "--rename", "P=Y", "--input-size", "32"),
     ("layers", "%DIR%/t.csv", "--csv", "%DIR%/o.csv", "--yaml", "%DIR%/o.yaml", "--timeloop", "%DIR%/o"),
@@ -458,6 +489,7 @@ TARGETS: dict[str, Callable[[random.Random], Case]] = {
     "architecture": architecture, "template": template, "problem": problem, "layer table": layer_table,
     "folder": folder, "mapping": mapping, "energies": energies, "classes": classes, "certificate": certificate,
     "study pickle": study, "expression": expression, "store": store, "arguments": arguments,
+    "bomb": bomb,
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fuzz_bombs import archive_bomb
 from fuzz_mutations import LEAVES, mutate_message, mutated_bytes, mutated_tree
 
 DATA = Path(__file__).parent / "data"
@@ -77,7 +78,7 @@ def _models() -> list[Any]:
 @functools.cache
 def _exported() -> bytes:
     """A saved exported program's graph, as torch 2 writes it."""
-    return (DATA / "fuzz" / "exported_model.json").read_bytes()
+    return (DATA / "exported_model.json").read_bytes()
 
 
 @functools.cache
@@ -129,6 +130,45 @@ def _mutated_checkpoint(data: bytes, chance: random.Random) -> bytes:
 
 
 @functools.cache
+def _begun() -> dict[str, bytes]:
+    """A folder in which a network was shrunk, with what it began from, by name."""
+    from dovetail.cli.main import main
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "best.pt").write_bytes(_trained()[1])
+        main([word.replace("%DIR%", folder) for word in _SHRINK])
+        found = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+_SHRINK = ("shrink", "%DIR%/best.pt", "--on", "simple_weight_stationary", "--target", "macs=0.5x", "--data",
+           "digits", "--budget", "2", "--out", "%DIR%/out", "--method", "macs", "--supernet-epochs", "1", "--epochs",
+           "1", "--finalists", "1", "--time-limit", "1", "--processes", "1", "--device", "cpu",
+           "--no-reference")  # fmt: skip
+
+
+@functools.cache
+def _images() -> dict[str, bytes]:
+    """Small images of two classes, in every format that is read, by name."""
+    import numpy as np
+    from PIL import Image
+
+    kinds = (("png", "RGB"), ("jpg", "L"), ("bmp", "RGB"), ("tif", "I;16"), ("webp", "RGB"), ("ppm", "RGB"),
+             ("tif", "F"), ("png", "P"))  # fmt: skip
+    files: dict[str, bytes] = {}
+    for number, (ending, kind) in enumerate(kinds):
+        shape = (8, 8, 3) if kind == "RGB" else (8, 8)
+        pixels = np.arange(np.prod(shape)).reshape(shape) % 200
+        deep = {"F": np.float32, "I;16": np.uint16}.get(kind, np.uint8)
+        image = Image.fromarray((pixels / 256 if kind == "F" else pixels).astype(deep))
+        packed = io.BytesIO()
+        (image.convert("P") if kind == "P" else image).save(packed, {"jpg": "jpeg", "tif": "tiff"}.get(ending, ending))
+        for folder in ("a", "b"):
+            files |= {f"f/{folder}/{number}{copy}.{ending}": packed.getvalue() for copy in "xyz"}
+    return files
+
+
+@functools.cache
 def _shrunk() -> dict[str, bytes]:
     from dovetail.accuracy.models import ModelSpec
     from dovetail.shrink.saved import Shrunk, save_shrunk
@@ -138,6 +178,9 @@ def _shrunk() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         save_shrunk(Path(folder), shrunk, shrunk().state_dict())
         return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+_CLASSES = ("=1+a\x1b[31m\x07", "\u202e<b onclick=x>", "..x", "-", "a b", "é", "a", "\n")
 
 
 def targets(case: Callable[[tuple[str, ...], dict[str, bytes]], Any]) -> dict[str, _Make]:
@@ -176,8 +219,37 @@ def targets(case: Callable[[tuple[str, ...], dict[str, bytes]], Any]) -> dict[st
             files["weights.pt"] = _mutated_checkpoint(files["weights.pt"], chance)
         return case(("shrunk",), files)
 
-    return {"onnx": onnx_graph, "exported program": exported, "resumed training": resumed, "checkpoint": measured,
-            "smaller network": shrunk}  # fmt: skip
+    def begun(chance: random.Random) -> Any:
+        files = dict(_begun())
+        name = chance.choice([each for each in sorted(files) if each.endswith((".json", ".pt")) and "/" in each])
+        if chance.random() < 0.2:
+            files[name] = mutated_bytes(files[name], chance)
+        elif name.endswith(".json"):
+            files[name] = json.dumps(mutated_tree(json.loads(files[name]), chance)).encode()
+        else:
+            files[name] = _mutated_checkpoint(files[name], chance)
+        return case(_SHRINK, files)
+
+    def images(chance: random.Random) -> Any:
+        files = dict(_images())
+        name = chance.choice(sorted(files))
+        files[name] = mutated_bytes(files[name], chance)
+        if chance.random() < 0.3:
+            files = {each.replace("f/b/", f"f/{chance.choice(_CLASSES)}/"): data for each, data in files.items()}
+        return case((*_train("%DIR%/o"), "--data", "%DIR%/f"), files)
+
+    def archive(chance: random.Random) -> Any:
+        if chance.random() < 0.5:
+            return case(
+                ("layers", "%DIR%/m.pt2"), {"m.pt2": archive_bomb(chance, {"x/models/model.json": _exported()})}
+            )
+        with zipfile.ZipFile(io.BytesIO(_trained()[1])) as packed:
+            inside = {name: packed.read(name) for name in packed.namelist()}
+        return case(("accuracy", "%DIR%/c.pt", "--device", "cpu"), {"c.pt": archive_bomb(chance, inside)})
+
+    return {"onnx": onnx_graph, "exported program": exported, "archive": archive, "resumed training": resumed,
+            "checkpoint": measured, "smaller network": shrunk, "resumed shrinking": begun,
+            "images": images}  # fmt: skip
 
 
 def _read_shrunk(folder: Path) -> None:

@@ -341,6 +341,22 @@ def test_damaged_checkpoints_are_one_message(data, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["", "[", "3", "null", "[1]", "{}", '{"test": "x"}', '{"test": null}', '{"test": NaN}', '{"test": Infinity}',
+     '{"test": [1]}', '{"test": 1' + "0" * 400 + "}", '{"test": 1' + "0" * 5000 + "}", "[" * 9000, " " * 20_000 + "{}"],
+    ids=range(15),
+)  # fmt: skip
+def test_damaged_figures_are_one_message(text, tmp_path):
+    file = tmp_path / "test.json"
+    assert checkpoint.read_figures(file, "test") is None
+    checkpoint.write_json(file, {"test": 0.5})
+    assert checkpoint.read_figures(file, "test") == [0.5]
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"test\.json: damaged: expected test; delete it"):
+        checkpoint.read_figures(file, "test")
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"step": -1},

@@ -1,12 +1,24 @@
-"""A small share of what `make fuzz` attempts, the same in every run."""
+"""A small share of what `make fuzz` attempts, the same in every run, and all that it ever found."""
+
+from pathlib import Path
 
 import pytest
 
-from fuzz import case_of, outcome
-from fuzz_cases import TARGETS
+from fuzz import case_of, kept_case, outcome, warm_up
+from fuzz_cases import READERS, TARGETS
 
 #: Words for every option of every command take their time; the others are quick.
 QUICK = sorted(set(TARGETS) - {"arguments"})
+#: What was found, as ``fuzz.py --keep`` wrote it; each is mended.
+FOUND = sorted((Path(__file__).parent / "data" / "fuzz").glob("*.json"))
+#: Commands that need PyTorch.
+NEED_TORCH = {"train", "accuracy", "shrink", "shrunk"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    """Compile first what would count as an attempt's time."""
+    warm_up([])
 
 
 @pytest.mark.parametrize("target", QUICK)
@@ -15,3 +27,12 @@ def test_every_reader_ends_in_success_or_one_message(target):
         _, case = case_of(number, target)
         found = outcome(case)
         assert found.kind != "finding", f"{target} {number}: {found.text}"
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
+def test_what_was_found_stays_mended(path):
+    case = kept_case(path)
+    if case.arguments and case.arguments[0] in NEED_TORCH and "shrunk" not in READERS:
+        pytest.skip("needs PyTorch")
+    found = outcome(case)
+    assert found.kind != "finding", found.text

@@ -226,3 +226,28 @@ def test_torch_modules_folders_and_graphs_with_hostile_names(tmp_path, capsys, m
     )
     assert main(["layers", str(tmp_path / "n.onnx")]) == 0
     assert shown(capsys)
+
+
+def test_folders_and_checkpoints_with_hostile_names(tmp_path, capsys, monkeypatch):
+    torch = pytest.importorskip("torch")
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    data = NASTY.replace("/", "")
+    for number, name in enumerate((f"{data}1", f"{data}2")):
+        Path(data, name).mkdir(parents=True)
+        for copy in range(9):
+            image.new("RGB", (8, 8), (99 * number, 7 * copy, 0)).save(Path(data, name, f"{copy}{data}.png"))
+    train = ["train", "five-layer", "--width", "2", "--epochs", "1", "--processes", "1", "--device", "cpu"]
+    assert main([*train, "--data", data, "--out", "o"]) == 0
+    assert main([*train, "--data", data]) == 0  # into a folder of that name
+    best = "o/five-layer-2-seed-0/best.pt"
+    assert main(["accuracy", best, "--data", data, "--device", "cpu"]) == 0
+    content = torch.load(best, weights_only=True)
+    for key in ("model_name", "data"):
+        torch.save({**content, key: NASTY, "model": None}, "x.pt")
+        assert main(["accuracy", "x.pt", "--data", data, "--device", "cpu"]) == 2
+    torch.save({**content, "weights": {NASTY: torch.zeros(1)}}, "x.pt")
+    assert main(["accuracy", "x.pt", "--data", data, "--device", "cpu"]) == 2
+    Path(data, f"{data}1", "0.png").write_bytes(b"no image")
+    assert main([*train, "--data", data]) == 2
+    assert shown(capsys)

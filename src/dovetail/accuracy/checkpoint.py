@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ except ImportError:  # no such locks on Windows
 
 torch = import_torch("checkpoints")
 
+#: More than any file of figures has.
+_FIGURES_BYTES = 10_000
+
 _NOTHING: Mapping[str, type] = {}
 
 #: What our files say they are; a later form gets another number.
@@ -31,6 +35,25 @@ def write_json(path: Path, content: Any) -> None:
     """Write a value as indented JSON, atomically."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_text(path, text)
+
+
+def read_figures(path: Path, *names: str) -> list[float] | None:
+    """Read finite numbers by their names, as `write_json` wrote them; None when there is no such file.
+
+    Raises:
+        InputError: when the file is damaged, or holds anything else.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = json.loads(stream.read(_FIGURES_BYTES))
+        figures = [float(content[name]) for name in names]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        figures = [math.nan]
+    if not all(map(math.isfinite, figures)):
+        raise InputError(f"damaged: expected {' and '.join(names)}; delete it to measure anew", file=path) from None
+    return figures
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

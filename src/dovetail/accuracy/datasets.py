@@ -21,6 +21,9 @@ NAMES = {
     "cifar100": "CIFAR-100, likewise",
 }
 
+#: Rows and columns that images of folders are scaled to at most, and processes that read them.
+MAX_PIXELS, MAX_WORKERS = 4096, 1024
+
 #: Share of CIFAR's training images that validate: 5,000 of 50,000.
 _CIFAR_VALIDATION = 0.1
 
@@ -52,6 +55,12 @@ def load_data(
         InputError: when there is no such data set, or it is not where it should be.
         MissingExtraError: when a package is missing.
     """
+    for what, value, least, most in (
+        ("size", 1 if size is None else size, 1, MAX_PIXELS),
+        ("workers", workers, 0, MAX_WORKERS),
+    ):
+        if not least <= value <= most:
+            raise InputError(f"{what} is {value}; it must be at least {least} and at most {most}")
     if name in ("digits", "cluttered-digits"):
         return built_in(name, seed)
     if name in ("cifar10", "cifar100"):

@@ -12,6 +12,9 @@ from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("training and evaluation")
 
+#: More threads than any machine has; torch crashes where it can't start as many.
+MAX_THREADS = 1024
+
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -36,8 +39,8 @@ class Execution:
     def __post_init__(self) -> None:
         if self.precision not in _PRECISIONS:
             raise InputError(f"unknown precision '{self.precision}'{did_you_mean(self.precision, _PRECISIONS)}")
-        if self.threads < 1:
-            raise InputError(f"threads is {self.threads}; it must be at least 1")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise InputError(f"threads is {self.threads}; it must be at least 1 and at most {MAX_THREADS}")
 
     @property
     def torch_device(self) -> Any:
@@ -45,7 +48,7 @@ class Execution:
         name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         try:
             device = torch.device(name)
-            torch.empty(1, device=device)
+            torch.zeros(1, device=device).item()  # the device `meta`, say, holds no numbers
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device '{name}' can't be used: {str(error).splitlines()[0]}") from None
         return device
@@ -74,7 +77,11 @@ class Execution:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Set threads and deterministic kernels for a while, and leave torch's generators as they were after it."""
+        """Set threads and deterministic kernels for a while, and leave torch's generators as they were after it.
+
+        Raises:
+            MemoryError: where torch says in its own way that it found no memory.
+        """
         threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
         benchmark = torch.backends.cudnn.benchmark
         device = self.torch_device
@@ -83,6 +90,10 @@ class Execution:
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
             try:
                 yield
+            except RuntimeError as error:
+                if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                    raise MemoryError from None
+                raise
             finally:
                 torch.set_num_threads(threads)
                 torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark

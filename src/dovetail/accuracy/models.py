@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ CURVE_WIDTHS = (2, 4, 8, 16, 24)
 #: Images up to this many rows and columns get the small stem.
 SMALL = 64
 
-#: No honest description of a network, read from a file, has a size beyond this.
+#: No honest description of a network has a size beyond this.
 MAX_SIZE = 2**16
 
 _STEMS = ("auto", "imagenet", "cifar")
@@ -69,8 +70,8 @@ class ModelSpec:
             raise InputError(f"unknown stem '{self.stem}'{did_you_mean(self.stem, _STEMS)}")
         if self.width is not None and self.name != FIVE_LAYER:
             raise InputError(f"only {FIVE_LAYER} has a width to choose; {self.name} does not")
-        if self.width is not None and self.width < 1:
-            raise InputError(f"width {self.width} must be at least 1")
+        if self.width is not None and not 1 <= self.width <= MAX_SIZE:
+            raise InputError(f"width {self.width} must be at least 1 and at most {MAX_SIZE}")
 
     @property
     def label(self) -> str:
@@ -87,7 +88,7 @@ class ModelSpec:
         if self.name == FIVE_LAYER:
             return five_layer(self.width or CURVE_WIDTHS[-2], self.classes, self.channels)
         if ":" in self.name:
-            return _user_model(self.name)
+            return user_model(self.name)
         return _torchvision_model(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def model_spec(name: str, data: DataSet, *, width: int | None = None, stem: str 
         InputError: when there is no such model or stem.
     """
     prefix, _, suffix = name.rpartition("-")
-    if prefix == FIVE_LAYER and suffix.isdecimal() and width is None:
+    if prefix == FIVE_LAYER and re.fullmatch(r"[0-9]{1,9}", suffix) and width is None:
         name, width = prefix, int(suffix)
     if name == FIVE_LAYER and width is None:
         width = CURVE_WIDTHS[-2]
@@ -154,8 +155,17 @@ def parameters(model: Any) -> int:
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
-def _user_model(name: str) -> Any:
-    model = user_factory(name)()
+def user_model(name: str) -> Any:
+    """Make a user's own network.
+
+    Raises:
+        InputError: when there is no such factory, it fails, or it makes something else.
+    """
+    factory = user_factory(name)
+    try:
+        model = factory()
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise InputError(f"'{name}' fails when it is called: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"'{name}' must return a torch.nn.Module; it returned {type(model).__name__}")
     return model
@@ -228,7 +238,7 @@ def from_checkpoint(content: dict[str, Any], file: Path, factory: str | None = N
     """
     described = content.get("model")
     if factory is not None:
-        model = _user_model(factory)
+        model = user_model(factory)
     elif not isinstance(described, dict) or ":" in str(described.get("name")):
         raise InputError(
             f"holds weights of '{content.get('model_name')}', a network of your own: say what makes it with "
@@ -282,4 +292,5 @@ __all__ = [
     "model_spec",
     "parameters",
     "pretrained",
+    "user_model",
 ]

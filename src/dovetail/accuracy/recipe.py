@@ -14,6 +14,9 @@ torch = import_torch("training")
 
 from dovetail.accuracy.muon import Muon  # noqa: E402  behind the check that torch is there
 
+#: No training survives a higher learning rate, and torch can't count with the highest numbers that there are.
+MAX_RATE = 1e6
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -60,8 +63,8 @@ class Recipe:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0.0 <= self.warm_up < 1.0:
             raise InputError(f"warm_up is {self.warm_up}; it must be at least 0 and below 1")
-        if not self.learning_rate > 0.0:
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0.0 < self.learning_rate <= MAX_RATE:
+            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0 and at most {MAX_RATE:g}")
         for name, known in (("optimizer", ("muon", "sgd", "adam")), ("schedule", ("linear", "cosine"))):
             if getattr(self, name) not in known:
                 raise InputError(f"unknown {name} '{getattr(self, name)}'{did_you_mean(getattr(self, name), known)}")

@@ -28,6 +28,9 @@ from dovetail.workers import WorkerError, available_cpus, safe_start
 #: Takes the steps done so far, the steps in all, and a few words on how it stands.
 Report = Callable[[int, int, str], None]
 
+#: Seeds that one command trains under at most.
+MAX_SEEDS = 10_000
+
 #: Seconds between two messages of one worker about steps.
 _MESSAGE_SECONDS = 0.2
 
@@ -134,6 +137,8 @@ def run_all(
         request.folder is not None for request in requests
     ):
         raise InputError("two runs would share one folder: the same network and seed twice")
+    if processes is not None and processes < 1:
+        raise InputError(f"processes is {processes}; it must be at least 1")
     processes = min(len(requests), processes or _processes(requests))
     state = _State([0] * len(requests), [0] * len(requests))
     if processes <= 1:
@@ -263,6 +268,8 @@ def _serve(connection: Connection) -> None:
             connection.send(("error", number, kind(str(error))))
         except KeyboardInterrupt:
             return
+        except MemoryError:
+            connection.send(("error", number, MemoryError()))
         except Exception:
             connection.send(("error", number, RuntimeError(f"in a training process:\n{traceback.format_exc()}")))
 

@@ -81,7 +81,7 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
 def add_samples(parser: argparse.ArgumentParser) -> None:
     """Declare the random search that may stand in for the exact one."""
     parser.add_argument("--samples", type=positive, metavar="N", help="take the best of N random mappings instead")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random mappings (0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random mappings (0)")
 
 
 def sampled_search_of(args: argparse.Namespace) -> Sampled | None:
@@ -109,6 +109,17 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return value
+
+
+def seed(text: str) -> int:
+    """Return what random numbers begin with; for ``type=``."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to 2^63 - 1")
     return value
 
 

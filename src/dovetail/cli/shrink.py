@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(Objective),
         help="what each layer's mapping minimises (by default what the target bounds)",
     )
-    search.add_argument("--seed", type=int, default=0, metavar="N", help="of search and training (0)")
+    search.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="of search and training (0)")
     _add_training(parser.add_argument_group("training"))
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")

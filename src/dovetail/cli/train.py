@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,10 +137,10 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
     """Return one request per network, width and seed; the widest first, so that no core waits for it at the end."""
     from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.models import model_spec
-    from dovetail.accuracy.runs import RunRequest
+    from dovetail.accuracy.runs import MAX_SEEDS, RunRequest
 
-    if args.seeds < 1:
-        raise InputError(f"--seeds is {args.seeds}; it must be at least 1")
+    if not 1 <= args.seeds <= MAX_SEEDS:
+        raise InputError(f"--seeds is {args.seeds}; it must be at least 1 and at most {MAX_SEEDS}")
     execution = Execution(args.device, args.precision, threads=args.threads)
     execution.torch_device  # noqa: B018  says now if it is not there
     with progress() as report:
@@ -159,7 +160,7 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
 def _widths(text: str | None) -> list[int | None]:
     if text is None:
         return [None]
-    if not all(part.strip().isdecimal() for part in text.split(",")):
+    if not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", part) for part in text.split(",")):
         raise InputError(f"--width is '{text}'; write whole numbers parted by commas, e.g. 2,4,8,16,24")
     return [int(part) for part in text.split(",")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.runs import DataRequest, Report, RunRequest, run_all
 from dovetail.accuracy.training import TrainingResult
-from dovetail.errors import InputError
 from dovetail.shrink.channels import Widths
 from dovetail.shrink.prune import assign, resized
 from dovetail.shrink.saved import load_shrunk, read_shrunk
@@ -153,26 +151,19 @@ def tested(model: Any, runs: Sequence[TrainingResult], data: DataSet, execution:
     for run in runs:
         assert run.checkpoint is not None
         kept = run.checkpoint.with_name("test.json")
-        value = _read(kept)
-        if value is None:
+        known = checkpoint.read_figures(kept, "test")
+        if known is None:
             weights = checkpoint.load_weights(run.checkpoint)
             own = resized(model, {})
             checkpoint.check_weights(own, weights, run.checkpoint)
             assign(own, weights)
             value = evaluate(own, run.recipe.prepare(data).test, execution=execution)
             checkpoint.write_json(kept, {"test": value})
+        else:
+            (value,) = known
         test[run.seed] = value
     checkpoints = {run.seed: run.checkpoint for run in runs if run.checkpoint is not None}
     return Accuracy({run.seed: run.validation for run in runs}, test, runs[0].parameters, checkpoints)
-
-
-def _read(file: Path) -> float | None:
-    try:
-        return float(json.loads(file.read_text())["test"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError("damaged; delete it to measure anew", file=file) from None
 
 
 __all__ = ["Accuracy", "Start", "Training", "tested", "train_and_choose"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
-from dovetail.accuracy.runs import DataRequest
+from dovetail.accuracy.runs import MAX_SEEDS, DataRequest
 from dovetail.accuracy.training import fine_tune, train
 from dovetail.content import content_key
 from dovetail.errors import InputError
@@ -102,6 +101,8 @@ class Request:
         for name in ("seeds", "budget", "finalists", "batch"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.seeds > MAX_SEEDS:
+            raise InputError(f"seeds is {self.seeds}; it must be at most {MAX_SEEDS}")
         if not self.targets:
             raise InputError("no target: write edp=0.3x, energy=120, front, ...")
         search_named(self.method)
@@ -339,13 +340,8 @@ class _Run:
     def measure(self, widths: Widths) -> Measurement:
         """Measure the network at some widths in the supernet, unless that is on disk."""
         file = self.request.out / "measured" / self.supernet_key / f"{content_key(widths)[:20]}.json"
-        try:
-            found = Measurement(**json.loads(file.read_text()))
-            return Measurement(float(found.loss), float(found.accuracy))
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError, RecursionError):
-            raise InputError("damaged; delete it to measure anew", file=file) from None
+        if (known := checkpoint.read_figures(file, "loss", "accuracy")) is not None:
+            return Measurement(*known)
         network = renewed(cut(self.supernet, self.graph, self.order, widths), self.data, self.request.execution)
         found = measure(network, self.data.validation, self.classes, self.request.execution)
         checkpoint.write_json(file, asdict(found))

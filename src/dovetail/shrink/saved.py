@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.accuracy import checkpoint
-from dovetail.accuracy.models import ModelSpec
+from dovetail.accuracy.models import ModelSpec, user_model
+from dovetail.document import read_text
 from dovetail.errors import InputError
 from dovetail.shrink.channels import ChannelGraph, Kept
 from dovetail.shrink.prune import Sizes, assign, resized, sizes_of
-from dovetail.workload.torch_models import user_factory
+from dovetail.text import printable
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -106,7 +107,7 @@ def load_shrunk(path: Path | str, factory: str | None = None) -> Any:
         )
     weights = checkpoint.load_weights(folder / WEIGHTS)
     with torch.device("meta") if factory is None else contextlib.nullcontext():  # no memory before the sizes are right
-        full = shrunk.model() if factory is None else user_factory(factory)()
+        full = shrunk.model() if factory is None else user_model(factory)
     smaller = _resized(full, shrunk, folder / DESCRIPTION)
     checkpoint.check_weights(smaller, weights, folder / WEIGHTS)
     if factory is None:
@@ -130,11 +131,11 @@ def read_shrunk(path: Path | str) -> Shrunk:
         InputError: when it is absent, damaged or not ours.
     """
     file = Path(path) if Path(path).suffix == ".json" else Path(path) / DESCRIPTION
+    if not file.exists():
+        raise InputError("there is no such file; give a folder that `dovetail shrink` wrote", file=file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("there is no such file; give a folder that `dovetail shrink` wrote", file=file) from None
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"can't be read: {error}", file=file) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"not written by `dovetail shrink` (its 'format' must be '{FORMAT}')", file=file)
@@ -142,8 +143,8 @@ def read_shrunk(path: Path | str) -> Shrunk:
         spec = ModelSpec.of(content["model"], file)
         sizes = {str(path): _sizes(size, path, file) for path, size in content["layers"].items()}
         kept = {str(name): [int(channel) for channel in channels] for name, channels in content["kept"].items()}
-        name = str(content["name"])
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        name = printable(str(content["name"]))
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(f"damaged ({type(error).__name__}: {error})", file=file) from None
     known = ("format", "name", "model", "layers", "kept")
     return Shrunk(name, spec, sizes, kept, {key: value for key, value in content.items() if key not in known})

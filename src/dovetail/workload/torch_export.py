@@ -76,6 +76,8 @@ def _graph_module(path: Path) -> Mapping[str, Any]:
             entries = [item for item in archive.infolist() if item.filename.endswith("models/model.json")]
             if not entries:
                 raise InputError("holds no exported program (no models/model.json)", file=path)
+            if entries[0].compress_type != zipfile.ZIP_STORED:  # unpacking fails in each library's own ways
+                raise InputError("its graph is compressed, which torch never does; refused", file=path)
             if entries[0].file_size > MAX_BYTES:
                 raise InputError(f"its graph is larger than {MAX_BYTES} bytes", file=path)
             program = json.loads(archive.read(entries[0]))
@@ -92,6 +94,7 @@ def _graph_module(path: Path) -> Mapping[str, Any]:
         RecursionError,
         NotImplementedError,
         RuntimeError,
+        EOFError,
     ) as error:
         raise InputError(f"is no exported program: {str(error)[:150]}", file=path) from None
     return dict(graph_module)
