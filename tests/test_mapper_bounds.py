@@ -11,10 +11,30 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.mapper.exact import expand, explore
-from dovetail.mapper.exact import pack as P  # noqa: N812
+from dovetail.mapper.exact import explore
+from dovetail.mapper.exact.bounds import bound_of
+from dovetail.mapper.exact.chains import remember
+from dovetail.mapper.exact.expand import note_way
 from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.rows import (
+    BY,
+    COUNTED,
+    FACTOR,
+    INSIDE,
+    INSTANCES,
+    ORDER,
+    SIZE,
+    SOURCE,
+    TILE,
+    UNLINKED_SOURCE,
+    Row,
+    Rows,
+    copy_row,
+    kept_at,
+    path_at,
+)
 from dovetail.mapper.exact.space import build_space
+from dovetail.mapper.exact.traffic import keep, spread_out
 from dovetail.mapper.local.improve import improve
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.objective import Objective
@@ -34,56 +54,58 @@ LAYERS = (
 
 def replay(prepared: Prepared, nest: Nest) -> Iterator[tuple[float, float, bool]]:
     """Yield, boundary by boundary, energy and cycles that a mapping is bound to have, at last what it has."""
-    space, packed = prepared.space, prepared.packed
+    space, scene = prepared.space, prepared.scene
     active, dims, tensors = list(space.active), len(space.active), len(space.rules.is_output)
-    row = explore.first_rows(prepared)
-    key, real, value, path = row.key[0], row.real[0], row.value[0], row.path[0]
-    work = expand.scratch(dims, space.rules.coefficients.shape[1], tensors)
+    work = explore.scratch_for(prepared)
+    row = work.row
+    copy_row(explore.first_rows(prepared), 0, row)
     sizes = np.array([divisors[-1] for divisors in space.divisors], np.int64)
     for level in range(len(space.levels)):
-        start = level * (1 + 3 * dims)
-        ints, width = packed.ints, packed.ints[packed.ints[P.NEXT_WIDTH] + level]
-        step = ints[P.NEXTS] + ints[ints[P.NEXT] + level] + path[-1] * width
+        decisions = slice(path_at(level, FACTOR, 0, dims), path_at(level, ORDER, dims, dims))
         if space.is_spatial[level]:
             x, y = nest.spatial_x[level, active], nest.spatial_y[level, active]
             at = _fanout(prepared, level, x, y, [active.index(d) for d in nest.spatial_order[level] if d in active])
             inside = sizes // (x * y)
-            work[2 * dims : 3 * dims] = x * y
-            tile = int(key[expand.TILE])
-            key[expand.TILE] = _index(prepared, inside)
-            key[expand.INSTANCES] *= (x * y).prod()
-            fanout = int(ints[ints[P.FANOUT_START] + level]) + at
+            work.loops[BY] = x * y
+            tile, way = int(row.key[TILE]), int(scene.spreads.first[level]) + at
+            row.key[TILE] = _index(prepared, inside)
+            row.key[INSTANCES] *= (x * y).prod()
             chosen = space.fanouts[level][at]
-            path[start + 1 : start + 1 + 3 * dims] = [*chosen.factors, *chosen.on_y, *chosen.order]
-            expand.spread_out(
-                ints, level, fanout, tile, int(key[expand.TILE]), int((x * y).prod()), key, real, work
-            )  # fmt: skip
-            path[-1], path[-2] = ints[step + at], ints[step + at + len(space.fanouts[level])]
-            yield (*_bound(prepared, level, path, key, value), False)
+            note_way(scene, level, way, work)
+            assert row.path[decisions].tolist() == [*chosen.factors, *chosen.on_y, *chosen.order]
+            spread_out(scene, level, way, tile, int((x * y).prod()), work)
+            yield (*bound_of(scene, level + 1, row), False)
             if space.by_model[level].any():
-                explore._count_fanout(prepared, level, row)
-                if not (real[expand.COUNTED * tensors : (expand.COUNTED + 1) * tensors] > 0).any():
-                    path[-1] = path[-2]
+                counted = one_row(row)
+                explore._count_fanout(prepared, level, counted)
+                copy_row(counted, 0, row)
+                if not (row.real[COUNTED] > 0).any():
+                    row.path[SOURCE] = row.path[UNLINKED_SOURCE]
         else:
-            work[:dims] = sizes
+            work.loops[SIZE] = sizes
             kept = sum(1 << t for t in range(tensors) if nest.keep[level, t])
-            expand.keep(ints, packed.reals, level, kept, key, real, value, work)
+            keep(scene, level, kept, work)
             factors = nest.temporal[level, active]
             inside = sizes // factors
-            work[dims : 2 * dims], work[2 * dims : 3 * dims] = inside, factors
+            work.loops[INSIDE], work.loops[BY] = inside, factors
             order = [active.index(d) for d in nest.order[level][::-1] if d in active]
             loops = [d for d in order if factors[d] > 1]
-            longer = np.concatenate([ints, loops, [-1] * (dims - len(loops))]).astype(np.int64)
-            old = key.copy()
-            key[expand.TILE] = _index(prepared, inside)
-            assert expand.remember(longer, level, len(ints), old, key, work)
-            path[start] = kept
-            path[start + 1 : start + 1 + 3 * dims] = [*factors, *([0] * dims), *order[::-1]]
-            path[-1] = ints[step + space.keepers[level].index(kept)]
+            work.entered.key[:] = row.key
+            row.key[TILE] = _index(prepared, inside)
+            assert remember(scene.motion, level, np.array([*loops, *[-1] * (dims - len(loops))]), work)
+            row.path[kept_at(level, dims)] = kept
+            row.path[decisions] = [*factors, *([0] * dims), *order[::-1]]
+            step = scene.sourcing.first[level] + row.path[SOURCE] * scene.sourcing.width[level]
+            row.path[SOURCE] = scene.sourcing.inside[step + space.keepers[level].index(kept)]
         sizes = inside
-        yield (*_bound(prepared, level, path, key, value), False)
-    energy, cycles = explore._totals(prepared, row)[0]
+        yield (*bound_of(scene, level + 1, row), False)
+    energy, cycles = explore._totals(prepared, one_row(row))[0]
     yield energy, cycles, True
+
+
+def one_row(row: Row) -> Rows:
+    """Return a row as rows."""
+    return Rows(*(array[None].copy() for array in row), np.zeros(1))
 
 
 def _index(prepared: Prepared, sizes: np.ndarray) -> int:
@@ -104,12 +126,6 @@ def _fanout(prepared: Prepared, level: int, x: np.ndarray, y: np.ndarray, order:
             return i
     assert not prepared.space.linking[level].any(), "every order and axis is listed where neighbours may pass data on"
     return same[0]
-
-
-def _bound(prepared: Prepared, level: int, path: np.ndarray, key: np.ndarray, value: np.ndarray) -> tuple[float, float]:
-    packed = prepared.packed
-    bound = expand.bound_of(packed.ints, packed.reals, packed.least, level + 1, int(path[-1]), key, value)
-    return float(bound[0]), float(bound[1])
 
 
 def check(problem: Problem, architecture: Architecture, energies: EnergyTable, count: int) -> int:

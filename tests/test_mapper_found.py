@@ -198,8 +198,9 @@ def test_the_search_rings_when_its_energies_are_not_the_models(monkeypatch, obje
 def test_the_search_rings_when_its_prices_are_not_the_energy_tables(monkeypatch) -> None:
     def cheaper(*arguments, true=search.prepare):
         prepared = true(*arguments)
-        prepared.packed.reals[:] *= 0.5
-        return prepared
+        machine = prepared.scene.machine
+        halved = machine._replace(energy=machine.energy * 0.5, compute_pJ=machine.compute_pJ * 0.5)
+        return replace(prepared, scene=prepared.scene._replace(machine=halved))
 
     monkeypatch.setattr(search, "prepare", cheaper)
     with pytest.raises(InternalError):

@@ -20,7 +20,7 @@ SEARCH = "dovetail.mapper.exact.search"
 KEYS = """
 import sys
 from dovetail.network.jobs import engine_version
-from dovetail.mapper.exact.completion import loop
+from dovetail.mapper.exact.through_loops import loop
 from dovetail.mapper.exact.fanouts import count_fanout
 from dovetail.model.compile import made_of
 print(engine_version(), made_of(loop.py_func), made_of(count_fanout.py_func))
@@ -128,7 +128,7 @@ def test_no_import_anywhere_in_the_package_is_overlooked() -> None:
 
 
 def test_compiled_code_is_kept_by_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dovetail.mapper.exact.completion import loop
+    from dovetail.mapper.exact.through_loops import loop
     from dovetail.model import compile as compiling
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
@@ -151,7 +151,7 @@ def test_compiled_code_is_not_taken_for_that_of_other_fields(tmp_path: Path, mon
     import numba
     from numba.core.registry import cpu_target
 
-    from dovetail.mapper.exact.completion import loop
+    from dovetail.mapper.exact.through_loops import loop
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
 

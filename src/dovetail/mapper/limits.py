@@ -4,7 +4,7 @@ A batch of mappings is one array of genes and one of keepers, ``genes`` is
 ``(candidates, 5, levels, dims)``, its second axis the first five fields of `dovetail.model.arrays.Nest`; ``keep`` is
 ``(candidates, levels, tensors)``. Dims are the active ones: those of more than one iteration.
 """
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 # ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
 
 from __future__ import annotations

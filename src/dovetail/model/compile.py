@@ -20,7 +20,7 @@ import numba
 import numpy
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, Flags
 from numba.core.types import BaseNamedTuple  # type: ignore[attr-defined]
 from numba.extending import register_jitable
 
@@ -42,14 +42,14 @@ def jit(function: _Function) -> _Function:
     division by zero gives infinity). What it calls must be compiled too: functions under `part`, or others under this
     decorator.
     """
-    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled = numba.njit(nogil=True, error_model="numpy", pipeline_class=_Whole)(function)
     compiled._cache = _Cache(function)
     return compiled  # type: ignore[no-any-return]
 
 
 def jit_plain(function: _Function) -> _Function:
     """Compile as `jit` does a function that allocates nothing: without counting references it compiles far faster."""
-    compiled = numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    compiled = numba.njit(nogil=True, error_model="numpy", pipeline_class=_Whole, _nrt=False)(function)
     compiled._cache = _Cache(function)
     return compiled  # type: ignore[no-any-return]
 
@@ -66,7 +66,7 @@ def is_kept(function: Callable[..., Any]) -> bool:
     return isinstance(cache, _Cache) and cache.is_filled
 
 
-def part(*, inline: bool = False, allocates: bool = False) -> Any:
+def part(*, inline: bool = False, allocates: bool = False) -> Callable[[_Function], _Function]:
     """Mark a function as one that compiled code may call, and that runs as plain Python everywhere else.
 
     Args:
@@ -76,10 +76,32 @@ def part(*, inline: bool = False, allocates: bool = False) -> Any:
     options: dict[str, Any] = {"pipeline_class": _Part, "forceinline": inline, **_NO_WRAPPERS}
     if allocates:
         options["_nrt"] = True
-    return register_jitable(**options)
+    return register_jitable(**options)  # type: ignore[no-any-return]
 
 
-class _Part(Compiler):  # type: ignore[misc]
+class _Flags(Flags):  # type: ignore[misc]
+    """Numba's own, which looks every option up, one by one, at every operator whose types it resolves."""
+
+    __slots__ = ()
+
+    def values(self) -> dict[str, Any]:
+        """Return all options."""
+        return {**_DEFAULTS, **self._values}
+
+
+_DEFAULTS = {name: option.default for name, option in Flags.options.items()}
+
+
+class _Whole(Compiler):  # type: ignore[misc]
+    """Compiles what Python calls."""
+
+    def compile_extra(self, function: Any) -> Any:
+        """Compile as Numba does, a quarter faster."""
+        self.state.flags = _Flags(self.state.flags)
+        return super().compile_extra(function)
+
+
+class _Part(_Whole):
     """Optimises lightly: what a function calls is optimised in full with it, once, not at every level of calls."""
 
     def compile_extra(self, function: Any) -> Any:

@@ -10,8 +10,19 @@ from typing import Any
 import numpy as np
 
 from dovetail.errors import DovetailError
-from dovetail.mapper.exact import completion, expand, fanouts
-from dovetail.model.arrays import Nest, Rules, workspace
+from dovetail.mapper.exact.completion import Ways, spread
+from dovetail.mapper.exact.dominance import enlist, room_for, table_for
+from dovetail.mapper.exact.entering import Arriving, Entrance, Keepers, enter
+from dovetail.mapper.exact.expand import STORAGE, take_step
+from dovetail.mapper.exact.explore import empty_nest
+from dovetail.mapper.exact.fanouts import Passed, count_fanout
+from dovetail.mapper.exact.goal import EDP, goal_of
+from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
+from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
+from dovetail.mapper.exact.tables import Tables
+from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles, workspace
 from dovetail.model.compile import is_kept, keeps_code
 from dovetail.workers import WorkerExecutor, available_cpus
 
@@ -49,73 +60,95 @@ def _untried() -> list[str]:
 
 def compile_one(name: str) -> None:
     """Compile one function by calling it on nothing."""
-    _CALLS[name](_FUNCTIONS[name])
+    function = _FUNCTIONS[name]
+    _CALLS[function](function)
 
 
-def _ints(*shape: int) -> Any:
+def _ints(*shape: int) -> Ints:
     return np.zeros(shape, np.int64)
 
 
-def _bools(*shape: int) -> Any:
+def _bools(*shape: int) -> Bools:
     return np.zeros(shape, np.bool_)
 
 
+def _singles(*shape: int) -> Singles:
+    return np.zeros(shape, np.float32)
+
+
+_WIDTHS = Widths.of(1, 1, 1, 1, 0)
+
+
+def _rules() -> Rules:
+    flags = _bools(1, 1)
+    return Rules(_ints(1, 1, 1), _bools(1), _bools(1), _ints(1), flags, flags, flags, flags, _ints(1, 2))
+
+
+def _machine() -> Machine:
+    one, two, reals = _ints(1), _ints(1, 1), np.zeros((1, 1))
+    return Machine(one, two, one, two, one, np.zeros((1, 3)), reals, np.zeros((1, 1, 1)), np.zeros(1), 0.0, 1)
+
+
+def _lattice() -> Lattice:
+    return Lattice(_ints(1, 1), _ints(1), _ints(1), _ints(1, 1, 1))
+
+
+def _scene() -> Scene:
+    one, two, reals, flags = _ints(1), _ints(1, 1), np.zeros(1), _bools(1, 1)
+    return Scene(
+        _lattice(),
+        Tables(two, one, two, _ints(1, 1, 1)),
+        _rules(),
+        _machine(),
+        one,
+        Motion(two, _bools(1), _bools(1), slides=False, long_chains=False),
+        Choices(two, two, one, two, two, two, two),
+        Spreads(one, one, two, flags, two, flags),
+        Sourcing(one, one, one),
+        Bounds(_singles(1), one, two, one, reals, one, flags, reals, reals, 0.0, 0.0),
+    )
+
+
 def _step(function: Callable[..., Any]) -> None:
-    """Call a step of `dovetail.mapper.exact.expand` on no partial mapping."""
-    key, real, path = _ints(1), np.zeros(1), np.zeros(1, np.int32)
-    rows = (_ints(0, 1), np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), np.int32))
-    packed = (_ints(64), real, np.zeros(1, np.float32))
-    function(*packed, real, 0, rows, (key, key, real, real, path), key, (*rows, real, key), key)
+    nothing = room_for(0, _WIDTHS, 1)
+    room = table_for(nothing, _ints(COUNTERS))
+    function(STORAGE, _scene(), goal_of(EDP), 0, nothing, scratch(_WIDTHS, 1, 1, 1), room)
 
 
 def _count_fanout(function: Callable[..., Any]) -> None:
-    two, flags = _ints(1, 1), _bools(1, 1)
-    rules = Rules(_ints(1, 1, 1), _bools(1), _bools(1), _ints(1), flags, flags, flags, flags, two)
-    nest = Nest(two, two, two, two, two, flags)
-    paths = np.zeros((0, 1), np.int32)
-    function(rules, _bools(1), 0, _ints(0, 1), paths, np.zeros((0, 1)), nest, workspace(1, 1, 1, 1))
-
-
-def _finish(function: Callable[..., Any]) -> None:
-    none = np.zeros((0, 1))
-    function(_ints(64), np.zeros(1), _ints(0, 1), none, none, _ints(1), np.zeros(1), none)
+    nothing, passed = room_for(0, _WIDTHS, 1), Passed(0, _bools(1), _ints(0, 1))
+    function(_rules(), passed, nothing.path, nothing.real, empty_nest(1, 1, 1), workspace(1, 1, 1, 1))
 
 
 def _enlist(function: Callable[..., Any]) -> None:
-    function(_ints(0, 1), np.zeros((0, 1)), _ints(1), 0, 0)
+    function(table_for(room_for(0, _WIDTHS, 1)), 0)
 
 
 def _loop(function: Callable[..., Any]) -> None:
-    table, one, none = _ints(1, 1), _ints(1), np.zeros((0, 1, 1), np.float32)
-    function(
-        one, table, one, table, _ints(1, 1, 1), one, _ints(1, 1, 1), np.zeros((1, 1, 1)), one, one, _bools(1, 1), one,
-        _bools(1, 1), _bools(1, 1), _bools(1, 1), one, none, one, np.zeros((1, 1)), none,
-    )  # fmt: skip
+    one, two, flags = _ints(1), _ints(1, 1), _bools(1, 1)
+    factors = Factors(_lattice(), _ints(1, 1, 1), np.zeros((1, 1, 1)), one, one)
+    met = Met(one, two, one, one, np.zeros((1, 1)))
+    function(factors, Innermost(flags, flags, one, flags, flags), met, Inner(one, _singles(0, 1, 1)), _singles(0, 1, 1))
 
 
 def _spread(function: Callable[..., Any]) -> None:
-    none = np.zeros((0, 1, 1), np.float32)
-    function(_ints(0, 1), _ints(1, 1, 1), _ints(1), _ints(0, 1), _ints(0), _ints(0, 1), _ints(1), none, none)
+    ways = Ways(_ints(0, 1), _ints(0), _ints(0, 1))
+    function(_lattice(), _ints(0, 1), ways, Inner(_ints(1), _singles(0, 1, 1)), _singles(0, 1, 1))
 
 
 def _enter(function: Callable[..., Any]) -> None:
-    none, table = np.zeros((0, 1, 1), np.float32), np.zeros((1, 1))
-    function(_ints(1), 0, _ints(1, 1), table, table, table, table, np.zeros(1), _ints(1, 1), none, none)
+    table: Floats = np.zeros((1, 1))
+    entrance, arriving = Entrance(table, table, table), Arriving(table, np.zeros(1), _ints(1, 1))
+    function(Keepers(_ints(1), 0), _ints(1, 1), entrance, arriving, _singles(0, 1, 1), _singles(0, 1, 1))
 
 
-#: Every compiled function of the search and how it is called on nothing; what takes longest to compile comes first.
-_CALLS: dict[str, Callable[[Callable[..., Any]], None]] = {
-    "count_fanout": _count_fanout,
-    "expand_storage": _step,
-    "expand_spatial": _step,
-    "loop": _loop,
-    "merge_rows": _step,
-    "finish": _finish,
-    "enter": _enter,
-    "spread": _spread,
-    "enlist": _enlist,
+#: How every compiled function of the search is called on nothing; what takes longest to compile comes first.
+_CALLS: dict[Callable[..., Any], Callable[[Callable[..., Any]], None]] = {
+    take_step: _step,
+    count_fanout: _count_fanout,
+    loop: _loop,
+    enter: _enter,
+    spread: _spread,
+    enlist: _enlist,
 }
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: next(getattr(module, name) for module in (fanouts, expand, completion) if hasattr(module, name))
-    for name in _CALLS
-}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _CALLS}

@@ -1,7 +1,5 @@
 """Covering a mapspace for one objective: a good mapping first, then everything whose bound is below its value."""
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import math
@@ -11,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InternalError, NoMappingError
-from dovetail.mapper.exact import expand
-from dovetail.mapper.exact.explore import Progress, Rows, explore, first_rows, mapping_of, pass_level
-from dovetail.mapper.exact.prepare import Prepared, whole_cycles
+from dovetail.mapper.exact.explore import Progress, explore, first_rows, mapping_of, pass_level
+from dovetail.mapper.exact.goal import ED2P, EDP, ENERGY_FIRST, LATENCY_FIRST, Goal, goal_of, objective_value
+from dovetail.mapper.exact.physical import whole_cycles
+from dovetail.mapper.exact.prepare import Prepared
+from dovetail.mapper.exact.rows import STATES, TOO_LONG, Paths, Rows
 from dovetail.mapper.exact.space import OutOfReach
 from dovetail.mapper.local.improve import improve
 from dovetail.mapper.objective import Objective
@@ -42,10 +41,10 @@ MOMENT = 200_000
 DRIFT = 1e-9
 
 _CODES = {
-    Objective.EDP: expand.EDP,
-    Objective.ENERGY: expand.ENERGY_FIRST,
-    Objective.LATENCY: expand.LATENCY_FIRST,
-    Objective.ED2P: expand.ED2P,
+    Objective.EDP: EDP,
+    Objective.ENERGY: ENERGY_FIRST,
+    Objective.LATENCY: LATENCY_FIRST,
+    Objective.ED2P: ED2P,
 }
 
 
@@ -55,7 +54,7 @@ class Found:
 
     energy: float
     cycles: float
-    decisions: NDArray[np.int32] | Mapping
+    decisions: Paths | Mapping
 
     def mapping(self, prepared: Prepared) -> Mapping:
         """Return the mapping."""
@@ -118,7 +117,7 @@ class Watch:
         now = time.monotonic()
         if self._report is not None and now - self._said > 0.5:
             self._said = now
-            states = int(self.progress.stats[expand.STATES])
+            states = int(self.progress.stats[STATES])
             self._report(f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings")
         if self.is_over():
             raise OutOfReach("interrupted" if self.is_stopped else f"{self.limit:g} s are over")
@@ -181,7 +180,7 @@ class Cover:
                 if len(rows.bound):
                     least = self._least[objective] = max(least, float(rows.bound.min()))
                 progress.level = level
-                goal = expand.goal_array(code, *rank(objective, known))
+                goal = goal_of(code, *rank(objective, known))
                 rows = pass_level(self.prepared, goal, level, rows, progress)
                 _check_chains(progress)
             known = self._better(objective, known, None, rows, len(self.prepared.space.levels))
@@ -243,12 +242,12 @@ class Cover:
 
         def look() -> None:
             self._watch.check()
-            if moment.stats[expand.STATES] > MOMENT:
+            if moment.stats[STATES] > MOMENT:
                 raise OutOfReach(f"more than {MOMENT:,} partial mappings")
 
         moment.check = look
         try:
-            near = _listed(*self._complete(expand.goal_array(_CODES[objective], *_rank_of(objective, costed)), moment))
+            near = _listed(*self._complete(goal_of(_CODES[objective], *_rank_of(objective, costed)), moment))
             look()  # the answer must not depend on when it was looked
         except OutOfReach:
             return costed
@@ -257,7 +256,7 @@ class Cover:
                 costed = min(costed, self.by_the_model(found), key=partial(_rank_of, objective))
         return costed
 
-    def below(self, goal: Floats) -> list[Found]:
+    def below(self, goal: Goal) -> list[Found]:
         """Return complete mappings among which are all that beat a goal and that no other one beats.
 
         Raises:
@@ -276,7 +275,7 @@ class Cover:
 
     def _better(self, objective: Objective, known: Found, width: int | None, rows: Rows, level: int) -> Found:
         """Return the best completion found of partial mappings, or the one known when none is better."""
-        goal = expand.goal_array(_CODES[objective], *rank(objective, known))
+        goal = goal_of(_CODES[objective], *rank(objective, known))
         found = _listed(*self._complete(goal, self._watch.progress, width, (rows, level)))
         best = self._met[objective] = min([known, *found], key=partial(rank, objective))
         return best
@@ -291,7 +290,7 @@ class Cover:
         try:
             for width in (NARROW, 8 * WIDE, None):
                 for limit in LIMITS:
-                    goal = expand.goal_array(_CODES[objective], floor * limit)
+                    goal = goal_of(_CODES[objective], floor * limit)
                     found = _listed(*self._complete(goal, Progress(check=self._watch.check), width))
                     if found:
                         return min(found, key=partial(rank, objective))
@@ -306,8 +305,8 @@ class Cover:
         return max(objective.value_of(self.prepared.compulsory_pJ, self.prepared.least_cycles), 1e-300)
 
     def _complete(
-        self, goal: Floats, progress: Progress, width: int | None = None, begin: tuple[Rows, int] | None = None
-    ) -> tuple[NDArray[np.int32], Floats]:
+        self, goal: Goal, progress: Progress, width: int | None = None, begin: tuple[Rows, int] | None = None
+    ) -> tuple[Paths, Floats]:
         """Return paths and (energy, cycles) of the complete mappings below the goal."""
         rows, totals = explore(self.prepared, goal, progress, width, begin)
         _check_chains(progress)
@@ -316,13 +315,13 @@ class Cover:
 
 def _check_chains(progress: Progress) -> None:
     """Raise `OutOfReach` where partial mappings were left out because their chains are too long to remember."""
-    if progress.stats[expand.TOO_LONG]:
+    if progress.stats[TOO_LONG]:
         raise OutOfReach("a sliding window depends on more loops than the search remembers")
 
 
 def rank(objective: Objective, found: Found) -> tuple[float, float]:
     """Return what is minimised, and what breaks ties, as the search counts."""
-    value, second = expand.objective_value(_CODES[objective], found.energy, found.cycles)
+    value, second = objective_value(_CODES[objective], found.energy, found.cycles)
     return float(value), float(second)
 
 
@@ -331,5 +330,5 @@ def _rank_of(objective: Objective, costed: Costed) -> tuple[float, float]:
     return rank(objective, Found(costed.cost.energy_pJ, costed.cost.cycles, costed.mapping))
 
 
-def _listed(paths: NDArray[np.int32], totals: Floats) -> list[Found]:
+def _listed(paths: Paths, totals: Floats) -> list[Found]:
     return [Found(energy, cycles, path) for (energy, cycles), path in zip(totals.tolist(), paths, strict=True)]

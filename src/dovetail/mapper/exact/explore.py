@@ -1,7 +1,5 @@
 """Drives the compiled steps of the search from the outermost level in, and reads mappings off what is left."""
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import time
@@ -12,8 +10,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.mapper.exact import expand, fanouts
+from dovetail.mapper.exact.dominance import enlist, room_for, table_for
+from dovetail.mapper.exact.expand import COUNTED_FANOUT, END, FANOUT, STORAGE, take_step
+from dovetail.mapper.exact.fanouts import Passed, count_fanout
+from dovetail.mapper.exact.goal import EDP, Goal, goal_of
 from dovetail.mapper.exact.prepare import Prepared
+from dovetail.mapper.exact.rows import (
+    COUNTERS,
+    CYCLES,
+    ENERGY,
+    FACTOR,
+    INSTANCES,
+    KEY_FIELDS,
+    ON_Y,
+    ORDER,
+    PART,
+    PER_TENSOR,
+    REAL_FIELDS,
+    REUSE,
+    SHARED,
+    TILE,
+    Paths,
+    Rows,
+    Scratch,
+    kept_at,
+    path_at,
+    scratch,
+)
 from dovetail.mapper.exact.space import OutOfReach
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats, Ints, Nest, workspace
@@ -26,69 +49,51 @@ QUICK = 0.05
 ROOM, MOST_BYTES = 1 << 11, 800_000_000
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Partial mappings at one boundary: ``(rows, columns)`` each, and the bound of every row."""
-
-    key: Ints
-    real: Floats
-    value: Floats
-    path: NDArray[np.int32]
-    bound: Floats
-
-    def pick(self, kept: Ints) -> Rows:
-        """Return the rows of these indices."""
-        return Rows(self.key[kept], self.real[kept], self.value[kept], self.path[kept], self.bound[kept])
-
-
 @dataclass
 class Progress:
     """What a search has done so far, and when to stop.
 
     Attributes:
-        stats: counters; columns as in `dovetail.mapper.exact.expand`.
+        stats: counters; places as in `dovetail.mapper.exact.rows`.
         level: the level under way.
         check: called between steps; raises `OutOfReach` to stop.
     """
 
-    stats: Ints = field(default_factory=lambda: np.zeros(5, np.int64))
+    stats: Ints = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
     level: int = 0
     check: Callable[[], None] = lambda: None
 
 
 def compile_steps(prepared: Prepared) -> None:
     """Compile (or load) what a search will run, by running it on nothing; so that no clock counts it."""
-    space, nothing = prepared.space, np.zeros(0, np.int64)
-    goal, empty = expand.goal_array(expand.EDP), first_rows(prepared).pick(nothing)
-    steps: list[Callable[..., bool]] = [expand.expand_storage]
-    if any(space.is_spatial):
-        steps.append(expand.expand_spatial)
-    if any(rows.any() for rows in space.by_model):
-        steps.append(expand.merge_rows)
-        _count_fanout(prepared, space.is_spatial.index(True), empty)
-    for step in steps:
-        _Sink(prepared, goal, 0, Progress()).run(step, empty)
+    space, empty = prepared.space, first_rows(prepared).pick(np.zeros(0, np.int64))
     _totals(prepared, empty)
+    if any(rows.any() for rows in space.by_model):
+        _count_fanout(prepared, space.is_spatial.index(True), empty)
 
 
 def first_rows(prepared: Prepared) -> Rows:
     """Return the one partial mapping that nothing is decided of."""
-    space = prepared.space
+    space, widths = prepared.space, prepared.widths
     tensors = len(space.rules.is_output)
-    keys, reals, values, paths = prepared.columns
-    key = np.zeros((1, keys), np.int64)
-    key[0, expand.TILE], key[0, expand.INSTANCES] = space.tiles - 1, 1
-    per_tensor = key[0, expand.PER_TENSOR : expand.PER_TENSOR + expand.KEY_FIELDS * tensors].reshape(-1, tensors)
-    per_tensor[expand.REUSE] = 1
-    per_tensor[expand.PART] = np.where(space.rules.is_output, space.rules.touched, 0)
-    real = np.zeros((1, reals))
-    real[0, :tensors] = 1.0
-    return Rows(key, real, np.zeros((1, values)), np.zeros((1, paths), np.int32), np.zeros(1))
+    key = np.zeros((1, widths.key), np.int64)
+    key[0, TILE], key[0, INSTANCES] = space.tiles - 1, 1
+    per_tensor = key[0, PER_TENSOR : PER_TENSOR + KEY_FIELDS * tensors].reshape(KEY_FIELDS, tensors)
+    per_tensor[REUSE] = 1
+    per_tensor[PART] = np.where(space.rules.is_output, space.rules.touched, 0)
+    real = np.zeros((1, REAL_FIELDS, tensors))
+    real[0, SHARED] = 1.0
+    return Rows(key, real, np.zeros((1, widths.value)), np.zeros((1, widths.path), np.int32), np.zeros(1))
+
+
+def scratch_for(prepared: Prepared) -> Scratch:
+    """Allocate the scratch arrays of a step."""
+    return scratch(prepared.widths, *prepared.space.rules.coefficients.shape)
 
 
 def explore(
     prepared: Prepared,
-    goal: Floats,
+    goal: Goal,
     progress: Progress,
     width: int | None = None,
     begin: tuple[Rows, int] | None = None,
@@ -97,7 +102,7 @@ def explore(
 
     Args:
         prepared: the mapspace.
-        goal: what to beat, from `dovetail.mapper.exact.expand.goal_array`.
+        goal: what to beat.
         progress: counters, and when to stop.
         width: go on with so many partial mappings a level, those of the lowest bounds; None: with all.
         begin: partial mappings to begin with, and the level they have reached; None: at the outermost.
@@ -119,44 +124,33 @@ def explore(
 
 def _totals(prepared: Prepared, rows: Rows) -> Floats:
     """Return the energy and cycles of complete mappings, ``(rows, 2)``."""
-    totals = np.zeros((len(rows.bound), 2))
-    keys, _, values, _ = prepared.columns
-    expand.finish(
-        prepared.packed.ints,
-        prepared.packed.reals,
-        rows.key,
-        rows.real,
-        rows.value,
-        np.zeros(keys, np.int64),
-        np.zeros(values),
-        totals,
-    )
-    return totals
+    finished = rows._replace(value=rows.value.copy())
+    _Sink(prepared, goal_of(EDP), len(prepared.space.levels), Progress()).run(END, finished)
+    return finished.value[:, [ENERGY, CYCLES]]
 
 
-def pass_level(prepared: Prepared, goal: Floats, level: int, parents: Rows, progress: Progress) -> Rows:
+def pass_level(prepared: Prepared, goal: Goal, level: int, parents: Rows, progress: Progress) -> Rows:
     """Return all partial mappings that extend these by one level and may still beat the goal; see `explore`."""
     space = prepared.space
     if not space.is_spatial[level]:
-        return _Sink(prepared, goal, level, progress).take(expand.expand_storage, parents).rows()
+        return _Sink(prepared, goal, level, progress).take(STORAGE, parents).rows()
     if not space.by_model[level].any():
-        return _Sink(prepared, goal, level, progress).take(expand.expand_spatial, parents).rows()
+        return _Sink(prepared, goal, level, progress).take(FANOUT, parents).rows()
     merged = _Sink(prepared, goal, level, progress)
     for start in range(0, len(parents.bound), CHUNK):
         chunk = parents.pick(np.arange(start, min(start + CHUNK, len(parents.bound))))
-        loose = _Sink(prepared, goal, level, progress).take(expand.expand_spatial, chunk).rows()
+        loose = _Sink(prepared, goal, level, progress).take(FANOUT, chunk).rows()
         _count_fanout(prepared, level, loose)
-        merged.take(expand.merge_rows, loose)
+        merged.take(COUNTED_FANOUT, loose)
     return merged.rows()
 
 
 def _count_fanout(prepared: Prepared, level: int, rows: Rows) -> None:
     space = prepared.space
     tensors, axes, dims = space.rules.coefficients.shape
-    tile = rows.key[:, expand.TILE]
-    inside = np.ones((len(tile), dims), np.int64)
-    for d, divisors in enumerate(space.divisors):
-        inside[:, d] = np.array(divisors)[(tile // space.radix[d]) % len(divisors)]
+    tile = rows.key[:, TILE]
+    lattice = prepared.scene.lattice
+    inside = np.ascontiguousarray(np.take_along_axis(lattice.divisors.T, lattice.places(tile), axis=0))
     levels = level + 2 if level + 1 < len(space.levels) else level + 1
     rules = space.rules._replace(
         no_multicast=space.rules.no_multicast[:levels],
@@ -167,51 +161,32 @@ def _count_fanout(prepared: Prepared, level: int, rows: Rows) -> None:
     )
     spatial = np.array(space.is_spatial[: level + 1])
     work = workspace(levels, tensors, axes, dims)
-    fanouts.count_fanout(rules, spatial, level, inside, rows.path, rows.real, empty_nest(levels, dims, tensors), work)
+    nest = empty_nest(levels, dims, tensors)
+    count_fanout(rules, Passed(level, spatial, inside), rows.path, rows.real, nest, work)
 
 
 class _Sink:
     """Room for the rows that pass a level, made larger as they come."""
 
-    def __init__(self, prepared: Prepared, goal: Floats, level: int, progress: Progress) -> None:
+    def __init__(self, prepared: Prepared, goal: Goal, level: int, progress: Progress) -> None:
         self._prepared, self._goal, self._level, self._progress = prepared, goal, level, progress
-        space = prepared.space
-        tensors, axes, dims = space.rules.coefficients.shape
-        keys, reals, values, paths = prepared.columns
-        self._work = expand.scratch(dims, axes, tensors)
-        self._row = (
-            np.zeros(keys, np.int64),
-            np.zeros(keys, np.int64),
-            np.zeros(reals),
-            np.zeros(values),
-            np.zeros(paths, np.int32),
-        )
+        self._scratch = scratch_for(prepared)
+        widths, tensors = prepared.widths, len(prepared.space.rules.is_output)
         # With every row go its bound and, in the table that merging looks it up in, four chain entries and a mark.
-        self._most = MOST_BYTES // (8 * (keys + reals + values) + 4 * paths + 8 + 40)
-        self._room = ROOM
-        self._arrays: list[NDArray[Any]] = [
-            np.empty((ROOM, keys), np.int64),
-            np.empty((ROOM, reals)),
-            np.empty((ROOM, values)),
-            np.empty((ROOM, paths), np.int32),
-            np.empty(ROOM),
-        ]
-        self._clear_chains()
+        columns = widths.key + REAL_FIELDS * tensors + widths.value
+        self._most = MOST_BYTES // (8 * columns + 4 * widths.path + 8 + 40)
+        self._table = table_for(room_for(ROOM, widths, tensors), progress.stats)
 
-    def _clear_chains(self) -> None:
-        self._chains = np.full(1 + 4 * self._room + 1, -1, np.int64)
-        self._chains[0] = 0
-
-    def take(self, step: Callable[..., bool], parents: Rows) -> _Sink:
-        """Run a step over the parents, a piece at a time; returns itself."""
+    def take(self, kind: int, parents: Rows) -> _Sink:
+        """Take a step with the parents, a piece at a time; returns itself."""
         start, size = 0, 4
         while start < len(parents.bound):
             self._progress.check()
             began = time.monotonic()
             piece = parents.pick(np.arange(start, min(start + size, len(parents.bound))))
-            used, stats = int(self._chains[0]), self._progress.stats.copy()
-            alive = self._chains[1 + self._room : 1 + self._room + used].copy()
-            if self.run(step, piece):
+            used, stats = int(self._table.used[0]), self._progress.stats.copy()
+            alive = self._table.alive[:used].copy()
+            if self.run(kind, piece):
                 start += size
                 if time.monotonic() - began < QUICK:  # results do not depend on the pieces
                     size *= 2
@@ -220,46 +195,36 @@ class _Sink:
                 continue
             # No room: make some and take the piece again, as if it had not been tried.
             self._progress.stats[:] = stats
-            self._chains[1 + self._room : 1 + self._room + used] = alive
+            self._table.alive[:used] = alive
             self._grow(used)
         return self
 
-    def run(self, step: Callable[..., bool], piece: Rows) -> bool:
-        """Run a step over some parents; False when there is no room left."""
-        packed = self._prepared.packed
-        return step(
-            packed.ints,
-            packed.reals,
-            packed.least,
-            self._goal,
-            self._level,
-            (piece.key, piece.real, piece.value, piece.path),
-            self._row,
-            self._work,
-            (*self._arrays, self._chains),
-            self._progress.stats,
-        )
+    def run(self, kind: int, piece: Rows) -> bool:
+        """Take a step with some parents; False when there is no room left."""
+        return take_step(kind, self._prepared.scene, self._goal, self._level, piece, self._scratch, self._table)
 
     def _grow(self, used: int) -> None:
-        if self._room >= self._most:
-            raise OutOfReach(
-                f"more than {self._room} partial mappings at {self._prepared.space.levels[self._level].name}"
-            )
-        kept = np.flatnonzero(self._chains[1 + self._room : 1 + self._room + used] == 1)
-        self._room = min(2 * self._room, self._most)
-        for place, array in enumerate(self._arrays):  # one after the other, so that there is never twice all of it
-            larger = np.empty((self._room, *array.shape[1:]), array.dtype)
+        room = len(self._table.alive)
+        if room >= self._most:
+            raise OutOfReach(f"more than {room} partial mappings at {self._prepared.space.levels[self._level].name}")
+        kept = np.flatnonzero(self._table.alive[:used] == 1)
+        room = min(2 * room, self._most)
+        arrays: list[NDArray[Any]] = list(self._table.rows)
+        del self._table
+        for place, array in enumerate(arrays):  # one after the other, so that there is never twice all of it
+            larger = np.empty((room, *array.shape[1:]), array.dtype)
             np.take(array, kept, axis=0, out=larger[: len(kept)], mode="clip")  # "raise" would buffer it
-            self._arrays[place] = larger
-        self._clear_chains()
-        keys, reals = self._arrays[:2]
-        expand.enlist(keys, reals, self._chains, len(kept), self._room)
+            arrays[place] = larger
+            del array
+        self._table = table_for(Rows(*arrays), self._progress.stats)
+        enlist(self._table, len(kept))
 
     def rows(self) -> Rows:
         """Return the rows that are left; there is room for none from then on."""
-        used = int(self._chains[0])
-        kept = np.flatnonzero(self._chains[1 + self._room : 1 + self._room + used] == 1)
-        return Rows(*(self._arrays.pop(0)[kept] for _ in range(len(self._arrays))))
+        kept = np.flatnonzero(self._table.alive[: int(self._table.used[0])] == 1)
+        arrays: list[NDArray[Any]] = list(self._table.rows)
+        del self._table
+        return Rows(*(arrays.pop(0)[kept] for _ in range(len(arrays))))
 
 
 def empty_nest(levels: int, dims: int, tensors: int) -> Nest:
@@ -269,16 +234,18 @@ def empty_nest(levels: int, dims: int, tensors: int) -> Nest:
     return Nest(one, one.copy(), one.copy(), one.copy(), one.copy(), keep)
 
 
-def mapping_of(prepared: Prepared, path: NDArray[np.int32]) -> Mapping:
+def mapping_of(prepared: Prepared, path: Paths) -> Mapping:
     """Return the mapping that a complete row's decisions describe."""
     space = prepared.space
-    width = 1 + 3 * len(space.active)
+    dims = len(space.active)
     names = [space.problem.shape.dimensions[d] for d in space.active]
     tensors = [tensor.name for tensor in space.problem.shape.tensors]
     entries = []
     for i, level in enumerate(space.levels):
-        kept, *decisions = path[i * width : (i + 1) * width].tolist()
-        factors, on_y, order = (decisions[k * len(names) : (k + 1) * len(names)] for k in range(3))
+        kept = int(path[kept_at(i, dims)])
+        factors, on_y, order = (
+            path[path_at(i, field, 0, dims) : path_at(i, field, dims, dims)].tolist() for field in (FACTOR, ON_Y, ORDER)
+        )
         loops = [(d, Loop(names[d], factors[d])) for d in order if factors[d] > 1]
         keep = frozenset(name for t, name in enumerate(tensors) if kept >> t & 1)
         if space.is_spatial[i]:

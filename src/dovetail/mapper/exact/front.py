@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dovetail.mapper.exact import expand
 from dovetail.mapper.exact.cover import Costed, Cover, Found
+from dovetail.mapper.exact.goal import FRONT, MARGIN, goal_of
 from dovetail.mapper.exact.space import OutOfReach
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import FrontPoint
@@ -31,7 +31,7 @@ def pareto_front(cover: Cover, best: Costed) -> tuple[tuple[FrontPoint, ...], bo
     complete = all(end.covered for end in ends)
     try:
         if complete:
-            goal = expand.goal_array(expand.FRONT, front=_staircase(known))
+            goal = goal_of(FRONT, front=_staircase(known))
             found = cover.below(goal)
     except OutOfReach:
         complete = False
@@ -46,7 +46,7 @@ def _near(cover: Cover, known: list[Costed], found: list[Found]) -> list[Costed]
     """Return with the model's costs the mappings found that none beats in both, were cycles not rounded up."""
     kept = list(known)
     for one in sorted(found, key=lambda each: (each.energy, each.cycles)):
-        least = one.energy * (1 + expand.MARGIN)
+        least = one.energy * (1 + MARGIN)
         if not any(other.cost.energy_pJ <= least and other.cost.cycles <= one.cycles for other in kept):
             kept.append(cover.by_the_model(one))
     return kept[len(known) :]

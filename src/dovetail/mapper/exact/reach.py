@@ -11,7 +11,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture, Storage
-from dovetail.mapper.exact.prepare import cycles_by_bandwidth
+from dovetail.mapper.exact.physical import cycles_by_bandwidth
 from dovetail.mapper.exact.space import OutOfReach, Space, build_space
 from dovetail.mapper.exact.tables import Tables, build_tables, completions
 from dovetail.mapper.local.improve import improve
@@ -101,7 +101,7 @@ class Reach:
         levels[level] = replace(storage, depth=depth, entries=entries)
         architecture = replace(self.space.architecture, levels=tuple(levels))
         space = replace(self.space, architecture=architecture, machine=machine._replace(capacity=capacity))
-        tables = replace(self.tables, parallelism=completions(space, self.tables.words, capacity))
+        tables = self.tables._replace(parallelism=completions(space, self.tables.words, capacity))
         return Reach(space, tables, self.energies)
 
 

@@ -1,7 +1,5 @@
 """The exact search: the best of all mappings that an architecture allows, with a certificate."""
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import contextlib
@@ -12,14 +10,15 @@ from dataclasses import dataclass, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.exact import expand
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.exact.completion import MOST_ENTRIES
 from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, Watch, rank
 from dovetail.mapper.exact.explore import compile_steps
 from dovetail.mapper.exact.front import pareto_front
+from dovetail.mapper.exact.goal import MARGIN
 from dovetail.mapper.exact.infeasible import reason
 from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.rows import BY_BOUND, BY_CAPACITY, BY_DOMINANCE, STATES
 from dovetail.mapper.exact.space import OutOfReach, build_space
 from dovetail.mapper.exact.tables import mapspace_size
 from dovetail.mapper.local.improve import improve
@@ -141,7 +140,7 @@ class _Search:
 
 def _is_proven(objective: Objective, answer: Answer) -> bool:
     """Return whether nothing is better: all is covered, or the answer is as good as anything can be."""
-    return answer.covered or rank(objective, answer.best)[0] <= answer.bound * (1 + expand.MARGIN)
+    return answer.covered or rank(objective, answer.best)[0] <= answer.bound * (1 + MARGIN)
 
 
 def _certificate(
@@ -155,10 +154,10 @@ def _certificate(
     return Certificate(
         exact=exact,
         mapspace_size=mapspace_size(space),
-        states=int(stats[expand.STATES]),
-        pruned_by_bound=int(stats[expand.BY_BOUND]),
-        pruned_by_dominance=int(stats[expand.BY_DOMINANCE]),
-        pruned_by_capacity=int(stats[expand.BY_CAPACITY]),
+        states=int(stats[STATES]),
+        pruned_by_bound=int(stats[BY_BOUND]),
+        pruned_by_dominance=int(stats[BY_DOMINANCE]),
+        pruned_by_capacity=int(stats[BY_CAPACITY]),
         value=value,
         bound=value if exact else min(answer.bound, value),
         compute_bound_cycles=math.ceil(space.problem.macs / parallel),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from dovetail.mapper.exact.space import Space
 from dovetail.model.arrays import Floats, Ints
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """Per tile, by index.
 
     Attributes:

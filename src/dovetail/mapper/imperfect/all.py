@@ -5,8 +5,6 @@ allow, and what is left is divided by it and rounded up. Lists are joined dimens
 room and the steps leave hope. Every order that the pins leave and every choice of keepers of what fits is evaluated.
 """
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import itertools

@@ -1,7 +1,5 @@
 """A first mapping of imperfect factors where there is no perfect one to begin from: changed at random until it fits."""
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 Genes are as in `dovetail.mapper.limits`. From the inside out, each slot takes its factor of what is left of a
 dimension, rounded up where it does not divide it; the outermost storage takes the rest.
 """
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 # ruff: noqa: ANN001, ANN201, ANN202 - compiled code infers its types from the arrays
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ optimum is proven unless the bound is met. The model cuts the average of instanc
 best is so by energies made good for that. The same problem and count of evaluations give the same answer.
 """
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import contextlib

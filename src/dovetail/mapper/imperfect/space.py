@@ -1,7 +1,5 @@
 """The space of mappings whose factors need not divide, as arrays, what ranks its mappings, and what none goes below."""
 
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import math

@@ -3,7 +3,7 @@
 A dimension has a slot over time at every storage and one per axis at every fan-out. Changes move prime factors between
 slots, so that factors always multiply up to the bound; the others reorder loops, or keep a tensor or let it pass by.
 """
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 # ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""What the search has to beat: the best value known, or all points of a front."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from dovetail.model.arrays import Floats
+from dovetail.model.compile import part
+
+# What is minimised; FRONT keeps all that no known point beats in both energy and cycles.
+EDP, ENERGY_FIRST, LATENCY_FIRST, ED2P, FRONT = range(5)
+
+#: Relative margin within which two values count as equal: sums in another order differ by less.
+MARGIN = 1e-12
+
+
+class Goal(NamedTuple):
+    """What to beat.
+
+    Attributes:
+        code: what is minimised.
+        value: the least known, as `objective_value` has it.
+        second: what breaks ties.
+        cycles: ``(points,)`` of a front, rising.
+        energies: ``(points,)`` the least pJ known at no more cycles.
+    """
+
+    code: int
+    value: float
+    second: float
+    cycles: Floats
+    energies: Floats
+
+
+def goal_of(code: int, value: float = math.inf, second: float = math.inf, front: Floats | None = None) -> Goal:
+    """Return what to beat; a front's points are ``(2, points)``: cycles (rising), energies."""
+    cycles, energies = np.zeros((2, 0)) if front is None else front
+    return Goal(code, float(value), float(second), np.ascontiguousarray(cycles), np.ascontiguousarray(energies))
+
+
+@part()
+def objective_value(code: int, energy: float, cycles: float) -> tuple[float, float]:
+    """Return what is minimised, and what breaks ties, of pJ and cycles."""
+    if code == ENERGY_FIRST:
+        return energy, cycles
+    if code == LATENCY_FIRST:
+        return cycles, energy
+    if code == ED2P:
+        return energy * cycles * cycles, energy
+    return energy * cycles, energy
+
+
+@part()
+def hopeless(goal: Goal, energy: float, cycles: float) -> bool:
+    """Return whether nothing with at least this energy and these cycles can improve on what is known."""
+    if goal.code == FRONT:
+        low, high = 0, goal.cycles.shape[0]
+        while low < high:  # the last point of no more cycles
+            middle = (low + high) // 2
+            if goal.cycles[middle] <= cycles * (1 + MARGIN):
+                low = middle + 1
+            else:
+                high = middle
+        return low > 0 and goal.energies[low - 1] <= energy * (1 + MARGIN)
+    value, second = objective_value(goal.code, energy, cycles)
+    if value > goal.value * (1 + MARGIN):
+        return True
+    return value >= goal.value * (1 - MARGIN) and second >= goal.second * (1 - MARGIN)

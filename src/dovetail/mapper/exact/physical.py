@@ -1,0 +1,108 @@
+"""What no mapping goes below whatever its loops: computing, and moving every word once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dovetail.hardware.architecture import Storage
+from dovetail.mapper.exact.orders import joined_axes
+from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.tables import Tables
+from dovetail.model.arrays import Floats, Ints
+
+
+def whole_cycles(least: float) -> int:
+    """Return the fewest whole cycles that are no less than so many, but for rounding."""
+    return math.ceil(least * (1 - 1e-12))
+
+
+def words_prices(space: Space) -> Floats:
+    """Return ``(levels, 3)``: the least pJ per word read, written from outside, written from inside.
+
+    Instances that share a line cost no more energy than there are lines.
+    """
+    per_word = np.zeros((len(space.levels), 3))
+    for i, (level, used) in enumerate(zip(space.levels, space.most_instances, strict=False)):
+        if isinstance(level, Storage):
+            together = min(1.0, int(space.machine.clusters[i]) / used)
+            per_word[i] = space.machine.energy[i, 0] / space.machine.block[i, 0] * together
+    return per_word
+
+
+def cycles_by_bandwidth(space: Space, first: int | None = None) -> float:
+    """Return the cycles that any mapping takes: every keeper passes on every word of a tensor once, at least.
+
+    Args:
+        space: the mapspace.
+        first: so many outermost levels only; None: all.
+    """
+    distinct = np.array([touched(space, t) for t in range(len(space.rules.is_output))])
+    cycles = 0.0
+    for i, (kept, used) in enumerate(zip(space.keepers[:first], space.most_instances, strict=False)):
+        if space.is_spatial[i]:
+            continue
+        must = np.array([all(row >> t & 1 for row in kept) for t in range(len(distinct))])
+        reads = distinct[must & ~space.rules.is_output].sum() / used
+        writes = distinct[must & space.rules.is_output].sum() / used
+        read, write, both = space.machine.bandwidth[i]
+        cycles = max(cycles, reads / read, writes / write, (reads + writes) / both)
+    return float(cycles)
+
+
+def compulsory(space: Space, tables: Tables, per_word: Floats, distinct: Floats) -> float:
+    """Return the pJ of computing, and of moving every tensor once into every level that must keep it."""
+    energy = float(space.problem.macs) * space.machine.compute_pJ
+    for t, is_output in enumerate(space.rules.is_output):
+        must = [
+            i for i, kept in enumerate(space.keepers) if not space.is_spatial[i] and all(row >> t & 1 for row in kept)
+        ]
+        energy += _fed(space, tables, t, must[-1], per_word)
+        for i in must:
+            if is_output:
+                energy += distinct[t] * per_word[i, 2] * (i != must[-1])
+            else:
+                energy += distinct[t] * (per_word[i, 1] * (i > 0) + per_word[i, 0] * (i != must[-1]))
+    return energy
+
+
+def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats) -> float:
+    """Return the least pJ of the accesses that computing itself asks of a tensor's innermost keeper."""
+    asked = space.problem.macs / _most_shared(space, last)
+    if space.may_link[-1, tensor]:
+        asked = min(asked, touched(space, tensor))
+    keepers = [i for i in range(last, len(space.levels)) if any(kept >> tensor & 1 for kept in space.keepers[i])]
+    if not space.rules.is_output[tensor]:
+        return float(min(asked * per_word[i, 0] for i in keepers))
+    held = float(tables.parallelism[0].max()) * float(tables.words[tensor, -1])
+    return float(min(asked * per_word[i, 2] + max(0.0, asked - held) * per_word[i, 0] for i in keepers))
+
+
+def _most_shared(space: Space, last: int) -> int:
+    """Return how many compute units at most one word of the innermost keeper can serve at a time."""
+    used = space.most_instances
+    return used[-1] // used[last]
+
+
+def touched(space: Space, tensor: int) -> float:
+    """Return how many different words of a tensor the problem touches (at least)."""
+    axes = space.rules.coefficients[tensor]
+    tied = np.array(joined_axes(axes != 0), np.int64)
+    touched = 1
+    for first in dict.fromkeys(tied.tolist()):
+        together = axes[tied == first]
+        alone = np.where((together != 0).sum(axis=0) == 1, together, 0)  # with the others standing still
+        each = [_different(space, axis) for axis in together]
+        touched *= max(*each, math.prod(_different(space, axis) for axis in alone))
+    return float(touched)
+
+
+def _different(space: Space, axis: Ints) -> int:
+    """Return how many different places on an axis the problem touches (at least)."""
+    sizes = sorted((space.divisors[d][-1], int(axis[d])) for d in range(len(space.active)) if axis[d])
+    if len(sizes) < 2:
+        return sizes[0][0] if sizes else 1
+    (n, a), (m, b) = sizes[-1], sizes[-2]
+    g = math.gcd(a, b)
+    return n * m - max(0, n - b // g) * max(0, m - a // g)

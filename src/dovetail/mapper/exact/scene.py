@@ -1,0 +1,141 @@
+"""What the compiled search sees of a mapspace: named tuples of arrays, one per subject.
+
+Levels are outer to inner without compute; dims are the active ones. Functions take the subjects that they need, which
+compiles faster than the whole scene everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.tables import Tables
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles
+
+
+class Choices(NamedTuple):
+    """What storage levels may choose.
+
+    Attributes:
+        least: ``(levels, dims)`` smallest factor over time.
+        most: ``(levels, dims)`` largest.
+        most_loops: ``(levels,)`` loops over time with more than one iteration.
+        keepers: ``(levels, options)`` kept tensors as bit masks, padded with -1.
+        first_order: ``(levels, 2 ** dims)`` first order for a set of looping dimensions.
+        order_count: ``(levels, 2 ** dims)`` how many there are.
+        orders: ``(orders, dims)`` looping dimensions innermost first, padded with -1.
+    """
+
+    least: Ints
+    most: Ints
+    most_loops: Ints
+    keepers: Ints
+    first_order: Ints
+    order_count: Ints
+    orders: Ints
+
+
+class Spreads(NamedTuple):
+    """The ways to use the fan-outs, those of all levels one after the other.
+
+    Attributes:
+        first: ``(levels,)`` the first way of a level.
+        counts: ``(levels,)`` how many it has.
+        factors: ``(ways, dims)`` spatial factors as divisor indices.
+        on_y: ``(ways, dims)`` whether on Y.
+        order: ``(ways, dims)`` dimensions outer to inner.
+        by_model: ``(ways, tensors)`` the traffic is counted by the model itself, after the step.
+    """
+
+    first: Ints
+    counts: Ints
+    factors: Ints
+    on_y: Bools
+    order: Ints
+    by_model: Bools
+
+
+class Motion(NamedTuple):
+    """How loops move tensors.
+
+    Attributes:
+        stops: ``(tensors, dims)`` 0: does not move it, 1 + axis: along a summed axis, -1: along an axis of its own.
+        injective: ``(tensors,)`` as in `dovetail.model.arrays.Rules`.
+        links_inside: ``(levels + 1,)`` neighbours below this level or one further in might pass data on.
+        slides: some tensor slides.
+        long_chains: chains run on past a second summed axis.
+    """
+
+    stops: Ints
+    injective: Bools
+    links_inside: Bools
+    slides: bool
+    long_chains: bool
+
+
+class Sourcing(NamedTuple):
+    """Which source the levels further in fetch from (`dovetail.mapper.exact.sources`).
+
+    Attributes:
+        first: ``(levels,)`` where a level's table ``(sources, options or ways)`` of the source inside begins.
+        width: ``(levels,)`` how wide it is.
+        inside: the tables one after the other.
+    """
+
+    first: Ints
+    width: Ints
+    inside: Ints
+
+
+class Bounds(NamedTuple):
+    """What no completion goes below (`dovetail.mapper.exact.completion`).
+
+    Attributes:
+        least: pJ per visit of a tile: per boundary ``(sources, places, lanes)``, one after the other.
+        first: ``(levels + 1,)`` where a boundary's table begins.
+        place: ``(levels + 1, tiles)`` place of a tile among those that have a completion, or -1.
+        places: ``(levels + 1,)`` how many have.
+        grid: ``(points,)`` shares of visits that fetch an idle tensor.
+        set_of: ``(2 ** tensors,)`` an idle set with all tensors of a bit mask; -1: there is none.
+        serves: ``(sets, dims)`` the dimension leaves some tensor of the set in place.
+        leak_inside: ``(levels + 1,)`` pJ per cycle of one instance of every level from here on.
+        distinct: ``(tensors,)`` words of the whole tensor that are touched.
+        slack: pJ by which rounding may undercut the least energies.
+        cycles: cycles that some level's bandwidth asks of any mapping.
+    """
+
+    least: Singles
+    first: Ints
+    place: Ints
+    places: Ints
+    grid: Floats
+    set_of: Ints
+    serves: Bools
+    leak_inside: Floats
+    distinct: Floats
+    slack: float
+    cycles: float
+
+
+class Scene(NamedTuple):
+    """All of it.
+
+    Attributes:
+        lattice: tiles as numbers.
+        tiles: what is known of every tile; the last one is the whole problem.
+        rules: the model's.
+        machine: the model's.
+        counter: ``(levels,)`` place of a bounded level's traffic among the values of a row, or -1.
+        motion, choices, spreads, sourcing, bounds: see there.
+    """
+
+    lattice: Lattice
+    tiles: Tables
+    rules: Rules
+    machine: Machine
+    counter: Ints
+    motion: Motion
+    choices: Choices
+    spreads: Spreads
+    sourcing: Sourcing
+    bounds: Bounds

@@ -1,0 +1,273 @@
+"""The least over all loops of a storage level, for every tile at once: part of `dovetail.mapper.exact.completion`.
+
+Reuse: the innermost loop of a level moves all tensors but the *idle* ones; only those are reused by it. With ``r``
+iterations of reuse an idle tensor is fetched every ``r``-th visit, so costs fall as ``x = 1 / r`` does. The least cost
+is a minimum of functions linear in ``x``, so it is concave, and straight lines between points of a grid stay below it.
+
+Loops need no enumeration: the factors of one dimension do not depend on another's, so each is a pass over a table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.space import Space
+from dovetail.model.arrays import Bools, Floats, Ints, Singles
+from dovetail.model.compile import jit_plain, part
+
+#: Shares of visits that fetch an idle tensor: the points between which bounds are interpolated.
+GRID = (1.0, 0.5, 0.125, 0.0)
+
+
+class Inner(NamedTuple):
+    """What is known of the next boundary further in.
+
+    Attributes:
+        place: ``(tiles,)`` a tile's place in ``least``, -1 where it has no completion.
+        least: ``(sources, places, lanes)`` pJ per visit.
+    """
+
+    place: Ints
+    least: Singles
+
+
+class Factors(NamedTuple):
+    """What a level's loops do to a tile, and to reuse.
+
+    Attributes:
+        lattice: the divisors.
+        low: ``(dims, width, grid)`` grid point below which a grid point falls by a factor, see `on_grid`.
+        weight: ``(dims, width, grid)`` its weight there.
+        least: ``(dims,)`` smallest factor allowed.
+        most: ``(dims,)`` largest.
+    """
+
+    lattice: Lattice
+    low: Ints
+    weight: Floats
+    least: Ints
+    most: Ints
+
+
+class Innermost(NamedTuple):
+    """Which loops can be a level's innermost.
+
+    Dimensions pinned innermost stand in the way of reuse: an idle tensor is reused over those inside the first pinned
+    one that loops and moves it, or over all that do not move it when none of these loops.
+
+    Attributes:
+        idle: ``(sets, dims)`` dimensions that leave some tensor of the set in place.
+        beyond: ``(sets, dims)`` dimensions that loop without reuse outside of all that bring it, in the latter case.
+        mode_set: ``(modes,)`` idle set of each other way to order the loops.
+        plain: ``(modes, dims)`` dimensions that then loop without reuse.
+        reused: ``(modes, dims)`` dimensions that loop with it.
+    """
+
+    idle: Bools
+    beyond: Bools
+    mode_set: Ints
+    plain: Bools
+    reused: Bools
+
+
+class Met(NamedTuple):
+    """The tiles that a level's loops meet.
+
+    Attributes:
+        tiles: ``(n,)`` their indices, rising.
+        sizes: ``(n, dims)`` their sizes as divisor indices.
+        at: ``(tiles,)`` place among these.
+        wanted: ``(places,)`` which of them enter the level.
+        least: ``(n, grid)`` scratch: least pJ at every grid point of one idle set.
+    """
+
+    tiles: Ints
+    sizes: Ints
+    at: Ints
+    wanted: Ints
+    least: Floats
+
+
+def left_in_place(space: Space) -> list[int]:
+    """Return per dimension the tensors that it does not move, as a bit mask."""
+    moves = (space.rules.coefficients != 0).any(axis=1)
+    return [sum(1 << t for t in range(len(moves)) if not moves[t, d]) for d in range(moves.shape[1])]
+
+
+def serving(space: Space, idle: tuple[int, ...]) -> Bools:
+    """Return ``(sets, dims)``: whether a dimension leaves some tensor of an idle set in place."""
+    still = left_in_place(space)
+    return np.array([[bool(mask & row) for row in still] for mask in idle], np.bool_).reshape(len(idle), len(still))
+
+
+def falls(space: Space, lattice: Lattice) -> tuple[Ints, Floats]:
+    """Return `Factors.low` and `Factors.weight`."""
+    shape = (*lattice.divisors.shape, len(GRID))
+    low, weight = np.zeros(shape, np.int64), np.ones(shape)
+    for d, divisors in enumerate(space.divisors):
+        for j, factor in enumerate(divisors):
+            for k, x in enumerate(GRID):
+                low[d, j, k], weight[d, j, k] = on_grid(x / factor)
+    return low, weight
+
+
+def on_grid(x: float) -> tuple[int, float]:
+    """Return the last grid point that is at least ``x``, and its weight against the one after it."""
+    for k in range(len(GRID) - 1):
+        if x > GRID[k + 1]:
+            return k, (x - GRID[k + 1]) / (GRID[k] - GRID[k + 1])
+    return len(GRID) - 1, 1.0
+
+
+def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves: Bools, inner: Inner) -> Singles:
+    """Return ``(sources, places, lanes)``: the least over all loops of a storage level, of the tiles ``here``."""
+    tiles = _divisors_of(space, here)
+    at = np.full(space.tiles, -1, np.int64)
+    at[tiles] = np.arange(len(tiles))
+    met = Met(tiles, factors.lattice.places(tiles), at, at[here], np.zeros((len(tiles), len(GRID))))
+    outer = np.full((len(inner.least), len(here), inner.least.shape[2]), np.inf, np.float32)
+    loop(factors, _innermost(space, level, serves), met, inner, outer)
+    return outer
+
+
+def _divisors_of(space: Space, tiles: Ints) -> Ints:
+    """Return the tiles that divide one of these, rising."""
+    shape = tuple(len(divisors) for divisors in space.divisors)
+    found = np.zeros(space.tiles, np.bool_)
+    found[tiles] = True
+    grid = found.reshape(shape)
+    for d, divisors in enumerate(space.divisors):
+        along = np.moveaxis(grid, d, 0)
+        for i, size in enumerate(divisors):
+            for j in range(i + 1, len(divisors)):
+                if divisors[j] % size == 0:
+                    along[i] |= along[j]
+    return np.flatnonzero(found)
+
+
+def _innermost(space: Space, level: int, serves: Bools) -> Innermost:
+    dims = len(space.divisors)
+    inner, _, _ = space.pins[level]
+    sets, plain, reused = [], [], []
+    for u, still in enumerate(serves):
+        stops = [d for d in inner if not still[d]]
+        for k, stop in enumerate(stops):
+            head = [d for d in inner[: inner.index(stop)] if still[d]]
+            sets.append(u)
+            reused.append([d in head for d in range(dims)])
+            plain.append([d not in head and d not in stops[:k] for d in range(dims)])
+    shape = (len(sets), dims)
+    return Innermost(
+        serves,
+        ~serves & np.array([d not in inner for d in range(dims)], np.bool_),
+        np.array(sets, np.int64),
+        np.array(plain, np.bool_).reshape(shape),
+        np.array(reused, np.bool_).reshape(shape),
+    )
+
+
+@jit_plain
+def loop(factors: Factors, innermost: Innermost, met: Met, inner: Inner, outer: Singles) -> None:
+    """Take the least over the loops of a storage level and which of them is innermost, into ``outer``."""
+    for source in range(inner.least.shape[0]):
+        for u in range(innermost.idle.shape[0]):
+            after_reuse(factors, innermost, u, met, inner, source, outer)
+        for mode in range(innermost.mode_set.shape[0]):
+            start(met, inner, source, innermost.mode_set[mode])
+            loop_over_some(factors, innermost.reused[mode], met, True)
+            loop_over_some(factors, innermost.plain[mode], met, False)
+            lower(met, source, outer)
+        for i in range(outer.shape[1]):
+            for lane in range(1, outer.shape[2]):
+                outer[source, i, lane] = min(outer[source, i, lane], outer[source, i, 0])
+
+
+@part()
+def after_reuse(
+    factors: Factors, innermost: Innermost, u: int, met: Met, inner: Inner, source: int, outer: Singles
+) -> None:
+    """Let all dimensions that serve an idle set loop with reuse, then the others without."""
+    idle, grid = innermost.idle, met.least.shape[1]
+    start(met, inner, source, u)
+    pure = True
+    for d in range(idle.shape[1]):
+        pure = pure and (idle[u, d] or factors.least[d] <= 1)
+    loop_over_some(factors, idle[u], met, True)
+    if pure:  # what was idle outside stays so
+        for i in range(met.wanted.shape[0]):
+            at = met.wanted[i]
+            outer[source, i, 0] = min(outer[source, i, 0], met.least[at, 0])
+            for other in range(idle.shape[0]):
+                if joint(idle, u, other):
+                    for k in range(1, grid):
+                        lane = other * (grid - 1) + k
+                        outer[source, i, lane] = min(outer[source, i, lane], met.least[at, k])
+    loop_over_some(factors, innermost.beyond[u], met, False)
+    lower(met, source, outer)
+
+
+@part()
+def lower(met: Met, source: int, outer: Singles) -> None:
+    """Lower what is least without reuse to what the scratch table has."""
+    for i in range(met.wanted.shape[0]):
+        outer[source, i, 0] = min(outer[source, i, 0], met.least[met.wanted[i], 0])
+
+
+@part()
+def joint(idle: Bools, one: int, other: int) -> bool:
+    """Return whether two idle sets may share a tensor (the same set, or dimensions that serve both)."""
+    if one == other:
+        return True
+    for d in range(idle.shape[1]):  # noqa: SIM110 - Numba compiles no any()
+        if idle[one, d] and idle[other, d]:
+            return True
+    return False
+
+
+@part()
+def start(met: Met, inner: Inner, source: int, u: int) -> None:
+    """Fill the scratch table with the costs inside, at every grid point of one idle set."""
+    grid = met.least.shape[1]
+    for i in range(met.tiles.shape[0]):
+        place = inner.place[met.tiles[i]]
+        for k in range(grid):
+            lane = 0 if k == 0 else u * (grid - 1) + k
+            met.least[i, k] = np.inf if place < 0 else inner.least[source, place, lane]
+
+
+@part()
+def loop_over_some(factors: Factors, which: Bools, met: Met, reuse: bool) -> None:
+    """Take the least over the factors of some dimensions, in place; without reuse at the first grid point only."""
+    for d in range(which.shape[0]):
+        if which[d] and factors.most[d] > 1:
+            loop_over(factors, d, met, reuse)
+
+
+@part()
+def loop_over(factors: Factors, d: int, met: Met, reuse: bool) -> None:
+    """Take the least over the factors of one dimension: larger tiles first, they need the smaller ones."""
+    divisors, quotient, radix = factors.lattice.divisors, factors.lattice.quotient, factors.lattice.radix
+    least, last = met.least, met.least.shape[1] - 1
+    points = last + 1 if reuse else 1
+    for i in range(met.tiles.shape[0] - 1, -1, -1):
+        size = met.sizes[i, d]
+        for k in range(points):
+            best = np.inf
+            for j in range(size + 1):
+                rest = quotient[d, size, j]
+                factor = divisors[d, j]
+                if rest < 0 or factor < factors.least[d] or factor > factors.most[d]:
+                    continue
+                other = met.at[met.tiles[i] + (rest - size) * radix[d]]
+                if reuse:
+                    below, share = factors.low[d, j, k], factors.weight[d, j, k]
+                    cost = least[other, below]
+                    if share < 1.0:
+                        cost = share * cost + (1.0 - share) * least[other, min(last, below + 1)]
+                else:
+                    cost = least[other, k]
+                best = min(best, factor * cost)
+            least[i, k] = best
