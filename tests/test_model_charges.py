@@ -95,7 +95,7 @@ def test_half_the_bits_of_a_tensor_halve_the_energy_of_its_accesses_there_and_no
     here, there = (evaluate_batch(stack([nest]), rules, m) for m in (plain, narrow))
     blocks = counts[BUFFER, tensor, charges.ACTED :] % 8 == 0
     assert blocks.all(), "every count fills whole lines of either width"
-    own = charges.access_energy(plain, BUFFER, tensor, counts[BUFFER, tensor], 1, 1)
+    own = charges.access_energy(plain, BUFFER, tensor, counts[BUFFER, tensor, charges.ACTED :], 1, 1)
     assert own > 0
     assert there.energy_pJ[0] == pytest.approx(here.energy_pJ[0] - own / 2, rel=1e-14)
     assert there.cycles[0] == here.cycles[0]
@@ -153,12 +153,14 @@ def test_a_line_that_is_not_full_is_an_access_all_the_same(words: int, block: in
     assert charges.lines(words, block) == math.ceil(words / block)
 
 
-@given(st.integers(1, 64), st.integers(1, 8), st.floats(0.0, 1e6))
-def test_instances_that_share_a_line_pay_for_it_once(instances: int, clusters: int, energy: float) -> None:
+@given(st.integers(1, 64), st.integers(1, 8), st.tuples(*[st.integers(0, 10**6)] * 3))
+def test_instances_that_share_a_line_pay_for_it_once(instances: int, clusters: int, words: tuple[int, ...]) -> None:
     plain, _ = machines(design(), 0, 16)
     machine = plain._replace(clusters=np.full(3, clusters))
-    found = charges.at_all_instances(machine, BUFFER, energy, instances, instances)
-    assert found == pytest.approx(energy * min(instances, clusters))
+    alone = sum(math.ceil(n / 4) * PRICES[action] for n, action in zip(words, charges.ACTIONS, strict=True))
+    found = charges.access_energy(machine, BUFFER, 0, words, instances, instances)
+    assert found == pytest.approx(alone * min(instances, clusters))
+    assert charges.word_energy(machine, BUFFER, 0, charges.WRITE) == PRICES["write"] / 4
 
 
 def test_the_words_of_a_tile_are_those_of_its_box() -> None:
@@ -180,8 +182,8 @@ def test_another_action_is_another_column(monkeypatch: pytest.MonkeyPatch) -> No
     energy = np.concatenate([plain.energy, np.full((3, 3, 1), 0.25)], axis=2)
     more = np.concatenate([counts, np.full((3, 3, 1), 40)], axis=2)
     machine = plain._replace(energy=energy)
-    before = charges.access_energy(machine, BUFFER, 0, np.append(counts[BUFFER, 0], 0), 1, 1)
-    after = charges.access_energy(machine, BUFFER, 0, more[BUFFER, 0], 1, 1)
+    before = charges.access_energy(machine, BUFFER, 0, np.append(counts[BUFFER, 0, charges.ACTED :], 0), 1, 1)
+    after = charges.access_energy(machine, BUFFER, 0, more[BUFFER, 0, charges.ACTED :], 1, 1)
     assert after == before + 10 * 0.25
     assert charges.slowdown(machine, BUFFER, more, 5, 1, 1) == 8.0 / ((counts[BUFFER, :, charges.READS] + 40).sum() / 5)
 

@@ -18,6 +18,7 @@ from dovetail.hardware.architecture import Architecture, LoopConstraints, Spatia
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.model.arrays import Ints, Machine, Rules
+from dovetail.model.charges import fits, space_taken, words_of
 from dovetail.model.compile import part
 from dovetail.model.encode import mapped_levels
 from dovetail.workload.problem import Problem
@@ -35,9 +36,8 @@ LEAST, MOST, PLACE, AXIS = range(4)
 
 # What limits a level: whether it is a fan-out; dimensions that may have a factor above 1; largest product of factors on
 # X and on Y; how many of the dimensions that may lie anywhere may lie on X and on Y; whether no dimension on Y may have
-# a larger place than one on X; words that fit, -1 for no bound; and per tensor, from OPEN on, whether the level may
-# both keep it and let it pass by.
-IS_FANOUT, MOST_LOOPS, ROOM_X, ROOM_Y, FREE_ON_X, FREE_ON_Y, IN_ORDER, CAPACITY, OPEN = range(9)
+# a larger place than one on X; and per tensor, from OPEN on, whether the level may both keep it and let it pass by.
+IS_FANOUT, MOST_LOOPS, ROOM_X, ROOM_Y, FREE_ON_X, FREE_ON_Y, IN_ORDER, OPEN = range(8)
 
 
 class Limits(NamedTuple):
@@ -46,13 +46,19 @@ class Limits(NamedTuple):
     Attributes:
         loops: ``(levels, dims, 4)`` columns ``LEAST`` to ``AXIS``.
         levels: ``(levels, OPEN + tensors)`` columns from ``IS_FANOUT`` on.
+        bounds: ``(dims,)`` iterations of the dimensions.
         coefficients: ``(tensors, axes, dims)`` as in `dovetail.model.arrays.Rules`.
+        size: ``(levels, tensors)`` as in `dovetail.model.arrays.Machine`.
+        capacity: ``(levels,)`` likewise.
         primes: ``(dims, most primes)`` the different prime factors of a bound, padded with 0.
     """
 
     loops: Ints
     levels: Ints
+    bounds: Ints
     coefficients: Ints
+    size: Ints
+    capacity: Ints
     primes: Ints
 
 
@@ -64,14 +70,16 @@ def limits_of(problem: Problem, architecture: Architecture, rules: Rules, machin
     limits = Limits(
         loops=np.zeros((len(levels), len(active), AXIS + 1), np.int64),
         levels=np.zeros((len(levels), OPEN + len(problem.shape.tensors)), np.int64),
+        bounds=np.array([problem.bounds[d] for d in active], np.int64),
         coefficients=rules.coefficients,
+        size=machine.size,
+        capacity=machine.capacity,
         primes=_primes([problem.bounds[d] for d in active]),
     )
     for i, level in enumerate(levels):
         loops = level.constraints.spatial if isinstance(level, Spatial) else level.constraints.temporal
         row = limits.levels[i]
         row[MOST_LOOPS] = len(active) if loops.max_dimensions is None else loops.max_dimensions
-        row[CAPACITY] = machine.capacity[i]
         _limit_loops(limits.loops[i], loops, problem, names)
         if isinstance(level, Spatial):
             _limit_axes(limits.loops[i], row, level, problem, names)
@@ -159,32 +167,29 @@ def obeys(limits, genes):
 
 
 @part()
-def words_too_many(limits, genes, kept):
-    """Return by how many words the tiles exceed the storages, all levels together."""
-    total = 0
-    for level in range(genes.shape[1]):
-        if limits.levels[level, CAPACITY] < 0:
-            continue
-        held = 0
-        for tensor in range(kept.shape[1]):
-            if kept[level, tensor]:
-                held += tile_words(limits, genes, tensor, level)
-        total += max(0, held - limits.levels[level, CAPACITY])
-    return total
+def excess_at(limits, level, genes, kept, sizes):
+    """Return by how much the tiles that a level keeps exceed it, the largest of them where factors leave a remainder.
+
+    ``sizes``: ``(dims,)`` scratch.
+    """
+    if limits.capacity[level] < 0:
+        return 0
+    for d in range(sizes.shape[0]):
+        size = 1
+        for inner in range(level, genes.shape[1]):
+            size *= genes[TEMPORAL, inner, d] * genes[SPATIAL_X, inner, d] * genes[SPATIAL_Y, inner, d]
+        sizes[d] = min(size, limits.bounds[d])
+    taken = 0
+    for tensor in range(kept.shape[1]):
+        if kept[level, tensor]:
+            taken += space_taken(limits, level, tensor, words_of(limits.coefficients[tensor], sizes))
+    return 0 if fits(limits.capacity[level], taken) else taken - limits.capacity[level]
 
 
 @part()
-def tile_words(limits, genes, tensor, level):
-    """Return the words of a tensor's tile at a level: all that its own loops and those further in reach."""
-    words = 1
-    for axis in range(limits.coefficients.shape[1]):
-        reach = 1
-        for d in range(genes.shape[2]):
-            step = limits.coefficients[tensor, axis, d]
-            if step > 0:
-                size = 1
-                for inner in range(level, genes.shape[1]):
-                    size *= genes[TEMPORAL, inner, d] * genes[SPATIAL_X, inner, d] * genes[SPATIAL_Y, inner, d]
-                reach += step * (size - 1)
-        words *= reach
-    return words
+def excess_of(limits, genes, kept, sizes):
+    """Return by how much the tiles exceed the storages, all levels together."""
+    total = 0
+    for level in range(genes.shape[1]):
+        total += excess_at(limits, level, genes, kept, sizes)
+    return total

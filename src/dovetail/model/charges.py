@@ -102,9 +102,9 @@ def space_taken(machine, level, tensor, words):
 
 
 @part(inline=True)
-def fits(machine, level, taken):
-    """Return whether a level has room for what tensors take together."""
-    return machine.capacity[level] < 0 or taken <= machine.capacity[level]
+def fits(capacity, taken):
+    """Return whether there is room for what tensors take together."""
+    return capacity < 0 or taken <= capacity
 
 
 @part(inline=True)
@@ -115,7 +115,7 @@ def overflowing_level(machine, counts):
             taken = 0
             for tensor in range(counts.shape[1]):
                 taken += space_taken(machine, level, tensor, counts[level, tensor, TILE])
-            if not fits(machine, level, taken):
+            if not fits(machine.capacity[level], taken):
                 return level
     return -1
 
@@ -127,9 +127,9 @@ def lines(words, block):
 
 
 @part(inline=True)
-def action_energy(machine, level, tensor, action, words):
-    """Return pJ of so many words at one instance, were all its lines its own."""
-    return lines(words, machine.block[level, tensor]) * machine.energy[level, tensor, action]
+def word_energy(machine, level, tensor, action):
+    """Return pJ of a word at one instance, were all lines full and its own."""
+    return machine.energy[level, tensor, action] / machine.block[level, tensor]
 
 
 @part(inline=True)
@@ -139,18 +139,12 @@ def lines_at_once(machine, level, instances):
 
 
 @part(inline=True)
-def at_all_instances(machine, level, energy, full, used):
-    """Return pJ at all instances, of what one costs were all its lines its own."""
-    return energy / (full / lines_at_once(machine, level, full)) * used
-
-
-@part(inline=True)
-def access_energy(machine, level, tensor, row, full, used):
-    """Return pJ that one tensor's accesses cost at a level, over all instances, given a row of counts."""
+def access_energy(machine, level, tensor, words, full, used):
+    """Return pJ that one tensor's accesses cost at a level, over all instances: words of each action per instance."""
     energy = 0.0
     for action in range(len(ACTIONS)):
-        energy += action_energy(machine, level, tensor, action, row[ACTED + action])
-    return at_all_instances(machine, level, energy, full, used)
+        energy += lines(words[action], machine.block[level, tensor]) * machine.energy[level, tensor, action]
+    return energy / (full / lines_at_once(machine, level, full)) * used
 
 
 @part(inline=True)
@@ -182,16 +176,23 @@ def throttling(machine, level, read, write):
 
 
 @part(inline=True)
+def read_and_written(words):
+    """Return the words that count as read and those that count as written for the bandwidth, of words per action."""
+    read, written = 0, 0
+    for action in range(len(ACTIONS)):
+        if READING[action]:
+            read += words[action]
+        else:
+            written += words[action]
+    return read, written
+
+
+@part(inline=True)
 def slowdown(machine, level, counts, steps, full, used):
     """Return by how much (at most 1) a level slows computing down; its words are spread over all its instances."""
     read, write = 0.0, 0.0
     for tensor in range(counts.shape[1]):
-        reading, writing = 0, 0
-        for action in range(len(ACTIONS)):
-            if READING[action]:
-                reading += counts[level, tensor, ACTED + action]
-            else:
-                writing += counts[level, tensor, ACTED + action]
+        reading, writing = read_and_written(counts[level, tensor, ACTED:])
         read += bandwidth_taken(machine, level, tensor, spread_over(reading, full, used)) / steps
         write += bandwidth_taken(machine, level, tensor, spread_over(writing, full, used)) / steps
     return throttling(machine, level, read, write)
@@ -227,7 +228,7 @@ def total_cost(machine, counts, steps, full, used, computes):
         cycles = max(cycles, cycles_of(steps, slowed))
         for tensor in range(counts.shape[1]):
             if counts[level, tensor, TILE] > 0:
-                energy += access_energy(machine, level, tensor, counts[level, tensor], full[level], used[level])
+                energy += access_energy(machine, level, tensor, counts[level, tensor, ACTED:], full[level], used[level])
     for level in range(counts.shape[0]):
         energy += leakage(machine, level, cycles, used[level])
     return cycles, energy + computes * machine.compute_pJ

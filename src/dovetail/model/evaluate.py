@@ -61,7 +61,7 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         kernel.count_all(rules, nest, work, counts)
         cycles, energy = kernel.cost_of(machine, nest, work, counts)
         full, units = work.instances, int(kernel.units_in_use(work))
-        computes = int(kernel.compute_steps(nest)) * units
+        computes = int(kernel.compute_steps(nest.temporal)) * units
     _check_capacity(problem, architecture, machine, counts)
     if cycles >= charges.ENDLESS:
         raise InputError(
@@ -120,7 +120,7 @@ def _cost(
         _level_cost(problem, architecture, machine, nest, work, counts, i, totals)
         for i in range(len(mapped_levels(architecture)))
     ]
-    steps, compute_pJ = int(kernel.compute_steps(nest)), totals.computes * machine.compute_pJ
+    steps, compute_pJ = int(kernel.compute_steps(nest.temporal)), totals.computes * machine.compute_pJ
     most = int(totals.full[-1] * work.children[-1])
     computing = LevelCost(
         architecture.compute.name, {}, totals.units, steps, 1.0, compute_pJ=compute_pJ, instances_max=most
@@ -151,7 +151,7 @@ def _level_cost(
     i: int,
     totals: Totals,
 ) -> LevelCost:
-    level, steps, instances = architecture.levels[i], int(kernel.compute_steps(nest)), int(work.instances[i])
+    level, steps, instances = architecture.levels[i], int(kernel.compute_steps(nest.temporal)), int(work.instances[i])
     full = int(totals.full[i])
     throttling = float(charges.slowdown(machine, i, counts, steps, full, instances))
     return LevelCost(
@@ -187,7 +187,7 @@ def _tensor_cost(
         updates=updates,
         temporal_reductions=int(row[charges.REDUCTIONS]),
         address_generations=addresses,
-        energy_pJ=float(charges.access_energy(machine, *place, row, full, instances)),
+        energy_pJ=float(charges.access_energy(machine, *place, row[charges.ACTED :], full, instances)),
         address_pJ=addresses * address_pJ * int(charges.lines_at_once(machine, place[0], full)),
     )
 

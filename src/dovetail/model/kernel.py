@@ -503,12 +503,12 @@ def count_all(rules, nest, work, counts):
 
 
 @part(inline=True)
-def compute_steps(nest):
-    """Return the cycles that computing alone takes: the product of all temporal factors."""
+def compute_steps(temporal):
+    """Return the cycles that computing alone takes: the product of all factors over time ``(levels, dims)``."""
     steps = 1
-    for level in range(nest.temporal.shape[0]):
-        for d in range(nest.temporal.shape[1]):
-            steps *= nest.temporal[level, d]
+    for level in range(temporal.shape[0]):
+        for d in range(temporal.shape[1]):
+            steps *= temporal[level, d]
     return steps
 
 
@@ -522,5 +522,5 @@ def units_in_use(work):
 @part(inline=True)
 def cost_of(machine, nest, work, counts):
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
-    steps = compute_steps(nest)
+    steps = compute_steps(nest.temporal)
     return total_cost(machine, counts, steps, work.instances, work.instances, steps * units_in_use(work))

@@ -462,4 +462,4 @@ def units_in_use(work, tour):
 @part()
 def cost_of(machine, nest, work, tour, counts, computes):
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
-    return total_cost(machine, counts, compute_steps(nest), tour.full, work.instances, computes)
+    return total_cost(machine, counts, compute_steps(nest.temporal), tour.full, work.instances, computes)

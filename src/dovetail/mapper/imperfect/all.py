@@ -82,7 +82,7 @@ def cover(space: ImperfectSpace, least: Least, known: Crowd | None) -> Covered |
     best, evaluated, lowest = None, 0, math.inf
     for genes, keep, ends in _batches(space, factors, last, orders, keepers):
         fit = np.empty(len(genes), np.bool_)
-        fit_all(space.limits, space.bounds, genes, keep, fit)
+        fit_all(space.limits, genes, keep, np.empty(genes.shape[3], np.int64), fit)
         if not fit.any():
             continue
         crowd = space.evaluated(genes[fit], keep[fit], ends[fit])
@@ -132,7 +132,7 @@ def _ways(space: ImperfectSpace, d: int) -> tuple[Ints, Ints] | None:
                 return False
         return True
 
-    if not extend(levels - 1, int(space.bounds[d])):
+    if not extend(levels - 1, int(space.limits.bounds[d])):
         return None
     ways, ends = (
         np.array([pair[i] for pair in found], np.int64).reshape(len(found), rows, levels)
@@ -161,7 +161,7 @@ def _join(space: ImperfectSpace, most: int) -> tuple[Ints, Ints, int] | None:
     Returns:
         ``(choices, 3, levels, dims)`` factors, ``(choices, 2, levels, dims)`` last passes, and how many took too long.
     """
-    dims, levels = len(space.bounds), space.limits.levels.shape[0]
+    dims, levels = len(space.limits.bounds), space.limits.levels.shape[0]
     listed = [_ways(space, d) for d in range(dims)]
     if any(ways is None for ways in listed):
         return None

@@ -94,5 +94,6 @@ def _changed(
     count, _, levels, dims = genes.shape
     last = np.empty((count, 2, levels, dims), np.int64)
     breaches, marks = np.empty(count), np.empty(count, np.int64)
-    change_to_fit(space.limits, space.bounds, genes, keep, last, others, fathers, draws, breaches, marks)
+    sizes = np.empty(dims, np.int64)
+    change_to_fit(space.limits, genes, keep, last, others, fathers, draws, sizes, breaches, marks)
     return last, breaches, marks

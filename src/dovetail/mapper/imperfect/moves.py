@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dovetail.mapper.limits import (
     AXIS,
-    CAPACITY,
     IS_FANOUT,
     LEAST,
     MOST,
@@ -25,10 +24,13 @@ from dovetail.mapper.limits import (
     SPATIAL_X,
     SPATIAL_Y,
     TEMPORAL,
+    excess_at,
+    excess_of,
     obeys,
 )
 from dovetail.mapper.local.moves import mark, other_axis, pick, place_loop, reorder, take_factors
 from dovetail.model.compile import jit_plain, part
+from dovetail.model.kernel import compute_steps
 
 #: Random numbers that one change uses, and that a changed mapping uses at most.
 _EACH = 8
@@ -36,30 +38,30 @@ DRAWS = 3 + 4 * _EACH
 
 
 @jit_plain
-def change_imperfect(limits, bounds, genes, keep, last, others, fathers, draws, steps, marks):
+def change_imperfect(limits, genes, keep, last, others, fathers, draws, sizes, steps, marks):
     """Change mappings in place, each by one random change or a few.
 
     Args:
         limits: of the mapspace.
-        bounds: ``(dims,)`` of the active dimensions.
         genes: of the mappings.
         keep: their keepers.
         last: ``(candidates, 2, levels, dims)`` to fill: iterations of last passes, over time and in space.
         others: genes of mappings that they may take single dimensions' factors from.
         fathers: ``(candidates,)`` which of them each may take from.
         draws: ``(candidates, DRAWS)`` random numbers, at least 0 and below 1.
+        sizes: ``(dims,)`` scratch.
         steps: ``(candidates,)`` to fill: cycles that computing takes; 0 where the mapping breaks a limit.
         marks: ``(candidates,)`` to fill: equal for mappings that are the same.
     """
     for i in range(fathers.shape[0]):
         own, kept = genes[i], keep[i]
-        _change(limits, bounds, own, kept, last[i], others[fathers[i]], draws[i])
-        steps[i] = _steps(own) if obeys(limits, own) and _fits(limits, bounds, own, kept) else 0
+        _change(limits, own, kept, last[i], others[fathers[i]], draws[i])
+        steps[i] = compute_steps(own[TEMPORAL]) if _fits(limits, own, kept, sizes) else 0
         marks[i] = mark(own, kept)
 
 
 @jit_plain
-def change_to_fit(limits, bounds, genes, keep, last, others, fathers, draws, breaches, marks):
+def change_to_fit(limits, genes, keep, last, others, fathers, draws, sizes, breaches, marks):
     """Change mappings as `change_imperfect` does, and say by how much each breaks the limits.
 
     ``breaches`` ``(candidates,)`` is filled with 0 where a mapping obeys the limits and its tiles fit; ``draws`` of
@@ -67,40 +69,40 @@ def change_to_fit(limits, bounds, genes, keep, last, others, fathers, draws, bre
     """
     for i in range(fathers.shape[0]):
         own, kept = genes[i], keep[i]
-        _change(limits, bounds, own, kept, last[i], others[fathers[i]], draws[i])
-        breaches[i] = _breach(limits, bounds, own, kept)
+        _change(limits, own, kept, last[i], others[fathers[i]], draws[i])
+        breaches[i] = _breach(limits, own, kept, sizes)
         if breaches[i] == 0 and not obeys(limits, own):
             breaches[i] = 1
         marks[i] = mark(own, kept)
 
 
 @part()
-def _change(limits, bounds, own, kept, last, other, draw):
+def _change(limits, own, kept, last, other, draw):
     """Change a mapping once or a few times, and make its factors cover the bounds."""
     if draw.shape[0] > 0:
         if draw[0] < 0.15:
             take_factors(other, own, draw[1])
         for change in range(1 + int(draw[2] > 0.4) + int(draw[2] > 0.7) + int(draw[2] > 0.9)):
-            _change_once(limits, bounds, own, kept, draw, 3 + _EACH * change)
-    for d in range(bounds.shape[0]):
-        _refit(own, last, bounds[d], d)
+            _change_once(limits, own, kept, draw, 3 + _EACH * change)
+    for d in range(limits.bounds.shape[0]):
+        _refit(own, last, limits.bounds[d], d)
 
 
 @jit_plain
-def fit_all(limits, bounds, genes, keep, fit):
+def fit_all(limits, genes, keep, sizes, fit):
     """Fill ``fit`` ``(candidates,)``: whether mappings obey the limits and their largest tiles fit the storages."""
     for i in range(fit.shape[0]):
-        fit[i] = obeys(limits, genes[i]) and _fits(limits, bounds, genes[i], keep[i])
+        fit[i] = _fits(limits, genes[i], keep[i], sizes)
 
 
 @part()
-def _change_once(limits, bounds, genes, kept, draw, at):
+def _change_once(limits, genes, kept, draw, at):
     """Make one change of a random kind; it may come to nothing."""
     if draw[at] < 0.6:
-        d = pick(draw[at + 1], bounds.shape[0])
-        _set_factor(limits, bounds[d], genes, d, draw, at + 2)
+        d = pick(draw[at + 1], limits.bounds.shape[0])
+        _set_factor(limits, limits.bounds[d], genes, d, draw, at + 2)
         if draw[at + 7] < 0.5:
-            _set_factor(limits, bounds[d], genes, d, draw, at + 4)
+            _set_factor(limits, limits.bounds[d], genes, d, draw, at + 4)
     elif draw[at] < 0.8:
         reorder(limits, genes, draw, at + 1)
     elif draw[at] < 0.92:
@@ -162,7 +164,7 @@ def _refit(genes, last, bound, d):
 
 
 @part()
-def _breach(limits, bounds, genes, kept):
+def _breach(limits, genes, kept, sizes):
     """Return by how much a mapping breaks its limits: each as a share of what it allows, all added up."""
     total = 0.0
     for level in range(genes.shape[1]):
@@ -174,50 +176,11 @@ def _breach(limits, bounds, genes, kept):
             total += int(x > 1 and (y > 1 or own[AXIS] == ON_Y)) + int(y > 1 and own[AXIS] == ON_X)
             on_x, on_y, loops = on_x * x, on_y * y, loops + int(factor > 1)
         total += max(0, on_x / row[ROOM_X] - 1) + max(0, on_y / row[ROOM_Y] - 1) + max(0, loops - row[MOST_LOOPS])
-        if row[CAPACITY] >= 0:
-            held = 0
-            for tensor in range(kept.shape[1]):
-                if kept[level, tensor]:
-                    held += _tile_words(limits, bounds, genes, tensor, level)
-            total += max(0, held - row[CAPACITY]) / max(1, row[CAPACITY])
+        total += excess_at(limits, level, genes, kept, sizes) / max(1, limits.capacity[level])
     return total
 
 
 @part()
-def _steps(genes):
-    steps = 1
-    for level in range(genes.shape[1]):
-        for d in range(genes.shape[2]):
-            steps *= genes[TEMPORAL, level, d]
-    return steps
-
-
-@part()
-def _fits(limits, bounds, genes, kept):
-    """Return whether the largest tiles fit the storages."""
-    for level in range(genes.shape[1]):
-        if limits.levels[level, CAPACITY] < 0:
-            continue
-        held = 0
-        for tensor in range(kept.shape[1]):
-            if kept[level, tensor]:
-                held += _tile_words(limits, bounds, genes, tensor, level)
-        if held > limits.levels[level, CAPACITY]:
-            return False
-    return True
-
-
-@part()
-def _tile_words(limits, bounds, genes, tensor, level):
-    words = 1
-    for axis in range(limits.coefficients.shape[1]):
-        reach = 1
-        for d in range(genes.shape[2]):
-            step = limits.coefficients[tensor, axis, d]
-            if step > 0:
-                size = 1
-                for inner in range(level, genes.shape[1]):
-                    size *= genes[TEMPORAL, inner, d] * genes[SPATIAL_X, inner, d] * genes[SPATIAL_Y, inner, d]
-                reach += step * (min(size, bounds[d]) - 1)
-        words *= reach
-    return words
+def _fits(limits, genes, kept, sizes):
+    """Return whether a mapping obeys the constraints and its largest tiles fit the storages."""
+    return obeys(limits, genes) and excess_of(limits, genes, kept, sizes) == 0

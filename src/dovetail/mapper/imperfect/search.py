@@ -273,7 +273,8 @@ def _changed(
     genes, keep, last = crowd.genes[mothers], crowd.keep[mothers], crowd.last[mothers]
     steps, marks = np.empty(BROOD, np.int64), np.empty(BROOD, np.int64)
     draws = generator.random((BROOD, DRAWS))
-    change_imperfect(space.limits, space.bounds, genes, keep, last, crowd.genes, fathers, draws, steps, marks)
+    sizes = np.empty(genes.shape[3], np.int64)
+    change_imperfect(space.limits, genes, keep, last, crowd.genes, fathers, draws, sizes, steps, marks)
     chosen: list[int] = []
     for at in np.flatnonzero(steps).tolist():
         hopeful = replace(least, cycles=int(steps[at])).value(space.objective) < goal * SLACK

@@ -25,7 +25,7 @@ from dovetail.mapper.limits import (
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
-from dovetail.model.charges import READ, UPDATE
+from dovetail.model.charges import READ, UPDATE, word_energy, words_of
 from dovetail.model.encode import (
     decode_mapping,
     encode_machine,
@@ -66,7 +66,6 @@ class ImperfectSpace:
     architecture: Architecture
     objective: Objective
     active: list[int]
-    bounds: Ints
     rules: Rules
     machine: Machine
     limits: Limits
@@ -78,8 +77,7 @@ class ImperfectSpace:
         rules = rules_of(encode_rules(problem, architecture), active)
         machine = encode_machine(problem, architecture, energies)
         limits = limits_of(problem, architecture, rules, machine)
-        bounds = np.array([problem.bounds[d] for d in active], np.int64)
-        return ImperfectSpace(problem, architecture, objective, active, bounds, rules, machine, limits)
+        return ImperfectSpace(problem, architecture, objective, active, rules, machine, limits)
 
     def kept_at_least(self) -> Bools:
         """Return ``(levels, tensors)``: what every mapping keeps."""
@@ -184,14 +182,10 @@ def least_of(space: ImperfectSpace) -> Least:
     energy = executions * each
     for tensor, is_output in enumerate(outputs):
         if space.rules.injective[tensor]:
-            reach = 1 + (space.rules.coefficients[tensor] * (space.bounds - 1)).sum(axis=1)
-            whole_axes = (space.rules.coefficients[tensor] <= 1).all()
-            if whole_axes:
-                energy += (
-                    math.prod(reach.tolist())
-                    / machine.block[0, tensor]
-                    * machine.energy[0, tensor, UPDATE if is_output else READ]
-                )
+            axes, action = space.rules.coefficients[tensor], UPDATE if is_output else READ
+            if (axes <= 1).all():
+                words = words_of(axes, space.limits.bounds)
+                energy += int(words) * word_energy(machine, 0, tensor, action)
     several = [count for count in units if count > 1]
     half, share = (0.5, 1 - 1 / min(several)) if several else (1.0, 1.0)
     return Least(float(energy) * half, -(-executions // units[-1]), float(energy) * share)
@@ -217,9 +211,7 @@ def _per_execution(space: ImperfectSpace, tensor: int) -> float:
             return 0.0
         if name in space.architecture.levels[level].constraints.bypass:
             continue
-        cheapest = min(
-            cheapest, float(space.machine.energy[level, tensor, action] / space.machine.block[level, tensor])
-        )
+        cheapest = min(cheapest, float(word_energy(space.machine, level, tensor, action)))
         if not space.limits.levels[level, OPEN + tensor]:
             return cheapest
     return 0.0

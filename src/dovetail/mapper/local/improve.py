@@ -230,7 +230,8 @@ def _change(
     mapspace: _Mapspace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
 ) -> tuple[Ints, Ints]:
     excess, marks = np.empty(len(keep), np.int64), np.empty(len(keep), np.int64)
-    change(mapspace.limits, genes, keep, others, fathers, draws, excess, marks)
+    sizes = np.empty(genes.shape[3], np.int64)
+    change(mapspace.limits, genes, keep, others, fathers, draws, sizes, excess, marks)
     return excess, marks
 
 

@@ -22,8 +22,8 @@ from dovetail.mapper.limits import (
     SPATIAL_X,
     SPATIAL_Y,
     TEMPORAL,
+    excess_of,
     obeys,
-    words_too_many,
 )
 from dovetail.model.compile import jit_plain, part
 
@@ -32,7 +32,7 @@ DRAWS = 3 + 4 * 9
 
 
 @jit_plain
-def change(limits, genes, keep, others, fathers, draws, excess, marks):
+def change(limits, genes, keep, others, fathers, draws, sizes, excess, marks):
     """Change mappings in place, each by one random change or a few.
 
     Args:
@@ -42,7 +42,8 @@ def change(limits, genes, keep, others, fathers, draws, excess, marks):
         others: genes of mappings that they may take single dimensions' factors from.
         fathers: ``(candidates,)`` which of them each may take from.
         draws: ``(candidates, DRAWS)`` random numbers, at least 0 and below 1; ``(candidates, 0)`` changes nothing.
-        excess: ``(candidates,)`` to fill: -1 where a constraint or fan-out is broken, else words that do not fit.
+        sizes: ``(dims,)`` scratch.
+        excess: ``(candidates,)`` to fill: -1 where a constraint or fan-out is broken, else what does not fit.
         marks: ``(candidates,)`` to fill: equal for mappings that are the same.
     """
     for i in range(fathers.shape[0]):
@@ -53,7 +54,7 @@ def change(limits, genes, keep, others, fathers, draws, excess, marks):
             steps = 1 + int(draw[2] > 0.5) + int(draw[2] > 0.75) + int(draw[2] > 0.9)
             for step in range(steps):
                 change_once(limits, own, kept, draw, 3 + 9 * step)
-        excess[i] = words_too_many(limits, own, kept) if obeys(limits, own) else -1
+        excess[i] = excess_of(limits, own, kept, sizes) if obeys(limits, own) else -1
         marks[i] = mark(own, kept)
 
 
