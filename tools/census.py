@@ -111,20 +111,19 @@ def kinds(path: Path, text: str) -> list[str]:
 
 
 def _design(path: Path, keys: set[str], text: str) -> str:
+    sparse = ", sparse" if re.search(r"metadata_storage|sparse_optimizations:\s*\n.*\n", text) else ""
     if "dumped_by_timeloop_front_end" in keys or _WRITTEN_BY_TOOLS.search(path.name):
-        return "design written by a tool"
+        return f"design written by a tool{sparse}"
     version = re.search(r"^\s+version:\s*[\"']?([\d.]+)", text, re.M)
     if re.search(r"^\s+-?\s*subtree\s*:", text, re.M):
-        return f"design v{version[1] if version else '?'}, subtree"
-    if "sparse_optimizations" in text:
-        return "design v0.4, sparse"
-    return "design v0.4"
+        return f"design v{version[1] if version else '?'}, subtree{sparse}"
+    return f"design v0.4{sparse}"
 
 
 def first_reason(path: Path, kind: str) -> str:
     """Return why a file is not read, without names and numbers of its own; empty when it is."""
     try:
-        _READERS.get(kind, _no_reader)(path)
+        (load_architecture if kind.startswith("design") else _READERS.get(kind, _no_reader))(path)
     except DovetailError as error:
         return _general(getattr(error, "message", None) or str(error))
     except Exception as error:  # a census counts crashes, too
@@ -212,10 +211,6 @@ def _levels(targets: Sequence[str | int], spatial: Sequence[str | int]) -> Itera
 
 
 _READERS: dict[str, Callable[[Path], object]] = {
-    "design v0.4": load_architecture,
-    "design v0.4, sparse": load_architecture,
-    **{f"design v{version}, subtree": load_architecture for version in ("0.1", "0.2", "0.3", "0.4", "?")},
-    "design written by a tool": load_architecture,
     "problem": partial(read_problem_file, variables=_VARIABLES),
     "mapping": _read_mapping,
     "map.txt of a run": _read_printed,

@@ -136,7 +136,7 @@ def check_names(attributes: Mapping[str, Any], fail: Fail) -> None:
         known = _BY_NAME.get(name)
         if known is None:
             meant = _nearly(name)
-            if meant is not None:
+            if meant is not None and meant not in attributes:  # beside the one it resembles, it is another
                 raise fail(name, f"unknown attribute '{name}', did you mean '{meant}'?")
         elif known.fate is Fate.REFUSED and value is not None and value not in known.neutral:
             but = f" (other than {' and '.join(map(str, known.neutral))})" if known.neutral else ""

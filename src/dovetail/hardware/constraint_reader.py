@@ -40,6 +40,8 @@ _REFUSED = {
 }
 
 _FACTOR = re.compile(r"\s*(\w+)\s*(<=|>=|==|=|<|>)\s*(.+?)\s*")
+#: The factor of old, as in ``R3``.
+_WITHOUT_SIGN = re.compile(r"\s*([A-Za-z_]+)(\d{1,18})\s*")
 _WHOLE_PROBLEM = re.compile(r"len\(\s*spec\.problem\.(instance|shape\.dimensions)\s*\)")
 #: A split that puts every dimension on X, however many a problem has.
 ALL_ON_X = 999
@@ -240,7 +242,8 @@ def _read_factors(node: Node, scope: Scope) -> tuple[FactorConstraint, ...]:
 
 
 def _read_factor(node: Node, scope: Scope) -> FactorConstraint:
-    match = _FACTOR.fullmatch(node.text())
+    old = _WITHOUT_SIGN.fullmatch(node.text())
+    match = _FACTOR.fullmatch(f"{old[1]}={old[2]}" if old else node.text())
     if match is None:
         raise node.fail(f"'{node.text()[:60]}' is no factor; write it as 'C=4', 'C<=4' or 'C>=4'")
     dimension, sign, text = match.groups()

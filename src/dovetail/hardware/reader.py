@@ -86,7 +86,9 @@ def architecture_of(sections: Sections, name: str) -> Architecture:
     levels, notes = lay_out(sections.nodes, variables, sections.targeted)
     innermost = levels[-1].attributes if levels else variables
     try:
-        return Architecture(name, levels, _cycle_seconds(innermost), sections.component_classes, notes=notes)
+        return Architecture(
+            name, levels, _cycle_seconds(innermost), sections.component_classes, notes=sections.notes + notes
+        )
     except InputError as error:
         raise sections.architecture.fail(error.message) from None
 

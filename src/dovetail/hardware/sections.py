@@ -1,15 +1,18 @@
 """Sorts a design's document into its sections: nodes, variables, constraints by target, component classes.
 
-Everything about a design passes through here, whatever its form: behind stands v0.4, as `Sections` has it. Sections
+Everything about a design passes through here, whatever its form: behind stands v0.4, as `Sections` has it (older forms
+become v0.4 in `dovetail.hardware.subtree`). Sections
 that are not about hardware (problem, mapping, mapper, ERT, ART) are left to their own readers. Nothing is evaluated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dovetail.document import Node
+from dovetail.hardware.subtree import VERSIONS as OLDER_VERSIONS
+from dovetail.hardware.subtree import is_older, read_subtree
 from dovetail.hardware.values import without_ignored
 
 _COMPONENTS = ("components", "compound_components")
@@ -20,7 +23,7 @@ _CONSTRAINTS = (
 _ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART")
 _SECTIONS = (
     "architecture", "variables", *_COMPONENTS, *_CONSTRAINTS, *_ELSEWHERE, "globals", "mapspace",
-    "sparse_optimizations",
+    "sparse_optimizations", "dumped_by_timeloop_front_end",
 )  # fmt: skip
 
 
@@ -34,6 +37,7 @@ class Sections:
         variables: names that expressions know, with their values as written.
         targeted: constraints that stand outside of the nodes, by the name of the node they are for, in order.
         component_classes: the compound component classes as they stand, for ``dovetail.components``.
+        notes: what is passed over, a sentence each.
     """
 
     architecture: Node
@@ -41,6 +45,7 @@ class Sections:
     variables: Mapping[str, Node]
     targeted: Mapping[str, tuple[Node, ...]]
     component_classes: tuple[Node, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_sections(document: Node) -> Sections:
@@ -50,72 +55,85 @@ def read_sections(document: Node) -> Sections:
         InputError: a section or a key in it is unknown, not supported, or missing.
     """
     sections = without_ignored(document).mapping(known=_SECTIONS, required=("architecture",))
-    _check_the_rest(sections)
-    variables = _entries(sections, "variables")
     architecture = without_ignored(sections["architecture"])
-    return Sections(
-        architecture=architecture,
-        nodes=_nodes(architecture),
-        variables=variables,
-        targeted=_targeted(sections),
-        component_classes=_component_classes(sections),
-    )
-
-
-def _nodes(architecture: Node) -> Node:
-    if isinstance(architecture.value, dict) and "subtree" in architecture.value:
-        raise architecture.value["subtree"].fail("'subtree' is the form before version 0.4; only 'nodes' is read")
+    versions = OLDER_VERSIONS if is_older(architecture) else ("0.4",)
+    notes = tuple(_check_the_rest(sections, versions))
+    variables = _entries(sections, "variables", versions)
+    classes = _component_classes(sections, versions)
+    targets = tuple(_targets(sections, versions))
+    if is_older(architecture):
+        _check_version(architecture.mapping(), versions)
+        design = read_subtree(architecture, variables)
+        notes += _passed_over(design.passed_over)
+        return Sections(architecture, design.nodes, variables, design.targeted(targets), classes, notes)
     parts = architecture.mapping(known=("version", "nodes"), required=("nodes",))
-    _check_version(parts)
-    return parts["nodes"]
+    _check_version(parts, versions)
+    return Sections(architecture, parts["nodes"], variables, _by_target(targets), classes, notes)
 
 
-def _check_version(parts: Mapping[str, Node]) -> None:
+def _passed_over(names: tuple[Node, ...]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    listed = ", ".join(dict.fromkeys(name.text() for name in names))
+    return (f"{names[0].file}:{names[0].line}: neither storage nor compute, so no part of the model: {listed}",)
+
+
+def _check_version(parts: Mapping[str, Node], known: tuple[str, ...]) -> None:
     version = parts.get("version")
-    if version is not None and version.value not in (0.4, "0.4"):
-        raise version.fail(f"only Timeloop version 0.4 is read, found {version.kind}")
+    if version is not None and str(version.value) not in known:
+        if known == ("0.4",):
+            raise version.fail(f"only Timeloop version 0.4 is read, found {version.kind}")
+        raise version.fail(f"version {version.value} is not read; known: {', '.join(known)}")
 
 
-def _entries(sections: Mapping[str, Node], name: str, known: tuple[str, ...] | None = None) -> dict[str, Node]:
+def _entries(
+    sections: Mapping[str, Node], name: str, versions: tuple[str, ...], known: tuple[str, ...] | None = None
+) -> dict[str, Node]:
     """Return what a section holds beside its version, which is checked; nothing where there is no such section."""
     if name not in sections or sections[name].value is None:
         return {}
     entries = dict(without_ignored(sections[name]).mapping(known=None if known is None else ("version", *known)))
-    _check_version(entries)
+    _check_version(entries, versions)
     entries.pop("version", None)
     return entries
 
 
-def _check_the_rest(sections: Mapping[str, Node]) -> None:
-    """Refuse what would change the meaning and is not supported."""
+def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[str]:
+    """Refuse what would change the meaning and is not supported; yield notes on what a command must be told."""
     for name, keys in (
         ("globals", ("environment_variables", "expression_custom_functions", "accelergy_plug_ins")),
         ("mapspace", ("template",)),
         ("sparse_optimizations", ("targets",)),
     ):
-        entries = _entries(sections, name, keys)
+        entries = _entries(sections, name, versions, keys)
         for key in ("expression_custom_functions", "accelergy_plug_ins", "targets"):
             if key in entries and entries[key].value:
                 raise entries[key].fail(f"'{key}' is not supported")
         template = entries.get("template")
-        if template is not None and template.value != "uber":
-            raise template.fail("only the mapspace template 'uber' (factors that divide) is supported")
+        if template is not None and template.value not in ("uber", "ruby"):
+            raise template.fail("unknown mapspace template; known: uber (factors that divide), ruby (any factors)")
+        if template is not None and template.value == "ruby":
+            yield f"{template.file}:{template.line}: the mapspace 'ruby' has factors that do not divide; 'dovetail map --imperfect' tries them"
 
 
-def _targeted(sections: Mapping[str, Node]) -> dict[str, tuple[Node, ...]]:
-    result: dict[str, tuple[Node, ...]] = {}
+def _targets(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[Node]:
     for name in _CONSTRAINTS:
-        entries = _entries(sections, name, ("targets",))
-        for target in entries["targets"].sequence() if "targets" in entries else ():
-            whose = target.mapping(required=("target", "type"))["target"].text()
-            result[whose] = (*result.get(whose, ()), target)
+        entries = _entries(sections, name, versions, ("targets",))
+        yield from entries["targets"].sequence() if "targets" in entries else ()
+
+
+def _by_target(targets: Sequence[Node]) -> dict[str, tuple[Node, ...]]:
+    result: dict[str, tuple[Node, ...]] = {}
+    for target in targets:
+        whose = target.mapping(required=("target", "type"))["target"].text()
+        result[whose] = (*result.get(whose, ()), target)
     return result
 
 
-def _component_classes(sections: Mapping[str, Node]) -> tuple[Node, ...]:
+def _component_classes(sections: Mapping[str, Node], versions: tuple[str, ...]) -> tuple[Node, ...]:
     result: list[Node] = []
     for name in _COMPONENTS:
-        classes = _entries(sections, name, ("classes",)).get("classes")
+        classes = _entries(sections, name, versions, ("classes",)).get("classes")
         if classes is not None and classes.value is not None:
             result += _flat(classes)
     return tuple(result)

@@ -69,8 +69,9 @@ class _Sizes:
         given = [key for key in SYNONYMS.get(name, (name,)) if self.attributes.get(key) is not None]
         if not given:
             return None
-        if len(given) > 1:
-            raise self.fail(given[1], f"the attributes '{given[0]}' and '{given[1]}' mean the same; give one")
+        for other in given[1:]:
+            if self.attributes[other] != self.attributes[given[0]]:
+                raise self.fail(other, f"the attributes '{given[0]}' and '{other}' mean the same; give one")
         value = self.attributes[given[0]]
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise self.fail(given[0], f"must be a number, found {str(value)[:40]!r}")
@@ -110,6 +111,8 @@ def _line(sizes: _Sizes, datawidth: int, fail: Fail) -> tuple[int, int, int]:
 def _capacity(sizes: _Sizes, datawidth: int, block: int, fail: Fail) -> tuple[int | None, int | None]:
     """Return (lines, words where these fill no whole number of lines)."""
     depth, entries, kilobytes = sizes.whole("depth"), sizes.whole("entries"), sizes.number("sizeKB")
+    if depth is not None and entries == depth * block:
+        entries = None  # said twice, and the same
     given = [name for name, value in (("depth", depth), ("entries", entries), ("sizeKB", kilobytes)) if value]
     if len(given) > 1:
         raise fail(given[1], f"the size is given twice, as '{given[0]}' and as '{given[1]}'; give one")
