@@ -113,7 +113,8 @@ def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> 
         if template is not None and template.value not in ("uber", "ruby"):
             raise template.fail("unknown mapspace template; known: uber (factors that divide), ruby (any factors)")
         if template is not None and template.value == "ruby":
-            yield f"{template.file}:{template.line}: the mapspace 'ruby' has factors that do not divide; 'dovetail map --imperfect' tries them"
+            said = "the mapspace 'ruby' has factors that do not divide; 'dovetail map --imperfect' tries them"
+            yield f"{template.file}:{template.line}: {said}"
 
 
 def _targets(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[Node]:
