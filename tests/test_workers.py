@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.workers import WorkerError, WorkerExecutor, executor_for, run_all
+from dovetail.errors import CapacityError, DovetailError, InputError, InternalError, MissingExtraError
+from dovetail.workers import InlineExecutor, WorkerError, WorkerExecutor, executor_for, run_all
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 
@@ -104,6 +105,117 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def refuse(kind: str) -> None:
+    """Raise what we raise on purpose, or something that is a bug."""
+    raise {
+        "capacity": CapacityError("buffer", {"Weights": 9}, 8),
+        "extra": MissingExtraError("plots", "png"),
+        "internal": InternalError("1 is 2"),
+        "input": InputError("no word", file="a.yaml", line=3, key="b"),
+        "bug": ZeroDivisionError("a bug"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["capacity", "extra", "internal", "input"])
+def test_what_is_raised_on_purpose_comes_back_as_it_is(kind):
+    with pytest.raises(DovetailError) as here:
+        refuse(kind)
+    with WorkerExecutor(1) as executor:
+        there = executor.submit(refuse, kind).exception()
+    assert type(there) is here.type
+    assert (str(there), vars(there)) == (str(here.value), vars(here.value))
+
+
+def make_lambda() -> object:
+    """Return what cannot be pickled."""
+    return lambda: None
+
+
+def test_a_bug_and_what_cannot_be_pickled_are_told_and_harm_nobody():
+    with WorkerExecutor(1) as executor:
+        assert "ZeroDivisionError: a bug" in str(executor.submit(refuse, kind="bug").exception())
+        assert "pickle" in str(executor.submit(abs, make_lambda()).exception())
+        assert "pickle" in str(executor.submit(make_lambda).exception())
+        assert executor.submit(abs, -1).result() == 1
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced():
+    with WorkerExecutor(1) as executor:
+        first = executor.submit(os.getpid).result()
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while not gone(first):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert executor.submit(os.getpid).result() != first
+
+
+def test_no_more_processes_than_were_asked_for_and_none_after_the_end():
+    with WorkerExecutor(2) as executor:
+        pids = set(executor.map(slow_pid, range(6)))
+        assert 1 <= len(pids) <= 2
+    assert all(map(gone, pids))
+    with pytest.raises(RuntimeError, match="after the shutdown"):
+        executor.submit(abs, -1)
+    with pytest.raises(ValueError, match="at least 1"):
+        WorkerExecutor(0)
+
+
+def slow_pid(_number: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def test_an_executor_that_nobody_holds_any_more_ends_its_workers():
+    pid = WorkerExecutor(1).submit(os.getpid).result(timeout=60)
+    deadline = time.monotonic() + 10
+    while not gone(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_calls_not_begun_can_be_cancelled():
+    executor = WorkerExecutor(1)
+    first, second, third = (executor.submit(nap, 0.5) for _ in range(3))
+    assert second.cancel()
+    executor.shutdown(cancel_futures=True)
+    assert third.cancelled()
+    assert first.cancelled() or first.result() == 0.5
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_an_exception_in_the_block_does_not_wait_for_calls():
+    begun = time.monotonic()
+    with pytest.raises(KeyError), WorkerExecutor(2) as executor:
+        asleep = [executor.submit(sleep, number) for number in range(3)]
+        executor.submit(abs, -1).cancel()
+        time.sleep(1)
+        raise KeyError
+    assert time.monotonic() - begun < 60
+    assert all(future.cancelled() or isinstance(future.exception(), WorkerError) for future in asleep)
+
+
+def test_executors_are_what_was_asked_for():
+    inline = InlineExecutor()
+    with executor_for(5, inline) as given:
+        assert given is inline
+    for calls, workers, kind in ((1, 4, InlineExecutor), (4, 1, InlineExecutor), (3, 2, WorkerExecutor)):
+        with executor_for(calls, workers) as ours:
+            assert type(ours) is kind
+
+
+def test_a_ctrl_c_inline_is_not_kept_as_an_answer():
+    def strike() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        InlineExecutor().submit(strike)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
