@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
+from dovetail.network import jobs as jobs_module
 from dovetail.network.jobs import Job, Sampled, outcome
 from dovetail.network.map_network import map_networks
 from dovetail.network.sweep import sweep_layer
@@ -27,6 +29,7 @@ from dovetail.store import Store
 from dovetail.workers import InlineExecutor, WorkerError, WorkerExecutor, run_all
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, convolution
+from dovetail.workload.problem_yaml import write_problem
 from network_search import failing_search, quick_search
 
 DESIGN = load_architecture("eyeriss_like")
@@ -224,6 +227,40 @@ def test_keys_are_equal_where_content_is(one, other):
         return replace(job, time_limit=None)
 
     assert (one.key == other.key) == (content(one) == content(other))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("tie_proven", [True, False])
+@pytest.mark.parametrize("time_limit", [None, 1.0])
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_a_clock_or_an_interrupt_left_open_does_not_last(exact, tie_proven, time_limit, interrupted):
+    result = quick_search(problem(8), DESIGN, ENERGIES)
+    certificate = replace(result.certificate, exact=exact, tie_proven=tie_proven)
+    result = replace(result, certificate=certificate, interrupted=interrupted)
+    job = Job(problem(8), DESIGN, ENERGIES, time_limit=time_limit)
+    assert job.lasts(result) == ((exact and tie_proven) or (time_limit is None and not interrupted))
+
+
+def test_map_and_networks_find_what_the_other_has_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(jobs_module, "exact_search", no_progress(quick_search))
+    for m in (8, 9):
+        (tmp_path / f"{m}.yaml").write_text(write_problem(problem(m)), encoding="utf-8")
+    words = ["--on", "eyeriss_like", "--json"]
+    assert main(["map", str(tmp_path / "8.yaml"), *words]) == 0
+    with Store.open() as store:
+        map_networks([pair(9)], store=store, workers=1)
+    monkeypatch.delattr(jobs_module, "exact_search")
+    capsys.readouterr()
+    assert main(["map", str(tmp_path / "9.yaml"), *words]) == 0
+    assert "from the store" in capsys.readouterr().err
+    with Store.open() as store:
+        (cost,) = map_networks([pair(8)], store=store, workers=1)
+    assert cost.layers[0].cost == quick_search(problem(8), DESIGN, ENERGIES).cost
+
+
+def no_progress(search):
+    return lambda *given, progress=None, **options: search(*given, **options)
 
 
 def test_a_job_without_a_mapping_says_so_as_its_outcome():

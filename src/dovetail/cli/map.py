@@ -26,7 +26,7 @@ from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.jobs import Job
 from dovetail.network.readings import Read, readings_on, search_readings, share
-from dovetail.network.records import result_from_data, result_to_data
+from dovetail.network.records import keep, kept_result
 from dovetail.store import Store
 from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
@@ -185,23 +185,17 @@ def _exact(
     energies: EnergyTable,
     seconds: float | None,
 ) -> SearchResult:
-    """Return the stored result of the exact search, or search and keep what is proven."""
+    """Return the stored result of the exact search, or search and keep what is worth keeping."""
+    job = Job(problem, architecture, energies, args.objective, args.front, seconds)
     with Store.open() as store, progress() as report:
-        key = Job(problem, architecture, energies, args.objective, args.front).key
-        known = store.get(key)
+        known = kept_result(store, job)
         if known is not None:
             args.stored = True
-            return result_from_data(known)
-        told = functools.partial(report, 0, 1)
+            return known
         with waiting.raising():
-            from dovetail.mapper.exact.search import search  # loads compiled code: only when it is needed
-
-            result = search(
-                problem, architecture, energies, args.objective, front=args.front, time_limit=seconds, progress=told
-            )
-        if result.certificate.exact and result.certificate.tie_proven:
-            store.put(key, result_to_data(result))
-        args.all_kept &= store.get(key) is not None
+            result = job.run(functools.partial(report, 0, 1))
+        keep(store, job, result)
+        args.all_kept &= kept_result(store, job) is not None
         return result
 
 

@@ -98,8 +98,13 @@ class Job:
         return (self.search or exact_search)(*given, **options)
 
     def lasts(self, result: SearchResult) -> bool:
-        """Tell whether a result is worth keeping: what a clock or an interrupt ended differs each time."""
-        return result.certificate.exact or (self.time_limit is None and not result.interrupted)
+        """Tell whether a result is worth keeping: all of it is proven, or nothing but the search itself ended it.
+
+        What a clock or an interrupt ended differs each time; where the value is proven but not what breaks ties, a
+        search with more time may still find better.
+        """
+        proven = result.certificate.exact and result.certificate.tie_proven
+        return proven or (self.time_limit is None and not result.interrupted)
 
 
 def outcome(job: Job) -> SearchResult | NoMappingError:

@@ -214,7 +214,7 @@ def _results(
         for done, (place, result) in enumerate(answers, 1):
             key, task = missing[place], tasks[missing[place]]
             if isinstance(result, SearchResult):
-                keep(store, key, task.job, result)
+                keep(store, task.job, result)
                 found[key] = result.unless_interrupted()
             else:
                 found[key] = missed = NoMappingError(f"{task.name}: {result}")

@@ -22,10 +22,16 @@ def kept_results(store: Store, jobs: MappingOf[str, Job]) -> dict[str, SearchRes
     return {key: result_from_data(data) for key, data in store.get_many(keys).items()}
 
 
-def keep(store: Store, key: str, job: Job, result: SearchResult) -> None:
-    """Have the store keep the result of a job under its key, if that is worth keeping."""
+def kept_result(store: Store, job: Job) -> SearchResult | None:
+    """Return a job's result if the store has it."""
+    key = job.key
+    return kept_results(store, {key: job}).get(key)
+
+
+def keep(store: Store, job: Job, result: SearchResult) -> None:
+    """Have the store keep the result of a job, if that is worth keeping."""
     if _is_kept(job) and job.lasts(result):
-        store.put(key, result_to_data(result))
+        store.put(job.key, result_to_data(result))
 
 
 def _is_kept(job: Job) -> bool:
