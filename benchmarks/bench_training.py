@@ -22,6 +22,7 @@ from dovetail.accuracy.recipe import MODERN, Recipe
 from dovetail.accuracy.runs import DataRequest, RunRequest, Summary, run_all, summarise
 from dovetail.cli.progress import progress
 from dovetail.cli.train import percent
+from dovetail.files import write_text
 
 #: For the ResNet-18 on a GPU: larger batches, so that the GPU is busy.
 _RESNET = replace(MODERN, batch_size=256)
@@ -44,7 +45,7 @@ def main() -> None:
         found += _curve(data, recipe, args.seeds, 1, "cuda")
         found += _resnet(args.root, args.epochs, args.seeds)
     if args.json is not None:
-        args.json.write_text(json.dumps([summary.to_dict() for summary in found], indent=2) + "\n")
+        write_text(args.json, json.dumps([summary.to_dict() for summary in found], indent=2) + "\n")
 
 
 def _curve(data: DataRequest, recipe: Recipe, seeds: int, processes: int | None, device: str) -> list[Summary]:

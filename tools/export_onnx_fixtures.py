@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 import torch
 
+from dovetail.files import write_bytes, write_text
 from dovetail.workload.layer_table import write_csv
 from dovetail.workload.torch_models import image_factory
 from dovetail.workload.torch_trace import trace
@@ -55,17 +56,16 @@ def without_weights(path: Path) -> bytes:
 
 def main() -> int:
     """Write every file."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in MODELS:
             factory, shape = image_factory(name, 224)
             table = write_csv(trace(factory, (2, *shape[1:]), name=name, source="tools/export_onnx_fixtures.py"))
-            (FOLDER / f"{name}.csv").write_text(table, encoding="utf-8")
+            write_text(FOLDER / f"{name}.csv", table)
             for exporter in ("dynamo", "torchscript"):
                 path = Path(folder) / f"{name}.onnx"
                 export(factory().eval(), torch.zeros(2, *shape[1:]), path, dynamo=exporter == "dynamo")
                 target = FOLDER / f"{name}_{exporter}.onnx.gz"
-                target.write_bytes(gzip.compress(without_weights(path), mtime=0))
+                write_bytes(target, gzip.compress(without_weights(path), mtime=0))
                 print(target.name, target.stat().st_size)
     return 0
 

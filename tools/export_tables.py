@@ -5,13 +5,13 @@ Run as ``python tools/export_tables.py`` where the torch extra is.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from dovetail.files import write_text
+from dovetail.text import csv_text
 from dovetail.workload.layer_table import write_csv
 from dovetail.workload.published_accuracy import FIELDS
 from dovetail.workload.torch_models import classes_for, image_factory
@@ -49,10 +49,7 @@ def export(name: str, size: int) -> str:
 def export_accuracies() -> str:
     """Return the table of published accuracies: every set of weights of every classifier."""
     vision = import_torchvision("exporting accuracies")
-    text = io.StringIO()
-    text.write(f"# torchvision {vision.__version__.partition('+')[0]}: the metadata of its weights\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIELDS)
+    rows: list[tuple[object, ...]] = [FIELDS]
     for name in vision.models.list_models():
         for weights in vision.models.get_model_weights(name):
             (dataset, metrics), *_ = weights.meta["_metrics"].items()
@@ -62,15 +59,15 @@ def export_accuracies() -> str:
                 meta = weights.meta
                 accuracy = (metrics["acc@1"], metrics["acc@5"])
                 facts = (meta["num_params"], meta["_ops"], size, meta["recipe"])
-                writer.writerow([name, weights.name, dataset, *accuracy, *facts])
-    return text.getvalue()
+                rows.append((name, weights.name, dataset, *accuracy, *facts))
+    return f"# torchvision {vision.__version__.partition('+')[0]}: the metadata of its weights\n{csv_text(rows)}"
 
 
 def main() -> int:
     """Write every table."""
-    ACCURACIES.write_text(export_accuracies(), encoding="utf-8")
+    write_text(ACCURACIES, export_accuracies())
     for file, text in exported():
-        (TABLES / file).write_text(text, encoding="utf-8")
+        write_text(TABLES / file, text)
         print(file)
     return 0
 

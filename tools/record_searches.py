@@ -20,6 +20,7 @@ from typing import Any
 
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
+from dovetail.files import write_text
 from dovetail.hardware.reader import bundled_designs, load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -140,7 +141,7 @@ def main() -> None:
         cases = [{**case, **answered(case)} for case in json.loads(FILE.read_text())]
     else:
         sys.exit(__doc__)
-    FILE.write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
+    write_text(FILE, "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
 
 
 if __name__ == "__main__":

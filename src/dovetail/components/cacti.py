@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dovetail.components.estimator import Declined, Query, Quote
 from dovetail.components.sram import SMALLEST_BITS, SMALLEST_ROWS, CactiRuns, Memory, small_scale
+from dovetail.files import write_text
 from dovetail.sources import sources_key
 from dovetail.store import Store, cache_folder, content_key
 
@@ -200,7 +201,7 @@ def _run(binary: Path, text: str) -> dict[str, float] | None:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cacti-", dir=folder) as work:
         given = Path(work) / "memory.cfg"
-        given.write_text(text, encoding="utf-8")
+        write_text(given, text)
         command = [str(binary), "-infile", str(given)]
         try:
             subprocess.run(command, cwd=binary.parent, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False)  # noqa: S603
