@@ -12,7 +12,7 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.network.map_network import map_networks
 from dovetail.report.page import report_page
 from dovetail.report.sections import Point, bars_section, curves_section, table_section, text_section
-from dovetail.table import Table
+from dovetail.table import Table, headed
 from network_search import quick_search
 from test_report_page import ACCURACIES, _network
 
@@ -39,7 +39,7 @@ def page(tmp_path_factory):
     points = [Point("x", 50.0, {"energy_uJ": 1.0, "cycles": 2, "edp": 3.0})]
     sections = [
         text_section("Words", ["A paragraph."]),
-        table_section("Figures", Table(("name", "size"), (("b", 2.0), ("a", None)))),
+        table_section("Figures", Table(headed("name", "size"), (("b", 2.0), ("a", None)))),
         curves_section("Curves", {"one": points, "other": points}, tags={"one": ["g", "u"], "other": ["h", "v"]}),
         bars_section("Bars", ["i", "j"], {"one": {"energy_uJ": [1, 2], "cycles": [1, 2], "edp": [1, None]}}),
     ]

@@ -26,7 +26,7 @@ from dovetail.report.study_page import study_page
 from dovetail.report.svg import Line, line_chart, stacked_bars
 from dovetail.study.reproduce import Accuracy, Study
 from dovetail.study.rows import Row
-from dovetail.table import Table
+from dovetail.table import Table, headed
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
@@ -106,7 +106,7 @@ def test_sections_are_plain_data():
     points = {"a": [Point("x", 50.0, {"energy_uJ": 1.0, "cycles": 2, "edp": 3.0})]}
     sections = [
         text_section("t", ["p"]),
-        table_section("t", Table(("a",), ((1,),))),
+        table_section("t", Table(headed("a"), ((1,),))),
         curves_section("c", points, tags={"a": ("g",)}),
         bars_section("b", ["i"], {"a": {"cycles": [1.0]}}),
     ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dovetail.cli.main import main
 from dovetail.cli.tables import print_table
 from dovetail.columns import fit
+from dovetail.table import Column, Table
 
 TABLE = """name,C,M,P,Q,R,S,G
 features.0.conv.depthwise,1,1,14,14,3,3,16
@@ -42,6 +43,7 @@ def tables(draw):
 @given(tables(), st.integers(1, 300))
 def test_numbers_stand_whole_or_their_column_is_named(table, width):
     heads, rows, text_columns, optional = table
+    optional = [heads.index(head) for head in optional]
     shown = fit(heads, rows, width, words=range(text_columns), optional=optional)
     for place, size in zip(shown.kept, shown.widths, strict=True):
         if place >= text_columns:
@@ -66,10 +68,15 @@ def test_a_printed_table_has_every_character_of_what_it_shows(table, width):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            print_table("t", heads, rows, text_columns=text_columns, optional=optional)
+            columns = tuple(
+                Column(head, words=place < text_columns, spare=optional.index(head) + 1 if head in optional else 0)
+                for place, head in enumerate(heads)
+            )
+            print_table("t", Table(columns, tuple(rows)))
     body = out.getvalue().partition("─")[2]
     body = re.split(r"left\s+out\s+for", body)[0]
-    shown = fit(heads, rows, width, words=range(text_columns), optional=optional)
+    places = [heads.index(head) for head in optional]
+    shown = fit(heads, rows, width, words=range(text_columns), optional=places)
     wanted = "".join(row[place] for row in rows for place in shown.kept)
     assert sorted(re.sub(r"[\s─]", "", body)) == sorted(re.sub(r"\s", "", wanted))
 

@@ -40,7 +40,7 @@ def fit(
     width: int | None,
     *,
     words: Sequence[int],
-    optional: Sequence[str] = (),
+    optional: Sequence[int] = (),
     between: int = 3,
     around: int = 2,
 ) -> Fit:
@@ -55,7 +55,7 @@ def fit(
         rows: one text per column.
         width: characters at hand; None for as many as it takes.
         words: places of the columns that hold words and may be folded.
-        optional: heads of columns to leave out first.
+        optional: places of the columns to leave out first.
         between: characters between two columns.
         around: characters around the table.
     """
@@ -67,7 +67,7 @@ def fit(
         return sum(sizes[i] for i in kept) + between * (len(kept) - 1) + around
 
     if width is not None:
-        for place in map(columns.index, optional):
+        for place in optional:
             others = [i for i in kept if i not in words and i != place]
             if needed(whole) > width and (place in words or others):
                 kept.remove(place)

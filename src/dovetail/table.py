@@ -1,60 +1,17 @@
-"""A table of results as text for a terminal, as CSV, and as HTML for a notebook."""
+"""A table of results: one list of columns and rows for a terminal, plain text, HTML, CSV and JSON."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from dovetail.columns import Fit, fit
 from dovetail.text import csv_text
 
 Cell = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns and rows.
-
-    Attributes:
-        columns: headings, with units.
-        rows: one cell per column each; numbers stay numbers until they are shown.
-        totals: a last row that sums up, or nothing.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    totals: tuple[Cell, ...] = ()
-
-    def csv(self) -> str:
-        """Return the rows as CSV under their headings, numbers in full, without the totals."""
-        return csv_text([self.columns, *self.rows])
-
-    def text(self) -> str:
-        """Return the table in columns: numbers to four digits and to the right, words to the left."""
-        body = [*self.rows, *([self.totals] if self.totals else [])]
-        shown = [self.columns, *([shown_cell(cell) for cell in row] for row in body)]
-        widths = [max(len(row[i]) for row in shown) for i in range(len(self.columns))]
-        right = [self._numeric(i) for i in range(len(self.columns))]
-        lines = [_line(row, widths, right) for row in shown]
-        rule = "-" * len(max(lines, key=len))
-        return "\n".join([lines[0], rule, *lines[1 : len(self.rows) + 1], *([rule, lines[-1]] if self.totals else [])])
-
-    def html(self, caption: str = "") -> str:
-        """Return the table as HTML; every text from outside is escaped."""
-        head = "".join(f"<th>{html.escape(column)}</th>" for column in self.columns)
-        rows = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
-        foot = f"<tfoot><tr>{self._cells(self.totals)}</tr></tfoot>" if self.totals else ""
-        title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-        return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}</table>"
-
-    def _numeric(self, column: int) -> bool:
-        return all(isinstance(row[column], int | float) or row[column] in (None, "") for row in self.rows)
-
-    def _cells(self, row: Sequence[Cell]) -> str:
-        return "".join(
-            f'<td style="text-align:{"right" if self._numeric(i) else "left"}">{html.escape(shown_cell(cell))}</td>'
-            for i, cell in enumerate(row)
-        )
 
 
 def shown_cell(cell: Cell) -> str:
@@ -68,9 +25,140 @@ def shown_cell(cell: Cell) -> str:
     return str(cell)
 
 
-def _line(cells: Iterable[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = (
-        cell.rjust(width) if is_right else cell.ljust(width)
-        for cell, width, is_right in zip(cells, widths, right, strict=True)
-    )
-    return "  ".join(padded).rstrip()
+@dataclass(frozen=True)
+class Column:
+    """One column of a table, in all its renderings.
+
+    Attributes:
+        name: what it holds; a ``|`` breaks it in a terminal.
+        unit: of its numbers; empty where each is shown with its own.
+        key: its name in CSV and JSON; empty: name and unit.
+        words: whether it stands on the left and may be folded; None where its cells tell: numbers stand on the right.
+        show: how a person reads a cell; CSV and JSON have it in full.
+        spare: the order in which columns are left out first where a terminal is too narrow; 0: as any other.
+    """
+
+    name: str
+    unit: str = ""
+    key: str = ""
+    words: bool | None = None
+    show: Callable[[Any], str] = shown_cell
+    spare: int = 0
+
+    @property
+    def head(self) -> str:
+        """What stands above it in a terminal, a ``|`` for a break."""
+        return "|".join(filter(None, (self.name, self.unit)))
+
+    @property
+    def heading(self) -> str:
+        """What stands above it anywhere else."""
+        return self.head.replace("|", " ")
+
+
+def headed(*names: str) -> tuple[Column, ...]:
+    """Return columns that are no more than their names, units included."""
+    return tuple(map(Column, names))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows.
+
+    Attributes:
+        columns: what stands in each place of a row.
+        rows: one cell per column each; numbers stay numbers until they are shown.
+        totals: a last row that sums up, or nothing.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    totals: tuple[Cell, ...] = ()
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """What stands above the columns, on one line."""
+        return tuple(column.heading for column in self.columns)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns' names in CSV and JSON."""
+        return tuple(column.key or column.heading for column in self.columns)
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """Places of the columns that stand on the left and may be folded."""
+        return tuple(i for i, column in enumerate(self.columns) if column.words or self._tells_words(i))
+
+    @property
+    def spare(self) -> tuple[int, ...]:
+        """Places of the columns that are left out first where there is too little room, in that order."""
+        places = (i for i, column in enumerate(self.columns) if column.spare)
+        return tuple(sorted(places, key=lambda i: self.columns[i].spare))
+
+    def shown(self) -> list[tuple[str, ...]]:
+        """Return the rows, and the totals last where there are any, as a person reads them."""
+        body = [*self.rows, *([self.totals] if self.totals else [])]
+        return [
+            tuple("" if cell is None else column.show(cell) for column, cell in zip(self.columns, row, strict=True))
+            for row in body
+        ]
+
+    def records(self) -> list[dict[str, Cell]]:
+        """Return the rows for JSON, cells by their columns' keys, without the totals."""
+        return [dict(zip(self.keys, row, strict=True)) for row in self.rows]
+
+    def csv(self) -> str:
+        """Return the rows as CSV under their keys, numbers in full, without the totals."""
+        return csv_text([self.keys, *self.rows])
+
+    def text(self, width: int | None = None, *, ruled: bool = True) -> str:
+        """Return the table in columns: numbers to the right, words to the left.
+
+        Args:
+            width: characters at hand; words fold then, and a last line names the columns that are left out. None for
+                as many as it takes.
+            ruled: whether a line parts the headings, and the totals, from the rows.
+        """
+        words, shown = self.words, self.shown()
+        fitting = fit(self.headings, shown, width, words=words, optional=self.spare, between=2, around=0)
+        head, *body = (list(_lines(row, fitting, words)) for row in (self.headings, *shown))
+        rule = ["-" * max(len(line) for lines in (head, *body) for line in lines)] if ruled else []
+        last = [rule, body.pop()] if self.totals else []
+        lines = [line for part in (head, rule, *body, *last) for line in part]
+        return "\n".join([*lines, *fitting.note(max(width or 0, *map(len, lines)))])
+
+    def html(self, caption: str = "") -> str:
+        """Return the table as HTML; every text from outside is escaped."""
+        rows = [self._html_row(row) for row in self.shown()]
+        foot = f"<tfoot>{rows.pop()}</tfoot>" if self.totals else ""
+        head = "".join(f"<th>{html.escape(heading)}</th>" for heading in self.headings)
+        title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+        return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>{foot}</table>"
+
+    def _tells_words(self, place: int) -> bool:
+        """Whether a column's cells, where the column does not say, are words."""
+        cells = (row[place] for row in self.rows)
+        return self.columns[place].words is None and not all(
+            isinstance(cell, int | float) or cell in (None, "") for cell in cells
+        )
+
+    def _html_row(self, row: Sequence[str]) -> str:
+        words = self.words
+        cells = (
+            f'<td style="text-align:{"left" if i in words else "right"}">{html.escape(cell)}</td>'
+            for i, cell in enumerate(row)
+        )
+        return f"<tr>{''.join(cells)}</tr>"
+
+
+def _lines(row: Sequence[str], fitting: Fit, words: Sequence[int]) -> Iterator[str]:
+    """Yield a row's lines, words folded to the widths of their columns."""
+    cells = [(i, size, _folded(row[i], size)) for i, size in zip(fitting.kept, fitting.widths, strict=True)]
+    for at in range(max(len(lines) for _, _, lines in cells)):
+        padded = ((lines[at] if at < len(lines) else "", place in words, size) for place, size, lines in cells)
+        yield "  ".join(text.ljust(size) if left else text.rjust(size) for text, left, size in padded).rstrip()
+
+
+def _folded(cell: str, size: int) -> list[str]:
+    return [cell] if len(cell) <= size else textwrap.wrap(cell, size, break_on_hyphens=False)

@@ -29,7 +29,7 @@ from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec, parameters
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
 from dovetail.errors import DovetailError, InputError
-from dovetail.table import Table
+from dovetail.table import Table, headed
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("training")
@@ -135,7 +135,7 @@ class TrainingResult:
     def table(self) -> Table:
         """Return a row per epoch; accuracies are on the validation part."""
         rows = [(one.number, one.loss, one.learning_rate, one.validation) for one in self.epochs]
-        return Table(("epoch", "loss", "learning rate", "validation"), tuple(rows))
+        return Table(headed("epoch", "loss", "learning rate", "validation"), tuple(rows))
 
     def _repr_html_(self) -> str:
         test = "" if self.test is None else f", {self.test:.2%} on test images"

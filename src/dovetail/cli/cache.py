@@ -7,6 +7,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+from dovetail.json_text import json_text
 from dovetail.store import Store, StoreState
 from dovetail.text import printable
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 def _show(store: Store, as_json: bool) -> int:
     state = store.state()
     if as_json:
-        print(json.dumps(_fields(state), indent=2))
+        print(json_text(_fields(state)))
         return 0
     if state.path is None:
         print("no store: results are computed anew each time")

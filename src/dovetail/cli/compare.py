@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
 from dovetail.store import Store
-from dovetail.text import csv_text
+from dovetail.table import Cell, Column, Table, headed
+from dovetail.units import four_digits, percent, whole
 from dovetail.workload.loading import load_network
 
 #: How long a layer is searched unless said otherwise.
@@ -88,16 +90,9 @@ def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
 
 
 def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
-    heads = ("row", "layer", "bound by", "runs", "cycles", "energy", "EDP|J x cycle", "util.", "dearest level")
-    rows = [(str(row), *_row(each)) for row, each in enumerate(diagnoses, start=1)]
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
-    print_table(
-        f"{title}: each layer once, at its best {cost.objective}",
-        heads,
-        rows,
-        text_columns=3,
-        optional=("dearest level", "runs", "bound by"),
-    )
+    rows = tuple((row, *_row(each)) for row, each in enumerate(diagnoses, start=1))
+    print_table(f"{title}: each layer once, at its best {cost.objective}", Table(_LAYER_COLUMNS, rows))
     for operation in cost.network.unmapped:
         macs = "an unknown number of" if operation.macs is None else whole(operation.macs)
         print(f"not mapped, not counted: {operation.name} x {operation.count}, {macs} multiply-accumulates")
@@ -107,49 +102,72 @@ def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
     print()
 
 
-def _row(told: Diagnosis) -> tuple[str, ...]:
+_LAYER_COLUMNS = (
+    Column("row", words=True),
+    Column("layer", words=True),
+    Column("bound by", words=True, spare=3),
+    Column("runs", show=whole, spare=2),
+    CYCLES,
+    ENERGY,
+    EDP,
+    UTILIZATION,
+    Column("dearest level", words=False, spare=1),
+)
+
+
+def _row(told: Diagnosis) -> tuple[Cell, ...]:
     each, cost = told.layer, told.layer.cost
     dearest = max(cost.levels, key=lambda level: level.energy_pJ)
     return (
         each.name + ("" if each.result.certificate.exact else " *"),
         told.held.label,
-        whole(each.layer.repeats),
-        whole(cost.cycles),
-        joules(cost.energy_pJ),
-        product(cost.edp_J_cycle),
-        percent(cost.utilization),
+        each.layer.repeats,
+        cost.cycles,
+        cost.energy_pJ,
+        cost.edp_J_cycle,
+        cost.utilization,
         f"{dearest.name} {percent(dearest.energy_pJ / cost.energy_pJ)}",
     )
 
 
 def _print_totals(costs: list[NetworkCost]) -> None:
-    heads = ("network", "design", "cycles", "ms", "energy", "EDP|J x cycle", "util.", "DRAM MB")
-    rows = [
+    columns = (
+        Column("network", words=True),
+        Column("design", words=True),
+        CYCLES,
+        Column("ms", show=four_digits, spare=2),
+        ENERGY,
+        EDP,
+        UTILIZATION,
+        Column("DRAM MB", show=four_digits, spare=1),
+    )
+    rows = tuple(
         (
             cost.network.name,
             cost.architecture.name + ("" if cost.exact else " *"),
-            whole(cost.cycles),
-            f"{cost.seconds * 1e3:.4g}",
-            joules(cost.energy_pJ),
-            product(cost.edp_J_cycle),
-            percent(cost.utilization),
-            f"{cost.dram_bytes / 1e6:.4g}",
+            cost.cycles,
+            cost.seconds * 1e3,
+            cost.energy_pJ,
+            cost.edp_J_cycle,
+            cost.utilization,
+            cost.dram_bytes / 1e6,
         )
         for cost in costs
-    ]
-    print_table("totals of one pass, all repetitions counted", heads, rows, text_columns=2, optional=("DRAM MB", "ms"))
+    )
+    print_table("totals of one pass, all repetitions counted", Table(columns, rows))
     if not all(cost.exact for cost in costs):
         print("* not proven to be the optimum")
 
 
 def _csv(costs: list[NetworkCost]) -> str:
-    names = ("network", "design", "layer", "repeats", "macs")
-    table: list[tuple[Any, ...]] = [(*names, "cycles", "energy_pJ", "edp_J_cycle", "utilization", "row")]
+    """Return one row per layer in the order they run, numbers in full."""
+    rows: list[tuple[Cell, ...]] = []
     for cost in costs:
-        rows = cost.network.rows()
+        places = cost.network.rows()
         for each in cost.layers:
             one = each.cost
             numbers = (one.cycles, one.energy_pJ, one.edp_J_cycle, one.utilization)
             facts = (cost.network.name, cost.architecture.name, each.name, each.layer.repeats, each.layer.problem.macs)
-            table.append((*facts, *numbers, rows[each.name]))
-    return csv_text(table)
+            rows.append((*facts, *numbers, places[each.name]))
+    facts_of = headed("network", "design", "layer", "repeats", "macs")
+    return Table((*facts_of, CYCLES, ENERGY, EDP, UTILIZATION, *headed("row")), tuple(rows)).csv()

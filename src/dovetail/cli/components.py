@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from dovetail.cli.outputs import add_output
@@ -15,6 +14,7 @@ from dovetail.components.estimator import Estimator, estimators
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
+from dovetail.json_text import json_text
 
 _NAME, _VALUE = 52, 12
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.art:
         write_art(table, architecture, args.art)
     if args.json:
-        print(json.dumps(_fields(architecture, found), indent=2))
+        print(json_text(_fields(architecture, found)))
     else:
         _print(architecture, found)
     return 0
@@ -64,7 +64,7 @@ def _behind(found: tuple[Estimate, ...]) -> list[Estimator]:
 
 def _list(known: tuple[Estimator, ...] | list[Estimator], as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"estimators": [_stated(estimator) for estimator in known]}, indent=2))
+        print(json_text({"estimators": [_stated(estimator) for estimator in known]}))
         return
     for estimator in known:
         print(f"{estimator.name}  stated accuracy {estimator.accuracy:g} %")

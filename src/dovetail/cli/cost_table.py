@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dovetail.cli.tables import joules, percent, print_table, product, whole
+from dovetail.cli.columns import ENERGY
+from dovetail.cli.tables import print_table
 from dovetail.hardware.architecture import Architecture
 from dovetail.model.cost import Cost, LevelCost
+from dovetail.table import Cell, Column, Table
+from dovetail.units import four_digits, joules, percent, whole
 
 
 def print_totals(cost: Cost, architecture: Architecture) -> None:
@@ -14,7 +17,7 @@ def print_totals(cost: Cost, architecture: Architecture) -> None:
     for name, value in (
         ("cycles", f"{whole(cost.cycles)}  ({seconds * 1e3:.4g} ms)"),
         ("energy", f"{joules(cost.energy_pJ)}  ({cost.energy_pJ / cost.computes:.4g} pJ per compute)"),
-        ("EDP", f"{product(cost.edp_J_cycle)} J x cycle"),
+        ("EDP", f"{four_digits(cost.edp_J_cycle)} J x cycle"),
         ("utilization", percent(cost.utilization)),
         ("computes", whole(cost.computes)),
         ("intensity", intensity),
@@ -25,13 +28,17 @@ def print_totals(cost: Cost, architecture: Architecture) -> None:
 
 def print_levels(cost: Cost) -> None:
     """Print per level and tensor what is held, moved and spent; words and accesses are per instance."""
-    heads = ("level", "tensor", "in use", "tile", "reads", "fills", "updates", "energy", "share")
-    rows: list[tuple[str, ...]] = []
-    for level in cost.levels:
-        rows += _level_rows(level, cost.energy_pJ)
-    print_table(
-        "words per instance; energy over all instances", heads, rows, text_columns=2, optional=("in use", "tile")
+    columns = (
+        Column("level", words=True),
+        Column("tensor", words=True),
+        Column("in use", show=whole, spare=1),
+        Column("tile", show=whole, spare=2),
+        *(Column(name, show=whole) for name in ("reads", "fills", "updates")),
+        ENERGY,
+        Column("share", show=percent),
     )
+    rows = tuple(row for level in cost.levels for row in _level_rows(level, cost.energy_pJ))
+    print_table("words per instance; energy over all instances", Table(columns, rows))
 
 
 def limiting_levels(cost: Cost) -> tuple[str, ...]:
@@ -41,20 +48,20 @@ def limiting_levels(cost: Cost) -> tuple[str, ...]:
     )
 
 
-def _level_rows(level: LevelCost, total_pJ: float) -> list[tuple[str, ...]]:
-    def share(energy_pJ: float) -> tuple[str, str]:
-        return joules(energy_pJ), percent(energy_pJ / total_pJ if total_pJ else 0.0)
+def _level_rows(level: LevelCost, total_pJ: float) -> list[tuple[Cell, ...]]:
+    def share(energy_pJ: float) -> tuple[float, float]:
+        return energy_pJ, energy_pJ / total_pJ if total_pJ else 0.0
 
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             level.name if place == 0 else "",
             name,
-            whole(tensor.instances),
-            *map(whole, (tensor.tile, tensor.reads, tensor.fills, tensor.updates)),
+            tensor.instances,
+            *(tensor.tile, tensor.reads, tensor.fills, tensor.updates),
             *share(tensor.energy_pJ),
         )
         for place, (name, tensor) in enumerate(level.tensors.items())
     ]
     for name, energy_pJ in level.apart_pJ:
-        rows.append(("" if rows else level.name, name, whole(level.instances), *("",) * 4, *share(energy_pJ)))
+        rows.append(("" if rows else level.name, name, level.instances, *(None,) * 4, *share(energy_pJ)))
     return rows

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.notes import print_notes
 from dovetail.cli.progress import progress
-from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
@@ -18,6 +20,8 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.notes import design_notes
 from dovetail.network.readings import readings_on, search_readings
+from dovetail.table import Cell, Column, Table
+from dovetail.units import percent
 from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
@@ -125,20 +129,22 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture, hel
     if held is not None:
         print(f"bound by {held.label}, because {held.text}")
     print()
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     if found.result is not None:
-        rows.append(("", f"as it is{_star(found.result)}", *_cells(found.result), ""))
+        rows.append(("", f"as it is{_star(found.result)}", *_cells(found.result), None))
     shown = [entry for entry in found.lifted if entry.gain >= _NOTHING or found.result is None]
     rows += [_row(entry) for entry in shown]
-    heads = ("level", "without", "cycles", "energy", "EDP|J x cycle", "util.", f"{found.objective} gain")
-    print_table(
-        "the optimum, and with each constraint lifted in turn",
-        heads,
-        rows,
-        text_columns=2,
-        optional=("energy", "cycles"),
+    columns = (
+        Column("level", words=True),
+        Column("without", words=True),
+        replace(CYCLES, spare=2),
+        replace(ENERGY, spare=1),
+        EDP,
+        UTILIZATION,
+        Column(f"{found.objective} gain", words=False, show=_gain),
     )
-    if any("*" in row[1] for row in rows):
+    print_table("the optimum, and with each constraint lifted in turn", Table(columns, tuple(rows)))
+    if any("*" in str(row[1]) for row in rows):
         print("* the best found, not proven to be the optimum")
     without_effect = [entry for entry in found.lifted if entry not in shown and entry.proven]
     if without_effect:
@@ -150,24 +156,26 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture, hel
         print(_sentence(axis, found))
 
 
-def _cells(result: SearchResult) -> tuple[str, str, str, str]:
+def _cells(result: SearchResult) -> tuple[Cell, ...]:
     cost = result.cost
-    return whole(cost.cycles), joules(cost.energy_pJ), product(cost.edp_J_cycle), percent(cost.utilization)
+    return cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization
 
 
 def _star(result: SearchResult) -> str:
     return "" if result.certificate.exact else " *"
 
 
-def _row(entry: Lifted) -> tuple[str, ...]:
+def _row(entry: Lifted) -> tuple[Cell, ...]:
     if entry.result is None:
-        return entry.level, entry.constraint, "", "", "", "", "?"
-    return (
-        entry.level,
-        entry.constraint + _star(entry.result),
-        *_cells(entry.result),
-        percent(entry.gain) if entry.gain else "",
-    )
+        return entry.level, entry.constraint, None, None, None, None, "?"
+    return entry.level, entry.constraint + _star(entry.result), *_cells(entry.result), entry.gain
+
+
+def _gain(gain: float | str) -> str:
+    """Return a gain, or the sign that it is not known, as a person reads it; no gain is not worth a word."""
+    if isinstance(gain, str):
+        return gain
+    return percent(gain) if gain else ""
 
 
 def _name(entry: Lifted) -> str:

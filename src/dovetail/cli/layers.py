@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import table_width
 from dovetail.errors import InputError
 from dovetail.files import write_text
+from dovetail.json_text import json_text
 from dovetail.text import printable
 from dovetail.workload.describe import describe, fields
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.timeloop:
         _write_problems(network, args.timeloop)
     if args.json:
-        print(json.dumps(fields(network), indent=2))
+        print(json_text(fields(network)))
     else:
         print_notes(network.notes)
         print(describe(network, every=args.all, width=table_width()))

@@ -8,12 +8,13 @@ import sys
 from dataclasses import replace
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
 from dovetail.cli.interruption import INTERRUPTED, Gracefully, keeping
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
-from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
@@ -28,6 +29,8 @@ from dovetail.network.jobs import Job
 from dovetail.network.readings import Read, readings_on, search_readings, share
 from dovetail.network.records import keep, kept_result
 from dovetail.store import Store
+from dovetail.table import Table
+from dovetail.units import edp_J_cycle, joules, percent, whole
 from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 
@@ -222,6 +225,6 @@ def _print_certificate(certificate: Certificate, objective: Objective) -> None:
 
 
 def _print_front(result: SearchResult) -> None:
-    rows = [(joules(p.energy_pJ), whole(p.cycles), product(p.energy_pJ * 1e-12 * p.cycles)) for p in result.front]
+    rows = tuple((p.energy_pJ, p.cycles, edp_J_cycle(p.energy_pJ, p.cycles)) for p in result.front)
     print()
-    print_table("Pareto front", ("energy", "cycles", "EDP|J x cycle"), rows, text_columns=0)
+    print_table("Pareto front", Table((ENERGY, CYCLES, EDP), rows))

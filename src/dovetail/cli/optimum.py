@@ -6,10 +6,11 @@ import argparse
 from typing import Any
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import print_notes, print_unknown
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import joules, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.mapper.objective import Objective
@@ -26,7 +27,8 @@ from dovetail.network.optimum import (
 )
 from dovetail.network.results import fronts_of
 from dovetail.store import Store
-from dovetail.table import Table
+from dovetail.table import Column, Table
+from dovetail.units import joules, whole
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.loading import load_network
 
@@ -74,9 +76,7 @@ def run(args: argparse.Namespace) -> int:
     assert fronts is not None
     choices = _choices(fronts, args)
     if args.csv:
-        front = network_front(fronts)
-        points = zip(front.energies_pJ.tolist(), front.cycles.tolist(), strict=True)
-        write_text(args.csv, Table(("energy_pJ", "cycles"), tuple(points)).csv())
+        write_text(args.csv, network_front(fronts).points().csv())
     if args.json:
         print_json(_json(cost, choices))
         return 0
@@ -133,12 +133,11 @@ def _json(cost: NetworkCost, choices: dict[str, Choice]) -> dict[str, Any]:
 
 def _print(cost: NetworkCost, choices: dict[str, Choice], objective: Objective) -> None:
     usual, best = choices["each layer's own best"], choices["best together"]
-    rows = [
-        (name, whole(each.cycles), joules(each.energy_pJ), product(each.edp_J_cycle), str(_changed(usual, each)))
-        for name, each in choices.items()
-    ]
-    heads = ("choice", "cycles", "energy", "EDP|J x cycle", "layers|changed")
-    print_table(f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}", heads, rows)
+    rows = tuple(
+        (name, each.cycles, each.energy_pJ, each.edp_J_cycle, _changed(usual, each)) for name, each in choices.items()
+    )
+    columns = (Column("choice", words=True), CYCLES, ENERGY, EDP, Column("layers|changed"))
+    print_table(f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}", Table(columns, rows))
     value = objective.value_of(best.energy_pJ, best.cycles) / objective.value_of(usual.energy_pJ, usual.cycles)
     print(f"Choosing together lowers the network's {objective} by {100 * (1 - value):.3g} %.")
     if not cost.exact:

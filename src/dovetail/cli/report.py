@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
@@ -21,6 +22,8 @@ from dovetail.report.data import KnownAccuracy
 from dovetail.report.figures import write_figures
 from dovetail.report.page import published_for, report_page
 from dovetail.store import Store
+from dovetail.table import Cell, Column, Table
+from dovetail.units import four_digits
 from dovetail.workload.loading import load_network
 
 #: What is kept when it ends early.
@@ -112,28 +115,37 @@ def _file_name(cost: NetworkCost) -> str:
 def _json(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
     found = [each.to_json() for each in findings(cost, diagnoses)]
     told = [each.to_json(cost.architecture) for each in diagnoses]
-    return {**json.loads(json.dumps(cost.to_json())), "findings": found, "diagnoses": told}
+    return {**cost.to_json(), "findings": found, "diagnoses": told}
 
 
 def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accuracies: dict[str, KnownAccuracy]) -> None:
     print_unknown(cost.network for cost in costs)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for cost in costs:
         accuracy = accuracies.get(cost.network.name)
         rows.append(
             (
                 cost.network.name,
                 cost.architecture.name,
-                whole(cost.cycles),
-                joules(cost.energy_pJ),
-                product(cost.edp_J_cycle),
-                percent(cost.utilization),
-                f"{cost.dram_bytes / 1e6:.4g}",
-                "" if accuracy is None else f"{accuracy.top1_percent:.2f}",
+                cost.cycles,
+                cost.energy_pJ,
+                cost.edp_J_cycle,
+                cost.utilization,
+                cost.dram_bytes / 1e6,
+                None if accuracy is None else accuracy.top1_percent,
             )
         )
-    heads = ("network", "design", "cycles", "energy", "EDP|J x cycle", "busy", "DRAM|MB", "top-1|%")
-    print_table("one pass", heads, rows, text_columns=2)
+    columns = (
+        Column("network", words=True),
+        Column("design", words=True),
+        CYCLES,
+        ENERGY,
+        EDP,
+        replace(UTILIZATION, name="busy"),
+        Column("DRAM", "MB", show=four_digits),
+        Column("top-1", "%", show="{:.2f}".format),
+    )
+    print_table("one pass", Table(columns, tuple(rows)))
     for cost, diagnoses in zip(costs, told, strict=True):
         print(f"{cost.network.name} on {cost.architecture.name}")
         for each in findings(cost, diagnoses):

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.notes import print_unknown
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import Report, progress
-from dovetail.cli.tables import joules, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request, percent
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.mapper.objective import Objective
 from dovetail.network.map_network import Progress
 from dovetail.store import Store
+from dovetail.table import Cell, Column, Table
 from dovetail.text import printable
+from dovetail.units import four_digits
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
     from dovetail.accuracy.data import DataSet
@@ -192,10 +195,19 @@ def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpe
 def _print(result: ShrinkResult) -> None:
     print_unknown([result.original.cost.network])
     original = result.original
-    rows = [_cells(each, original) for each in (original, *result.networks)]
-    heads = ("network", "EDP|J x cycle", "of the|original", "energy", "cycles", "MMACs", "validation|%", "test|%")
+    rows = tuple(_cells(each, original) for each in (original, *result.networks))
+    columns = (
+        Column("network", words=True),
+        EDP,
+        Column("of the|original", show="{:.3f}x".format),
+        ENERGY,
+        CYCLES,
+        Column("MMACs", show=four_digits),
+        Column("validation", "%", words=False),
+        Column("test", "%", words=False),
+    )
     title = f"{result.request.model.label} on {original.cost.architecture.name}, {printable(result.request.data.name)}"
-    print_table(title, heads, rows)
+    print_table(title, Table(columns, rows))
     for each in result.networks:
         groups = zip(result.graph.groups, each.widths, strict=True)
         changed = [f"{group.name} {group.channels} to {width}" for group, width in groups if width < group.channels]
@@ -214,7 +226,7 @@ def _trained(result: ShrinkResult) -> str:
     return f"{like} trained from {start} for {request.recipe.epochs} epochs under {seeds}; test images used once"
 
 
-def _cells(each: Outcome, original: Outcome) -> tuple[str, ...]:
+def _cells(each: Outcome, original: Outcome) -> tuple[Cell, ...]:
     from dovetail.accuracy.statistics import interval
 
     figures, accuracy = each.figures, each.accuracy
@@ -223,10 +235,10 @@ def _cells(each: Outcome, original: Outcome) -> tuple[str, ...]:
         accuracies = [percent(interval(list(part.values()))) for part in (accuracy.validation, accuracy.test)]
     return (
         "original" if each.target is None else str(each.target),
-        product(figures.edp_J_cycle),
-        f"{figures.edp_J_cycle / original.figures.edp_J_cycle:.3f}x",
-        joules(figures.energy_pJ),
-        whole(figures.cycles),
-        f"{figures.macs / 1e6:.4g}",
+        figures.edp_J_cycle,
+        figures.edp_J_cycle / original.figures.edp_J_cycle,
+        figures.energy_pJ,
+        figures.cycles,
+        figures.macs / 1e6,
         *accuracies,
     )

@@ -12,6 +12,8 @@ from dovetail.files import write_text
 from dovetail.report.silicon_page import silicon_markdown, silicon_page
 from dovetail.store import Store
 from dovetail.study.silicon import Residual, Silicon, measured, run_silicon
+from dovetail.table import Cell, Column, Table
+from dovetail.units import four_digits
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store
@@ -46,7 +48,7 @@ def _print(silicon: Silicon) -> None:
         ("AlexNet, batch 4, on the fabricated chip", "eyeriss_jssc", silicon.chip),
         ("AlexNet, batch 16, in the ISCA 2016 analysis", "eyeriss_isca", silicon.analysis),
     ):
-        print_table(title, ("", "quantity", "published", "ours", "ours /|published"), _rows(residuals), text_columns=2)
+        print_table(title, Table(_COLUMNS, _rows(residuals)))
         print(f"published: {measured()[source]['source']}\n")
         for each in residuals:
             print(f"  {each.layer} {each.what}: {each.reason}")
@@ -55,7 +57,14 @@ def _print(silicon: Silicon) -> None:
         print(f"- {note}")
 
 
-def _rows(residuals: tuple[Residual, ...]) -> list[tuple[str, ...]]:
-    return [
-        (each.layer, each.what, f"{each.published:g}", f"{each.ours:.4g}", f"{each.ratio:.2f}") for each in residuals
-    ]
+_COLUMNS = (
+    Column("", words=True),
+    Column("quantity", words=True),
+    Column("published", show="{:g}".format),
+    Column("ours", show=four_digits),
+    Column("ours /|published", show="{:.2f}".format),
+)
+
+
+def _rows(residuals: tuple[Residual, ...]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple((each.layer, each.what, each.published, each.ours, each.ratio) for each in residuals)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import fits, joules, print_json, print_table, product
+from dovetail.cli.tables import fits, print_json, print_table
 from dovetail.files import write_text
 from dovetail.store import Store
 from dovetail.study.conclusions import shown_agreement
-from dovetail.study.published import Figures
 from dovetail.study.reproduce import Study, run_study
 from dovetail.study.rows import Row, parts, title
+from dovetail.table import Cell, Column, Table
+from dovetail.units import four_digits, joules
 
 _SHAPES = {"both": ("study", "corrected"), "study": ("study",), "corrected": ("corrected",)}
 
@@ -63,14 +65,20 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(study: Study) -> None:
     for part in parts(study.rows):
-        _print_part(title(part), [_cells(row) for row in study.part(part)])
+        _print_part(title(part), tuple(_cells(row) for row in study.part(part)))
         if agreement := study.agreement(part):
             print(f"reproduced over published, median: {shown_agreement(agreement)}\n")
-    accuracies = [
-        (each.network, f"{each.plotted:.2f}", each.plotted_weights, f"{each.top1_percent:.2f}", each.weights)
-        for each in study.accuracies
-    ]
-    print_table("ImageNet top-1 %", ("", "plotted", "weights", "one recipe", "weights"), accuracies)
+    accuracies = tuple(
+        (each.network, each.plotted, each.plotted_weights, each.top1_percent, each.weights) for each in study.accuracies
+    )
+    columns = (
+        Column("", words=True),
+        Column("plotted", show="{:.2f}".format),
+        Column("weights", words=False),
+        Column("one recipe", show="{:.2f}".format),
+        Column("weights", words=False),
+    )
+    print_table("ImageNet top-1 %", Table(columns, accuracies))
     for said, found in study.conclusions:
         print(f"Concluded: {said}.\n  {found}")
     print()
@@ -78,32 +86,34 @@ def _print(study: Study) -> None:
         print(f"- {note}")
 
 
-def _print_part(heading: str, rows: list[tuple[str, ...]]) -> None:
+#: What is shown of each figure: the words for it, and how it looks.
+_FIGURES: dict[str, Callable[[float], str]] = {
+    "M cycles": lambda cycles: four_digits(cycles / 1e6),
+    "energy": joules,
+    "EDP J x cycle": four_digits,
+}
+_ITEMS = (Column("", words=True), Column("", words=True))
+
+
+def _print_part(heading: str, rows: tuple[tuple[Cell, ...], ...]) -> None:
     """Print a part as one table, or where the terminal is too narrow as one for cycles, for energy and for EDP."""
-    figures = ("M cycles", "energy", "EDP J x cycle")
-    heads = ["", "", *(f"{what}|{kind}" for what in figures for kind in ("published", "reproduced", "corrected"))]
-    if fits(heads, rows):
-        print_table(heading, heads, rows, text_columns=2)
+    kinds = ("published", "reproduced", "corrected")
+    columns = (Column(f"{what}|{kind}", show=show) for what, show in _FIGURES.items() for kind in kinds)
+    whole = Table((*_ITEMS, *columns), rows)
+    if fits(whole):
+        print_table(heading, whole)
         return
-    for first, what in zip(range(2, len(heads), 3), figures, strict=True):
-        some = [row[:2] + row[first : first + 3] for row in rows]
-        print_table(f"{heading}: {what}", ["", "", "published", "reproduced", "corrected"], some, text_columns=2)
+    for first, (what, show) in zip(range(2, len(whole.columns), 3), _FIGURES.items(), strict=True):
+        some = tuple(row[:2] + row[first : first + 3] for row in rows)
+        print_table(f"{heading}: {what}", Table((*_ITEMS, *(Column(kind, show=show) for kind in kinds)), some))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[Cell, ...]:
     each = (row.published, row.reproduced, row.corrected)
     return (
         row.item,
         row.design.replace("_", " "),
-        *(_shown(figures, "cycles") for figures in each),
-        *(_shown(figures, "energy") for figures in each),
-        *(_shown(figures, "edp") for figures in each),
+        *(None if figures is None else figures.cycles for figures in each),
+        *(None if figures is None else figures.energy_pJ for figures in each),
+        *(None if figures is None else figures.edp_J_cycle for figures in each),
     )
-
-
-def _shown(figures: Figures | None, what: str) -> str:
-    if figures is None:
-        return ""
-    if what == "cycles":
-        return f"{figures.cycles / 1e6:.4g}"
-    return joules(figures.energy_pJ) if what == "energy" else product(figures.edp_J_cycle)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import joules, percent, print_json, print_table, product, whole
+from dovetail.cli.tables import print_json, print_table
 from dovetail.files import write_text
 from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
 from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
+from dovetail.table import Column, Table
+from dovetail.units import four_digits
 from dovetail.workload.loading import load_layer
 
 #: What is kept when it ends early.
@@ -67,20 +71,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(sweep: Sweep) -> None:
-    rows = [
+    columns = (
+        Column(sweep.dimension, words=True),
+        CYCLES,
+        ENERGY,
+        EDP,
+        replace(UTILIZATION, name="utilization"),
+        Column("computes", "per cycle", show=four_digits),
+    )
+    rows = tuple(
         (
             f"{point.size}{' *' if point.liked else ''}",
-            whole(point.result.cost.cycles),
-            joules(point.result.cost.energy_pJ),
-            product(point.result.cost.edp_J_cycle),
-            percent(point.result.cost.utilization),
-            f"{point.computes_per_cycle:.4g}",
+            point.result.cost.cycles,
+            point.result.cost.energy_pJ,
+            point.result.cost.edp_J_cycle,
+            point.result.cost.utilization,
+            point.computes_per_cycle,
         )
         for point in sweep.points
-    ]
+    )
     title = f"{sweep.problem.name} on {sweep.architecture.name}: {sweep.dimension} swept, best {sweep.objective}"
-    heads = (sweep.dimension, "cycles", "energy", "EDP|J x cycle", "utilization", "computes|per cycle")
-    print_table(title, heads, rows)
+    print_table(title, Table(columns, rows))
     liked = ", ".join(str(size) for size in sweep.liked)
     print(
         f"* cheapest per unit of {sweep.dimension} within an eighth: {sweep.architecture.name} likes {liked or 'none'}"

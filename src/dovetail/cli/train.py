@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.errors import InputError
+from dovetail.json_text import json_text
 from dovetail.text import printable
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     }
     write_json(out / "result.json", content)
     if args.json:
-        print(json.dumps(content, indent=2))
+        print(json_text(content))
     else:
         _print(summaries, data.load(check=False).note)
         print(f"\nweights, checkpoints and result.json in {printable(str(out))}")

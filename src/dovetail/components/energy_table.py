@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dovetail.errors import InputError, did_you_mean
-from dovetail.table import Table
+from dovetail.table import Table, headed
 from dovetail.text import clean
 
 #: An action's energy beyond which products with counts and cycles could leave what floating point holds.
@@ -72,7 +72,8 @@ class EnergyTable:
             (name, *(cost.actions.get(action) for action in actions), cost.area_um2, cost.source)
             for name, cost in self.components.items()
         ]
-        return Table(("component", *(f"{action} pJ" for action in actions), "area um2", "source"), tuple(rows))
+        heads = headed("component", *(f"{action} pJ" for action in actions), "area um2", "source")
+        return Table(heads, tuple(rows))
 
     def _repr_html_(self) -> str:
         return self.table().html()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 
 from dovetail.hardware.architecture import (
     Architecture,
@@ -14,14 +15,16 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.hardware.constraint_reader import ALL_ON_X
+from dovetail.table import Table, headed
 
 
 def describe(architecture: Architecture) -> str:
     """Return a summary of an architecture: one line per level, outer to inner, then its constraints."""
     clock = 1e-6 / architecture.cycle_seconds
     head = f"{architecture.name}: {architecture.parallelism} MACs per cycle at {clock:g} MHz"
-    rows = [("level", "class", "count", "holds", "line", "words per cycle"), *map(_row, architecture.levels)]
-    lines = [head, "", *_table(rows)]
+    columns = headed("level", "class", "count", "holds", "line", "words per cycle")
+    rows = tuple(map(_row, architecture.levels))
+    lines = [head, "", Table(tuple(replace(column, words=True) for column in columns), rows).text(ruled=False)]
     constraints = [f"  {level.name}: {text}" for level in architecture.levels if (text := constraints_text(level))]
     if constraints:
         lines += ["", "constraints", *constraints]
@@ -79,11 +82,6 @@ def _bandwidth(level: Storage) -> str:
         ("together", level.shared_bandwidth),
     )
     return ", ".join(f"{what} {value:.4g}" for what, value in parts if value is not None)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _names(verb: str, names: Iterable[str]) -> str:

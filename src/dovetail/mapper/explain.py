@@ -14,7 +14,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.mapping import Mapping
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
 from dovetail.workload.problem import Problem
 
 #: Sums of the same energies differ by no more than this share, whatever their order.
@@ -104,7 +104,7 @@ class Explanation:
         if self.result is not None:
             rows.append(("", "as it is", *_figures(self.result), None))
         rows += [(one.level, one.constraint, *_figures(one.result), one.gain) for one in self.lifted]
-        return Table(columns, tuple(rows))
+        return Table(headed(*columns), tuple(rows))
 
     def _repr_html_(self) -> str:
         return self.table().html(self.reason or f"best {self.objective}, and with each constraint lifted in turn")

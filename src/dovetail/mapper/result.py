@@ -8,7 +8,8 @@ from typing import Any
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost
-from dovetail.table import Table
+from dovetail.table import Table, headed
+from dovetail.units import edp_J_cycle
 from dovetail.workload.roles import Reading
 
 #: What a search that knows perfect factors only is about.
@@ -126,7 +127,7 @@ class SearchResult:
                 {
                     "energy_pJ": point.energy_pJ,
                     "cycles": point.cycles,
-                    "edp_J_cycle": point.energy_pJ * 1e-12 * point.cycles,
+                    "edp_J_cycle": edp_J_cycle(point.energy_pJ, point.cycles),
                 }
                 for point in self.front
             ],
@@ -141,4 +142,4 @@ def _loops(mapping: Mapping) -> Table:
         rows.append(
             (level.level, ", ".join(sorted(level.keep)), " ".join(f"{one.dimension}{one.factor}" for one in loops))
         )
-    return Table(("level", "keeps", "loops"), tuple(rows))
+    return Table(headed("level", "keeps", "loops"), tuple(rows))

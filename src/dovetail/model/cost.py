@@ -6,7 +6,8 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
+from dovetail.units import edp_J_cycle
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Cost:
     @property
     def edp_J_cycle(self) -> float:
         """Energy-delay product in joules times cycles."""
-        return self.energy_pJ * 1e-12 * self.cycles
+        return edp_J_cycle(self.energy_pJ, self.cycles)
 
     def __getitem__(self, level: str) -> LevelCost:
         """Return the cost of the level of that name; KeyError when there is none."""
@@ -169,7 +170,7 @@ class Cost:
                 rows.append((level.name, name, *counts, one.energy_pJ))
             for said, energy_pJ in level.apart_pJ:
                 rows.append((level.name, said, level.instances, None, None, None, None, energy_pJ))
-        heads = ("level", "tensor", "in use", "tile", "reads", "fills", "updates", "energy (pJ)")
+        heads = headed("level", "tensor", "in use", "tile", "reads", "fills", "updates", "energy (pJ)")
         return Table(heads, tuple(rows), ("all", "", "", "", "", "", "", self.energy_pJ))
 
     def _repr_html_(self) -> str:

@@ -15,7 +15,7 @@ from dovetail.network.jobs import design_key
 from dovetail.network.records import mapping_to_data
 from dovetail.network.roofline import roofline_json
 from dovetail.store import Store, content_key
-from dovetail.table import Table
+from dovetail.table import Table, headed
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Diagnosis:
     def table(self) -> Table:
         """Return where the energy goes, under what holds the layer back."""
         rows = tuple((spot.component, spot.what, spot.energy_pJ * 1e-6, 100 * spot.share) for spot in self.hot_spots)
-        return Table(("component", "what", "energy uJ", "share %"), rows)
+        return Table(headed("component", "what", "energy uJ", "share %"), rows)
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.layer.name}: {self.held.label}, because {self.held.text}")

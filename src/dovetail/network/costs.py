@@ -15,7 +15,8 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.model.cost import Cost
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
+from dovetail.units import edp_J_cycle
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Layer, Network, problem_key
 
@@ -54,7 +55,7 @@ class Totals:
     @property
     def edp_J_cycle(self) -> float:
         """Energy-delay product in joules times cycles: of the sums, not the sum of products."""
-        return self.energy_pJ * 1e-12 * self.cycles
+        return edp_J_cycle(self.energy_pJ, self.cycles)
 
 
 def sum_of(parts: Iterable[tuple[Totals, int]]) -> Totals:
@@ -302,7 +303,7 @@ class NetworkCost:
             "utilization %",
             "DRAM words",
         )
-        return Table(columns, tuple(rows), totals)
+        return Table(headed(*columns), tuple(rows), totals)
 
     def to_csv(self) -> str:
         """Return one row per layer in the order they run, numbers in full."""
@@ -315,7 +316,7 @@ class NetworkCost:
             facts = (each.layer.problem.macs, cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization)
             parts = (one.energy_by_component[name] for name in components)
             rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts, places[each.name]))
-        return Table((*columns, *(f"{name}_pJ" for name in components), "row"), tuple(rows)).csv()
+        return Table(headed(*columns, *(f"{name}_pJ" for name in components), "row"), tuple(rows)).csv()
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.network.name} on {self.architecture.name}, batch {self.network.batch}")

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from dovetail.errors import InputError
 from dovetail.mapper.objective import Objective
-from dovetail.table import Table
+from dovetail.table import Table, headed
+from dovetail.units import edp_J_cycle
 
 #: Partial sums kept at a time between two corners of the hull.
 STATES = 200_000
@@ -86,7 +87,7 @@ class Choice:
     @property
     def edp_J_cycle(self) -> float:
         """Energy-delay product in joules times cycles."""
-        return self.energy_pJ * 1e-12 * self.cycles
+        return edp_J_cycle(self.energy_pJ, self.cycles)
 
     @property
     def points(self) -> tuple[int, ...] | None:
@@ -114,16 +115,17 @@ class NetworkFront:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
+        return {"complete": self.complete, "points": self.points().records()}
+
+    def points(self) -> Table:
+        """Return one row per point, for CSV and JSON."""
         points = zip(self.energies_pJ.tolist(), self.cycles.tolist(), strict=True)
-        return {
-            "complete": self.complete,
-            "points": [{"energy_pJ": energy, "cycles": cycles} for energy, cycles in points],
-        }
+        return Table(headed("energy_pJ", "cycles"), tuple(points))
 
     def table(self) -> Table:
         """Return one row per point."""
         points = zip((self.energies_pJ * 1e-6).tolist(), self.cycles.tolist(), strict=True)
-        return Table(("energy uJ", "cycles"), tuple(points))
+        return Table(headed("energy uJ", "cycles"), tuple(points))
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{len(self)} points that nothing beats")
@@ -234,7 +236,7 @@ def network_optimum(layers: Sequence[LayerFront], objective: Objective = Objecti
     scaled = _Scaled(layers)
     steps = scaled.steps()
     energy, cycles = scaled.sums(scaled.cheapest())
-    values = [(_value(objective, energy, cycles), energy + cycles, 0)]
+    values = [(objective.formula(energy, cycles), energy + cycles, 0)]
     taken = 0
     for _, together in groupby(steps, key=lambda step: step.price):
         for step in together:
@@ -242,7 +244,7 @@ def network_optimum(layers: Sequence[LayerFront], objective: Objective = Objecti
             energy += more * layers[step.layer].repeats
             cycles += fewer * layers[step.layer].repeats
             taken += 1
-        values.append((_value(objective, energy, cycles), energy + cycles, taken))
+        values.append((objective.formula(energy, cycles), energy + cycles, taken))
     counts = scaled.cheapest()
     for step in steps[: min(values)[2]]:
         counts[step.layer][step.before] = 0
@@ -293,16 +295,6 @@ def network_front(layers: Sequence[LayerFront], *, states: int = 2_000) -> Netwo
                 found += zip((energy / scaled.unit for energy in box.energies), box.cycles, strict=True)
     front = pareto_front(found)
     return NetworkFront(np.array(front.energies_pJ), np.array(front.cycles, np.int64), complete)
-
-
-def _value(objective: Objective, energy: int, cycles: int) -> int:
-    powers = {
-        Objective.ENERGY: energy,
-        Objective.LATENCY: cycles,
-        Objective.EDP: energy * cycles,
-        Objective.ED2P: energy * cycles * cycles,
-    }
-    return powers[objective]
 
 
 @dataclass(frozen=True)

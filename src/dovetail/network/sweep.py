@@ -15,12 +15,9 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.network.map_network import Progress, map_network
 from dovetail.store import Store
-from dovetail.table import Table
+from dovetail.table import Table, headed
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
-
-#: How an objective grows with a dimension when every unit costs the same.
-_POWERS = {Objective.ENERGY: 1, Objective.LATENCY: 1, Objective.EDP: 2, Objective.ED2P: 3}
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Sweep:
             "computes per cycle",
         )
         return Table(
-            columns,
+            headed(*columns),
             tuple(
                 (
                     point.size,
@@ -192,8 +189,7 @@ def sweep_layer(
 
 def liked_sizes(sizes: Sequence[int], values: Sequence[float], objective: Objective) -> list[bool]:
     """Return which sizes are liked, given the objective's value at each; see `Sweep.liked`."""
-    power = _POWERS[objective]
-    each = [value / size**power for size, value in zip(sizes, values, strict=True)]
+    each = [value / size**objective.degree for size, value in zip(sizes, values, strict=True)]
     result = []
     for size, own in zip(sizes, each, strict=True):
         reach = max(2, size // 8)

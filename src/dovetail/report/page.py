@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import jinja2
 
+from dovetail.json_text import json_text
 from dovetail.network.bottleneck import Diagnosis
 from dovetail.network.costs import NetworkCost
 from dovetail.report.data import KnownAccuracy, report_data
@@ -84,15 +83,5 @@ def _script(text: str) -> str:
 
 def _payload(data: Mapping[str, Any]) -> str:
     """Return the data as JSON that may stand inside a script element."""
-    text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False)
+    text = json_text(data, indent=None, digits=6)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

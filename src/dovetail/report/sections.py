@@ -38,7 +38,7 @@ def table_section(title: str, table: Table, note: str = "") -> dict[str, Any]:
         "kind": "table",
         "title": title,
         "note": note,
-        "columns": list(table.columns),
+        "columns": list(table.headings),
         "rows": [list(row) for row in table.rows],
     }
 

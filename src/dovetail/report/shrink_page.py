@@ -11,7 +11,7 @@ from dovetail.report.data import KnownAccuracy
 from dovetail.report.page import report_page
 from dovetail.report.sections import Point, curves_section, table_section, text_section
 from dovetail.shrink.space import staircase
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
 from dovetail.text import printable
 
 if TYPE_CHECKING:  # needs PyTorch, which a page does not
@@ -114,7 +114,7 @@ def _summary(result: ShrinkResult) -> Table:
                 difference,
             )
         )
-    return Table(columns, tuple(rows))
+    return Table(headed(*columns), tuple(rows))
 
 
 def _curve(result: ShrinkResult, others: Mapping[str, ShrinkResult]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _layers(result: ShrinkResult, each: Outcome) -> dict[str, Any]:
                 100 * after.layer.macs / before.layer.macs,
             )
         )
-    return table_section(f"Layer by layer: {each.target}", Table(columns, tuple(rows)), _why(result, each))
+    return table_section(f"Layer by layer: {each.target}", Table(headed(*columns), tuple(rows)), _why(result, each))
 
 
 def _channels_of(layer: MappedLayer) -> str:
@@ -192,7 +192,7 @@ def _channels(result: ShrinkResult) -> Table:
         )
         for number, group in enumerate(result.graph.groups)
     )
-    return Table(columns, rows)
+    return Table(headed(*columns), rows)
 
 
 def _stairs(result: ShrinkResult) -> Table:
@@ -214,4 +214,4 @@ def _stairs(result: ShrinkResult) -> Table:
                 if tuple(network.widths[group] for group in knob.groups) == option
             ]
             rows.append((knob.name, option[0], energy * 1e-6, cycles, each / first, ", ".join(taken)))
-    return Table(columns, tuple(rows))
+    return Table(headed(*columns), tuple(rows))

@@ -12,7 +12,7 @@ from dovetail.study.conclusions import shown_agreement
 from dovetail.study.published import DESIGNS, RESNETS, Figures, published
 from dovetail.study.reproduce import Study
 from dovetail.study.rows import SIMPLE, Row, parts, title
-from dovetail.table import Table
+from dovetail.table import Table, headed
 
 _KINDS = ("published", "reproduced", "corrected")
 
@@ -45,7 +45,7 @@ def study_sections(study: Study) -> list[dict[str, Any]]:
 
 
 def _conclusions(study: Study) -> dict[str, Any]:
-    table = Table(("the study concluded", "found"), study.conclusions)
+    table = Table(headed("the study concluded", "found"), study.conclusions)
     return table_section("Its conclusions", table)
 
 
@@ -55,7 +55,7 @@ def _accuracies(study: Study) -> dict[str, Any]:
     )
     columns = ("network", "plotted top-1 %", "these are weights", "top-1 % of one recipe", "weights")
     note = "The study's curve mixes two sets of weights; with one recipe for all, ResNet-50 and 101 stand lower."
-    return table_section("Whose accuracies", Table(columns, rows), note)
+    return table_section("Whose accuracies", Table(headed(*columns), rows), note)
 
 
 def _curves(study: Study) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dovetail.errors import InputError
 from dovetail.shrink.space import Choice, SearchSpace
+from dovetail.units import edp_J_cycle
 
 #: Entries of the largest table that elimination may make.
 LARGEST_TABLE = 50_000_000
@@ -105,7 +106,7 @@ class ExactSearch:
         """Return ``(choices,)`` the metric in its unit."""
         energy, cycles, macs = self.sums(choices)
         if self.metric == "edp":
-            return np.asarray(energy * 1e-12 * cycles)
+            return edp_J_cycle(energy, cycles)
         return np.asarray({"energy": energy * 1e-6, "cycles": cycles, "macs": macs}[self.metric])
 
     def cost(self, choice: Choice) -> float:

@@ -15,6 +15,7 @@ from dovetail.network.map_network import Progress, map_network
 from dovetail.shrink.channels import Widths
 from dovetail.shrink.layers import NetworkShapes
 from dovetail.store import Store
+from dovetail.units import edp_J_cycle
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 
@@ -39,7 +40,7 @@ class Figures:
     @property
     def edp_J_cycle(self) -> float:
         """Sum of energies times sum of cycles, in joules times cycles."""
-        return self.energy_pJ * 1e-12 * self.cycles
+        return edp_J_cycle(self.energy_pJ, self.cycles)
 
 
 @dataclass

@@ -38,7 +38,7 @@ from dovetail.shrink.supernet import (
     renewed,
 )
 from dovetail.shrink.target import Target
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.torchvision_import import import_torch
 
@@ -204,7 +204,7 @@ class ShrinkResult:
             share = figures.edp_J_cycle / self.original.figures.edp_J_cycle
             cost = (figures.edp_J_cycle, share, figures.cycles, figures.energy_pJ * 1e-6, figures.macs)
             rows.append((one.name, *cost, *measured, " ".join(map(str, one.widths))))
-        return Table(columns, tuple(rows))
+        return Table(headed(*columns), tuple(rows))
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.request.model.label} on {self.original.cost.architecture.name}")

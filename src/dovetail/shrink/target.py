@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from dovetail.errors import InputError, did_you_mean
 from dovetail.mapper.objective import Objective
 from dovetail.shrink.oracle import Figures
+from dovetail.units import EDP_UNIT
 
 #: What a target may bound, with the unit of an absolute value.
-METRICS = {"edp": "J x cycle", "energy": "uJ", "cycles": "cycles", "macs": "MACs"}
+METRICS = {"edp": EDP_UNIT, "energy": "uJ", "cycles": "cycles", "macs": "MACs"}
 
 #: Shares of the original's cost that ``front`` stands for.
 FRONT = (0.5, 0.35, 0.25, 0.2, 0.15, 0.1)

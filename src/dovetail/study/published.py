@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from dovetail.units import edp_J_cycle
+
 #: Its designs, under the names that its figures use, as our bundled designs.
 DESIGNS = {
     "output_stationary": "simple_output_stationary",
@@ -35,7 +37,7 @@ class Figures:
     @property
     def is_consistent(self) -> bool:
         """Whether the printed product is that of the other two, to 15 % (figures are read off plots)."""
-        return abs(self.energy_pJ * 1e-12 * self.cycles / self.edp_J_cycle - 1) < 0.15
+        return abs(edp_J_cycle(self.energy_pJ, self.cycles) / self.edp_J_cycle - 1) < 0.15
 
 
 @functools.cache

@@ -30,7 +30,7 @@ from dovetail.study.published import (
     width_figures,
 )
 from dovetail.study.rows import BATCHES, SIMPLE, Row, parts, title
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Network
 from dovetail.workload.published_accuracy import published_curve
@@ -92,7 +92,7 @@ class Study:
             for name, scale in (("cycles", 1e-6), ("energy_pJ", 1e-6), ("edp_J_cycle", 1.0)):
                 cells += [None if figures is None else getattr(figures, name) * scale for figures in each]
             rows.append((row.item, row.design, *cells))
-        return Table(tuple(columns), tuple(rows))
+        return Table(headed(*columns), tuple(rows))
 
     def agreement(self, part: str) -> dict[str, float]:
         """Return the median of reproduced over published per figure; empty where nothing was published."""

@@ -23,7 +23,7 @@ from dovetail.network.bounds import physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.map_network import Progress, map_networks
 from dovetail.store import Store
-from dovetail.table import Cell, Table
+from dovetail.table import Cell, Table, headed
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, convolution, linear
 
@@ -81,7 +81,7 @@ class Silicon:
         rows: list[tuple[Cell, ...]] = [
             (each.layer, each.what, each.published, float(each.ours), each.ratio, each.reason) for each in residuals
         ]
-        return Table(("layer", "quantity", "published", "ours", "ours / published", "why"), tuple(rows))
+        return Table(headed("layer", "quantity", "published", "ours", "ours / published", "why"), tuple(rows))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.columns import Fit, fit
-from dovetail.workload.network import Layer, Network, UnmappedOperation
+from dovetail.table import Column, Table
+from dovetail.workload.network import Network, UnmappedOperation
 from dovetail.workload.problem import Problem
 
 
@@ -22,16 +21,29 @@ def describe(network: Network, *, every: bool = False, width: int | None = None)
         width: characters that the table may take, None for as many as it needs; words fold, columns are left out.
     """
     layers, places = network.layers if every else network.distinct(), network.rows()
-    rows = [
-        (str(places[layer.name]), layer.name, f"{layer.repeats} x", sizes_text(layer.problem), *_macs(layer, network))
+    rows = tuple(
+        (
+            places[layer.name],
+            layer.name,
+            f"{layer.repeats} x",
+            sizes_text(layer.problem),
+            layer.macs / 1e6,
+            layer.macs / network.macs if network.macs else None,
+        )
         for layer in layers
-    ]
-    lines = [*unknown_text(network), *_table(rows, width), "", *_summary(network)]
+    )
+    lines = [*unknown_text(network), Table(_COLUMNS, rows).text(width), "", *_summary(network)]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _macs(layer: Layer, network: Network) -> tuple[str, str]:
-    return f"{layer.macs / 1e6:,.3f}", f"{layer.macs / network.macs:.1%}" if network.macs else ""
+_COLUMNS = (
+    Column("row"),
+    Column("layer", words=True),
+    Column("runs", words=False, spare=2),
+    Column("sizes", words=True),
+    Column("MMACs", show="{:,.3f}".format),
+    Column("share", show="{:.1%}".format, spare=1),
+)
 
 
 def unknown_text(network: Network) -> list[str]:
@@ -98,29 +110,6 @@ def _mark(sign: str, steps: Sequence[int]) -> str:
     if all(step == 1 for step in steps):
         return ""
     return sign + (str(steps[0]) if len(set(steps)) == 1 else _by(steps))
-
-
-def _table(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    heads, align = ("row", "layer", "runs", "sizes", "MMACs", "share"), "><><>>"
-    shown = fit(heads, rows, width, words=(1, 3), optional=("share", "runs"), between=2, around=0)
-    lines = [line for row in (heads, *rows) for line in _lines(row, shown, align)]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:], *shown.note(max(width or 0, *map(len, lines)))]
-
-
-def _lines(row: Sequence[str], shown: Fit, align: str) -> list[str]:
-    """Return a row's lines, words folded to the widths of their columns."""
-    cells = [
-        textwrap.wrap(row[place], size, break_on_hyphens=False)
-        for place, size in zip(shown.kept, shown.widths, strict=True)
-    ]
-    sides = [align[place] for place in shown.kept]
-    return [
-        "  ".join(
-            f"{cell[line] if line < len(cell) else '':{side}{size}}"
-            for cell, side, size in zip(cells, sides, shown.widths, strict=True)
-        )
-        for line in range(max(map(len, cells)))
-    ]
 
 
 def fields(network: Network) -> dict[str, Any]:

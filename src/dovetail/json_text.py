@@ -1,0 +1,34 @@
+"""Results as JSON: numbers without a value (infinite, or none at all) become null, as JSON has no word for them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def json_text(value: Any, *, indent: int | None = 2, digits: int | None = None) -> str:
+    """Return a value as JSON.
+
+    Args:
+        value: mappings, lists, tuples, sets (sorted) and scalars.
+        indent: spaces per level; None: all on one line, as short as it can be.
+        digits: to how many digits numbers that are not whole are rounded; None: in full.
+    """
+    separators = (",", ":") if indent is None else None
+    return json.dumps(_finite(value, digits), indent=indent, separators=separators, allow_nan=False)
+
+
+def _finite(value: Any, digits: int | None) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item, digits) for item in value]
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return value if digits is None else float(f"{value:.{digits}g}")

@@ -1,0 +1,44 @@
+"""Numbers with their units: the energy-delay product, and how a person reads energies, shares and counts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:  # every command imports this module; NumPy loads only where something is computed
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Number = TypeVar("Number", float, NDArray[np.float64])
+
+#: What energy-delay products are counted in.
+EDP_UNIT = "J x cycle"
+_PREFIXES = ("p", "n", "u", "m", "", "k", "M")
+
+
+def edp_J_cycle(energy_pJ: Number, cycles: Number) -> Number:
+    """Return the energy-delay product in joules times cycles, of numbers or of arrays of them."""
+    return energy_pJ * 1e-12 * cycles
+
+
+def joules(energy_pJ: float) -> str:
+    """Return an energy with four digits and its unit, from pJ to MJ."""
+    if energy_pJ <= 0:
+        return "0 pJ"
+    step = min(max(math.floor(math.log10(energy_pJ) / 3), 0), len(_PREFIXES) - 1)
+    return f"{energy_pJ / 1000.0**step:.4g} {_PREFIXES[step]}J"
+
+
+def whole(number: float) -> str:
+    """Return a whole number with its thousands set apart."""
+    return f"{round(number):,}"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as percent."""
+    return f"{fraction:.1%}".replace("%", " %")
+
+
+def four_digits(number: float) -> str:
+    """Return a number, such as an energy-delay product, with four digits."""
+    return f"{number:.4g}"
