@@ -210,6 +210,20 @@ def constrained(draw: st.DrawFn) -> Setup:
     return problem, architecture, energies
 
 
+@st.composite
+def ported(draw: st.DrawFn) -> Setup:
+    """A setup whose storages read and write through one narrow port: traffic decides on the cycles, both ways."""
+    problem, architecture, energies = draw(setups())
+    rate = st.sampled_from([None, 0.2, 0.5, 1, 1.1])
+    levels = (
+        replace(level, read_bandwidth=None, write_bandwidth=None, shared_bandwidth=draw(rate))
+        if isinstance(level, Storage)
+        else level
+        for level in architecture.levels
+    )
+    return problem, replace(architecture, levels=tuple(levels)), energies
+
+
 def with_level(architecture: Architecture, place: int, level: Level) -> Architecture:
     """Return the architecture with another level at a place."""
     levels = architecture.levels

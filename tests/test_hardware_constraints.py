@@ -151,8 +151,27 @@ def test_default_bounds_reach_dimensions_that_have_none() -> None:
     assert limits == {"M": 2, **dict.fromkeys("CRSNPQ", 4)}
 
 
-def test_a_star_stands_for_all_tensors() -> None:
-    assert bound("{temporal: {no_reuse: ['*']}}").temporal.no_reuse == set(TENSORS)
+def test_default_bounds_from_below_reach_dimensions_that_have_none() -> None:
+    limits = bound("{temporal: {default_min_factor: 2, factors: [M>=3, C<=4]}}").temporal.factors
+    least = {factor.dimension: factor.value for factor in limits if factor.relation is Relation.GE}
+    assert least == {"M": 3, **dict.fromkeys("CRSNPQ", 2)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "field"),
+    [
+        ("temporal", "no_reuse", "no_reuse"),
+        ("temporal", "rmw_first_update", "rmw_first_update"),
+        ("spatial", "no_reuse", "no_reuse"),
+        ("spatial", "no_link_transfer", "no_link_transfer"),
+    ],
+)
+def test_a_star_stands_for_all_tensors(kind: str, key: str, field: str) -> None:
+    read = group(f"{{{kind}: {{{key}: ['*']}}}}")
+    level = architecture(read) if kind == "temporal" else architecture(FREE, read)
+    name = "buffer" if kind == "temporal" else "array"
+    found = getattr(bind(level, BOUNDS, TENSORS).level(name).constraints, kind)
+    assert getattr(found, field) == set(TENSORS)
 
 
 def maximized(spatial: str, fanout: int = 16, bounds: dict[str, int] = BOUNDS) -> dict[str, int]:
@@ -173,6 +192,19 @@ def test_maximized_dimensions_fill_the_fan_out_group_by_group() -> None:
     assert bound("{temporal: {maximize_dims: [[C]], maximize_dims_capacity: 4}}").temporal.factors == (
         FactorConstraint("C", Relation.EQ, 4),
     )
+
+
+@given(st.integers(1, 60), st.integers(0, 9), st.booleans())
+def test_maximizing_takes_all_that_a_fixed_factor_leaves_rounded_up(iterations: int, fixed: int, across: bool) -> None:
+    """Where the fixed factor does not divide the bound, its last pass is a shorter one; 0 stands for the whole bound."""
+    own, most = f"factors: [M={fixed}]", "maximize_dims: [[M]], maximize_dims_capacity: 60"
+    constraints = [group(f"{{temporal: {{{own}}}}}"), group(f"{{spatial: {{{most}}}}}")]
+    if across:
+        constraints = [group(f"{{temporal: {{{most}}}}}"), group(f"{{spatial: {{{own}}}}}")]
+    levels = bind(architecture(*constraints, fanout=60), {**BOUNDS, "M": iterations}, TENSORS)
+    found = levels.level("buffer").constraints.temporal if across else levels.level("array").constraints.spatial
+    taken = min(fixed, iterations) or iterations
+    assert found.factors == (FactorConstraint("M", Relation.EQ, -(-iterations // taken)),)
 
 
 @given(

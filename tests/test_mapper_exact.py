@@ -24,7 +24,7 @@ from dovetail.model.batch import BatchCosts, candidate, evaluate_batch
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
-from mapper_strategies import Setup, constrained, setups, splits
+from mapper_strategies import Setup, constrained, ported, setups, splits
 
 MOST = 20_000  # mappings that brute force is given
 #: Sums in another order differ in their last bits.
@@ -138,5 +138,12 @@ def _apart(front: list[tuple[float, int]]) -> list[Any]:
 @settings(max_examples=60)
 @given(st.one_of(setups(), constrained()))
 def test_the_front_is_that_of_all_mappings(setup: Setup) -> None:
+    assume_small(setup)
+    same_front(setup)
+
+
+@settings(max_examples=25)
+@given(ported())
+def test_the_front_is_that_of_all_mappings_where_reads_and_writes_share_a_port(setup: Setup) -> None:
     assume_small(setup)
     same_front(setup)

@@ -14,26 +14,32 @@ A survivor is a hole in the tests, or no fault at all; ``CONTRIBUTING.md`` says 
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
+import json
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from mutations import Mutant, mutants_of, sampled
 
+Swap = tuple[FunctionType, CodeType]
+
 HERE = Path(__file__).resolve().parent.parent
 #: Memory that a mutant may ask for, and CPU-seconds beyond a few times what the tests take without any.
 MOST_BYTES, PATIENCE = 12 << 30, 5
+#: Functions whose numbers run over on purpose, which they do only where compiled; and their types.
+WRAPPING = {"hash_of": "int64(int64[:], float64[:], int64)"}
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,14 @@ class Group:
         modules: below ``src/dovetail``.
         tests: arguments of pytest: first the tests that are quick to notice something. None may start a process, as
             that would see the sources as they are.
-        compiled: whether other modules than the mutated one are compiled; otherwise nothing is.
+        compiled: whether anything is compiled; then a module is interpreted while its compiled functions change.
+        large: files of tests that take too long where the module is interpreted.
     """
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
     compiled: bool = True
+    large: tuple[str, ...] = ()
 
 
 _MODEL = (
@@ -62,7 +70,6 @@ _MAPPING = (
     "tests/test_mapping_files.py", "tests/test_mapping_text.py", "tests/test_hardware_names.py",
     "tests/test_cli_evaluate.py",
 )  # fmt: skip
-_SEARCH = ("tests/test_mapper_exact.py", "tests/test_mapper_bounds.py")
 GROUPS = {
     "model": Group(
         ("model/kernel.py", "model/links.py", "model/apart.py", "model/encode.py", "model/arrays.py",
@@ -78,14 +85,14 @@ GROUPS = {
     ),
     "binding": Group(
         ("hardware/binding.py",),
-        ("tests/test_hardware_constraints.py", "tests/test_hardware_names.py", "tests/test_mapping_constraints.py"),
+        ("tests/test_hardware_constraints.py", "tests/test_mapping_constraints.py"),
     ),
     "bounds": Group(
-        ("mapper/completion.py", "mapper/sources.py", "mapper/returns.py", "mapper/tables.py", "mapper/prepare.py",
-         "mapper/expand.py"),
-        _SEARCH,
+        ("mapper/exact/completion.py", "mapper/exact/sources.py", "mapper/exact/returns.py", "mapper/exact/tables.py", "mapper/exact/prepare.py",
+         "mapper/exact/expand.py"),
+        ("tests/test_searches.py", "tests/test_mapper_exact.py"), large=("tests/test_searches.py",),
     ),
-    "reach": Group(("mapper/reach.py",), ("tests/test_mapper_reasons.py", "tests/test_mapper_infeasible.py")),
+    "reach": Group(("mapper/exact/reach.py",), ("tests/test_mapper_reasons.py", "tests/test_mapper_infeasible.py")),
     "limits": Group(("mapper/limits.py",), ("tests/test_sample.py", "tests/test_mapper_improve.py", "-k", "not hash_seed")),
 }  # fmt: skip
 
@@ -100,29 +107,76 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose line, function or change this expression finds")
     parser.add_argument("--list", action="store_true", help="list the mutants and run nothing")
     given = parser.parse_args()
-    chosen = [m for what in given.what for m in (GROUPS[what].modules if what in GROUPS else (what,))]
-    if unknown := sorted(set(chosen) - set(modules)):
+    named = {m for what in given.what for m in (GROUPS[what].modules if what in GROUPS else (what,))}
+    if unknown := sorted(named - set(modules)):
         parser.error(f"unknown: {', '.join(unknown)}")
-    if len(chosen) > 1:  # a process each: what is compiled in one is not in another
+    chosen = [(group, [m for m in group.modules if m in named]) for group in GROUPS.values()]
+    chosen = [(group, some) for group, some in chosen if some]
+    if len(chosen) > 1 and not given.list:  # a process each: what is compiled for one is not for another
         options = [f"--most={given.most}", f"--seed={given.seed}", f"--only={given.only}"]
-        options += ["--list"] if given.list else []
-        return max(subprocess.run([sys.executable, __file__, one, *options]).returncode for one in chosen)
-    (module,) = chosen
-    source = (HERE / "src" / "dovetail" / module).read_text()
-    named = [mutant for mutant in mutants_of(source) if re.search(given.only, mutant.told(source))]
-    mutants = sampled(named, given.most, given.seed)
-    if given.list:
-        print(*(f"{module}:{mutant.told(source)}" for mutant in mutants), sep="\n")
-        return 0
-    return _run(module, source, mutants, next(group for group in GROUPS.values() if module in group.modules))
+        return max(subprocess.run([sys.executable, __file__, *some, *options]).returncode for _, some in chosen)
+    for group, some in chosen:
+        work = [_Module.of(module, given.only, given.most, given.seed) for module in some]
+        if not given.list:
+            return _run(work, group)
+        print(*(f"{one.name}:{mutant.told(one.source)}" for one in work for mutant in one.mutants), sep="\n")
+    return 0
 
 
-def _run(module: str, source: str, mutants: list[Mutant], group: Group) -> int:
+@dataclass(frozen=True)
+class _Module:
+    """A module, and the mutants to try."""
+
+    name: str
+    source: str
+    mutants: list[Mutant]
+
+    @classmethod
+    def of(cls, name: str, only: str, most: int, seed: int) -> _Module:
+        source = (HERE / "src" / "dovetail" / name).read_text()
+        named = [mutant for mutant in mutants_of(source) if re.search(only, mutant.told(source))]
+        return cls(name, source, sampled(named, most, seed))
+
+    @functools.cached_property
+    def loaded(self) -> ModuleType:
+        import numba  # noqa: PLC0415 - once the environment says whether it compiles
+
+        module = importlib.import_module(f"dovetail.{self.name.removesuffix('.py').replace('/', '.')}")
+        for name, signature in WRAPPING.items():
+            if name in vars(module):
+                setattr(module, name, numba.njit(signature)(vars(module)[name]))
+        return module
+
+    def code_of(self, mutant: Mutant) -> Swap | None:
+        """Return a function and the code that a mutant gives it; None where nothing changes, or too much."""
+        try:
+            holder = compile(mutant.applied(self.source), str(self.loaded.__file__), "exec", dont_inherit=True)
+        except SyntaxError:
+            return None
+        function: Any = self.loaded
+        for part in mutant.function.split("."):
+            if isinstance(function, FunctionType):
+                break
+            holder = next(c for c in holder.co_consts if isinstance(c, CodeType) and c.co_name == part)
+            function = _plain(function.__dict__[part])
+        if not isinstance(function, FunctionType):
+            return None
+        changed = holder != function.__code__ and len(holder.co_freevars) == len(function.__code__.co_freevars)
+        return (function, holder) if changed else None
+
+    def interpret(self) -> None:
+        """Let the module's own calls run as plain Python; other modules stay compiled."""
+        for name, value in list(vars(self.loaded).items()):
+            if name not in WRAPPING:
+                setattr(self.loaded, name, getattr(value, "py_func", value))
+
+
+def _run(work: list[_Module], group: Group) -> int:
     """Collect the tests of a group, and try the mutants where pytest would run them."""
     os.environ["NUMBA_CACHE_DIR"] = str(HERE / ".pytest_cache")
     if not group.compiled:
         os.environ["NUMBA_DISABLE_JIT"] = "1"
-    import pytest  # noqa: PLC0415 - once the environment says what is compiled
+    import pytest  # noqa: PLC0415
     from hypothesis import Phase, settings  # noqa: PLC0415
 
     # Any example will do, there is no need to look for the smallest. What the tests load builds on this.
@@ -130,71 +184,94 @@ def _run(module: str, source: str, mutants: list[Mutant], group: Group) -> int:
     settings.load_profile("mutants")
     os.chdir(HERE)
     sys.path.insert(0, str(HERE / "src"))
-    loaded = importlib.import_module(f"dovetail.{module.removesuffix('.py').replace('/', '.')}")
-    for name, value in list(vars(loaded).items()):
-        setattr(loaded, name, getattr(value, "py_func", value))  # other modules stay compiled
-    trials = _Trials(loaded, module, source, mutants)
-    quiet = ("-s", "-q", "-pno:cacheprovider", "-Wignore::pytest.PytestAssertRewriteWarning")
-    pytest.main([*quiet, *group.tests], plugins=[trials])
+    trials = _Trials(work, group)
+    # What is interpreted warns where numbers run over, which compiled code does on purpose in hashes.
+    quiet = ("-Wignore::pytest.PytestAssertRewriteWarning", "-Wignore::RuntimeWarning")
+    pytest.main(["-s", "-q", "-pno:cacheprovider", *quiet, *group.tests], plugins=[trials])
     return trials.code
 
 
 class _Trials:
     """A plugin of pytest that runs the tests it has collected once for every mutant."""
 
-    def __init__(self, module: Any, name: str, source: str, mutants: list[Mutant]) -> None:
-        self._module, self._name, self._source, self._mutants = module, name, source, mutants
+    def __init__(self, work: list[_Module], group: Group) -> None:
+        self._work, self._group = work, group
+        self._seconds = dict[bool, list[float]]()
         self.code = 1
 
     def pytest_runtestloop(self, session: Any) -> bool:
-        """Try all mutants, after the sources as they are, and print what becomes of them."""
+        """Try the sources as they are and then all mutants, and print what becomes of them."""
         gc.freeze()  # what is there need not be copied by every process that looks for garbage
-        outcome, whole = self._outcome(session, None, None)
-        if outcome != "survived":
-            print(f"\n{self._name}: the tests fail as they are: {outcome}")
-            return True
-        print(f"\n{self._name}: the tests take {whole:.1f} CPU-seconds", flush=True)
-        counts = Counter[str]()
-        for mutant, swap in self._swaps():
-            outcome, seconds = self._outcome(session, swap, PATIENCE + 3 * whole)
-            counts[outcome.partition(" ")[0]] += 1
-            print(f"{seconds:5.1f} s  {self._name}:{mutant.told(self._source)}\n         {outcome}", flush=True)
-        print(f"{self._name}: {', '.join(f'{count} {name}' for name, count in counts.items())}", flush=True)
+        quick = [item for item in session.items if not item.nodeid.startswith(self._group.large)]
+        total = Counter[str]()
+        for one in self._work:
+            counts = Counter[str]()
+            for interpreted in (False, True):
+                swaps = [
+                    (m, swap)
+                    for m in one.mutants
+                    if (m.compiled and self._group.compiled) is interpreted and (swap := one.code_of(m))
+                ]
+                items = quick if interpreted else session.items
+                if swaps and not self._as_it_is(one, interpreted, items):
+                    return True
+                for mutant, swap in swaps:
+                    outcome, seconds = _outcome(one, interpreted, items, swap, self._seconds[interpreted])
+                    counts[outcome.partition(" ")[0]] += 1
+                    print(
+                        f"{sum(seconds):5.1f} s  {one.name}:{mutant.told(one.source)}\n         {outcome}", flush=True
+                    )
+            print(f"{one.name}: {_told(counts)}", flush=True)
+            total += counts
+        print(f"together: {_told(total)}")
         self.code = 0
         return True
 
-    def _swaps(self) -> Iterator[tuple[Mutant, tuple[FunctionType, CodeType]]]:
-        """Yield every mutant that changes what its function does when called, and the code that the function gets."""
-        for mutant in self._mutants:
-            try:
-                changed = compile(mutant.applied(self._source), self._module.__file__, "exec", dont_inherit=True)
-            except SyntaxError:
-                continue
-            holder, function, parts = changed, self._module, mutant.function.split(".")
-            while parts and not isinstance(function, FunctionType):
-                part = parts.pop(0)
-                holder = next(c for c in holder.co_consts if isinstance(c, CodeType) and c.co_name == part)
-                function = _plain(function.__dict__[part])
-            if holder != function.__code__ and len(holder.co_freevars) == len(function.__code__.co_freevars):
-                yield mutant, (function, holder)
+    def _as_it_is(self, module: _Module, interpreted: bool, items: list[Any]) -> bool:
+        """Return whether the tests pass without a change; keeps how long each takes.
 
-    def _outcome(
-        self, session: Any, swap: tuple[FunctionType, CodeType] | None, limit: float | None
-    ) -> tuple[str, float]:
-        """Run the tests in a process of their own; return what became of them and the CPU-seconds taken."""
-        receiver, sender = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(receiver)
-            _test(session, swap, limit, sender)
-        os.close(sender)
-        with open(receiver, encoding="utf-8") as said:  # noqa: PTH123 - a pipe
-            failed = said.read()
-        _, status, usage = os.wait4(child, 0)
-        seconds = usage.ru_utime + usage.ru_stime
-        if os.WIFSIGNALED(status):
-            return ("endless" if os.WTERMSIG(status) == signal.SIGXCPU else "crashed"), seconds
-        return (f"killed by {failed}" if failed else "survived"), seconds
+        Where other modules are compiled, each that is interpreted takes its own time.
+        """
+        if interpreted not in self._seconds or (interpreted and self._group.compiled):
+            outcome, self._seconds[interpreted] = _outcome(module, interpreted, items, None, None)
+            how = f"{module.name} {'interpreted' if interpreted else ''}"
+            print(f"\n{how}: {outcome} as it is, {sum(self._seconds[interpreted]):.1f} CPU-seconds", flush=True)
+            return outcome == "survived"
+        return True
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def _outcome(
+    module: _Module, interpreted: bool, items: list[Any], swap: Swap | None, before: list[float] | None
+) -> tuple[str, list[float]]:
+    """Run tests in a process of their own; return what became of them, and the CPU-seconds of each.
+
+    Args:
+        module: the module.
+        interpreted: whether it is to run as plain Python.
+        items: the tests.
+        swap: a function, and the code that it gets.
+        before: what each took without.
+    """
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receiver)
+        if interpreted:
+            module.interpret()
+        _test(items, swap, before, sender)
+    os.close(sender)
+    with open(receiver, encoding="utf-8") as said:  # noqa: PTH123 - a pipe
+        answer = said.read()
+    _, status, usage = os.wait4(child, 0)
+    if os.WIFSIGNALED(status):
+        how = "endless" if os.WTERMSIG(status) == signal.SIGXCPU else "crashed"
+        return how, [usage.ru_utime + usage.ru_stime]
+    failed, seconds = json.loads(answer)
+    return (f"killed by {failed}" if failed else "survived"), seconds
 
 
 def _plain(value: Any) -> Any:
@@ -204,27 +281,30 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _test(session: Any, swap: tuple[FunctionType, CodeType] | None, limit: float | None, sender: int) -> None:
-    """Run the tests until one fails, write its name to a pipe, and end the process."""
-    failed = "an error outside of tests"
+def _test(items: list[Any], swap: Swap | None, before: list[float] | None, sender: int) -> None:
+    """Run tests until one fails, write its name and the seconds of all to a pipe, and end the process."""
+    failed, seconds = "an error outside of tests", []
     try:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         if swap is not None:
-            function, function.__code__ = swap  # type: ignore[misc]
-        for item, following in zip(session.items, [*session.items[1:], None], strict=True):
-            session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if session.testsfailed:
+            function, function.__code__ = swap
+        for place, item in enumerate(items):
+            began = time.process_time()
+            if before is not None:
+                most = int(began + PATIENCE + 2 * before[place]) + 1
+                resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=(*items[place + 1 :], None)[0])
+            seconds.append(time.process_time() - began)
+            if item.session.testsfailed:
                 failed = item.nodeid
                 break
         else:
             failed = ""
     finally:
-        os.write(sender, failed.encode())
+        os.write(sender, json.dumps([failed, seconds]).encode())
         os._exit(0)
 
 

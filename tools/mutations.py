@@ -43,9 +43,19 @@ _SYMMETRIC = {"min", "max", "minimum", "maximum", "gcd", "isinstance", "issubcla
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: bytes ``start`` to ``end`` of the source become ``new``; ``function`` is where they stand."""
+    """One change: bytes ``start`` to ``end`` of the source become ``new``.
+
+    Attributes:
+        function: where they stand.
+        compiled: whether Numba compiles that function.
+        line: where it begins.
+        start: its first byte.
+        end: the one after its last.
+        new: what takes its place.
+    """
 
     function: str
+    compiled: bool
     line: int
     start: int
     end: int
@@ -63,15 +73,17 @@ class Mutant:
 
 
 def mutants_of(source: str) -> list[Mutant]:
-    """Return every change that is known for a module. Annotations, messages and docstrings stay as they are."""
+    """Return every change that is known for a module's functions, but for annotations, defaults, messages, docstrings."""
     starts = [0]
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     found: dict[tuple[int, int, str], Mutant] = {}
-    for function, node, new in _changes(ast.parse(source), ""):
+    tree = ast.parse(source)
+    jitted = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and _is_compiled(node)}
+    for function, node, new in _changes(tree, ""):
         assert node.end_lineno is not None and node.end_col_offset is not None
         start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        found.setdefault((start, end, new), Mutant(function or "module", node.lineno, start, end, new))
+        found.setdefault((start, end, new), Mutant(function, function in jitted, node.lineno, start, end, new))
     return list(found.values())
 
 
@@ -90,12 +102,12 @@ def sampled(mutants: list[Mutant], most: int, seed: int) -> list[Mutant]:
     return sorted(chosen, key=lambda mutant: (mutant.start, mutant.end))
 
 
-def _changes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
+def _changes(node: ast.AST, function: str, inside: bool = False) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
     """Yield the function, the node that goes and the text that takes its place, for all that a node holds."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".lstrip(".")
-    inside = bool(function)
-    if isinstance(node, ast.expr) and (inside or isinstance(node, ast.Constant)):
+        inside = inside or isinstance(node, ast.FunctionDef)
+    if isinstance(node, ast.expr) and inside:
         for new in _changed_expressions(node):
             yield function, node, f"({ast.unparse(ast.fix_missing_locations(new))})"
     if isinstance(node, ast.stmt) and inside:
@@ -109,7 +121,7 @@ def _changes(node: ast.AST, function: str) -> Iterator[tuple[str, ast.expr | ast
             for part in ("[1:]", "[:-1]"):
                 yield function, node.iter, f"list({ast.unparse(node.iter)}){part}"
     for child in _children(node):
-        yield from _changes(child, function)
+        yield from _changes(child, function, inside)
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
@@ -117,13 +129,24 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert | ast.Import | ast.ImportFrom):
         return
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "bases") or (name == "value" and _is_docstring(node)):
+        if name in (
+            "annotation",
+            "returns",
+            "decorator_list",
+            "bases",
+            "args" if isinstance(node, ast.FunctionDef) else "",
+        ) or (name == "value" and _is_docstring(node)):
             continue
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, ast.keyword) and one.arg in ("strict", "file", "line", "key"):
                 continue
             if isinstance(one, ast.AST):
                 yield one
+
+
+def _is_compiled(function: ast.FunctionDef) -> bool:
+    decorators = (one.func if isinstance(one, ast.Call) else one for one in function.decorator_list)
+    return any(isinstance(one, ast.Name) and one.id in ("jit", "jit_plain", "part") for one in decorators)
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -202,7 +225,9 @@ def _changed_calls(node: ast.Call) -> Iterator[ast.expr]:
 
 
 def _name_of(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
 
 
 def _with(node: ast.expr, **fields: object) -> ast.expr:
