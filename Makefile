@@ -12,6 +12,7 @@
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
 #   make searches   all recorded searches again, number by number (some are part of make test)
 #   make signals    signals to commands at random moments, TRIES of them
+#   make mutants    changes the sources one place at a time, MUTANTS of every module, and says which no test notices
 #   make clean      remove what these commands made
 #
 # PYTHON=python3.12 chooses the interpreter of a new .venv; JOBS=4 the test processes.
@@ -22,6 +23,7 @@ TORCH ?= auto
 JOBS ?= 2
 FUZZ_SECONDS ?= 60
 TRIES ?= 200
+MUTANTS ?= 20
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -90,6 +92,9 @@ searches: dev
 
 signals: dev
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/signals.py --tries $(TRIES)
+
+mutants: dev
+	$(TEST_ENVIRONMENT) $(BIN)/python tools/mutate.py --most $(MUTANTS) $(MODULES)
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

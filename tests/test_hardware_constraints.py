@@ -196,7 +196,7 @@ def test_maximized_dimensions_fill_the_fan_out_group_by_group() -> None:
 
 @given(st.integers(1, 60), st.integers(0, 9), st.booleans())
 def test_maximizing_takes_all_that_a_fixed_factor_leaves_rounded_up(iterations: int, fixed: int, across: bool) -> None:
-    """Where the fixed factor does not divide the bound, its last pass is a shorter one; 0 stands for the whole bound."""
+    """Where the fixed factor does not divide the bound, its last pass is shorter; 0 stands for the whole bound."""
     own, most = f"factors: [M={fixed}]", "maximize_dims: [[M]], maximize_dims_capacity: 60"
     constraints = [group(f"{{temporal: {{{own}}}}}"), group(f"{{spatial: {{{most}}}}}")]
     if across:

@@ -34,8 +34,8 @@ _OPERATIONS: dict[type[ast.operator], type[ast.operator]] = {
     ast.RShift: ast.LShift,
 }
 _OPPOSITES = {
-    **dict([("min", "max"), ("max", "min"), ("any", "all"), ("all", "any"), ("ceil", "floor"), ("floor", "ceil")]),
-    **dict([("minimum", "maximum"), ("maximum", "minimum"), ("argmin", "argmax"), ("cumsum", "cumprod")]),
+    **{"min": "max", "max": "min", "any": "all", "all": "any", "ceil": "floor", "floor": "ceil"},
+    **{"minimum": "maximum", "maximum": "minimum", "argmin": "argmax", "cumsum": "cumprod"},
 }
 #: Functions that take their arguments in any order, and one where swapping them says nothing.
 _SYMMETRIC = {"min", "max", "minimum", "maximum", "gcd", "isinstance", "issubclass"}
@@ -73,7 +73,7 @@ class Mutant:
 
 
 def mutants_of(source: str) -> list[Mutant]:
-    """Return every change that is known for a module's functions, but for annotations, defaults, messages, docstrings."""
+    """Return every change known for a module's functions, but for annotations, defaults, messages, docstrings."""
     starts = [0]
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
