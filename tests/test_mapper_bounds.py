@@ -163,7 +163,7 @@ def stays_below(prepared: Prepared, nest: Nest, energy: float, cycles: int) -> N
             assert abs(bound_cycles - cycles) <= 1
             children = (nest.spatial_x * nest.spatial_y).prod(axis=1)
             instances = np.cumprod([1, *children[:-1]])
-            leakage = (prepared.space.machine.energy[:, 3] * instances).sum() * (cycles - bound_cycles)
+            leakage = (prepared.space.machine.leakage * instances).sum() * (cycles - bound_cycles)
             assert bound_energy + leakage == pytest.approx(energy, rel=1e-9)
 
 

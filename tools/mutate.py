@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent.parent
 #: Memory that a mutant may ask for, and CPU-seconds beyond a few times what the tests take without any.
 MOST_BYTES, PATIENCE = 12 << 30, 5
 #: Functions whose numbers run over on purpose, which they do only where compiled; and their types.
-WRAPPING = {"hash_of": "int64(int64[:], float64[:], int64)"}
+WRAPPING = {"hash_of": "int64(int64[:], float64[:,:], int64)"}
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ _MAPPING = (
 )  # fmt: skip
 GROUPS = {
     "model": Group(
-        ("model/kernel.py", "model/links.py", "model/apart.py", "model/encode.py", "model/arrays.py",
-         "model/evaluate.py", "model/cost.py", "model/residual.py", "model/passes.py", "model/witness.py"),
+        ("model/charges.py", "model/kernel.py", "model/links.py", "model/apart.py", "model/encode.py",
+         "model/arrays.py", "model/evaluate.py", "model/cost.py", "model/residual.py", "model/passes.py",
+         "model/witness.py"),
         _MODEL, compiled=False,
     ),
     "batch": Group(("model/batch.py", "model/residual_batch.py"), ("tests/test_batch.py", "tests/test_imperfect.py")),
@@ -88,8 +89,11 @@ GROUPS = {
         ("tests/test_hardware_constraints.py", "tests/test_mapping_constraints.py"),
     ),
     "bounds": Group(
-        ("mapper/exact/completion.py", "mapper/exact/sources.py", "mapper/exact/returns.py", "mapper/exact/tables.py",
-         "mapper/exact/prepare.py", "mapper/exact/expand.py"),
+        tuple(
+            f"mapper/exact/{name}.py"
+            for name in ("sources", "returns", "tables", "physical", "completion", "entering", "through_loops",
+                         "lattice", "bounds", "traffic", "chains", "prepare")
+        ),
         ("tests/test_searches.py", "tests/test_mapper_bounds.py", "tests/test_mapper_exact.py"),
         large=("tests/test_searches.py", "tests/test_mapper_bounds.py::test_no_bound_exceeds_the_cost["),
     ),
@@ -146,9 +150,10 @@ class _Module:
         import numba
 
         module = importlib.import_module(f"dovetail.{self.name.removesuffix('.py').replace('/', '.')}")
-        for name, signature in WRAPPING.items():
-            if name in vars(module):
-                setattr(module, name, numba.njit(signature)(vars(module)[name]))
+        for neighbour in _package(module):
+            for name, signature in WRAPPING.items():
+                if isinstance(vars(neighbour).get(name), FunctionType):
+                    setattr(neighbour, name, numba.njit(signature)(vars(neighbour)[name]))
         return module
 
     def code_of(self, mutant: Mutant) -> Swap | None:
@@ -169,10 +174,16 @@ class _Module:
         return (function, holder) if changed else None
 
     def interpret(self) -> None:
-        """Let the module's own calls run as plain Python; other modules stay compiled."""
-        for name, value in list(vars(self.loaded).items()):
-            if name not in WRAPPING:
-                setattr(self.loaded, name, getattr(value, "py_func", value))
+        """Let the calls of the module's package run as plain Python; other packages stay compiled."""
+        for neighbour in _package(self.loaded):
+            for name, value in list(vars(neighbour).items()):
+                if name not in WRAPPING:
+                    setattr(neighbour, name, getattr(value, "py_func", value))
+
+
+def _package(module: ModuleType) -> list[ModuleType]:
+    """Return the modules of a module's package that are loaded."""
+    return [one for name, one in sys.modules.items() if name.startswith(f"{module.__package__}.")]
 
 
 def _run(work: list[_Module], group: Group) -> int:
