@@ -207,8 +207,10 @@ def test_a_killed_worker_is_told_and_the_rest_goes_on(design):
     assert sorted(seen) == ["l0", "l2", "l3", "l4"]
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_an_interrupt_of_one_layer_ends_all_and_keeps_what_is_finished(design, tmp_path, monkeypatch, exact):
+@pytest.mark.parametrize(("exact", "tie_proven"), [(True, True), (True, False), (False, False)])
+def test_an_interrupt_of_one_layer_ends_all_and_keeps_what_is_finished(
+    design, tmp_path, monkeypatch, exact, tie_proven
+):
     """As with one process, where the search itself answers an interrupt; what it cut short is not stored."""
     done = []
 
@@ -217,14 +219,15 @@ def test_an_interrupt_of_one_layer_ends_all_and_keeps_what_is_finished(design, t
         done.append(found)
         if len(done) < 3:
             return found
-        return replace(found, interrupted=True, certificate=replace(found.certificate, exact=exact))
+        certificate = replace(found.certificate, exact=exact, tie_proven=tie_proven)
+        return replace(found, interrupted=True, certificate=certificate)
 
     monkeypatch.setattr(jobs_module, "exact_search", search)
     with Store.open(tmp_path / "store.sqlite3") as store:
         with pytest.raises(KeyboardInterrupt):
             map_network(_network(*range(8, 18)), *design, store=store, workers=1)
         assert len(done) == 3
-        assert store.state().entries == (3 if exact else 2)
+        assert store.state().entries == (3 if exact and tie_proven else 2)
 
 
 _INTERRUPTED = """
