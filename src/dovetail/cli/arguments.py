@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
-from dovetail.document import Node
+from dovetail.document import Node, Scalar, parse_document
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
@@ -58,12 +59,48 @@ def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False) -> N
     parser.add_argument(
         "--on",
         required=True,
-        metavar="ARCH",
-        help="a bundled design's name, or an architecture file in Timeloop v0.4 form",
-        **({"nargs": "+"} if several else {}),
+        metavar="DESIGN",
+        nargs="+",
+        help="designs: each a bundled one's name, a file in Timeloop's form, or a folder of such files"
+        if several
+        else "a bundled design's name, or its files in Timeloop's form (architecture, components, constraints, "
+        "variables, in any split) and folders of such",
     )
+    add_settings(parser)
     parser.add_argument("--ert", type=Path, metavar="FILE", help="energies per action, as Accelergy writes them")
     parser.add_argument("--art", type=Path, metavar="FILE", help="areas, as Accelergy writes them; goes with --ert")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Declare what a design's files may read and the values of their variables."""
+    parser.add_argument(
+        "--include", type=Path, action="append", default=[], metavar="FOLDER", help="let includes also read this folder"
+    )
+    add_values(parser)
+
+
+def add_values(parser: argparse.ArgumentParser) -> None:
+    """Declare values of variables, as ``args.set``: pairs of name and value."""
+    parser.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="the value of a variable of the files, or of a template variable",
+    )
+
+
+def setting(text: str) -> tuple[str, Scalar]:
+    """Return a variable's name and value; for ``type=``."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=VALUE")
+    try:
+        found = parse_document(value, file=name).value
+    except InputError:
+        found = value
+    return name, found if isinstance(found, bool | int | float) else value
 
 
 def add_objective(parser: argparse.ArgumentParser) -> None:
@@ -136,18 +173,23 @@ def seconds(text: str) -> float:
 
 def hardware_of(args: argparse.Namespace) -> tuple[Architecture, EnergyTable]:
     """Return the architecture that ``--on`` names and its energies."""
-    return load_hardware(args.on, args.ert, args.art)
+    return load_hardware(args.on, args)
 
 
-def load_hardware(name: str, ert: Path | None, art: Path | None) -> tuple[Architecture, EnergyTable]:
+def load_hardware(design: str | Sequence[str], args: argparse.Namespace) -> tuple[Architecture, EnergyTable]:
     """Return an architecture and its energies: from an ERT (and ART) where given, else estimated.
+
+    Args:
+        design: a bundled design, a file, a folder, or several of these that make one design.
+        args: what `add_hardware` declares.
 
     Raises:
         InputError: a file is wrong, or the ERT lacks something that the architecture needs.
     """
+    ert, art = args.ert, getattr(args, "art", None)
     if art is not None and ert is None:
         raise InputError("--art needs --ert: areas without energies are of no use here")
-    architecture = load_architecture(name)
+    architecture = load_architecture(design, include_folders=args.include, data=dict(args.set))
     if ert is None:
         return architecture, estimate(architecture)
     energies = read_energy_table(ert, art, architecture)

@@ -52,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
     """Map every network on every design; each distinct layer is mapped once."""
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
-    networks = [load_network(name, batch=args.batch, rename=args.rename) for name in args.networks]
-    designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
+    values = dict(args.set)
+    networks = [load_network(name, batch=args.batch, rename=args.rename, variables=values) for name in args.networks]
+    designs = [arguments.load_hardware(name, args) for name in args.on]
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
         costs = map_networks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from dovetail.cli.arguments import add_settings
 from dovetail.cli.outputs import add_output
 from dovetail.components.accelergy_tables import write_art, write_ert
 from dovetail.components.compose import Share
@@ -21,7 +22,8 @@ _NAME, _VALUE = 52, 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--on", metavar="ARCH", help="a bundled design's name, or an architecture file")
+    parser.add_argument("--on", nargs="+", metavar="DESIGN", help="a bundled design's name, or its files and folders")
+    add_settings(parser)
     parser.add_argument(
         "--estimator",
         metavar="NAME",
@@ -41,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         _list(estimators(), args.json)
         return 0
     if not args.on:
-        raise InputError("say which design with --on ARCH, or list the estimators with --list")
-    architecture = load_architecture(args.on)
+        raise InputError("say which design with --on DESIGN, or list the estimators with --list")
+    architecture = load_architecture(args.on, include_folders=args.include, data=dict(args.set))
     found = explain(architecture, args.estimator)
     table = EnergyTable({each.level: each.cost() for each in found})
     if args.ert:

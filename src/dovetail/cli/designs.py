@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from dovetail.cli.arguments import add_settings
 from dovetail.hardware.describe import describe
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("architecture", nargs="?", help="a bundled design or an architecture file; none: list designs")
-    parser.add_argument("--yaml", action="store_true", help="print a bundled design's file, to start your own from")
     parser.add_argument(
-        "--include", type=Path, action="append", default=[], metavar="FOLDER", help="let includes also read this folder"
+        "design", nargs="*", help="a bundled design, or a design's files and folders; none: list the bundled ones"
     )
+    parser.add_argument("--yaml", action="store_true", help="print a bundled design's file, to start your own from")
+    add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List designs, or print one."""
-    if args.architecture is None:
+    if not args.design:
         for name in bundled_designs():
             print(f"{name:26} {_summary(name)}")
     elif args.yaml:
-        print(design_file(args.architecture).read_text(encoding="utf-8"), end="")
+        for name in args.design:
+            print(design_file(name).read_text(encoding="utf-8"), end="")
     else:
-        print(describe(load_architecture(args.architecture, include_folders=args.include)))
+        print(describe(load_architecture(args.design, include_folders=args.include, data=dict(args.set))))
     return 0
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the mapping; a broken constraint is worth a warning, a tile that does not fit is an error."""
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
     architecture, energies = arguments.hardware_of(args)
     problem, read, notes = _read(args.mapping, architecture, problem)
     notes += [*read.notes, *design_notes(architecture, [problem])]

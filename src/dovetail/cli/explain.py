@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain the layer; exit code 2 when it has no mapping, after saying which constraint stands in the way."""
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
     architecture, energies = arguments.hardware_of(args)
     notes: list[str] = []
     with progress() as report:

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the bundled networks")
     parser.add_argument("--batch", type=int, metavar="N", help="batch size (a file's own, else 1)")
     arguments.add_rename(parser)
+    arguments.add_values(parser)
     parser.add_argument("--input-size", type=int, metavar="PIXELS", help="rows and columns of the input image")
     parser.add_argument(
         "--as-published", action="store_true", help="read a pickle of the founding study as it did, mistakes included"
@@ -74,7 +75,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Network:
     if not args.as_published:
-        return load_network(args.model, batch=args.batch, input_size=args.input_size, rename=args.rename)
+        return load_network(
+            args.model,
+            batch=args.batch,
+            input_size=args.input_size,
+            rename=args.rename,
+            variables=dict(args.set),
+        )
     if not args.model.endswith((".pkl", ".pickle")):
         raise InputError("--as-published is for the founding study's pickles (.pkl)", file=args.model)
     network = read_study_pickle(Path(args.model), as_published=True)

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.imperfect:
         _check_imperfect(args)
-    given = load_layer(args.layer, batch=args.batch, rename=args.rename)
+    given = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
     architecture, energies = arguments.hardware_of(args)
     with Gracefully() as waiting:
         read = search_readings(

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Map the network with fronts, choose, print and write what was asked for."""
     architecture, energies = arguments.hardware_of(args)
-    network = load_network(args.network, batch=args.batch, rename=args.rename)
+    network = load_network(args.network, batch=args.batch, rename=args.rename, variables=dict(args.set))
     with network_progress() as progress, Store.open() as store:
         cost = map_network(
             network,

@@ -55,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
     """Map the networks, print and write what was asked for."""
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
-    designs = [arguments.load_hardware(name, args.ert, args.art) for name in args.on]
+    designs = [arguments.load_hardware(name, args) for name in args.on]
+    values = dict(args.set)
     networks = [
-        load_network(name, batch=args.batch, rename=args.rename, input_size=args.input_size) for name in args.networks
+        load_network(name, batch=args.batch, rename=args.rename, variables=values, input_size=args.input_size)
+        for name in args.networks
     ]
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:

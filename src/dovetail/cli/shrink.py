@@ -141,7 +141,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     with progress() as report:
         loaded = data.load(report)
     spec, weights = _model(args, loaded, recipe.stem)
-    design = Path(args.on).stem
+    design = Path(args.on[0]).stem
     out = args.out or Path("runs") / f"shrink-{spec.label.replace(':', '.')}-{design}-{Path(args.data).name}"
     return Request(
         spec,

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, print and write what was asked for."""
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename)
+    problem = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
     architecture, energies = arguments.hardware_of(args)
     with network_progress() as progress, Store.open() as store:
         sweep = sweep_layer(

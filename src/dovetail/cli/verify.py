@@ -20,7 +20,8 @@ from dovetail.network.jobs import Sampled
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="a file that `dovetail map` has written")
-    parser.add_argument("--on", metavar="ARCH", help="the design, when it is not a bundled one")
+    parser.add_argument("--on", nargs="+", metavar="DESIGN", help="the design's files, when it is not a bundled one")
+    arguments.add_settings(parser)
     parser.add_argument("--ert", type=Path, metavar="FILE", help="the energies per action that the search was given")
     parser.add_argument(
         "--no-search", action="store_true", help="leave out the search; what it proved is not proven again then"
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             file=args.certificate,
             key="architecture",
         )
-    architecture, energies = arguments.load_hardware(args.on or claim.design, args.ert, None)
+    architecture, energies = arguments.load_hardware(args.on or claim.design, args)
     known = args.ert is not None or claim.energies_from == ESTIMATED
     checks = verify(
         claim,

@@ -2,6 +2,7 @@
 
 A document is read once, from the top down, each step in a module that knows only the ones after it:
 
+- `dovetail.hardware.design_files`: one document of several files;
 - `dovetail.hardware.sections`: its sections, whatever form and order they stand in;
 - `dovetail.hardware.levels`: the design's levels, for which it asks
 - `dovetail.hardware.node_reader`: the tree of nodes,
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.document import Node, Scalar
-from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
 from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.design_files import read_design
 from dovetail.hardware.levels import lay_out
 from dovetail.hardware.sections import Sections, read_sections
 
@@ -39,24 +40,48 @@ def design_file(name: str) -> Path:
 
 
 def load_architecture(
-    name_or_path: str | Path, *, include_folders: Sequence[Path] = (), data: Mapping[str, Scalar] | None = None
+    name_or_path: str | Path | Sequence[str | Path],
+    *,
+    include_folders: Sequence[Path] = (),
+    data: Mapping[str, Scalar] | None = None,
 ) -> Architecture:
     """Read an architecture.
 
     Args:
-        name_or_path: the name of a bundled design, or a file in Timeloop v0.4 form.
-        include_folders: folders besides the file's own that its includes may read.
-        data: values for the file's template variables.
+        name_or_path: the name of a bundled design, a file in Timeloop's form, a folder of such, or several of these
+            that make one design: architecture, components, constraints, variables in any split and order.
+        include_folders: folders besides the files' own that their includes may read.
+        data: values for the files' template variables; they also stand above their ``variables``.
 
     Raises:
-        InputError: there is no such design or file, or the file is wrong; with file, line and key.
+        InputError: there is no such design or file, or a file is wrong; with file, line and key.
     """
+    given = [name_or_path] if isinstance(name_or_path, str | Path) else list(name_or_path)
+    if not given:
+        raise InputError("a design is at least one file")
+    paths = [_path(one) for one in given]
+    document = read_design(paths, include_folders=include_folders, data=data)
+    return read_architecture(document, _name(paths, document))
+
+
+def _path(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in bundled_designs():
-        return _read(design_file(name_or_path), include_folders, data)
+        return design_file(name_or_path)
     path = Path(name_or_path)
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         raise InputError(f"no design and no file is named '{path}'{did_you_mean(str(path), bundled_designs())}")
-    return _read(path, include_folders, data)
+    return path
+
+
+def _name(paths: Sequence[Path], document: Node) -> str:
+    """Return what a design is called: after its folder, or after the file that has the architecture."""
+    if len(paths) == 1 and not paths[0].is_dir():
+        path = paths[0]
+    else:
+        entries = document.value if isinstance(document.value, dict) else {}
+        path = Path(entries["architecture"].file) if "architecture" in entries else paths[0]
+    name = path.resolve().parent.name if path.stem in ("arch", "architecture") else path.name.split(".")[0]
+    return name or "architecture"
 
 
 def read_architecture(document: Node, name: str) -> Architecture:
@@ -91,11 +116,6 @@ def architecture_of(sections: Sections, name: str) -> Architecture:
         )
     except InputError as error:
         raise sections.architecture.fail(error.message) from None
-
-
-def _read(path: Path, include_folders: Sequence[Path], data: Mapping[str, Scalar] | None) -> Architecture:
-    name = path.resolve().parent.name if path.stem in ("arch", "architecture") else path.name.split(".")[0]
-    return read_architecture(read_document(path, include_folders=include_folders, data=data), name or "architecture")
 
 
 def _cycle_seconds(attributes: Mapping[str, Any]) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dovetail.document import read_text
+from dovetail.document import Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml
@@ -22,7 +22,12 @@ from dovetail.workload.study_pickle import read_study_pickle
 
 
 def load_network(
-    spec: str, *, batch: int | None = None, input_size: int | None = None, rename: Mapping[str, str] | None = None
+    spec: str,
+    *,
+    batch: int | None = None,
+    input_size: int | None = None,
+    rename: Mapping[str, str] | None = None,
+    variables: Mapping[str, Scalar] | None = None,
 ) -> Network:
     """Load a network from wherever `spec` points.
 
@@ -33,6 +38,7 @@ def load_network(
         batch: batch size; None takes a file's own, and 1 for a name.
         input_size: rows and columns of the input image, 224 or 32 for bundled tables, any for a model that is traced.
         rename: new names of dimensions and tensors, by their old ones; see `Network.renamed`.
+        variables: values of names that the sizes of Timeloop problems use.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
@@ -40,35 +46,44 @@ def load_network(
     """
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1")
-    network = _from_file(spec, batch, input_size) if _is_file(spec) else _from_name(spec, batch or 1, input_size)
+    network = (
+        _from_file(spec, batch, input_size, variables) if _is_file(spec) else _from_name(spec, batch or 1, input_size)
+    )
     network = network if batch is None else network.with_batch(batch)
     return network.renamed(rename) if rename else network
 
 
-def load_layer(spec: str, *, batch: int | None = None, rename: Mapping[str, str] | None = None) -> Problem:
+def load_layer(
+    spec: str,
+    *,
+    batch: int | None = None,
+    rename: Mapping[str, str] | None = None,
+    variables: Mapping[str, Scalar] | None = None,
+) -> Problem:
     """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
-    ``network`` is anything that `load_network` takes; ``rename`` gives dimensions and tensors new names.
+    ``network`` is anything that `load_network` takes; ``rename`` gives dimensions and tensors new names, and
+    ``variables`` are values of names that the sizes of Timeloop problems use.
     """
-    problem = _load_layer(spec, batch)
+    problem = _load_layer(spec, batch, variables)
     return renamed(problem, rename) if rename else problem
 
 
-def _load_layer(spec: str, batch: int | None) -> Problem:
+def _load_layer(spec: str, batch: int | None, variables: Mapping[str, Scalar] | None) -> Problem:
     network, colon, layer = spec.rpartition(":")
     if ":" in network and re.fullmatch("[0-9]+", layer):  # a layer may be called matmul:2, a network module:factory
         shorter, _, name = network.rpartition(":")
         with contextlib.suppress(InputError):
-            found = load_network(shorter, batch=batch).layer(f"{name}:{layer}")
+            found = load_network(shorter, batch=batch, variables=variables).layer(f"{name}:{layer}")
             return replace(found.problem, name=found.name)
     if not colon or os.path.exists(spec):  # noqa: PTH110 - never raises
-        layers = load_network(spec, batch=batch).distinct()
+        layers = load_network(spec, batch=batch, variables=variables).distinct()
         if len(layers) == 1:
             return layers[0].problem
         raise InputError(
             f"'{spec}' has {len(layers)} different layers: write NETWORK:LAYER, such as {spec}:{layers[0].name}"
         )
-    found = load_network(network, batch=batch).layer(layer)
+    found = load_network(network, batch=batch, variables=variables).layer(layer)
     return replace(found.problem, name=found.name)
 
 
@@ -79,7 +94,7 @@ def _is_file(spec: str) -> bool:
     return spec.endswith(_FILE_SUFFIXES) or "/" in spec
 
 
-def _from_file(spec: str, batch: int | None, input_size: int | None) -> Network:
+def _from_file(spec: str, batch: int | None, input_size: int | None, variables: Mapping[str, Scalar] | None) -> Network:
     path = Path(spec)
     if not path.exists():
         raise InputError("no such file", file=path)
@@ -91,17 +106,17 @@ def _from_file(spec: str, batch: int | None, input_size: int | None) -> Network:
         from dovetail.workload.torch_export import read_exported  # torch is an extra
 
         return read_exported(path, batch=batch)
-    return read_network(path)
+    return read_network(path, variables)
 
 
-def read_network(path: Path) -> Network:
+def read_network(path: Path, variables: Mapping[str, Scalar] | None = None) -> Network:
     """Read a network from a layer table, a pickle of the founding study, a Timeloop problem, or a folder of them.
 
     Raises:
         InputError: with file, line and key.
     """
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, variables)
     if path.suffix == ".csv":
         return read_csv(read_text(path), file=path, name=path.stem)
     if path.suffix in (".pkl", ".pickle"):
@@ -111,7 +126,7 @@ def read_network(path: Path) -> Network:
     document = read_document(path, include_folders=problem_folders(path))
     if "problem" not in document.mapping():
         return read_yaml(document, name=path.stem)
-    return network_of_problem(problem_of_document(document, path.stem).problem, path)
+    return network_of_problem(problem_of_document(document, path.stem, variables), path)
 
 
 def _from_name(spec: str, batch: int, input_size: int | None) -> Network:

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dovetail.document import read_text
+from dovetail.document import Scalar, read_text
 from dovetail.errors import InputError
 from dovetail.workload.layer_table import read_index
-from dovetail.workload.network import Layer, Network
+from dovetail.workload.network import Layer, Network, UnmappedOperation
 from dovetail.workload.problem import Problem
-from dovetail.workload.problem_yaml import read_problem
+from dovetail.workload.problem_yaml import ProblemFile, read_problem_file
 
 
-def network_of_problem(problem: Problem, path: Path) -> Network:
+def network_of_problem(read: ProblemFile, path: Path) -> Network:
     """Return the network of one layer that a problem file is."""
-    return _network(problem.name, (_bare(problem),), path)
+    return replace(_network(read.problem.name, (_bare(read.problem),), path), notes=read.notes)
 
 
-def read_folder(folder: Path) -> Network:
+def read_folder(folder: Path, variables: Mapping[str, Scalar] | None = None) -> Network:
     """Read a folder of Timeloop problems, one layer per file in the order of their names.
 
     A file ``index.csv`` with the columns ``name,repeats``, as `dovetail layers --timeloop` writes it, says how often
-    each occurs; without one, each occurs once. A file that the index names must be there.
+    each occurs; without one, each occurs once. A file that the index names must be there. One that cannot be read is
+    an operation that is not mapped, and a note says why; it does not hide the others.
+
+    Args:
+        folder: where they are.
+        variables: values of names that their sizes use.
 
     Raises:
-        InputError: with file, line and key.
+        InputError: with file, line and key; the first file's, when none can be read.
     """
     files = sorted(
         (file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and file.stem != "problem_base"),
@@ -38,11 +44,35 @@ def read_folder(folder: Path) -> Network:
     repeats = read_index(read_text(index), file=index) if index.exists() else {}
     for missing in sorted(repeats.keys() - {file.stem for file in files}):
         raise InputError(f"names '{missing}', but there is no such .yaml file beside it", file=index)
-    layers = []
+    layers: list[Layer] = []
+    notes: list[str] = []
+    unread: dict[str, InputError] = {}
     for file in files:
-        problem = replace(read_problem(file), name=file.stem)
-        layers.append(replace(_bare(problem), repeats=repeats.get(file.stem, 1)))
-    return _network(folder.resolve().name, tuple(layers), folder)
+        try:
+            read = read_problem_file(file, variables=variables)
+        except InputError as error:
+            unread[file.stem] = error
+        else:
+            notes += read.notes
+            problem = replace(read.problem, name=file.stem)
+            layers.append(replace(_bare(problem), repeats=repeats.get(file.stem, 1)))
+    if not layers:
+        raise next(iter(unread.values()))
+    unmapped = tuple(UnmappedOperation(name, None, repeats.get(name, 1)) for name in unread)
+    notes = [f"not read: {error}" for error in unread.values()] + notes
+    return replace(_network(folder.resolve().name, tuple(layers), folder), unmapped=unmapped, notes=_once_each(notes))
+
+
+def _once_each(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return notes with those that say the same of several files said once."""
+    places: dict[str, list[str]] = {}
+    for note in notes:
+        place, _, said = note.partition(": '")
+        places.setdefault(said or note, []).append(place if said else "")
+    return tuple(
+        said if not where[0] else f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: '{said}"
+        for said, where in places.items()
+    )
 
 
 def _bare(problem: Problem) -> Layer:

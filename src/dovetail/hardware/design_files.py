@@ -1,0 +1,88 @@
+"""Puts the files of one design together: architecture, components, constraints and variables, in any split and order.
+
+As the reference takes them on its command line. Lists of component classes and of constraints add up, variables do,
+too; a second architecture is an error, and so is a second value of one name. Sections for others (a problem, a mapper)
+are left in; where several files have one of these, the first stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dovetail.document import Node, Scalar
+from dovetail.document_file import read_document
+from dovetail.errors import InputError
+
+_SUFFIXES = (".yaml", ".yml")
+#: Sections of which a design has one, whoever says it.
+_ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART", "dumped_by_timeloop_front_end")
+
+
+def read_design(
+    paths: Sequence[Path], *, include_folders: Sequence[Path] = (), data: Mapping[str, Scalar] | None = None
+) -> Node:
+    """Read the document that files and folders of a design make together.
+
+    Args:
+        paths: files, and folders whose ``.yaml`` files are meant, but not those of folders inside.
+        include_folders: folders besides each file's own that its includes may read.
+        data: values for the files' template variables; they also stand above what ``variables`` says.
+
+    Raises:
+        InputError: a file cannot be read, or two contradict each other; with file, line and key.
+    """
+    files = [file for path in paths for file in design_paths(path)]
+    documents = [read_document(file, include_folders=include_folders, data=data) for file in files]
+    together = documents[0]
+    for document in documents[1:]:
+        together = replace(together, value=_joined(together.mapping(), document.mapping()))
+    return _with_values(together, data or {}) if data else together
+
+
+def design_paths(path: Path) -> list[Path]:
+    """Return the file, or the files of a folder in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    if not files:
+        raise InputError("the folder holds no .yaml file", file=path)
+    return files
+
+
+def _joined(one: dict[str, Node], other: dict[str, Node]) -> dict[str, Node]:
+    joined = dict(one)
+    for name, node in other.items():
+        mine = joined.get(name)
+        if mine is None or mine.value is None:
+            joined[name] = node
+        elif name == "architecture":
+            raise node.fail(f"a second architecture; the first is {mine.file}:{mine.line}")
+        elif name not in _ELSEWHERE and "ignore" not in name and node.value is not None:
+            joined[name] = _joined_section(mine, node)
+    return joined
+
+
+def _joined_section(mine: Node, other: Node) -> Node:
+    """Join two sections of one name: lists add up, everything else may be said once or twice the same."""
+    entries = dict(mine.mapping())
+    for name, node in other.mapping().items():
+        own = entries.get(name)
+        if own is None or own.value is None:
+            entries[name] = node
+        elif isinstance(own.value, list) and isinstance(node.value, list):
+            entries[name] = replace(own, value=own.value + node.value)
+        elif name != "version" and own.plain() != node.plain():
+            raise node.fail(f"has another value already: {own.file}:{own.line}")
+    return replace(mine, value=entries)
+
+
+def _with_values(document: Node, data: Mapping[str, Scalar]) -> Node:
+    """Return the document with values that stand above its variables."""
+    entries = document.mapping()
+    variables = entries.get("variables")
+    own = {} if variables is None or variables.value is None else variables.mapping()
+    given = {name: Node(value, "--set", 1, name, quoted=isinstance(value, str)) for name, value in data.items()}
+    place = variables or document
+    return replace(document, value={**entries, "variables": replace(place, value={**own, **given})})
