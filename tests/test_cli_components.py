@@ -110,7 +110,7 @@ def test_the_estimators_can_be_listed(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "say which design with --on ARCH"),
+        ((), "say which design with --on DESIGN"),
         (("--on", "eyeris_like"), "did you mean"),
         (("--on", "eyeriss_like", "--estimator", "aladin"), "did you mean 'aladdin'?"),
         (("--on", "eyeriss_like", "--ert", "/proc/no/e.yaml"), "cannot be written"),
