@@ -132,3 +132,24 @@ def test_one_bad_problem_in_a_folder_is_named_and_does_not_hide_the_others(tmp_p
 
 def test_values_reach_the_problem(folder: Path) -> None:
     assert load_layer(str(folder.parent / "layer.yaml"), variables={"BATCH": 3}).bound("N") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.cfg", "architecture = { };", "is in the libconfig form of Timeloop's first versions"),
+        (
+            "z.yaml",
+            "operational_array: {}\nmemories: {}\n",
+            "is an accelerator of ZigZag; its form is not read",
+        ),
+        ("f.yaml", "arch: {nodes: []}\n", "f.yaml:1: is an architecture of AccelForge; its form is not read"),
+    ],
+)
+def test_files_of_other_tools_are_refused_by_name_with_their_equals_here(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_architecture(tmp_path / name)
+    assert said in str(caught.value)

@@ -16,6 +16,22 @@ from dovetail.document_file import read_document
 from dovetail.errors import InputError
 
 _SUFFIXES = (".yaml", ".yml")
+_LIBCONFIG = "is in the libconfig form of Timeloop's first versions; write its levels as a YAML list of v0.4 nodes"
+#: Files of neighbouring tools: what they are, the keys that tell them, and what has an equal here.
+_NEIGHBOURS = (
+    (
+        "an accelerator of ZigZag",
+        {"operational_array", "memories"},
+        "Its memories are !Component nodes of class SRAM or DRAM (size / bits of a word: depth), its operational array "
+        "is a fan-out 'spatial: {meshX, meshY}' around a !Component of class intmac",
+    ),
+    (
+        "an architecture of AccelForge",
+        {"arch"},
+        "Its !Memory is a !Component of class SRAM, its !Compute one of class intmac, its !Container the same, "
+        "'spatial' with a fanout is 'spatial: {meshX: N}', 'tensors: {keep}' is 'constraints: {dataspace: {keep}}'",
+    ),
+)
 #: Sections of which a design has one, whoever says it.
 _ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART", "dumped_by_timeloop_front_end")
 
@@ -34,11 +50,22 @@ def read_design(
         InputError: a file cannot be read, or two contradict each other; with file, line and key.
     """
     files = [file for path in paths for file in design_paths(path)]
-    documents = [read_document(file, include_folders=include_folders, data=data) for file in files]
+    documents = [_document(file, include_folders, data) for file in files]
     together = documents[0]
     for document in documents[1:]:
         together = replace(together, value=_joined(together.mapping(), document.mapping()))
     return _with_values(together, data or {}) if data else together
+
+
+def _document(file: Path, include_folders: Sequence[Path], data: Mapping[str, Scalar] | None) -> Node:
+    if file.suffix == ".cfg":
+        raise InputError(f"{_LIBCONFIG}; or it is a config of SCALE-Sim, which is not read", file=file)
+    document = read_document(file, include_folders=include_folders, data=data)
+    keys = set(document.value) if isinstance(document.value, dict) else set[str]()
+    for tool, known, equal in _NEIGHBOURS:
+        if known <= keys and "architecture" not in keys:
+            raise document.fail(f"is {tool}; its form is not read. {equal}")
+    return document
 
 
 def design_paths(path: Path) -> list[Path]:
