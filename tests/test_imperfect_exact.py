@@ -25,7 +25,7 @@ from dovetail.hardware.architecture import (
 )
 from dovetail.mapper.imperfect import search_imperfect
 from dovetail.mapper.imperfect.first import first_fitting
-from dovetail.mapper.imperfect.space import ImperfectSpace
+from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.mapping import Mapping
@@ -135,7 +135,7 @@ def test_imperfect_mappings_are_found_where_no_perfect_one_exists(
         return
     values = values_of(mappings, problem, architecture, energies, objective)
     allowed = [at for at in np.flatnonzero(values < math.inf) if not violations(mappings[at], problem, architecture)]
-    space = ImperfectSpace.of(problem, bound_to(architecture, problem), energies, objective)
+    space = Mapspace.of(problem, bound_to(architecture, problem), energies, objective)
     first = first_fitting(space, lambda: False)
     assert (first is not None) == bool(allowed)
     if first is None:

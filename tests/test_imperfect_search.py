@@ -16,7 +16,8 @@ from dovetail.errors import CapacityError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.imperfect import search_imperfect
-from dovetail.mapper.imperfect.space import ImperfectSpace, least_of
+from dovetail.mapper.imperfect.space import least_of
+from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import violations
@@ -39,7 +40,7 @@ def eyeriss() -> tuple[Architecture, EnergyTable]:
 def test_no_mapping_is_below_the_bound(setup: Setup) -> None:
     mapping, problem, architecture, energies = setup
     bound = bound_to(architecture, problem)
-    least = least_of(ImperfectSpace.of(problem, bound, energies, Objective.EDP))
+    least = least_of(Mapspace.of(problem, bound, energies, Objective.EDP))
     try:
         cost = evaluate(mapping, problem, architecture, energies)
     except (CapacityError, MappingError):

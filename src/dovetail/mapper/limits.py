@@ -4,8 +4,6 @@ A batch of mappings is one array of genes and one of keepers, ``genes`` is
 ``(candidates, 5, levels, dims)``, its second axis the first five fields of `dovetail.model.arrays.Nest`; ``keep`` is
 ``(candidates, levels, tensors)``. Dims are the active ones: those of more than one iteration.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ import numpy as np
 from dovetail.hardware.architecture import Architecture, LoopConstraints, Spatial
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
-from dovetail.model.arrays import Ints, Machine, Rules
+from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.charges import fits, space_taken, words_of
 from dovetail.model.compile import part
 from dovetail.model.encode import mapped_levels
@@ -129,7 +127,7 @@ def _is_prime(number: int) -> bool:
 
 
 @part()
-def obeys(limits, genes):
+def obeys(limits: Limits, genes: Ints) -> bool:
     """Return whether a mapping obeys the constraints and fits the fan-outs."""
     levels, dims = genes.shape[1], genes.shape[2]
     for level in range(levels):
@@ -167,7 +165,7 @@ def obeys(limits, genes):
 
 
 @part()
-def excess_at(limits, level, genes, kept, sizes):
+def excess_at(limits: Limits, level: int, genes: Ints, kept: Bools, sizes: Ints) -> int:
     """Return by how much the tiles that a level keeps exceed it, the largest of them where factors leave a remainder.
 
     ``sizes``: ``(dims,)`` scratch.
@@ -187,7 +185,7 @@ def excess_at(limits, level, genes, kept, sizes):
 
 
 @part()
-def excess_of(limits, genes, kept, sizes):
+def excess_of(limits: Limits, genes: Ints, kept: Bools, sizes: Ints) -> int:
     """Return by how much the tiles exceed the storages, all levels together."""
     total = 0
     for level in range(genes.shape[1]):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dovetail.mapper.imperfect.moves import fit_all
-from dovetail.mapper.imperfect.space import Crowd, ImperfectSpace, Least
+from dovetail.mapper.imperfect.space import Least, evaluated
 from dovetail.mapper.limits import (
     AXIS,
     GENES,
@@ -34,6 +34,7 @@ from dovetail.mapper.limits import (
     SPATIAL_Y,
     TEMPORAL,
 )
+from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.model.arrays import Bools, Ints
 
 # What a factor is of, in lists of factors.
@@ -62,7 +63,7 @@ class Covered:
     ruled_out: int
 
 
-def cover(space: ImperfectSpace, least: Least, known: Crowd | None) -> Covered | None:
+def cover(space: Mapspace, least: Least, known: Crowd | None) -> Covered | None:
     """Evaluate all mappings that may improve on one that is known; None when they are too many to list.
 
     Args:
@@ -79,22 +80,22 @@ def cover(space: ImperfectSpace, least: Least, known: Crowd | None) -> Covered |
     keepers = _keepers(space)
     if sum(len(order) for order in orders) * len(keepers) > MOST_MAPPINGS:
         return None
-    best, evaluated, lowest = None, 0, math.inf
+    best, count, lowest = None, 0, math.inf
     for genes, keep, ends in _batches(space, factors, last, orders, keepers):
         fit = np.empty(len(genes), np.bool_)
         fit_all(space.limits, genes, keep, np.empty(genes.shape[3], np.int64), fit)
         if not fit.any():
             continue
-        crowd = space.evaluated(genes[fit], keep[fit], ends[fit])
-        evaluated += len(crowd.rank)
+        crowd = evaluated(space, genes[fit], keep[fit], ends[fit])
+        count += len(crowd.rank)
         lowest = min(lowest, float(crowd.rank[:, 2].min()))
         best = (crowd if best is None else best.joined(crowd)).best(1)
     if best is not None and best.rank[0, 0] >= goal:
         best = None
-    return Covered(best, lowest, evaluated, ruled_out)
+    return Covered(best, lowest, count, ruled_out)
 
 
-def most_steps(space: ImperfectSpace, least: Least, goal: float) -> int:
+def most_steps(space: Mapspace, least: Least, goal: float) -> int:
     """Return the most cycles of computing with which the bound is below a goal; 0: there are none."""
     low, high = 0, 1
 
@@ -109,7 +110,7 @@ def most_steps(space: ImperfectSpace, least: Least, goal: float) -> int:
     return low
 
 
-def _ways(space: ImperfectSpace, d: int) -> tuple[Ints, Ints] | None:
+def _ways(space: Mapspace, d: int) -> tuple[Ints, Ints] | None:
     """Return every way to factor a dimension; None when they are too many.
 
     Returns:
@@ -141,7 +142,7 @@ def _ways(space: ImperfectSpace, d: int) -> tuple[Ints, Ints] | None:
     return ways, ends
 
 
-def _choices(space: ImperfectSpace, level: int, d: int, left: int) -> Iterator[tuple[int, int]]:
+def _choices(space: Mapspace, level: int, d: int, left: int) -> Iterator[tuple[int, int]]:
     """Yield (`TIME`, `X` or `Y`; factor) that a level may take of what is left of a dimension."""
     row, (least, most, _, axis) = space.limits.levels[level], space.limits.loops[level, d, [LEAST, MOST, PLACE, AXIS]]
     least, most = int(least), int(min(most, left))
@@ -155,7 +156,7 @@ def _choices(space: ImperfectSpace, level: int, d: int, left: int) -> Iterator[t
     yield from ((Y, factor) for factor in range(max(least, 2), on_y + 1) if axis != ON_X)
 
 
-def _join(space: ImperfectSpace, most: int) -> tuple[Ints, Ints, int] | None:
+def _join(space: Mapspace, most: int) -> tuple[Ints, Ints, int] | None:
     """Return the choices of factors that fit the fan-outs and take no more steps than ``most``.
 
     Returns:
@@ -188,7 +189,7 @@ def _join(space: ImperfectSpace, most: int) -> tuple[Ints, Ints, int] | None:
     return factors, np.stack([ends[d][chosen[:, d]] for d in range(dims)], axis=3), ruled_out
 
 
-def _orders(space: ImperfectSpace, factors: Ints) -> list[tuple[tuple[int, ...], ...]]:
+def _orders(space: Mapspace, factors: Ints) -> list[tuple[tuple[int, ...], ...]]:
     """Return every order of the loops that the pins leave: per level the dimensions outer to inner, space included."""
     dims, each = factors.shape[2], []
     for level, row in enumerate(space.limits.levels):
@@ -207,7 +208,7 @@ def _permutations(loops: list[int], place: Sequence[int]) -> list[tuple[int, ...
     return [sum(order, ()) for order in itertools.product(*(itertools.permutations(group) for group in groups))]
 
 
-def _keepers(space: ImperfectSpace) -> list[Bools]:
+def _keepers(space: Mapspace) -> list[Bools]:
     """Return every choice of kept tensors that the constraints leave, ``(levels, tensors)`` each."""
     free = np.argwhere(space.limits.levels[:, OPEN:] != 0)
     choices = []
@@ -219,7 +220,7 @@ def _keepers(space: ImperfectSpace) -> list[Bools]:
 
 
 def _batches(
-    space: ImperfectSpace,
+    space: Mapspace,
     factors: Ints,
     last: Ints,
     orders: list[list[tuple[tuple[int, ...], ...]]],

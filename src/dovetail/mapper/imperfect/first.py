@@ -9,7 +9,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.imperfect.moves import DRAWS, change_to_fit
-from dovetail.mapper.imperfect.space import Crowd, ImperfectSpace
+from dovetail.mapper.imperfect.space import evaluated
 from dovetail.mapper.limits import (
     AXIS,
     GENES,
@@ -24,6 +24,8 @@ from dovetail.mapper.limits import (
     SPATIAL_Y,
     TEMPORAL,
 )
+from dovetail.mapper.local.moves import brood_of
+from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.constraints import bound_to
 from dovetail.model.arrays import Bools, Floats, Ints
@@ -35,20 +37,20 @@ ROUNDS, KEPT, BROOD = 60, 32, 1024
 
 def exists_imperfect(problem: Problem, architecture: Architecture, energies: EnergyTable) -> bool:
     """Return whether a mapping of imperfect factors was met in about a second; False says nothing."""
-    space = ImperfectSpace.of(problem, bound_to(architecture, problem), energies, Objective.EDP)
+    space = Mapspace.of(problem, bound_to(architecture, problem), energies, Objective.EDP)
     return _fitting(space, lambda: False) is not None
 
 
-def first_fitting(space: ImperfectSpace, is_over: Callable[[], bool]) -> Crowd | None:
+def first_fitting(space: Mapspace, is_over: Callable[[], bool]) -> Crowd | None:
     """Return mappings that obey all limits, with their ranks; None where none was met.
 
     The same space gives the same answer, unless ``is_over`` ends it.
     """
     found = _fitting(space, is_over)
-    return None if found is None else space.evaluated(*found).best(KEPT)
+    return None if found is None else evaluated(space, *found).best(KEPT)
 
 
-def _fitting(space: ImperfectSpace, is_over: Callable[[], bool]) -> tuple[Ints, Bools, Ints] | None:
+def _fitting(space: Mapspace, is_over: Callable[[], bool]) -> tuple[Ints, Bools, Ints] | None:
     """Return genes, keepers and last passes of some mappings that obey all limits; None where none was met."""
     generator = np.random.default_rng(0)
     genes, keep = _simplest(space)[None], space.kept_at_least()[None]
@@ -71,7 +73,7 @@ def _fitting(space: ImperfectSpace, is_over: Callable[[], bool]) -> tuple[Ints, 
     return None
 
 
-def _simplest(space: ImperfectSpace) -> Ints:
+def _simplest(space: Mapspace) -> Ints:
     """Return the genes with the least factors everywhere, loops in the order of their places."""
     limits = space.limits
     levels, dims = limits.loops.shape[:2]
@@ -88,12 +90,11 @@ def _simplest(space: ImperfectSpace) -> Ints:
 
 
 def _changed(
-    space: ImperfectSpace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
+    space: Mapspace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
 ) -> tuple[Ints, Floats, Ints]:
     """Change mappings in place; returns their last passes, by how much they break the limits, and marks."""
     count, _, levels, dims = genes.shape
     last = np.empty((count, 2, levels, dims), np.int64)
-    breaches, marks = np.empty(count), np.empty(count, np.int64)
-    sizes = np.empty(dims, np.int64)
-    change_to_fit(space.limits, genes, keep, last, others, fathers, draws, sizes, breaches, marks)
-    return last, breaches, marks
+    brood, breaches = brood_of(genes, keep, others, fathers, draws), np.empty(count)
+    change_to_fit(space.limits, brood, last, breaches)
+    return last, breaches, brood.marks

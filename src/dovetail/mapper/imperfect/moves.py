@@ -3,8 +3,6 @@
 Genes are as in `dovetail.mapper.limits`. From the inside out, each slot takes its factor of what is left of a
 dimension, rounded up where it does not divide it; the outermost storage takes the rest.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202 - compiled code infers its types from the arrays
 
 from __future__ import annotations
 
@@ -24,11 +22,13 @@ from dovetail.mapper.limits import (
     SPATIAL_X,
     SPATIAL_Y,
     TEMPORAL,
+    Limits,
     excess_at,
     excess_of,
     obeys,
 )
-from dovetail.mapper.local.moves import mark, other_axis, pick, place_loop, reorder, take_factors
+from dovetail.mapper.local.moves import Brood, mark, other_axis, pick, place_loop, reorder, take_factors
+from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.compile import jit_plain, part
 from dovetail.model.kernel import compute_steps
 
@@ -38,65 +38,60 @@ DRAWS = 3 + 4 * _EACH
 
 
 @jit_plain
-def change_imperfect(limits, genes, keep, last, others, fathers, draws, sizes, steps, marks):
+def change_imperfect(limits: Limits, brood: Brood, last: Ints, steps: Ints) -> None:
     """Change mappings in place, each by one random change or a few.
 
     Args:
         limits: of the mapspace.
-        genes: of the mappings.
-        keep: their keepers.
+        brood: the mappings.
         last: ``(candidates, 2, levels, dims)`` to fill: iterations of last passes, over time and in space.
-        others: genes of mappings that they may take single dimensions' factors from.
-        fathers: ``(candidates,)`` which of them each may take from.
-        draws: ``(candidates, DRAWS)`` random numbers, at least 0 and below 1.
-        sizes: ``(dims,)`` scratch.
         steps: ``(candidates,)`` to fill: cycles that computing takes; 0 where the mapping breaks a limit.
-        marks: ``(candidates,)`` to fill: equal for mappings that are the same.
     """
-    for i in range(fathers.shape[0]):
-        own, kept = genes[i], keep[i]
-        _change(limits, own, kept, last[i], others[fathers[i]], draws[i])
-        steps[i] = compute_steps(own[TEMPORAL]) if _fits(limits, own, kept, sizes) else 0
-        marks[i] = mark(own, kept)
+    for i in range(brood.fathers.shape[0]):
+        own, kept = brood.genes[i], brood.keep[i]
+        _change(limits, brood, i, last[i])
+        steps[i] = compute_steps(own[TEMPORAL]) if _fits(limits, own, kept, brood.sizes) else 0
+        brood.marks[i] = mark(own, kept)
 
 
 @jit_plain
-def change_to_fit(limits, genes, keep, last, others, fathers, draws, sizes, breaches, marks):
+def change_to_fit(limits: Limits, brood: Brood, last: Ints, breaches: Floats) -> None:
     """Change mappings as `change_imperfect` does, and say by how much each breaks the limits.
 
-    ``breaches`` ``(candidates,)`` is filled with 0 where a mapping obeys the limits and its tiles fit; ``draws`` of
+    ``breaches`` ``(candidates,)`` is filled with 0 where a mapping obeys the limits and its tiles fit; draws of
     ``(candidates, 0)`` change nothing but what the bounds leave of factors; the rest is as there.
     """
-    for i in range(fathers.shape[0]):
-        own, kept = genes[i], keep[i]
-        _change(limits, own, kept, last[i], others[fathers[i]], draws[i])
-        breaches[i] = _breach(limits, own, kept, sizes)
+    for i in range(brood.fathers.shape[0]):
+        own, kept = brood.genes[i], brood.keep[i]
+        _change(limits, brood, i, last[i])
+        breaches[i] = _breach(limits, own, kept, brood.sizes)
         if breaches[i] == 0 and not obeys(limits, own):
             breaches[i] = 1
-        marks[i] = mark(own, kept)
+        brood.marks[i] = mark(own, kept)
 
 
 @part()
-def _change(limits, own, kept, last, other, draw):
+def _change(limits: Limits, brood: Brood, i: int, last: Ints) -> None:
     """Change a mapping once or a few times, and make its factors cover the bounds."""
+    own, draw = brood.genes[i], brood.draws[i]
     if draw.shape[0] > 0:
         if draw[0] < 0.15:
-            take_factors(other, own, draw[1])
+            take_factors(brood.others[brood.fathers[i]], own, draw[1])
         for change in range(1 + int(draw[2] > 0.4) + int(draw[2] > 0.7) + int(draw[2] > 0.9)):
-            _change_once(limits, own, kept, draw, 3 + _EACH * change)
+            _change_once(limits, own, brood.keep[i], draw, 3 + _EACH * change)
     for d in range(limits.bounds.shape[0]):
         _refit(own, last, limits.bounds[d], d)
 
 
 @jit_plain
-def fit_all(limits, genes, keep, sizes, fit):
+def fit_all(limits: Limits, genes: Ints, keep: Bools, sizes: Ints, fit: Bools) -> None:
     """Fill ``fit`` ``(candidates,)``: whether mappings obey the limits and their largest tiles fit the storages."""
     for i in range(fit.shape[0]):
         fit[i] = _fits(limits, genes[i], keep[i], sizes)
 
 
 @part()
-def _change_once(limits, genes, kept, draw, at):
+def _change_once(limits: Limits, genes: Ints, kept: Bools, draw: Floats, at: int) -> None:
     """Make one change of a random kind; it may come to nothing."""
     if draw[at] < 0.6:
         d = pick(draw[at + 1], limits.bounds.shape[0])
@@ -114,7 +109,7 @@ def _change_once(limits, genes, kept, draw, at):
 
 
 @part()
-def _set_factor(limits, bound, genes, d, draw, at):
+def _set_factor(limits: Limits, bound: int, genes: Ints, d: int, draw: Floats, at: int) -> None:
     """Give a random slot of a dimension, not the outermost, another factor: any, one more or less, or a share.
 
     Draws that are used up choose level, axis, kind and factor in turn.
@@ -144,7 +139,7 @@ def _set_factor(limits, bound, genes, d, draw, at):
 
 
 @part()
-def _refit(genes, last, bound, d):
+def _refit(genes: Ints, last: Ints, bound: int, d: int) -> None:
     """Make a dimension's factors cover its bound, and fill the last passes."""
     left = bound
     for level in range(genes.shape[1] - 1, -1, -1):
@@ -164,7 +159,7 @@ def _refit(genes, last, bound, d):
 
 
 @part()
-def _breach(limits, genes, kept, sizes):
+def _breach(limits: Limits, genes: Ints, kept: Bools, sizes: Ints) -> float:
     """Return by how much a mapping breaks its limits: each as a share of what it allows, all added up."""
     total = 0.0
     for level in range(genes.shape[1]):
@@ -181,6 +176,6 @@ def _breach(limits, genes, kept, sizes):
 
 
 @part()
-def _fits(limits, genes, kept, sizes):
+def _fits(limits: Limits, genes: Ints, kept: Bools, sizes: Ints) -> bool:
     """Return whether a mapping obeys the constraints and its largest tiles fit the storages."""
     return obeys(limits, genes) and excess_of(limits, genes, kept, sizes) == 0

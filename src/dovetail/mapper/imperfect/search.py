@@ -23,8 +23,10 @@ from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.all import Covered, cover
 from dovetail.mapper.imperfect.first import first_fitting
 from dovetail.mapper.imperfect.moves import DRAWS, change_imperfect
-from dovetail.mapper.imperfect.space import Crowd, ImperfectSpace, Least, least_of
+from dovetail.mapper.imperfect.space import Least, crowd_of, evaluated, least_of
+from dovetail.mapper.local.moves import brood_of
 from dovetail.mapper.local.sample import unproven
+from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
 from dovetail.mapping.constraints import bound_to
@@ -120,7 +122,7 @@ class _Search:
         perfect, why_none = (None, self.perfect) if isinstance(self.perfect, str) else (self.perfect, "")
         self.is_stopped |= perfect is not None and perfect.interrupted
         given, objective = (self.problem, bound_to(self.architecture, self.problem), self.energies), self.objective
-        space = ImperfectSpace.of(*given, objective)
+        space = Mapspace.of(*given, objective)
         least = least_of(space)
         best, covered = self._best(space, least, perfect)
         evaluated = self.hunted[1] + (0 if covered is None else covered.evaluated)
@@ -146,13 +148,11 @@ class _Search:
         except NoMappingError as error:
             return str(error)
 
-    def _best(
-        self, space: ImperfectSpace, least: Least, perfect: SearchResult | None
-    ) -> tuple[Crowd | None, Covered | None]:
+    def _best(self, space: Mapspace, least: Least, perfect: SearchResult | None) -> tuple[Crowd | None, Covered | None]:
         """Return the best met, first of its crowd, if there is any; and what covers all mappings, if anything does."""
         if self.is_stopped:
             return self.hunted[0], None
-        start = None if perfect is None else space.crowd(perfect.mapping)
+        start = None if perfect is None else crowd_of(space, perfect.mapping)
         covered = cover(space, least, start)
         if covered is None:
             start = start or first_fitting(space, self.is_over)
@@ -166,7 +166,7 @@ class _Search:
         best = self.hunted[0] or start
         return (best if covered is None else covered.best or best), covered
 
-    def _better(self, space: ImperfectSpace, best: Crowd | None, perfect: SearchResult | None) -> tuple[Mapping, Cost]:
+    def _better(self, space: Mapspace, best: Crowd | None, perfect: SearchResult | None) -> tuple[Mapping, Cost]:
         """Return the better of the best met and the best perfect mapping, one of which there is."""
         if best is not None:
             mapping = space.mapping(best)
@@ -179,7 +179,7 @@ class _Search:
 
 
 def _certificate(
-    space: ImperfectSpace,
+    space: Mapspace,
     least: Least,
     cost: Cost,
     covered: Covered | None,
@@ -235,7 +235,7 @@ def _cut_off(covered: Covered | None, value: float) -> tuple[str, ...]:
 
 
 def _hunt(
-    space: ImperfectSpace,
+    space: Mapspace,
     least: Least,
     start: Crowd,
     evaluations: int,
@@ -265,20 +265,19 @@ def _hunt(
 
 
 def _changed(
-    space: ImperfectSpace, least: Least, crowd: Crowd, generator: np.random.Generator, met: set[int], goal: float
+    space: Mapspace, least: Least, crowd: Crowd, generator: np.random.Generator, met: set[int], goal: float
 ) -> Crowd | None:
     """Return changed mappings of a crowd that are new and that computing alone does not rule out; None: no such one."""
     mothers = (generator.random(BROOD) ** 2 * len(crowd.rank)).astype(np.int64)
     fathers = generator.integers(0, len(crowd.rank), BROOD)
-    genes, keep, last = crowd.genes[mothers], crowd.keep[mothers], crowd.last[mothers]
-    steps, marks = np.empty(BROOD, np.int64), np.empty(BROOD, np.int64)
-    draws = generator.random((BROOD, DRAWS))
-    sizes = np.empty(genes.shape[3], np.int64)
-    change_imperfect(space.limits, genes, keep, last, crowd.genes, fathers, draws, sizes, steps, marks)
+    genes, keep = crowd.genes[mothers], crowd.keep[mothers]
+    last, steps = np.empty((BROOD, 2, *genes.shape[2:]), np.int64), np.empty(BROOD, np.int64)
+    brood = brood_of(genes, keep, crowd.genes, fathers, generator.random((BROOD, DRAWS)))
+    change_imperfect(space.limits, brood, last, steps)
     chosen: list[int] = []
     for at in np.flatnonzero(steps).tolist():
         hopeful = replace(least, cycles=int(steps[at])).value(space.objective) < goal * SLACK
-        if hopeful and marks[at] not in met and len(chosen) < PICKED:
-            met.add(int(marks[at]))
+        if hopeful and brood.marks[at] not in met and len(chosen) < PICKED:
+            met.add(int(brood.marks[at]))
             chosen.append(at)
-    return space.evaluated(genes[chosen], keep[chosen], last[chosen]) if chosen else None
+    return evaluated(space, genes[chosen], keep[chosen], last[chosen]) if chosen else None

@@ -13,16 +13,16 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.limits import GENES, ORDER, SPATIAL_ORDER, Limits, active_dimensions, limits_of
-from dovetail.mapper.local.moves import DRAWS, change
+from dovetail.mapper.limits import GENES
+from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
+from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
-from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Rules
+from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.cost import Cost
-from dovetail.model.encode import decode_mapping, encode_machine, encode_rules, rules_of
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
@@ -82,7 +82,7 @@ def improve(
         NoMappingError: no mapping that fits was met; there may be one all the same.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    mapspace = _Mapspace.of(problem, architecture, energies, objective)
+    mapspace = Mapspace.of(problem, bound_to(architecture, problem), energies, objective)
     generator = np.random.default_rng(seed)
     first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
     best = crowd = first.best(CROWD)
@@ -91,7 +91,7 @@ def improve(
         genes, keep = _new(*_changed(mapspace, crowd, generator), met)
         done, tries = done + len(keep), tries + BROOD
         before = crowd.rank[0].tolist()
-        crowd = crowd.joined(mapspace.evaluated(genes, keep)).best(CROWD)
+        crowd = crowd.joined(_evaluated(mapspace, genes, keep)).best(CROWD)
         stale = 0 if crowd.rank[0].tolist() < before else stale + 1
         if crowd.rank[0].tolist() < best.rank[0].tolist():
             best = crowd
@@ -104,97 +104,15 @@ def improve(
     return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
 
 
-@dataclass(frozen=True)
-class _Crowd:
-    """Mappings with what they are ranked by.
-
-    Attributes:
-        genes: as `dovetail.mapper.local.moves` has them.
-        keep: likewise.
-        rank: ``(candidates, 2)`` what is minimised, and what breaks ties.
-    """
-
-    genes: Ints
-    keep: Bools
-    rank: Floats
-
-    def best(self, count: int) -> _Crowd:
-        """Return so many, best first; one of those that rank equal."""
-        order = np.lexsort((self.rank[:, 1], self.rank[:, 0]))
-        ranks = self.rank[order]
-        new = np.ones(len(order), np.bool_)
-        new[1:] = (ranks[1:] != ranks[:-1]).any(axis=1)
-        return self.take(order[new][:count])
-
-    def take(self, chosen: Ints) -> _Crowd:
-        """Return those of these indices."""
-        return _Crowd(self.genes[chosen], self.keep[chosen], self.rank[chosen])
-
-    def joined(self, other: _Crowd) -> _Crowd:
-        """Return these, then the others."""
-        return _Crowd(
-            np.concatenate([self.genes, other.genes]),
-            np.concatenate([self.keep, other.keep]),
-            np.concatenate([self.rank, other.rank]),
-        )
+def _evaluated(mapspace: Mapspace, genes: Ints, keep: Bools) -> Crowd:
+    """Return mappings that fit, with their ranks."""
+    nests = Nest._make([*(genes[:, field] for field in range(GENES)), keep])
+    costs = evaluate_batch(nests, mapspace.rules, mapspace.machine)
+    ranks = ranks_of(mapspace.objective, costs.energy_pJ, costs.cycles.astype(np.float64))
+    return Crowd(genes, keep, np.stack(ranks, axis=1))
 
 
-@dataclass(frozen=True)
-class _Mapspace:
-    """A problem on an architecture as arrays, of the active dimensions only."""
-
-    problem: Problem
-    architecture: Architecture
-    active: list[int]
-    rules: Rules
-    machine: Machine
-    limits: Limits
-    objective: Objective
-
-    @staticmethod
-    def of(problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective) -> _Mapspace:
-        """Encode them."""
-        bound, active = bound_to(architecture, problem), active_dimensions(problem)
-        rules, machine = rules_of(encode_rules(problem, bound), active), encode_machine(problem, bound, energies)
-        limits = limits_of(problem, bound, rules, machine)
-        return _Mapspace(problem, bound, active, rules, machine, limits, objective)
-
-    def evaluated(self, genes: Ints, keep: Bools) -> _Crowd:
-        """Return mappings that fit, with their ranks."""
-        nests = Nest._make([*(genes[:, field] for field in range(GENES)), keep])
-        costs = evaluate_batch(nests, self.rules, self.machine)
-        ranks = ranks_of(self.objective, costs.energy_pJ, costs.cycles.astype(np.float64))
-        return _Crowd(genes, keep, np.stack(ranks, axis=1))
-
-    def genes(self, nests: Nest) -> Ints:
-        """Return mappings of all dimensions as genes."""
-        place = np.full(len(self.problem.bounds), -1, np.int64)
-        place[self.active] = np.arange(len(self.active))
-        columns: list[Ints] = []
-        for field, array in enumerate(
-            (nests.temporal, nests.order, nests.spatial_x, nests.spatial_y, nests.spatial_order)
-        ):
-            if field in (ORDER, SPATIAL_ORDER):
-                order = place[array]
-                columns.append(order[order >= 0].reshape(*order.shape[:-1], len(self.active)))
-            else:
-                columns.append(array[..., self.active])
-        return np.stack(columns, axis=1)
-
-    def mapping(self, crowd: _Crowd) -> Mapping:
-        """Return the first of a crowd as a mapping."""
-        levels, dims = crowd.genes.shape[2], len(self.problem.bounds)
-        factors = np.ones((GENES, levels, dims), np.int64)
-        factors[..., self.active] = crowd.genes[0]
-        order, spatial_order = (
-            np.array([[self.active[d] for d in row] for row in crowd.genes[0, field]])
-            for field in (ORDER, SPATIAL_ORDER)
-        )
-        nest = Nest(factors[0], order, factors[2], factors[3], spatial_order, crowd.keep[0])
-        return decode_mapping(nest, self.problem, self.architecture)
-
-
-def _first(mapspace: _Mapspace, nests: Nest, generator: np.random.Generator) -> _Crowd:
+def _first(mapspace: Mapspace, nests: Nest, generator: np.random.Generator) -> Crowd:
     """Return the random mappings that fit; where none does, change them until one does."""
     genes, keep = mapspace.genes(nests), nests.keep
     excess, marks = _change(mapspace, genes, keep, genes[:0], np.zeros(len(keep), np.int64), np.empty((len(keep), 0)))
@@ -202,7 +120,7 @@ def _first(mapspace: _Mapspace, nests: Nest, generator: np.random.Generator) -> 
     for _ in range(REPAIRS):
         fitting = np.flatnonzero(excess == 0)
         if len(fitting):
-            return mapspace.evaluated(genes[fitting], keep[fitting])
+            return _evaluated(mapspace, genes[fitting], keep[fitting])
         genes, keep, excess, marks = _changed(mapspace, tight.best(CROWD), generator)
         good = np.flatnonzero(excess >= 0)
         tight = tight.best(CROWD).joined(_by_excess(genes[good], keep[good], excess[good], marks[good]))
@@ -212,12 +130,12 @@ def _first(mapspace: _Mapspace, nests: Nest, generator: np.random.Generator) -> 
     )
 
 
-def _by_excess(genes: Ints, keep: Bools, excess: Ints, marks: Ints) -> _Crowd:
+def _by_excess(genes: Ints, keep: Bools, excess: Ints, marks: Ints) -> Crowd:
     """Return mappings ranked by the words that do not fit; marks part those that are equal."""
-    return _Crowd(genes, keep, np.stack([excess, marks], axis=1).astype(np.float64))
+    return Crowd(genes, keep, np.stack([excess, marks], axis=1).astype(np.float64))
 
 
-def _changed(mapspace: _Mapspace, crowd: _Crowd, generator: np.random.Generator) -> tuple[Ints, Bools, Ints, Ints]:
+def _changed(mapspace: Mapspace, crowd: Crowd, generator: np.random.Generator) -> tuple[Ints, Bools, Ints, Ints]:
     """Return changed mappings of a crowd, better ones of it more often, with excess and marks."""
     mothers = (generator.random(BROOD) ** 2 * len(crowd.rank)).astype(np.int64)
     fathers = generator.integers(0, len(crowd.rank), BROOD)
@@ -227,12 +145,12 @@ def _changed(mapspace: _Mapspace, crowd: _Crowd, generator: np.random.Generator)
 
 
 def _change(
-    mapspace: _Mapspace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
+    mapspace: Mapspace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
 ) -> tuple[Ints, Ints]:
-    excess, marks = np.empty(len(keep), np.int64), np.empty(len(keep), np.int64)
-    sizes = np.empty(genes.shape[3], np.int64)
-    change(mapspace.limits, genes, keep, others, fathers, draws, sizes, excess, marks)
-    return excess, marks
+    """Change mappings in place; returns the words that do not fit, and marks."""
+    brood, excess = brood_of(genes, keep, others, fathers, draws), np.empty(len(keep), np.int64)
+    change(mapspace.limits, brood, excess)
+    return excess, brood.marks
 
 
 def _new(genes: Ints, keep: Bools, excess: Ints, marks: Ints, met: set[int]) -> tuple[Ints, Bools]:

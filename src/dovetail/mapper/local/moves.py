@@ -3,10 +3,15 @@
 A dimension has a slot over time at every storage and one per axis at every fan-out. Changes move prime factors between
 slots, so that factors always multiply up to the bound; the others reorder loops, or keep a tensor or let it pass by.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays
+
+# mypy: disable-error-code="no-any-return"
+# (elements of arrays are of any type)
 
 from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
 
 from dovetail.mapper.limits import (
     AXIS,
@@ -22,44 +27,68 @@ from dovetail.mapper.limits import (
     SPATIAL_X,
     SPATIAL_Y,
     TEMPORAL,
+    Limits,
     excess_of,
     obeys,
 )
+from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.compile import jit_plain, part
 
 #: Random numbers that one changed mapping uses up at most.
 DRAWS = 3 + 4 * 9
 
 
+class Brood(NamedTuple):
+    """Mappings that are changed in place, and what with.
+
+    Attributes:
+        genes: as in `dovetail.mapper.limits`.
+        keep: likewise.
+        others: genes of mappings that they may take single dimensions' factors from.
+        fathers: ``(candidates,)`` which of them each may take from.
+        draws: ``(candidates, draws)`` random numbers, at least 0 and below 1.
+        sizes: ``(dims,)`` scratch.
+        marks: ``(candidates,)`` to fill: equal for mappings that are the same.
+    """
+
+    genes: Ints
+    keep: Bools
+    others: Ints
+    fathers: Ints
+    draws: Floats
+    sizes: Ints
+    marks: Ints
+
+
+def brood_of(genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats) -> Brood:
+    """Return mappings to change, not marked yet."""
+    sizes, marks = np.empty(genes.shape[3], np.int64), np.empty(len(keep), np.int64)
+    return Brood(genes, keep, others, fathers, draws, sizes, marks)
+
+
 @jit_plain
-def change(limits, genes, keep, others, fathers, draws, sizes, excess, marks):
+def change(limits: Limits, brood: Brood, excess: Ints) -> None:
     """Change mappings in place, each by one random change or a few.
 
     Args:
         limits: of the mapspace.
-        genes: of the mappings.
-        keep: their keepers.
-        others: genes of mappings that they may take single dimensions' factors from.
-        fathers: ``(candidates,)`` which of them each may take from.
-        draws: ``(candidates, DRAWS)`` random numbers, at least 0 and below 1; ``(candidates, 0)`` changes nothing.
-        sizes: ``(dims,)`` scratch.
+        brood: the mappings; draws of ``(candidates, 0)`` change nothing.
         excess: ``(candidates,)`` to fill: -1 where a constraint or fan-out is broken, else what does not fit.
-        marks: ``(candidates,)`` to fill: equal for mappings that are the same.
     """
-    for i in range(fathers.shape[0]):
-        own, kept, draw = genes[i], keep[i], draws[i]
-        if draws.shape[1] > 0:
+    for i in range(brood.fathers.shape[0]):
+        own, kept, draw = brood.genes[i], brood.keep[i], brood.draws[i]
+        if draw.shape[0] > 0:
             if draw[0] < 0.15:
-                take_factors(others[fathers[i]], own, draw[1])
+                take_factors(brood.others[brood.fathers[i]], own, draw[1])
             steps = 1 + int(draw[2] > 0.5) + int(draw[2] > 0.75) + int(draw[2] > 0.9)
             for step in range(steps):
                 change_once(limits, own, kept, draw, 3 + 9 * step)
-        excess[i] = excess_of(limits, own, kept, sizes) if obeys(limits, own) else -1
-        marks[i] = mark(own, kept)
+        excess[i] = excess_of(limits, own, kept, brood.sizes) if obeys(limits, own) else -1
+        brood.marks[i] = mark(own, kept)
 
 
 @part()
-def change_once(limits, genes, kept, draw, at):
+def change_once(limits: Limits, genes: Ints, kept: Bools, draw: Floats, at: int) -> None:
     """Make one change of a random kind; it may come to nothing."""
     if draw[at] < 0.45:
         move_factor(limits, genes, draw, at + 1)
@@ -76,13 +105,13 @@ def change_once(limits, genes, kept, draw, at):
 
 
 @part(inline=True)
-def pick(draw, count):
+def pick(draw: float, count: int) -> int:
     """Return one of so many."""
     return int(draw * count)
 
 
 @part()
-def take_factors(other, genes, draw):
+def take_factors(other: Ints, genes: Ints, draw: float) -> None:
     """Take over all factors of a random dimension from another mapping."""
     d = pick(draw, genes.shape[2])
     for level in range(genes.shape[1]):
@@ -92,7 +121,7 @@ def take_factors(other, genes, draw):
 
 
 @part()
-def source(genes, d, prime, draw):
+def source(genes: Ints, d: int, prime: int, draw: float) -> tuple[int, int]:
     """Return the field and level of a random slot whose factor of a dimension a prime divides; field -1: none does."""
     found = 0
     for level in range(genes.shape[1]):
@@ -109,7 +138,7 @@ def source(genes, d, prime, draw):
 
 
 @part()
-def takes(limits, genes, field, level, d, prime):
+def takes(limits: Limits, genes: Ints, field: int, level: int, d: int, prime: int) -> bool:
     """Return whether a slot can take a prime factor, as far as its own limits say."""
     if field == TEMPORAL:
         if limits.levels[level, IS_FANOUT]:
@@ -125,7 +154,7 @@ def takes(limits, genes, field, level, d, prime):
 
 
 @part()
-def target(limits, genes, d, prime, draw):
+def target(limits: Limits, genes: Ints, d: int, prime: int, draw: float) -> tuple[int, int]:
     """Return the field and level of a random slot that can take a prime factor of a dimension; field -1: none."""
     found = 0
     for level in range(genes.shape[1]):
@@ -142,7 +171,7 @@ def target(limits, genes, d, prime, draw):
 
 
 @part()
-def some_prime(limits, d, draw):
+def some_prime(limits: Limits, d: int, draw: float) -> int:
     """Return one of the different prime factors of a dimension's bound; 0 when it is 1."""
     count = 0
     while count < limits.primes.shape[1] and limits.primes[d, count] > 0:
@@ -151,7 +180,7 @@ def some_prime(limits, d, draw):
 
 
 @part()
-def move_factor(limits, genes, draw, at):
+def move_factor(limits: Limits, genes: Ints, draw: Floats, at: int) -> None:
     """Move a prime factor, or all of its powers, of a random dimension from one slot to another."""
     d = pick(draw[at], genes.shape[2])
     prime = some_prime(limits, d, draw[at + 1])
@@ -168,7 +197,7 @@ def move_factor(limits, genes, draw, at):
 
 
 @part(inline=True)
-def power(factor, prime, draw):
+def power(factor: int, prime: int, draw: float) -> int:
     """Return a prime that divides a factor, sometimes its largest power that does."""
     result = prime
     while draw < 0.25 and factor % (result * prime) == 0:
@@ -177,7 +206,7 @@ def power(factor, prime, draw):
 
 
 @part()
-def put(limits, genes, field, level, d, factor, draw):
+def put(limits: Limits, genes: Ints, field: int, level: int, d: int, factor: int, draw: float) -> None:
     """Multiply a slot's factor; a loop that is new there gets a random place."""
     fresh = genes[field, level, d] == 1
     genes[field, level, d] *= factor
@@ -186,7 +215,7 @@ def put(limits, genes, field, level, d, factor, draw):
 
 
 @part()
-def exchange_factors(limits, genes, draw, at):
+def exchange_factors(limits: Limits, genes: Ints, draw: Floats, at: int) -> None:
     """Move a prime factor from one slot to another, and one of any dimension back."""
     d, back = pick(draw[at], genes.shape[2]), pick(draw[at + 1], genes.shape[2])
     prime, prime_back = some_prime(limits, d, draw[at + 2]), some_prime(limits, back, draw[at + 3])
@@ -215,7 +244,7 @@ def exchange_factors(limits, genes, draw, at):
 
 
 @part()
-def reorder(limits, genes, draw, at):
+def reorder(limits: Limits, genes: Ints, draw: Floats, at: int) -> None:
     """Give a loop of a random level another place."""
     level = pick(draw[at], genes.shape[1])
     if limits.levels[level, IS_FANOUT]:
@@ -234,7 +263,7 @@ def reorder(limits, genes, draw, at):
 
 
 @part()
-def place_loop(limits, genes, field, level, d, draw):
+def place_loop(limits: Limits, genes: Ints, field: int, level: int, d: int, draw: float) -> None:
     """Move a dimension to a random place among those that its pins leave: often innermost, sometimes outermost."""
     first, last, now, own = -1, -1, -1, limits.loops[level, d, PLACE]
     for i in range(genes.shape[2]):
@@ -255,7 +284,7 @@ def place_loop(limits, genes, field, level, d, draw):
 
 
 @part()
-def other_axis(limits, genes, draw, at):
+def other_axis(limits: Limits, genes: Ints, draw: Floats, at: int) -> None:
     """Move a dimension of a random fan-out to its other axis."""
     level, d = pick(draw[at], genes.shape[1]), pick(draw[at + 1], genes.shape[2])
     x, y = genes[SPATIAL_X, level, d], genes[SPATIAL_Y, level, d]
@@ -263,7 +292,7 @@ def other_axis(limits, genes, draw, at):
 
 
 @part()
-def mark(genes, kept):
+def mark(genes: Ints, kept: Bools) -> int:
     """Return a number that mappings share when they are the same but for the places of loops of one iteration."""
     number = 0
     for level in range(genes.shape[1]):
@@ -281,6 +310,6 @@ def mark(genes, kept):
 
 
 @part(inline=True)
-def mixed(number, more):
+def mixed(number: int, more: int) -> int:
     """Return a number that depends on both (FNV-1a's prime; 64 bits, wrapping around)."""
     return (number ^ more) * 1099511628211 + 1
