@@ -4,123 +4,248 @@ Run it for as many tries as you like::
 
     python tests/signals.py --tries 200 --seed 1
 
-Every try starts a command, sends SIGINT, SIGTERM or SIGKILL to it (SIGINT also to all of its processes, as a terminal
-does) and looks at what is left. It prints each try that went wrong and a table of all, and ends with code 1 if any did.
+Every try starts a command, on a terminal of its own or without one, sends it SIGINT, SIGTERM or SIGKILL (SIGINT and
+SIGTERM also to all of its processes, as a terminal and a batch system do) and looks at what is left. Moments are told
+by the CPU time that its processes have taken, so that a busy machine changes none; half of them lie in start-up and
+imports. Some tries go on from what an earlier one has left, and some of these run to the end: their results must equal
+those of a run that nothing struck. It prints each try that went wrong and a table of all, and ends with code 1 if any
+did.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib.util
 import json
 import os
+import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-
-from test_workers import children, gone
+from typing import Any
 
 #: Exit code after each signal; a command that had ended before has 0.
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
-#: Seconds within which a process can't have begun to listen yet, and after which a signal has ended it.
-DEAF, PROMPT = 0.15, 2.0
+#: Seconds after which no process may be left: SIGTERM promises one.
+PROMPT = {signal.SIGINT: 5.0, signal.SIGTERM: 1.0, signal.SIGKILL: 5.0}
+#: CPU seconds of start-up and imports, in which half of all strikes fall.
+START = 0.6
+TICKS = os.sysconf("SC_CLK_TCK")
 
-#: Commands, and about the seconds that they take. ``OUT`` is a folder of the try's own.
+#: Commands, and about the CPU seconds that they take. ``OUT`` is a folder of the try's own.
 COMMANDS: list[tuple[str, float]] = [
-    ("map resnet18:layer3.0.conv2 --on simple_weight_stationary --batch 16 --json", 8),
-    ("map resnet18:layer1.0.conv1 --on eyeriss_like --front --json", 6),
-    ("compare resnet18 alexnet --on eyeriss_like simple_weight_stationary --csv OUT/costs.csv", 8),
-    ("report alexnet --on eyeriss_like --html OUT/page.html", 6),
-    ("sweep-layer resnet18:layer1.0.conv1 --on eyeriss_like --dim M --values 8:64:8", 6),
-    ("study --html OUT/study.html", 8),
+    ("map resnet18:layer3.0.conv2 --on simple_weight_stationary --batch 16 --json", 3),
+    ("map resnet18:layer1.0.conv1 --on eyeriss_like --front --json", 2),
+    ("compare alexnet --on eyeriss_like simple_weight_stationary --csv OUT/costs.csv --json", 8),
+    ("report alexnet --on eyeriss_like --no-front --csv OUT/tables --html OUT/page.html --json", 5),
+    ("sweep-layer resnet18:layer1.0.conv1 --on eyeriss_like --dim M --values 8:64:8 --csv OUT/sweep.csv --json", 5),
+    ("study --shapes study --csv OUT/study --json", 20),
 ]
 WITH_TORCH: list[tuple[str, float]] = [
-    ("train five-layer --data digits --epochs 3 --seeds 2 --processes 2 --out OUT/train", 10),
+    ("train five-layer --data digits --width 2 --epochs 1 --seeds 2 --processes 2 --out OUT/train --json", 12),
     (
         "shrink five-layer --data digits --on eyeriss_like --target energy=0.8x --train-first --epochs 1 "
-        "--supernet-epochs 1 --budget 8 --finalists 1 --processes 2 --out OUT/shrink",
-        20,
+        "--supernet-epochs 1 --budget 4 --finalists 1 --processes 2 --out OUT/shrink --json",
+        25,
     ),
 ]
+#: Commands that take too long for each of their chains to be run to the end.
+LONG = ("study", "shrink")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a try ended: exit code, what it wrote, seconds from the signal on, and processes left behind."""
+    """How a try ended.
+
+    Attributes:
+        code: exit code.
+        told: what it wrote on its terminal, or on stderr.
+        output: what it wrote on stdout.
+        seconds: from the signal on until no process was left; None where one was left after `PROMPT`.
+        was_deaf: whether Python had not begun to run the command when the signal came.
+        settings_kept: whether its terminal is set as it was.
+    """
 
     code: int
     told: str
     output: str
-    seconds: float
-    left: tuple[int, ...]
+    seconds: float | None
+    was_deaf: bool = False
+    settings_kept: bool = True
 
 
-def struck(words: list[str], delay: float, how: signal.Signals, everyone: bool, cache: Path) -> Ended:
-    """Run a command and send it a signal after a while, or to ``everyone`` of its processes."""
-    command = [sys.executable, "-m", "dovetail.cli.main", *words]
-    environment = {**os.environ, "DOVETAIL_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        output, told = run.communicate(timeout=delay)
-        return Ended(run.returncode, told, output, 0.0, ())
-    except subprocess.TimeoutExpired:
-        pass
-    workers = children(run.pid)
-    began = time.monotonic()
-    (os.killpg if everyone else os.kill)(run.pid, how)
-    try:
-        output, told = run.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
-        output, told = run.communicate()
-        told += "\nhad not ended after 60 s"
-    seconds = time.monotonic() - began
-    deadline = time.monotonic() + PROMPT
-    while (left := tuple(pid for pid in workers if not gone(pid))) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return Ended(run.returncode, told, output, seconds, left)
+class Run:
+    """A command at work, as the leader of a session, with a terminal for its stdin and stderr or without any."""
+
+    def __init__(self, words: list[str], folder: Path, on_terminal: bool) -> None:
+        ours, theirs = pty.openpty() if on_terminal else os.pipe()
+        self._terminal = ours if on_terminal else None
+        self._settings = termios.tcgetattr(ours) if on_terminal else None
+        environment = {**os.environ, "DOVETAIL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dovetail.cli.main", *words],
+            env={**environment, "TERM": "xterm"},
+            stdin=theirs if on_terminal else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: _as_a_shell(theirs if on_terminal else None),
+        )
+        if not on_terminal:
+            os.close(theirs)  # a terminal's other end stays ours, too: its settings outlast the command
+        self._theirs = theirs if on_terminal else None
+        self._texts: dict[str, bytes] = {"told": b"", "output": b""}
+        assert self.process.stdout is not None
+        ends = {"told": ours, "output": self.process.stdout.fileno()}
+        self._readers = [threading.Thread(target=self._read, args=each, daemon=True) for each in ends.items()]
+        for reader in self._readers:
+            reader.start()
+        self._ours = ours
+
+    def _read(self, name: str, handle: int) -> None:
+        while True:
+            try:
+                part = os.read(handle, 65536)
+            except OSError:  # a terminal that nobody holds open
+                return
+            if not part:
+                return
+            self._texts[name] += part
+
+    def processes(self) -> dict[int, list[str]]:
+        """Return the status fields, from the state on, of all processes of its session that are at work."""
+        found = {}
+        for path in Path("/proc").iterdir():
+            if path.name.isdigit():
+                try:
+                    fields = (path / "stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                if int(fields[3]) == self.process.pid and fields[0] not in "ZX":
+                    found[int(path.name)] = fields
+        return found
+
+    def wait_for(self, cpu_seconds: float) -> None:
+        """Wait until its processes have taken so much time, or it has ended."""
+        while self.process.poll() is None:
+            taken = sum(int(f[11]) + int(f[12]) + int(f[13]) + int(f[14]) for f in self.processes().values()) / TICKS
+            if taken >= cpu_seconds:
+                return
+            time.sleep(0.002 if cpu_seconds - taken < 0.1 else 0.02)
+
+    def is_listening(self) -> bool:
+        """Whether it has a handler for SIGTERM, as Python by itself has none."""
+        try:
+            lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        except OSError:
+            return False
+        caught = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
+        return bool(caught) and bool(caught[0] >> (signal.SIGTERM - 1) & 1)
+
+    def strike(self, how: signal.Signals, everyone: bool) -> None:
+        """Send a signal; a Ctrl-C for everyone is typed where there is a terminal."""
+        if everyone and how == signal.SIGINT and self._terminal is not None:
+            os.write(self._terminal, b"\x03")
+        elif everyone:
+            os.killpg(self.process.pid, how)
+        else:
+            os.kill(self.process.pid, how)
+
+    def ended(self, how: signal.Signals | None, patience: float = 300.0) -> Ended:
+        """Wait until it has ended, and say how."""
+        was_deaf, began = False, time.monotonic()
+        prompt = PROMPT[how] if how else 5.0
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self._texts["told"] += f"had not ended after {patience} s".encode()
+            self.process.wait()
+        if how == signal.SIGTERM:
+            over, began = time.monotonic() - began, began
+        else:  # an answer may take its time; what is left behind counts from then on
+            over, began = 0.0, time.monotonic()
+        while self.processes() and time.monotonic() - began < prompt:
+            time.sleep(0.01)
+        left = self.processes()
+        seconds = None if left else max(over, time.monotonic() - began)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        kept = self._settings is None or termios.tcgetattr(self._ours) == self._settings
+        if self._theirs is not None:
+            os.close(self._theirs)
+        for reader in self._readers:
+            reader.join(5)
+        os.close(self._ours)
+        told, output = (self._texts[name].decode(errors="replace") for name in ("told", "output"))
+        return Ended(self.process.returncode, told, output, seconds, was_deaf, kept)
 
 
-def wrong(ended: Ended, words: list[str], delay: float, how: signal.Signals) -> list[str]:
+def _as_a_shell(terminal: int | None) -> None:
+    """Before a command begins: its terminal is its session's, and SIGINT is not ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if terminal is not None:
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+def struck(words: list[str], cpu_seconds: float, how: signal.Signals, everyone: bool, folder: Path, tty: bool) -> Ended:
+    """Run a command and strike it when it has taken so much time."""
+    run = Run(words, folder, tty)
+    run.wait_for(cpu_seconds)
+    deaf = run.process.poll() is None and not run.is_listening()
+    if run.process.poll() is None:
+        run.strike(how, everyone)
+    ended = run.ended(how)
+    return Ended(ended.code, ended.told, ended.output, ended.seconds, deaf, ended.settings_kept)
+
+
+def wrong(ended: Ended, words: list[str], how: signal.Signals) -> list[str]:
     """Say what is wrong with how a try ended."""
     found = []
-    deaf = delay < DEAF and ended.code == -how
-    if ended.code not in (0, CODES[how]) and not deaf:
+    if ended.seconds is None:
+        found.append(f"processes stayed behind for {PROMPT[how]:g} s")
+    if not ended.settings_kept:
+        found.append("the terminal is set otherwise")
+    if ended.was_deaf:  # Python itself answers until it runs our first line
+        return found
+    if ended.code not in (0, CODES[how]):
         found.append(f"exit code {ended.code}")
+    if how != signal.SIGKILL and ended.told.rfind("\x1b[?25l") > ended.told.rfind("\x1b[?25h"):
+        found.append("the cursor is hidden")
     if "Traceback" in ended.told or "Error" in ended.told:
         found.append("a traceback")
-    if ended.left:
-        found.append(f"processes {ended.left} stayed behind")
-    if ended.code == CODES[signal.SIGTERM] and ended.seconds > PROMPT:
-        found.append(f"took {ended.seconds:.1f} s to end")
-    lines = [line for line in ended.told.splitlines() if line.strip()]
+    lines = [line for line in _seen(ended.told).splitlines() if line.strip() and not line.startswith(NOTE)]
     answered = words[0] == "map" and bool(ended.output)
     if ended.code in (130, 143) and not answered and (len(lines) != 1 or not lines[0].startswith("dovetail: ")):
         found.append(f"{len(lines)} lines where one would do")
-    if answered:
+    if answered and ended.code != CODES[signal.SIGKILL]:
         found += _wrong_answer(json.loads(ended.output), ended.code)
     return found
 
 
-def _wrong_answer(answer: dict[str, object], code: int) -> list[str]:
+NOTE = "dovetail: note: "
+
+
+def _seen(told: str) -> str:
+    """Return what stays on a terminal: lines that are drawn anew and erased do not."""
+    text = re.sub(r"[^\n]*\r\x1b\[(2)?K", "", told.replace("\r\n", "\n"))
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def _wrong_answer(answer: dict[str, Any], code: int) -> list[str]:
     """Say what is wrong with what ``map`` printed."""
     certificate = answer["certificate"]
-    assert isinstance(certificate, dict)
     if code == 0 and not certificate["exact"]:
         return ["exit code 0 with an answer that is not proven"]
     if certificate["bound"] > certificate["value"]:
@@ -149,22 +274,75 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def attempt(chance: random.Random, folder: Path, commands: list[tuple[str, float]]) -> tuple[str, str, int, list[str]]:
-    """Make one try; return the command's name, the signal's, the exit code, and what went wrong."""
-    text, span = chance.choice(commands)
-    how = chance.choice([signal.SIGINT] * 3 + [signal.SIGTERM] * 2 + [signal.SIGKILL])
-    delay = chance.random() ** 2 * span
-    everyone = how == signal.SIGINT and chance.random() < 0.5
-    if chance.random() < 0.5:  # otherwise it goes on from what an earlier try has left
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(exist_ok=True)
-    words = text.replace("OUT", str(folder)).split()
-    ended = struck(words, delay, how, everyone, folder / "cache")
-    problems = wrong(ended, words, delay, how) + damage(folder)
-    if problems:
-        print(f"{text}\n  {how.name} after {delay:.2f} s{' to all' if everyone else ''}: {'; '.join(problems)}")
-        print("  " + "\n  ".join(ended.told.splitlines()[-20:]), flush=True)
-    return words[0], how.name, ended.code, problems
+def results(folder: Path, output: str) -> dict[str, Any]:
+    """Return what a command that ran to its end has left: its output and its tables, without what a clock says."""
+    found = {"output": _timeless(json.loads(output), folder)}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".csv":
+            found[str(path.relative_to(folder))] = path.read_text(encoding="utf-8")
+        elif path.name == "result.json":
+            found[str(path.relative_to(folder))] = _timeless(json.loads(path.read_text(encoding="utf-8")), folder)
+    return found
+
+
+def _timeless(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _timeless(each, folder)
+            for key, each in value.items()
+            if key not in ("notes", "states") and "second" not in key
+        }
+    if isinstance(value, list):
+        return [_timeless(each, folder) for each in value]
+    return value.replace(str(folder), "OUT") if isinstance(value, str) else value
+
+
+class Trial:
+    """Tries of one command, each in the folder that the one before has left, or in a new one.
+
+    Attributes:
+        undisturbed: what it leaves when nothing strikes it; None before it is known.
+    """
+
+    def __init__(self, text: str, span: float, folder: Path) -> None:
+        self.text, self.span, self.folder = text, span, folder
+        self.undisturbed: dict[str, Any] | None = None
+
+    def words(self) -> list[str]:
+        """Return the command's words."""
+        return self.text.replace("OUT", str(self.folder)).split()
+
+    def attempt(self, chance: random.Random) -> tuple[str, int, list[str], Ended]:
+        """Make one try; return the signal's name, the exit code, what went wrong, and how it ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        how = chance.choice([signal.SIGINT] * 3 + [signal.SIGTERM] * 2 + [signal.SIGKILL])
+        moment = chance.uniform(0, START) if chance.random() < 0.5 else START + chance.random() ** 2 * self.span
+        everyone, tty = how != signal.SIGKILL and chance.random() < 0.5, chance.random() < 0.5
+        ended = struck(self.words(), moment, how, everyone, self.folder, tty)
+        found = wrong(ended, self.words(), how) + damage(self.folder)
+        if how != signal.SIGKILL and (left := list(self.folder.rglob("*.partial"))):
+            found.append(f"{left[0].name} is left")
+        if found:
+            to = f"{' to all' if everyone else ''}{', on a terminal' if tty else ''}"
+            print(f"{self.text}\n  {how.name}{to} after {moment:.2f} CPU s: {'; '.join(found)}")
+            print("  " + "\n  ".join(ended.told.splitlines()[-20:]), flush=True)
+        return how.name, ended.code, found, ended
+
+    def finish(self) -> list[str]:
+        """Run it to the end from what is left, and once without that; say what differs."""
+        again = self._whole()
+        if self.undisturbed is None:
+            shutil.rmtree(self.folder)
+            self.folder.mkdir()
+            self.undisturbed = self._whole()
+        found = [name for name in {**again, **self.undisturbed} if again.get(name) != self.undisturbed.get(name)]
+        for name in found:
+            print(f"{self.text}\n  {name} differs after a signal:\n  {again.get(name)}\n  {self.undisturbed.get(name)}")
+        return found
+
+    def _whole(self) -> dict[str, Any]:
+        ended = Run(self.words(), self.folder, on_terminal=False).ended(None, patience=1200)
+        return results(self.folder, ended.output) if ended.code == 0 else {"exit code": (ended.code, ended.told)}
 
 
 def main() -> int:
@@ -173,20 +351,34 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", metavar="COMMAND", help="strike this command only")
+    parser.add_argument("--finish", type=float, default=0.15, metavar="SHARE", help="of tries after which it runs on")
     args = parser.parse_args()
     commands = COMMANDS + (WITH_TORCH if importlib.util.find_spec("torch") else [])
     commands = [each for each in commands if args.only in (None, each[0].split()[0])]
-    seen: Counter[tuple[str, str, int]] = Counter()
-    failed = 0
+    seen: Counter[tuple[str, str, int | str]] = Counter()
+    failed, finished, slowest = 0, 0, 0.0
     with tempfile.TemporaryDirectory(prefix="dovetail-signals-") as folder:
         chance = random.Random(args.seed)
-        for _ in range(args.tries):
-            name, how, code, problems = attempt(chance, Path(folder) / "try", commands)
-            seen[name, how, code] += 1
-            failed += bool(problems)
-    for (name, how, code), count in sorted(seen.items()):
-        print(f"{name:12} {how:8} exit code {code:4}: {count}")
-    print(f"{args.tries} tries, {failed} went wrong")
+        trials = [Trial(*each, Path(folder) / str(number)) for number, each in enumerate(commands)]
+        for count in range(args.tries):
+            trial = chance.choice(trials)
+            name = trial.text.split()[0]
+            how, code, found, ended = trial.attempt(chance)
+            seen[name, how, "before Python ran it" if ended.was_deaf else code] += 1
+            slowest = max(slowest, ended.seconds or 0.0) if how == "SIGTERM" else slowest
+            if chance.random() < args.finish * (0.3 if name in LONG else 1.0):
+                finished += 1
+                found = found + trial.finish()
+                shutil.rmtree(trial.folder)
+            elif chance.random() < 0.3:
+                shutil.rmtree(trial.folder)
+            failed += bool(found)
+            if count % 20 == 19:
+                print(f"{count + 1} tries, {failed} went wrong", flush=True)
+    for (name, how, end), count in sorted(seen.items(), key=str):
+        print(f"{name:12} {how:8} {end if isinstance(end, str) else f'exit code {end}'}: {count}")
+    print(f"{args.tries} tries, {finished} of them run to the end after; no process left {slowest:.2f} s after SIGTERM")
+    print(f"{failed} went wrong")
     return 1 if failed else 0
 
 

@@ -19,15 +19,14 @@ COMPARE = ("compare", "resnet18", "alexnet", "--on", "eyeriss_like", "simple_wei
 
 
 def start(*words: str, cache: Path, ignoring: bool = False) -> subprocess.Popen[str]:
-    """Start a command whose SIGINT is as a terminal's, whatever this process was started with."""
-    how = signal.SIG_IGN if ignoring else signal.SIG_DFL
+    """Start a command whose signals are as a terminal's, whatever this process was started with (as under nohup)."""
     return subprocess.Popen(
         [sys.executable, "-m", "dovetail.cli.main", *words],
         env={**os.environ, "DOVETAIL_CACHE": str(cache)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, how),
+        preexec_fn=lambda: [signal.signal(how, signal.SIG_IGN if ignoring else signal.SIG_DFL) for how in CODES],
     )
 
 
@@ -150,7 +149,7 @@ def test_no_ctrl_c_is_lost_where_a_command_begins_or_ends_to_wait_for_one():
             [sys.executable, "-c", IN_AND_OUT],
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: [signal.signal(how, signal.SIG_DFL) for how in CODES],
         )
         wait_until_listening(run)
         time.sleep(chance.uniform(0.0, 0.02))
@@ -170,7 +169,7 @@ def test_the_program_listens_before_it_imports_the_command_line(how):
         [sys.executable, "-c", PROGRAM.format("assert 'argparse' not in sys.modules; "), *COMPARE],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: [signal.signal(how, signal.SIG_DFL) for how in CODES],
     )
     wait_until_listening(run)
     run.send_signal(how)
