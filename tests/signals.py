@@ -60,8 +60,8 @@ WITH_TORCH: list[tuple[str, float]] = [
         25,
     ),
 ]
-#: Commands that take too long for each of their chains to be run to the end.
-LONG = ("study", "shrink")
+#: Commands that take long: they are struck, and run to the end, less often than others.
+SLOW = ("study", "train", "shrink")
 
 
 @dataclass(frozen=True)
@@ -238,9 +238,22 @@ NOTE = "dovetail: note: "
 
 
 def _seen(told: str) -> str:
-    """Return what stays on a terminal: lines that are drawn anew and erased do not."""
-    text = re.sub(r"[^\n]*\r\x1b\[(2)?K", "", told.replace("\r\n", "\n"))
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    """Return what stays on a terminal, but for the ``^C`` that it shows itself."""
+    rows, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", told):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row, column = row + 1, 0
+            rows += [""] * (row == len(rows))
+        elif part.endswith("A") and part.startswith("\x1b"):
+            row = max(0, row - int(part[2:-1] or 1))
+        elif part.endswith("K") and part.startswith("\x1b"):
+            rows[row] = "" if part == "\x1b[2K" else rows[row][:column]
+        elif not part.startswith("\x1b"):
+            rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + len(part) :]
+            column += len(part)
+    return "\n".join(rows).replace("^C", "")
 
 
 def _wrong_answer(answer: dict[str, Any], code: int) -> list[str]:
@@ -361,12 +374,12 @@ def main() -> int:
         chance = random.Random(args.seed)
         trials = [Trial(*each, Path(folder) / str(number)) for number, each in enumerate(commands)]
         for count in range(args.tries):
-            trial = chance.choice(trials)
+            trial = chance.choices(trials, [1 if trial.text.split()[0] in SLOW else 3 for trial in trials])[0]
             name = trial.text.split()[0]
             how, code, found, ended = trial.attempt(chance)
             seen[name, how, "before Python ran it" if ended.was_deaf else code] += 1
             slowest = max(slowest, ended.seconds or 0.0) if how == "SIGTERM" else slowest
-            if chance.random() < args.finish * (0.3 if name in LONG else 1.0):
+            if chance.random() < args.finish * (0.3 if name in SLOW else 1.0):
                 finished += 1
                 found = found + trial.finish()
                 shutil.rmtree(trial.folder)

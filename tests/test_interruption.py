@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -122,6 +124,43 @@ def test_a_signal_in_the_middle_of_an_import_ends_the_process():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (143, "dovetail: terminated\n")
+
+
+SWEEP = ("sweep-layer", "resnet18:layer1.0.conv1", "--on", "eyeriss_like", "--dim", "M", "--values", "4,6,8,12")
+REPORT = ("report", "alexnet", "--on", "eyeriss_like", "--no-front", "--workers", "2")
+
+
+def kill(worker: int) -> None:
+    os.kill(worker, signal.SIGKILL)
+
+
+def starve(worker: int) -> None:
+    """Let a process that is about to search have no more memory than it has."""
+    deadline = time.monotonic() + 120
+    while "llvmlite" not in Path(f"/proc/{worker}/maps").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    resource.prlimit(worker, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+
+
+@pytest.mark.parametrize("harm", [kill, starve])
+@pytest.mark.parametrize("words", [SWEEP, REPORT, COMPARE[:2] + COMPARE[3:5]], ids=lambda words: words[0])
+def test_what_a_worker_was_at_is_named_and_the_rest_is_done(tmp_path, words, harm):
+    """Killed from outside, as a system out of memory does, or without memory of its own."""
+    from dovetail.mapper.exact.compiled import compile_all
+    from dovetail.store import Store
+
+    compile_all()  # so that the workers seen are those that map
+    run = start(*words, cache=tmp_path)
+    harm(wait_for_workers(run.pid)[0])
+    told = run.communicate(timeout=600)[1]
+    assert run.returncode == 2, told
+    why = r"its worker process (was killed|ended)[^)]*|out of memory"
+    assert re.search(rf"^dovetail: error: no result for \S+ on eyeriss_like \(({why})\)", told, re.MULTILINE), told
+    assert "everything else was done" in told
+    assert "Traceback" not in told
+    with Store.open(tmp_path / "results-v2.sqlite3") as store:
+        assert store.state().entries >= (3 if harm is kill and words is SWEEP else 1)
 
 
 #: Enters and leaves `Gracefully` without a pause, and ends with 7 once a Ctrl-C was noted or raised.

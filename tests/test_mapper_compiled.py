@@ -8,6 +8,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
+from dovetail.cli.notes import compiling_notes
+from dovetail.model import compile as compile_module
+
 COMPILED_AHEAD = """
     import sys
     from numba.core.dispatcher import Dispatcher
@@ -48,3 +53,20 @@ def run(folder: Path) -> str:
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"), [("/proc/nowhere", "cannot be written"), (None, "no folder for compiled code")]
+)
+def test_a_note_says_where_compiled_code_is_not_kept(monkeypatch, folder, said):
+    monkeypatch.setattr(compile_module, "_unkept", set())
+    if folder is None:
+        monkeypatch.delenv("NUMBA_CACHE_DIR")
+        monkeypatch.setenv("DOVETAIL_CACHE", "off")
+    else:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", folder)
+    assert compiling_notes() == []
+    assert not compile_module.keeps_code(compile_module.jit(lambda number: number))
+    (note,) = compiling_notes()
+    assert said in note
+    assert "every process compiles anew" in note

@@ -177,3 +177,17 @@ def test_interrupted_random_mappings_are_those_drawn_so_far(monkeypatch):
     count = 2
     with pytest.raises(KeyboardInterrupt):  # before there is any
         sample.sampled_search(LAYER, DESIGN, ENERGIES, samples=1_000_000, seed=3)
+
+
+@pytest.mark.parametrize(
+    "run", [searched, lambda objective, _front: search_imperfect(LAYER, DESIGN, ENERGIES, objective)]
+)
+def test_an_interrupt_while_code_is_compiled_is_passed_on(monkeypatch, run):
+    """What Numba has half done it never does again: nothing could be compiled for an answer."""
+    from dovetail.mapper.exact.cover import Cover
+
+    compiler: dict[str, Any] = {"__name__": "numba.core.typeinfer"}
+    exec("def interrupted(*_given): raise KeyboardInterrupt", compiler)
+    monkeypatch.setattr(Cover, "best", compiler["interrupted"])
+    with pytest.raises(KeyboardInterrupt):
+        run(Objective.EDP, False)

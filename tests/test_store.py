@@ -480,3 +480,13 @@ def test_times_that_cannot_be_do_no_harm(tmp_path):
             connection.execute("UPDATE results SET stored = 1e300")
         assert store.state().newest is None
         assert store.get("a") == 1
+
+
+def test_what_is_mounted_is_read_once(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path))
+    monkeypatch.setattr("dovetail.store._is_shared", lambda folder: bool(asked.append(folder)))
+    with Store.open() as store:
+        store.put("a", 1)
+        assert store.get("a") == 1
+    assert asked == [tmp_path]

@@ -135,8 +135,8 @@ def cache_folder() -> Path | None:
 class Store:
     """Results by key. Every method works without a file too: then nothing is found and nothing kept."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._base = path
+    def __init__(self, path: Path | None, *, shared: bool | None = None) -> None:
+        self._base, self._is_shared = path, shared
         self.path = None if path is None else _current(path)
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -150,11 +150,12 @@ class Store:
     @classmethod
     def open(cls, path: Path | None = None) -> Store:
         """Open the store of a file; without one, that of the user's cache. Never fails: see the module's text."""
+        shared = None
         if path is None and (folder := cache_folder()) is not None:
-            path = folder / _FILE
-            if _is_shared(folder):
+            path, shared = folder / _FILE, _is_shared(folder)
+            if shared:
                 path = path.with_suffix(f".{re.sub('[^A-Za-z0-9-]', '_', platform.node())[:40]}{path.suffix}")
-        store = cls(path)
+        store = cls(path, shared=shared)
         store._run(lambda connection: None, None)
         return store
 
@@ -321,7 +322,9 @@ class Store:
         connection.text_factory = bytes  # no column is text; a rotten one must not fail to decode
         try:
             if writable:
-                connection.execute(f"PRAGMA journal_mode={'DELETE' if _is_shared(path.parent) else 'WAL'}")
+                if self._is_shared is None:
+                    self._is_shared = _is_shared(path.parent)
+                connection.execute(f"PRAGMA journal_mode={'DELETE' if self._is_shared else 'WAL'}")
                 connection.execute("PRAGMA synchronous=NORMAL")  # survives kill -9; a power cut may lose the newest
                 for statement in _LAYOUT:
                     connection.execute(statement)

@@ -6,6 +6,7 @@ It is run with ``-m``, imports next to nothing before the first call, and ends a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import queue
@@ -15,6 +16,9 @@ import traceback
 from typing import IO
 
 from dovetail.errors import DovetailError
+
+#: What cannot be had any more where memory is lacking.
+_SPARE_BYTES = 64 << 20
 
 
 def write(stream: IO[bytes], data: bytes) -> None:
@@ -56,10 +60,24 @@ def _answer(call: bytes) -> bytes:
         return pickle.dumps(("result", function(*arguments, **keywords)))
     except DovetailError as error:
         return pickle.dumps(("error", error))
-    except MemoryError:
-        return pickle.dumps(("memory", "out of memory"))
-    except Exception:
+    except Exception as error:
+        if _lacks_memory(error):
+            return pickle.dumps(("memory", "out of memory"))
         return pickle.dumps(("bug", traceback.format_exc()))
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Return whether a lack of memory is behind an exception: it may show as a library that cannot be loaded."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    try:
+        bytearray(_SPARE_BYTES)
+    except MemoryError:
+        return True
+    return False
 
 
 def _main(mark: bytes) -> None:

@@ -11,7 +11,7 @@ from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
 from dovetail.cli.interruption import INTERRUPTED, Gracefully, keeping
-from dovetail.cli.notes import print_notes
+from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table
@@ -96,7 +96,7 @@ def _notes(args: argparse.Namespace, read: Read, architecture: Architecture, int
         notes.append("from the store, as it was found before; DOVETAIL_CACHE=off searches again")
     if interrupted and not read.result.certificate.exact:
         notes.append("interrupted: this is the best so far, and its bound")
-    return notes
+    return [*notes, *compiling_notes()]
 
 
 def _write(

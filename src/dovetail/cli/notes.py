@@ -22,7 +22,14 @@ def print_notes(notes: Iterable[str]) -> None:
 
 def notes_of(costs: Iterable[NetworkCost]) -> list[str]:
     """Return the notes on networks on designs, each different one once."""
-    return list(dict.fromkeys(note for cost in costs for note in cost.notes))
+    return [*dict.fromkeys(note for cost in costs for note in cost.notes), *compiling_notes()]
+
+
+def compiling_notes() -> list[str]:
+    """Return a note where code was compiled, or looked for, and cannot be kept."""
+    compiling = sys.modules.get("dovetail.model.compile")  # not imported: nothing was compiled
+    note = "" if compiling is None else compiling.unkept_note()
+    return [note] if note else []
 
 
 def print_unknown(networks: Iterable[Network]) -> None:

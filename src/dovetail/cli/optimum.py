@@ -8,7 +8,7 @@ from typing import Any
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import print_notes, print_unknown
+from dovetail.cli.notes import notes_of, print_notes, print_unknown
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
-    print_notes(cost.notes)
+    print_notes(notes_of([cost]))
     fronts = fronts_of(cost)
     assert fronts is not None
     choices = _choices(fronts, args)

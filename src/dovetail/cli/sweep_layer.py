@@ -8,7 +8,7 @@ from dataclasses import replace
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import print_notes
+from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table
 from dovetail.files import write_text
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
-    print_notes(sweep.notes)
+    print_notes([*sweep.notes, *compiling_notes()])
     if args.csv:
         write_text(args.csv, sweep.table().csv())
     for path, kind in ((args.svg, "svg"), (args.png, "png")):

@@ -39,7 +39,7 @@ def search(
         progress: told about twice a second how far the search is.
 
     A KeyboardInterrupt ends the search with the best so far and its bound (`SearchResult.interrupted`); another one is
-    passed on.
+    passed on, and so is one that strikes while code is compiled or loaded.
 
     Raises:
         NoMappingError: no mapping exists; the message says why and what would be enough.

@@ -66,6 +66,28 @@ def is_kept(function: Callable[..., Any]) -> bool:
     return isinstance(cache, _Cache) and cache.is_filled
 
 
+def was_compiling(error: BaseException) -> bool:
+    """Return whether an exception comes from within Numba, as an interrupt may: what it half did, it never does again.
+
+    Nothing can be compiled after that in this process.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).startswith(("numba", "llvmlite")):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def unkept_note() -> str:
+    """Say why what this process looked for among compiled code is not kept, and what to do; empty where it is."""
+    return next(iter(_unkept), "")
+
+
+#: What `unkept_note` says, once there is anything to say.
+_unkept: set[str] = set()
+
+
 def part(*, inline: bool = False, allocates: bool = False) -> Callable[[_Function], _Function]:
     """Mark a function as one that compiled code may call, and that runs as plain Python everywhere else.
 
@@ -195,14 +217,18 @@ def _folder(function: Callable[..., Any]) -> Path | None:
     """Return the folder for what is compiled of a function; None when none can be written."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else cache_folder()
+    anew = "every process compiles anew, which takes minutes"
     if base is None:
+        _unkept.add(f"there is no folder for compiled code: {anew}; NUMBA_CACHE_DIR names one for it alone")
         return None
     folder = base / "compiled" / made_of(function)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError:
+    except OSError as error:
+        why = f"cannot be written ({error.strerror or error})"
+        _unkept.add(f"compiled code is not kept, as {base} {why}: {anew}; NUMBA_CACHE_DIR names another folder for it")
         return None
 
 

@@ -11,8 +11,10 @@ Here, as there, levels and loops are listed from inner to outer; level 0 is the 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import Any
@@ -516,8 +518,10 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
 def _level(level: Level, kept: dict[str, Tile], energies: EnergyTable, steps: int) -> dict[str, Any]:
     """Return a level's cycles and the counts of the tensors that it keeps."""
     tensors = {name: _tensor(level, tile, energies) for name, tile in kept.items()}
-    read = sum(math.ceil(tile.reads / (tile.most / tile.instances)) / steps for tile in kept.values())
-    write = sum(math.ceil((tile.fills + tile.updates) / (tile.most / tile.instances)) / steps for tile in kept.values())
+    read = _in_order(math.ceil(tile.reads / (tile.most / tile.instances)) / steps for tile in kept.values())
+    write = _in_order(
+        math.ceil((tile.fills + tile.updates) / (tile.most / tile.instances)) / steps for tile in kept.values()
+    )
     slowdown = 1.0
     if isinstance(level, Storage):
         for bandwidth, wanted in (
@@ -528,6 +532,11 @@ def _level(level: Level, kept: dict[str, Tile], energies: EnergyTable, steps: in
             if bandwidth is not None and bandwidth < wanted:
                 slowdown = min(slowdown, bandwidth / wanted)
     return {"tensors": tensors, "cycles": math.ceil(steps / slowdown), "throttling": slowdown}
+
+
+def _in_order(shares: Iterable[float]) -> float:
+    """Return a sum that is rounded at every step, as the model's is: Python's `sum` is not from 3.12 on."""
+    return functools.reduce(operator.add, shares, 0.0)
 
 
 def _tensor(level: Level, tile: Tile, energies: EnergyTable) -> dict[str, Any]:

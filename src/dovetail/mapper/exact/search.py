@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from dovetail.mapper.local.improve import improve
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
+from dovetail.model.compile import was_compiling
 from dovetail.model.cost import Cost
 from dovetail.workload.problem import Problem
 
@@ -54,7 +54,7 @@ def search(
         progress: told about twice a second how far the search is.
 
     A KeyboardInterrupt ends the search with the best so far and its bound (`SearchResult.interrupted`); another one is
-    passed on.
+    passed on, and so is one that strikes while code is compiled or loaded.
 
     Raises:
         NoMappingError: no mapping exists; the message says why and what would be enough.
@@ -63,8 +63,11 @@ def search(
     compile_all(progress)
     watch = Watch(time_limit, progress)
     work = _Search(problem, architecture, energies, objective, front, watch)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         return work.result()
+    except KeyboardInterrupt as interrupt:
+        if was_compiling(interrupt):
+            raise
     watch.stop()
     return replace(work.result(), interrupted=True)
 

@@ -8,7 +8,6 @@ best is so by energies made good for that. The same problem and count of evaluat
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
+from dovetail.model.compile import was_compiling
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
@@ -80,8 +80,11 @@ def search_imperfect(
     """
     compile_all(progress)
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         return work.result()
+    except KeyboardInterrupt as interrupt:
+        if was_compiling(interrupt):
+            raise
     work.is_stopped = True
     return work.result()
 

@@ -26,6 +26,7 @@ from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import candidate, evaluate_batch
+from dovetail.model.compile import was_compiling
 from dovetail.model.cost import Cost
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules, mapped_levels
 from dovetail.model.evaluate import evaluate
@@ -148,8 +149,8 @@ def sampled_search(
     try:
         for met in _drawn(problem, architecture, energies, objective, samples, seed):  # noqa: B007 - the last is meant
             pass
-    except KeyboardInterrupt:
-        if met is None or met.best is None:
+    except KeyboardInterrupt as interrupt:
+        if met is None or met.best is None or was_compiling(interrupt):
             raise
     assert met is not None
     mapping, cost = _best_of(met, problem, architecture, energies)
