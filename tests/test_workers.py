@@ -242,3 +242,12 @@ def test_no_worker_stays_behind(how):
     while not all(map(gone, workers)):
         assert time.monotonic() < deadline, "a worker stayed behind"
         time.sleep(0.02)
+
+
+def test_a_worker_whose_parent_is_gone_before_it_is_ready_says_nothing():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "dovetail.worker", "00" * 16]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE, timeout=60)
+    os.close(write)
+    assert run.stderr == b""

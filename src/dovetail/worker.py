@@ -87,9 +87,10 @@ def _main(mark: bytes) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    answers.write(mark)
-    answers.flush()
-    _serve(calls, answers)
+    with contextlib.suppress(BrokenPipeError):  # the parent may be gone already
+        answers.write(mark)
+        answers.flush()
+        _serve(calls, answers)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -209,6 +210,7 @@ def _workers(count: int) -> Iterator[list[Connection]]:
     """Start worker processes, spawned so that they load torch's thread pool anew, and end them with the body."""
     context = multiprocessing.get_context("spawn")
     processes, connections = [], []
+    resource_tracker.ensure_running()  # where it is not yet, starting a process lets a blocked Ctrl-C through again
     with _environment(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive"), safe_start():
         for _ in range(count):
             ours, theirs = context.Pipe()
