@@ -29,6 +29,7 @@ from dovetail.mapper.exact.rows import (
 )
 from dovetail.mapper.exact.scene import Bounds, Motion, Scene
 from dovetail.model.arrays import Ints
+from dovetail.model.charges import bandwidth_taken, cycles_taken
 from dovetail.model.compile import part
 
 
@@ -91,15 +92,16 @@ def least_cycles(scene: Scene, row: Row, steps: float) -> float:
         place = scene.counter[level]
         if place < 0 or (value[place] == 0 and value[place + 1] == 0):
             continue
-        reads, writes, bandwidth = value[place], value[place + 1], scene.machine.bandwidth[level]
+        reads, writes = value[place], value[place + 1]
         for tensor in range(tensors):
             if key[of_tensor(KEEPER, tensor, tensors)] == level:  # has yet to pass it on
-                least = scene.bounds.distinct[tensor] / key[of_tensor(KEEPER_INSTANCES, tensor, tensors)] - 1
+                words = scene.bounds.distinct[tensor] / key[of_tensor(KEEPER_INSTANCES, tensor, tensors)] - 1
+                least = bandwidth_taken(scene.machine, level, tensor, words)
                 if scene.rules.is_output[tensor]:
                     writes += least
                 else:
                     reads += least
-        cycles = max(cycles, reads / bandwidth[0], writes / bandwidth[1], (reads + writes) / bandwidth[2])
+        cycles = max(cycles, cycles_taken(scene.machine, level, reads, writes))
     return cycles
 
 

@@ -20,6 +20,7 @@ from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
+from dovetail.model.charges import WRITE
 from dovetail.model.compile import jit_plain
 
 #: By how much, relatively, the tables may be too high: they are kept in single precision, rounded at every level.
@@ -72,7 +73,7 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
     Args:
         space: the mapspace.
         tables: what is known of every tile.
-        per_word: ``(levels, 3)`` least pJ per word read, written from outside, written from inside.
+        per_word: ``(levels, tensors, actions)`` least pJ per word.
         most_entries: that the tables may have, about.
 
     Raises:
@@ -118,7 +119,7 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
             _through_fanout(space, level, sources, lattice.places(here), lattice, inner, parts[level])
             continue
         arriving = arriving_at(space, tables, level, here)
-        entering = entrance(space, level, sources, first, idle, per_word[level, 1])
+        entering = entrance(space, level, sources, first, idle, per_word[level, :, WRITE])
         keepers = Keepers(np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]))
         factors = Factors(lattice, low, weight, space.least[level], space.most[level])
         most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes))
@@ -140,8 +141,8 @@ def _slack(space: Space) -> float:
     rounded = sum(1 << int(t) for t in np.flatnonzero(np.concatenate(space.by_model).any(axis=0)))
     energy = 0.0
     for level, (options, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
-        tensors = max((kept & rounded).bit_count() for kept in options)
-        energy += tensors * used * float(space.machine.energy[level].max())
+        dearest = space.machine.energy[level].max(axis=1).tolist()
+        energy += used * max(sum(pJ for t, pJ in enumerate(dearest) if (kept & rounded) >> t & 1) for kept in options)
     return energy
 
 

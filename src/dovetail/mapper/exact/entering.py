@@ -13,6 +13,7 @@ from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables, tile_sizes
 from dovetail.mapper.exact.through_loops import GRID
 from dovetail.model.arrays import Floats, Ints, Singles
+from dovetail.model.charges import extent, fits
 from dovetail.model.compile import jit_plain
 
 
@@ -21,7 +22,7 @@ class Keepers(NamedTuple):
 
     Attributes:
         options: ``(options,)`` bit masks.
-        capacity: words that fit, or -1.
+        capacity: what they may take together, or -1.
     """
 
     options: Ints
@@ -34,7 +35,7 @@ class Arriving(NamedTuple):
     Attributes:
         words: ``(tensors, places)`` least words per visit.
         volume: ``(places,)`` executions of the loop body per visit.
-        held: ``(tensors, places)`` words of the tile.
+        held: ``(tensors, places)`` what the tile takes of the level's capacity.
     """
 
     words: Floats
@@ -59,8 +60,8 @@ class Entrance(NamedTuple):
 def arriving_at(space: Space, tables: Tables, level: int, here: Ints) -> Arriving:
     """Return what arrives at a level, of the tiles ``here``."""
     words = _words_delivered(space, tables, level)
-    volume, held = tables.volume.astype(np.float64), np.ascontiguousarray(tables.words[:, here])
-    return Arriving(np.ascontiguousarray(words[:, here]), volume[here], held)
+    held = np.ascontiguousarray(tables.words[:, here] * space.machine.size[level, :, None])
+    return Arriving(np.ascontiguousarray(words[:, here]), tables.volume[here].astype(np.float64), held)
 
 
 def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
@@ -83,7 +84,7 @@ def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
     for t in np.flatnonzero(~space.rules.injective):
         axes = space.rules.coefficients[t]
         tied = np.array(joined_axes(axes != 0), np.int64)
-        extents = 1 + (axes[:, :, None] * (sizes - 1)).sum(axis=1)
+        extents = np.array([extent(steps, sizes) for steps in axes])
         least, whole = words[t].copy(), words[t].copy()
         for d in np.flatnonzero((axes != 0).any(axis=0)):
             fresh = whole - np.maximum(0, extents - axes[:, d, None] * sizes[d]).prod(axis=0)
@@ -106,7 +107,7 @@ def _fewest_iterations(divisors: tuple[int, ...], sizes: Ints) -> Ints:
 
 
 def entrance(
-    space: Space, level: int, sources: Sources, first: Floats, idle: tuple[int, ...], write: float
+    space: Space, level: int, sources: Sources, first: Floats, idle: tuple[int, ...], write: Floats
 ) -> Entrance:
     """Return what entering a level costs.
 
@@ -116,7 +117,7 @@ def entrance(
         sources: of the space.
         first: ``(tensors,)`` words of an output per execution of the loop body.
         idle: sets of tensors as bit masks.
-        write: pJ per word written from outside.
+        write: ``(tensors,)`` pJ per word written from outside.
     """
     tensors = len(space.rules.is_output)
     shares = np.ones((tensors, 1 + len(idle) * (len(GRID) - 1)))
@@ -126,7 +127,7 @@ def entrance(
     price, once = np.zeros((len(sources.at[level]), tensors)), np.zeros((len(sources.at[level]), tensors))
     for s, source in enumerate(sources.at[level]):
         for t in range(tensors) if level > 0 else ():
-            entering = 0.0 if source.linked[t] else write
+            entering = 0.0 if source.linked[t] else float(write[t])
             price[s, t] = source.price[t] + entering
             if space.rules.is_output[t]:
                 unread = 0.0 if space.rules.read_first[level, t] else entering * source.copies[t]
@@ -155,11 +156,11 @@ def enter(
             if at < 0:
                 continue
             for i in range(outer.shape[1]):
-                total = 0
+                taken = 0
                 for t in range(words.shape[0]):
                     if kept >> t & 1:
-                        total += arriving.held[t, i]
-                if keepers.capacity >= 0 and total > keepers.capacity:
+                        taken += arriving.held[t, i]
+                if not fits(keepers.capacity, taken):
                     continue
                 for lane in range(outer.shape[2]):
                     cost = inside[at, i, lane]

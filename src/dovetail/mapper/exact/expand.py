@@ -56,6 +56,7 @@ from dovetail.mapper.exact.rows import (
 from dovetail.mapper.exact.scene import Choices, Scene, Spreads
 from dovetail.mapper.exact.traffic import finish_levels, keep, settle_reads, spread_out
 from dovetail.model.arrays import Ints
+from dovetail.model.charges import fits, space_taken
 from dovetail.model.compile import jit_plain, part
 
 #: The kinds of step: past a storage level; past a fan-out; a fan-out once more, when the model has counted its traffic;
@@ -191,13 +192,13 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
 
 
 @part()
-def words_kept(scene: Scene, kept: int, tile: int) -> int:
-    """Return the words that a level holds of a tile when it keeps these tensors."""
-    total = 0
+def taken_at(scene: Scene, level: int, kept: int, tile: int) -> int:
+    """Return what a tile takes of a level's capacity when the level keeps these tensors."""
+    taken = 0
     for tensor in range(scene.tiles.words.shape[0]):
         if kept >> tensor & 1:
-            total += scene.tiles.words[tensor, tile]
-    return total
+            taken += space_taken(scene.machine, level, tensor, scene.tiles.words[tensor, tile])
+    return taken
 
 
 @part()
@@ -215,8 +216,7 @@ def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             kept = choices.keepers[level, option]
             if kept < 0:
                 break
-            capacity = machine.capacity[level]
-            if capacity >= 0 and words_kept(scene, kept, tile) > capacity:
+            if not fits(machine.capacity[level], taken_at(scene, level, kept, tile)):
                 stats[BY_CAPACITY] += 1
                 continue
             copy_row(parents, parent, row)

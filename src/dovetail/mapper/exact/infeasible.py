@@ -235,26 +235,26 @@ class _Teller:
 
 
 def _too_small(space: Space, words: Ints, level: int) -> str:
-    """Say how many words a level would have to hold."""
+    """Say how much a level would have to hold: in words if all are equally wide there, else in bits."""
     need, kept = _need(space, words, level)
     names = [tensor.name for tensor in space.problem.shape.tensors]
-    parts = " + ".join(f"{names[t]} {count}" for t, count in kept.items())
-    capacity = int(space.machine.capacity[level])
+    size, grain = space.machine.size[level], int(space.machine.grain[level])
+    unit, times = ("words", 1) if (size == 1).all() else ("bits", grain)
+    parts = " + ".join(f"{names[t]} {count * int(size[t]) * times}" for t, count in kept.items())
+    capacity, need = int(space.machine.capacity[level]) * times, need * times
     forced = [names[t] for t in kept if all(k >> t & 1 for k in space.keepers[level])]
     because = f", which its constraints make it keep ({', '.join(forced)})" if forced else ""
     return (
-        f"no mapping: {space.levels[level].name} holds {capacity} words but the smallest tiles it can be given need "
-        f"{need} ({parts}){because}; {need} words would be enough"
+        f"no mapping: {space.levels[level].name} holds {capacity} {unit} but the smallest tiles it can be given need "
+        f"{need} ({parts}){because}; {need} {unit} would be enough"
     )
 
 
 def _need(space: Space, words: Ints, level: int) -> tuple[int, dict[int, int]]:
     """Return the least capacity of a level that makes a mapping possible, and what it would keep then."""
-    tensors = range(len(words))
-    totals = {int(words[[t for t in tensors if k >> t & 1]].sum(axis=0).min()) for k in space.keepers[level]}
-    candidates = set(totals)
+    candidates: set[int] = set()
     for kept in space.keepers[level]:
-        candidates |= {int(v) for v in np.unique(words[[t for t in tensors if kept >> t & 1]].sum(axis=0))}
+        candidates |= {int(v) for v in np.unique(_taken(space, words, level, kept))}
     options = sorted(value for value in candidates if value > space.machine.capacity[level])
     low, high = 0, len(options) - 1
     capacity = space.machine.capacity.copy()
@@ -270,23 +270,30 @@ def _need(space: Space, words: Ints, level: int) -> tuple[int, dict[int, int]]:
     return need, _filling(space, words, level, capacity)
 
 
+def _taken(space: Space, words: Ints, level: int, kept: int) -> Ints:
+    """Return ``(tiles,)`` what tiles take of a level's capacity when it keeps these tensors."""
+    tensors = [t for t in range(len(words)) if kept >> t & 1]
+    return (words[tensors] * space.machine.size[level, tensors, None]).sum(axis=0)  # type: ignore[no-any-return]
+
+
 def _filling(space: Space, words: Ints, level: int, capacity: Ints) -> dict[int, int]:
     """Return the words per kept tensor of a mapping that fills a level to the last word.
 
     ``capacity`` is the least with which there are mappings, so each of them fills the level; but not every tile of so
-    many words belongs to one. A tile is tried by letting all others of its size count half a word more: whole words in
-    the other levels are none the fewer for it.
+    many words belongs to one. A tile is tried by letting all others of its size count a part of a word more, too small
+    to be noticed in the other levels.
     """
     inside = completions(space, words, capacity)[level] > 0
-    twice = np.where(capacity < 0, capacity, 2 * capacity + 1)
-    twice[level] = 2 * capacity[level]
+    times = 1 + int(space.machine.size.max())
+    finer = np.where(capacity < 0, capacity, times * capacity + times - 1)
+    finer[level] = times * capacity[level]
     for kept in sorted(space.keepers[level], key=int.bit_count):
         held = [t for t in range(len(words)) if kept >> t & 1]
-        full = np.flatnonzero((words[held].sum(axis=0) == capacity[level]) & inside)
+        full = np.flatnonzero((_taken(space, words, level, kept) == capacity[level]) & inside)
         only = replace(space, keepers=tuple((kept,) if i == level else k for i, k in enumerate(space.keepers)))
         for tile in {tuple(words[held, each].tolist()): each for each in full[::-1]}.values() if held else ():
-            grown = 2 * words
+            grown = times * words
             grown[held[0], full[(words[held][:, full] != words[held, tile][:, None]).any(axis=0)]] += 1
-            if completions(only, grown, twice)[0, -1] > 0:
+            if completions(only, grown, finer)[0, -1] > 0:
                 return {t: int(words[t, tile]) for t in held}
     return {}

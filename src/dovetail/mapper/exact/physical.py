@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from dovetail.hardware.architecture import Storage
 from dovetail.mapper.exact.orders import joined_axes
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.model.arrays import Floats, Ints
+from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, lines_at_once, word_energy
 
 
 def whole_cycles(least: float) -> int:
@@ -19,15 +19,15 @@ def whole_cycles(least: float) -> int:
 
 
 def words_prices(space: Space) -> Floats:
-    """Return ``(levels, 3)``: the least pJ per word read, written from outside, written from inside.
+    """Return ``(levels, tensors, actions)``: the least pJ per word.
 
     Instances that share a line cost no more energy than there are lines.
     """
-    per_word = np.zeros((len(space.levels), 3))
-    for i, (level, used) in enumerate(zip(space.levels, space.most_instances, strict=False)):
-        if isinstance(level, Storage):
-            together = min(1.0, int(space.machine.clusters[i]) / used)
-            per_word[i] = space.machine.energy[i, 0] / space.machine.block[i, 0] * together
+    machine, per_word = space.machine, np.zeros(space.machine.energy.shape)
+    for i, used in enumerate(space.most_instances[:-1]):
+        for t, action in np.ndindex(*per_word.shape[1:]):
+            together = lines_at_once(machine, i, used) / used
+            per_word[i, t, action] = word_energy(machine, i, t, action) * together
     return per_word
 
 
@@ -41,13 +41,13 @@ def cycles_by_bandwidth(space: Space, first: int | None = None) -> float:
     distinct = np.array([touched(space, t) for t in range(len(space.rules.is_output))])
     cycles = 0.0
     for i, (kept, used) in enumerate(zip(space.keepers[:first], space.most_instances, strict=False)):
-        if space.is_spatial[i]:
+        if not np.isfinite(space.machine.bandwidth[i]).any():
             continue
         must = np.array([all(row >> t & 1 for row in kept) for t in range(len(distinct))])
-        reads = distinct[must & ~space.rules.is_output].sum() / used
-        writes = distinct[must & space.rules.is_output].sum() / used
-        read, write, both = space.machine.bandwidth[i]
-        cycles = max(cycles, reads / read, writes / write, (reads + writes) / both)
+        taken = np.array([bandwidth_taken(space.machine, i, t, words) for t, words in enumerate(distinct)])
+        reads = taken[must & ~space.rules.is_output].sum() / used
+        writes = taken[must & space.rules.is_output].sum() / used
+        cycles = max(cycles, cycles_taken(space.machine, i, reads, writes))
     return float(cycles)
 
 
@@ -61,9 +61,9 @@ def compulsory(space: Space, tables: Tables, per_word: Floats, distinct: Floats)
         energy += _fed(space, tables, t, must[-1], per_word)
         for i in must:
             if is_output:
-                energy += distinct[t] * per_word[i, 2] * (i != must[-1])
+                energy += distinct[t] * per_word[i, t, UPDATE] * (i != must[-1])
             else:
-                energy += distinct[t] * (per_word[i, 1] * (i > 0) + per_word[i, 0] * (i != must[-1]))
+                energy += distinct[t] * (per_word[i, t, WRITE] * (i > 0) + per_word[i, t, READ] * (i != must[-1]))
     return energy
 
 
@@ -74,9 +74,11 @@ def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats)
         asked = min(asked, touched(space, tensor))
     keepers = [i for i in range(last, len(space.levels)) if any(kept >> tensor & 1 for kept in space.keepers[i])]
     if not space.rules.is_output[tensor]:
-        return float(min(asked * per_word[i, 0] for i in keepers))
+        return float(min(asked * per_word[i, tensor, READ] for i in keepers))
     held = float(tables.parallelism[0].max()) * float(tables.words[tensor, -1])
-    return float(min(asked * per_word[i, 2] + max(0.0, asked - held) * per_word[i, 0] for i in keepers))
+    return float(
+        min(asked * per_word[i, tensor, UPDATE] + max(0.0, asked - held) * per_word[i, tensor, READ] for i in keepers)
+    )
 
 
 def _most_shared(space: Space, last: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 
 from dovetail.mapper.exact.space import Fanout, Space
 from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.charges import READ, UPDATE
 
 
 class Source(NamedTuple):
@@ -56,7 +57,7 @@ def find_sources(
 
     Args:
         space: the mapspace.
-        per_word: ``(levels, 3)`` least pJ per word read, written from outside, written from inside.
+        per_word: ``(levels, tensors, actions)`` least pJ per word.
         grain: None, or prices are cut down to powers of ``2 ** grain``, which makes fewer of them and weaker bounds.
         entries: per boundary, those that one source takes.
         most: of them, all together.
@@ -92,10 +93,10 @@ def _kept(space: Space, level: int, source: Source, kept: int, per_word: Floats)
     for t, is_output in enumerate(space.rules.is_output):
         if not kept >> t & 1:
             continue
-        price[t], unread[t], linked[t] = float(per_word[0]), 0.0, False
+        price[t], unread[t], linked[t] = float(per_word[t, READ]), 0.0, False
         if is_output:
-            price[t] += float(per_word[2])
-            unread[t] = 0.0 if space.rules.read_first[level, t] else float(per_word[0]) * source.copies[t]
+            price[t] += float(per_word[t, UPDATE])
+            unread[t] = 0.0 if space.rules.read_first[level, t] else float(per_word[t, READ]) * source.copies[t]
     return Source(tuple(price), tuple(unread), source.copies, tuple(linked))
 
 

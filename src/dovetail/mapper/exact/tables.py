@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dovetail.mapper.exact.space import Space
 from dovetail.model.arrays import Floats, Ints
+from dovetail.model.charges import fits, space_taken, words_of
 
 
 class Tables(NamedTuple):
@@ -32,18 +33,14 @@ class Tables(NamedTuple):
 def build_tables(space: Space) -> Tables:
     """Return the tables of a space."""
     grid = tile_sizes(space)
-    words = []
-    for axes in space.rules.coefficients:
-        box = np.ones(space.tiles, np.int64)
-        for axis in axes:
-            box *= 1 + sum((axis[d] * (grid[d] - 1) for d in range(len(grid)) if axis[d]), start=np.zeros_like(box))
-        words.append(box)
-    stacked = np.array(words).reshape(len(words), space.tiles)
+    words = np.ones((len(space.rules.coefficients), space.tiles), np.int64)
+    for t, axes in enumerate(space.rules.coefficients):
+        words[t] = words_of(axes, grid)
     volume = np.ones(space.tiles, np.int64)
     for sizes in grid:
         volume *= sizes
-    parallelism, partial = _parallelism(space, stacked, space.machine.capacity)
-    return Tables(stacked, volume, parallelism, partial)
+    parallelism, partial = _parallelism(space, words, space.machine.capacity)
+    return Tables(words, volume, parallelism, partial)
 
 
 def tile_sizes(space: Space) -> Ints:
@@ -57,7 +54,7 @@ def tile_sizes(space: Space) -> Ints:
 
 
 def completions(space: Space, words: Ints, capacity: Ints) -> Ints:
-    """Return `Tables.parallelism` were the levels' capacities ``(levels,)`` in words; -1 for no bound."""
+    """Return `Tables.parallelism` were these the levels' capacities ``(levels,)``; -1 for no bound."""
     return _parallelism(space, words, capacity)[0]
 
 
@@ -112,11 +109,14 @@ def _parallelism(space: Space, words: Ints, capacities: Ints) -> tuple[Ints, Int
 
 def _fitting(space: Space, level: int, capacity: int, words: Ints) -> np.ndarray:
     """Return ``(tiles,)``: whether some allowed set of kept tensors fits."""
-    fits = np.zeros(space.tiles, np.bool_)
+    found = np.zeros(space.tiles, np.bool_)
     for kept in space.keepers[level]:
-        held = [words[t] for t in range(len(words)) if kept >> t & 1]
-        fits |= sum(held, start=np.zeros(space.tiles, np.int64)) <= capacity
-    return fits
+        taken: Any = np.zeros(space.tiles, np.int64)
+        for t in range(len(words)):
+            if kept >> t & 1:
+                taken += space_taken(space.machine, level, t, words[t])
+        found |= fits(capacity, taken)
+    return found
 
 
 def _through_loops(space: Space, level: int, inside: np.ndarray, partial: np.ndarray, join: np.ufunc) -> None:

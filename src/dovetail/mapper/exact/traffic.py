@@ -1,14 +1,12 @@
 """What a partial mapping costs so far: the words that cross a level's boundary, restated for one boundary at a time.
 
-The counting is the model's (`dovetail.model.kernel`).
+What a word and an access cost is the model's word for it (`dovetail.model.charges`).
 """
 
 # mypy: disable-error-code="no-any-return"
 # (elements of arrays are of any type)
 
 from __future__ import annotations
-
-import math
 
 from dovetail.mapper.exact.rows import (
     BY,
@@ -40,18 +38,27 @@ from dovetail.mapper.exact.rows import (
     Row,
     Scratch,
     chain_start,
+    copy_to,
     of_tensor,
 )
 from dovetail.mapper.exact.scene import Scene
 from dovetail.model.arrays import Floats, Ints, Machine, Rules
+from dovetail.model.charges import (
+    access_energy,
+    bandwidth_taken,
+    cycles_taken,
+    dense_words,
+    extent,
+    leakage,
+    new_words,
+    read_and_written,
+    unread_words,
+    words_filled,
+    words_read,
+    words_updated,
+)
 from dovetail.model.compile import part
 from dovetail.model.kernel import scaled
-
-
-@part()
-def nearest(value: float) -> int:
-    """Round halves away from zero, as the model does."""
-    return math.floor(value + 0.5) if value >= 0 else -math.floor(0.5 - value)
 
 
 @part()
@@ -73,16 +80,6 @@ def displace(coefficients: Ints, d: int, step: int, window: Ints) -> tuple[bool,
 
 
 @part()
-def fresh_words(words: int, window: Ints) -> int:
-    """Return the words of a tile that its first displacement, which is the one now, brings; notes it."""
-    overlap = 1
-    for axis in range(window.shape[1]):
-        window[FIRST, axis] = window[NOW, axis]
-        overlap *= max(0, window[EXTENT, axis] - abs(window[NOW, axis]))
-    return words - overlap
-
-
-@part()
 def delivered(rules: Rules, key: Ints, tensor: int, words: int, passes: int, scratch: Scratch) -> int:
     """Return the words sent to one child over the whole run, given the loops outside it.
 
@@ -91,17 +88,14 @@ def delivered(rules: Rules, key: Ints, tensor: int, words: int, passes: int, scr
     first did brings as much; one that moves it back to where it was brings nothing; all others bring the whole tile
     again.
     """
-    tensors, axes, dims = rules.coefficients.shape
+    tensors, axes, _ = rules.coefficients.shape
     if rules.injective[tensor]:
         return words * (passes // key[of_tensor(REUSE, tensor, tensors)])
     coefficients, window = rules.coefficients[tensor], scratch.window
     for axis in range(axes):
         window[MOVED, axis] = 0
         window[FIRST, axis] = 0
-        reach = 1
-        for d in range(dims):
-            reach += coefficients[axis, d] * (scratch.loops[SIZE, d] - 1)
-        window[EXTENT, axis] = reach
+        window[EXTENT, axis] = extent(coefficients[axis], scratch.loops[SIZE])
     more, fresh, taken, moving = 0, 0, 1, False
     chain = chain_start(tensors)
     for i in range(key[LENGTH]):
@@ -113,7 +107,8 @@ def delivered(rules: Rules, key: Ints, tensor: int, words: int, passes: int, scr
             continue  # inside the first loop that moves it: reuse
         if not moving:
             moving = True
-            fresh = fresh_words(words, window)
+            copy_to(window[NOW], window[FIRST])
+            fresh = new_words(words, window[EXTENT], window[FIRST])
             sent = fresh
         elif still:
             sent = 0
@@ -126,37 +121,27 @@ def delivered(rules: Rules, key: Ints, tensor: int, words: int, passes: int, scr
 
 
 @part()
-def add_access(scene: Scene, value: Floats, tensor: int, at: tuple[int, int], words: tuple[int, int, int]) -> None:
-    """Charge accesses of a tensor ``at`` a level and its instances: words read, filled and updated per instance."""
-    machine, place = scene.machine, scene.counter[at[0]]
+def add_access(scene: Scene, value: Floats, tensor: int, at: tuple[int, int], words: tuple[int, ...]) -> None:
+    """Charge accesses of a tensor ``at`` a level and its instances: words of each action per instance."""
     level, instances = at
-    reads, fills, updates = words
-    block = machine.block[level, tensor]
-    energy = -(-reads // block) * machine.energy[level, tensor, 0]
-    energy += -(-fills // block) * machine.energy[level, tensor, 1]
-    energy += -(-updates // block) * machine.energy[level, tensor, 2]
-    value[ENERGY] += energy * min(instances, machine.clusters[level])
+    value[ENERGY] += access_energy(scene.machine, level, tensor, words, instances, instances)
+    place = scene.counter[level]
     if place >= 0:
-        value[place] += reads
-        value[place + 1] += fills + updates
+        reads, writes = read_and_written(words)
+        value[place] += bandwidth_taken(scene.machine, level, tensor, reads)
+        value[place + 1] += bandwidth_taken(scene.machine, level, tensor, writes)
 
 
 @part()
 def settle_reads(scene: Scene, row: Row, tensor: int, sent: float) -> None:
     """Charge a keeper for what its child is sent."""
     rules, key = scene.rules, row.key
-    tensors = rules.is_output.shape[0]
+    tensors, is_output = rules.is_output.shape[0], rules.is_output[tensor]
     level = key[of_tensor(KEEPER, tensor, tensors)]
+    unread = unread_words(rules.read_first[level, tensor], key[of_tensor(KEEPER_PART, tensor, tensors)])
+    reads = words_read(is_output, sent, row.real[PEERS, tensor], unread)
     at = level, key[of_tensor(KEEPER_INSTANCES, tensor, tensors)]
-    peers = row.real[PEERS, tensor]
-    if not rules.is_output[tensor]:
-        add_access(scene, row.value, tensor, at, (nearest(sent + peers), 0, 0))
-        return
-    once = key[of_tensor(KEEPER_PART, tensor, tensors)]
-    if rules.read_first[level, tensor]:
-        once = 0
-    reads = nearest(max(0.0, sent + peers - once))
-    add_access(scene, row.value, tensor, at, (reads, 0, nearest(sent)))
+    add_access(scene, row.value, tensor, at, dense_words(reads, 0, words_updated(is_output, sent)))
 
 
 @part()
@@ -172,9 +157,7 @@ def finish_levels(machine: Machine, counter: Ints, row: Row, before: int) -> Non
             waiting = waiting or key[of_tensor(KEEPER, tensor, tensors)] == level
         if waiting:
             continue
-        reads, writes, bandwidth = value[place], value[place + 1], machine.bandwidth[level]
-        cycles = max(reads / bandwidth[0], writes / bandwidth[1])
-        value[CYCLES] = max(value[CYCLES], cycles, (reads + writes) / bandwidth[2])
+        value[CYCLES] = max(value[CYCLES], cycles_taken(machine, level, value[place], value[place + 1]))
         value[place] = 0.0
         value[place + 1] = 0.0
 
@@ -207,11 +190,9 @@ def enter(scene: Scene, level: int, tensor: int, passes: int, scratch: Scratch) 
             share = float(delivered(rules, key, tensor, words, passes, scratch))
         sent = real[SHARED, tensor] * share
     settle_reads(scene, row, tensor, sent)
-    fills = int(share + peers)
-    if rules.is_output[tensor]:
-        once = 0 if rules.read_first[level, tensor] else key[of_tensor(PART, tensor, tensors)]
-        fills = nearest(max(0.0, share + peers - once))
-    add_access(scene, row.value, tensor, (level, instances), (0, fills, 0))
+    unread = unread_words(rules.read_first[level, tensor], key[of_tensor(PART, tensor, tensors)])
+    fills = words_filled(rules.is_output[tensor], share, peers, unread)
+    add_access(scene, row.value, tensor, (level, instances), dense_words(0, fills, 0))
     return peers
 
 
@@ -236,7 +217,7 @@ def keep(scene: Scene, level: int, kept: int, scratch: Scratch) -> None:
         part_now = key[of_tensor(PART, tensor, tensors)] if scene.rules.is_output[tensor] else 0
         key[of_tensor(KEEPER_PART, tensor, tensors)] = part_now
     finish_levels(scene.machine, scene.counter, row, level)
-    row.value[LEAK] += scene.machine.leakage[level] * instances
+    row.value[LEAK] += leakage(scene.machine, level, 1, instances)
 
 
 @part()
