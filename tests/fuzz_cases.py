@@ -345,11 +345,12 @@ def _certificate() -> Any:
 
 
 def certificate(chance: random.Random) -> Case:
-    """A certificate, checked again without its search."""
+    """A certificate, checked again."""
     tree = mutated_tree(_certificate(), chance)
     if isinstance(tree, dict) and chance.random() < 0.3 and isinstance(tree.get("problem"), dict):
         tree["problem"] = {"name": "x", "yaml": _yaml(PROBLEMS[1], chance).decode("utf-8", "replace")}
-    way = ("verify", "%DIR%/c.json", "--no-search", *chance.choice(((), ("--json",))))
+    search = chance.choice((("--no-search",), ("--no-search",), ("--time-limit", "1")))
+    way = ("verify", "%DIR%/c.json", *search, *chance.choice(((), ("--json",))))
     return Case(way, {"c.json": json.dumps(tree).encode()})
 
 

@@ -251,3 +251,24 @@ def test_folders_and_checkpoints_with_hostile_names(tmp_path, capsys, monkeypatc
     Path(data, f"{data}1", "0.png").write_bytes(b"no image")
     assert main([*train, "--data", data]) == 2
     assert shown(capsys)
+
+
+def test_a_plug_in_with_a_hostile_name(folder, capsys, monkeypatch):
+    from dovetail.cli import components
+    from dovetail.components import estimator
+
+    class Hostile:
+        name, classes, accuracy, source, valid = NASTY, (NASTY, "sram"), 99.0, NASTY, NASTY
+
+        def energy(self, query):
+            return estimator.Quote(1.0, (NASTY,))
+
+        area = energy
+
+    known = (Hostile(), *estimator.estimators())
+    for module in (estimator, components):
+        monkeypatch.setattr(module, "estimators", lambda: known)
+    monkeypatch.chdir(folder)
+    assert main(["components", "--list"]) == 0
+    assert main(["components", "--on", "arch.yaml"]) == 0
+    assert NASTY[:4] in shown(capsys)

@@ -16,6 +16,7 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.json_text import json_text
+from dovetail.text import printable
 
 _NAME, _VALUE = 52, 12
 
@@ -69,10 +70,10 @@ def _list(known: tuple[Estimator, ...] | list[Estimator], as_json: bool) -> None
         print(json_text({"estimators": [_stated(estimator) for estimator in known]}))
         return
     for estimator in known:
-        print(f"{estimator.name}  stated accuracy {estimator.accuracy:g} %")
-        print(f"    serves  {', '.join(estimator.classes)}")
-        print(f"    valid   {estimator.valid}")
-        print(f"    source  {estimator.source}")
+        print(f"{printable(estimator.name)}  stated accuracy {estimator.accuracy:g} %")
+        print(f"    serves  {printable(', '.join(estimator.classes))}")
+        print(f"    valid   {printable(estimator.valid)}")
+        print(f"    source  {printable(estimator.source)}")
 
 
 def _stated(estimator: Estimator) -> dict[str, Any]:
@@ -142,7 +143,8 @@ def _print(architecture: Architecture, found: tuple[Estimate, ...]) -> None:
         print(f"  {each.level:<{_NAME - 2}}{area:>{_VALUE}.6g} um^2 {share_of:5.1f} %")
     print("\nestimators")
     for estimator in _behind(found):
-        print(f"  {estimator.name} (stated accuracy {estimator.accuracy:g} %): {estimator.source}")
+        stated = f"{estimator.name} (stated accuracy {estimator.accuracy:g} %): {estimator.source}"
+        print(f"  {printable(stated)}")
 
 
 def _branch(share: Share, unit: str, label: str, indent: str) -> None:

@@ -73,7 +73,7 @@ def build(factory: Callable[[], Any]) -> Any:
                 module = factory()
         except Exception:
             module = _build_with_values(torch, factory)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise InputError(f"can't build the model: {_brief(error)}") from None
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"the factory made a {type(module).__name__}, not a torch.nn.Module")
@@ -269,7 +269,7 @@ def _is_opaque(tensor: Any) -> bool:
     return bool(tensor.is_nested) or str(tensor.layout) not in ("torch.strided", "torch._mkldnn")
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     text = lines[0].strip() if lines else ""
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
