@@ -111,7 +111,7 @@ def _write(
         write_mapping(args.save, read.result.mapping, architecture, read.problem)
     if args.certificate:
         each = share(args.time_limit, len(readings_on(given, architecture)))
-        samples = read.own.certificate.states if args.samples else 0  # fewer where it was interrupted
+        samples = read.own.certificate.states if args.samples else None  # fewer where it was interrupted
         options = SearchOptions(args.front, each, samples, args.seed if args.samples else 0, interrupted)
         origin = ESTIMATED if args.ert is None else args.ert.name
         write_certificate(args.certificate, read.own, read.problem, architecture, energies, options, origin)
