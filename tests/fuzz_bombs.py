@@ -123,7 +123,7 @@ def archive_bomb(chance: random.Random, inside: dict[str, bytes]) -> bytes:
             inside |= {"../../out": b"x", "/abs": b"x", "x\x1b[31m": b"x", "": b"x"}
     with zipfile.ZipFile(packed, "w", kind) as archive:
         for each, data in inside.items():
-            archive.writestr(each, data)
+            archive.writestr(each or " ", data)
     out = bytearray(packed.getvalue())
     if chance.random() < 0.5:  # what the directory says of a file: sizes, way of packing, flags, place
         at = out.rfind(b"PK\x01\x02") + chance.choice((8, 10, 12, 16, 20, 24, 28, 42))

@@ -131,6 +131,7 @@ def test_compiled_code_is_kept_by_what_it_is_made_of(tmp_path: Path, monkeypatch
     from dovetail.mapper.exact.through_loops import loop
     from dovetail.model import compile as compiling
 
+    monkeypatch.setattr(compiling, "_unkept", set())  # what is said of folders here is not said in other tests
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
     folder = compiling._folder(loop.py_func)
     assert folder is not None

@@ -136,5 +136,7 @@ def engine_version() -> str:
 
 
 def _search_content(search: SearchFunction) -> Any:
-    """Return what tells a search from others: a value's content, a function's name."""
+    """Return what tells a search from others: a value's content, a function's name and what is bound of it."""
+    if isinstance(search, functools.partial):
+        return _search_content(search.func), search.args, search.keywords
     return search if is_dataclass(search) else f"{search.__module__}.{search.__qualname__}"
