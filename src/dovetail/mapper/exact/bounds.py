@@ -271,11 +271,8 @@ def best_demand(
     best = math.inf, math.inf
     for k in range(demands.start[level, tile], demands.start[level, tile + 1]):
         energy = row.value[ENERGY] + visits * price_vector(demands, k, prices, copies) * (1 - EXACT)
-        energy -= unread + scene.bounds.slack
-        cycles = slowest
-        if not hopeless(goal, energy + leak * cycles, cycles):  # else no need to know how slow it is
-            cycles = time_vector(scene, row, k, (visits / row.key[INSTANCES], slowest), prices)
-        energy += leak * cycles
+        cycles = time_vector(scene, row, k, (visits / row.key[INSTANCES], slowest), prices)
+        energy += leak * cycles - unread - scene.bounds.slack
         if liked(goal, (energy, cycles), best):
             best = energy, cycles
     return best
@@ -365,8 +362,8 @@ def no_order(scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch
         return no_demand(scene, goal, level + 1, inside, scratch, (spent, leak, slowest))
     at, apart = least_at(bounds, level + 1, row.path[SOURCE], inside), class_apart(bounds, level + 1)
     for rank in range(bounds.classes if at >= 0 else 0):
-        if bounds.least[at + rank * apart] < math.inf:
-            least = most_reuse(bounds, at + rank * apart, scratch.loops, open_share)
+        least = most_reuse(bounds, at + rank * apart, scratch.loops, open_share)
+        if least < math.inf:
             cycles = cycles_of_class(scene, rank, slowest)
             if not hopeless(goal, spent + visits * least * (1 - ROUNDING) + leak * cycles, cycles):
                 return False
