@@ -1,7 +1,7 @@
 """Times the exact mapper on designs that leave the dataflow open: bundled ones without any constraint, and three more.
 
-    bench_free.py            every design, with and without neighbours that pass words on, layers of each kind
-    bench_free.py --quick    a dozen of these searches
+    bench_free.py            a dozen searches
+    bench_free.py --all      every design, with and without neighbours that pass words on, layers of each kind
 
 Every search is a process of its own with `--limit` seconds. Printed are CPU-seconds (all threads, compiling aside), the
 gap where the answer is not proven, and the share that is. Peer: AccelForge 1.0.467, with the same energies, on the two
@@ -103,12 +103,12 @@ def timed(case: Case, limit: float) -> Timed:
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--all", action="store_true", help="the whole suite, some hundred searches")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds a search (default: 20)")
     parser.add_argument("--workers", type=int, default=1, help="searches at a time (default: 1)")
     args = parser.parse_args()
     chosen = list(cases())
-    if args.quick:
+    if not args.all:
         chosen = chosen[:: max(1, len(chosen) // 12)]
     found = []
     pool = ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
