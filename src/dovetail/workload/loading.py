@@ -18,6 +18,7 @@ from dovetail.workload.problem import Problem
 from dovetail.workload.problem_network import network_of_problem, read_folder
 from dovetail.workload.problem_yaml import problem_folders, problem_of_document
 from dovetail.workload.roles import renamed
+from dovetail.workload.scale_sim import is_scale_sim, read_scale_sim
 from dovetail.workload.study_pickle import read_study_pickle
 
 
@@ -118,7 +119,9 @@ def read_network(path: Path, variables: Mapping[str, Scalar] | None = None) -> N
     if path.is_dir():
         return read_folder(path, variables)
     if path.suffix == ".csv":
-        return read_csv(read_text(path), file=path, name=path.stem)
+        text = read_text(path)
+        read = read_scale_sim if is_scale_sim(text) else read_csv
+        return read(text, file=path, name=path.stem)
     if path.suffix in (".pkl", ".pickle"):
         return read_study_pickle(path)
     if path.suffix not in (".yaml", ".yml"):
