@@ -25,6 +25,7 @@ from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapping.printed import parse_printed_mapping
 from dovetail.mapping.timeloop_yaml import parse_timeloop_mapping
+from dovetail.workload.loading import read_network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
 from dovetail.workload.problem_yaml import read_problem_file
 
@@ -212,6 +213,7 @@ def _levels(targets: Sequence[str | int], spatial: Sequence[str | int]) -> Itera
 
 _READERS: dict[str, Callable[[Path], object]] = {
     "problem": partial(read_problem_file, variables=_VARIABLES),
+    "SCALE-Sim topology": read_network,
     "mapping": _read_mapping,
     "map.txt of a run": _read_printed,
     "ERT": read_energy_table,
