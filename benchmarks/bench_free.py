@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
-import resource
 import statistics
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from bench_mapper import Timed, timed_on
 
 from dovetail.components.accelergy_tables import read_energy_table
 from dovetail.components.energy_table import EnergyTable
@@ -55,16 +55,6 @@ class Case:
     objective: Objective
 
 
-@dataclass(frozen=True)
-class Timed:
-    """What came of one: CPU-seconds, whether it is proven, the gap, the process's largest size in GB."""
-
-    seconds: float
-    exact: bool
-    gap: float
-    gigabytes: float
-
-
 def cases() -> Iterator[Case]:
     """Yield the suite."""
     designs = [*bundled_designs(), *sorted(path.stem for path in DESIGNS.glob("*.yaml") if ".ert" not in path.name)]
@@ -93,11 +83,7 @@ def timed(case: Case, limit: float) -> Timed:
     architecture, energies = free(case.design, case.links)
     compile_all()
     search(convolution(C=2, M=2, P=2, Q=2, name="to load it"), architecture, energies)
-    began = time.process_time()
-    result = search(case.problem, architecture, energies, case.objective, time_limit=limit)
-    seconds = time.process_time() - began
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return Timed(seconds, result.certificate.exact, result.certificate.gap, size)
+    return timed_on(case.problem, architecture, energies, limit, case.objective)
 
 
 def main() -> None:

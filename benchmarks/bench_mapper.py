@@ -30,6 +30,7 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.compiled import compile_all
+from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.workload.loading import load_network
 from dovetail.workload.problem import Problem, convolution, matrix_product
@@ -61,10 +62,16 @@ def timed(problem: Problem, design: str, limit: float) -> Timed:
     return timed_on(problem, architecture, estimate(architecture), limit)
 
 
-def timed_on(problem: Problem, architecture: Architecture, energies: EnergyTable, limit: float) -> Timed:
+def timed_on(
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    limit: float,
+    objective: Objective = Objective.EDP,
+) -> Timed:
     """Search one layer."""
     began = time.process_time()
-    found = search(problem, architecture, energies, time_limit=limit).certificate
+    found = search(problem, architecture, energies, objective, time_limit=limit).certificate
     seconds = time.process_time() - began
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return Timed(seconds, found.exact, found.states, found.gap, gigabytes)
