@@ -14,7 +14,6 @@ from dovetail.mapper.limits import (
     MOST_LOOPS,
     ON_X,
     ON_Y,
-    OPEN,
     ORDER,
     ROOM_X,
     ROOM_Y,
@@ -27,7 +26,7 @@ from dovetail.mapper.limits import (
     excess_of,
     obeys,
 )
-from dovetail.mapper.local.moves import Brood, mark, other_axis, pick, place_loop, reorder, take_factors
+from dovetail.mapper.local.moves import Brood, keep_or_pass, mark, other_axis, pick, place_loop, reorder, take_factors
 from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.compile import jit_plain, part
 from dovetail.model.kernel import compute_steps
@@ -101,9 +100,7 @@ def _change_once(limits: Limits, genes: Ints, kept: Bools, draw: Floats, at: int
     elif draw[at] < 0.8:
         reorder(limits, genes, draw, at + 1)
     elif draw[at] < 0.92:
-        level, tensor = pick(draw[at + 1], kept.shape[0]), pick(draw[at + 2], kept.shape[1])
-        if limits.levels[level, OPEN + tensor]:
-            kept[level, tensor] = not kept[level, tensor]
+        keep_or_pass(limits, kept, draw, at + 1)
     else:
         other_axis(limits, genes, draw, at + 1)
 

@@ -97,11 +97,17 @@ def change_once(limits: Limits, genes: Ints, kept: Bools, draw: Floats, at: int)
     elif draw[at] < 0.85:
         reorder(limits, genes, draw, at + 1)
     elif draw[at] < 0.95:
-        level, tensor = pick(draw[at + 1], kept.shape[0]), pick(draw[at + 2], kept.shape[1])
-        if limits.levels[level, OPEN + tensor]:
-            kept[level, tensor] = not kept[level, tensor]
+        keep_or_pass(limits, kept, draw, at + 1)
     else:
         other_axis(limits, genes, draw, at + 1)
+
+
+@part()
+def keep_or_pass(limits: Limits, kept: Bools, draw: Floats, at: int) -> None:
+    """Have a random level keep a random tensor, or let it pass by when it does keep it; where that is open."""
+    level, tensor = pick(draw[at], kept.shape[0]), pick(draw[at + 1], kept.shape[1])
+    if limits.levels[level, OPEN + tensor]:
+        kept[level, tensor] = not kept[level, tensor]
 
 
 @part(inline=True)
