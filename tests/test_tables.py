@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from dovetail.cli.arguments import add_objective
 from dovetail.cli.tables import print_json, print_table
 from dovetail.json_text import json_text
-from dovetail.mapper.exact.cover import _CODES
 from dovetail.mapper.exact.goal import objective_value
 from dovetail.mapper.objective import Objective
 from dovetail.table import Column, Table, headed
@@ -80,7 +79,7 @@ def test_no_number_stays_infinite_in_json(capsys):
 @given(st.sampled_from(Objective), st.integers(1, 2**40), st.integers(1, 2**40), st.integers(2, 5))
 def test_one_objective_in_every_form(objective, energy, cycles, more):
     """Words, formula, power, unit: what the compiled search counts, what whole numbers give exactly, what JSON says."""
-    value, second = objective_value(_CODES[objective], float(energy), float(cycles))
+    value, second = objective_value(objective.code, float(energy), float(cycles))
     assert value == pytest.approx(objective.value_of(energy, cycles), rel=1e-12)
     assert second == (cycles if objective is Objective.ENERGY else energy)
     exact = objective.formula(energy, cycles)

@@ -1,7 +1,7 @@
 """What "best" means: energy, latency, their product, or energy times the square of latency.
 
-Here alone stand the words, their order in `--help`, the formula, and the unit. The compiled search has the formula once
-more, as ``objective_value`` in `dovetail.mapper.exact.goal`; a test holds the two to each other.
+Here alone stand the words, their order in `--help`, the formula, and the unit; `dovetail.mapper.exact.goal` has the
+formula compiled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,24 @@ if TYPE_CHECKING:  # every command imports this module; NumPy loads only where s
     Number = TypeVar("Number", int, float, Floats)
 
 
+# Objectives as compiled code knows them.
+EDP, ENERGY, LATENCY, ED2P = range(4)
+
+
+def ranked(code: int, energy: Number, cycles: Number) -> tuple[Number, Number]:
+    """Return what is minimised, and what breaks ties; of any other code, as for EDP.
+
+    Of whole numbers it is exact; arrays are taken, too.
+    """
+    if code == ENERGY:
+        return energy, cycles
+    if code == LATENCY:
+        return cycles, energy
+    if code == ED2P:
+        return energy * cycles * cycles, energy
+    return energy * cycles, energy
+
+
 class Objective(StrEnum):
     """What a search minimises; ties fall to the other of energy and cycles."""
 
@@ -27,11 +45,12 @@ class Objective(StrEnum):
 
     def formula(self, energy: Number, cycles: Number) -> Number:
         """Return what is minimised, of whole numbers (then exactly), of others, or of arrays."""
-        if self is Objective.ENERGY:
-            return energy
-        if self is Objective.LATENCY:
-            return cycles
-        return energy * cycles if self is Objective.EDP else energy * cycles * cycles
+        return ranked(self.code, energy, cycles)[0]
+
+    @property
+    def code(self) -> int:
+        """The number by which compiled code knows it."""
+        return {Objective.EDP: EDP, Objective.ENERGY: ENERGY, Objective.LATENCY: LATENCY, Objective.ED2P: ED2P}[self]
 
     def value_of(self, energy_pJ: float, cycles: float) -> float:
         """Return the number to minimise: pJ, cycles, pJ x cycles or pJ x cycles^2."""
@@ -59,4 +78,4 @@ class Objective(StrEnum):
 
 def ranks_of(objective: Objective, energy_pJ: Floats, cycles: Floats) -> tuple[Floats, Floats]:
     """Return, of many costs, what is minimised and what breaks ties."""
-    return objective.formula(energy_pJ, cycles), cycles if objective is Objective.ENERGY else energy_pJ
+    return ranked(objective.code, energy_pJ, cycles)

@@ -16,12 +16,13 @@ from dovetail.mapper.exact.entering import Arriving, Entrance, Keepers, enter
 from dovetail.mapper.exact.expand import STORAGE, take_step
 from dovetail.mapper.exact.explore import empty_nest
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
-from dovetail.mapper.exact.goal import EDP, goal_of
+from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
+from dovetail.mapper.objective import Objective
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles, workspace
 from dovetail.model.compile import is_kept, keeps_code
 from dovetail.workers import WorkerExecutor, available_cpus
@@ -112,7 +113,7 @@ def _scene() -> Scene:
 def _step(function: Callable[..., Any]) -> None:
     nothing = room_for(0, _WIDTHS, 1)
     room = table_for(nothing, _ints(COUNTERS))
-    function(STORAGE, _scene(), goal_of(EDP), 0, nothing, scratch(_WIDTHS, 1, 1, 1), room)
+    function(STORAGE, _scene(), goal_of(Objective.EDP.code), 0, nothing, scratch(_WIDTHS, 1, 1, 1), room)
 
 
 def _count_fanout(function: Callable[..., Any]) -> None:

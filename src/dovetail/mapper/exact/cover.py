@@ -13,7 +13,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InternalError, NoMappingError
 from dovetail.mapper.exact.explore import Progress, explore, first_rows, mapping_of, pass_level
-from dovetail.mapper.exact.goal import ED2P, EDP, ENERGY_FIRST, LATENCY_FIRST, Goal, goal_of, objective_value
+from dovetail.mapper.exact.goal import Goal, goal_of, objective_value
 from dovetail.mapper.exact.physical import whole_cycles
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import STATES, TOO_LONG, Paths, Rows
@@ -39,13 +39,6 @@ CROWD = 1024
 MOMENT = 200_000
 #: By how much, relatively, the search's energy of a mapping may differ from the model's: sums in another order.
 DRIFT = 1e-9
-
-_CODES = {
-    Objective.EDP: EDP,
-    Objective.ENERGY: ENERGY_FIRST,
-    Objective.LATENCY: LATENCY_FIRST,
-    Objective.ED2P: ED2P,
-}
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,7 @@ class Cover:
         return Answer(edp.best, floor, covered=True) if rank(objective, edp.best)[0] <= floor else None
 
     def _searched(self, objective: Objective) -> Answer:
-        code, progress = _CODES[objective], self._watch.progress
+        code, progress = objective.code, self._watch.progress
         known = self._met[objective] = self._met.get(objective) or self._known(objective)
         least = self._least.setdefault(objective, self._floor(objective))
         self._watch.doing = "looking for a better mapping everywhere"
@@ -247,7 +240,7 @@ class Cover:
 
         moment.check = look
         try:
-            near = _listed(*self._complete(goal_of(_CODES[objective], *_rank_of(objective, costed)), moment))
+            near = _listed(*self._complete(goal_of(objective.code, *_rank_of(objective, costed)), moment))
             look()  # the answer must not depend on when it was looked
         except OutOfReach:
             return costed
@@ -275,7 +268,7 @@ class Cover:
 
     def _better(self, objective: Objective, known: Found, width: int | None, rows: Rows, level: int) -> Found:
         """Return the best completion found of partial mappings, or the one known when none is better."""
-        goal = goal_of(_CODES[objective], *rank(objective, known))
+        goal = goal_of(objective.code, *rank(objective, known))
         found = _listed(*self._complete(goal, self._watch.progress, width, (rows, level)))
         best = self._met[objective] = min([known, *found], key=partial(rank, objective))
         return best
@@ -290,7 +283,7 @@ class Cover:
         try:
             for width in (NARROW, 8 * WIDE, None):
                 for limit in LIMITS:
-                    goal = goal_of(_CODES[objective], floor * limit)
+                    goal = goal_of(objective.code, floor * limit)
                     found = _listed(*self._complete(goal, Progress(check=self._watch.check), width))
                     if found:
                         return min(found, key=partial(rank, objective))
@@ -321,7 +314,7 @@ def _check_chains(progress: Progress) -> None:
 
 def rank(objective: Objective, found: Found) -> tuple[float, float]:
     """Return what is minimised, and what breaks ties, as the search counts."""
-    value, second = objective_value(_CODES[objective], found.energy, found.cycles)
+    value, second = objective_value(objective.code, found.energy, found.cycles)
     return float(value), float(second)
 
 

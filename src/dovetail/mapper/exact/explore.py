@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dovetail.mapper.exact.dominance import enlist, room_for, table_for
 from dovetail.mapper.exact.expand import COUNTED_FANOUT, END, FANOUT, STORAGE, take_step
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
-from dovetail.mapper.exact.goal import EDP, Goal, goal_of
+from dovetail.mapper.exact.goal import Goal, goal_of
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import (
     COUNTERS,
@@ -38,6 +38,7 @@ from dovetail.mapper.exact.rows import (
     scratch,
 )
 from dovetail.mapper.exact.space import OutOfReach
+from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats, Ints, Nest, workspace
 
@@ -125,7 +126,7 @@ def explore(
 def _totals(prepared: Prepared, rows: Rows) -> Floats:
     """Return the energy and cycles of complete mappings, ``(rows, 2)``."""
     finished = rows._replace(value=rows.value.copy())
-    _Sink(prepared, goal_of(EDP), len(prepared.space.levels), Progress()).run(END, finished)
+    _Sink(prepared, goal_of(Objective.EDP.code), len(prepared.space.levels), Progress()).run(END, finished)
     return finished.value[:, [ENERGY, CYCLES]]
 
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dovetail.mapper.objective import ED2P, ranked
 from dovetail.model.arrays import Floats
 from dovetail.model.compile import part
 
-# What is minimised; FRONT keeps all that no known point beats in both energy and cycles.
-EDP, ENERGY_FIRST, LATENCY_FIRST, ED2P, FRONT = range(5)
+#: Beside the objectives' codes: keep all that no known point beats in both energy and cycles.
+FRONT = ED2P + 1
 
 #: Relative margin within which two values count as equal: sums in another order differ by less.
 MARGIN = 1e-12
@@ -41,16 +42,7 @@ def goal_of(code: int, value: float = math.inf, second: float = math.inf, front:
     return Goal(code, float(value), float(second), np.ascontiguousarray(cycles), np.ascontiguousarray(energies))
 
 
-@part()
-def objective_value(code: int, energy: float, cycles: float) -> tuple[float, float]:
-    """Return what is minimised, and what breaks ties, of pJ and cycles."""
-    if code == ENERGY_FIRST:
-        return energy, cycles
-    if code == LATENCY_FIRST:
-        return cycles, energy
-    if code == ED2P:
-        return energy * cycles * cycles, energy
-    return energy * cycles, energy
+objective_value = part()(ranked)
 
 
 @part()
