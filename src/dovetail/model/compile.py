@@ -29,6 +29,7 @@ from dovetail.sources import digest_of
 from dovetail.store import cache_folder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Result = TypeVar("_Result")
 #: What these packages bring is told by their versions.
 _LIBRARIES = ("numba", "numpy", "math")
 #: What only compiled code calls needs no way in from Python and C, which is large for named tuples of arrays.
@@ -77,6 +78,21 @@ def was_compiling(error: BaseException) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def resumed(result: Callable[[], _Result], stop: Callable[[], None]) -> _Result:
+    """Return what a piece of work comes to that can be interrupted anywhere and asked again.
+
+    A KeyboardInterrupt has it stopped, and asked for what it has; another one is passed on, and so is one that strikes
+    while code is compiled or loaded.
+    """
+    try:
+        return result()
+    except KeyboardInterrupt as interrupt:
+        if was_compiling(interrupt):
+            raise
+    stop()
+    return result()
 
 
 def unkept_note() -> str:

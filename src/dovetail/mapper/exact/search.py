@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
@@ -24,7 +24,7 @@ from dovetail.mapper.local.improve import improve
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
-from dovetail.model.compile import was_compiling
+from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
 from dovetail.workload.problem import Problem
 
@@ -42,34 +42,11 @@ def search(
     time_limit: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
-    """Return the best of all mappings that constraints and capacities allow.
-
-    Args:
-        problem: the layer.
-        architecture: with its constraints.
-        energies: energy table.
-        objective: what to minimise; ties fall to the other of energy and cycles.
-        front: return the whole Pareto front over (energy, cycles) as well.
-        time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
-        progress: told about twice a second how far the search is.
-
-    A KeyboardInterrupt ends the search with the best so far and its bound (`SearchResult.interrupted`); another one is
-    passed on, and so is one that strikes while code is compiled or loaded.
-
-    Raises:
-        NoMappingError: no mapping exists; the message says why and what would be enough.
-        InputError: a constraint contradicts itself, or the energy table misses something.
-    """
+    """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`."""
     compile_all(progress)
     watch = Watch(time_limit, progress)
     work = _Search(problem, architecture, energies, objective, front, watch)
-    try:
-        return work.result()
-    except KeyboardInterrupt as interrupt:
-        if was_compiling(interrupt):
-            raise
-    watch.stop()
-    return replace(work.result(), interrupted=True)
+    return resumed(work.result, watch.stop)
 
 
 @dataclass
@@ -106,7 +83,7 @@ class _Search:
         if self.front:
             points, complete = pareto_front(cover, best)
         certificate = _certificate(cover.prepared, objective, best.cost, answer, complete, self.watch)
-        return SearchResult(objective, best.mapping, best.cost, certificate, points)
+        return SearchResult(objective, best.mapping, best.cost, certificate, points, interrupted=self.watch.is_stopped)
 
     def _laid_out(self) -> Cover:
         """Return the mapspace, with the bounds of all that it holds.
@@ -138,7 +115,7 @@ class _Search:
         if self.watch.is_stopped:
             method = f"{why} before any bound: the best that a local search met among {found.evaluations:,} mappings"
         certificate = unproven(*given, found.cost, method, found.evaluations, self.watch.seconds)
-        return SearchResult(self.objective, found.mapping, found.cost, certificate)
+        return SearchResult(self.objective, found.mapping, found.cost, certificate, interrupted=self.watch.is_stopped)
 
 
 def _is_proven(objective: Objective, answer: Answer) -> bool:

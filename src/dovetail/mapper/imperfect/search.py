@@ -30,7 +30,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
-from dovetail.model.compile import was_compiling
+from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
@@ -80,13 +80,7 @@ def search_imperfect(
     """
     compile_all(progress)
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
-    try:
-        return work.result()
-    except KeyboardInterrupt as interrupt:
-        if was_compiling(interrupt):
-            raise
-    work.is_stopped = True
-    return work.result()
+    return resumed(work.result, work.stop)
 
 
 @dataclass
@@ -114,6 +108,10 @@ class _Search:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
+
+    def stop(self) -> None:
+        """Come to an end with what there is."""
+        self.is_stopped = True
 
     def is_over(self) -> bool:
         """Whether time is up."""
