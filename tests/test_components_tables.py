@@ -155,7 +155,7 @@ ERT:
     [
         ("ERT:", "ERTT:", "ert.yaml:2: the key 'ERT' is missing"),
         ("ERT:", "ART:", "the file holds areas (ART)"),
-        ("ERT:", "ERT_summary:", "this is the summary (ERT_summary), the table itself lies beside it"),
+        ("ERT:", "ERT_summary:", "ERT_summary: unknown key 'tables', did you mean 'table_summary'?"),
         ("version: '0.4'", "version: '0.9'", "must be one of 0.2, 0.3, 0.4, found text '0.9'"),
         ("energy: 0.25", "energy: lots", "ert.yaml:18"),
         ("energy: 0.25", "energy: -1", "must be at least 0, found -1"),
@@ -239,3 +239,21 @@ def test_any_damage_to_a_table_ends_in_one_message_or_a_table(tmp_path_factory, 
         assert read_energy_table(file).components is not None
     except InputError as error:
         assert "ert.yaml" in str(error)
+
+
+def test_the_summary_beside_a_table_is_read_as_one(tmp_path):
+    summary = tmp_path / "ERT_summary.yaml"
+    summary.write_text(
+        "ERT_summary:\n  version: '0.4'\n  table_summary:\n"
+        "  - {name: 'top.buffer[1..4]', actions: [{name: read, average_energy: 1, max_energy: 2, min_energy: 0},"
+        " {name: write, energy: 3}, {name: leak, energy: 0.5}], primitive_estimation(s): []}\n"
+    )
+    areas = tmp_path / "ART_summary.yaml"
+    areas.write_text(
+        "ART_summary: {version: 0.3, table_summary: [{name: top.buffer, area: 7, primitive_estimations: Cacti}]}"
+    )
+    cost = read_energy_table(summary, areas)["buffer"]
+    assert [cost.energy(action) for action in ("read", "write", "update", "leak")] == [2, 3, 3, 0.5]
+    assert cost.area_um2 == 7
+    with pytest.raises(InputError, match="the file holds areas"):
+        read_energy_table(areas)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2.filters import do_indent
 
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
+from dovetail.template import indented
 
 
 @pytest.fixture
@@ -155,3 +159,39 @@ def test_many_includes_are_bounded(write) -> None:
     top = write("top.yaml", "{% for i in range(1000) %}\n- {{include('a.yaml')}}\n{% endfor %}")
     with pytest.raises(InputError, match="more than 200 files are included"):
         read_document(top)
+
+
+def test_the_first_versions_includes_mean_the_same(write) -> None:
+    write("macros.yaml", "base: &base {N: 1}\n")
+    write("inner.yaml", "C: 2\n")
+    top = write("top.yaml", "!include ./macros.yaml\nproblem:\n  <<: *base\nother: !include inner.yaml # a comment\n")
+    node = read_document(top)
+    assert node.plain() == {"base": {"N": 1}, "problem": {"N": 1}, "other": {"C": 2}}
+    assert node.mapping()["problem"].line == 2
+    with pytest.raises(InputError, match=r"top.yaml:1: .*'../secret.yaml' lies outside"):
+        read_document(write("sub/top.yaml", "a: !include ../secret.yaml\n"))
+
+
+def test_a_template_adds_its_own_folder_to_the_path(write) -> None:
+    write("inner.yaml", "a: 1")
+    assert read_document(write("top.yaml", "{{add_to_path(cwd())}}\nx: {{include('inner.yaml')}}\n")).plain() == {
+        "x": {"a": 1}
+    }
+
+
+@given(st.text(" ab\n", max_size=12), st.integers(0, 5) | st.sampled_from(["", "--"]), st.booleans(), st.booleans())
+def test_indent_is_that_of_jinja(text: str, width: int | str, first: bool, blank: bool) -> None:
+    assert indented(text, width, first, blank) == do_indent(text, width, first, blank)
+
+
+def test_indent_is_known_and_bounded(write) -> None:
+    text = "{{ include_text('in.yaml') | indent(2) }}"
+    write("in.yaml", "a: 1\nb: 2")
+    assert read_document(write("top.yaml", f"x:\n  {text}\n")).plain() == {"x": {"a": 1, "b": 2}}
+    with pytest.raises(InputError, match="more than 100000 characters"):
+        read_document(write("top.yaml", text.replace("(2)", "(99999)")))
+
+
+def test_a_plain_and_a_deep_merge_stand_side_by_side(write) -> None:
+    node = read_document(write("top.yaml", "a: &a {x: 1, k: [1]}\nb: &b {y: 2, k: [2]}\nc: {<<: *a, <<<: *b, z: 3}\n"))
+    assert node.plain()["c"] == {"z": 3, "x": 1, "k": [1, 2], "y": 2}

@@ -57,6 +57,9 @@ def test_any_text_gives_a_value_or_one_message(text: str) -> None:
         ("1 < 2 < 3", True),
         ("round(2.567, 2)", 2.57),
         ("  1 + 1 ", 2),
+        ("pow(2, 5) + comb(5, 2) + factorial(4)", 66),
+        ("copysign(hypot(3, 4), -1)", -5.0),
+        ("bool(3) and isclose(fmod(7, 4), 3)", True),
     ],
 )
 def test_examples(text: str, value: object) -> None:
@@ -80,6 +83,9 @@ def test_examples(text: str, value: object) -> None:
         ("max(*depth)", "plain arguments"),
         ("'a' * 10", "it is no number"),
         ("9 ** 9 ** 9", "is too large"),
+        ("pow(9, 999)", "is too large"),
+        ("factorial(10 ** 6)", "factorial() of 1000000; at most 40 is computed"),
+        ("comb(10 ** 9, 10 ** 8)", "at most 200 is computed"),
         ("2 ** 127 * 4", "beyond 2 ** 128"),
         ("10.0 ** 400", "cannot compute"),
         ("1e308 * 10", "too large"),

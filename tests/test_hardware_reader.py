@@ -218,7 +218,6 @@ def test_wrong_sizes_are_refused_where_they_stand(attributes: str, said: str) ->
         ("- !Component {class: DRAM}", "the key 'name' is missing"),
         ("- !Component {name: x}", "the key 'class' is missing"),
         ("- !Component {name: x, class: alien}", "unknown class 'alien'"),
-        ("- !Component {name: x, class: XY_NoC}", "network components such as 'XY_NoC' are not supported yet"),
         ("- !Component {name: 'x[1..4]', class: DRAM}", "for copies use 'spatial: {meshX: N}'"),
         ("- !Container {name: x, networks: [1]}", "networks are not supported"),
         ("- !Container {name: x, spatial: {meshx: 2}}", "unknown key 'meshx', did you mean 'meshX'?"),
@@ -268,7 +267,6 @@ def test_peers_share_out_tensors() -> None:
         ("variables: {}", "the key 'architecture' is missing"),
         ("architecture: {nodes: []}", "the innermost level must be a compute component"),
         ("architecture: {nodes: []}\nvariables: {a: b, b: a}", "needs its own value: a -> b -> a"),
-        ("architecture: {nodes: []}\nglobals: {expression_custom_functions: [x.py]}", "is not supported"),
         ("architecture: {nodes: []}\nmapspace: {template: rubby}", "unknown mapspace template; known: uber"),
         ("architecture: {nodes: []}\nsparse_optimizations: {targets: [1]}", "'targets' is not supported"),
         ("architecture: {nodes: []}\nconstraints: {targets: [{target: x, type: tempral}]}", "unknown type 'tempral'"),
@@ -302,3 +300,28 @@ def test_component_classes_are_handed_on() -> None:
 def test_ignored_keys_are_ignored_as_the_format_says() -> None:
     architecture = read(DRAM.replace("}}", ", ignore_me: (, x_ignore: 3}}") + MAC, "my_ignored_part: {a: 1}")
     assert "x_ignore" not in architecture.level("DRAM").attributes
+
+
+def test_a_network_that_no_storage_names_is_passed_over_with_a_note() -> None:
+    found = read(DRAM + "- !Component {name: NoC, class: XY_NoC, attributes: {rows: 2}}\n" + MAC)
+    assert found.levels == read(DRAM + MAC).levels
+    assert found.notes == ("a.yaml:6: NoC is a network (XY_NoC) that no storage names: no part of the model",)
+    with pytest.raises(InputError, match="'network_read' is not supported"):
+        read(DRAM.replace("datawidth: 8", "datawidth: 8, network_read: 'NoC'") + MAC)
+
+
+def test_variables_may_be_a_list_of_mappings() -> None:
+    nodes = DRAM.replace("width: 64", "width: lines * 8") + MAC
+    head = "variables:\n- {version: 0.4}\n- [{lines: words * 2}, {words: 4}]\n"
+    assert read(nodes, head).level("DRAM").width == 64  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"a.yaml:3: variables\[1\].words: has another value already, in line 2"):
+        read(nodes, "variables:\n- {words: 4}\n- {words: 5}\n")
+
+
+def test_code_of_others_is_passed_over_until_a_name_needs_it() -> None:
+    head = "globals: {expression_custom_functions: [x.py], accelergy_plug_ins: [y]}\nvariables: {size: f(1)}"
+    with pytest.raises(InputError, match="the call of 'f' is not allowed"):
+        read(DRAM + MAC, head)
+    notes = read(DRAM + MAC, head.replace("f(1)", "1")).notes
+    assert ["--set NAME=VALUE" in note for note in notes] == [True, False]
+    assert "estimators of Accelergy are not run" in notes[1]

@@ -195,7 +195,7 @@ def test_fan_outs_are_what_the_mesh_grows_by(fan_outs, data):
         (
             "PE[0..167]",
             "PE[0..n]",
-            "arch.yaml:23: architecture.subtree[0].subtree[0].subtree[0].name: 'PE[0..n]'",
+            "arch.yaml:23: architecture.subtree[0].subtree[0].subtree[0].name: the range in 'PE[0..n]': unknown",
         ),
         ("PE[0..167]", "PE[3..2]", "the range [3..2] is empty"),
         (
@@ -206,7 +206,6 @@ def test_fan_outs_are_what_the_mesh_grows_by(fan_outs, data):
         ("block-size: 1, meshX: 14", "meshX: 14, meshY: 3", "14 x meshY 3 is 42, but there are 168 instances of spad"),
         ("block-size: 1, meshX: 14", "meshX: 4", "spad has 4 instances on X, which is no multiple of the 14 of column"),
         ("class: intmac", "class: intadder", "arch.yaml:1: architecture: has no compute component"),
-        ("class: intadder", "class: XY_NoC", "network components such as 'XY_NoC' are not supported"),
         (
             "    local:\n    - name: DRAM",
             "    locals: []\n    local:\n    - name: DRAM",
@@ -232,6 +231,56 @@ def test_what_is_wrong_is_said_where_it_stands(old, new, message):
     with pytest.raises(InputError) as caught:
         read(OLDER.replace(old, new))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("class: intadder", "class: XY_NoC", "neither storage nor compute, so no part of the model: adders[0..1]"),
+        (
+            "class: intadder",
+            "subclass: own_adder",
+            "neither storage nor compute, so no part of the model: adders[0..1]",
+        ),
+        ("width: 32, word-bits: 16", "width: 32, memory_width: 64, word-bits: 16", "the reference takes 'width'"),
+        ("memory_depth: 128", "memory_depth: 1, entries: 512", "the reference takes 'entries'"),
+        ("memory_depth: 128", "memory_depth: 128, nbanks: 8", "'nbanks' is passed over"),
+        ("  version: 0.3", "  version: 0.3\n  group_density: 1", "'group_density' is no key of the format"),
+    ],
+)
+def test_what_the_reference_passes_over_is_passed_over_with_a_note(old, new, note):
+    assert old in OLDER
+    found = read(OLDER.replace(old, new))
+    assert plain(found) == plain(read(OLDER))
+    assert any(note in said for said in found.notes), found.notes
+
+
+def test_ranges_compute_and_levels_without_a_mesh_lie_as_what_is_inside():
+    counted = OLDER.replace("attributes: {technology: 45nm}", "attributes: {technology: 45nm, n: 168}")
+    assert plain(read(counted.replace("PE[0..167]", "PE[0..n-1]"))) == plain(read(counted))
+    assert plain(read(OLDER.replace("block-size: 1, meshX: 14", "block-size: 1"))) == plain(read(OLDER))
+
+
+def test_a_storage_gated_at_itself_is_gated_as_without_it():
+    gated = OLDER.replace("memory_depth: 128", "memory_depth: 128, power_gated_at: buffer, has_power_gating: false")
+    assert plain(read(gated)) == plain(read(OLDER))
+    with pytest.raises(InputError, match="'power_gated_at' is not supported"):
+        read(gated.replace("power_gated_at: buffer", "power_gated_at: DRAM"))
+
+
+def test_the_oldest_form_has_its_constraints_in_the_mapspace():
+    before, after = OLDER.split("architecture_constraints:\n  targets:\n")
+    constraints, _ = after.split("mapspace_constraints:")
+    listed = f"{before}mapspace:\n  constraints:\n{constraints}"
+    assert plain(read(listed)) == plain(read(f"{before}constraints:\n  targets:\n{constraints}"))
+    oldest = """mapspace:
+  targets:
+  - name: column
+    constraints:
+    - {type: spatial, attributes: {factors: "N=1,P=1,Q=1", split: 0}}
+"""
+    same = 'constraints: {targets: [{target: column, type: spatial, factors: "N=1,P=1,Q=1", split: 0}]}'
+    assert plain(read(before + oldest)) == plain(read(before + same))
 
 
 def test_text_needs_no_quotes_and_arithmetic_of_known_names_is_computed():

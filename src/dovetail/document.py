@@ -366,23 +366,23 @@ class _Composer:
         tag = self.tag(event, line, key)
         entries: dict[str, Node] = {}
         lines: dict[str, int] = {}
-        merge: tuple[Node, bool] | None = None
+        merges: dict[str, Node] = {}
         while not isinstance(name_event := cast(Any, next(events)), yaml.MappingEndEvent):
             at = _line(name_event)
             name = self.name(name_event, at, key)
             path = f"{key}.{name}" if key else name
             node = self.node(next(events), events, path, depth + 1)
             if name in ("<<", "<<<") and not name_event.style:
-                if merge is not None:
-                    raise self.failure(at, "has a second merge key; list all sources under one '<<'", key)
-                merge = (node, name == "<<<")
+                if name in merges:
+                    raise self.failure(at, f"has a second merge key; list all sources under one '{name}'", key)
+                merges[name] = node
                 continue
             if name in entries:
                 first = lines[name]
                 raise self.failure(at, f"the key '{_clip(name)}' is given twice (first in line {first})", key)
             entries[name], lines[name] = self.at_key(node, at, path), self.place(at)[1]
-        if merge is not None:
-            _merge(entries, _sources(merge[0]), deep=merge[1])
+        for name, merged in merges.items():
+            _merge(entries, _sources(merged), deep=name == "<<<")
         entries = {n: replace(v, tag=None) if v.tag == _NO_MERGE else v for n, v in entries.items()}
         file, number = self.place(line)
         return Node(entries, file, number, key, None if tag == "!!map" else tag)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dovetail.document import Node, Scalar, parse_document, read_text
 
 #: What only text with templates in it has.
-_MARKS = ("{{", "{%", "{#")
+_MARKS = ("{{", "{%", "{#", "!include ")
 
 
 def read_document(

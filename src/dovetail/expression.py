@@ -28,10 +28,20 @@ MAX_DIGITS = 400
 
 #: What an expression may call: the arithmetic that the reference offers to specifications.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": abs, "ceil": math.ceil, "exp": math.exp, "fabs": math.fabs, "float": float, "floor": math.floor,
-    "gcd": math.gcd, "int": int, "isqrt": math.isqrt, "lcm": math.lcm, "log": math.log, "log10": math.log10,
-    "log1p": math.log1p, "log2": math.log2, "max": max, "min": min, "round": round, "sqrt": math.sqrt,
-    "trunc": math.trunc,
+    "abs": abs, "acos": math.acos, "acosh": math.acosh, "asin": math.asin, "asinh": math.asinh, "atan": math.atan,
+    "atan2": math.atan2, "atanh": math.atanh, "bool": bool, "ceil": math.ceil, "copysign": math.copysign,
+    "cos": math.cos, "cosh": math.cosh, "degrees": math.degrees, "erf": math.erf, "erfc": math.erfc, "exp": math.exp,
+    "expm1": math.expm1, "fabs": math.fabs, "float": float, "floor": math.floor, "fmod": math.fmod,
+    "gamma": math.gamma, "gcd": math.gcd, "hypot": math.hypot, "int": int, "isclose": math.isclose,
+    "isfinite": math.isfinite, "isinf": math.isinf, "isnan": math.isnan, "isqrt": math.isqrt, "lcm": math.lcm,
+    "ldexp": math.ldexp, "lgamma": math.lgamma, "log": math.log, "log10": math.log10, "log1p": math.log1p,
+    "log2": math.log2, "max": max, "min": min, "radians": math.radians, "remainder": math.remainder, "round": round,
+    "sin": math.sin, "sinh": math.sinh, "sqrt": math.sqrt, "tan": math.tan, "tanh": math.tanh, "trunc": math.trunc,
+}  # fmt: skip
+
+#: Functions of whole numbers that grow fast, with the largest first argument that they take.
+_GROWING: dict[str, tuple[Callable[..., Any], int]] = {
+    "comb": (math.comb, 200), "factorial": (math.factorial, 40), "perm": (math.perm, 200),
 }  # fmt: skip
 
 #: Names every expression knows.
@@ -237,7 +247,7 @@ def _called(call: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
     if not isinstance(call.func, ast.Name):
         raise InputError(f"the call of '{_clip(ast.unparse(call.func))}' is not allowed in an expression")
     name = call.func.id
-    if name not in FUNCTIONS:
+    if name not in (*FUNCTIONS, *_GROWING, "pow"):
         raise InputError(f"the call of '{name}' is not allowed in an expression{did_you_mean(name, FUNCTIONS)}")
     if call.keywords or any(isinstance(argument, ast.Starred) for argument in call.args):
         raise InputError(f"{name}() takes plain arguments only")
@@ -247,7 +257,12 @@ def _called(call: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
             raise InputError(f"{name}() takes numbers, found {_clip(repr(argument))}")
     if name == "round" and any(abs(digits) > MAX_DIGITS for digits in arguments[1:]):
         raise InputError(f"round() to {_clip(repr(arguments[1]))} digits; at most {MAX_DIGITS} make sense")
-    return _applied(FUNCTIONS[name], f"{name}()", *arguments)
+    if name == "pow" and len(arguments) == 2:
+        return _binary(ast.Pow(), *arguments)
+    if name in _GROWING and any(abs(argument) > _GROWING[name][1] for argument in arguments):
+        raise InputError(f"{name}() of {_clip(repr(arguments[0]))}; at most {_GROWING[name][1]} is computed")
+    function = _GROWING[name][0] if name in _GROWING else FUNCTIONS.get(name, pow)
+    return _applied(function, f"{name}()", *arguments)
 
 
 def _applied(function: Callable[..., Any], what: str, *arguments: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A template may use names, literals, arithmetic, comparisons, ``if``, ``for``, ``set`` and the functions that the
 reference gives to specifications: ``include``, ``include_all``, ``include_text``, ``add_to_path``, ``cwd``,
-``find_path``, ``find_paths``, ``path_exists`` and ``range``. Everything else (attributes, methods, macros, imports,
+``find_path``, ``find_paths``, ``path_exists`` and ``range``. The older form of an include, a line ``!include FILE`` or
+a value ``!include FILE``, means the same. Everything else (attributes, methods, macros, imports,
 environment variables) is refused by name, files outside the document's own folder are read only when the user named
 their folder, and the work a template can cause is bounded.
 """
@@ -39,7 +40,14 @@ _FAULTS = (
 _FUNCTIONS = (
     "include", "include_all", "include_text", "add_to_path", "cwd", "find_path", "find_paths", "path_exists", "range",
 )  # fmt: skip
-_FILTERS = ("abs", "default", "d", "float", "int", "length", "lower", "max", "min", "string", "trim", "upper")
+_FILTERS = (
+    "abs", "capitalize", "count", "default", "d", "first", "float", "int", "last", "length", "lower", "max", "min",
+    "round", "string", "sum", "title", "trim", "upper",
+)  # fmt: skip
+#: The includes of the front end's first versions: on a line of their own the file's text, behind a key its document.
+_OLD_TEXT = re.compile(r"""^!include[ \t]+["']?([^\s"'#]+)["']?[ \t]*(?:#.*)?$""", re.M)
+_OLD_DOCUMENT = re.compile(r"""((?:^[ \t]*-|:)[ \t]+)!include[ \t]+["']?([^\s"'#{}]+)["']?[ \t]*(?:#.*)?$""", re.M)
+_PATTERN = "*?["
 _TESTS = ("defined", "undefined", "none", "string", "number", "odd", "even", "true", "false")
 _SYNTAX = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign, nodes.Name, nodes.Const,
@@ -77,7 +85,8 @@ class _Templates:
         self.includes += 1
         if self.includes > MAX_INCLUDES:
             raise InputError(f"more than {MAX_INCLUDES} files are included; refused", file=path)
-        source = read_text(path)
+        source = _OLD_TEXT.sub(r"{{include_text('\1')}}", read_text(path))
+        source = _OLD_DOCUMENT.sub(r"\1{{include('\2')}}", source)
         page = _Page(self, path, (*chain, path), search)
         environment = _environment(self, page.functions())
         text = _rendered(environment, source, path, self.data)
@@ -127,7 +136,8 @@ class _Page:
         outside = False
         for folder in [self.path.parent, *self.search, *self.templates.roots[1:]]:
             target = folder / name
-            if not self.allows(target.parent.resolve()):  # before any look at what is there
+            alone = not any(sign in target.name for sign in _PATTERN)  # then it may be an allowed folder itself
+            if not self.allows(target.parent.resolve()) and not (alone and self.allows(target.resolve())):
                 outside = True
                 continue
             for path in [match.resolve() for match in _matches(target)]:
@@ -187,7 +197,7 @@ class _Page:
 
 def _matches(target: Path) -> list[Path]:
     """Return the files that a name or a pattern means, within one folder."""
-    if not any(sign in target.name for sign in "*?["):
+    if not any(sign in target.name for sign in _PATTERN):
         return [target]
     matches = list(itertools.islice(target.parent.glob(target.name), MAX_MATCHES + 1))
     if len(matches) > MAX_MATCHES:
@@ -244,9 +254,19 @@ def _bounded(value: Any) -> Any:
 def _environment(templates: _Templates, functions: Mapping[str, Callable[..., Any]]) -> _Sandbox:
     environment = _Sandbox(undefined=jinja2.StrictUndefined, finalize=_printed, keep_trailing_newline=True)
     environment.globals = {**functions, "_iterate": templates.iterate, "_joined": _joined}
-    environment.filters = {name: environment.filters[name] for name in _FILTERS}
+    environment.filters = {name: environment.filters[name] for name in _FILTERS} | {"indent": indented}
     environment.tests = {name: environment.tests[name] for name in _TESTS}
     return environment
+
+
+def indented(text: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
+    """Return a text with its lines behind the first (or all) moved to the right, as Jinja2's filter of that name."""
+    margin = width if isinstance(width, str) else " " * min(max(0, int(width)), MAX_TEXT)
+    lines = f"{_printed(text)}\n".splitlines()
+    if (len(lines) + 1) * len(margin) > MAX_TEXT:
+        raise InputError(f"a template builds a text of more than {MAX_TEXT} characters; refused")
+    moved = [margin + line if line or blank else line for line in lines[1:]]
+    return "\n".join([margin + lines[0] if first else lines[0], *moved])
 
 
 def _printed(value: Any) -> Any:

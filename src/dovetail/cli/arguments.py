@@ -209,7 +209,10 @@ def _check_complete(energies: EnergyTable, architecture: Architecture, file: Pat
 
 def _place(document: Node, level: str) -> Node:
     """Return where a table speaks of a level; the whole of its tables when it does not."""
-    tables = document.mapping()["ERT"].mapping()["tables"]
+    entries = document.mapping()
+    tables = (
+        entries["ERT"].mapping()["tables"] if "ERT" in entries else entries["ERT_summary"].mapping()["table_summary"]
+    )
     named = tables.mapping() if isinstance(tables.value, dict) else {}
     for node in () if named else tables.sequence():
         named = {**named, str(node.mapping()["name"].value): node}

@@ -36,7 +36,9 @@ _INDICES = re.compile(r"\[[^\]]*\]")
 def read_energy_table(ert: Path, art: Path | None = None, architecture: Architecture | None = None) -> EnergyTable:
     """Read an energy reference table and, if given, an area reference table.
 
-    Components go by the last part of their names (``system_top_level.PE[1..168].mac[1..168]`` is ``mac``). An action
+    Either may be the summary that Accelergy writes beside it (``ERT_summary``): actions without their arguments, each
+    with the dearest of their energies. Components go by the last part of their names
+    (``system_top_level.PE[1..168].mac[1..168]`` is ``mac``). An action
     that occurs several times, for several arguments, costs what the dearest one costs, as in the reference. A storage
     whose table knows nothing like a read, write or update (only ``access``, say) pays for it what its dearest action
     costs, over the instances of a cluster: so the reference (Timeloop, ``model/buffer.cpp``); but nothing stands in
@@ -88,29 +90,31 @@ def _misspelt(name: str, actions: Iterable[str]) -> bool:
     return any(difflib.get_close_matches(synonym, strange, n=1, cutoff=0.75) for synonym in SYNONYMS[name])
 
 
-def _tables(path: Path, section: str) -> Node:
+def _tables(path: Path, section: str) -> tuple[Node, bool]:
+    """Return a file's tables, and whether they are the summary that Accelergy writes beside them."""
     document = read_document(path)
     entries = document.mapping()
-    if section not in entries:
+    summary = f"{section}_summary"
+    is_summary = section not in entries and summary in entries
+    if section not in entries and not is_summary:
         raise document.fail(f"the key '{section}' is missing{_other(section, entries)}")
-    table = entries[section].mapping(("version", "tables"), ("tables",))
+    name = "table_summary" if is_summary else "tables"
+    table = entries[summary if is_summary else section].mapping(("version", name), (name,))
     version = table.get("version")
     if version is not None and str(version.value) not in map(str, VERSIONS):
         raise version.fail(f"must be one of {', '.join(map(str, VERSIONS))}, found {version.kind}")
-    return table["tables"]
+    return table[name], is_summary
 
 
 def _other(section: str, entries: Mapping[str, Node]) -> str:
-    if f"{section}_summary" in entries:
-        return f"; this is the summary ({section}_summary), the table itself lies beside it"
     for other, kind in (("ERT", "energies"), ("ART", "areas")):
-        if other != section and other in entries:
+        if other != section and entries.keys() & {other, f"{other}_summary"}:
             return f"; the file holds {kind} ({other})"
     return did_you_mean(section, entries)
 
 
 def _energies(path: Path) -> dict[str, dict[str, float]]:
-    tables = _tables(path, "ERT")
+    tables, is_summary = _tables(path, "ERT")
     found: dict[str, dict[str, float]] = {}
     if isinstance(tables.value, dict):  # version 0.2: components and actions are keys
         for component, node in tables.value.items():
@@ -119,11 +123,12 @@ def _energies(path: Path) -> dict[str, dict[str, float]]:
             }
         return found
     for node in tables.sequence():
-        entries = node.mapping(("name", "actions"), ("name", "actions"))
+        entries = node.mapping(None if is_summary else ("name", "actions"), ("name", "actions"))
         actions: dict[str, float] = {}
         for action in entries["actions"].sequence():
-            fields = action.mapping(("name", "arguments", "energy"), ("name", "energy"))
-            name, energy = fields["name"].text(), float(fields["energy"].number(0))
+            of_all = "max_energy" if is_summary and "max_energy" in action.mapping() else "energy"
+            fields = action.mapping(None if is_summary else ("name", "arguments", "energy"), ("name", of_all))
+            name, energy = fields["name"].text(), float(fields[of_all].number(0))
             actions[name] = max(energy, actions.get(name, 0.0))
         component = entries["name"].text()
         _once(found, component, node)[_base(component)] = actions
@@ -142,8 +147,9 @@ def _dearest(node: Node) -> float:
 def read_areas(path: Path) -> dict[str, float]:
     """Return the um^2 of one instance of each component of an area reference table, by the last part of its name."""
     found: dict[str, float] = {}
-    for node in _tables(path, "ART").sequence():
-        entries = node.mapping(("name", "area"), ("name", "area"))
+    tables, is_summary = _tables(path, "ART")
+    for node in tables.sequence():
+        entries = node.mapping(None if is_summary else ("name", "area"), ("name", "area"))
         component = entries["name"].text()
         _once(found, component, node)[_base(component)] = float(entries["area"].number(0))
     return found

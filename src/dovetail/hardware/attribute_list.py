@@ -92,7 +92,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _refused("network_drain_latency", "networks have no latency", 0),
     _refused("per_dataspace_bandwidth_consumption_scale", "all words take the same bandwidth", {}),
     _refused("has_power_gating", "idle instances are gated one by one", False, of="container, storage"),
-    _refused("power_gated_at", "idle instances are gated one by one"),
+    _refused("power_gated_at", "idle instances are gated one by one, which is what a storage's own name means"),
     _refused("metadata_datawidth metadata_word_bits", _SPARSE, 0),
     _refused("metadata_storage_width metadata_width", _SPARSE, 0),
     _refused("metadata_storage_depth metadata_depth", _SPARSE, 0),

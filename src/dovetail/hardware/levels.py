@@ -151,6 +151,11 @@ class _Walk:
             self.targets.append(leaf.name)
             return
         kind = _kind(entries["class"])
+        if kind == "network":  # a network that no storage names is idle; the ones between levels are inferred
+            node, self.targets = entries["class"], [*self.targets, leaf.name]
+            said = f"{leaf.name} is a network ({node.text()[:60]}) that no storage names: no part of the model"
+            self.notes.append(f"{node.file}:{node.line}: {said}")
+            return
         constraints = self.constraints_of(leaf)
         own = own_attributes(entries, self.inherited)
         self.spread(leaf, constraints.spatial)
@@ -251,10 +256,8 @@ def _passing(level: Level, tensors: frozenset[str], said: tuple[Said, ...]) -> L
 
 def _kind(node: Node) -> str:
     name = node.text()
-    for kind, words in (("storage", _STORAGE), ("compute", _COMPUTE)):
+    for kind, words in (("storage", _STORAGE), ("compute", _COMPUTE), ("network", _NETWORK)):
         if any(word in name for word in words):
             return kind
-    if any(word in name for word in _NETWORK):
-        raise node.fail(f"network components such as '{name}' are not supported yet")
     known = ", ".join((*_STORAGE, *_COMPUTE))
     raise node.fail(f"unknown class '{name[:60]}'; a class is known by a part of its name, one of {known}")

@@ -8,7 +8,7 @@ that are not about hardware (problem, mapping, mapper, ERT, ART) are left to the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.document import Node
 from dovetail.hardware.subtree import VERSIONS as OLDER_VERSIONS
@@ -25,6 +25,15 @@ _SECTIONS = (
     "architecture", "variables", *_COMPONENTS, *_CONSTRAINTS, *_ELSEWHERE, "globals", "mapspace",
     "sparse_optimizations", "dumped_by_timeloop_front_end",
 )  # fmt: skip
+
+
+#: What `globals` names of other programs' code, which is never run -> what that means for the design.
+_PYTHON = {
+    "expression_custom_functions": "Python code is not run; give the names that call it a value with --set NAME=VALUE",
+    "accelergy_plug_ins": "estimators of Accelergy are not run; 'dovetail components' says what stands in for them",
+}
+#: Where the first versions have the constraints.
+_MAPSPACE = ("constraints", "targets")
 
 
 @dataclass(frozen=True)
@@ -64,18 +73,11 @@ def read_sections(document: Node) -> Sections:
     if is_older(architecture):
         _check_version(architecture.mapping(), versions)
         design = read_subtree(architecture, variables)
-        notes += _passed_over(design.passed_over)
+        notes += design.notes
         return Sections(architecture, design.nodes, variables, design.targeted(targets), classes, notes)
     parts = architecture.mapping(known=("version", "nodes"), required=("nodes",))
     _check_version(parts, versions)
     return Sections(architecture, parts["nodes"], variables, _by_target(targets), classes, notes)
-
-
-def _passed_over(names: tuple[Node, ...]) -> tuple[str, ...]:
-    if not names:
-        return ()
-    listed = ", ".join(dict.fromkeys(name.text() for name in names))
-    return (f"{names[0].file}:{names[0].line}: neither storage nor compute, so no part of the model: {listed}",)
 
 
 def _check_version(parts: Mapping[str, Node], known: tuple[str, ...]) -> None:
@@ -92,7 +94,14 @@ def _entries(
     """Return what a section holds beside its version, which is checked; nothing where there is no such section."""
     if name not in sections or sections[name].value is None:
         return {}
-    entries = dict(without_ignored(sections[name]).mapping(known=None if known is None else ("version", *known)))
+    section = sections[name]
+    parts = _flat(section) if isinstance(section.value, list) else [section]
+    entries: dict[str, Node] = {}
+    for part in parts:  # a list of mappings means what they say together
+        for key, node in without_ignored(part).mapping(known=None if known is None else ("version", *known)).items():
+            if key in entries and entries[key].plain() != node.plain():
+                raise node.fail(f"has another value already, in line {entries[key].line} of {entries[key].file}")
+            entries[key] = node
     _check_version(entries, versions)
     entries.pop("version", None)
     return entries
@@ -101,14 +110,16 @@ def _entries(
 def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[str]:
     """Refuse what would change the meaning and is not supported; yield notes on what a command must be told."""
     for name, keys in (
-        ("globals", ("environment_variables", "expression_custom_functions", "accelergy_plug_ins")),
-        ("mapspace", ("template",)),
+        ("globals", ("environment_variables", *_PYTHON)),
+        ("mapspace", ("template", *_MAPSPACE)),
         ("sparse_optimizations", ("targets",)),
     ):
         entries = _entries(sections, name, versions, keys)
-        for key in ("expression_custom_functions", "accelergy_plug_ins", "targets"):
+        if name == "sparse_optimizations" and "targets" in entries and entries["targets"].value:
+            raise entries["targets"].fail("'targets' is not supported")
+        for key, why in _PYTHON.items():
             if key in entries and entries[key].value:
-                raise entries[key].fail(f"'{key}' is not supported")
+                yield f"{entries[key].file}:{entries[key].line}: '{key}' is passed over: {why}"
         template = entries.get("template")
         if template is not None and template.value not in ("uber", "ruby"):
             raise template.fail("unknown mapspace template; known: uber (factors that divide), ruby (any factors)")
@@ -121,6 +132,19 @@ def _targets(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterato
     for name in _CONSTRAINTS:
         entries = _entries(sections, name, versions, ("targets",))
         yield from entries["targets"].sequence() if "targets" in entries else ()
+    mapspace = _entries(sections, "mapspace", versions, ("template", *_MAPSPACE))
+    yield from mapspace["constraints"].sequence() if "constraints" in mapspace else ()
+    for level in mapspace["targets"].sequence() if "targets" in mapspace else ():
+        yield from _of_level(level)
+
+
+def _of_level(level: Node) -> Iterator[Node]:
+    """Yield the constraints on one level as the oldest form has them: under its name, their entries as attributes."""
+    parts = level.mapping(known=("name", "constraints"), required=("name", "constraints"))
+    for node in parts["constraints"].sequence():
+        entries = node.mapping(known=("type", "attributes"), required=("type", "attributes"))
+        inner = entries["attributes"]
+        yield replace(inner, value={"target": parts["name"], "type": entries["type"], **inner.mapping()})
 
 
 def _by_target(targets: Sequence[Node]) -> dict[str, tuple[Node, ...]]:

@@ -12,24 +12,34 @@ fan-out again. Text needs no quotes: what is no arithmetic of known names is tex
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.document import Node
-from dovetail.expression import FUNCTIONS, evaluate_all
+from dovetail.errors import InputError
+from dovetail.expression import FUNCTIONS, evaluate, evaluate_all
 from dovetail.hardware.storage_attributes import SYNONYMS
 from dovetail.hardware.values import without_ignored
 
 VERSIONS = ("0.2", "0.3", "0.4")
 _BRANCH_KEYS = ("name", "attributes", "local", "subtree", "required_actions")
-_RANGE = re.compile(r"\[(\d{1,9})\.\.(\d{1,9})\]")
+_RANGE = re.compile(r"\[([^\[\]]{1,60}?)\.\.([^\[\]]{1,60})\]")
+#: What the flattened architecture says of a component besides: what it is made of, and the actions of that.
+_MADE_OF = ("actions", "primitive_components")
 _FAN_OUT = re.compile(r"inter_(\w+)_spatial")
 _ARITHMETIC = re.compile(r"(?!.*\d[A-Za-z_])[\w\s.+\-*/%(),]+")
 _STORAGE = ("DRAM", "SRAM", "regfile", "smartbuffer", "storage")
 _COMPUTE = ("mac", "intmac", "fpmac", "compute")
-_NETWORK = ("XY_NoC", "Legacy", "ReductionTree", "SimpleMulticast")
+#: Names of one size in the order in which the reference looks for them (``model/buffer.cpp``): the first is taken.
+_FIRST_TAKEN = (
+    ("word_bits", "word_width", "datawidth"), ("width", "memory_width", "data_storage_width"),
+    ("entries", "depth", "memory_depth", "data_storage_depth"), ("block_size", "n_words"), ("num_banks", "n_banks"),
+)  # fmt: skip
+#: Slips that public designs of that time have.
+_SLIPS = {"nbanks": "the banks are 'n_banks'"}
 #: Bits of a word where nothing says it, as in the reference (``model/buffer.hpp``, ``model/arithmetic.hpp``).
 _DEFAULT_WORD_BITS = 16
 
@@ -42,13 +52,13 @@ class OlderDesign:
         nodes: a list of nodes, outer to inner.
         targets: for each storage, what v0.4 calls the fan-out below it: where its spatial constraints belong.
         fan_outs: names of fan-outs that were written as storages; what is said of them but spatially says nothing.
-        passed_over: components that take no part in the model, as in the reference: neither storage nor compute.
+        notes: what is passed over, as in the reference, a sentence each.
     """
 
     nodes: Node
     targets: Mapping[str, str]
     fan_outs: frozenset[str]
-    passed_over: tuple[Node, ...]
+    notes: tuple[str, ...]
 
     def targeted(self, constraints: Sequence[Node]) -> dict[str, tuple[Node, ...]]:
         """Return constraints by the v0.4 node that each is for; raises InputError where one has no target or type."""
@@ -93,38 +103,90 @@ def read_subtree(architecture: Node, variables: Mapping[str, Node]) -> OlderDesi
         InputError: with file, line and key.
     """
     scope = evaluate_all(variables, {})
-    found = list(_walk(architecture, 1, 0, {}))
+    notes = [_unknown(node) for node in _others(architecture)]
+    found = list(_walk(architecture, 1, 0, {}, scope))
     found.sort(key=lambda one: one.depth)  # Accelergy lists the deepest first; the tree is one path
     kinds = {kind: [one for one in found if _kind(one) == kind] for kind in (None, "storage", "compute")}
     if not kinds["storage"] or not kinds["compute"]:
         raise architecture.fail(f"has no {'compute' if kinds['storage'] else 'storage'} component")
     *others, compute = kinds["compute"]  # the reference's model has one, the last, inside of all storages
     levels = [*kinds["storage"], compute]
-    passed_over = tuple(one.entries["name"] for one in (*kinds[None], *others))
+    passed_over = [one.entries["name"] for one in (*kinds[None], *others)]
+    if passed_over:
+        listed = ", ".join(dict.fromkeys(name.text() for name in passed_over))
+        notes.append(f"{_place(passed_over[0])}: neither storage nor compute, so no part of the model: {listed}")
     for one in levels:
+        notes += _drop_what_is_not_read(one)
         one.mesh = _mesh(one, scope)
+    _lie_alike(levels)
     nodes, targets, fan_outs = _nodes(levels, scope)
-    listed = replace(architecture, value=nodes, key=f"{architecture.key}.subtree")
-    return OlderDesign(listed, targets, frozenset(fan_outs), passed_over)
+    place = replace(architecture, value=nodes, key=f"{architecture.key}.subtree")
+    return OlderDesign(place, targets, frozenset(fan_outs), tuple(notes))
 
 
-def _walk(branch: Node, instances: int, depth: int, inherited: dict[str, Node]) -> Iterator[_Found]:
-    entries = without_ignored(branch).mapping(known=("version", *_BRANCH_KEYS))
-    here = instances
-    if "name" in entries:
-        here *= _count(entries["name"])
+def _others(architecture: Node) -> list[Node]:
+    """Return what other programs wrote beside the tree: their words resemble none of ours."""
+    known = ("version", *_BRANCH_KEYS)
+    own = without_ignored(architecture).mapping()
+    return [
+        node
+        for key, node in own.items()
+        if key not in known and not difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    ]
+
+
+def _place(node: Node) -> str:
+    return f"{node.file}:{node.line}"
+
+
+def _unknown(node: Node) -> str:
+    return f"{_place(node)}: '{node.key.rpartition('.')[2]}' is no key of the format: passed over, as in the reference"
+
+
+def _drop_what_is_not_read(one: _Found) -> list[str]:
+    """Leave of sizes that are given under several names the one that the reference reads; return a note for each."""
+    node = one.entries.get("attributes")
+    if node is None or node.value is None:
+        return []
+    own, notes = dict(without_ignored(node).mapping()), []
+    for words in _FIRST_TAKEN:
+        given = [name for word in words for name in own if name.replace("-", "_") == word and own[name].value]
+        for name in given[1:]:
+            dropped = own.pop(name)
+            if dropped.plain() != own[given[0]].plain():
+                said = f"'{name}' is passed over: where both are given, the reference takes '{given[0]}'"
+                notes.append(f"{_place(dropped)}: {one.name}: {said}")
+    for name in [name for name in own if name in _SLIPS]:
+        dropped = own.pop(name)
+        notes.append(f"{_place(dropped)}: {one.name}: '{name}' is passed over, as in the reference; {_SLIPS[name]}")
+    one.entries["attributes"] = replace(node, value=own)
+    return notes
+
+
+def _walk(
+    branch: Node, instances: int, depth: int, inherited: dict[str, Node], scope: Mapping[str, Any]
+) -> Iterator[_Found]:
+    entries = without_ignored(branch).mapping()
+    if depth:
+        entries = branch.mapping(known=("version", *_BRANCH_KEYS))
     attributes = entries.get("attributes")
     own = {} if attributes is None or attributes.value is None else without_ignored(attributes).mapping()
     handed = {**inherited, **own}
+    numbers = {**scope, **{name: node.value for name, node in handed.items() if isinstance(node.value, int)}}
+    here = instances
+    if "name" in entries:
+        here *= _count(entries["name"], numbers)
     local = entries.get("local")
     for node in local.sequence() if local is not None and local.value is not None else ():
-        parts = dict(without_ignored(node).mapping(required=("name", "class")))
+        parts = {k: v for k, v in without_ignored(node).mapping(required=("name",)).items() if k not in _MADE_OF}
+        if "class" not in parts and "subclass" not in parts:
+            raise node.fail("the key 'class' is missing")
         path = _RANGE.sub("", parts["name"].text()).split(".")
         yield _Found(
             name=path[-1].strip(),
             entries=parts,
             node=node,
-            instances=here * _count(parts["name"]),
+            instances=here * _count(parts["name"], numbers),
             depth=depth + len(path),
             inherited=handed,
         )
@@ -135,29 +197,37 @@ def _walk(branch: Node, instances: int, depth: int, inherited: dict[str, Node]) 
     if len(branches) > 1:
         raise branches[1].fail("a second branch beside the first; a design is one path of levels, outer to inner")
     for inner in branches:
-        yield from _walk(inner, here, depth + 1, handed)
+        yield from _walk(inner, here, depth + 1, handed, scope)
 
 
-def _count(name: Node) -> int:
+def _count(name: Node, names: Mapping[str, Any]) -> int:
     """Return how many there are of what a name with ranges means, those along a path multiplied."""
     count = 1
-    for first, last in _RANGE.findall(name.text()):
-        if int(last) < int(first):
+    for bounds in _RANGE.findall(name.text()):
+        first, last = (replace(name, value=_bound(name, text, names)).integer() for text in bounds)
+        if last < first:
             raise name.fail(f"the range [{first}..{last}] is empty")
-        count *= int(last) - int(first) + 1
+        count *= last - first + 1
     if "[" in _RANGE.sub("", name.text()):
         raise name.fail(f"'{name.text()[:60]}' has a range that is not of the form [0..N]")
     return count
 
 
+def _bound(name: Node, text: str, names: Mapping[str, Any]) -> Any:
+    try:
+        return evaluate(text, names)
+    except InputError as error:
+        raise name.fail(f"the range in '{name.text()[:60]}': {error.message}") from None
+
+
 def _kind(one: _Found) -> str | None:
     """Return ``storage`` or ``compute``; None for what the reference leaves out of its model."""
+    if "class" not in one.entries:
+        return None
     name = one.entries["class"].text()
     for kind, words in (("storage", _STORAGE), ("compute", _COMPUTE)):
         if any(word in name for word in words):
             return kind
-    if any(word in name for word in _NETWORK):
-        raise one.entries["class"].fail(f"network components such as '{name[:60]}' are not supported")
     return None
 
 
@@ -182,6 +252,14 @@ def _mesh(one: _Found, scope: Mapping[str, Any]) -> tuple[int, int]:
     if y is not None and x * y != instances:
         raise own["meshX"].fail(f"meshX {x} x meshY {y} is {x * y}, but there are {instances} instances of {one.name}")
     return x, y or instances // x
+
+
+def _lie_alike(levels: Sequence[_Found]) -> None:
+    """Let levels that say nothing of X and Y lie as the next one inside does, where that has as many instances."""
+    for outer, inner in zip(levels[-2::-1], levels[:0:-1], strict=True):
+        unsaid = not {"meshX", "meshY"} & _own(outer).keys()
+        if unsaid and outer.mesh[0] * outer.mesh[1] == inner.mesh[0] * inner.mesh[1]:
+            outer.mesh = inner.mesh
 
 
 def _nodes(levels: Sequence[_Found], scope: Mapping[str, Any]) -> tuple[list[Node], dict[str, str], list[str]]:
