@@ -105,7 +105,8 @@ def _turned(shape: Shape, turn: int) -> Shape:
 
 def _product(node: Node) -> Iterator[Run]:
     right_at = _PRODUCTS[node.operation.removeprefix(f"{DOMAIN}.")]
-    yield from products(node, *_operands(node), node.varies(0), node.varies(right_at))
+    varies = node.varies(0), node.varies(right_at)
+    yield from products(node, *_operands(node), *varies, operands=(0, right_at))
 
 
 def _packed(node: Node) -> Iterator[Run]:

@@ -16,7 +16,9 @@ from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOpe
 from dovetail.workload.onnx_contrib import contributed_forms, is_read
 from dovetail.workload.onnx_free import PICKING, costs_nothing
 from dovetail.workload.onnx_operations import FORMS, Node, Run
+from dovetail.workload.onnx_repeats import followed
 from dovetail.workload.onnx_shapes import known_shapes
+from dovetail.workload.repeats import Axis
 
 #: Operation -> the problems one node of it runs.
 _READ = FORMS | contributed_forms()
@@ -89,6 +91,7 @@ class _Walk:
         }
         self._varying = set(self._sources)
         self._picked: set[str] = set()  # tensors as large as values say, and what follows from them
+        self._repeated: dict[str, tuple[Axis, ...]] = {}  # tensors of which something is repeated
         self._layers: list[Layer] = []
         self._edges: dict[tuple[int | str, int | str], None] = {}
         self._free: Counter[str] = Counter()
@@ -98,7 +101,8 @@ class _Walk:
     def follow(self, proto: Any) -> None:
         """Take note of one node."""
         varies = bool(self._varying.intersection(proto.input))
-        node = Node(self._onnx, proto, self._shapes, self._path, self._varying.intersection(proto.input), self._batch)
+        varying = self._varying.intersection(proto.input)
+        node = Node(self._onnx, proto, self._shapes, self._path, varying, self._batch, self._repeated)
         made = frozenset[int | str]().union(*(self._sources.get(name, frozenset()) for name in proto.input))
         lost = not self._picked.isdisjoint(proto.input)
         read = node.operation in _READ and (not lost or node.has_shapes()) and is_read(node)
@@ -110,6 +114,8 @@ class _Walk:
             self._free[_snake(proto.op_type)] += 1
         if proto.op_type in PICKING or lost or not (read or costs_nothing(proto)):
             self._picked.update(proto.output)
+        if (repeated := followed(node)) is not None:
+            self._repeated[proto.output[0]] = repeated
         self._sources.update(dict.fromkeys(proto.output, made))
         if varies:
             self._varying.update(proto.output)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dovetail.errors import InputError
+from dovetail.workload.repeats import Axis, broadcast, plain, shared
 from dovetail.workload.torch_operations import Form, convolution_form, product_form
 
 
@@ -25,9 +26,18 @@ class Node:
     """A node with its attributes and the shapes around it."""
 
     def __init__(
-        self, onnx: Any, proto: Any, shapes: dict[str, tuple[int, ...]], path: Path, varying: Set[str], batch: int
+        self,
+        onnx: Any,
+        proto: Any,
+        shapes: dict[str, tuple[int, ...]],
+        path: Path,
+        varying: Set[str],
+        batch: int,
+        repeated: Mapping[str, tuple[Axis, ...]] | None = None,
     ) -> None:
         self.batch = batch
+        self.inputs = len(proto.input)
+        self._repeated = repeated or {}
         self.operation = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
         self._proto, self._shapes, self._path, self._varying = proto, shapes, path, varying
         self._attributes = {item.name: onnx.helper.get_attribute_value(item) for item in proto.attribute}
@@ -47,6 +57,11 @@ class Node:
     def output(self, place: int = 0) -> tuple[int, ...]:
         """Return an output's shape; raises InputError when the file doesn't lead to it."""
         return self._known(self._proto.output[place], None)
+
+    def axes(self, place: int) -> tuple[Axis, ...]:
+        """Return an input's axes, with what is known to be repeated in it."""
+        known = self._repeated.get(self._proto.input[place])
+        return plain(self.shape(place)) if known is None else known
 
     def has_shapes(self) -> bool:
         """Say whether the shapes of all that it takes and puts out are known."""
@@ -118,22 +133,37 @@ def _product(right_at: int) -> Callable[[Node], Iterator[Run]]:
         left, right = node.shape(0), node.shape(right_at)
         left = left if len(left) > 1 else (1, *left)
         right = right if len(right) > 1 else (*right, 1)
-        yield from products(node, left, right, node.varies(0), node.varies(right_at))
+        varies = node.varies(0), node.varies(right_at)
+        yield from products(node, left, right, *varies, operands=(0, right_at))
 
     return runs
 
 
-def products(node: Node, left: Sequence[int], right: Sequence[int], *varies: bool) -> Iterator[Run]:
-    """Yield the product of two operands of at least two axes, broadcast over all but the last two."""
+def products(
+    node: Node, left: Sequence[int], right: Sequence[int], *varies: bool, operands: tuple[int, int] | None = None
+) -> Iterator[Run]:
+    """Yield the product of two operands of at least two axes, broadcast over all but the last two.
+
+    Args:
+        node: the node.
+        left: the left operand's shape.
+        right: the right operand's.
+        varies: whether the left, and the right one depends on the network's input.
+        operands: the inputs that they are, where their leading axes are those inputs' own.
+    """
+    sharing = (1, 1)
     if len(left) < 2 or left[-1] != right[-2]:
         raise node.fail(f"can't multiply {tuple(left)} by {tuple(right)}")
     if len(right) == 2:  # one matrix for all: the leading axes are more rows
         left = (math.prod(left[:-1]), left[-1])
     else:
         ahead = _broadcast(node, left[:-2], right[:-2])
+        if operands is not None and 0 not in ahead:
+            sharing = shared(*(broadcast(node.axes(place)[:-2], ahead) for place in operands))
         left, right = (*ahead, *left[-2:]), (*ahead, *right[-2:])
     if 0 not in (*left, *right):
-        yield Run(product_form(left, right, left_varies=varies[0], right_varies=varies[1], batch=node.batch))
+        varied = {"left_varies": varies[0], "right_varies": varies[1]}
+        yield Run(product_form(left, right, **varied, batch=node.batch, sharing=sharing))
 
 
 def _broadcast(node: Node, left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
@@ -170,14 +200,14 @@ def _einsum(node: Node) -> Iterator[Run]:
             raise node.fail(f"'{node.text('equation')}' doesn't fit the operands' shapes")
     first, second = (set(indices) for indices in operands)
     count = {index: size[index] for index in sorted(first | second)}
-    G = math.prod(n for i, n in count.items() if i in first & second and i in wanted)
+    groups = [index for index in count if index in first & second and index in wanted]
+    G = math.prod(count[index] for index in groups)
+    sharing = shared(*([node.axes(at)[indices.index(i)] for i in groups] for at, indices in enumerate(operands)))
     C = math.prod(n for i, n in count.items() if i not in wanted and i in first & second)
     rows = math.prod(n for i, n in count.items() if i in first - second)
     columns = math.prod(n for i, n in count.items() if i in second - first)
-    varies = (node.varies(0), node.varies(1))
-    yield Run(
-        product_form((G, rows, C), (G, C, columns), left_varies=varies[0], right_varies=varies[1], batch=node.batch)
-    )
+    varied = {"left_varies": node.varies(0), "right_varies": node.varies(1)}
+    yield Run(product_form((G, rows, C), (G, C, columns), **varied, batch=node.batch, sharing=sharing))
 
 
 def _recurrent(gates: int) -> Callable[[Node], Iterator[Run]]:

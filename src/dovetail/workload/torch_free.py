@@ -158,6 +158,11 @@ def shape_follows_values(operation: Any, arguments: list[Any]) -> bool:
     return name == "torchvision::nms" or "dynamic_output_shape" in _tags(operation)
 
 
+def works_by_place(operation: Any) -> bool:
+    """Say whether each place of what an operation makes follows from the same place of each tensor it is given."""
+    return "pointwise" in _tags(operation) or operation._schema.name in ("aten::clone", "aten::_to_copy")
+
+
 def reads_values(operation: Any) -> bool:
     """Say whether an operation hands a tensor's value to the program, which may then go another way."""
     return "data_dependent_output" in _tags(operation)

@@ -88,11 +88,14 @@ def product_form(
     right_varies: bool,
     batch: int = 1,
     prefer: int = 1,
+    sharing: tuple[int, int] = (1, 1),
 ) -> Form:
     """Build the form of ``(G, rows, C) @ (G, C, columns)``, G left out or not.
 
-    With one operand that doesn't depend on the network's input (weights), it is a linear layer, grouped when there is
-    a G: what moves are ``N`` images of ``P`` rows. Of two activations either may be held; see `MATRIX_PRODUCT`.
+    Groups that share an operand are one: their rows (or columns) are further rows (columns) of it, so that the operand
+    lacks the index that tells them apart. With one operand that doesn't depend on the network's input (weights), it is
+    a linear layer, grouped when there is a G: what moves are ``N`` images of ``P`` rows. Of two activations either may
+    be held; see `MATRIX_PRODUCT`.
 
     Args:
         left: shape of the left operand.
@@ -101,16 +104,18 @@ def product_form(
         right_varies: whether the right operand does.
         batch: images that the rows belong to; rows that are no multiple of it stay together.
         prefer: operand (0 left, 1 right) that is taken as weights when neither depends on the input.
+        sharing: how many groups share each right operand, and how many each left one: `repeats.shared`.
     """
-    G = math.prod(left[:-2])
-    rows, C, columns = left[-2], left[-1], right[-1]
+    G = math.prod(left[:-2]) // math.prod(sharing)
+    rows, C, columns = left[-2] * sharing[0], left[-1], right[-1] * sharing[1]
     if left_varies and right_varies:
-        return Form(matrix_product(C=C, M=columns, P=rows, G=G), "matrix product", "G", None)
+        whole = [word for word, size in (("G", G), ("P", rows), ("M", columns)) if size % batch == 0]
+        return Form(matrix_product(C=C, M=columns, P=rows, G=G), "matrix product", (*whole, "G")[0], None)
     weight = 1 if left_varies else 0 if right_varies else prefer
     moving, M = (rows, columns) if weight else (columns, rows)
-    varies, whole = left_varies or right_varies, moving % batch == 0
-    N = batch if varies and whole else 1
-    grows = None if not varies else "N" if whole else "P"
+    varies, divides = left_varies or right_varies, moving % batch == 0
+    N = batch if varies and divides else 1
+    grows = None if not varies else "N" if divides else "P"
     problem = convolution(C=C, M=M, P=moving // N, Q=1, N=N, G=G)
     return Form(problem, "linear" if G == 1 else "grouped linear", grows, weight)
 
@@ -134,7 +139,14 @@ OPERANDS: dict[str, tuple[int, int]] = {
 
 
 def form_of(
-    name: str, args: Sequence[Any], output: Any, *, varies: Sequence[bool], batch: int = 1, prefer: int = 1
+    name: str,
+    args: Sequence[Any],
+    output: Any,
+    *,
+    varies: Sequence[bool],
+    batch: int = 1,
+    prefer: int = 1,
+    sharing: tuple[int, int] = (1, 1),
 ) -> Form | None:
     """Return the form of one operation that was run, or None when it is none of `OPERANDS` or its work is empty.
 
@@ -145,6 +157,7 @@ def form_of(
         varies: for both operands, whether they depend on the network's input.
         batch: images that run together.
         prefer: see `product_form`.
+        sharing: see `product_form`.
     """
     if name not in OPERANDS:
         return None
@@ -165,9 +178,9 @@ def form_of(
         )
     left = first if len(first) > 1 else (1, *first)
     right = second if len(second) > 1 else (*second, 1)
-    if len(right) == 3 and args[OPERANDS[name][1]].stride(0) == 0:  # one matrix, expanded over G
-        left, right = (left[0] * left[1], left[2]), right[1:]
-    return product_form(left, right, left_varies=varies[0], right_varies=varies[1], batch=batch, prefer=prefer)
+    return product_form(
+        left, right, left_varies=varies[0], right_varies=varies[1], batch=batch, prefer=prefer, sharing=sharing
+    )
 
 
 def _attention_macs(args: Sequence[Any], output: Any) -> int:

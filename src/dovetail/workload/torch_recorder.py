@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from dovetail.errors import InputError
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
 from dovetail.workload.problem import Problem
+from dovetail.workload.repeats import Axis, Repeats, broadcast, combined, plain, shared
 from dovetail.workload.torch_free import plain_name
 from dovetail.workload.torch_operations import OPERANDS, UNMAPPED, Form, form_of
 from dovetail.workload.torch_packed import PACKED_OPERANDS, grouping_note, runs_of
@@ -37,6 +39,7 @@ class Ran:
         free: whether it is known to cost nothing.
         picks: whether how much it puts out depends on its input's values.
         opaque: whether an operand's sizes are not plain numbers (nested) or most of it is not there (sparse).
+        pointwise: whether every place of what it makes follows from the same place of what it takes.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Ran:
     free: bool = False
     picks: bool = False
     opaque: bool = False
+    pointwise: bool = False
 
     def is_empty(self, tensor: Any) -> bool:
         """Say whether a tensor that it made holds nothing."""
@@ -81,6 +85,7 @@ class Recorder:
         self._picked: set[int] = set()  # storages that are as large as the input's values made them
         self._filled_later: set[int] = set()  # constants made after values picked: their size may be that of a pick
         self._alive: list[Any] = []  # a freed storage's address would be used again
+        self._repeats = Repeats()
         self._notes: dict[str, None] = {}
         self._pickers: dict[str, None] = {}  # operations that let as much through as values say
         self._picked_layers: dict[Any, None] = {}
@@ -130,6 +135,7 @@ class Recorder:
         elif not ran.empty or picked:
             self._add_unmapped(ran.name, None)
         self._produced(ran.made, sources, varies, picked)
+        self._follow_repeats(ran)
 
     def foreign(self, name: str, taken: Sequence[Any], made: Sequence[Any], *, free: bool = False) -> None:
         """Take note of an operation that isn't run: only what it takes and makes is known, and whether it is free."""
@@ -170,8 +176,37 @@ class Recorder:
         if ran.name in PACKED_OPERANDS:
             return runs_of(ran.name, ran.arguments, ran.made[0], varies=varies, batch=self.batch)
         prefer = 0 if storage(first) in self._owners and storage(second) not in self._owners else 1
-        form = form_of(ran.name, ran.arguments, ran.made[0], varies=varies, batch=self.batch, prefer=prefer)
+        sharing = shared(self._axes(first)[:-2], self._axes(second)[:-2]) if first.ndim == second.ndim == 3 else (1, 1)
+        form = form_of(
+            ran.name, ran.arguments, ran.made[0], varies=varies, batch=self.batch, prefer=prefer, sharing=sharing
+        )
         return () if form is None else ((form, 1),)
+
+    def _axes(self, tensor: Any) -> tuple[Axis, ...]:
+        return self._repeats.axes(tensor, storage(tensor))
+
+    def _follow_repeats(self, ran: Ran) -> None:
+        """Take note of what is repeated in what was made."""
+        for tensor in ran.made:
+            self._repeats.forget(storage(tensor))
+        if ran.mutates or ran.opaque or ran.empty or len(ran.made) != 1:
+            return
+        if not any(self._repeats.any_in(tensor, storage(tensor)) for tensor in ran.taken) and ran.name != "repeat":
+            return
+        made, shape = ran.made[0], ran.made[0].shape
+        if ran.pointwise:
+            taken = [broadcast(self._axes(tensor), shape) for tensor in ran.taken]
+        elif ran.name == "repeat":
+            once = broadcast(self._axes(ran.taken[0]), (1,) * (len(shape) - ran.taken[0].ndim) + ran.taken[0].shape)
+            times = (size // math.prod(n for n, _ in axis) for size, axis in zip(shape, once, strict=True))
+            taken = [tuple((*(((n, True),) if n > 1 else ()), *axis) for n, axis in zip(times, once, strict=True))]
+        elif ran.name == "cat":
+            joined = int(ran.arguments[1]) % len(shape)
+            each = [self._axes(tensor) for tensor in ran.taken if tensor.ndim == len(shape)]
+            taken = [(*axes[:joined], *plain((shape[joined],)), *axes[joined + 1 :]) for axes in each]
+        else:
+            return
+        self._repeats.made(made, storage(made), [combined(axes) for axes in zip(*taken, strict=True)])
 
     def _is_recurrent(self, weight: Any) -> bool:
         """Say whether a weight works on a memory, which starts at zero but won't stay there."""

@@ -18,6 +18,7 @@ from dovetail.workload.torch_free import (
     operation_name,
     reads_values,
     shape_follows_values,
+    works_by_place,
 )
 from dovetail.workload.torch_recorder import Ran, Recorder, storage
 from dovetail.workload.torchvision_import import import_torch
@@ -256,7 +257,7 @@ def _record(
         made, mutates = taken, True
     if made:
         free, picks = costs_nothing(func), shape_follows_values(func, arguments)
-        recorder.record(Ran(name, arguments, taken, made, mutates, free, picks, opaque))
+        recorder.record(Ran(name, arguments, taken, made, mutates, free, picks, opaque, works_by_place(func)))
 
 
 def _arguments_in_order(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
