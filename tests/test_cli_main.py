@@ -27,7 +27,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"dovetail {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["cache", "--nonsense"], ["cache", "burn"]])
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["cache", "--nonsense"], ["cache", "burn"]])
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -44,7 +44,7 @@ def test_every_command_explains_itself(command, capsys):
 
 
 #: What the entry itself needs of the command line's modules.
-LIGHT = ["dovetail.cli.interruption", "dovetail.cli.main", "dovetail.cli.outputs"]
+LIGHT = ["dovetail.cli.interruption", "dovetail.cli.main", "dovetail.cli.outputs", "dovetail.cli.parser"]
 
 
 def test_help_lists_every_command_without_importing_any(tmp_path):

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
+from dovetail.workload.inputs import parse_input  # noqa: E402
 from dovetail.workload.loading import load_network  # noqa: E402
 from dovetail.workload.network import UnmappedOperation  # noqa: E402
 from dovetail.workload.onnx_import import read_onnx  # noqa: E402
@@ -191,7 +192,7 @@ def test_open_sizes(tmp_path):
     assert read(image, tmp_path, batch=2, input_size=10).macs == 2 * 4 * 27 * 64
     with pytest.raises(InputError, match="the input 'x' leaves the size of height open; give --input-size"):
         read(image, tmp_path)
-    with pytest.raises(InputError, match="size of channels open; export it with a fixed size"):
+    with pytest.raises(InputError, match="size of channels open; say it: --input "):
         read(graph(nodes, [("x", ("b", "channels", 8, 8))], weights), tmp_path)
 
 
@@ -280,3 +281,20 @@ def test_a_fresh_export_by_both_exporters(tmp_path):
             layer.problem.coefficients for layer in wanted.layers
         ]
         assert read.macs == wanted.macs
+
+
+def test_sizes_left_open_are_given_by_name_or_place(tmp_path):
+    nodes, weights = [("Conv", ("x", "w"), "y", {})], [("w", (4, 3, 3, 3))]
+    image = graph(nodes, [("x", ("b", 3, "height", "width"))], weights)
+    for text in ("x=2x3x10x6", "2x3x10x6", "x=2x3x10x6:float32"):
+        assert read(image, tmp_path, inputs=[parse_input(text)]).macs == 2 * 4 * 27 * 8 * 4
+    for text, said in (
+        ("y=2x3x10x6", "has no input 'y'"),
+        ("x=2x4x10x6", "axis 1 of the input 'x' is fixed to 3; x=2x4x10x6 is given"),
+        ("x=2x3x10", "the input 'x' has 4 axes"),
+        ("2x3x10x6:int64", "the input 'x' is float32; int64 is given"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read(image, tmp_path, inputs=[parse_input(text)])
+    with pytest.raises(InputError, match="has 1 inputs; 2 are given"):
+        read(image, tmp_path, inputs=[parse_input("2x3x10x6"), parse_input("1")])

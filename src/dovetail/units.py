@@ -1,8 +1,9 @@
-"""Numbers with their units: the energy-delay product, and how a person reads energies, shares and counts."""
+"""Numbers with their units: the energy-delay product, and how a person reads and writes energies, shares and counts."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # every command imports this module; NumPy loads only where something is computed
@@ -42,3 +43,21 @@ def percent(fraction: float) -> str:
 def four_digits(number: float) -> str:
     """Return a number, such as an energy-delay product, with four digits."""
     return f"{number:.4g}"
+
+
+#: Digits of whole numbers that a person may write.
+_DIGITS = 30
+_WHOLE = re.compile(r"([+-]?)([0-9]+(?:[_,][0-9]+)*)(?:[.]([0-9]*))?(?:[eE][+]?([0-9]{1,2}))?")
+
+
+def read_whole(text: str) -> int | None:
+    """Return a whole number as people write it, ``11e6``, ``2.5e3``, ``2_000`` and ``1,000`` included; else None."""
+    found = _WHOLE.fullmatch(text.strip())
+    if found is None:
+        return None
+    sign, digits, decimals, power = found.groups()
+    digits, decimals = re.sub("[_,]", "", digits), (decimals or "").rstrip("0")
+    zeros = int(power or 0) - len(decimals)
+    if zeros < 0 or len(digits) + int(power or 0) > _DIGITS:
+        return None
+    return int(f"{sign}{digits}{decimals}{'0' * zeros}")

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.cli import numbers
 from dovetail.cli.progress import progress
 from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request
 from dovetail.errors import InputError
@@ -16,6 +17,13 @@ from dovetail.text import printable
 if TYPE_CHECKING:
     from dovetail.accuracy.data import DataSet
     from dovetail.accuracy.statistics import Interval
+
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "accuracy runs/five-layer-8-digits-modern/seed0/best.pt",
+    "accuracy resnet18 --weights DEFAULT --data path/to/images",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, required=False)
     parser.add_argument("--split", choices=("validation", "test", "train"), default="test", help="default: test")
     parser.add_argument("--stem", choices=("auto", "imagenet", "cifar"), default="auto", help="for a model by name")
-    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="images a step (default 256)")
+    parser.add_argument(
+        "--batch-size", type=numbers.whole, default=256, metavar="N", help="images a step (default 256)"
+    )
     add_execution_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from dovetail.cli.numbers import number_above_0 as number_above_0  # commands declare their options with this module
+from dovetail.cli.numbers import positive as positive
+from dovetail.cli.numbers import seconds as seconds
+from dovetail.cli.numbers import seed as seed
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.document import Node, Scalar, parse_document
 from dovetail.document_file import read_document
-from dovetail.errors import InputError
+from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.network.jobs import Sampled
 from dovetail.store import cache_folder
+from dovetail.workload.inputs import NetworkInput, parse_input
+from dovetail.workload.loading import load_layer, load_network
+from dovetail.workload.network import Network
+from dovetail.workload.problem import Problem
 from dovetail.workload.roles import parse_renaming
 
 
@@ -27,8 +36,62 @@ def add_layer(parser: argparse.ArgumentParser) -> None:
         metavar="LAYER",
         help="a problem YAML, or NETWORK:LAYER with the layer's name or its row in `dovetail layers`, as resnet18:5",
     )
+    add_model(parser)
+
+
+def add_networks(parser: argparse.ArgumentParser) -> None:
+    """Declare the networks, as ``args.networks``, and what they are given."""
+    parser.add_argument("networks", nargs="+", metavar="NETWORK", help=NETWORK)
+    add_model(parser)
+
+
+#: What a network may be, in a command's help.
+NETWORK = (
+    "a bundled network (`dovetail layers --list`), a file (.yaml, .csv, .onnx, .pt2, .pkl), a folder of problems, a "
+    "torchvision or timm model, or your own as package.module:factory or file.py:Class"
+)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare what a network, or the network of a layer, is given, and how its words are read."""
     add_batch(parser)
+    parser.add_argument(
+        "--input",
+        type=network_input,
+        action="append",
+        default=[],
+        dest="inputs",
+        metavar="[NAME=]SHAPE[:KIND]",
+        help="what the network is given, as 1x3x48x320 or input_ids=1x128:int64; the first axis is the batch (may be "
+        "repeated)",
+    )
+    parser.add_argument(
+        "--input-size", type=positive, metavar="PIXELS", help="rows and columns of a square image, instead of --input"
+    )
     add_rename(parser)
+
+
+def network_of(args: argparse.Namespace, name: str) -> Network:
+    """Return a network with what `add_model` and `add_values` declare."""
+    return load_network(name, **_model_of(args))
+
+
+def layer_of(args: argparse.Namespace) -> Problem:
+    """Return the layer that `add_layer` declares."""
+    return load_layer(args.layer, **_model_of(args))
+
+
+def _model_of(args: argparse.Namespace) -> dict[str, Any]:
+    given = {"batch": args.batch, "input_size": args.input_size, "inputs": args.inputs}
+    return {**given, "rename": args.rename, "variables": dict(args.set)}
+
+
+def network_input(text: str) -> NetworkInput:
+    """Return one input of a network; for ``type=``."""
+    try:
+        return parse_input(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def add_rename(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +124,7 @@ def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False) -> N
         required=True,
         metavar="DESIGN",
         nargs="+",
+        action="extend",
         help="designs: each a bundled one's name, a file in Timeloop's form, or a folder of such files"
         if several
         else "a bundled design's name, or its files in Timeloop's form (architecture, components, constraints, "
@@ -107,12 +171,18 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
     """Declare what a search minimises."""
     parser.add_argument(
         "--objective",
-        type=Objective,
-        choices=list(Objective),
+        type=objective,
         default=Objective.EDP,
         metavar="|".join(Objective),
         help="what to minimise (edp)",
     )
+
+
+def objective(text: str) -> Objective:
+    """Return what to minimise; for ``type=``."""
+    if text not in list(Objective):
+        raise argparse.ArgumentTypeError(f"no objective '{text}'{did_you_mean(text, Objective)}")
+    return Objective(text)
 
 
 def add_samples(parser: argparse.ArgumentParser) -> None:
@@ -136,39 +206,6 @@ def kept_in_store(_args: argparse.Namespace) -> str:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Declare the switch for machines."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def positive(text: str) -> int:
-    """Return a whole number above 0; for ``type=``."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
-    return value
-
-
-def seed(text: str) -> int:
-    """Return what random numbers begin with; for ``type=``."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < 2**63:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to 2^63 - 1")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Return a time above 0; for ``type=``."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0")
-    return value
 
 
 def hardware_of(args: argparse.Namespace) -> tuple[Architecture, EnergyTable]:

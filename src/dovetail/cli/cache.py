@@ -11,6 +11,13 @@ from dovetail.json_text import json_text
 from dovetail.store import Store, StoreState
 from dovetail.text import printable
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "cache",
+    "cache verify",
+    "cache clear",
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""

@@ -20,7 +20,6 @@ from dovetail.network.map_network import map_networks
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table, headed
 from dovetail.units import four_digits, percent, whole
-from dovetail.workload.loading import load_network
 
 #: How long a layer is searched unless said otherwise.
 SECONDS = 10.0
@@ -29,12 +28,18 @@ SECONDS = 10.0
 kept = arguments.kept_in_store
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "compare alexnet resnet18 --on eyeriss_like simba_like",
+    "compare package.module:Net --input 1x3x48x320 --on my_arch.yaml --batch 16",
+    "compare resnet18 --on eyeriss_like --objective energy --totals --json",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, a file, or a module")
+    arguments.add_networks(parser)
     arguments.add_hardware(parser, several=True)
-    arguments.add_batch(parser)
-    arguments.add_rename(parser)
     arguments.add_objective(parser)
     parser.add_argument(
         "--time-limit",
@@ -52,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Map every network on every design; each distinct layer is mapped once."""
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
-    values = dict(args.set)
-    networks = [load_network(name, batch=args.batch, rename=args.rename, variables=values) for name in args.networks]
+    networks = [arguments.network_of(args, name) for name in args.networks]
     designs = [arguments.load_hardware(name, args) for name in args.on]
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:

@@ -21,9 +21,19 @@ from dovetail.text import printable
 _NAME, _VALUE = 52, 12
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "components --on eyeriss_like",
+    "components --on my_arch.yaml --ert ERT.yaml --art ART.yaml",
+    "components --list",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--on", nargs="+", metavar="DESIGN", help="a bundled design's name, or its files and folders")
+    parser.add_argument(
+        "--on", nargs="+", action="extend", metavar="DESIGN", help="a bundled design's name, or its files and folders"
+    )
     add_settings(parser)
     parser.add_argument(
         "--estimator",

@@ -4,30 +4,53 @@ from __future__ import annotations
 
 import argparse
 
-from dovetail.cli.arguments import add_settings
-from dovetail.hardware.describe import describe
+from dovetail.cli.arguments import add_json, add_settings
+from dovetail.cli.tables import print_json
+from dovetail.errors import InputError
+from dovetail.hardware.describe import describe, described
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "designs",
+    "designs eyeriss_like",
+    "designs eyeriss_like --yaml > my_arch.yaml",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "design", nargs="*", help="a bundled design, or a design's files and folders; none: list the bundled ones"
+        "design",
+        nargs="*",
+        metavar="DESIGN",
+        help="a bundled design, or a design's files and folders; none: list the bundled ones",
     )
     parser.add_argument("--yaml", action="store_true", help="print a bundled design's file, to start your own from")
     add_settings(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List designs, or print one."""
+    if args.yaml and args.json:
+        raise InputError("--yaml and --json are two forms of one answer: leave out either")
     if not args.design:
-        for name in bundled_designs():
+        names = bundled_designs()
+        if args.json:
+            print_json({"designs": [{"name": name, "summary": _summary(name)} for name in names]})
+            return 0
+        for name in names:
             print(f"{name:26} {_summary(name)}")
     elif args.yaml:
         for name in args.design:
             print(design_file(name).read_text(encoding="utf-8"), end="")
     else:
-        print(describe(load_architecture(args.design, include_folders=args.include, data=dict(args.set))))
+        architecture = load_architecture(args.design, include_folders=args.include, data=dict(args.set))
+        if args.json:
+            print_json(described(architecture))
+        else:
+            print(describe(architecture))
     return 0
 
 

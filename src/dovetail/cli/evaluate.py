@@ -19,9 +19,14 @@ from dovetail.mapping.text import loop_nest_text
 from dovetail.mapping.timeloop_yaml import MappingFile
 from dovetail.model.evaluate import evaluate
 from dovetail.network.readings import readings_on
-from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "evaluate layer.yaml --on arch.yaml --mapping map.yaml",
+    "evaluate resnet18:5 --on eyeriss_like --mapping map.yaml --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the mapping; a broken constraint is worth a warning, a tile that does not fit is an error."""
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
+    problem = arguments.layer_of(args)
     architecture, energies = arguments.hardware_of(args)
     problem, read, notes = _read(args.mapping, architecture, problem)
     notes += [*read.notes, *design_notes(architecture, [problem])]

@@ -22,12 +22,18 @@ from dovetail.mapping.notes import design_notes
 from dovetail.network.readings import readings_on, search_readings
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
-from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
 
 #: Constraints that gain less than this are not in the table.
 _NOTHING = 5e-4
+
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "explain resnet18:fc --on simple_weight_stationary",
+    "explain layer.yaml --on my_arch.yaml --objective energy",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain the layer; exit code 2 when it has no mapping, after saying which constraint stands in the way."""
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
+    problem = arguments.layer_of(args)
     architecture, energies = arguments.hardware_of(args)
     notes: list[str] = []
     with progress() as report:

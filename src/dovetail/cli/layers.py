@@ -19,10 +19,17 @@ from dovetail.json_text import json_text
 from dovetail.text import printable
 from dovetail.workload.describe import describe, fields
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
-from dovetail.workload.loading import load_network
 from dovetail.workload.network import Network
 from dovetail.workload.problem_yaml import write_problem
 from dovetail.workload.study_pickle import read_study_pickle
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "layers --list",
+    "layers resnet18",
+    "layers model.py:Net --input 1x3x48x320 --csv layers.csv",
+    "layers model.onnx --input input_ids=1x128:int64",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        help="bundled network (resnet18, resnet18@32), file (.csv, .yaml, .onnx, .pt2, .pkl), folder of problems, "
-        "torchvision or timm model, package.module:factory",
+        help=arguments.NETWORK,
     )
     parser.add_argument("--list", action="store_true", help="list the bundled networks")
-    parser.add_argument("--batch", type=int, metavar="N", help="batch size (a file's own, else 1)")
-    arguments.add_rename(parser)
+    arguments.add_model(parser)
     arguments.add_values(parser)
-    parser.add_argument("--input-size", type=int, metavar="PIXELS", help="rows and columns of the input image")
     parser.add_argument(
         "--as-published", action="store_true", help="read a pickle of the founding study as it did, mistakes included"
     )
@@ -75,13 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Network:
     if not args.as_published:
-        return load_network(
-            args.model,
-            batch=args.batch,
-            input_size=args.input_size,
-            rename=args.rename,
-            variables=dict(args.set),
-        )
+        return arguments.network_of(args, args.model)
     if not args.model.endswith((".pkl", ".pickle")):
         raise InputError("--as-published is for the founding study's pickles (.pkl)", file=args.model)
     network = read_study_pickle(Path(args.model), as_published=True)

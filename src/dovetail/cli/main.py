@@ -15,18 +15,20 @@ if __name__ == "__main__":
 import argparse
 import importlib
 from collections.abc import Sequence
-from typing import NoReturn
 
 from dovetail import __version__
 from dovetail.cli import outputs
+from dovetail.cli.parser import Parser
 from dovetail.errors import DovetailError, InternalError, WriteError
 from dovetail.text import printable
 
-#: Command name -> (module under ``dovetail.cli`` with ``add_arguments(parser)`` and ``run(args) -> int``, summary).
+#: Command name -> (module under ``dovetail.cli``, summary). A module has ``add_arguments(parser)``,
+#: ``run(args) -> int`` and ``EXAMPLES``.
 COMMANDS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "accuracy of a trained network on a data set"),
     "cache": ("cache", "show, verify or clear the store of results"),
     "compare": ("compare", "cost of networks on designs, layer by layer"),
+    "completion": ("completion", "a script that lets your shell complete commands, options and names"),
     "components": ("components", "energy and area per action of a design's components, with provenance"),
     "designs": ("designs", "the bundled designs, or one architecture in a table"),
     "evaluate": ("evaluate", "cost of one mapping of one problem"),
@@ -44,23 +46,39 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong on one line, whatever stands in the words that it quotes."""
+#: What `dovetail` alone shows: three commands that work at once.
+TRY = """\
+Dovetail fits neural networks to accelerators: exact costs, provably best mappings. Three commands to try:
 
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
+  dovetail compare alexnet --on eyeriss_like simple_weight_stationary
+      what a network costs on two designs, layer by layer
+  dovetail map resnet18:layer1.0.conv1 --on eyeriss_like
+      the best mapping of one layer, and why there is no better one
+  dovetail report resnet18 --on eyeriss_like --html report.html
+      all that as one page, with what to change
+
+`dovetail help` lists every command, `dovetail help COMMAND` explains one."""
 
 
-def _parser(wanted: str | None) -> argparse.ArgumentParser:
-    parser = _Parser(prog="dovetail", description="Fit neural networks to accelerators.")
+def parser_of(wanted: str | None = None, *, every: bool = False) -> Parser:
+    """Return the parser of the command line.
+
+    Args:
+        wanted: the command whose arguments are declared; the others are only named, so that starting up stays fast.
+        every: whether those of all commands are.
+    """
+    parser = Parser(prog="dovetail", description="Fit neural networks to accelerators.")
     parser.add_argument("--version", action="version", version=f"dovetail {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, (module, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == wanted:  # import only what runs: starting up stays fast
-            implementation = importlib.import_module(f"dovetail.cli.{module}")
-            implementation.add_arguments(command)
-            command.set_defaults(run=implementation.run, kept=getattr(implementation, "kept", lambda _args: ""))
+        described = f"{summary[0].upper()}{summary[1:]}."
+        if name != wanted and not every:
+            commands.add_parser(name, help=summary, description=described)
+            continue
+        implementation = importlib.import_module(f"dovetail.cli.{module}")
+        command = commands.add_parser(name, help=summary, description=described, examples=implementation.EXAMPLES)
+        implementation.add_arguments(command)
+        command.set_defaults(run=implementation.run, kept=getattr(implementation, "kept", lambda _args: ""))
     return parser
 
 
@@ -79,8 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done; 1: a check failed; 2: bad input; 70: Dovetail contradicts itself; 130: interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        print(TRY)
+        return 0
+    if arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    args = _parser(wanted).parse_args(arguments)
+    args = parser_of(wanted).parse_args(arguments)
     args.begun = False
     try:
         outputs.prepare(args)

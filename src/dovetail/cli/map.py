@@ -31,11 +31,18 @@ from dovetail.network.records import keep, kept_result
 from dovetail.store import Store
 from dovetail.table import Table
 from dovetail.units import edp_J_cycle, joules, percent, whole
-from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
 
 #: Seconds, and random mappings, left for other readings of a layer once the search was interrupted.
 _AT_ONCE, _FEW = 1e-3, 4096
+
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "map resnet18:layer1.0.conv1 --on eyeriss_like",
+    "map layer.yaml --on my_arch.yaml --front --certificate proof.json",
+    "map gemm.yaml --on tpu_like --rename K=C,N=M,M=P,B=Weights,A=Inputs,Z=Outputs",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.imperfect:
         _check_imperfect(args)
-    given = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
+    given = arguments.layer_of(args)
     architecture, energies = arguments.hardware_of(args)
     with Gracefully() as waiting:
         read = search_readings(

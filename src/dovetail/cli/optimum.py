@@ -30,18 +30,23 @@ from dovetail.store import Store
 from dovetail.table import Column, Table
 from dovetail.units import joules, whole
 from dovetail.workload.describe import unknown_text
-from dovetail.workload.loading import load_network
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "optimum resnet18 --on eyeriss_like",
+    "optimum resnet18 --on eyeriss_like --deadline 11e6 --csv front.csv",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("network", metavar="NETWORK", help="a bundled network's name, or a file")
+    parser.add_argument("network", metavar="NETWORK", help=arguments.NETWORK)
+    arguments.add_model(parser)
     arguments.add_hardware(parser)
-    arguments.add_batch(parser)
-    arguments.add_rename(parser)
     arguments.add_objective(parser)
     parser.add_argument(
         "--deadline", type=arguments.positive, metavar="CYCLES", help="also the least energy within so many cycles"
@@ -58,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Map the network with fronts, choose, print and write what was asked for."""
     architecture, energies = arguments.hardware_of(args)
-    network = load_network(args.network, batch=args.batch, rename=args.rename, variables=dict(args.set))
+    network = arguments.network_of(args, args.network)
     with network_progress() as progress, Store.open() as store:
         cost = map_network(
             network,
@@ -150,10 +155,4 @@ def _changed(usual: Choice, other: Choice) -> int:
 
 
 def _microjoules(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is no energy above 0 in microjoules")
-    return value
+    return arguments.number_above_0(text, "energy in microjoules")

@@ -24,19 +24,22 @@ from dovetail.report.page import published_for, report_page
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import four_digits
-from dovetail.workload.loading import load_network
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "report resnet18 --on eyeriss_like --html report.html",
+    "report alexnet resnet18 --on eyeriss_like my_arch.yaml --html report.html --svg figures/",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, or a file")
+    arguments.add_networks(parser)
     arguments.add_hardware(parser, several=True)
-    arguments.add_batch(parser)
-    arguments.add_rename(parser)
-    parser.add_argument("--input-size", type=arguments.positive, metavar="N", help="rows and columns of the image")
     arguments.add_objective(parser)
     parser.add_argument(
         "--accuracy", action="append", default=[], metavar="NETWORK=PERCENT", help="top-1 accuracy (may be repeated)"
@@ -56,11 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
     designs = [arguments.load_hardware(name, args) for name in args.on]
-    values = dict(args.set)
-    networks = [
-        load_network(name, batch=args.batch, rename=args.rename, variables=values, input_size=args.input_size)
-        for name in args.networks
-    ]
+    networks = [arguments.network_of(args, name) for name in args.networks]
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
         costs = map_networks(

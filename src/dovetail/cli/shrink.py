@@ -30,6 +30,13 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
     from dovetail.shrink.target import Target
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "shrink best.pt --on eyeriss_like --data cifar10 --target edp=0.2x",
+    "shrink five-layer --on eyeriss_like --data digits --target cycles=2e6 --html page.html",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
@@ -57,8 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     search.add_argument(
         "--objective",
-        type=Objective,
-        choices=list(Objective),
+        type=arguments.objective,
         metavar="|".join(Objective),
         help="what each layer's mapping minimises (by default what the target bounds)",
     )

@@ -19,6 +19,13 @@ from dovetail.units import four_digits
 kept = arguments.kept_in_store
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "silicon",
+    "silicon --html silicon.html",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")

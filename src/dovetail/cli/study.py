@@ -23,6 +23,13 @@ _SHAPES = {"both": ("study", "corrected"), "study": ("study",), "corrected": ("c
 kept = arguments.kept_in_store
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "study",
+    "study --shapes corrected --html study.html",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(

@@ -17,10 +17,16 @@ from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
 from dovetail.table import Column, Table
 from dovetail.units import four_digits
-from dovetail.workload.loading import load_layer
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store
+
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "sweep-layer resnet18:layer1.0.conv1 --on eyeriss_like --dim M --values 32:96",
+    "sweep-layer layer.yaml --on my_arch.yaml --dim C --values 16,24,32 --svg stairs.svg",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, print and write what was asked for."""
-    problem = load_layer(args.layer, batch=args.batch, rename=args.rename, variables=dict(args.set))
+    problem = arguments.layer_of(args)
     architecture, energies = arguments.hardware_of(args)
     with network_progress() as progress, Store.open() as store:
         sweep = sweep_layer(

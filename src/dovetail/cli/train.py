@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.cli import numbers
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.errors import InputError
@@ -17,6 +18,13 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
     from dovetail.accuracy.recipe import Recipe
     from dovetail.accuracy.runs import DataRequest, RunRequest, Summary
     from dovetail.accuracy.statistics import Interval
+
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "train five-layer --data digits --width 2,4,8,16 --seeds 5",
+    "train resnet18 --data cifar10 --download --epochs 30",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--recipe", default="modern", help="modern (default; short), study (as the founding study), fine-tune"
     )
-    recipe.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
-    recipe.add_argument("--batch-size", type=int, metavar="N", help="instead of the recipe's")
+    recipe.add_argument("--epochs", type=numbers.whole, metavar="N", help="instead of the recipe's")
+    recipe.add_argument("--batch-size", type=numbers.whole, metavar="N", help="instead of the recipe's")
     recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="instead of the recipe's highest")
     recipe.add_argument("--width", metavar="W,...", help="widths of five-layer, e.g. 2,4,8,16,24 for the curve")
     recipe.add_argument("--stem", choices=("auto", "imagenet", "cifar"), help="instead of the recipe's (see docs)")
-    recipe.add_argument("--seeds", type=int, default=1, metavar="N", help="train under seeds 0 to N-1 (default 1)")
+    recipe.add_argument(
+        "--seeds", type=numbers.whole, default=1, metavar="N", help="train under seeds 0 to N-1 (default 1)"
+    )
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")
-    where.add_argument("--processes", type=int, metavar="N", help="runs at a time (default: one per core; 1 on a GPU)")
+    where.add_argument(
+        "--processes", type=numbers.whole, metavar="N", help="runs at a time (default: one per core; 1 on a GPU)"
+    )
     add_output(where, "--out", "checkpoints and result.json; an interrupted run there is continued", folder=True)
     where.add_argument("--log", action="append", default=[], metavar="LOGGER", help="also log to tensorboard or wandb")
     where.add_argument(
@@ -61,9 +73,11 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> No
     data.add_argument("--root", type=Path, metavar="DIR", help="folder that holds CIFAR (default: data)")
     data.add_argument("--download", action="store_true", help="fetch CIFAR into --root if it is not there")
     data.add_argument(
-        "--size", type=int, metavar="PIXELS", help="rows and columns of images from folders (default 224)"
+        "--size", type=numbers.whole, metavar="PIXELS", help="rows and columns of images from folders (default 224)"
     )
-    data.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read image files (default 0)")
+    data.add_argument(
+        "--workers", type=numbers.whole, default=0, metavar="N", help="processes that read image files (default 0)"
+    )
 
 
 def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +88,7 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="auto mixes precisions on a GPU"
     )
     group.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="torch's threads in each process (default 1)"
+        "--threads", type=numbers.whole, default=1, metavar="N", help="torch's threads in each process (default 1)"
     )
 
 

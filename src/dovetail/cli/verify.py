@@ -16,11 +16,19 @@ from dovetail.mapper.search import search as exact_search
 from dovetail.mapper.verify import Check, Verdict, verify
 from dovetail.network.jobs import Sampled
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "verify proof.json",
+    "verify proof.json --on my_arch.yaml --ert ERT.yaml",
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="a file that `dovetail map` has written")
-    parser.add_argument("--on", nargs="+", metavar="DESIGN", help="the design's files, when it is not a bundled one")
+    parser.add_argument(
+        "--on", nargs="+", action="extend", metavar="DESIGN", help="the design's files, when it is not a bundled one"
+    )
     arguments.add_settings(parser)
     parser.add_argument("--ert", type=Path, metavar="FILE", help="the energies per action that the search was given")
     parser.add_argument(

@@ -16,6 +16,7 @@ from dovetail.mapper.search import SearchFunction
 from dovetail.network.map_network import Progress, map_network
 from dovetail.store import Store
 from dovetail.table import Table, headed
+from dovetail.units import read_whole
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 
@@ -205,10 +206,11 @@ def parse_sizes(text: str) -> list[int]:
     """
     sizes: list[int] = []
     for part in text.split(","):
-        ends = part.strip().split(":")
-        if not 1 <= len(ends) <= 3 or not all(end.isascii() and end.isdigit() and len(end) < 10 for end in ends):
+        words = part.split(":")
+        ends = [end for word in words if (end := read_whole(word)) is not None and 0 <= end < 10**9]
+        if len(ends) < len(words) or len(ends) > 3:
             raise InputError(f"'{part}' is no size: write 64, 1:128 (first and last) or 8:64:8 (and step)")
-        first, last, step = int(ends[0]), int(ends[min(1, len(ends) - 1)]), int(ends[2]) if len(ends) == 3 else 1
+        first, last, step = ends[0], ends[min(1, len(ends) - 1)], ends[2] if len(ends) == 3 else 1
         if first < 1 or last < first or step < 1:
             raise InputError(f"'{part}': sizes run upwards from at least 1, in steps of at least 1")
         if (last - first) // step >= 10_000:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dovetail.document import Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
+from dovetail.workload.inputs import NetworkInput, check_names, image_size
 from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml
 from dovetail.workload.network import Network
 from dovetail.workload.problem import Problem
@@ -27,6 +28,7 @@ def load_network(
     *,
     batch: int | None = None,
     input_size: int | None = None,
+    inputs: Sequence[NetworkInput] = (),
     rename: Mapping[str, str] | None = None,
     variables: Mapping[str, Scalar] | None = None,
 ) -> Network:
@@ -35,9 +37,12 @@ def load_network(
     Args:
         spec: a bundled table's name (``resnet18``; ``resnet18@32`` is the 32x32, 10-class one); a file: layer table
             (``.csv``, ``.yaml``), Timeloop problem (``.yaml``) or a folder of them, ``.onnx``, exported program
-            (``.pt2``); a torchvision or timm model's name; or ``package.module:factory``.
+            (``.pt2``); a torchvision or timm model's name; or ``package.module:factory``, where a class does as well
+            as a function, and ``file.py`` as well as a module.
         batch: batch size; None takes a file's own, and 1 for a name.
         input_size: rows and columns of the input image, 224 or 32 for bundled tables, any for a model that is traced.
+        inputs: what the network is given, where that is no square image: of a model that is traced, or of an ONNX
+            file whose inputs leave sizes open. The first one's first axis is the batch.
         rename: new names of dimensions and tensors, by their old ones; see `Network.renamed`.
         variables: values of names that the sizes of Timeloop problems use.
 
@@ -47,44 +52,70 @@ def load_network(
     """
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1")
-    network = (
-        _from_file(spec, batch, input_size, variables) if _is_file(spec) else _from_name(spec, batch or 1, input_size)
-    )
-    network = network if batch is None else network.with_batch(batch)
+    given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
+    network = _from_file(spec, given, variables) if _is_file(spec) else _from_name(spec, given)
+    network = network if given.batch is None else network.with_batch(given.batch)
     return network.renamed(rename) if rename else network
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is said of a network's input.
+
+    Attributes:
+        batch: batch size; None: as the network has it.
+        input_size: rows and columns of the image; None likewise.
+        inputs: every input; empty likewise.
+    """
+
+    batch: int | None
+    input_size: int | None
+    inputs: tuple[NetworkInput, ...]
+
+    def __post_init__(self) -> None:
+        """Check that nothing is said twice."""
+        check_names(self.inputs)
+        if self.inputs and self.input_size is not None:
+            raise InputError("--input says how large the image is: leave out --input-size, or the other way round")
 
 
 def load_layer(
     spec: str,
     *,
     batch: int | None = None,
+    input_size: int | None = None,
+    inputs: Sequence[NetworkInput] = (),
     rename: Mapping[str, str] | None = None,
     variables: Mapping[str, Scalar] | None = None,
 ) -> Problem:
     """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
-    ``network`` is anything that `load_network` takes; ``rename`` gives dimensions and tensors new names, and
-    ``variables`` are values of names that the sizes of Timeloop problems use.
+    ``network`` is anything that `load_network` takes, and so is all else; ``rename`` gives dimensions and tensors new
+    names, and ``variables`` are values of names that the sizes of Timeloop problems use.
     """
-    problem = _load_layer(spec, batch, variables)
+
+    def load(network: str) -> Network:
+        return load_network(network, batch=batch, input_size=input_size, inputs=inputs, variables=variables)
+
+    problem = _load_layer(spec, load)
     return renamed(problem, rename) if rename else problem
 
 
-def _load_layer(spec: str, batch: int | None, variables: Mapping[str, Scalar] | None) -> Problem:
+def _load_layer(spec: str, load: Callable[[str], Network]) -> Problem:
     network, colon, layer = spec.rpartition(":")
     if ":" in network and re.fullmatch("[0-9]+", layer):  # a layer may be called matmul:2, a network module:factory
         shorter, _, name = network.rpartition(":")
         with contextlib.suppress(InputError):
-            found = load_network(shorter, batch=batch, variables=variables).layer(f"{name}:{layer}")
+            found = load(shorter).layer(f"{name}:{layer}")
             return replace(found.problem, name=found.name)
-    if not colon or os.path.exists(spec):  # noqa: PTH110 - never raises
-        layers = load_network(spec, batch=batch, variables=variables).distinct()
+    if not colon or os.path.exists(spec) or is_factory_file(spec):  # noqa: PTH110 - never raises
+        layers = load(spec).distinct()
         if len(layers) == 1:
             return layers[0].problem
         raise InputError(
             f"'{spec}' has {len(layers)} different layers: write NETWORK:LAYER, such as {spec}:{layers[0].name}"
         )
-    found = load_network(network, batch=batch, variables=variables).layer(layer)
+    found = load(network).layer(layer)
     return replace(found.problem, name=found.name)
 
 
@@ -92,21 +123,28 @@ _FILE_SUFFIXES = (".yaml", ".yml", ".csv", ".onnx", ".pt2", ".pkl", ".pickle")
 
 
 def _is_file(spec: str) -> bool:
-    return spec.endswith(_FILE_SUFFIXES) or "/" in spec
+    return spec.endswith(_FILE_SUFFIXES) or ("/" in spec and not is_factory_file(spec))
 
 
-def _from_file(spec: str, batch: int | None, input_size: int | None, variables: Mapping[str, Scalar] | None) -> Network:
+def is_factory_file(spec: str) -> bool:
+    """Tell whether a word is ``file.py:factory``, whatever the folder."""
+    return re.fullmatch(r".*\.py:[^\W\d]\w*", spec) is not None
+
+
+def _from_file(spec: str, given: _Given, variables: Mapping[str, Scalar] | None) -> Network:
     path = Path(spec)
     if not path.exists():
         raise InputError("no such file", file=path)
     if path.suffix == ".onnx":
         from dovetail.workload.onnx_import import read_onnx  # onnx is an extra
 
-        return read_onnx(path, batch=batch, input_size=input_size)
+        return read_onnx(path, batch=given.batch, input_size=given.input_size, inputs=given.inputs)
+    if given.inputs:
+        raise InputError("holds its layers' sizes: --input is for models that are traced, and for ONNX", file=path)
     if path.suffix == ".pt2":
         from dovetail.workload.torch_export import read_exported  # torch is an extra
 
-        return read_exported(path, batch=batch)
+        return read_exported(path, batch=given.batch)
     return read_network(path, variables)
 
 
@@ -132,17 +170,21 @@ def read_network(path: Path, variables: Mapping[str, Scalar] | None = None) -> N
     return network_of_problem(problem_of_document(document, path.stem, variables), path)
 
 
-def _from_name(spec: str, batch: int, input_size: int | None) -> Network:
+def _from_name(spec: str, given: _Given) -> Network:
     name, _, size = spec.partition("@")
-    if size:
-        if not re.fullmatch("[0-9]{1,6}", size) or (input_size is not None and int(size) != input_size):
+    input_size = given.input_size
+    if size and not is_factory_file(spec):
+        wrong = given.inputs or not re.fullmatch("[0-9]{1,6}", size) or (input_size not in (None, int(size)))
+        if wrong:
             raise InputError(f"'{spec}': write the input size as a number behind the @, such as {name}@32")
         input_size = int(size)
+    else:
+        name = spec
     bundled = bundled_names()
-    if name in bundled and input_size in bundled[name]:
-        return read_bundled(name, input_size)
-    if name in bundled and input_size is None:
-        return read_bundled(name, bundled[name][0])
+    if name in bundled:
+        table_size = image_size(given.inputs) if given.inputs else input_size or bundled[name][0]
+        if table_size in bundled[name]:
+            return read_bundled(name, table_size)
     from dovetail.workload.torch_models import trace_by_name  # torch is an extra
 
-    return trace_by_name(name, batch=batch, input_size=input_size, bundled=bundled)
+    return trace_by_name(name, batch=given.batch or 1, input_size=input_size, inputs=given.inputs, bundled=bundled)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.errors import DovetailError, InputError, MissingExtraError
+from dovetail.workload.inputs import NetworkInput
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
 from dovetail.workload.onnx_contrib import contributed_forms, is_read
 from dovetail.workload.onnx_free import PICKING, costs_nothing
@@ -27,13 +28,16 @@ _NOTHING = frozenset(("Constant", "Flatten", "Identity", "Reshape", "Shape", "Si
 MAX_BYTES = 2**31
 
 
-def read_onnx(path: Path, *, batch: int | None = None, input_size: int | None = None) -> Network:
+def read_onnx(
+    path: Path, *, batch: int | None = None, input_size: int | None = None, inputs: Sequence[NetworkInput] = ()
+) -> Network:
     """Read a network from an ONNX file.
 
     Args:
         path: the file; external weights may be absent.
         batch: size of the batch where the file leaves it open; None takes 1. A file with a fixed one keeps it.
         input_size: rows and columns where the file leaves them open.
+        inputs: shapes of the graph's inputs, by their names or in their order, where the file leaves sizes open.
 
     Raises:
         InputError: when the file is no ONNX, leaves a size open that is not given, or shapes can't be inferred.
@@ -43,7 +47,7 @@ def read_onnx(path: Path, *, batch: int | None = None, input_size: int | None = 
         raise MissingExtraError(f"reading {path}", "onnx")
     onnx = importlib.import_module("onnx")
     model = _load(onnx, path)
-    shapes, sizes, size = known_shapes(onnx, model, path, batch or 1, input_size)
+    shapes, sizes, size = known_shapes(onnx, model, path, batch or 1, input_size, inputs)
     try:
         walk = _Walk(onnx, model.graph, shapes, path, size)
         for proto in model.graph.node:

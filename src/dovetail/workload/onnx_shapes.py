@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dovetail.errors import DovetailError, InputError
+from dovetail.errors import DovetailError, InputError, did_you_mean
+from dovetail.workload.inputs import NetworkInput
 from dovetail.workload.onnx_contrib import DOMAIN, output_shape, puts_out_floats, standard_operation
 from dovetail.workload.onnx_operations import Node
 
@@ -37,7 +39,7 @@ _SMALL = 1024
 
 
 def known_shapes(
-    onnx: Any, model: Any, path: Path, batch: int, input_size: int | None
+    onnx: Any, model: Any, path: Path, batch: int, input_size: int | None, given: Sequence[NetworkInput] = ()
 ) -> tuple[dict[str, tuple[int, ...]], frozenset[str], int]:
     """Return the shape per tensor name where it can be inferred, the tensors that hold sizes, and the batch size.
 
@@ -47,13 +49,16 @@ def known_shapes(
         path: named in errors.
         batch: the first axis of inputs that leave it open.
         input_size: rows and columns (axes 2 and 3 of four) where they are open.
+        given: shapes of inputs, by name or in the file's order.
 
     Raises:
-        InputError: when an input leaves another size open.
+        InputError: when an input leaves another size open, or what is given is not the file's.
     """
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [item for item in graph.input if item.name not in weights]
+    for item, said in _given(onnx, inputs, given, path):
+        _fill(item, said, path)
     for item in inputs:
         _close(item, path, batch, input_size)
     shapes = _Shapes(onnx, model)
@@ -62,6 +67,37 @@ def known_shapes(
     found = {name: shape for name, kind in shapes.types.items() if (shape := _shape(kind)) is not None}
     first = found.get(inputs[0].name, ()) if inputs else ()
     return found, frozenset(shapes.values), first[0] if first and first[0] > 0 else 1
+
+
+def _given(
+    onnx: Any, inputs: Sequence[Any], given: Sequence[NetworkInput], path: Path
+) -> list[tuple[Any, NetworkInput]]:
+    """Return the graph's inputs with what is given for them."""
+    if len(given) > len(inputs):
+        raise InputError(f"has {len(inputs)} inputs; {len(given)} are given", file=path)
+    by_name = {item.name: item for item in inputs}
+    found = []
+    for place, each in enumerate(given):
+        if each.name and each.name not in by_name:
+            raise InputError(f"has no input '{each.name}'{did_you_mean(each.name, by_name)}", file=path)
+        item = by_name[each.name] if each.name else inputs[place]
+        kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type).name
+        if each.kind not in ("", kind):
+            raise InputError(f"the input '{item.name}' is {kind}; {each.kind} is given", file=path)
+        found.append((item, each))
+    return found
+
+
+def _fill(item: Any, given: NetworkInput, path: Path) -> None:
+    """Fill in the sizes that are given; those that the file fixes must be these."""
+    dimensions = item.type.tensor_type.shape.dim
+    if len(dimensions) != len(given.shape):
+        raise InputError(f"the input '{item.name}' has {len(dimensions)} axes; {given} is given", file=path)
+    for axis, (dimension, size) in enumerate(zip(dimensions, given.shape, strict=True)):
+        if dimension.HasField("dim_value") and dimension.dim_value not in (0, size):
+            fixed = f"axis {axis} of the input '{item.name}' is fixed to {dimension.dim_value}"
+            raise InputError(f"{fixed}; {given} is given", file=path)
+        dimension.dim_value = size
 
 
 def _close(item: Any, path: Path, batch: int, input_size: int | None) -> None:
@@ -76,7 +112,8 @@ def _close(item: Any, path: Path, batch: int, input_size: int | None) -> None:
             dimension.dim_value = input_size
         else:
             name = dimension.dim_param or f"axis {axis}"
-            hint = "; give --input-size" if axis in (2, 3) and len(dimensions) == 4 else "; export it with a fixed size"
+            example = f"{item.name}={'x'.join(str(size.dim_value or 128) for size in dimensions)}"
+            hint = "; give --input-size" if axis in (2, 3) and len(dimensions) == 4 else f"; say it: --input {example}"
             raise InputError(f"the input '{item.name}' leaves the size of {name} open{hint}", file=path)
 
 

@@ -9,10 +9,14 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from dovetail.content import content_key
 from dovetail.errors import InputError, did_you_mean
+from dovetail.workload.inputs import NetworkInput
 from dovetail.workload.network import Network
 from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
@@ -118,24 +122,31 @@ def _input_shape(vision: Any, name: str, input_size: int | None) -> tuple[int, .
     return (1, 3, rows, columns)
 
 
-def trace_by_name(name: str, *, batch: int = 1, input_size: int | None = None, bundled: Iterable[str] = ()) -> Network:
+def trace_by_name(
+    name: str,
+    *,
+    batch: int = 1,
+    input_size: int | None = None,
+    inputs: Sequence[NetworkInput] = (),
+    bundled: Iterable[str] = (),
+) -> Network:
     """Trace the model that a name stands for, at the given batch size.
 
     Args:
-        name: ``package.module:factory``, a torchvision model, or a timm model.
-        batch: batch size.
+        name: ``package.module:factory`` or ``file.py:factory``, a torchvision model, or a timm model.
+        batch: batch size, where no inputs are given.
         input_size: rows and columns of the image; None takes the model's own.
+        inputs: what the model is given; empty: one image.
         bundled: names of bundled tables, for the hint when nothing matches.
 
     Raises:
         InputError: when there is no such model, or it can't be traced.
         MissingExtraError: when torch is absent.
     """
+    longest = max(inputs[0].shape[-2:]) if inputs else input_size
     if ":" in name:
         import_torch(f"the model {name}")
-        factory, source = user_factory(name), name
-        shape: tuple[int, ...] = (1, 3, input_size or 224, input_size or 224)
-        return trace(factory, (batch, *shape[1:]), name=name.rpartition(":")[2], source=source)
+        return _trace_factory(name, batch, input_size, inputs)
     known = sorted(bundled)
     if importlib.util.find_spec("torch") is None:
         if not name.isidentifier():
@@ -146,13 +157,12 @@ def trace_by_name(name: str, *, batch: int = 1, input_size: int | None = None, b
         )
     vision = import_torchvision(f"the model {name}")
     if name in vision.models.list_models():
-        factory, shape = image_factory(name, input_size)
-        return trace(
-            factory, (batch, *shape[1:]), name=name, source=f"torchvision {vision.__version__.partition('+')[0]}"
-        )
+        factory, shape = image_factory(name, longest)
+        source = f"torchvision {vision.__version__.partition('+')[0]}"
+        return trace(factory, tuple(inputs) or (batch, *shape[1:]), name=name, source=source)
     timm = importlib.import_module("timm") if importlib.util.find_spec("timm") is not None else None
     if timm is not None and timm.is_model(name):
-        return _trace_timm(timm, name, batch, input_size)
+        return _trace_timm(timm, name, batch, input_size, inputs)
     known += vision.models.list_models() + ([] if timm is None else timm.list_models())
     without = (
         ""
@@ -167,44 +177,101 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return hint if hint.startswith(", did") else "; see `dovetail layers --list`"
 
 
-def _trace_timm(timm: Any, name: str, batch: int, input_size: int | None) -> Network:
+def _trace_factory(name: str, batch: int, input_size: int | None, inputs: Sequence[NetworkInput]) -> Network:
+    """Trace a user's own model; where no input was said, an image is tried."""
+    size = input_size or 224
+    short = name.rpartition(":")[2]
+    if inputs:
+        return trace(user_factory(name), tuple(inputs), name=short, source=name)
+    try:
+        return trace(user_factory(name), (batch, 3, size, size), name=short, source=name)
+    except InputError as error:
+        if input_size is not None or not error.message.startswith("can't run"):
+            raise
+        raise InputError(f"{error.message}; if it takes no image of 224 x 224, say what: --input 1x3x48x320") from None
+
+
+def _trace_timm(
+    timm: Any, name: str, batch: int, input_size: int | None, inputs: Sequence[NetworkInput] = ()
+) -> Network:
     config = timm.get_pretrained_cfg(name)
-    channels, rows, columns = config.input_size if config is not None else (3, 224, 224)
-    arguments: dict[str, Any] = {}
-    if input_size is not None:
-        if input_size <= SMALL:
-            arguments["num_classes"] = classes_for(input_size)
-        if (rows, columns) != (input_size, input_size) and config is not None and config.fixed_input_size:
-            arguments["img_size"] = input_size
+    channels, rows, columns = own = config.input_size if config is not None else (3, 224, 224)
+    if inputs and len(inputs[0].shape) == 4:
+        rows, columns = inputs[0].shape[2:]
+    elif input_size is not None:
         rows = columns = input_size
+    arguments: dict[str, Any] = {}
+    if max(rows, columns) <= SMALL and (inputs or input_size is not None):
+        arguments["num_classes"] = classes_for(max(rows, columns))
+    if (rows, columns) != own[1:] and config is not None and config.fixed_input_size:
+        arguments["img_size"] = rows if rows == columns else (rows, columns)
 
     def make() -> Any:
         return timm.create_model(name, pretrained=False, **arguments)
 
-    return trace(make, (batch, channels, rows, columns), name=name, source=f"timm {timm.__version__}")
+    shape = (batch, channels, rows, columns)
+    return trace(make, tuple(inputs) or shape, name=name, source=f"timm {timm.__version__}")
 
 
 def user_factory(spec: str) -> Callable[[], Any]:
-    """Import ``package.module:factory``, from the working folder too.
+    """Import ``package.module:factory``, from the working folder too, or ``file.py:factory``.
 
-    This runs the named module's code, as any import does: it is the user's own.
+    This runs the named module's code, as any import does: it is the user's own. What is named may be a function, a
+    class, or the network itself.
 
     Raises:
         InputError: when there is no such module or attribute in it.
     """
-    module_name, _, attribute = spec.partition(":")
-    if not module_name or not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
-        raise InputError(f"'{spec}': write package.module:factory")
+    module_name, _, attribute = spec.rpartition(":")
+    is_file = module_name.endswith(".py")
+    names = (attribute,) if is_file else (*module_name.split("."), attribute)
+    if not module_name or not all(name.isidentifier() for name in names):
+        raise InputError(f"'{spec}': write package.module:factory or file.py:factory")
+    if is_file and not Path(module_name).is_file():
+        raise InputError("no such file", file=module_name)
     try:
-        with _working_folder(module_name.partition(".")[0]), contextlib.redirect_stdout(sys.stderr):
-            module = importlib.import_module(module_name)
+        with contextlib.redirect_stdout(sys.stderr):
+            module = _import_file(Path(module_name).resolve()) if is_file else _import_module(module_name)
     except Exception as error:  # the user's module may raise anything
         raise InputError(f"'{spec}': can't import {module_name}: {type(error).__name__}: {error}") from None
     if not hasattr(module, attribute):
         callables = [key for key, value in vars(module).items() if callable(value)]
         raise InputError(f"'{spec}': {module_name} has no '{attribute}'{did_you_mean(attribute, callables)}")
     factory = getattr(module, attribute)
-    return factory if callable(factory) and not hasattr(factory, "forward") else lambda: factory
+    makes = callable(factory) and (isinstance(factory, type) or not hasattr(factory, "forward"))
+    return factory if makes else lambda: factory
+
+
+def _import_module(name: str) -> ModuleType:
+    with _working_folder(name.partition(".")[0]):
+        return importlib.import_module(name)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file, once, wherever it lies; it may import what lies beside it."""
+    name = f"dovetail_file_{path.stem}_{content_key(str(path))[:8]}"  # so that it stands in no other module's way
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    folder = str(path.parent)
+    sys.path.append(folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        _remove_last(folder)
+    return module
+
+
+def _remove_last(folder: str) -> None:
+    """Take a folder off the path again: the last one of that name, which is ours."""
+    sys.path.reverse()
+    sys.path.remove(folder)
+    sys.path.reverse()
 
 
 @contextlib.contextmanager
@@ -227,6 +294,4 @@ def _working_folder(wanted: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(Finder)
-        sys.path.reverse()
-        sys.path.remove(folder)  # the last one, which is ours
-        sys.path.reverse()
+        _remove_last(folder)

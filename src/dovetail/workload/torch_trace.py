@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dovetail.errors import DovetailError, InputError
+from dovetail.workload.inputs import NetworkInput
 from dovetail.workload.network import Network
 from dovetail.workload.torch_free import (
     BOOKKEEPING,
@@ -33,8 +34,9 @@ def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "Py
     Args:
         model: a ``torch.nn.Module``, left as it was; or a function without arguments that makes one, which is then
             made without allocating weights.
-        inputs: what the module takes: a tensor or a shape (a tuple of integers), or a tuple or dict of them for
-            positional or keyword arguments. The first tensor's first axis is the batch.
+        inputs: what the module takes: a tensor, a shape (a tuple of integers) or a `NetworkInput`, or a tuple or dict
+            of them for positional or keyword arguments; those of `NetworkInput` that have a name are keyword arguments.
+            The first tensor's first axis is the batch.
         name: the network's name; otherwise the module's class.
         source: where the module came from, for reports.
 
@@ -144,6 +146,8 @@ def _arguments(torch: Any, inputs: Any, device: str) -> tuple[tuple[Any, ...], d
     def move(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return value.detach().to(device)
+        if isinstance(value, NetworkInput):
+            return torch.zeros(value.shape, dtype=getattr(torch, value.kind or "float32"), device=device)
         if isinstance(value, tuple) and value and all(isinstance(size, int) for size in value):
             return torch.zeros(value, device=device)
         if isinstance(value, (tuple, list)):
@@ -152,6 +156,9 @@ def _arguments(torch: Any, inputs: Any, device: str) -> tuple[tuple[Any, ...], d
             return {key: move(item) for key, item in value.items()}
         return value
 
+    if isinstance(inputs, tuple) and inputs and all(isinstance(each, NetworkInput) for each in inputs):
+        named = {each.name: move(each) for each in inputs if each.name}
+        return tuple(move(each) for each in inputs if not each.name), named
     moved = move(inputs)
     if isinstance(moved, dict):
         return (), moved
@@ -277,5 +284,7 @@ def _brief(error: BaseException) -> str:
 
 
 def _describe(inputs: Any) -> str:
+    if isinstance(inputs, tuple) and inputs and all(isinstance(each, NetworkInput) for each in inputs):
+        return f"an input of {', '.join(map(str, inputs))}"
     shape = getattr(inputs, "shape", inputs)
     return f"an input of shape {tuple(shape)}" if isinstance(shape, (tuple, list)) else "its input"

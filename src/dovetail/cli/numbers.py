@@ -1,0 +1,47 @@
+"""Numbers on the command line: ``11e6`` wherever a number is wanted; for ``type=``. Imports next to nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+from dovetail.units import read_whole
+
+
+def whole(text: str) -> int:
+    """Return a whole number, whatever its sign; what takes it says what it may be."""
+    value = read_whole(text)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number")
+    return value
+
+
+def positive(text: str) -> int:
+    """Return a whole number above 0."""
+    value = read_whole(text)
+    if value is None or value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return value
+
+
+def seed(text: str) -> int:
+    """Return what random numbers begin with."""
+    value = read_whole(text)
+    if value is None or not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to 2^63 - 1")
+    return value
+
+
+def number_above_0(text: str, what: str = "number") -> float:
+    """Return a number above 0."""
+    try:
+        value = float(text.replace(",", ""))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no {what} above 0")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Return a time above 0."""
+    return number_above_0(text, "number of seconds")
