@@ -68,6 +68,7 @@ def test_help_alone_lists_commands(capsys):
         ("map fc --on eyeriss_like --objective enery", "no objective 'enery', did you mean 'energy'?"),
         ("help swep-layer", "did you mean 'sweep-layer'?"),
         ("cache shw", "did you mean 'show'?"),
+        ("layers resnet18 --batch 0", "argument --batch: '0' is no whole number above 0"),
         ("map", "the following arguments are required: LAYER, --on"),
     ],
 )
