@@ -9,6 +9,7 @@ import pytest
 
 from dovetail.cli.main import main
 from dovetail.workload.describe import describe, sizes_text
+from dovetail.workload.language.reader import bundled_models
 from dovetail.workload.layer_table import bundled_names
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Layer, Network, UnmappedOperation
@@ -80,7 +81,7 @@ def test_json_is_one_object(capsys):
 
 def test_list_names_every_bundled_network(capsys):
     assert main(["layers", "--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(bundled_names())
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*bundled_names(), *bundled_models()]
 
 
 @pytest.mark.parametrize(

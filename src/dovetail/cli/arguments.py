@@ -23,19 +23,20 @@ from dovetail.mapper.objective import Objective
 from dovetail.network.jobs import Sampled
 from dovetail.store import cache_folder
 from dovetail.workload.inputs import NetworkInput, parse_input
-from dovetail.workload.loading import load_network
+from dovetail.workload.language.experts import Routing
+from dovetail.workload.language.layers import PHASES, Asked
+from dovetail.workload.loading import load_layer, load_network
 from dovetail.workload.network import Network
+from dovetail.workload.problem import Problem
 from dovetail.workload.roles import parse_renaming
 
 
 def add_layer(parser: argparse.ArgumentParser) -> None:
-    """Declare the layer, as the words ``args.layer``, and its batch size; `dovetail.cli.given` sorts the words."""
+    """Declare the layer, as ``args.layer``, and its batch size."""
     parser.add_argument(
         "layer",
-        nargs="+",
         metavar="LAYER",
-        help="a problem YAML, or NETWORK:LAYER with the layer's name or its row in `dovetail layers`, as resnet18:5; "
-        "without --on, the design's files beside it, in any order",
+        help="a problem YAML, or NETWORK:LAYER with the layer's name or its row in `dovetail layers`, as resnet18:5",
     )
     add_model(parser)
 
@@ -48,8 +49,9 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
 
 #: What a network may be, in a command's help.
 NETWORK = (
-    "a bundled network (`dovetail layers --list`), a file (.yaml, .csv, .onnx, .pt2, .pkl), a folder of problems, a "
-    "torchvision or timm model, or your own as package.module:factory or file.py:Class"
+    "a bundled network (`dovetail layers --list`), a file (.yaml, .csv, .onnx, .pt2, .pkl, a language model's "
+    "config.json), a folder of problems, a torchvision or timm model, or your own as package.module:factory or "
+    "file.py:Class"
 )
 
 
@@ -69,18 +71,54 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-size", type=positive, metavar="PIXELS", help="rows and columns of a square image, instead of --input"
     )
+    add_asked(parser)
     add_rename(parser)
+
+
+def add_asked(parser: argparse.ArgumentParser) -> None:
+    """Declare what is asked of a language model."""
+    parser.add_argument(
+        "--phase", choices=PHASES, help="of a language model: a prompt, or one more token a sequence (decode)"
+    )
+    parser.add_argument("--tokens", type=positive, metavar="N", help="tokens of a language model's prompt (2048)")
+    parser.add_argument(
+        "--context",
+        type=positive,
+        metavar="N",
+        help="positions that a decode step attends to, its own included (2048); that a prompt finds in the cache (0)",
+    )
+    add_expert_load(parser)
+
+
+def add_expert_load(parser: argparse.ArgumentParser) -> None:
+    """Declare how a mixture's experts are loaded."""
+    parser.add_argument(
+        "--expert-load",
+        choices=("even", "random"),
+        default="even",
+        help="tokens of the experts that get any: as many each (even), or spread as chance has it",
+    )
+
+
+def routing_of(args: argparse.Namespace) -> Routing | None:
+    """Return how experts are loaded; None as usual."""
+    return Routing(spread=True) if args.expert_load == "random" else None
 
 
 def network_of(args: argparse.Namespace, name: str) -> Network:
     """Return a network with what `add_model` and `add_values` declare."""
-    return load_network(name, **model_of(args))
+    return load_network(name, **_model_of(args))
 
 
-def model_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what `add_model` and `add_settings` declare, as `load_network` and `load_layer` take it."""
+def layer_of(args: argparse.Namespace) -> Problem:
+    """Return the layer that `add_layer` declares."""
+    return load_layer(args.layer, **_model_of(args))
+
+
+def _model_of(args: argparse.Namespace) -> dict[str, Any]:
     given = {"batch": args.batch, "input_size": args.input_size, "inputs": args.inputs}
-    return {**given, "rename": args.rename, "variables": dict(args.set), "include_folders": args.include}
+    given["asked"] = Asked(args.phase, args.tokens, args.context, routing_of(args))
+    return {**given, "rename": args.rename, "variables": dict(args.set)}
 
 
 def network_input(text: str) -> NetworkInput:
@@ -114,11 +152,11 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, metavar="N", help="batch size (a file's own, else 1)")
 
 
-def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False, beside_layer: bool = False) -> None:
-    """Declare the architecture, or several, and the energy tables; it may stand among the words of a layer instead."""
+def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Declare the architecture, or several, and the energy tables."""
     parser.add_argument(
         "--on",
-        required=not beside_layer,
+        required=True,
         metavar="DESIGN",
         nargs="+",
         action="extend",

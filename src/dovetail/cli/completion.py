@@ -68,6 +68,7 @@ def _commands(parser: argparse.ArgumentParser) -> list[_Command]:
 
 def _options(actions: Sequence[argparse.Action]) -> Iterator[_Option]:
     from dovetail.hardware.reader import bundled_designs
+    from dovetail.workload.language.reader import bundled_models
     from dovetail.workload.layer_table import bundled_names
 
     for each in actions:
@@ -75,7 +76,7 @@ def _options(actions: Sequence[argparse.Action]) -> Iterator[_Option]:
         if not known and each.metavar == "DESIGN":
             known = tuple(bundled_designs())
         elif not known and each.metavar in ("NETWORK", "LAYER"):
-            known = tuple(bundled_names())
+            known = (*bundled_names(), *bundled_models())
         words = (each.help or "").replace("%%", "%").split(";")[0]
         yield _Option(tuple(each.option_strings), words, each.nargs != 0, known, each.nargs in ("+", "*"))
 

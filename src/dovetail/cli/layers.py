@@ -18,6 +18,7 @@ from dovetail.files import write_text
 from dovetail.json_text import json_text
 from dovetail.text import printable
 from dovetail.workload.describe import describe, fields
+from dovetail.workload.language.reader import bundled_models, read_bundled_model
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
 from dovetail.workload.network import Network
 from dovetail.workload.problem_yaml import write_problem
@@ -28,6 +29,7 @@ EXAMPLES = (
     "layers --list",
     "layers resnet18",
     "layers model.py:Net --input 1x3x48x320 --csv layers.csv",
+    "layers llama3-8b --phase decode --batch 8 --context 4096",
     "layers model.onnx --input input_ids=1x128:int64",
 )
 
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="list the bundled networks")
     arguments.add_model(parser)
-    arguments.add_settings(parser)
+    arguments.add_values(parser)
     parser.add_argument(
         "--as-published", action="store_true", help="read a pickle of the founding study as it did, mistakes included"
     )
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         for name, sizes in bundled_names().items():
             print(f"{name:20} {', '.join(f'{size}x{size}' for size in sizes)}")
+        for name in bundled_models():
+            print(f"{name:20} {read_bundled_model(name).parameters / 1e9:.3g} billion parameters")
         return 0
     if args.model is None:
         raise InputError("say which network, or list the bundled ones with --list")

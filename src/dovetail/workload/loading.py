@@ -13,6 +13,9 @@ from dovetail.document import Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.workload.inputs import NetworkInput, check_names, image_size
+from dovetail.workload.language.layers import Asked, network_of, step_of
+from dovetail.workload.language.model import LanguageModel
+from dovetail.workload.language.reader import bundled_models, is_model_file, read_bundled_model, read_model
 from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml
 from dovetail.workload.network import Network
 from dovetail.workload.problem import Problem
@@ -29,24 +32,25 @@ def load_network(
     batch: int | None = None,
     input_size: int | None = None,
     inputs: Sequence[NetworkInput] = (),
+    asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
     variables: Mapping[str, Scalar] | None = None,
-    include_folders: Sequence[Path] = (),
 ) -> Network:
     """Load a network from wherever `spec` points.
 
     Args:
-        spec: a bundled table's name (``resnet18``; ``resnet18@32`` is the 32x32, 10-class one); a file: layer table
-            (``.csv``, ``.yaml``), Timeloop problem (``.yaml``) or a folder of them, ``.onnx``, exported program
-            (``.pt2``); a torchvision or timm model's name; or ``package.module:factory``, where a class does as well
-            as a function, and ``file.py`` as well as a module.
+        spec: a bundled table's name (``resnet18``; ``resnet18@32`` is the 32x32, 10-class one) or a bundled language
+            model's (``llama3-8b``); a file: layer table (``.csv``, ``.yaml``), Timeloop problem (``.yaml``) or a
+            folder of them, ``.onnx``, exported program (``.pt2``), a language model's ``config.json`` or its folder;
+            a torchvision or timm model's name; or ``package.module:factory``, where a class does as well as a
+            function, and ``file.py`` as well as a module.
         batch: batch size; None takes a file's own, and 1 for a name.
         input_size: rows and columns of the input image, 224 or 32 for bundled tables, any for a model that is traced.
         inputs: what the network is given, where that is no square image: of a model that is traced, or of an ONNX
             file whose inputs leave sizes open. The first one's first axis is the batch.
+        asked: of a language model: which phase, of how many tokens.
         rename: new names of dimensions and tensors, by their old ones; see `Network.renamed`.
-        variables: values of names that the sizes of Timeloop problems use, and of their files' template variables.
-        include_folders: folders besides the files' own that includes of Timeloop problems may read.
+        variables: values of names that the sizes of Timeloop problems use.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
@@ -54,10 +58,35 @@ def load_network(
     """
     if batch is not None and batch < 1:
         raise InputError(f"batch is {batch}; it must be at least 1")
+    model = language_model(spec)
+    if model is not None:
+        if inputs or input_size is not None:
+            raise InputError(f"{model.name} is given by --batch, --tokens and --context, not by --input")
+        network = network_of(model, step_of(model, asked or Asked(), batch or 1))
+        return network.renamed(rename) if rename else network
+    if asked is not None and asked != Asked():
+        raise InputError(
+            f"{spec} is no language model by name or configuration: --phase, --tokens, --context and --expert-load are "
+            "for those; what a model that is traced is given says --input"
+        )
     given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
-    network = _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given)
+    network = _from_file(spec, given, variables) if _is_file(spec) else _from_name(spec, given)
     network = network if given.batch is None else network.with_batch(given.batch)
     return network.renamed(rename) if rename else network
+
+
+def language_model(spec: str) -> LanguageModel | None:
+    """Return the language model that a bundled name, a ``config.json`` or its folder stands for; None: it is none.
+
+    Raises:
+        InputError: with file, line and key, when the configuration is wrong.
+    """
+    if spec in bundled_models():
+        return read_bundled_model(spec)
+    path = Path(spec)
+    if not _is_file(spec) or not is_model_file(path):
+        return None
+    return read_model(path)
 
 
 @dataclass(frozen=True)
@@ -87,25 +116,19 @@ def load_layer(
     batch: int | None = None,
     input_size: int | None = None,
     inputs: Sequence[NetworkInput] = (),
+    asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
     variables: Mapping[str, Scalar] | None = None,
-    include_folders: Sequence[Path] = (),
 ) -> Problem:
     """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
     ``network`` is anything that `load_network` takes, and so is all else; ``rename`` gives dimensions and tensors new
-    names, ``variables`` are values of names that the sizes of Timeloop problems use, and of their templates, and
-    ``include_folders`` are folders besides the files' own that these may include from.
+    names, and ``variables`` are values of names that the sizes of Timeloop problems use.
     """
 
     def load(network: str) -> Network:
         return load_network(
-            network,
-            batch=batch,
-            input_size=input_size,
-            inputs=inputs,
-            variables=variables,
-            include_folders=include_folders,
+            network, batch=batch, input_size=input_size, inputs=inputs, asked=asked, variables=variables
         )
 
     problem = _load_layer(spec, load)
@@ -130,8 +153,7 @@ def _load_layer(spec: str, load: Callable[[str], Network]) -> Problem:
     return replace(found.problem, name=found.name)
 
 
-_YAML = (".yaml", ".yml", ".jinja", ".jinja2")
-_FILE_SUFFIXES = (*_YAML, ".csv", ".onnx", ".pt2", ".pkl", ".pickle")
+_FILE_SUFFIXES = (".yaml", ".yml", ".csv", ".onnx", ".pt2", ".pkl", ".pickle", ".json")
 
 
 def _is_file(spec: str) -> bool:
@@ -143,9 +165,7 @@ def is_factory_file(spec: str) -> bool:
     return re.fullmatch(r".*\.py:[^\W\d]\w*", spec) is not None
 
 
-def _from_file(
-    spec: str, given: _Given, variables: Mapping[str, Scalar] | None, include_folders: Sequence[Path]
-) -> Network:
+def _from_file(spec: str, given: _Given, variables: Mapping[str, Scalar] | None) -> Network:
     path = Path(spec)
     if not path.exists():
         raise InputError("no such file", file=path)
@@ -159,12 +179,10 @@ def _from_file(
         from dovetail.workload.torch_export import read_exported  # torch is an extra
 
         return read_exported(path, batch=given.batch)
-    return read_network(path, variables, include_folders)
+    return read_network(path, variables)
 
 
-def read_network(
-    path: Path, variables: Mapping[str, Scalar] | None = None, include_folders: Sequence[Path] = ()
-) -> Network:
+def read_network(path: Path, variables: Mapping[str, Scalar] | None = None) -> Network:
     """Read a network from a layer table, a pickle of the founding study, a Timeloop problem, or a folder of them.
 
     Raises:
@@ -178,13 +196,12 @@ def read_network(
         return read(text, file=path, name=path.stem)
     if path.suffix in (".pkl", ".pickle"):
         return read_study_pickle(path)
-    if path.suffix not in _YAML:
+    if path.suffix not in (".yaml", ".yml"):
         raise InputError("a network file ends in .yaml, .csv, .onnx, .pt2 or .pkl", file=path)
-    document = read_document(path, include_folders=problem_folders(path, include_folders), data=variables)
+    document = read_document(path, include_folders=problem_folders(path))
     if "problem" not in document.mapping():
         return read_yaml(document, name=path.stem)
-    name = path.stem.removesuffix(".yaml")  # top.yaml.jinja2
-    return network_of_problem(problem_of_document(document, name, variables), path)
+    return network_of_problem(problem_of_document(document, path.stem, variables), path)
 
 
 def _from_name(spec: str, given: _Given) -> Network:
@@ -204,4 +221,5 @@ def _from_name(spec: str, given: _Given) -> Network:
             return read_bundled(name, table_size)
     from dovetail.workload.torch_models import trace_by_name  # torch is an extra
 
-    return trace_by_name(name, batch=given.batch or 1, input_size=input_size, inputs=given.inputs, bundled=bundled)
+    known = (*bundled, *bundled_models())
+    return trace_by_name(name, batch=given.batch or 1, input_size=input_size, inputs=given.inputs, bundled=known)

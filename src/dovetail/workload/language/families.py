@@ -1,0 +1,310 @@
+"""Decoder families: from the keys of a configuration, as Hugging Face's ``config.json`` has them, to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from dovetail.workload.language.configuration import Configuration
+from dovetail.workload.language.model import Block, Experts, LanguageModel, Linear, Mixing
+
+
+def gated(hidden: int, width: int, *, bias: bool = False, name: str = "mlp") -> tuple[Linear, ...]:
+    """Return a feed-forward part whose first product has a gate beside it."""
+    return (
+        Linear(f"{name}.gate", hidden, width, bias),
+        Linear(f"{name}.up", hidden, width, bias),
+        Linear(f"{name}.down", width, hidden, bias),
+    )
+
+
+def plain(hidden: int, width: int, *, bias: bool = True, name: str = "mlp") -> tuple[Linear, ...]:
+    """Return a feed-forward part of two products."""
+    return Linear(f"{name}.up", hidden, width, bias), Linear(f"{name}.down", width, hidden, bias)
+
+
+def separate(
+    hidden: int, heads: int, key_heads: int, size: int, *, bias: bool = False, output_bias: bool | None = None
+) -> tuple[Linear, ...]:
+    """Return attention's four products with weights."""
+    last = bias if output_bias is None else output_bias
+    return (
+        Linear("attention.q", hidden, heads * size, bias),
+        Linear("attention.k", hidden, key_heads * size, bias),
+        Linear("attention.v", hidden, key_heads * size, bias),
+        Linear("attention.out", heads * size, hidden, last),
+    )
+
+
+def together(hidden: int, heads: int, key_heads: int, size: int, *, bias: bool) -> tuple[Linear, ...]:
+    """Return attention's products where queries, keys and values are made by one."""
+    return (
+        Linear("attention.qkv", hidden, (heads + 2 * key_heads) * size, bias),
+        Linear("attention.out", heads * size, hidden, bias),
+    )
+
+
+def mixing(heads: int, key_heads: int, size: int, window: int | None = None) -> Mixing:
+    """Return attention over a cache of keys and values of one size."""
+    return Mixing(heads, key_heads, size, size, 2 * key_heads * size, window)
+
+
+def decoder(
+    config: Configuration,
+    blocks: tuple[Block, ...],
+    *,
+    tied: bool,
+    final: int,
+    positions: int = 0,
+    head_bias: bool = False,
+) -> LanguageModel:
+    """Put a decoder together.
+
+    Args:
+        config: its configuration.
+        blocks: its blocks.
+        tied: whether the head's matrix is the embedding's, unless the configuration says.
+        final: parameters of the last norm.
+        positions: parameters of a table of positions.
+        head_bias: whether the head has a bias.
+    """
+    hidden = config.size("hidden_size", "n_embd", "d_model")
+    vocabulary = config.size("vocab_size")
+    head = Linear("head", hidden, vocabulary, head_bias, rows="one", shares=config.flag("tie_word_embeddings", tied))
+    return LanguageModel(
+        config.name,
+        config.family,
+        blocks,
+        after=(head,),
+        embeddings=vocabulary * hidden + positions,
+        others=final,
+        vocabulary=vocabulary,
+        most=config.optional("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
+        source=config.source,
+    )
+
+
+def _heads(config: Configuration) -> tuple[int, int, int, int]:
+    """Return hidden size, heads of queries, heads of keys, and a head's size."""
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    key_heads = config.optional("num_key_value_heads") or heads
+    config.divides(heads, key_heads, "num_key_value_heads")
+    size = config.optional("head_dim")
+    if size is None:
+        config.divides(hidden, heads, "num_attention_heads")
+        size = hidden // heads
+    return hidden, heads, key_heads, size
+
+
+def _llama(config: Configuration) -> LanguageModel:
+    """Llama, Mistral and what is built like them: differences are keys, or defaults by family."""
+    family = config.family
+    hidden, heads, key_heads, size = _heads(config)
+    width, layers = config.size("intermediate_size"), config.size("num_hidden_layers")
+    bias = config.flag("attention_bias", family == "qwen2") if family != "qwen2" else True
+    attention = separate(hidden, heads, key_heads, size, bias=bias, output_bias=False if family == "qwen2" else None)
+    feed = gated(hidden, width, bias=config.flag("mlp_bias", False))
+    norms = 2 * hidden + (2 * size if family in ("qwen3", "gemma3_text") else 0)
+    if family in ("gemma2", "gemma3_text"):
+        norms += 2 * hidden
+    block = Block(layers, (*attention, *feed), (mixing(heads, key_heads, size),), others=norms)
+    return decoder(config, _windowed(config, block), tied=family.startswith("gemma"), final=hidden)
+
+
+def _windowed(config: Configuration, block: Block) -> tuple[Block, ...]:
+    """Return the blocks that look back over a window, and those that see everything, as the configuration has it."""
+    window = config.optional("sliding_window")
+    if window is None or not config.flag("use_sliding_window", config.family != "qwen2"):
+        return (block,)
+    kinds = config.texts("layer_types")
+    if kinds is not None:
+        windowed = sum(kind == "sliding_attention" for kind in kinds)
+    elif config.family == "gemma2":
+        windowed = (block.repeats + 1) // 2
+    elif config.family == "gemma3_text":
+        windowed = block.repeats - block.repeats // (config.optional("sliding_window_pattern") or 6)
+    elif config.family.startswith("qwen"):
+        windowed = max(0, block.repeats - (config.optional("max_window_layers") or 0))
+    else:
+        windowed = block.repeats
+    near = replace(block, repeats=windowed, mixings=tuple(replace(each, window=window) for each in block.mixings))
+    rest = block.repeats - windowed
+    if not rest or not windowed:
+        return (near,) if windowed else (block,)
+    return replace(near, name="window"), replace(block, repeats=rest, name="full")
+
+
+def _mixture(config: Configuration) -> LanguageModel:
+    """Mixtral, and Qwen's mixtures of experts."""
+    family = config.family
+    hidden, heads, key_heads, size = _heads(config)
+    layers, width = config.size("num_hidden_layers"), config.size("intermediate_size")
+    bias = family == "qwen2_moe" or config.flag("attention_bias", False)
+    attention = separate(
+        hidden, heads, key_heads, size, bias=bias, output_bias=False if family == "qwen2_moe" else None
+    )
+    own = width if family == "mixtral" else config.size("moe_intermediate_size")
+    count = config.size("num_experts", "num_local_experts")
+    experts = Experts(count, config.at_most("num_experts_per_tok", count), gated(hidden, own, name="expert"))
+    router: tuple[Linear, ...] = (Linear("router", hidden, count),)
+    if shared := config.optional("shared_expert_intermediate_size"):
+        router += (*gated(hidden, shared, name="shared"), Linear("shared.share", hidden, 1))
+    norms = 2 * hidden + (2 * size if family == "qwen3_moe" else 0)
+    products = mixing(heads, key_heads, size)
+    sparse = Block(layers, (*attention, *router), (products,), experts=experts, others=norms)
+    dense = config.numbers("mlp_only_layers") or ()
+    step = config.optional("decoder_sparse_step") or 1
+    several = sum(place not in dense and (place + 1) % step == 0 for place in range(layers))
+    blocks = [replace(sparse, repeats=several)] if several else []
+    if several < layers:
+        other = Block(
+            layers - several,
+            (*attention, *gated(hidden, width)),
+            (products,),
+            others=norms,
+            name="dense" * bool(several),
+        )
+        blocks.insert(0, other)
+    windowed = tuple(part for block in blocks for part in _windowed(config, block))
+    return decoder(config, windowed, tied=False, final=hidden)
+
+
+def _deepseek(config: Configuration) -> LanguageModel:
+    """DeepSeek V2 and V3: keys and values as one latent vector a position; experts behind the first layers."""
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    layers, dense = config.size("num_hidden_layers"), config.optional("first_k_dense_replace") or 0
+    attention, norms, mixed, absorbed = _latent(config, hidden, heads)
+    count, own = config.size("n_routed_experts", "num_local_experts"), config.size("moe_intermediate_size")
+    experts = Experts(count, config.at_most("num_experts_per_tok", count), gated(hidden, own, name="expert"))
+    router: tuple[Linear, ...] = (Linear("router", hidden, count),)
+    if shared := config.optional("n_shared_experts"):
+        router += gated(hidden, own * shared, name="shared")
+    corrections = count if config.family == "deepseek_v3" else 0  # of the router's choice, one an expert
+
+    def block(repeats: int, more: tuple[Linear, ...], experts: Experts | None, name: str) -> Block:
+        decoding = ((*absorbed[0], *more), absorbed[1])
+        others = 2 * hidden + norms + (corrections if experts else 0)
+        return Block(repeats, (*attention, *more), (mixed,), decoding, experts, others=others, name=name)
+
+    dense = min(dense, layers)
+    blocks = [block(dense, gated(hidden, config.size("intermediate_size")), None, "dense")] if dense else []
+    if layers > dense:
+        blocks.append(block(layers - dense, router, experts, "sparse" if dense else ""))
+    made = decoder(config, tuple(blocks), tied=False, final=hidden)
+    note = (
+        f"{made.name}: a decode step multiplies with the latent cache itself, the matrices that would expand it put "
+        "into queries and outputs (weight absorption); prefill expands keys and values"
+    )
+    return replace(made, notes=(note,))
+
+
+def _latent(
+    config: Configuration, hidden: int, heads: int
+) -> tuple[tuple[Linear, ...], int, Mixing, tuple[tuple[Linear, ...], Mixing]]:
+    """Return latent attention's products, its norms' parameters, its mixing, and both as a decode step has them."""
+    latent, turned = config.size("kv_lora_rank"), config.size("qk_rope_head_dim")
+    still, value = config.size("qk_nope_head_dim"), config.size("v_head_dim")
+    rank = config.optional("q_lora_rank")
+    if rank:
+        queries: tuple[Linear, ...] = (
+            Linear("attention.q_down", hidden, rank),
+            Linear("attention.q_up", rank, heads * (still + turned)),
+        )
+    else:
+        queries = (Linear("attention.q", hidden, heads * (still + turned)),)
+    down = Linear("attention.kv_down", hidden, latent + turned)
+    up = Linear("attention.kv_up", latent, heads * (still + value), rows="attended")
+    out = Linear("attention.out", heads * value, hidden)
+    cached = latent + turned
+    mixed = Mixing(heads, heads, still + turned, value, cached)
+    into = Linear("attention.q_absorbed", still, latent, groups=heads, shares=True)
+    outof = Linear("attention.v_absorbed", latent, value, groups=heads, shares=True)
+    decoding = (*queries, down, into, outof, out), Mixing(heads, 1, cached, latent, cached)
+    return (*queries, down, up, out), (rank or 0) + latent, mixed, decoding
+
+
+def _gpt2(config: Configuration) -> LanguageModel:
+    hidden, heads, layers = config.size("n_embd"), config.size("n_head"), config.size("n_layer")
+    config.divides(hidden, heads, "n_head")
+    size, width = hidden // heads, config.optional("n_inner") or 4 * hidden
+    products = (*together(hidden, heads, heads, size, bias=True), *plain(hidden, width))
+    block = Block(layers, products, (mixing(heads, heads, size),), others=4 * hidden)
+    positions = config.size("n_positions") * hidden
+    return decoder(config, (block,), tied=True, final=2 * hidden, positions=positions)
+
+
+def _gpt_neox(config: Configuration) -> LanguageModel:
+    hidden, heads, _, size = _heads(config)
+    attention = together(hidden, heads, heads, size, bias=config.flag("attention_bias", True))
+    products = (*attention, *plain(hidden, config.size("intermediate_size")))
+    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, heads, size),), others=4 * hidden)
+    return decoder(config, (block,), tied=False, final=2 * hidden)
+
+
+def _opt(config: Configuration) -> LanguageModel:
+    hidden, heads, _, size = _heads(config)
+    bias = config.flag("enable_bias", True)
+    products = (*separate(hidden, heads, heads, size, bias=bias), *plain(hidden, config.size("ffn_dim"), bias=bias))
+    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, heads, size),), others=4 * hidden)
+    positions = (config.size("max_position_embeddings") + 2) * hidden
+    last = config.flag("do_layer_norm_before", True) and not config.flag("_remove_final_layer_norm", False)
+    made = decoder(config, (block,), tied=True, final=2 * hidden * last, positions=positions)
+    narrow = config.optional("word_embed_proj_dim") or hidden
+    if narrow == hidden:
+        return made
+    words = config.size("vocab_size")
+    ways = (Linear("embedding.in", narrow, hidden), Linear("head.narrow", hidden, narrow, rows="one"))
+    head = replace(made.after[0], inputs=narrow)
+    return replace(made, after=(*ways, head), embeddings=words * narrow + positions)
+
+
+def _phi(config: Configuration) -> LanguageModel:
+    hidden, heads, key_heads, size = _heads(config)
+    attention = separate(hidden, heads, key_heads, size, bias=True)
+    norms = 2 * hidden + (4 * size if config.flag("qk_layernorm", False) else 0)
+    products = (*attention, *plain(hidden, config.size("intermediate_size")))
+    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, key_heads, size),), others=norms)
+    return decoder(config, (block,), tied=False, final=2 * hidden, head_bias=True)
+
+
+def _phi3(config: Configuration) -> LanguageModel:
+    hidden, heads, key_heads, size = _heads(config)
+    width = config.size("intermediate_size")
+    feed = Linear("mlp.gate_up", hidden, 2 * width), Linear("mlp.down", width, hidden)
+    products = (*together(hidden, heads, key_heads, size, bias=False), *feed)
+    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, key_heads, size),), others=2 * hidden)
+    return decoder(config, _windowed(config, block), tied=False, final=hidden)
+
+
+def _falcon(config: Configuration) -> LanguageModel:
+    hidden, heads, _, size = _heads(config)
+    newer = config.flag("new_decoder_architecture", False)
+    if newer:
+        key_heads = config.optional("num_kv_heads") or heads
+        config.divides(heads, key_heads, "num_kv_heads")
+    else:
+        key_heads = 1 if config.flag("multi_query", True) else heads
+    bias = config.flag("bias", False)
+    width = config.optional("ffn_hidden_size") or 4 * hidden
+    products = (*together(hidden, heads, key_heads, size, bias=bias), *plain(hidden, width, bias=bias))
+    norms = 1 if not newer and config.flag("parallel_attn", True) else 2
+    if newer and config.optional("num_ln_in_parallel_attn") == 1:
+        norms = 1
+    block = Block(
+        config.size("num_hidden_layers"), products, (mixing(heads, key_heads, size),), others=2 * norms * hidden
+    )
+    return decoder(config, (block,), tied=True, final=2 * hidden)
+
+
+#: ``model_type`` -> what reads its configuration.
+DECODERS: dict[str, Callable[[Configuration], LanguageModel]] = {
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"), _llama),
+    **dict.fromkeys(("mixtral", "qwen2_moe", "qwen3_moe"), _mixture),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3"), _deepseek),
+    "gpt2": _gpt2,
+    "gpt_neox": _gpt_neox,
+    "opt": _opt,
+    "phi": _phi,
+    "phi3": _phi3,
+    "falcon": _falcon,
+}
