@@ -13,6 +13,7 @@ from dovetail.cli.main import main
 from dovetail.cli.tables import print_table
 from dovetail.columns import fit
 from dovetail.table import Column, Table
+from dovetail.units import joules_alike
 
 TABLE = """name,C,M,P,Q,R,S,G
 features.0.conv.depthwise,1,1,14,14,3,3,16
@@ -58,7 +59,7 @@ def test_numbers_stand_whole_or_their_column_is_named(table, width):
     everything = fit(heads, rows, None, words=range(text_columns), optional=optional)
     assert everything.left_out == ()
     if shown.left_out:
-        assert sum(everything.widths) + 3 * (len(heads) - 1) + 2 > width
+        assert sum(everything.widths) + 2 * (len(heads) - 1) > width
 
 
 @settings(max_examples=50, deadline=None)
@@ -74,7 +75,7 @@ def test_a_printed_table_has_every_character_of_what_it_shows(table, width):
             )
             print_table("t", Table(columns, tuple(rows)))
     body = out.getvalue().partition("─")[2]
-    body = re.split(r"left\s+out\s+for", body)[0]
+    body = re.split(r"\d+\s+columns?\s+more\s+with\s+--wide", body)[0]
     places = [heads.index(head) for head in optional]
     shown = fit(heads, rows, width, words=range(text_columns), optional=places)
     wanted = "".join(row[place] for row in rows for place in shown.kept)
@@ -97,6 +98,7 @@ COMMANDS = {
 def _tables(text):
     """Return the lines of tables: what stands between a rule and the next empty line, margins off."""
     lines, inside = [], False
+    text = re.sub(r"\d+\s+columns?\s+more\s+with", "left out", text)
     for line in text.splitlines():
         if line.strip() and set(line.strip()) <= set("─-"):
             inside = True
@@ -128,7 +130,7 @@ def test_commands_cut_no_digit(command, folder, monkeypatch, capsys):
         return capsys.readouterr().out
 
     wide = printed(300)
-    assert "left out" not in wide
+    assert "more with --wide" not in wide
     known = set(NUMBER.findall(_tables(wide)))
     assert known
     for width in (1, 20, 40, 60, 80):
@@ -136,7 +138,7 @@ def test_commands_cut_no_digit(command, folder, monkeypatch, capsys):
         found = set(NUMBER.findall(_tables(narrow))) - {each for each in known if len(each) == 1}
         strange = {each for each in found - known if not _of_a_name(each)}
         assert not strange, (width, strange)
-        assert ("left out for want of width: " in re.sub(r"\s+", " ", narrow)) or found >= known - set("0123456789")
+        assert ("more with --wide: " in re.sub(r"\s+", " ", narrow)) or found >= known - set("0123456789")
 
 
 def _of_a_name(number):
@@ -166,3 +168,49 @@ def test_one_numbering_everywhere(folder, monkeypatch, capsys):
     assert swept["layer"] == "classifier"
     assert main(["map", "t.csv:4", "--on", "eyeriss_like"]) == 2
     assert "rows 1 to 3, not 4" in capsys.readouterr().err
+
+
+def test_at_80_columns_what_binds_each_layer_and_how_often_it_runs_is_seen(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["compare", "t.csv", "--on", "eyeriss_like", "--samples", "5"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[: lines.index("")])) <= 80
+    head = next(line for line in lines if line.startswith("row"))
+    assert {"runs", "bound", "cycles"} <= set(head.split())
+    assert next(line for line in lines if "more with --wide" in line).startswith("1 column more with --wide: dearest")
+    assert main([*arguments, "--wide"]) == 0
+    monkeypatch.setattr("dovetail.cli.tables._Shown.wide", False)
+    wide = capsys.readouterr().out
+    assert "more with --wide" not in wide and "dearest level" in wide
+
+
+def test_sums_can_be_checked_by_eye(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert main(["compare", "t.csv", "--on", "eyeriss_like", "--samples", "5"]) == 0
+    table = capsys.readouterr().out.partition("costs nothing")[0].splitlines()
+    rules = [place for place, line in enumerate(table) if set(line.strip()) == {"─"}][:2]
+    head = next(line for line in table if line.startswith("row"))
+    rows = table[rules[0] + 1 : rules[1]]
+    end = {name: head.index(name) + len(name) for name in ("runs", "cycles")} | {"energy": head.index("uJ") + 2}
+
+    def cell(line, name):
+        return float(line[: end[name]].split()[-1].replace(",", ""))
+
+    sums = table[rules[1] + 1]
+    assert len(rows) == 3
+    for name, tolerance in (("runs", 0), ("cycles", 0), ("energy", 0.001)):
+        assert abs(sum(cell(line, name) for line in rows) - cell(sums, name)) <= tolerance * len(rows), name
+
+
+@given(st.lists(st.floats(1e-3, 1e15), min_size=1, max_size=9))
+def test_energies_alike_add_up_in_what_is_shown(energies):
+    unit, show = joules_alike(energies)
+    step = 1000.0 ** ["p", "n", "u", "m", "", "k", "M"].index(unit.removesuffix("J"))
+    digit = 10.0 ** -len(show(max(energies)).partition(".")[2])
+    for energy in energies:
+        text = show(energy)
+        value = 0.0 if text.startswith("<") else float(text.replace(",", ""))
+        assert abs(value - energy / step) <= digit
+    assert len(re.sub(r"[,.]|^0", "", show(max(energies)))) >= 5 or max(energies) < 1

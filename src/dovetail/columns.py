@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 #: No column of words is folded to less.
 NARROWEST = 10
+#: Parts of words up to so long stay whole.
+_WORD = 14
+_PIECE = re.compile(r"[^._/=:,-]*[._/=:,-]+|[^._/=:,-]+")
 _NUMBER = re.compile(r"[A-Z]*[-+]?\d[\d.,x/e%+-]*")
 
 
@@ -30,7 +33,8 @@ class Fit:
         """Return the lines to print below the table about columns that are left out; none when none is."""
         if not self.left_out:
             return []
-        said = f"left out for want of width: {', '.join(self.left_out)} (widen the terminal, or see --json)"
+        count = len(self.left_out)
+        said = f"{count} column{'s' if count > 1 else ''} more with --wide: {', '.join(self.left_out)}"
         return textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
 
 
@@ -41,14 +45,13 @@ def fit(
     *,
     words: Sequence[int],
     optional: Sequence[int] = (),
-    between: int = 3,
-    around: int = 2,
+    between: int = 2,
 ) -> Fit:
     """Choose columns and widths.
 
-    As long as the table is too wide, `optional` columns go first, in their order; then columns of words are folded,
-    down to `NARROWEST`; then what stands furthest on the right goes, numbers before words. The first column, and one
-    of numbers, always stay: a table may be wider than its terminal rather than cut.
+    Where the table is too wide, columns of words are folded, down to `NARROWEST`. As long as that is not enough,
+    `optional` columns go, in their order; then what stands furthest on the right, numbers before words. The first
+    column, and one of numbers, always stay: a table may be wider than its terminal rather than cut.
 
     Args:
         columns: heads; a ``|`` in one breaks it.
@@ -57,19 +60,18 @@ def fit(
         words: places of the columns that hold words and may be folded.
         optional: places of the columns to leave out first.
         between: characters between two columns.
-        around: characters around the table.
     """
     whole = [max(map(len, (*head.split("|"), *(row[i] for row in rows)))) for i, head in enumerate(columns)]
     least = [_least([row[i] for row in rows], size) if i in words else size for i, size in enumerate(whole)]
     kept = list(range(len(columns)))
 
     def needed(sizes: Sequence[int]) -> int:
-        return sum(sizes[i] for i in kept) + between * (len(kept) - 1) + around
+        return sum(sizes[i] for i in kept) + between * (len(kept) - 1)
 
     if width is not None:
         for place in optional:
             others = [i for i in kept if i not in words and i != place]
-            if needed(whole) > width and (place in words or others):
+            if needed(least) > width and (place in words or others):
                 kept.remove(place)
         for place in _in_order_of_leaving(kept, words):
             if needed(least) > width:
@@ -84,10 +86,17 @@ def fit(
     return Fit(tuple(kept), tuple(sizes[i] for i in kept), out)
 
 
+def pieces(word: str) -> list[str]:
+    """Return what a word may be folded into: it parts behind a point, a dash and the like."""
+    return _PIECE.findall(word)
+
+
 def _least(cells: Sequence[str], size: int) -> int:
-    """Return how narrow a column of words may be: folding never breaks a number."""
-    numbers = (len(word) for cell in cells for word in cell.split() if _NUMBER.fullmatch(word))
-    return min(size, max(NARROWEST, *numbers, 0))
+    """Return how narrow a column of words may be: folding never breaks a number, and hardly ever a word."""
+    words = [word for cell in cells for word in cell.split()]
+    numbers = (len(word) for word in words if _NUMBER.fullmatch(word))
+    parts = (min(len(piece), _WORD) for word in words for piece in pieces(word))
+    return min(size, max(NARROWEST, *numbers, *parts, 0))
 
 
 def _in_order_of_leaving(kept: Sequence[int], words: Sequence[int]) -> list[int]:

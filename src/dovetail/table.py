@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import html
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail.columns import Fit, fit
+from dovetail.columns import Fit, fit, pieces
 from dovetail.text import csv_text
 
 Cell = str | int | float | bool | None
+
+
+#: What a line between headings and rows is made of.
+RULE = "─"
 
 
 def shown_cell(cell: Cell) -> str:
@@ -121,9 +124,11 @@ class Table:
             ruled: whether a line parts the headings, and the totals, from the rows.
         """
         words, shown = self.words, self.shown()
-        fitting = fit(self.headings, shown, width, words=words, optional=self.spare, between=2, around=0)
-        head, *body = (list(_lines(row, fitting, words)) for row in (self.headings, *shown))
-        rule = ["-" * max(len(line) for lines in (head, *body) for line in lines)] if ruled else []
+        heads = [column.head for column in self.columns]
+        fitting = fit(heads, shown, width, words=words, optional=self.spare)
+        head = list(_lines([_lifted(each, heads) for each in heads], fitting, words))
+        body = [list(_lines([[cell] for cell in row], fitting, words)) for row in shown]
+        rule = [RULE * max(len(line) for lines in (head, *body) for line in lines)] if ruled else []
         last = [rule, body.pop()] if self.totals else []
         lines = [line for part in (head, rule, *body, *last) for line in part]
         return "\n".join([*lines, *fitting.note(max(width or 0, *map(len, lines)))])
@@ -152,13 +157,36 @@ class Table:
         return f"<tr>{''.join(cells)}</tr>"
 
 
-def _lines(row: Sequence[str], fitting: Fit, words: Sequence[int]) -> Iterator[str]:
-    """Yield a row's lines, words folded to the widths of their columns."""
-    cells = [(i, size, _folded(row[i], size)) for i, size in zip(fitting.kept, fitting.widths, strict=True)]
+def _lifted(head: str, heads: Sequence[str]) -> list[str]:
+    """Return a heading's lines, as many as the highest has, the last at the bottom; a ``|`` breaks it."""
+    lines = head.split("|")
+    return [*[""] * (max(each.count("|") for each in heads) + 1 - len(lines)), *lines]
+
+
+def _lines(row: Sequence[Sequence[str]], fitting: Fit, words: Sequence[int]) -> Iterator[str]:
+    """Yield the lines of a row, whose cells are lines themselves, folded to the widths of their columns."""
+    cells = [
+        (i in words, size, [part for line in row[i] for part in _folded(line, size)])
+        for i, size in zip(fitting.kept, fitting.widths, strict=True)
+    ]
     for at in range(max(len(lines) for _, _, lines in cells)):
-        padded = ((lines[at] if at < len(lines) else "", place in words, size) for place, size, lines in cells)
+        padded = ((lines[at] if at < len(lines) else "", left, size) for left, size, lines in cells)
         yield "  ".join(text.ljust(size) if left else text.rjust(size) for text, left, size in padded).rstrip()
 
 
 def _folded(cell: str, size: int) -> list[str]:
-    return [cell] if len(cell) <= size else textwrap.wrap(cell, size, break_on_hyphens=False)
+    """Return a cell's lines: folded at spaces, and in words that are too long where `pieces` part them."""
+    if len(cell) <= size:
+        return [cell]
+    lines, line = [], ""
+    for word in cell.split():
+        gap = " " if line else ""
+        for piece in [word] if len(word) <= size else pieces(word):
+            parts = [piece[i : i + size] for i in range(0, len(piece), size)]
+            for part in parts:
+                if len(line) + len(gap) + len(part) > size:
+                    lines.append(line)
+                    line, gap = "", ""
+                line += gap + part
+                gap = ""
+    return [*lines, line]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # every command imports this module; NumPy loads only where something is computed
@@ -28,6 +29,22 @@ def joules(energy_pJ: float) -> str:
         return "0 pJ"
     step = min(max(math.floor(math.log10(energy_pJ) / 3), 0), len(_PREFIXES) - 1)
     return f"{energy_pJ / 1000.0**step:.4g} {_PREFIXES[step]}J"
+
+
+def joules_alike(energies_pJ: Iterable[float]) -> tuple[str, Callable[[float], str]]:
+    """Return one unit for several energies, and how to show each in it: so that sums can be checked by eye.
+
+    The largest shows five digits; what is too small for a digit then shows that it is not nothing.
+    """
+    most = max(energies_pJ, default=0.0)
+    step = min(max(math.floor(math.log10(most) / 3), 0), len(_PREFIXES) - 1) if most > 0 else 0
+    decimals = max(0, 4 - math.floor(math.log10(most / 1000.0**step))) if most > 0 else 0
+
+    def show(energy_pJ: float) -> str:
+        text = f"{energy_pJ / 1000.0**step:,.{decimals}f}"
+        return f"<{10.0**-decimals:.{decimals}f}" if energy_pJ > 0 and not text.strip("0.,") else text
+
+    return f"{_PREFIXES[step]}J", show
 
 
 def whole(number: float) -> str:

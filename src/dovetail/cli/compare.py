@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
+from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION, energy_alike
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import print_json, print_table
+from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
@@ -97,40 +98,42 @@ def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
 def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
     rows = tuple((row, *_row(each)) for row, each in enumerate(diagnoses, start=1))
-    print_table(f"{title}: each layer once, at its best {cost.objective}", Table(_LAYER_COLUMNS, rows))
+    runs = sum(each.layer.layer.repeats for each in diagnoses)
+    sums = ("", "all layers", runs, "", cost.cycles, cost.energy_pJ, cost.utilization, cost.edp_J_cycle, None)
+    energies = energy_alike(each.layer.totals.energy_pJ for each in diagnoses)
+    columns = (
+        Column("row", words=True),
+        Column("layer", words=True),
+        Column("runs", show=whole),
+        Column("bound by", words=True),
+        CYCLES,
+        energies,
+        UTILIZATION,
+        replace(EDP, spare=2),
+        Column("dearest level", words=True, spare=1),
+    )
+    print_table(f"{title}: all runs of each layer at its best {cost.objective}", Table(columns, rows, sums))
     for operation in cost.network.unmapped:
         macs = "an unknown number of" if operation.macs is None else whole(operation.macs)
-        print(f"not mapped, not counted: {operation.name} x {operation.count}, {macs} multiply-accumulates")
+        said = f"not mapped, not counted: {operation.name} x {operation.count}, {macs} multiply-accumulates"
+        print_text(said, "  ")
     free = ", ".join(f"{each.name} x {each.count}" for each in cost.network.free)
     if free:
-        print(f"costs nothing in this model: {free}")
+        print_text(f"costs nothing in this model: {free}", "  ")
     print()
 
 
-_LAYER_COLUMNS = (
-    Column("row", words=True),
-    Column("layer", words=True),
-    Column("bound by", words=True, spare=3),
-    Column("runs", show=whole, spare=2),
-    CYCLES,
-    ENERGY,
-    EDP,
-    UTILIZATION,
-    Column("dearest level", words=False, spare=1),
-)
-
-
 def _row(told: Diagnosis) -> tuple[Cell, ...]:
-    each, cost = told.layer, told.layer.cost
+    each, cost, all_runs = told.layer, told.layer.cost, told.layer.totals
     dearest = max(cost.levels, key=lambda level: level.energy_pJ)
     return (
         each.name + ("" if each.result.certificate.exact else " *"),
-        told.held.label,
         each.layer.repeats,
-        cost.cycles,
-        cost.energy_pJ,
-        cost.edp_J_cycle,
+        told.held.label,
+        all_runs.cycles,
+        all_runs.energy_pJ,
         cost.utilization,
+        all_runs.edp_J_cycle,
         f"{dearest.name} {percent(dearest.energy_pJ / cost.energy_pJ)}",
     )
 

@@ -31,14 +31,15 @@ def print_levels(cost: Cost) -> None:
     columns = (
         Column("level", words=True),
         Column("tensor", words=True),
-        Column("in use", show=whole, spare=1),
-        Column("tile", show=whole, spare=2),
+        Column("in use", show=whole, spare=2),
+        Column("tile", show=whole, spare=1),
         *(Column(name, show=whole) for name in ("reads", "fills", "updates")),
         ENERGY,
         Column("share", show=percent),
     )
     rows = tuple(row for level in cost.levels for row in _level_rows(level, cost.energy_pJ))
-    print_table("words per instance; energy over all instances", Table(columns, rows))
+    sums = ("all levels", *(None,) * 6, cost.energy_pJ, 1.0)
+    print_table("words per instance; energy over all instances", Table(columns, rows, sums))
 
 
 def limiting_levels(cost: Cost) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.notes import print_notes
 from dovetail.cli.progress import progress
-from dovetail.cli.tables import print_json, print_table
+from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
@@ -133,7 +133,7 @@ def _numbers(result: SearchResult) -> dict[str, Any]:
 def _print(found: Explanation, problem: Problem, architecture: Architecture, held: Reason | None) -> None:
     print(f"{problem.name} on {architecture.name}, best {found.objective}")
     if held is not None:
-        print(f"bound by {held.label}, because {held.text}")
+        print_text(f"bound by {held.label}, because {held.text}")
     print()
     rows: list[tuple[Cell, ...]] = []
     if found.result is not None:
@@ -154,12 +154,12 @@ def _print(found: Explanation, problem: Problem, architecture: Architecture, hel
         print("* the best found, not proven to be the optimum")
     without_effect = [entry for entry in found.lifted if entry not in shown and entry.proven]
     if without_effect:
-        print(f"without effect when lifted alone: {'; '.join(map(_name, without_effect))}")
+        print_text(f"without effect when lifted alone: {'; '.join(map(_name, without_effect))}", "  ")
     for entry in found.lifted:
         if entry.note and not (entry in shown and entry.result is not None):
-            print(f"without {_name(entry)}: {entry.note}")
+            print_text(f"without {_name(entry)}: {entry.note}", "  ")
     for axis in found.axes:
-        print(_sentence(axis, found))
+        print_text(_sentence(axis, found), "  ")
 
 
 def _cells(result: SearchResult) -> tuple[Cell, ...]:

@@ -78,6 +78,7 @@ def parser_of(wanted: str | None = None, *, every: bool = False) -> Parser:
         implementation = importlib.import_module(f"dovetail.cli.{module}")
         command = commands.add_parser(name, help=summary, description=described, examples=implementation.EXAMPLES)
         implementation.add_arguments(command)
+        command.add_argument("--wide", action="store_true", help="tables as wide as it takes, whatever the terminal")
         command.set_defaults(run=implementation.run, kept=getattr(implementation, "kept", lambda _args: ""))
     return parser
 
@@ -106,6 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser_of(wanted).parse_args(arguments)
     args.begun = False
     try:
+        if args.wide:
+            from dovetail.cli.tables import show_all_columns  # `--help` does without
+
+            show_all_columns()
         outputs.prepare(args)
         args.begun = True
         interruption.keeping(printable(args.kept(args)))

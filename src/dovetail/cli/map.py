@@ -14,7 +14,7 @@ from dovetail.cli.interruption import INTERRUPTED, Gracefully, keeping
 from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
-from dovetail.cli.tables import print_json, print_table
+from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
@@ -212,23 +212,28 @@ def _exact(
 def _print_certificate(certificate: Certificate, objective: Objective) -> None:
     size = f"{certificate.mapspace_size:.4g} " if certificate.mapspace_size else ""
     if certificate.exact:
-        print(f"optimal: nothing better exists among {size}{certificate.space} ({certificate.method})")
+        print_text(f"optimal: nothing better exists among {size}{certificate.space} ({certificate.method})", "  ")
         if not certificate.tie_proven:
             other = "fewer cycles" if objective is Objective.ENERGY else "less energy"
-            print(f"  not proven: that of all mappings as good as it none takes {other}")
+            print_text(f"not proven: that of all mappings as good as it none takes {other}", "  ")
     else:
-        print(f"not proven optimal ({certificate.method}): at most {percent(certificate.gap)} above the optimum")
-        print(f"  of {certificate.space}")
+        print_text(
+            f"not proven optimal ({certificate.method}): at most {percent(certificate.gap)} above the optimum, "
+            f"of {certificate.space}",
+            "  ",
+        )
     pruned = (certificate.pruned_by_bound, certificate.pruned_by_dominance, certificate.pruned_by_capacity)
     by = ("bound", "dominance", "capacity")
     dropped = ", ".join(f"{whole(count)} by {name}" for count, name in zip(pruned, by, strict=True))
-    print(f"  examined {whole(certificate.states)} partial mappings in {certificate.seconds:.2f} s; dropped {dropped}")
-    print(
-        f"  no mapping takes fewer than {whole(certificate.compute_bound_cycles)} cycles "
-        f"or less than {joules(certificate.compulsory_pJ)}"
+    states = whole(certificate.states)
+    print_text(f"examined {states} partial mappings in {certificate.seconds:.2f} s; dropped {dropped}", "  ")
+    print_text(
+        f"no mapping takes fewer than {whole(certificate.compute_bound_cycles)} cycles "
+        f"or less than {joules(certificate.compulsory_pJ)}",
+        "  ",
     )
     for reason in certificate.binding:
-        print(f"  {reason}")
+        print_text(reason, "  ")
 
 
 def _print_front(result: SearchResult) -> None:

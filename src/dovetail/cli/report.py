@@ -11,7 +11,7 @@ from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import print_json, print_table
+from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
@@ -150,4 +150,4 @@ def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accura
     for cost, diagnoses in zip(costs, told, strict=True):
         print(f"{cost.network.name} on {cost.architecture.name}")
         for each in findings(cost, diagnoses):
-            print(f"  - {each.text}")
+            print_text(f"  - {each.text}", "    ")

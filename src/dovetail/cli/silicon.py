@@ -7,7 +7,7 @@ import argparse
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import print_json, print_table
+from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.files import write_text
 from dovetail.report.silicon_page import silicon_markdown, silicon_page
 from dovetail.store import Store
@@ -56,12 +56,12 @@ def _print(silicon: Silicon) -> None:
         ("AlexNet, batch 16, in the ISCA 2016 analysis", "eyeriss_isca", silicon.analysis),
     ):
         print_table(title, Table(_COLUMNS, _rows(residuals)))
-        print(f"published: {measured()[source]['source']}\n")
+        print_text(f"published: {measured()[source]['source']}\n", "  ")
         for each in residuals:
-            print(f"  {each.layer} {each.what}: {each.reason}")
+            print_text(f"  {each.layer} {each.what}: {each.reason}", "    ")
         print()
     for note in silicon.notes:
-        print(f"- {note}")
+        print_text(f"- {note}", "  ")
 
 
 _COLUMNS = (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import fits, print_json, print_table
+from dovetail.cli.tables import fits, print_json, print_table, print_text
 from dovetail.files import write_text
 from dovetail.store import Store
 from dovetail.study.conclusions import shown_agreement
@@ -87,10 +87,11 @@ def _print(study: Study) -> None:
     )
     print_table("ImageNet top-1 %", Table(columns, accuracies))
     for said, found in study.conclusions:
-        print(f"Concluded: {said}.\n  {found}")
+        print_text(f"Concluded: {said}.")
+        print_text(f"  {found}", "  ")
     print()
     for note in study.notes:
-        print(f"- {note}")
+        print_text(f"- {note}", "  ")
 
 
 #: What is shown of each figure: the words for it, and how it looks.

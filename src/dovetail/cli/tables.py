@@ -4,56 +4,60 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from typing import Any
 
-from rich import box, table
 from rich.console import Console
 from rich.text import Text
 
-from dovetail.columns import Fit, fit
+from dovetail.columns import fit
 from dovetail.json_text import json_text
 from dovetail.table import Table
 
-_PIPED_WIDTH = 120
+
+class _Shown:
+    """How tables are shown: `wide` as wide as it takes, whatever the terminal."""
+
+    wide = False
 
 
-def console(needed: int = 0) -> Console:
-    """Return where tables go: as wide as the terminal (or ``$COLUMNS``; 120 columns when piped), or what is needed."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
-    found = Console(width=width, highlight=False, soft_wrap=False)
-    return found if found.width >= needed else Console(width=needed, highlight=False, soft_wrap=False)
+def show_all_columns() -> None:
+    """Print tables as wide as it takes from now on, whatever the terminal."""
+    _Shown.wide = True
 
 
 def print_table(title: str, results: Table) -> None:
     """Print a table under a title; where it is too wide, a line below it names the columns that are left out."""
-    heads, rows, words = [column.head for column in results.columns], results.shown(), results.words
-    shown = _fitting(results, table_width())
-    out = console(sum(shown.widths) + 3 * (len(shown.widths) - 1) + 2)
-    drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, size in zip(shown.kept, shown.widths, strict=True):
-        head = Text(heads[i].replace("|", "\n"))
-        drawn.add_column(head, justify="left" if i in words else "right", overflow="fold", width=size)
-    for row in rows:
-        drawn.add_row(*(Text(row[i]) for i in shown.kept))
+    out = Console(highlight=False, soft_wrap=True)
     out.print(Text(title, style="bold"))
-    out.print(drawn)
-    for line in shown.note(out.width):
-        print(line)
+    print(f"\n{results.text(table_width())}\n")
+
+
+def print_text(text: str, indent: str = "") -> None:
+    """Print a sentence or more, folded at spaces where tables are bounded; what follows the first line is indented."""
+    width = table_width()
+    lines = [text] if width is None else textwrap.wrap(text, max(width, 40), subsequent_indent=indent, **_WHOLE_WORDS)
+    print("\n".join(lines))
+
+
+#: Words stay whole: a long name, path or number may be wider than its terminal.
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def fits(results: Table) -> bool:
     """Return whether a table shows every column in the width at hand, no word folded; what is piped always does."""
-    return _fitting(results, table_width()) == _fitting(results, None)
-
-
-def _fitting(results: Table, width: int | None) -> Fit:
     heads = [column.head for column in results.columns]
-    return fit(heads, results.shown(), width, words=results.words, optional=results.spare)
+    shown = results.shown()
+    at_hand, whole = (
+        fit(heads, shown, width, words=results.words, optional=results.spare) for width in (table_width(), None)
+    )
+    return at_hand == whole
 
 
 def table_width() -> int | None:
-    """Return how wide tables may be; None when they are piped, and may be as wide as it takes."""
-    return console().width if sys.stdout.isatty() or "COLUMNS" in os.environ else None
+    """Return how wide tables may be: as the terminal, or ``$COLUMNS``; None when they are piped or all is wanted."""
+    is_bounded = not _Shown.wide and (sys.stdout.isatty() or "COLUMNS" in os.environ)
+    return Console().width if is_bounded else None
 
 
 def print_json(fields: dict[str, Any]) -> None:

@@ -180,16 +180,31 @@ def _widths(text: str | None) -> list[int | None]:
 
 
 def _print(summaries: list[Summary], note: str) -> None:
-    print(note)
-    wide = max(len("network"), *(len(summary.model_name) for summary in summaries))
-    print(f"\n{'network':{wide}}  {'weights':>10}  {'seeds':>5}  {'validation %':>16}  {'test %':>16}  {'s/epoch':>8}")
-    for summary in sorted(summaries, key=lambda summary: summary.parameters):
-        print(
-            f"{summary.model_name:{wide}}  {summary.parameters:>10,}  {len(summary.seeds):>5}  "
-            f"{percent(summary.validation):>16}  {percent(summary.test):>16}  {summary.seconds_per_epoch:>8.2f}"
+    from dovetail.cli.tables import print_table
+    from dovetail.table import Column, Table
+
+    rows = tuple(
+        (
+            summary.model_name,
+            summary.parameters,
+            len(summary.seeds),
+            percent(summary.validation),
+            percent(summary.test),
+            summary.seconds_per_epoch,
         )
+        for summary in sorted(summaries, key=lambda summary: summary.parameters)
+    )
+    columns = (
+        Column("network", words=True),
+        Column("weights", show="{:,}".format),
+        Column("seeds"),
+        Column("validation", "%", words=False),
+        Column("test", "%", words=False),
+        Column("s/epoch", show="{:.2f}".format),
+    )
+    print_table(note, Table(columns, rows))
     if any(summary.validation.high is not None for summary in summaries):
-        print("\n± is the 95 % t-interval of the mean over seeds; the test images were used once, after all choices")
+        print("± is the 95 % t-interval of the mean over seeds; the test images were used once, after all choices")
 
 
 def percent(interval: Interval | None) -> str:
