@@ -10,7 +10,20 @@ from typing import Any
 import numpy as np
 
 from dovetail.errors import DovetailError
-from dovetail.mapper.exact.completion import Ways, spread
+from dovetail.mapper.exact.demands import (
+    FIXED,
+    Demands,
+    Entry,
+    Loop,
+    Prices,
+    Ways,
+    Working,
+    enter_all,
+    loop_over,
+    price_fanout,
+    spread_all,
+    unite,
+)
 from dovetail.mapper.exact.dominance import enlist, room_for, table_for
 from dovetail.mapper.exact.entering import Arriving, Entrance, Keepers, enter
 from dovetail.mapper.exact.expand import STORAGE, take_step
@@ -104,9 +117,10 @@ def _scene() -> Scene:
         one,
         Motion(two, _bools(1), _bools(1), slides=False, long_chains=False),
         Choices(two, two, one, two, two, two, two),
-        Spreads(one, one, two, flags, two, flags),
+        Spreads(one, one, two, flags, two, flags, np.zeros((1, 1)), flags),
         Sourcing(one, one, one),
-        Bounds(_singles(1), one, two, one, reals, one, flags, reals, reals, 0.0, 0.0),
+        Bounds(_singles(1), 1, 1.0, one, two, one, reals, one, flags, reals, np.zeros((1, 1, 1)), reals, 0.0, 0.0, 0.0),
+        _demands(),
     )
 
 
@@ -132,9 +146,39 @@ def _loop(function: Callable[..., Any]) -> None:
     function(factors, Innermost(flags, flags, one, flags, flags), met, Inner(one, _singles(0, 1, 1)), _singles(0, 1, 1))
 
 
-def _spread(function: Callable[..., Any]) -> None:
-    ways = Ways(_ints(0, 1), _ints(0), _ints(0, 1))
-    function(_lattice(), _ints(0, 1), ways, Inner(_ints(1), _singles(0, 1, 1)), _singles(0, 1, 1))
+def _working() -> Working:
+    return Working(np.zeros((0, 1, 2 + FIXED)), _ints(0, 1), _ints(0))
+
+
+def _unite(function: Callable[..., Any]) -> None:
+    function(_working(), _working())
+
+
+def _loop_over(function: Callable[..., Any]) -> None:
+    function(Loop(0, 0, False, 1, 1), _lattice(), _ints(0, 1), _working(), np.zeros(2 + FIXED))
+
+
+def _enter_all(function: Callable[..., Any]) -> None:
+    table, flags, reals, vector = np.zeros((1, 1)), _bools(1), np.zeros(1), np.zeros(2 + FIXED)
+    entry = Entry(_ints(1), 0, _machine(), _ints(1, 1), table, table, flags, flags, table, reals)
+    function(entry, _ints(0), _working(), _working(), vector)
+
+
+def _ways() -> Ways:
+    return Ways(_ints(1, 1), np.zeros(1), np.zeros((1, 1)), _bools(1, 1), _bools(1, 1), np.zeros(1))
+
+
+def _demands() -> Demands:
+    return Demands(0, _ints(1, 1), np.zeros((1, 2 + FIXED)), _ints(1))
+
+
+def _spread_all(function: Callable[..., Any]) -> None:
+    function(_lattice(), _ints(0, 1), _ways(), _ints(0), _working(), _working(), np.zeros(2 + FIXED))
+
+
+def _price_fanout(function: Callable[..., Any]) -> None:
+    prices = Prices(np.zeros((1, 1)), np.zeros(1), _ints(1, 1), _machine(), _bools(1), 1.0, np.zeros((1, 1)))
+    function(_lattice(), _ints(0, 1), _ways(), _demands(), prices, np.zeros(2 + FIXED), _singles(0, 0, 1))
 
 
 def _enter(function: Callable[..., Any]) -> None:
@@ -149,7 +193,11 @@ _CALLS: dict[Callable[..., Any], Callable[[Callable[..., Any]], None]] = {
     count_fanout: _count_fanout,
     loop: _loop,
     enter: _enter,
-    spread: _spread,
+    price_fanout: _price_fanout,
+    spread_all: _spread_all,
+    enter_all: _enter_all,
+    loop_over: _loop_over,
+    unite: _unite,
     enlist: _enlist,
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _CALLS}

@@ -59,12 +59,12 @@ class Entrance(NamedTuple):
 
 def arriving_at(space: Space, tables: Tables, level: int, here: Ints) -> Arriving:
     """Return what arrives at a level, of the tiles ``here``."""
-    words = _words_delivered(space, tables, level)
+    words = words_delivered(space, tables, level)
     held = np.ascontiguousarray(tables.words[:, here] * space.machine.size[level, :, None])
     return Arriving(np.ascontiguousarray(words[:, here]), tables.volume[here].astype(np.float64), held)
 
 
-def _words_delivered(space: Space, tables: Tables, level: int) -> Floats:
+def words_delivered(space: Space, tables: Tables, level: int) -> Floats:
     """Return ``(tensors, tiles)`` the least words that a visit of a tile brings to a level, reuse by `GRID` aside.
 
     That is all its words, but for a tensor that slides. There the first visit of a chain of loops along axes that are
@@ -106,33 +106,35 @@ def _fewest_iterations(divisors: tuple[int, ...], sizes: Ints) -> Ints:
     return np.array([factors[size] for size in sizes.tolist()], np.int64)
 
 
-def entrance(
-    space: Space, level: int, sources: Sources, first: Floats, idle: tuple[int, ...], write: Floats
-) -> Entrance:
-    """Return what entering a level costs.
+def entrance(space: Space, level: int, sources: Sources, first: Floats, shares: Floats, write: Floats) -> Entrance:
+    """Return what entering a level costs, from every source.
 
     Args:
         space: the mapspace.
         level: the level.
         sources: of the space.
         first: ``(tensors,)`` words of an output per execution of the loop body.
-        idle: sets of tensors as bit masks.
+        shares: as `Entrance` has them.
         write: ``(tensors,)`` pJ per word written from outside.
     """
     tensors = len(space.rules.is_output)
+    price, once = np.zeros((len(sources.at[level]), tensors)), np.zeros((len(sources.at[level]), tensors))
+    for s, source in enumerate(sources.at[level]):
+        for t in range(tensors) if level > 0 else ():
+            price[s, t] = source.price[t] + write[t]
+            if space.rules.is_output[t]:
+                unread = 0.0 if space.rules.read_first[level, t] else write[t]
+                once[s, t] = (source.unread[t] + unread) * first[t]
+    return Entrance(price, once, shares)
+
+
+def shares_of(idle: tuple[int, ...], tensors: int) -> Floats:
+    """Return ``(tensors, lanes)``: the share of visits that fetch a tensor."""
     shares = np.ones((tensors, 1 + len(idle) * (len(GRID) - 1)))
     for u, mask in enumerate(idle):
         for k in range(1, len(GRID)):
             shares[[t for t in range(tensors) if mask >> t & 1], u * (len(GRID) - 1) + k] = GRID[k]
-    price, once = np.zeros((len(sources.at[level]), tensors)), np.zeros((len(sources.at[level]), tensors))
-    for s, source in enumerate(sources.at[level]):
-        for t in range(tensors) if level > 0 else ():
-            entering = 0.0 if source.linked[t] else float(write[t])
-            price[s, t] = source.price[t] + entering
-            if space.rules.is_output[t]:
-                unread = 0.0 if space.rules.read_first[level, t] else entering * source.copies[t]
-                once[s, t] = (source.unread[t] + unread) * first[t]
-    return Entrance(price, once, shares)
+    return shares
 
 
 @jit_plain
@@ -143,16 +145,18 @@ def enter(
 
     Args:
         keepers: these sets.
-        inside_of: ``(sources, options)`` source inside; negative: none of these.
+        inside_of: ``(sources * classes, options)`` source and class inside; negative: none of these.
         entrance: what entering costs.
         arriving: what enters.
-        inside: ``(sources inside, places, lanes)``.
-        outer: ``(sources, places, lanes)`` to fill; infinity to begin with.
+        inside: ``(sources and classes inside, places, lanes)``.
+        outer: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
     """
     price, once, shares, words = entrance.price, entrance.once, entrance.shares, arriving.words
-    for source in range(outer.shape[0]):
+    classes = outer.shape[0] // price.shape[0]
+    for at_class in range(outer.shape[0]):
+        source = at_class // classes
         for option in range(keepers.options.shape[0]):
-            kept, at = keepers.options[option], inside_of[source, option]
+            kept, at = keepers.options[option], inside_of[at_class, option]
             if at < 0:
                 continue
             for i in range(outer.shape[1]):
@@ -168,4 +172,4 @@ def enter(
                         if kept >> t & 1:
                             arrives = words[t, i] * price[source, t] * shares[t, lane]
                             cost += arrives - once[source, t] * arriving.volume[i]
-                    outer[source, i, lane] = min(outer[source, i, lane], cost)
+                    outer[at_class, i, lane] = min(outer[at_class, i, lane], cost)

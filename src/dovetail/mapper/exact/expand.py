@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from dovetail.mapper.exact.bounds import bound_of, least_cycles, no_order, no_use, open_set
+from dovetail.mapper.exact.bounds import ask_distinct, bound_of, least_cycles, least_of, no_order, no_use, open_set
 from dovetail.mapper.exact.chains import count_loops, remember
 from dovetail.mapper.exact.dominance import offer
 from dovetail.mapper.exact.goal import Goal, hopeless, objective_value
@@ -42,7 +42,6 @@ from dovetail.mapper.exact.rows import (
     STATES,
     TILE,
     TOO_LONG,
-    UNLINKED_SOURCE,
     Row,
     Rows,
     Scratch,
@@ -65,9 +64,10 @@ STORAGE, FANOUT, COUNTED_FANOUT, END = range(4)
 
 
 @part()
-def offer_if_hopeful(scene: Scene, goal: Goal, level: int, row: Row, table: Table, merge: bool) -> bool:
+def offer_if_hopeful(scene: Scene, goal: Goal, level: int, scratch: Scratch, table: Table, merge: bool) -> bool:
     """Offer a row that has passed a level unless its bound rules it out; False when there is no room left."""
-    energy, cycles = bound_of(scene, level + 1, row)
+    row = scratch.row
+    energy, cycles = bound_of(scene, goal, level + 1, row, scratch.prices)
     if hopeless(goal, energy, cycles):
         table.stats[BY_BOUND] += 1
         return True
@@ -127,7 +127,7 @@ def try_orders(scene: Scene, goal: Goal, level: int, chosen: tuple[int, int], sc
             table.stats[TOO_LONG] += 1
             continue
         table.stats[STATES] += 1
-        energy, cycles = bound_of(scene, level + 1, row)
+        energy, cycles = bound_of(scene, goal, level + 1, row, scratch.prices)
         if hopeless(goal, energy, cycles):
             table.stats[BY_BOUND] += 1
             continue
@@ -155,7 +155,8 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
     dims, lattice = loops.shape[1], scene.lattice
     inside, looping, mask, d = entered.key[TILE], 0, 0, 0
     _, open_share = open_set(scene.motion, scene.bounds.set_of, entered.key)
-    slowest = least_cycles(scene, entered, 0.0)
+    ask_distinct(scene, entered, scratch.prices)
+    slowest = least_cycles(scene, entered, 0.0, scratch.prices)
     for i in range(dims):
         loops[CHOICE, i] = -1
     while d >= 0:
@@ -221,14 +222,13 @@ def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
                 continue
             copy_row(parents, parent, row)
             # Whatever is kept, what the tile costs at least has been known since it was handed in.
-            energy, cycles = bound_of(scene, level, row)
-            leak = row.value[LEAK] + scene.bounds.leak_inside[level] * row.key[INSTANCES]
-            least = energy - leak * cycles
+            least = least_of(scene, level, row, scratch.prices)
             keep(scene, level, kept, scratch)
             copy_to(row.key, scratch.entered.key)
             row.path[kept_at(level, dims)] = kept
-            at = sourcing.first[level] + row.path[SOURCE] * sourcing.width[level] + option
-            row.path[SOURCE] = sourcing.inside[at]
+            if level < sourcing.first.shape[0]:
+                at = sourcing.first[level] + row.path[SOURCE] * sourcing.width[level] + option
+                row.path[SOURCE] = sourcing.inside[at]
             stats[STATES] += 1
             if not loops_of(scene, goal, level, least, scratch, table):
                 return False
@@ -256,15 +256,13 @@ def tile_inside(lattice: Lattice, spreads: Spreads, way: int, tile: int, loops: 
 
 @part()
 def note_way(scene: Scene, level: int, way: int, scratch: Scratch) -> None:
-    """Write a way to use a fan-out into the path, and the sources that it leads to."""
-    spreads, sourcing, path = scene.spreads, scene.sourcing, scratch.row.path
+    """Write a way to use a fan-out into the path."""
+    spreads, path = scene.spreads, scratch.row.path
     dims = scratch.loops.shape[1]
     for d in range(dims):
         path[path_at(level, FACTOR, d, dims)] = scratch.loops[BY, d]
         path[path_at(level, ON_Y, d, dims)] = spreads.on_y[way, d]
         path[path_at(level, ORDER, d, dims)] = spreads.order[way, d]
-    at = sourcing.first[level] + path[SOURCE] * sourcing.width[level] + way - spreads.first[level]
-    path[SOURCE], path[UNLINKED_SOURCE] = sourcing.inside[at], sourcing.inside[at + spreads.counts[level]]
 
 
 @part()
@@ -291,7 +289,7 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             note_way(scene, level, way, scratch)
             spread_out(scene, level, way, tile, children, scratch)
             table.stats[STATES] += 1
-            if not offer_if_hopeful(scene, goal, level, row, table, not by_model):
+            if not offer_if_hopeful(scene, goal, level, scratch, table, not by_model):
                 return False
     return True
 
@@ -302,12 +300,7 @@ def merge_rows(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scr
     row = scratch.row
     for parent in range(parents.bound.shape[0]):
         copy_row(parents, parent, row)
-        linked = False
-        for tensor in range(row.real.shape[1]):
-            linked = linked or row.real[COUNTED, tensor] > 0
-        if not linked:
-            row.path[SOURCE] = row.path[UNLINKED_SOURCE]
-        if not offer_if_hopeful(scene, goal, level, row, table, True):
+        if not offer_if_hopeful(scene, goal, level, scratch, table, True):
             return False
     return True
 

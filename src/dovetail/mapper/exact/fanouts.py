@@ -113,7 +113,7 @@ def note(counted: Floats, children: int, real: Floats, tensor: int) -> None:
         for field in range(COUNTED, REAL_FIELDS):
             real[field, tensor] = 0.0
         return
-    real[COUNTED, tensor] = 1.0
+    real[COUNTED, tensor] = children
     real[SENT, tensor] = counted[kernel.SENT]
     real[PASSED, tensor] = passed
     real[SHARE, tensor] = counted[kernel.SHARE]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dovetail.mapper.exact.completion import MOST_ENTRIES, Completion, build_completion
+from dovetail.mapper.exact.demands import ways_of
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axes, orders
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
@@ -69,7 +70,8 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
         _choices(space),
         _spreads(space),
         _sourcing(completion),
-        _bounds(space, completion, distinct, by_bandwidth),
+        _bounds(space, completion, per_word, distinct, by_bandwidth, int(tables.parallelism[0, -1])),
+        completion.demands,
     )
     least = max(compulsory(space, tables, per_word, distinct), completion.floor)
     parallel = max(1, int(tables.parallelism[0, -1]))
@@ -143,6 +145,11 @@ def _spreads(space: Space) -> Spreads:
     places = [{value: i for i, value in enumerate(divisors)} for divisors in space.divisors]
     shape = len(flat), len(space.active)
     factors = [[places[d][f] for d, f in enumerate(row.factors)] for row in flat]
+    apart, again = [np.zeros((0, len(space.rules.is_output)))], [np.zeros((0, len(space.rules.is_output)), np.bool_)]
+    for level in np.flatnonzero(space.is_spatial).tolist():
+        ways, which = ways_of(space, level)
+        apart.append((ways.children[:, None] / ways.shared)[which])
+        again.append(ways.again[which])
     return Spreads(
         np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
         counts,
@@ -150,6 +157,8 @@ def _spreads(space: Space) -> Spreads:
         np.array([row.on_y for row in flat], np.bool_).reshape(shape),
         np.array([row.order for row in flat], np.int64).reshape(shape),
         np.ascontiguousarray(np.concatenate(space.by_model)),
+        np.concatenate(apart),
+        np.concatenate(again),
     )
 
 
@@ -162,11 +171,15 @@ def _sourcing(completion: Completion) -> Sourcing:
     )
 
 
-def _bounds(space: Space, completion: Completion, distinct: Floats, by_bandwidth: float) -> Bounds:
+def _bounds(
+    space: Space, completion: Completion, per_word: Floats, distinct: Floats, by_bandwidth: float, quickest: int
+) -> Bounds:
     holds = [[mask & idle == mask for idle in completion.idle] for mask in range(1 << len(distinct))]
     set_of = [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)]
     return Bounds(
         completion.least,
+        completion.classes,
+        float(max(1, quickest)),
         completion.start,
         completion.place,
         completion.count,
@@ -174,7 +187,9 @@ def _bounds(space: Space, completion: Completion, distinct: Floats, by_bandwidth
         np.array(set_of, np.int64),
         completion.serves,
         np.concatenate([np.cumsum(space.machine.leakage[::-1])[::-1], [0.0]]),
+        per_word,
         distinct,
         float(completion.slack),
+        float(completion.slack_cycles),
         float(by_bandwidth),
     )

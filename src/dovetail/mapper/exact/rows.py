@@ -24,8 +24,8 @@ REUSE, KEEPER, KEEPER_INSTANCES, PART, KEEPER_PART, KEY_FIELDS = range(6)
 CHAIN_FIELDS = 3
 
 # First axis of ``real``: children per word since the keeper, words from neighbours at the keeper; then, when the model
-# counted the fan-out just passed (``COUNTED`` is 1; below 0 when it is to): words sent, children per word should the
-# next level let the tensor pass, words that a child receives, words linked.
+# counted the fan-out just passed (``COUNTED`` is its children; below 0: it is to count it): words sent, children per
+# word should the next level let the tensor pass, words that a child receives, words linked.
 SHARED, PEERS, COUNTED, SENT, PASSED, SHARE, LINKED, REAL_FIELDS = range(8)
 
 # Places in ``value``: pJ, pJ of leakage per cycle, cycles; then words read and written so far per bounded level.
@@ -34,9 +34,9 @@ ENERGY, LEAK, CYCLES, TRAFFIC = range(4)
 # Per level, a path has the kept tensors as a bit mask; then per dimension its factor, whether it is on Y, and the
 # dimension of the loop at that place, outer to inner; see `path_at`.
 FACTOR, ON_Y, ORDER, PATH_FIELDS = range(4)
-# At the end of a path: the source that the levels further in fetch from should neighbours pass nothing on at the
-# fan-out just passed, and the source in any case (`dovetail.mapper.exact.sources`; both follow from the rest).
-UNLINKED_SOURCE, SOURCE = -2, -1
+# At the end of a path: the source that the levels further in fetch from (`dovetail.mapper.exact.sources`; it follows
+# from the rest).
+SOURCE = -1
 
 # Places in `Table.stats`.
 STATES, BY_BOUND, BY_DOMINANCE, BY_CAPACITY, TOO_LONG, COUNTERS = range(6)
@@ -111,6 +111,7 @@ class Scratch(NamedTuple):
         window: ``(4, axes)`` how far a sliding tensor's tile has moved along each axis, its first displacement, the one
             now, and its extent; fields from ``MOVED`` on.
         met: ``(tensors,)`` the axis along which the loops so far move a tensor: 0 for none, -1 when it is settled.
+        prices: ``(4, tensors)`` what a visit's words cost; fields as in `dovetail.mapper.exact.bounds`.
     """
 
     entered: Row
@@ -118,6 +119,7 @@ class Scratch(NamedTuple):
     loops: Ints
     window: Ints
     met: Ints
+    prices: Floats
 
 
 SIZE, INSIDE, BY, SIZE_PLACE, CHOICE = range(5)
@@ -135,7 +137,7 @@ class Widths(NamedTuple):
     def of(tensors: int, levels: int, dims: int, chain: int, bounded: int) -> Widths:
         """Return them for so many tensors, levels, dims, loops in a chain and levels of bounded bandwidth."""
         keys = PER_TENSOR + KEY_FIELDS * tensors + CHAIN_FIELDS * chain
-        return Widths(keys, TRAFFIC + 2 * bounded, levels * (1 + PATH_FIELDS * dims) + 2)
+        return Widths(keys, TRAFFIC + 2 * bounded, levels * (1 + PATH_FIELDS * dims) + 1)
 
 
 def empty_row(widths: Widths, tensors: int) -> Row:
@@ -157,6 +159,7 @@ def scratch(widths: Widths, tensors: int, axes: int, dims: int) -> Scratch:
         np.zeros((5, dims), np.int64),
         np.zeros((4, axes), np.int64),
         np.zeros(tensors, np.int64),
+        np.zeros((4, tensors)),
     )
 
 

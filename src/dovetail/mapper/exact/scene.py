@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.tables import Tables
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles
@@ -45,6 +46,8 @@ class Spreads(NamedTuple):
         on_y: ``(ways, dims)`` whether on Y.
         order: ``(ways, dims)`` dimensions outer to inner.
         by_model: ``(ways, tensors)`` the traffic is counted by the model itself, after the step.
+        apart: ``(ways, tensors)`` words sent for one that a child asks, at least, of what the model has yet to count.
+        again: ``(ways, tensors)`` neighbours may serve what is asked for again while no loop moves the tensor.
     """
 
     first: Ints
@@ -53,6 +56,8 @@ class Spreads(NamedTuple):
     on_y: Bools
     order: Ints
     by_model: Bools
+    apart: Floats
+    again: Bools
 
 
 class Motion(NamedTuple):
@@ -77,7 +82,8 @@ class Sourcing(NamedTuple):
     """Which source the levels further in fetch from (`dovetail.mapper.exact.sources`).
 
     Attributes:
-        first: ``(levels,)`` where a level's table ``(sources, options or ways)`` of the source inside begins.
+        first: ``(levels,)`` where a level's table ``(sources, options)`` of the source inside begins, for the levels
+            outside the outermost fan-out.
         width: ``(levels,)`` how wide it is.
         inside: the tables one after the other.
     """
@@ -91,7 +97,9 @@ class Bounds(NamedTuple):
     """What no completion goes below (`dovetail.mapper.exact.completion`).
 
     Attributes:
-        least: pJ per visit of a tile: per boundary ``(sources, places, lanes)``, one after the other.
+        least: pJ per visit of a tile: per boundary ``(sources * classes, places, lanes)``, one after the other.
+        classes: of speed: the completions of one are at most ``1 - class / classes`` as quick as the quickest mapping.
+        quickest: executions of the loop body per cycle of the quickest mapping.
         first: ``(levels + 1,)`` where a boundary's table begins.
         place: ``(levels + 1, tiles)`` place of a tile among those that have a completion, or -1.
         places: ``(levels + 1,)`` how many have.
@@ -99,12 +107,16 @@ class Bounds(NamedTuple):
         set_of: ``(2 ** tensors,)`` an idle set with all tensors of a bit mask; -1: there is none.
         serves: ``(sets, dims)`` the dimension leaves some tensor of the set in place.
         leak_inside: ``(levels + 1,)`` pJ per cycle of one instance of every level from here on.
+        price: ``(levels, tensors, actions)`` least pJ per word.
         distinct: ``(tensors,)`` words of the whole tensor that are touched.
         slack: pJ by which rounding may undercut the least energies.
+        slack_cycles: cycles by which rounding may undercut what bandwidth asks.
         cycles: cycles that some level's bandwidth asks of any mapping.
     """
 
     least: Singles
+    classes: int
+    quickest: float
     first: Ints
     place: Ints
     places: Ints
@@ -112,8 +124,10 @@ class Bounds(NamedTuple):
     set_of: Ints
     serves: Bools
     leak_inside: Floats
+    price: Floats
     distinct: Floats
     slack: float
+    slack_cycles: float
     cycles: float
 
 
@@ -127,6 +141,7 @@ class Scene(NamedTuple):
         machine: the model's.
         counter: ``(levels,)`` place of a bounded level's traffic among the values of a row, or -1.
         motion, choices, spreads, sourcing, bounds: see there.
+        demands: of what is inside the outermost fan-out.
     """
 
     lattice: Lattice
@@ -139,3 +154,4 @@ class Scene(NamedTuple):
     spreads: Spreads
     sourcing: Sourcing
     bounds: Bounds
+    demands: Demands

@@ -98,6 +98,11 @@ class Space:
         return math.prod(len(divisors) for divisors in self.divisors)
 
     @property
+    def outside(self) -> int:
+        """How many levels are outside the outermost fan-out; all where there is none."""
+        return self.is_spatial.index(True) if any(self.is_spatial) else len(self.levels)
+
+    @property
     def most_instances(self) -> tuple[int, ...]:
         """Instances in use at most, per level and last of the compute units."""
         used = [1]

@@ -173,6 +173,8 @@ def _innermost(space: Space, level: int, serves: Bools) -> Innermost:
 def loop(factors: Factors, innermost: Innermost, met: Met, inner: Inner, outer: Singles) -> None:
     """Take the least over the loops of a storage level and which of them is innermost, into ``outer``."""
     for source in range(inner.least.shape[0]):
+        if is_empty(inner.least[source]):
+            continue
         for u in range(innermost.idle.shape[0]):
             after_reuse(factors, innermost, u, met, inner, source, outer)
         for mode in range(innermost.mode_set.shape[0]):
@@ -183,6 +185,15 @@ def loop(factors: Factors, innermost: Innermost, met: Met, inner: Inner, outer: 
         for i in range(outer.shape[1]):
             for lane in range(1, outer.shape[2]):
                 outer[source, i, lane] = min(outer[source, i, lane], outer[source, i, 0])
+
+
+@part()
+def is_empty(least: Singles) -> bool:
+    """Return whether no tile has a completion, of ``(places, lanes)``."""
+    for place in range(least.shape[0]):  # noqa: SIM110 - Numba compiles no any()
+        if least[place, 0] < np.inf:
+            return False
+    return True
 
 
 @part()

@@ -8,6 +8,7 @@ What a word and an access cost is the model's word for it (`dovetail.model.charg
 
 from __future__ import annotations
 
+from dovetail.mapper.exact.reuse import reuse_of
 from dovetail.mapper.exact.rows import (
     BY,
     CHAIN_FIELDS,
@@ -237,7 +238,9 @@ def spread_out(scene: Scene, level: int, way: int, tile: int, children: int, scr
         if children == 1:
             continue
         if scene.spreads.by_model[way, tensor]:
-            real[COUNTED, tensor] = -1.0
+            real[COUNTED, tensor], real[PASSED, tensor] = -1.0, scene.spreads.apart[way, tensor]
+            if scene.spreads.again[way, tensor]:
+                real[PASSED, tensor] /= reuse_of(scene.motion, row.key, tensor)
             continue
         if rules.no_multicast[level, tensor]:
             real[SHARED, tensor] *= children

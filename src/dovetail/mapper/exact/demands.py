@@ -1,0 +1,620 @@
+"""What completing a tile inside a fan-out asks of the levels outside, and costs inside: a few vectors for every tile.
+
+Inside a fan-out the prices of what lies outside are many: they depend on the keeper of every tensor and on how many
+children share its words. What completions there differ in is little. So they are tabulated without those prices: for
+a boundary and a tile, the *demands* are vectors that no completion of the tile undercuts in every entry at once. Given
+prices, the least cost of completing the tile is the least over a handful of vectors. Energy and cycles of one vector go
+together, so that what bounds their product is not the product of two bounds.
+
+The vectors are made from the innermost level out. A tensor is *pending* in a vector as long as no loop has moved it
+since its innermost keeper; what goes with fetching it then happens once for all loops outside that leave it in place.
+``docs/mapper.md`` says why nothing costs less, and what is relaxed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from dovetail.mapper.exact.entering import words_delivered
+from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.returns import may_return
+from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.tables import Tables
+from dovetail.mapper.exact.through_loops import left_in_place
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
+from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, fits, space_taken
+from dovetail.model.compile import jit_plain, part
+
+#: Vectors that a tile has room for; where there are more, the two most alike become one that undercuts both.
+MOST_VECTORS, FEWEST_VECTORS = 24, 3
+#: Bytes that one working table may take.
+MOST_BYTES = 100_000_000
+#: Kinds of dimensions (by the tensors that they leave in place) whose orders are told apart.
+MOST_KINDS = 4
+
+# Columns of a vector after its 2 * tensors first ones: pJ; pJ per copy; cycles.
+ENERGY, PER_COPY, CYCLES, FIXED = range(4)
+
+
+class Demands(NamedTuple):
+    """The vectors of all tiles at all boundaries from one on.
+
+    A vector has, per visit of the tile by one instance: for every tensor the words asked of its keeper outside; for
+    every tensor the pJ that go with asking as long as it is pending; the pJ of all else; pJ to add per copy (instances
+    further out that sum up parts of the same outputs; at most 0: what is not read the first time); cycles.
+
+    Attributes:
+        outermost: the first boundary that has vectors: the one inside the outermost fan-out, or inside all levels.
+        start: ``(boundaries, tiles + 1)`` where a tile's vectors begin; none at boundaries before ``outermost``.
+        vectors: ``(n, 2 * tensors + FIXED)``.
+        pending: ``(n,)`` pending tensors, as a bit mask.
+    """
+
+    outermost: int
+    start: Ints
+    vectors: Floats
+    pending: Ints
+
+
+class Working(NamedTuple):
+    """Vectors under construction.
+
+    Attributes:
+        vectors: ``(tiles, room, columns)``.
+        pending: ``(tiles, room)``.
+        counts: ``(tiles,)`` vectors that a tile has.
+    """
+
+    vectors: Floats
+    pending: Ints
+    counts: Ints
+
+
+class Ways(NamedTuple):
+    """The ways to use a fan-out that differ in their factors.
+
+    Attributes:
+        places: ``(ways, dims)`` factors, as divisor indices.
+        children: ``(ways,)`` their product.
+        shared: ``(ways, tensors)`` children that a word asked of outside serves, at most.
+        again: ``(ways, tensors)`` neighbours may serve what is asked for again while no loop moves the tensor.
+        uncounted: ``(ways, tensors)`` what neighbours pass on may be missing from what arrives.
+        copies: ``(ways,)`` children that sum up parts of the same outputs.
+    """
+
+    places: Ints
+    children: Floats
+    shared: Floats
+    again: Bools
+    uncounted: Bools
+    copies: Floats
+
+
+def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Lattice) -> Demands:
+    """Return the demands of all completions inside the outermost fan-out.
+
+    Args:
+        space: the mapspace.
+        tables: what is known of every tile.
+        per_word: ``(levels, tensors, actions)`` least pJ per word.
+        lattice: the divisors.
+    """
+    levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
+    columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
+    room = int(np.clip(MOST_BYTES // (tiles * columns * 8), FEWEST_VECTORS, MOST_VECTORS))
+    now = _at_compute(space, room, columns)
+    start = np.zeros((levels + 1, tiles + 1), np.int64)
+    parts: list[tuple[Floats, Ints]] = []
+    used = 0
+    for boundary in range(levels, outermost - 1, -1):
+        if boundary < levels and space.is_spatial[boundary]:
+            now = _through_fanout(space, tables, boundary, lattice, now)
+        elif boundary < levels:
+            now = _through_storage(space, tables, boundary, per_word[boundary], lattice, now)
+        start[boundary] = used + np.concatenate([[0], np.cumsum(now.counts)])
+        used = int(start[boundary, -1])
+        there = np.arange(room) < now.counts[:, None]
+        parts.append((now.vectors[there], now.pending[there]))
+    vectors = np.concatenate([each for each, _ in parts])
+    return Demands(outermost, start, vectors, np.concatenate([each for _, each in parts]))
+
+
+def _empty(tiles: int, room: int, columns: int) -> Working:
+    return Working(np.zeros((tiles, room, columns)), np.zeros((tiles, room), np.int64), np.zeros(tiles, np.int64))
+
+
+def _at_compute(space: Space, room: int, columns: int) -> Working:
+    """Return the demands of one execution of the loop body: a word of every tensor, and computing."""
+    now = _empty(space.tiles, room, columns)
+    now.vectors[0, 0, : len(space.rules.is_output)] = 1.0
+    now.vectors[0, 0, -FIXED:] = space.machine.compute_pJ, 0.0, 1.0
+    now.counts[0] = 1
+    return now
+
+
+def _through_storage(
+    space: Space, tables: Tables, level: int, price: Floats, lattice: Lattice, inside: Working
+) -> Working:
+    """Return the demands of tiles that enter a storage level."""
+    tiles, room, columns = inside.vectors.shape
+    sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
+    looped, vector = _empty(tiles, room, columns), np.zeros(columns)
+    for order, lax in _sequences(space, level, still.tolist()):
+        passed = Working(inside.vectors.copy(), inside.pending.copy(), inside.counts.copy())
+        for d in order:
+            loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
+            loop_over(loop, lattice, sizes, passed, vector)
+        unite(passed, looped)
+    rules = space.rules
+    first = rules.touched / space.problem.macs * rules.is_output
+    entered = _empty(tiles, room, columns)
+    entry = Entry(
+        np.array(space.keepers[level], np.int64),
+        level,
+        space.machine,
+        tables.words,
+        words_delivered(space, tables, level),
+        np.multiply.outer(first, tables.volume.astype(np.float64)),
+        rules.is_output,
+        np.ascontiguousarray(rules.read_first[level]),
+        price,
+        np.where(rules.no_reuse[level] & space.may_link[level - 1], 0.0, price[:, WRITE]),
+    )
+    enter_all(entry, np.ascontiguousarray(tables.parallelism[level]), looped, entered, vector)
+    return entered
+
+
+def _sequences(space: Space, level: int, still: list[int]) -> Iterator[tuple[list[int], bool]]:
+    """Yield the orders of a level's loops, innermost first, that differ in what stays pending.
+
+    Loops that leave the same tensors in place may as well be neighbours. With too many kinds of them one order stands
+    for all, in which no loop ends another's reuse; then the second value is True.
+    """
+    inner, outer, loops = space.pins[level]
+    first, last = [d for d in inner if d in loops], [d for d in outer if d in loops]
+    free = [d for d in sorted(loops) if d not in inner and d not in outer]
+    kinds = sorted({still[d] for d in free if still[d]})
+    last = [d for d in free if not still[d]] + last
+    if len(kinds) > MOST_KINDS:
+        yield first + [d for d in free if still[d]] + last, True
+        return
+    for order in _chains(tuple(kinds), -1):
+        yield first + [d for kind in order for d in free if still[d] == kind] + last, False
+
+
+def _chains(kinds: tuple[int, ...], pending: int) -> Iterator[tuple[int, ...]]:
+    """Yield the orders of kinds of dimensions that differ in what stays pending."""
+    following = [kind for kind in kinds if kind & pending]
+    if not following:
+        yield kinds
+    for kind in following:
+        rest = tuple(other for other in kinds if other != kind)
+        yield from ((kind, *order) for order in _chains(rest, pending & kind))
+
+
+@part()
+def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
+    """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
+    vectors, pending, count = to
+    k = 0
+    while k < count[tile]:
+        below, above = mask & ~pending[tile, k] == 0, pending[tile, k] & ~mask == 0
+        for j in range(vector.shape[0]):
+            below = below and vectors[tile, k, j] <= vector[j]
+            above = above and vector[j] <= vectors[tile, k, j]
+        if below:
+            return
+        if above:
+            count[tile] -= 1
+            for j in range(vector.shape[0]):
+                vectors[tile, k, j] = vectors[tile, count[tile], j]
+            pending[tile, k] = pending[tile, count[tile]]
+        else:
+            k += 1
+    if count[tile] == vectors.shape[1]:
+        merge_vector(to, tile, vector, mask)
+        return
+    for j in range(vector.shape[0]):
+        vectors[tile, k, j] = vector[j]
+    pending[tile, k] = mask
+    count[tile] += 1
+
+
+@part()
+def merge_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
+    """Lower the vector of a tile that is most like another one to what undercuts both."""
+    best, nearest = 0, np.inf
+    for k in range(to.vectors.shape[1]):
+        apart = 0.0
+        for j in range(vector.shape[0]):
+            most = max(abs(vector[j]), abs(to.vectors[tile, k, j]))
+            if most > 0:
+                apart += abs(vector[j] - to.vectors[tile, k, j]) / most
+        if apart < nearest:
+            best, nearest = k, apart
+    for j in range(vector.shape[0]):
+        to.vectors[tile, best, j] = min(to.vectors[tile, best, j], vector[j])
+    to.pending[tile, best] |= mask
+
+
+@jit_plain
+def unite(some: Working, joined: Working) -> None:
+    """Offer all vectors of one working table to another."""
+    for tile in range(some.counts.shape[0]):
+        for k in range(some.counts[tile]):
+            offer_vector(joined, tile, some.vectors[tile, k], some.pending[tile, k])
+
+
+class Loop(NamedTuple):
+    """A loop of a storage level.
+
+    Attributes:
+        d: its dimension.
+        still: tensors that it does not move, as a bit mask.
+        lax: whether tensors stay pending whatever moves them.
+        least, most: factors allowed.
+    """
+
+    d: int
+    still: int
+    lax: bool
+    least: int
+    most: int
+
+
+@part()
+def repeat_vector(source: Floats, mask: int, factor: int, loop: Loop, vector: Floats) -> int:
+    """Fill a vector with ``factor`` visits of a tile; returns which tensors are pending after these."""
+    fixed = source.shape[0] - FIXED
+    tensors = fixed // 2
+    left, settled = mask if loop.lax else mask & loop.still, 0.0
+    for t in range(tensors):
+        times = 1 if (mask & loop.still) >> t & 1 else factor
+        vector[t] = source[t] * times
+        vector[tensors + t] = source[tensors + t] * times
+        if not left >> t & 1:
+            settled += vector[tensors + t]
+            vector[tensors + t] = 0.0
+    for j in range(fixed, source.shape[0]):
+        vector[j] = source[j] * factor
+    vector[fixed + ENERGY] += settled
+    return left
+
+
+@jit_plain
+def loop_over(loop: Loop, lattice: Lattice, sizes: Ints, passed: Working, vector: Floats) -> None:
+    """Add a loop over a dimension outside all that were added before, in place: larger tiles first.
+
+    Args:
+        loop: the loop.
+        lattice: the divisors.
+        sizes: ``(tiles, dims)`` as divisor indices.
+        passed: of all tiles.
+        vector: ``(columns,)`` scratch.
+    """
+    if loop.least <= 1 and loop.most <= 1:
+        return
+    d, count = loop.d, passed.counts
+    for tile in range(sizes.shape[0] - 1, -1, -1):
+        size = sizes[tile, d]
+        if loop.least > 1:
+            count[tile] = 0
+        for j in range(1, size + 1):
+            rest, factor = lattice.quotient[d, size, j], lattice.divisors[d, j]
+            if rest < 0 or factor < loop.least or factor > loop.most:
+                continue
+            inside = tile + (rest - size) * lattice.radix[d]
+            for k in range(count[inside]):
+                mask = repeat_vector(passed.vectors[inside, k], passed.pending[inside, k], factor, loop, vector)
+                offer_vector(passed, tile, vector, mask)
+
+
+class Entry(NamedTuple):
+    """What entering a storage level takes and costs.
+
+    Attributes:
+        keepers: ``(options,)`` sets of tensors that it may keep, as bit masks.
+        level: the level.
+        machine: whose it is.
+        words: ``(tensors, tiles)`` words of the tile.
+        brought: ``(tensors, tiles)`` least words per visit that arrive.
+        first: ``(tensors, tiles)`` words first written, per visit and copy; 0 unless of outputs.
+        output: ``(tensors,)``.
+        read_first: ``(tensors,)`` the first update also reads.
+        price: ``(tensors, actions)`` pJ per word.
+        fill: ``(tensors,)`` pJ per word that arrives.
+    """
+
+    keepers: Ints
+    level: int
+    machine: Machine
+    words: Ints
+    brought: Floats
+    first: Floats
+    output: Bools
+    read_first: Bools
+    price: Floats
+    fill: Floats
+
+
+@part()
+def keep_vector(entry: Entry, kept: int, tile: int, source: Floats, mask: int, vector: Floats) -> int:
+    """Fill a vector with what a tile demands when a level keeps some tensors; returns which are pending."""
+    fixed = source.shape[0] - FIXED
+    tensors, reads, writes = fixed // 2, 0.0, 0.0
+    for j in range(source.shape[0]):
+        vector[j] = source[j]
+    for t in range(tensors):
+        if not kept >> t & 1:
+            continue
+        asked, brought = source[t], entry.brought[t, tile]
+        cost = asked * (entry.price[t, READ] + entry.price[t, UPDATE] if entry.output[t] else entry.price[t, READ])
+        along = brought * entry.fill[t]
+        if mask >> t & 1:
+            along += source[tensors + t] + cost
+        else:
+            vector[fixed + ENERGY] += cost
+            if entry.output[t]:
+                writes += bandwidth_taken(entry.machine, entry.level, t, asked)
+            else:
+                reads += bandwidth_taken(entry.machine, entry.level, t, asked)
+        if entry.output[t] and not entry.read_first[t]:
+            vector[fixed + PER_COPY] -= entry.first[t, tile] * (entry.price[t, READ] + entry.price[t, WRITE])
+        vector[t], vector[tensors + t] = brought, along
+        mask |= 1 << t  # also where the level is sent its whole tile at every step: what is further in is not
+    slowest = cycles_taken(entry.machine, entry.level, reads, writes)
+    vector[fixed + CYCLES] = max(vector[fixed + CYCLES], slowest)
+    return mask
+
+
+@jit_plain
+def enter_all(entry: Entry, feasible: Ints, looped: Working, entered: Working, vector: Floats) -> None:
+    """Fill in what the tiles that enter a storage level demand, whatever of them it keeps.
+
+    Args:
+        entry: what that takes and costs.
+        feasible: ``(tiles,)`` above 0 where a completion exists.
+        looped: what the level's loops ask of it.
+        entered: to fill.
+        vector: ``(columns,)`` scratch.
+    """
+    for tile in range(feasible.shape[0]):
+        for option in range(entry.keepers.shape[0] if feasible[tile] > 0 else 0):
+            kept, taken = entry.keepers[option], 0
+            for t in range(entry.output.shape[0]):
+                if kept >> t & 1:
+                    taken += space_taken(entry.machine, entry.level, t, entry.words[t, tile])
+            if not fits(entry.machine.capacity[entry.level], taken):
+                continue
+            for k in range(looped.counts[tile]):
+                mask = keep_vector(entry, kept, tile, looped.vectors[tile, k], looped.pending[tile, k], vector)
+                offer_vector(entered, tile, vector, mask)
+
+
+def ways_of(space: Space, level: int) -> tuple[Ways, Ints]:
+    """Return the ways to use a fan-out that differ in factors, and which of them each of the space's ways is."""
+    known: dict[tuple[int, ...], int] = {}
+    which = np.array([known.setdefault(row.factors, len(known)) for row in space.fanouts[level]], np.int64)
+    first = np.unique(which, return_index=True)[1]
+    factors = np.array(list(known), np.int64).reshape(len(known), len(space.divisors))
+    places = [{value: i for i, value in enumerate(divisors)} for divisors in space.divisors]
+    at = [[places[d][int(f)] for d, f in enumerate(row)] for row in factors]
+    linked = space.linking[level][first].reshape(len(known), len(space.rules.is_output))
+    again = level == len(space.levels) - 1 or bool(space.rules.no_reuse[level + 1].any())
+    shared, copies = _shared(space, level, factors, linked)
+    if again:
+        shared *= np.where(linked, _undone(space), 1.0)
+    ways = Ways(
+        np.array(at, np.int64).reshape(factors.shape),
+        factors.prod(axis=1).astype(np.float64),
+        shared,
+        linked & (shared > 1) & again,
+        linked & (any(space.is_spatial[:level]) and not again),
+        copies,
+    )
+    return ways, which
+
+
+def no_spreading(space: Space) -> Ways:
+    """Return the one way to use a fan-out of one child."""
+    tensors, no = len(space.rules.is_output), np.zeros((1, len(space.rules.is_output)), np.bool_)
+    return Ways(np.zeros((1, len(space.divisors)), np.int64), np.ones(1), np.ones((1, tensors)), no, no, np.ones(1))
+
+
+def _shared(space: Space, level: int, factors: Ints, linked: Bools) -> tuple[Floats, Floats]:
+    """Return `Ways.shared` but for steps that are undone, and `Ways.copies`."""
+    rules = space.rules
+    shared, copies = np.ones(linked.shape), np.ones(len(factors))
+    for t, axes in enumerate(rules.coefficients != 0):
+        together = factors[:, ~axes.any(axis=0)].prod(axis=1)
+        windows = [axis for axis in axes if axis.sum() > 1]
+        inside = factors[:, np.logical_or.reduce(windows, axis=0)].prod(axis=1) if windows else np.ones(len(factors))
+        if rules.is_output[t]:  # tiles that overlap have a part of the whole each, which add up to more than it
+            copies = np.maximum(copies, together * inside)
+        apart = together.astype(np.float64)
+        for axis in windows:
+            apart *= np.sort(factors[:, axis], axis=1)[:, :-1].prod(axis=1)
+        if rules.no_multicast[level, t]:
+            apart = np.ones(len(factors))
+        # Of linked children along a window, the one furthest ahead has no neighbour that held its words before.
+        shared[:, t] = np.where(linked[:, t], together * inside, apart)
+    return shared, copies
+
+
+def _undone(space: Space) -> Floats:
+    """Return per tensor 2 where some loop may put a window back, which every other step does at most; else 1."""
+    anywhere = frozenset(range(len(space.divisors)))
+    return np.array(
+        [
+            2.0 if any(may_return(space.divisors, tuple(axis), anywhere).any() for axis in axes.tolist()) else 1.0
+            for axes in space.rules.coefficients
+        ]
+    )
+
+
+def _through_fanout(space: Space, tables: Tables, level: int, lattice: Lattice, inside: Working) -> Working:
+    """Return the demands of tiles that are spread over a fan-out."""
+    outside, vector = _empty(*inside.vectors.shape), np.zeros(inside.vectors.shape[2])
+    sizes = lattice.places(np.arange(space.tiles))
+    ways, _ = ways_of(space, level)
+    spread_all(lattice, sizes, ways, np.ascontiguousarray(tables.parallelism[level]), inside, outside, vector)
+    return outside
+
+
+@part()
+def child_of(lattice: Lattice, sizes: Ints, factors: Ints) -> int:
+    """Return the tile of one child, all as divisor indices; -1 where some factor leaves a remainder."""
+    tile = 0
+    for d in range(sizes.shape[0]):
+        rest = lattice.quotient[d, sizes[d], factors[d]]
+        if rest < 0:
+            return -1
+        tile += rest * lattice.radix[d]
+    return tile
+
+
+@part()
+def spread_vector(source: Floats, mask: int, ways: Ways, way: int, vector: Floats) -> int:
+    """Fill a vector with what all children of a fan-out ask together; returns which tensors are pending."""
+    fixed, children = source.shape[0] - FIXED, ways.children[way]
+    tensors = fixed // 2
+    for t in range(tensors):
+        vector[t] = source[t] * children / ways.shared[way, t]
+        vector[tensors + t] = 0.0 if ways.uncounted[way, t] else source[tensors + t] * children
+        if ways.again[way, t]:
+            mask |= 1 << t
+    vector[fixed + ENERGY] = source[fixed + ENERGY] * children
+    vector[fixed + PER_COPY] = source[fixed + PER_COPY] * children * ways.copies[way]
+    vector[fixed + CYCLES] = source[fixed + CYCLES]
+    return mask
+
+
+@jit_plain
+def spread_all(
+    lattice: Lattice, sizes: Ints, ways: Ways, feasible: Ints, inside: Working, outside: Working, vector: Floats
+) -> None:
+    """Fill in what tiles demand that are spread over a fan-out.
+
+    Args:
+        lattice: the divisors.
+        sizes: ``(tiles, dims)`` as divisor indices.
+        ways: to use the fan-out.
+        feasible: ``(tiles,)`` above 0 where a completion exists.
+        inside: of the children.
+        outside: to fill.
+        vector: ``(columns,)`` scratch.
+    """
+    for tile in range(feasible.shape[0]):
+        for way in range(ways.places.shape[0] if feasible[tile] > 0 else 0):
+            at = child_of(lattice, sizes[tile], ways.places[way])
+            for k in range(inside.counts[at] if at >= 0 else 0):
+                mask = spread_vector(inside.vectors[at, k], inside.pending[at, k], ways, way, vector)
+                offer_vector(outside, tile, vector, mask)
+
+
+class Prices(NamedTuple):
+    """What lies outside a fan-out, for every situation there.
+
+    Attributes:
+        word: ``(sources, tensors)`` pJ per word asked.
+        unread: ``(sources,)`` pJ to take off per execution of the loop body: what is not read the first time.
+        keeper: ``(sources, tensors)`` level that keeps a tensor.
+        machine: whose levels they are.
+        output: ``(tensors,)``.
+        quickest: executions of the loop body per cycle at most, in the whole chip.
+        shares: ``(lanes, tensors)`` share of visits that ask for a pending tensor.
+    """
+
+    word: Floats
+    unread: Floats
+    keeper: Ints
+    machine: Machine
+    output: Bools
+    quickest: float
+    shares: Floats
+
+
+@part()
+def class_of(volume: float, cycles: float, quickest: float, classes: int) -> int:
+    """Return which of so many equal shares of the quickest a completion reaches: class 0 is the best one."""
+    return min(classes - 1, max(0, int(classes * (1 - volume / (cycles * quickest)) + 1e-10)))
+
+
+@part()
+def least_time(vector: Floats, mask: int, prices: Prices, source: int, outside: int) -> float:
+    """Return the cycles per visit of what a vector asks, at the levels outside too; of pending tensors nothing."""
+    tensors = prices.output.shape[0]
+    cycles: float = vector[2 * tensors + CYCLES]
+    for level in range(outside):
+        reads, writes, bandwidth = 0.0, 0.0, prices.machine.bandwidth[level]
+        if min(bandwidth[0], bandwidth[1], bandwidth[2]) == np.inf:
+            continue
+        for t in range(tensors):
+            if prices.keeper[source, t] == level and not mask >> t & 1:
+                if prices.output[t]:
+                    writes += bandwidth_taken(prices.machine, level, t, vector[t])
+                else:
+                    reads += bandwidth_taken(prices.machine, level, t, vector[t])
+        cycles = max(cycles, cycles_taken(prices.machine, level, reads, writes))
+    return cycles
+
+
+@part()
+def price_vector(
+    vector: Floats, mask: int, volume: int, prices: Prices, source: int, outside: int, least: Singles
+) -> None:
+    """Lower the least pJ of a tile ``(sources * classes, lanes)`` to what a vector comes to from one source."""
+    tensors, lanes = prices.output.shape[0], prices.shares.shape[0]
+    classes = least.shape[0] // prices.word.shape[0]
+    cycles = least_time(vector, mask, prices, source, outside)
+    at = source * classes + class_of(volume, cycles, prices.quickest, classes)
+    settled = vector[2 * tensors + ENERGY] + vector[2 * tensors + PER_COPY] - prices.unread[source] * volume
+    for t in range(tensors):
+        cost = vector[t] * prices.word[source, t] + vector[tensors + t]
+        if mask >> t & 1:
+            vector[2 * tensors + FIXED + t] = cost
+        else:
+            settled += cost
+    if settled >= least[at, 0]:
+        return  # the other lanes are lowered to the first one at the end
+    for lane in range(lanes if mask else 1):
+        cost = settled
+        for t in range(tensors):
+            if mask >> t & 1:
+                cost += prices.shares[lane, t] * vector[2 * tensors + FIXED + t]
+        if cost < least[at, lane]:
+            least[at, lane] = cost
+
+
+@jit_plain
+def price_fanout(
+    lattice: Lattice, sizes: Ints, ways: Ways, demands: Demands, prices: Prices, vector: Floats, least: Singles
+) -> None:
+    """Fill in the least pJ per visit of tiles that are spread over the outermost fan-out.
+
+    Args:
+        lattice: the divisors.
+        sizes: ``(places, dims)`` of the tiles, as divisor indices.
+        ways: to use the fan-out.
+        demands: of its children.
+        prices: outside it.
+        vector: ``(columns + tensors,)`` scratch.
+        least: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
+    """
+    start = demands.start[demands.outermost]
+    for i in range(sizes.shape[0]):
+        volume = 1
+        for d in range(sizes.shape[1]):
+            volume *= lattice.divisors[d, sizes[i, d]]
+        for way in range(ways.places.shape[0]):
+            at = child_of(lattice, sizes[i], ways.places[way])
+            for k in range(start[at] if at >= 0 else 0, start[at + 1] if at >= 0 else 0):
+                mask = spread_vector(demands.vectors[k], demands.pending[k], ways, way, vector)
+                for source in range(prices.word.shape[0]):
+                    price_vector(vector, mask, volume, prices, source, demands.outermost - 1, least[:, i])
+        for source in range(least.shape[0]):
+            for lane in range(1, least.shape[2]):
+                least[source, i, lane] = min(least[source, i, lane], least[source, i, 0])
