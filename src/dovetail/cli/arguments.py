@@ -25,18 +25,19 @@ from dovetail.store import cache_folder
 from dovetail.workload.inputs import NetworkInput, parse_input
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import PHASES, Asked
-from dovetail.workload.loading import load_layer, load_network
+from dovetail.workload.loading import load_network
 from dovetail.workload.network import Network
-from dovetail.workload.problem import Problem
 from dovetail.workload.roles import parse_renaming
 
 
 def add_layer(parser: argparse.ArgumentParser) -> None:
-    """Declare the layer, as ``args.layer``, and its batch size."""
+    """Declare the layer, as the words ``args.layer``, and its batch size; `dovetail.cli.given` sorts the words."""
     parser.add_argument(
         "layer",
+        nargs="+",
         metavar="LAYER",
-        help="a problem YAML, or NETWORK:LAYER with the layer's name or its row in `dovetail layers`, as resnet18:5",
+        help="a problem YAML, or NETWORK:LAYER with the layer's name or its row in `dovetail layers`, as resnet18:5; "
+        "without --on, the design's files beside it, in any order",
     )
     add_model(parser)
 
@@ -107,18 +108,14 @@ def routing_of(args: argparse.Namespace) -> Routing | None:
 
 def network_of(args: argparse.Namespace, name: str) -> Network:
     """Return a network with what `add_model` and `add_values` declare."""
-    return load_network(name, **_model_of(args))
+    return load_network(name, **model_of(args))
 
 
-def layer_of(args: argparse.Namespace) -> Problem:
-    """Return the layer that `add_layer` declares."""
-    return load_layer(args.layer, **_model_of(args))
-
-
-def _model_of(args: argparse.Namespace) -> dict[str, Any]:
+def model_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_model` and `add_settings` declare, as `load_network` and `load_layer` take it."""
     given = {"batch": args.batch, "input_size": args.input_size, "inputs": args.inputs}
     given["asked"] = Asked(args.phase, args.tokens, args.context, routing_of(args))
-    return {**given, "rename": args.rename, "variables": dict(args.set)}
+    return {**given, "rename": args.rename, "variables": dict(args.set), "include_folders": args.include}
 
 
 def network_input(text: str) -> NetworkInput:
@@ -152,11 +149,11 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, metavar="N", help="batch size (a file's own, else 1)")
 
 
-def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """Declare the architecture, or several, and the energy tables."""
+def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False, beside_layer: bool = False) -> None:
+    """Declare the architecture, or several, and the energy tables; it may stand among the words of a layer instead."""
     parser.add_argument(
         "--on",
-        required=True,
+        required=not beside_layer,
         metavar="DESIGN",
         nargs="+",
         action="extend",

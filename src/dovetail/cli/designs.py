@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from dovetail.cli.arguments import add_json, add_settings
+from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
+from dovetail.document_file import read_document
 from dovetail.errors import InputError
+from dovetail.hardware.contents import sections_of
 from dovetail.hardware.describe import describe, described
+from dovetail.hardware.design_files import design_paths
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
 
 #: Command lines to begin with.
@@ -51,7 +57,21 @@ def run(args: argparse.Namespace) -> int:
             print_json(described(architecture))
         else:
             print(describe(architecture))
+            _print_files([Path(word) for word in args.design if word not in bundled_designs()], args)
+        print_notes(architecture.notes)
     return 0
+
+
+def _print_files(paths: Sequence[Path], args: argparse.Namespace) -> None:
+    """Print what each file gives to the design, where there are several or one holds more than it."""
+    said = []
+    for file in (file for path in paths for file in design_paths(path)):
+        document = read_document(file, include_folders=args.include, data=dict(args.set))
+        said.append((str(file), "; ".join(what for _, what in sections_of(document)) or "nothing of a design"))
+    if said and (len(said) > 1 or ";" in said[0][1]):
+        print("\nfiles")
+        for name, what in said:
+            print(f"  {name}: {what}")
 
 
 def _summary(name: str) -> str:

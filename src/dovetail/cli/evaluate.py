@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
 from dovetail.errors import InputError, MappingError
@@ -32,10 +33,9 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     arguments.add_layer(parser)
-    arguments.add_hardware(parser)
+    arguments.add_hardware(parser, beside_layer=True)
     parser.add_argument(
         "--mapping",
-        required=True,
         type=Path,
         metavar="FILE",
         help="a mapping YAML, Timeloop's form or ours, or a map.txt",
@@ -45,9 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the mapping; a broken constraint is worth a warning, a tile that does not fit is an error."""
-    problem = arguments.layer_of(args)
-    architecture, energies = arguments.hardware_of(args)
-    problem, read, notes = _read(args.mapping, architecture, problem)
+    given, problem = given_of(args), layer_of(args)
+    if not (args.mapping or given.mapping):
+        raise InputError("no mapping is given: --mapping FILE, or a file with 'mapping' beside the layer")
+    architecture, energies = arguments.load_hardware(given.design, args)
+    problem, read, notes = _read(args.mapping or Path(given.mapping), architecture, problem)
     notes += [*read.notes, *design_notes(architecture, [problem])]
     print_notes(notes)
     mapping, architecture = read.mapping, read.architecture

@@ -8,6 +8,7 @@ from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
+from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.notes import print_notes
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
@@ -39,7 +40,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     arguments.add_layer(parser)
-    arguments.add_hardware(parser)
+    arguments.add_hardware(parser, beside_layer=True)
     arguments.add_objective(parser)
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per search")
     arguments.add_json(parser)
@@ -47,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain the layer; exit code 2 when it has no mapping, after saying which constraint stands in the way."""
-    problem = arguments.layer_of(args)
-    architecture, energies = arguments.hardware_of(args)
+    problem = layer_of(args)
+    architecture, energies = arguments.load_hardware(given_of(args).design, args)
     notes: list[str] = []
     with progress() as report:
         if readings_on(problem, architecture) != (Reading(problem),):

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="list the bundled networks")
     arguments.add_model(parser)
-    arguments.add_values(parser)
+    arguments.add_settings(parser)
     parser.add_argument(
         "--as-published", action="store_true", help="read a pickle of the founding study as it did, mistakes included"
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
+from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.interruption import INTERRUPTED, Gracefully, keeping
 from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
@@ -48,7 +49,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     arguments.add_layer(parser)
-    arguments.add_hardware(parser)
+    arguments.add_hardware(parser, beside_layer=True)
     arguments.add_objective(parser)
     parser.add_argument("--front", action="store_true", help="also find the Pareto front over energy and cycles")
     parser.add_argument(
@@ -69,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.imperfect:
         _check_imperfect(args)
-    given = arguments.layer_of(args)
-    architecture, energies = arguments.hardware_of(args)
+    given = layer_of(args)
+    architecture, energies = arguments.load_hardware(given_of(args).design, args)
     with Gracefully() as waiting:
         read = search_readings(
             given,

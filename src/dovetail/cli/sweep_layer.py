@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
+from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
@@ -32,7 +33,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     arguments.add_layer(parser)
-    arguments.add_hardware(parser)
+    arguments.add_hardware(parser, beside_layer=True)
     parser.add_argument("--dim", required=True, metavar="DIM", help="the dimension to sweep, as M")
     parser.add_argument(
         "--values", required=True, metavar="SIZES", help="first:last, first:last:step, or sizes with commas between"
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, print and write what was asked for."""
-    problem = arguments.layer_of(args)
-    architecture, energies = arguments.hardware_of(args)
+    problem = layer_of(args)
+    architecture, energies = arguments.load_hardware(given_of(args).design, args)
     with network_progress() as progress, Store.open() as store:
         sweep = sweep_layer(
             problem,

@@ -15,7 +15,9 @@ from dovetail.document import Node, Scalar
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 
-_SUFFIXES = (".yaml", ".yml")
+#: What the name of a file in Timeloop's form ends in; of a folder only those that are no templates are meant.
+SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2")
+_PLAIN = (".yaml", ".yml")
 _LIBCONFIG = "is in the libconfig form of Timeloop's first versions; write its levels as a YAML list of v0.4 nodes"
 #: Files of neighbouring tools: what they are, the keys that tell them, and what has an equal here.
 _NEIGHBOURS = (
@@ -72,7 +74,7 @@ def design_paths(path: Path) -> list[Path]:
     """Return the file, or the files of a folder in the order of their names."""
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    files = sorted(file for file in path.iterdir() if file.suffix in _PLAIN and file.is_file())
     if not files:
         raise InputError("the folder holds no .yaml file", file=path)
     return files

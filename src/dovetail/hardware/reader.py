@@ -75,11 +75,10 @@ def _path(name_or_path: str | Path) -> Path:
 
 def _name(paths: Sequence[Path], document: Node) -> str:
     """Return what a design is called: after its folder, or after the file that has the architecture."""
-    if len(paths) == 1 and not paths[0].is_dir():
-        path = paths[0]
-    else:
+    path = paths[0]
+    if len(paths) > 1 or path.is_dir() or path.name.startswith("top."):  # a design's own file has a name of its own
         entries = document.value if isinstance(document.value, dict) else {}
-        path = Path(entries["architecture"].file) if "architecture" in entries else paths[0]
+        path = Path(entries["architecture"].file) if "architecture" in entries else path
     name = path.resolve().parent.name if path.stem in ("arch", "architecture") else path.name.split(".")[0]
     return name or "architecture"
 

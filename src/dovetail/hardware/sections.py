@@ -21,7 +21,8 @@ _CONSTRAINTS = (
     "extra_mapping_constraints",
 )  # fmt: skip
 _ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART")
-_SECTIONS = (
+#: The sections that a document of a design may have.
+SECTIONS = (
     "architecture", "variables", *_COMPONENTS, *_CONSTRAINTS, *_ELSEWHERE, "globals", "mapspace",
     "sparse_optimizations", "dumped_by_timeloop_front_end",
 )  # fmt: skip
@@ -63,7 +64,7 @@ def read_sections(document: Node) -> Sections:
     Raises:
         InputError: a section or a key in it is unknown, not supported, or missing.
     """
-    sections = without_ignored(document).mapping(known=_SECTIONS, required=("architecture",))
+    sections = without_ignored(document).mapping(known=SECTIONS, required=("architecture",))
     architecture = without_ignored(sections["architecture"])
     versions = OLDER_VERSIONS if is_older(architecture) else ("0.4",)
     notes = tuple(_check_the_rest(sections, versions))
@@ -109,6 +110,9 @@ def _entries(
 
 def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[str]:
     """Refuse what would change the meaning and is not supported; yield notes on what a command must be told."""
+    mapper = sections.get("mapper")
+    if mapper is not None and mapper.value is not None:
+        yield f"{mapper.file}:{mapper.line}: 'mapper' is passed over: the search here needs no such options"
     for name, keys in (
         ("globals", ("environment_variables", *_PYTHON)),
         ("mapspace", ("template", *_MAPSPACE)),

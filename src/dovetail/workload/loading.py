@@ -35,6 +35,7 @@ def load_network(
     asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
     variables: Mapping[str, Scalar] | None = None,
+    include_folders: Sequence[Path] = (),
 ) -> Network:
     """Load a network from wherever `spec` points.
 
@@ -50,7 +51,8 @@ def load_network(
             file whose inputs leave sizes open. The first one's first axis is the batch.
         asked: of a language model: which phase, of how many tokens.
         rename: new names of dimensions and tensors, by their old ones; see `Network.renamed`.
-        variables: values of names that the sizes of Timeloop problems use.
+        variables: values of names that the sizes of Timeloop problems use, and of their files' template variables.
+        include_folders: folders besides the files' own that includes of Timeloop problems may read.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
@@ -70,7 +72,7 @@ def load_network(
             "for those; what a model that is traced is given says --input"
         )
     given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
-    network = _from_file(spec, given, variables) if _is_file(spec) else _from_name(spec, given)
+    network = _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given)
     network = network if given.batch is None else network.with_batch(given.batch)
     return network.renamed(rename) if rename else network
 
@@ -119,16 +121,24 @@ def load_layer(
     asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
     variables: Mapping[str, Scalar] | None = None,
+    include_folders: Sequence[Path] = (),
 ) -> Problem:
     """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
     ``network`` is anything that `load_network` takes, and so is all else; ``rename`` gives dimensions and tensors new
-    names, and ``variables`` are values of names that the sizes of Timeloop problems use.
+    names, ``variables`` are values of names that the sizes of Timeloop problems use, and of their templates, and
+    ``include_folders`` are folders besides the files' own that these may include from.
     """
 
     def load(network: str) -> Network:
         return load_network(
-            network, batch=batch, input_size=input_size, inputs=inputs, asked=asked, variables=variables
+            network,
+            batch=batch,
+            input_size=input_size,
+            inputs=inputs,
+            asked=asked,
+            variables=variables,
+            include_folders=include_folders,
         )
 
     problem = _load_layer(spec, load)
@@ -153,7 +163,8 @@ def _load_layer(spec: str, load: Callable[[str], Network]) -> Problem:
     return replace(found.problem, name=found.name)
 
 
-_FILE_SUFFIXES = (".yaml", ".yml", ".csv", ".onnx", ".pt2", ".pkl", ".pickle", ".json")
+_YAML = (".yaml", ".yml", ".jinja", ".jinja2")
+_FILE_SUFFIXES = (*_YAML, ".csv", ".onnx", ".pt2", ".pkl", ".pickle", ".json")
 
 
 def _is_file(spec: str) -> bool:
@@ -165,7 +176,9 @@ def is_factory_file(spec: str) -> bool:
     return re.fullmatch(r".*\.py:[^\W\d]\w*", spec) is not None
 
 
-def _from_file(spec: str, given: _Given, variables: Mapping[str, Scalar] | None) -> Network:
+def _from_file(
+    spec: str, given: _Given, variables: Mapping[str, Scalar] | None, include_folders: Sequence[Path]
+) -> Network:
     path = Path(spec)
     if not path.exists():
         raise InputError("no such file", file=path)
@@ -179,10 +192,12 @@ def _from_file(spec: str, given: _Given, variables: Mapping[str, Scalar] | None)
         from dovetail.workload.torch_export import read_exported  # torch is an extra
 
         return read_exported(path, batch=given.batch)
-    return read_network(path, variables)
+    return read_network(path, variables, include_folders)
 
 
-def read_network(path: Path, variables: Mapping[str, Scalar] | None = None) -> Network:
+def read_network(
+    path: Path, variables: Mapping[str, Scalar] | None = None, include_folders: Sequence[Path] = ()
+) -> Network:
     """Read a network from a layer table, a pickle of the founding study, a Timeloop problem, or a folder of them.
 
     Raises:
@@ -196,12 +211,13 @@ def read_network(path: Path, variables: Mapping[str, Scalar] | None = None) -> N
         return read(text, file=path, name=path.stem)
     if path.suffix in (".pkl", ".pickle"):
         return read_study_pickle(path)
-    if path.suffix not in (".yaml", ".yml"):
+    if path.suffix not in _YAML:
         raise InputError("a network file ends in .yaml, .csv, .onnx, .pt2 or .pkl", file=path)
-    document = read_document(path, include_folders=problem_folders(path))
+    document = read_document(path, include_folders=problem_folders(path, include_folders), data=variables)
     if "problem" not in document.mapping():
         return read_yaml(document, name=path.stem)
-    return network_of_problem(problem_of_document(document, path.stem, variables), path)
+    name = path.stem.removesuffix(".yaml")  # top.yaml.jinja2
+    return network_of_problem(problem_of_document(document, name, variables), path)
 
 
 def _from_name(spec: str, given: _Given) -> Network:

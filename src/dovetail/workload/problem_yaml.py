@@ -101,7 +101,7 @@ def read_problem_file(
         InputError: with file, line and key, and what would be right.
     """
     path = Path(path)
-    document = read_document(path, include_folders=problem_folders(path, include_folders))
+    document = read_document(path, include_folders=problem_folders(path, include_folders), data=variables)
     return problem_of_document(document, path.stem, variables)
 
 
