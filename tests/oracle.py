@@ -17,20 +17,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import oracle_zeros
 from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.document import parse_document
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
 from dovetail.hardware.attribute_list import ATTRIBUTES, check_names
 from dovetail.hardware.energy_attributes import storage_charges, wires_below
+from dovetail.hardware.sparse_reader import metadata_store, read_sparse
 from dovetail.hardware.storage_attributes import storage_fields
 from dovetail.mapping.directives import mapping_from_directives
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost, LinkCost, TensorCost
 from dovetail.model.evaluate import evaluate
+from dovetail.workload.density_yaml import densities_of
 from dovetail.workload.problem import CONVOLUTION, GROUPED_CONVOLUTION, Problem, Shape, Tensor, Term
 
 DATA = Path(__file__).parent / "data"
-OWN = tuple(DATA / f"oracle_{name}.jsonl.gz" for name in ("mappings", "general", "fresh"))
+OWN = tuple(DATA / f"oracle_{name}.jsonl.gz" for name in ("mappings", "general", "fresh", "sparse"))
 Case = dict[str, Any]
 
 #: What a directive says that here is a constraint of the level: kind of directive -> its key -> the constraint.
@@ -79,7 +83,7 @@ def evaluated(case: Case, known: dict[str, list[dict[str, Any]]]) -> Evaluated:
     """Return our answer to a case; raises what the model raises where it rejects the mapping."""
     levels = levels_of(case, known)
     plain, options = _options(case["mapping"])
-    design, layer = _constrained(architecture(levels), options), problem(case)
+    design, layer = _constrained(_with_zeros(architecture(levels), case.get("sparse", [])), options), problem(case)
     mapping = mapping_from_directives(plain, design, layer)
     table = energies(levels)
     return Evaluated(design, layer, mapping, table, evaluate(mapping, layer, design, table))
@@ -88,13 +92,19 @@ def evaluated(case: Case, known: dict[str, list[dict[str, Any]]]) -> Evaluated:
 def differences(case: Case, known: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Return whatever the reference says of a case and we do not."""
     expect = case.get("expect")
+    if expect is not None and "dense" in expect:
+        return list(_compare_sparse(evaluated(case, known), expect))
     if expect is not None:
         return list(_compare(evaluated(case, known), expect))
     try:
         cost = evaluated(case, known).cost
-    except InputError:
-        raise  # the case is not understood
+    except InputError as error:
+        if "sparse" not in case:
+            raise  # the case is not understood
+        return list(oracle_zeros.other_reason(str(error), str(case.get("error", ""))))
     except MappingError as error:
+        if "sparse" in case:
+            return list(oracle_zeros.other_reason(str(error), str(case.get("error", ""))))
         return list(_other_reason(str(error), str(case.get("error", ""))))
     return [f"accepted, {cost.cycles} cycles; the reference: {case.get('error')}"]
 
@@ -127,7 +137,19 @@ def _level(level: dict[str, Any]) -> Level:
         return Spatial(**common, fanout_x=level["fanout_x"], fanout_y=level["fanout_y"], wires=wires)
     assert level["kind"] == "storage", f"unknown kind of level: {level['kind']}"
     fields = storage_fields(attributes, is_dram=True, fail=fail)
-    return Storage(**common, wires=wires, **fields, **storage_charges(attributes, fail))
+    store = metadata_store(attributes, fail)
+    return Storage(**common, wires=wires, **fields, **storage_charges(attributes, fail), metadata=store)
+
+
+def _with_zeros(design: Architecture, targets: list[dict[str, Any]]) -> Architecture:
+    """Return the design with what a case's v0.3 target list says about zeros, read as a design's file is."""
+    levels = {level.name: level for level in design.levels}
+    for target in targets:
+        node = parse_document(json.dumps(target), file="the case")
+        level = levels[target["name"]]
+        sparse, _ = read_sparse([node], {}, computes=isinstance(level, Compute))
+        levels[level.name] = replace(level, sparse=sparse)
+    return replace(design, levels=tuple(levels.values()))
 
 
 def _options(directives: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, str, str, frozenset]]]:
@@ -175,7 +197,9 @@ def problem(case: Case) -> Problem:
         used = {term.coefficient for t in tensors for axis in t.projection for term in axis if term.coefficient}
         shape = Shape(case.get("kind", "general"), dims, tensors, tuple(sorted(used)))
     bounds = tuple(sizes[d] for d in shape.dimensions)
-    return Problem(shape, bounds, tuple(sizes[c] for c in shape.coefficients), case["id"])
+    dense = Problem(shape, bounds, tuple(sizes[c] for c in shape.coefficients), case["id"])
+    densities = parse_document(json.dumps({"densities": case.get("densities", {})}), file="the case").mapping()
+    return replace(dense, densities=densities_of(dense, densities, {}))
 
 
 class _Here(NamedTuple):
@@ -289,6 +313,37 @@ def _compare(ours: Evaluated, expect: dict[str, Any]) -> Iterator[str]:
         yield from _fields("summary", own, expect["summary"], printed)
     rest = {key: value for key, value in expect.items() if key not in ("levels", "networks", "compute", "summary")}
     yield from _fields("total", {key: get(ours.cost) for key, get in TOTAL.items()}, rest, printed)
+
+
+def _compare_sparse(ours: Evaluated, expect: dict[str, Any]) -> Iterator[str]:
+    """Yield every number of a sparse case that differs, at full precision, its dense counts among them."""
+    for name, level in expect["levels"].items():
+        here, kept = _here(ours, name), ours.cost[name].tensors
+        rest = {key: value for key, value in level.items() if key != "tensors"}
+        yield from _fields(name, {key: LEVEL[key](here) for key in rest if key in LEVEL}, rest, 0.0)
+        if set(kept) != set(level["tensors"]):
+            yield f"{name} keeps {sorted(kept)}, not {sorted(level['tensors'])}"
+            continue
+        for tensor, numbers in level["tensors"].items():
+            yield from _fields(f"{name} {tensor}", _sparse_tensor(ours, here, kept[tensor], tensor), numbers, 0.0)
+    yield from _fields("compute", oracle_zeros.compute(ours.cost), expect["compute"], 0.0)
+    rest = {key: value for key, value in expect.items() if key not in ("levels", "compute", "dense")}
+    own = {key: get(ours.cost) for key, get in TOTAL.items()}
+    yield from _fields("total", {**own, "edp_J_cycle": ours.cost.edp_J_cycle}, rest, 0.0)
+    design, layer = oracle_zeros.without_zeros(ours.architecture, ours.problem)
+    dense = Evaluated(design, layer, ours.mapping, ours.energies, evaluate(ours.mapping, layer, design, ours.energies))
+    counts = {**expect["dense"], "compute": {**expect["dense"]["compute"]}}
+    counts["algorithmic_computes"] = counts["compute"].pop("algorithmic")
+    yield from (f"dense: {line}" for line in _compare(dense, counts))
+
+
+def _sparse_tensor(ours: Evaluated, here: _Here, cost: TensorCost, name: str) -> dict[str, Any]:
+    assert cost.zeros is not None
+    assert isinstance(here.level, Storage)
+    level = here.level
+    own = {key: get(cost, cost.zeros, level) for key, get in oracle_zeros.TENSOR.items()}
+    own["density_model"] = oracle_zeros.density_name(ours.problem.density(name))
+    return {**own, "x": here.across[0], "y": here.across[1], "clusters": here.clusters}
 
 
 def _compare_level(ours: Evaluated, name: str, expect: dict[str, Any], printed: float) -> Iterator[str]:

@@ -113,7 +113,7 @@ def test_commands_take_several_files_and_values(folder: Path, capsys: pytest.Cap
 
 
 def test_one_bad_problem_in_a_folder_is_named_and_does_not_hide_the_others(tmp_path: Path) -> None:
-    good = PROBLEM.replace("N: BATCH", "N: 1").replace("S: 1}", "S: 1, densities: {Weights: 0.5}}")
+    good = PROBLEM.replace("N: BATCH", "N: 1").replace("S: 1}", "S: 1, histograms: {Weights: 0.5}}")
     for name in ("1", "2"):
         (tmp_path / f"{name}.yaml").write_text(good)
     (tmp_path / "3.yaml").write_text(good.replace("C: 2", "C: 0"))
@@ -122,7 +122,8 @@ def test_one_bad_problem_in_a_folder_is_named_and_does_not_hide_the_others(tmp_p
     assert [(operation.name, operation.macs) for operation in network.unmapped] == [("3", None)]
     assert network.notes[0].startswith(f"not read: {tmp_path / '3.yaml'}:3: problem.instance.C: must be at least 1")
     assert network.notes[1:] == (
-        f"{tmp_path / '1.yaml'}:3 and 1 more: 'densities' is passed over: every value is counted, zero or not",
+        f"{tmp_path / '1.yaml'}:3 and 1 more: 'histograms' is passed over: "
+        "no energy here depends on the values of data",
     )
     for name in ("1", "2"):
         (tmp_path / f"{name}.yaml").unlink()

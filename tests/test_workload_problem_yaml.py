@@ -98,12 +98,6 @@ def test_both_spellings_and_short_projections():
     assert read.notes == ()
 
 
-def test_densities_are_noted():
-    densities = "{R: 3, P: 16, densities: {Weights: {distribution: hypergeometric, density: 0.5}}}"
-    read = parse(SMALL.replace("{R: 3, P: 16}", densities))
-    assert read.notes == ("p.yaml:10: 'densities' is passed over: every value is counted, zero or not",)
-
-
 def test_what_collections_say_of_a_layer_is_read_and_what_does_not_count_is_said(collection):
     said = "\n  name: Linear\n  dnn_name: vgg16\n  layer_name: fc1\n  notes: a product\n"
     (collection / "3.yaml").write_text(LAYER.rstrip() + said + "  histograms: {Inputs: [0.5, 0.5]}\n")

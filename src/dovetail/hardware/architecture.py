@@ -10,6 +10,7 @@ from typing import Any
 
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
+from dovetail.hardware.sparse import NO_METADATA, NOTHING_LEFT_OUT, MetadataStore, Sparse
 from dovetail.text import clean
 
 #: What is counted in 64 bits with room to spare: instances of a level, bits of a line, words of an instance.
@@ -188,6 +189,7 @@ class Level:
         attributes: every attribute of the component, evaluated; for the energy estimators.
         constraints: on mappings.
         wires: of the network to the next level inside; None: it costs nothing.
+        sparse: what it does about zeros.
     """
 
     name: str
@@ -197,6 +199,7 @@ class Level:
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     constraints: Constraints = Constraints()
     wires: Wires | None = None
+    sparse: Sparse = NOTHING_LEFT_OUT
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown, and check sizes once, so that nothing behind needs to."""
@@ -231,6 +234,7 @@ class Storage(Level):
         line_pJ: per line read, written or updated, given by the file (``vector_access_energy``), which the energy
             table does not overrule; the level then does not leak. None: what the table says.
         address_pJ: per address generated.
+        metadata: where it keeps the metadata of formats.
     """
 
     width: int
@@ -244,6 +248,7 @@ class Storage(Level):
     entries: int | None = None
     line_pJ: float | None = None
     address_pJ: float = 0.0
+    metadata: MetadataStore = NO_METADATA
 
     def __post_init__(self) -> None:
         """Check sizes once, so that nothing behind needs to."""
@@ -349,6 +354,11 @@ class Architecture:
     def storages(self) -> tuple[Storage, ...]:
         """The storage levels, outer to inner."""
         return tuple(level for level in self.levels if isinstance(level, Storage))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether any level does anything about zeros."""
+        return any(level.sparse for level in self.levels)
 
     @property
     def parallelism(self) -> int:

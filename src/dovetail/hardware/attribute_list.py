@@ -57,7 +57,6 @@ def _no_effect(names: str, why: str, of: str = "storage") -> Attribute:
     return Attribute(tuple(names.split()), of, Fate.NO_EFFECT, why)
 
 
-_SPARSE = "sparse tensors and their metadata are not modelled"
 _NETWORKS = "network components are not modelled; all networks are the reference's inferred ones"
 
 ATTRIBUTES: tuple[Attribute, ...] = (
@@ -87,20 +86,18 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _counted("network_word_bits", "bits of a word on the wires; otherwise the storage's", "storage, fan-out"),
     _refused("reduction_supported", "without it the network carries partial sums back and forth", True),
     _refused("min_utilization", "mappings that leave room are never rejected", 0),
-    _refused("allow_overbooking", _SPARSE, False),
+    _refused("allow_overbooking", "the reference's own search for a fitting share of tiles may not end", False),
     _refused("network_fill_latency", "networks have no latency", 0),
     _refused("network_drain_latency", "networks have no latency", 0),
     _refused("per_dataspace_bandwidth_consumption_scale", "all words take the same bandwidth", {}),
     _refused("has_power_gating", "idle instances are gated one by one", False, of="container, storage"),
     _refused("power_gated_at", "idle instances are gated one by one, which is what a storage's own name means"),
-    _refused("metadata_datawidth metadata_word_bits", _SPARSE, 0),
-    _refused("metadata_storage_width metadata_width", _SPARSE, 0),
-    _refused("metadata_storage_depth metadata_depth", _SPARSE, 0),
-    _refused("metadata_block_size", _SPARSE, 0),
-    _refused("compression_supported", _SPARSE, False),
-    _refused("decompression_supported", _SPARSE, False),
-    _refused("concordant_compressed_tile_traversal", _SPARSE, False),
-    _refused("tile_partition_supported", _SPARSE, False),
+    _counted("metadata_datawidth metadata_word_bits", "bits of a metadata word, where a format does not say it"),
+    _counted("metadata_storage_width metadata_width", "bits of a line of metadata"),
+    _counted("metadata_storage_depth metadata_depth", "lines of metadata"),
+    _counted("compression_supported", "whether it compresses what it hands outwards"),
+    _counted("decompression_supported", "whether it decompresses what it gets from outside"),
+    _refused("tile_partition_supported", "the reference stops there", False),
     _refused("network_type", "of the inferred networks only 1:N is modelled", "1:N", "1:1", of="storage, fan-out"),
     _refused("network_read network_fill network_drain network_update", _NETWORKS),
     _refused("network_operand network_result", _NETWORKS, of="compute"),
@@ -110,6 +107,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _no_effect("instances", "it must be the fan-outs' product, here as there", "storage, compute"),
     _no_effect("meshX meshY", "the front end writes the fan-outs' product over them", "storage, compute"),
     _no_effect("fill_latency drain_latency", "read and printed, never added up, in inferred networks", "storage"),
+    _no_effect("metadata_block_size", "it must fill a line of metadata; nothing else depends on it"),
+    _no_effect("concordant_compressed_tile_traversal", "read, and used nowhere"),
     _no_effect("technology", "by the estimators only; 'DRAM' changes no count where reductions are supported"),
     _no_effect("num_ports n_ports", "by the estimators only"),
     _no_effect("cluster_area", "the area table stands above it"),

@@ -20,6 +20,7 @@ from dovetail.hardware.attributes import Entries, attribute_error, own_attribute
 from dovetail.hardware.constraint_reader import read_loops, read_tensors, target_kind
 from dovetail.hardware.energy_attributes import storage_charges, wires_below
 from dovetail.hardware.node_reader import Leaf, Part, leaves, read_nodes
+from dovetail.hardware.sparse_reader import metadata_store, read_sparse
 from dovetail.hardware.storage_attributes import DEFAULTS, storage_fields
 from dovetail.hardware.values import whole_number, without_ignored
 
@@ -36,24 +37,27 @@ def fanout_name(name: str) -> str:
     return f"inter_{name}_spatial"
 
 
-def lay_out(nodes: Node, variables: Mapping[str, Any], targeted: Targeted) -> tuple[tuple[Level, ...], tuple[str, ...]]:
+def lay_out(
+    nodes: Node, variables: Mapping[str, Any], targeted: Targeted, sparse: Mapping[str, Sequence[Node]]
+) -> tuple[tuple[Level, ...], tuple[str, ...]]:
     """Return a list of nodes as levels, and what was found to be without effect, a sentence each.
 
     Args:
         nodes: the list, as `dovetail.hardware.sections` has it.
         variables: evaluated names that expressions know and every level inherits.
         targeted: constraints from other sections of the document; each must find its level.
+        sparse: what a section of its own says about zeros, by the name of the level; likewise.
 
     Raises:
-        InputError: a node is wrong, or a targeted constraint names no node.
+        InputError: a node is wrong, or what is targeted names no node.
     """
     for constraint in (one for constraints in targeted.values() for one in constraints):
         target_kind(constraint)
-    walk = _Walk(dict(variables), targeted)
+    walk = _Walk(dict(variables), targeted, sparse)
     walk.place_all(read_nodes(nodes), None)
-    for name, constraints in targeted.items():
+    for name, said in (*targeted.items(), *sparse.items()):
         if name not in walk.targets:
-            raise constraints[0].fail(f"unknown target '{name}'{did_you_mean(name, walk.targets)}")
+            raise said[0].fail(f"unknown target '{name}'{did_you_mean(name, walk.targets)}")
     return tuple(walk.levels), tuple(walk.notes)
 
 
@@ -63,6 +67,7 @@ class _Walk:
 
     inherited: dict[str, Any]
     targeted: Targeted
+    sparse: Mapping[str, Sequence[Node]] = field(default_factory=dict)
     handed_down: dict[str, Any] = field(default_factory=dict)  # by containers; the reference's model knows no variables
     mesh_x: int = 1
     mesh_y: int = 1
@@ -140,9 +145,16 @@ class _Walk:
             raise leaf.entries["name"].fail(
                 "a container keeps nothing and has no loops over time; constrain a component"
             )
+        for node in self.zeros_of(leaf):
+            raise node.fail("a container keeps nothing, so it can do nothing about zeros; say it of a component")
         self.handed_down |= attributes
         self.spread(leaf, constraints.spatial)
         self.inherited |= attributes
+
+    def zeros_of(self, leaf: Leaf) -> list[Node]:
+        """Return what is said of a node about zeros."""
+        own = leaf.entries.get("sparse_optimizations")
+        return [*([own] if own is not None and own.value else []), *self.sparse.get(leaf.name, ())]
 
     def component(self, leaf: Leaf, branch_keeps: frozenset[str] | None) -> None:
         self.check_name(leaf)
@@ -167,12 +179,15 @@ class _Walk:
         if branch_keeps is not None:
             both = branch_keeps if constraints.bypass_all_but is None else branch_keeps & constraints.bypass_all_but
             constraints = replace(constraints, bypass_all_but=both)
+        zeros, names = read_sparse(self.zeros_of(leaf), self.inherited, computes=kind == "compute")
+        constraints = replace(constraints, said=constraints.said + names)
         subclass = entries.get("subclass")
         common: dict[str, Any] = {
             "name": leaf.name,
             "component": (subclass if subclass is not None and subclass.value is not None else entries["class"]).text(),
             "mesh_x": self.mesh_x,
             "mesh_y": self.mesh_y,
+            "sparse": zeros,
         }
         build = self.storage if kind == "storage" else self.compute
         self.levels.append(build(entries, own, constraints, common))
@@ -188,6 +203,7 @@ class _Walk:
         known = {**self.handed_down, **own}
         wires = wires_below(known, fields["datawidth"], fail)
         charges = storage_charges(known, fail)
+        charges["metadata"] = metadata_store(known, fail)
         try:
             return Storage(**common, attributes=attributes, constraints=constraints, wires=wires, **fields, **charges)
         except InputError as error:  # a size is beyond what is counted

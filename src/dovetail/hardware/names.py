@@ -113,7 +113,10 @@ def mentions(architecture: Architecture) -> Iterator[Mention]:
         placed = [said for said in (*own.said, *own.temporal.said, *own.spatial.said) if said.what != "key"]
         yield from (Mention(said.what, said.name, level.name, said.source) for said in placed)
         known = {(said.what, said.name) for said in placed}
-        for what, names in (("tensor", _tensors(own)), ("dimension", _dimensions(own))):
+        tensors, dimensions = _tensors(own), _dimensions(own)
+        tensors += [name for name in level.sparse.tensors if name not in tensors]
+        dimensions += [name for name in level.sparse.dimensions if name not in dimensions]
+        for what, names in (("tensor", tensors), ("dimension", dimensions)):
             yield from (Mention(what, name, level.name, None) for name in names if (what, name) not in known)
 
 

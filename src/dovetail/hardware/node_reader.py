@@ -103,7 +103,4 @@ def _named(tag: str, node: Node, known: tuple[str, ...], required: tuple[str, ..
     if not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
         hint = "; for copies use 'spatial: {meshX: N}'" if "[" in name else ""
         raise entries["name"].fail(f"'{name[:60]}' cannot be a name{hint}")
-    sparse = entries.get("sparse_optimizations")
-    if sparse is not None and sparse.value:
-        raise sparse.fail("sparse optimizations are not supported")
     return Leaf(tag, name, entries, node)

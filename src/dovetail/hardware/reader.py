@@ -107,7 +107,7 @@ def architecture_of(sections: Sections, name: str) -> Architecture:
         InputError: a value in them is wrong; with file, line and key.
     """
     variables = evaluate_all(sections.variables, {})
-    levels, notes = lay_out(sections.nodes, variables, sections.targeted)
+    levels, notes = lay_out(sections.nodes, variables, sections.targeted, sections.sparse)
     innermost = levels[-1].attributes if levels else variables
     try:
         return Architecture(

@@ -47,6 +47,7 @@ class Sections:
         variables: names that expressions know, with their values as written.
         targeted: constraints that stand outside of the nodes, by the name of the node they are for, in order.
         component_classes: the compound component classes as they stand, for ``dovetail.components``.
+        sparse: what a section of its own says about zeros, by the name of the level it is for.
         notes: what is passed over, a sentence each.
     """
 
@@ -55,6 +56,7 @@ class Sections:
     variables: Mapping[str, Node]
     targeted: Mapping[str, tuple[Node, ...]]
     component_classes: tuple[Node, ...]
+    sparse: Mapping[str, tuple[Node, ...]]
     notes: tuple[str, ...] = ()
 
 
@@ -71,14 +73,15 @@ def read_sections(document: Node) -> Sections:
     variables = _entries(sections, "variables", versions)
     classes = _component_classes(sections, versions)
     targets = tuple(_targets(sections, versions))
+    sparse = _sparse(sections, versions)
     if is_older(architecture):
         _check_version(architecture.mapping(), versions)
         design = read_subtree(architecture, variables)
         notes += design.notes
-        return Sections(architecture, design.nodes, variables, design.targeted(targets), classes, notes)
+        return Sections(architecture, design.nodes, variables, design.targeted(targets), classes, sparse, notes)
     parts = architecture.mapping(known=("version", "nodes"), required=("nodes",))
     _check_version(parts, versions)
-    return Sections(architecture, parts["nodes"], variables, _by_target(targets), classes, notes)
+    return Sections(architecture, parts["nodes"], variables, _by_target(targets), classes, sparse, notes)
 
 
 def _check_version(parts: Mapping[str, Node], known: tuple[str, ...]) -> None:
@@ -116,11 +119,8 @@ def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> 
     for name, keys in (
         ("globals", ("environment_variables", *_PYTHON)),
         ("mapspace", ("template", *_MAPSPACE)),
-        ("sparse_optimizations", ("targets",)),
     ):
         entries = _entries(sections, name, versions, keys)
-        if name == "sparse_optimizations" and "targets" in entries and entries["targets"].value:
-            raise entries["targets"].fail("'targets' is not supported")
         for key, why in _PYTHON.items():
             if key in entries and entries[key].value:
                 yield f"{entries[key].file}:{entries[key].line}: '{key}' is passed over: {why}"
@@ -156,6 +156,20 @@ def _by_target(targets: Sequence[Node]) -> dict[str, tuple[Node, ...]]:
     for target in targets:
         whose = target.mapping(required=("target", "type"))["target"].text()
         result[whose] = (*result.get(whose, ()), target)
+    return result
+
+
+def _sparse(sections: Mapping[str, Node], versions: tuple[str, ...]) -> dict[str, tuple[Node, ...]]:
+    """Return what the document's own section says about zeros; a level is its ``name``, or ``target`` in v0.4."""
+    result: dict[str, tuple[Node, ...]] = {}
+    entries = _entries(sections, "sparse_optimizations", versions, ("targets",))
+    targets = entries.get("targets")
+    for one in targets.sequence() if targets is not None and targets.value is not None else ():
+        parts = one.mapping()
+        if "name" not in parts and "target" not in parts:
+            raise one.fail("the key 'name' is missing: of which level?")
+        whose = parts["name" if "name" in parts else "target"].text()
+        result[whose] = (*result.get(whose, ()), one)
     return result
 
 

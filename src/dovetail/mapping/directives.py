@@ -63,7 +63,8 @@ def mapping_from_directives(directives: Any, architecture: Architecture, problem
         problem: whose dimensions and tensors the directives name.
 
     Returns:
-        The mapping, without loops of one iteration. Whether it fits is for ``check_mapping`` to say.
+        The mapping, without loops of one iteration unless the design is sparse: there the place of every loop counts,
+        as it says which rank of a format it belongs to. Whether it fits is for ``check_mapping`` to say.
 
     Raises:
         InputError: with the key ``mapping[i].…`` of what is wrong.
@@ -79,7 +80,8 @@ def mapping_from_directives(directives: Any, architecture: Architecture, problem
             )
         said[place] = directive
     levels = (level for level in bound_to(architecture, problem).levels if isinstance(level, Storage | Spatial))
-    return Mapping(tuple(_complete(level, said, problem) for level in levels))
+    mapping = Mapping(tuple(_complete(level, said, problem) for level in levels))
+    return mapping if architecture.is_sparse else mapping.normalized()
 
 
 def hardware_from_directives(directives: Any, architecture: Architecture, problem: Problem) -> Architecture:
@@ -120,12 +122,13 @@ def mapping_to_directives(mapping: Mapping, architecture: Architecture, problem:
     """Write a mapping as directives, every factor and every tensor spelled out, levels outer to inner.
 
     Returns:
-        Directives that ``mapping_from_directives`` turns back into ``mapping.normalized()``; factors are integers,
-        or ``[factor, residual]`` where the last pass is shorter.
+        Directives that ``mapping_from_directives`` turns back into ``mapping.normalized()``, or on a sparse design into
+        the mapping with every loop of one iteration (those it lacks outermost); factors are integers, or
+        ``[factor, residual]`` where the last pass is shorter.
     """
     tensors = [tensor.name for tensor in problem.shape.tensors]
     directives: list[dict[str, Any]] = []
-    for entry in mapping.normalized().levels:
+    for entry in (mapping if architecture.is_sparse else mapping.normalized()).levels:
         if isinstance(architecture.level(entry.level), Spatial):
             inner_first = (*reversed(entry.spatial_x), *reversed(entry.spatial_y))
             directive = _loop_directive(entry.level, "spatial", inner_first, problem)
@@ -222,7 +225,7 @@ class _Directive:
                 )
 
     def loops(self) -> list[Loop]:
-        """All loops with more than one iteration, innermost first, with the permutation completed."""
+        """All loops, innermost first, with the permutation completed."""
         name = "factors_only" if "factors_only" in self.values else "factors"
         found = self.values.get(name)
         loops = (
@@ -230,7 +233,7 @@ class _Directive:
             if found is None
             else {loop.dimension: loop for loop in parse_factors(found, self.problem, f"{self.key}.{name}")}
         )
-        return [loops[name] for name in self.permutation() if name in loops and loops[name].factor > 1]
+        return [loops.get(name, Loop(name, 1)) for name in self.permutation()]
 
     def permutation(self) -> list[str]:
         """All dimensions, innermost first."""
@@ -321,7 +324,8 @@ def _complete(level: Level, said: dict[tuple[str, str], _Directive], problem: Pr
     if isinstance(level, Storage):
         default = everything - level.constraints.bypass
         return LevelMapping(level.name, temporal=time_loops, keep=bypass.kept(default) if bypass else default)
-    if temporal and time_loops:
+    if any(loop.factor > 1 for loop in time_loops):
+        assert temporal is not None
         raise InputError(
             f"'{level.name}' is a fan-out, which has no loops over time; give them to the storage around it",
             key=f"{temporal.key}.factors",

@@ -52,13 +52,14 @@ def parse_native_mapping(document: Node, architecture: Architecture, problem: Pr
             spatial_y=_loops(fields.get("y"), problem),
             keep=_tensors(fields.get("keep"), problem),
         )
-    return Mapping(tuple(entries.values())).normalized()
+    mapping = Mapping(tuple(entries.values()))
+    return mapping if architecture.is_sparse else mapping.normalized()  # there the place of every loop counts
 
 
 def native_mapping_yaml(mapping: Mapping, problem: Problem) -> str:
-    """Return the mapping as compact YAML, one line per level."""
+    """Return the mapping as compact YAML, one line per level, loops of one iteration where it has them."""
     levels: list[dict[str, Any]] = []
-    for entry in mapping.normalized().levels:
+    for entry in mapping.levels:
         fields: dict[str, Any] = {"level": entry.level}
         if entry.keep:
             fields["keep"] = [tensor.name for tensor in problem.shape.tensors if tensor.name in entry.keep]

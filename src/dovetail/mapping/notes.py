@@ -24,7 +24,7 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
     """Return a sentence or two on each surprise in a design's constraints, said once for all layers.
 
     Names that layers lack, fixed factors that are cut to a layer's bound, splits that count more than the dimensions
-    listed, constraints without effect.
+    listed, constraints without effect, zeros that nothing is done about.
 
     Args:
         architecture: its constraints as its file states them.
@@ -40,8 +40,17 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
         *_lacking(together, [names_of(problem) for problem in distinct]),
         *(note for level in together.levels for note in _cut(level, distinct)),
         *_shifted(together, distinct),
+        *_unused_zeros(together, problems),
     ]
     return tuple(f"{architecture.name}: {note}" for note in dict.fromkeys(found))
+
+
+def _unused_zeros(architecture: Architecture, layers: Sequence[Problem]) -> Iterator[str]:
+    """Say that densities change nothing on a design that does nothing about zeros."""
+    sparse = [layer.name for layer in layers if layer.densities]
+    if sparse and not architecture.is_sparse:
+        several = f" and {len(sparse) - 1} more" if len(sparse) > 1 else ""
+        yield f"it does nothing about zeros, so the densities of {sparse[0]}{several} change nothing"
 
 
 def _lacking(architecture: Architecture, layers: Sequence[Names]) -> Iterator[str]:

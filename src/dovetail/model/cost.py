@@ -11,8 +11,67 @@ from dovetail.units import edp_J_cycle
 
 
 @dataclass(frozen=True)
+class Fates:
+    """What becomes of actions that a dense run would have all done.
+
+    Attributes:
+        done: in full.
+        gated: in their time, at little energy.
+        skipped: in no time.
+    """
+
+    done: float
+    gated: float
+    skipped: float
+
+
+@dataclass(frozen=True)
+class TensorZeros:
+    """What zeros do to one tensor at one storage level of a sparse design, per instance.
+
+    Attributes:
+        format: of its ranks, outermost first; empty where it is kept as it is.
+        compressed: whether zeros take no room.
+        density: expected share of words that are not zero, of a tile that is sent at all.
+        dense_tile: words of the tile, zeros included.
+        dense_reads: words that would be read were nothing left out; likewise ``dense_fills``, ``dense_updates``.
+        read: words; ``fill`` and ``update`` likewise.
+        lines: accesses of whole lines of data, by what becomes of them and their kind (``gated_read``).
+        metadata_words: words of metadata and of payload per rank, innermost first, keyed likewise.
+        metadata_bits: bits of metadata that move, keyed likewise.
+        metadata_held: bits that the largest tile's metadata takes.
+        metadata_tile: its words of metadata and of payload per rank, innermost first.
+        metadata_pJ: part of the tensor's energy, all instances.
+        decompressed: words decompressed on their way in.
+        compressions: words compressed on their way out.
+    """
+
+    format: str
+    compressed: bool
+    density: float
+    dense_tile: int
+    dense_reads: int
+    dense_fills: int
+    dense_updates: int
+    read: Fates
+    fill: Fates
+    update: Fates
+    lines: MappingOf[str, float]
+    metadata_words: MappingOf[str, tuple[tuple[int, int], ...]]
+    metadata_bits: MappingOf[str, int]
+    metadata_held: int
+    metadata_tile: tuple[tuple[float, float], ...]
+    metadata_pJ: float
+    decompressed: int
+    compressions: int
+
+
+@dataclass(frozen=True)
 class TensorCost:
     """One tensor at one storage level. Counts are words per instance, energy is over all instances.
+
+    On a sparse design counts are of what is done in full, and ``instances`` can be a fraction: those that are sent
+    a tile at all.
 
     Attributes:
         tile: words held at a time.
@@ -25,11 +84,12 @@ class TensorCost:
         address_generations: addresses made, per cluster.
         energy_pJ: of the accesses of all instances.
         address_pJ: of generating the addresses, over all clusters in use.
+        zeros: what zeros do to it; None on a dense design.
     """
 
     tile: int
     partition: int
-    instances: int
+    instances: float
     reads: int
     fills: int
     updates: int
@@ -37,6 +97,7 @@ class TensorCost:
     address_generations: int
     energy_pJ: float
     address_pJ: float = 0.0
+    zeros: TensorZeros | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +115,7 @@ class LevelCost:
         capacity_words: words that one instance holds; None: unbounded, or no storage.
         instances_max: instances that any pass uses; more than ``instances`` only where factors leave a remainder.
         network_pJ: of the network to the next level inside.
+        computing: what becomes of executions of the loop body, over all units (compute level of a sparse design).
     """
 
     name: str
@@ -66,6 +128,7 @@ class LevelCost:
     capacity_words: int | None = None
     instances_max: int = 0
     network_pJ: float = 0.0
+    computing: Fates | None = None
 
     @property
     def address_pJ(self) -> float:
@@ -90,7 +153,7 @@ class LevelCost:
         return tuple((name, energy_pJ) for name, energy_pJ in parts.items() if energy_pJ)
 
     @property
-    def words_moved(self) -> int:
+    def words_moved(self) -> float:
         """Words read and written over all instances."""
         return sum((t.reads + t.fills + t.updates) * t.instances for t in self.tensors.values())
 
@@ -125,7 +188,7 @@ class Cost:
         networks: ``"outer <==> inner"`` to tensor to traffic.
         cycles: the slowest of computing and of all levels.
         energy_pJ: everything.
-        computes: executions of the loop body.
+        computes: executions of the loop body; on a sparse design also those that are left out.
         utilization: 0 to 1, of all compute units over all cycles.
         area_um2: of the whole architecture; 0 when the energy table has no areas.
     """
@@ -189,8 +252,19 @@ class Cost:
             "computes": self.computes,
             "area_um2": self.area_um2,
             "operational_intensity": self.operational_intensity,
-            "levels": [{**asdict(level), "energy_pJ": level.energy_pJ} for level in self.levels],
+            "levels": [_without_zeros({**asdict(level), "energy_pJ": level.energy_pJ}) for level in self.levels],
             "networks": {
                 name: {tensor: asdict(link) for tensor, link in links.items()} for name, links in self.networks.items()
             },
         }
+
+
+def _without_zeros(level: dict[str, Any]) -> dict[str, Any]:
+    """Return a level's plain data, without what only sparse designs have where there is nothing of it."""
+    tensors = {
+        name: {key: value for key, value in tensor.items() if key != "zeros" or value is not None}
+        for name, tensor in level["tensors"].items()
+    }
+    return {
+        key: value for key, value in {**level, "tensors": tensors}.items() if key != "computing" or value is not None
+    }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import MappingError
+from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.apart import refuse_apart
@@ -82,10 +82,11 @@ def encode_machine(
 
     Raises:
         InputError: when the energy table misses a component or an action, or, unless ``apart``, something costs
-            energy apart from accesses.
+            energy apart from accesses, or the design does something about zeros.
     """
     if not apart:
         refuse_apart(architecture, energies)
+        _refuse_zeros(architecture)
     levels = mapped_levels(architecture)
     storages = [level if isinstance(level, Storage) else None for level in levels]
     width = np.array([s.datawidth if s else 1 for s in storages], np.int64)
@@ -108,6 +109,15 @@ def encode_machine(
         compute_pJ=energies[architecture.compute.name].energy("compute"),
         units=architecture.compute.instances,
     )
+
+
+def _refuse_zeros(architecture: Architecture) -> None:
+    doing = next((level.name for level in architecture.levels if level.sparse), None)
+    if doing is not None:
+        raise InputError(
+            f"{doing}: it does something about zeros ('sparse_optimizations'); `dovetail evaluate` counts that, but a "
+            "search for mappings cannot yet"
+        )
 
 
 def _prices(levels: tuple[Level, ...], energies: EnergyTable) -> tuple[Floats, Floats]:

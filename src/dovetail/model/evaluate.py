@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import CapacityError, InputError
+from dovetail.errors import CapacityError, InputError, MappingError
 from dovetail.hardware.architecture import Architecture, Level, Storage
 from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
@@ -28,6 +28,8 @@ from dovetail.model.encode import (
     is_imperfect,
     mapped_levels,
 )
+from dovetail.model.sparse.cost import with_zeros
+from dovetail.model.sparse.count import Run
 from dovetail.workload.problem import Problem
 
 
@@ -42,6 +44,10 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     """
     check_names(architecture, [names_of(problem)])
     check_mapping(mapping, problem, architecture)
+    if is_imperfect(mapping) and architecture.is_sparse:
+        raise MappingError(
+            "a last pass is shorter than the others; on a sparse design only factors that divide are counted"
+        )
     if is_imperfect(mapping):  # what is left over may make it run the loop body more often than the problem does
         problem.check_counts(math.prod(loop.factor for entry in mapping.levels for loop in entry.loops))
     rules = encode_rules(problem, architecture)
@@ -62,7 +68,8 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         cycles, energy = kernel.cost_of(machine, nest, work, counts)
         full, units = work.instances, int(kernel.units_in_use(work))
         computes = int(kernel.compute_steps(nest.temporal)) * units
-    _check_capacity(problem, architecture, machine, counts)
+    if not architecture.is_sparse:
+        _check_capacity(problem, architecture, machine, counts)
     if cycles >= charges.ENDLESS:
         raise InputError(
             f"{problem.name} on {architecture.name}: more than {charges.ENDLESS:.3g} cycles; a bandwidth is too small"
@@ -73,7 +80,11 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     for level, tensor in itertools.product(range(levels), outputs):
         reductions[level, tensor] = spatial_reductions(rules, nest, last, work, level, tensor)
     totals = Totals(int(cycles), float(energy), computes, units, full, networks, reductions)
-    return _cost(problem, architecture, energies, machine, nest, work, counts, totals)
+    cost = _cost(problem, architecture, energies, machine, nest, work, counts, totals)
+    if not architecture.is_sparse:
+        return cost
+    run = Run(counts, work.instances, computes, totals.units)
+    return with_zeros(cost, mapping, problem, architecture, energies, machine, run)
 
 
 class Totals(NamedTuple):

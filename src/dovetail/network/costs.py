@@ -40,7 +40,7 @@ class Totals:
     cycles: int = 0
     energy_pJ: float = 0.0
     computes: int = 0
-    outer_words: int = 0
+    outer_words: float = 0
     energy_by_component: Mapping[str, float] = field(default_factory=dict)
     energy_by_tensor: Mapping[str, float] = field(default_factory=dict)
 

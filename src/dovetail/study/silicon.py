@@ -209,7 +209,7 @@ def _chip_layer(each: MappedLayer, published: dict[str, Any], whole: NetworkCost
     ]
 
 
-def _megabytes(words: int, architecture: Architecture, level: str) -> float:
+def _megabytes(words: float, architecture: Architecture, level: str) -> float:
     storage = architecture.level(level)
     assert isinstance(storage, Storage)
     return words * storage.datawidth / 8e6

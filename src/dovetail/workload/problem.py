@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean
+from dovetail.workload.densities import DENSE, Density, check_pattern
 
 #: What is counted in 64 bits with room to spare: one dimension or coefficient, and the words that any mapping moves.
 MOST_ITERATIONS, MOST_WORDS = 2**31, 2**60
@@ -76,12 +77,14 @@ class Problem:
         bounds: iterations per dimension, in the shape's order of dimensions, each at least 1.
         coefficients: value per coefficient, in the shape's order of coefficients, each at least 1.
         name: what to call it in tables.
+        densities: where each tensor's zeros are, in the shape's order of tensors; empty where all are dense.
     """
 
     shape: Shape
     bounds: tuple[int, ...]
     coefficients: tuple[int, ...] = ()
     name: str = "problem"
+    densities: tuple[Density, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep the name fit to be shown, and check sizes once, so that nothing behind needs to."""
@@ -98,6 +101,17 @@ class Problem:
                 if value > MOST_ITERATIONS:
                     raise InputError(f"{self.name}: {what} {name} is {value}; at most {MOST_ITERATIONS} is counted")
         self.check_counts(self.macs)
+        if self.densities and len(self.densities) != len(self.shape.tensors):
+            raise InputError(f"{self.name}: {len(self.shape.tensors)} tensors but {len(self.densities)} densities")
+        if all(density == DENSE for density in self.densities):
+            object.__setattr__(self, "densities", ())
+        for tensor, density in zip(self.shape.tensors, self.densities, strict=False):
+            check_pattern(density, self.extent(tensor), tensor.name)
+
+    def density(self, tensor: str) -> Density:
+        """Return where the zeros of the tensor of that name are."""
+        names = [one.name for one in self.shape.tensors]
+        return self.densities[names.index(tensor)] if self.densities else DENSE
 
     def check_counts(self, iterations: int) -> None:
         """Check that no count of any mapping that runs the loop body so often can exceed 63 bits.

@@ -1,6 +1,6 @@
 """Reads and writes problems in Timeloop's YAML form: ``problem: {shape: {...}, instance: {...}}``.
 
-What the form has and we don't model is refused by name (``flatten``) or reported in the notes (``densities``); a key
+What the form has and we don't model is refused by name (``flatten``) or reported in the notes (``histograms``); a key
 that neither the form nor the field's collections of layers have is an error, where the reference would ignore it and
 compute something else.
 """
@@ -18,6 +18,7 @@ from dovetail.document import Node, Scalar
 from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
+from dovetail.workload.density_yaml import COMMON, DENSITIES, densities_of, densities_yaml
 from dovetail.workload.problem import MOST_ITERATIONS, Problem, Shape, Tensor, Term
 from dovetail.workload.roles import renamed
 
@@ -30,7 +31,6 @@ _PASSED_OVER = {
     "H": "the input's height follows from the output's",
     "W": "the input's width follows from the output's",
     **dict.fromkeys(("Hpad", "Wpad", "Hpadding", "Wpadding"), "padding never enters the output form"),
-    **dict.fromkeys(("densities", "commonDensity", "common_density"), "every value is counted, zero or not"),
     **dict.fromkeys(
         ("bitwidths", "commonBitwidth", "common_bitwidth", "commonDatawidth"),
         "a word has as many bits as the design's storages say",
@@ -147,9 +147,10 @@ def problem_of_node(node: Node, name: str, names: _Names | None = None) -> Probl
     if "version" in entries and str(entries["version"].value) not in VERSIONS:
         raise entries["version"].fail(f"version {entries['version'].value} is not read; known: {', '.join(VERSIONS)}")
     shape, defaults = _shape(entries["shape"]) if "shape" in entries else (_CNN, {})
-    beside = {key: value for key, value in entries.items() if key in _PASSED_OVER}
+    beside_sizes = (*_PASSED_OVER, *DENSITIES, *COMMON)
+    beside = {key: value for key, value in entries.items() if key in beside_sizes}
     if "instance" in entries:
-        _check_keys(entries, ("version", "shape", "instance", "rename", *_METADATA, *_PASSED_OVER), node)
+        _check_keys(entries, ("version", "shape", "instance", "rename", *_METADATA, *beside_sizes), node)
         instance = {**beside, **entries["instance"].mapping()}
     else:  # the older form has the sizes right under `problem`
         others = ("version", "shape", "rename", *_METADATA)
@@ -182,26 +183,36 @@ def _sized(
         raise node.fail(f"no size for the dimension{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
     sizes = {key: instance[key] for key in known if key in instance}
     named = any(isinstance(size.value, str) for size in sizes.values())
-    computed = evaluate_all(sizes, names.values() if named else {})
+    known_names = names.values() if named else {}
+    computed = evaluate_all(sizes, known_names)
     values = {key: _size(instance[key], value) for key, value in computed.items()}
     bounds = tuple(values[dimension] for dimension in shape.dimensions)
     coefficients = tuple(values.get(key, defaults.get(key, 1)) for key in shape.coefficients)
     if "name" in instance:
         name = instance["name"].text()
     try:
-        return ProblemFile(Problem(shape, bounds, coefficients, name), tuple(notes))
+        problem = Problem(shape, bounds, coefficients, name)
     except InputError as error:  # together the sizes are too large
         raise error.placed(node.file, node.line, node.key) from None
+    return ProblemFile(_with_densities(problem, instance, known_names, node), tuple(notes))
+
+
+def _with_densities(problem: Problem, instance: Mapping[str, Node], names: Mapping[str, Any], node: Node) -> Problem:
+    densities = densities_of(problem, instance, names)
+    try:
+        return replace(problem, densities=densities) if densities else problem
+    except InputError as error:  # a band in what is no matrix, a pattern of another shape
+        raise instance.get("densities", node).fail(error.message) from None
 
 
 def _passed_over(instance: Mapping[str, Node], known: Sequence[str], node: Node) -> list[str]:
     """Return a note for each key that says nothing about the loops; refuse keys that are neither that nor a size."""
     notes: list[str] = []
     for key, value in instance.items():
-        if key in known or key in _METADATA:
+        if key in known or key in (*_METADATA, *DENSITIES, *COMMON):
             continue
         if key not in _PASSED_OVER:
-            raise _at(value, f"unknown key '{key}'{did_you_mean(key, (*known, *_PASSED_OVER))}", node)
+            raise _at(value, f"unknown key '{key}'{did_you_mean(key, (*known, *_PASSED_OVER, *DENSITIES))}", node)
         if value.value not in (None, 0, 1):
             notes.append(f"{value.file}:{value.line}: '{key}' is passed over: {_PASSED_OVER[key]}")
     return notes
@@ -347,5 +358,6 @@ def write_problem(problem: Problem) -> str:
     if shape.coefficients:
         content["coefficients"] = [{"name": name, "default": 1} for name in shape.coefficients]
     sizes = zip(shape.dimensions + shape.coefficients, problem.bounds + problem.coefficients, strict=True)
-    document = {"problem": {"version": "0.4", "shape": content | {"data_spaces": tensors}, "instance": dict(sizes)}}
+    instance: dict[str, object] = {**dict(sizes), **densities_yaml(problem)}
+    document = {"problem": {"version": "0.4", "shape": content | {"data_spaces": tensors}, "instance": instance}}
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120)
