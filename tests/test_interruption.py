@@ -197,6 +197,44 @@ def test_no_ctrl_c_is_lost_where_a_command_begins_or_ends_to_wait_for_one():
     assert seen == {7, 130}
 
 
+#: A module that is interrupted in its middle, and turns that into an ImportError, as those written in C do.
+HALF = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+except KeyboardInterrupt:
+    raise ImportError("failed to import") from None
+whole = True
+"""
+IMPORTING = """
+import sys, time
+from dovetail.cli.interruption import Gracefully, listen
+listen()
+with Gracefully() as waiting:
+    try:
+        with waiting.raising():
+            import half
+            time.sleep(20)
+    except KeyboardInterrupt:
+        assert half.whole
+        sys.exit(7)
+"""
+
+
+def test_an_import_is_not_interrupted_but_what_comes_after_it(tmp_path):
+    (tmp_path / "half.py").write_text(HALF)
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORTING],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: [signal.signal(how, signal.SIG_DFL) for how in CODES],
+    )
+    assert (run.returncode, run.stderr) == (7, "")
+
+
 PROGRAM = "import sys; from dovetail.cli.program import program; {}sys.exit(program())"
 
 

@@ -33,6 +33,10 @@ _EXIT_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": 143, "SIGHUP": 129}
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
 
 
+#: How often, a hundred times a second, it is looked whether an import has ended.
+_IMPORT_CHECKS = 1_000
+
+
 class _State:
     """What the listening thread goes by.
 
@@ -98,6 +102,7 @@ class Gracefully:
     """
 
     interrupted = False
+    _put_off = 0  # how often in the middle of an import
     _raises = False
     _is_owed = False  # whether the main thread has not been told of it yet
 
@@ -121,15 +126,25 @@ class Gracefully:
         self._is_owed = self.interrupted = True
         return True
 
-    def tell(self) -> None:
-        """In the main thread: raise what is owed, where that is wanted."""
-        if self._is_owed and self._raises:
-            self._is_owed = False
-            raise KeyboardInterrupt
+    def tell(self, frame: Any) -> None:
+        """In the main thread: raise what is owed, where that is wanted; not in the middle of an import, but after it.
+
+        A module that is interrupted is there by half for whoever imports it next, and those written in C turn the
+        KeyboardInterrupt into an ImportError.
+        """
+        if not (self._is_owed and self._raises):
+            return
+        if self._put_off < _IMPORT_CHECKS and _is_importing(frame):
+            self._put_off += 1
+            self.repeat()
+            return
+        self._is_owed = False
+        raise KeyboardInterrupt
 
     def repeat(self) -> None:
-        """Owe it once more."""
+        """Have it strike once more, soon."""
         self.interrupted = False
+        _thread.start_new_thread(_strike_again, ())
 
 
 class _Raising:
@@ -154,7 +169,15 @@ class _Raising:
             self._hook(lost)
         elif _State.listening:
             self._of.repeat()
-            _thread.start_new_thread(_strike_again, ())
+
+
+def _is_importing(frame: Any) -> bool:
+    """Whether a module's body, or what finds it, runs in a frame or in whoever called it."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _strike_again() -> None:
@@ -212,7 +235,7 @@ def _handle(_number: int, _frame: object) -> None:
     if _number == signal.SIGINT and not _State.ending.locked():
         _State.decided.acquire()
         if _State.waiting is not None:
-            _State.waiting.tell()
+            _State.waiting.tell(_frame)
 
 
 def _listen(read: int, names: dict[int, str]) -> None:
