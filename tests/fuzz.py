@@ -58,7 +58,7 @@ _KEEPING = ("shrink",)
 #: Messages of a first check: the text could not even be parsed, or the command line was refused as such.
 _FIRST = re.compile(
     r"is not YAML|is no valid template|is not UTF-8|is no ONNX file|is no exported program|can't be read|cannot be read"
-    r"|not a checkpoint|is no plain pickle|is no row of cells|usage: |more than \d+ deep|unpacks to"
+    r"|not a checkpoint|is no plain pickle|is no row of cells|more than \d+ deep|unpacks to"
 )
 
 
@@ -138,18 +138,12 @@ def _run(case: Case, folder: Path) -> Outcome:
     into = folder / "printed"  # a file: commands may ask for its number
     out = into.open("w", encoding="utf-8", newline="")
     with out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        usage = False
         try:
             code: Any = main(words)
         except SystemExit as end:
-            code = end.code
-    printed = into.read_text(encoding="utf-8")
-    said = err.getvalue()
-    if code == 2 and said.startswith("usage: "):  # what argparse says of itself stands on several lines
-        usage, _, message = said.rpartition("\ndovetail")
-        said = "" if not _acting(usage) else usage
-        said += f"dovetail{message}"
-        return _judged(printed, said, code, usage=True)
-    return _judged(printed, said, code)
+            code, usage = end.code, True
+    return _judged(into.read_text(encoding="utf-8"), err.getvalue(), code, usage=usage)
 
 
 def _acting(text: str) -> list[str]:

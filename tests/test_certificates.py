@@ -245,3 +245,33 @@ def test_the_command_says_whose_energies_they_are(tmp_path: Path, capsys: pytest
     code, out, _ = run(capsys, "verify", where, "--ert", ert, "--no-search")
     assert code == 1
     assert "not proven again searching again comes to the same: the search was left out" in out
+
+
+def test_a_name_is_a_label_and_the_command_checks_the_layer_where_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, other = tmp_path / "certificate.json", tmp_path / "other.json"
+    layer = ["alexnet@32:1", "--on", "eyeriss_like", "--samples", "20"]
+    assert run(capsys, "map", *layer, "--certificate", str(where))[0] == 0
+    content = json.loads(where.read_text())
+    content["problem"]["name"] = "resnet18"
+    other.write_text(json.dumps(sealed(content)))
+    code, out, _ = run(capsys, "verify", str(where), "--layer", "alexnet@32:1")
+    assert (code, out.splitlines()[0]) == (0, "holds            the problem is the layer: features.0")
+    assert run(capsys, "verify", str(other))[0] == 0
+    for layer in (["alexnet@32:1"], ["alexnet@32:2"], ["alexnet@32:1", "--batch", "2"]):
+        code, out, _ = run(capsys, "verify", str(other), "--layer", *layer)
+        assert code == 1
+        assert out.startswith("rejected         the problem is the layer: resnet18 (")
+
+
+def test_a_reading_of_the_layer_is_the_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where, problem = str(tmp_path / "certificate.json"), tmp_path / "p.yaml"
+    problem.write_text(
+        "problem: {shape: {name: product, dimensions: [m, n, k], data_spaces: [{name: A, projection: [m, k]}, "
+        "{name: B, projection: [k, n]}, {name: Z, projection: [m, n], read_write: true}]}, instance: {m: 4, n: 8,"
+        " k: 2}}"
+    )
+    assert run(capsys, "map", str(problem), "--on", "tpu_like", "--samples", "20", "--certificate", where)[0] == 0
+    code, out, _ = run(capsys, "verify", where, "--layer", str(problem))
+    assert (code, out.splitlines()[0]) == (0, "holds            the problem is the layer: p")

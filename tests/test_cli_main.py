@@ -27,12 +27,33 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"dovetail {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["cache", "--nonsense"], ["cache", "burn"]])
-def test_wrong_usage_is_exit_code_2(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--nonsense"],
+            "dovetail: error: the following arguments are required: COMMAND (see `dovetail --help`)\n",
+        ),
+        (["nonsense"], "dovetail: error: argument COMMAND: "),
+        (
+            ["cache", "--nonsense"],
+            "dovetail cache: error: unrecognized argument --nonsense (see `dovetail cache --help`)\n",
+        ),
+        (["cache", "burn"], "dovetail cache: error: argument action: "),
+        (["map"], "dovetail map: error: the following arguments are required: LAYER (see "),
+        (["map", "x", "--on", "y", "--samples", "100000001"], "dovetail map: error: argument --samples: 100000001 is "),
+        (["map", "x", "--on", "y", "--save", ""], "dovetail map: error: argument --save: '' names no file (see "),
+        (["map", "x", "--on", "y", "--samples", "9" * 50_000], "dovetail map: error: argument --samples: '999"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert "usage: dovetail" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+    assert len(err) < 1000
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -199,6 +199,11 @@ def test_fan_outs_are_what_the_mesh_grows_by(fan_outs, data):
         ),
         ("PE[0..167]", "PE[3..2]", "the range [3..2] is empty"),
         (
+            "PE[0..167]",
+            "PE[0..99999999999]",
+            "100000000000 instances of spad make no whole number of meshX 14",
+        ),
+        (
             "block-size: 1, meshX: 14",
             "block-size: 1, meshX: 15",
             "168 instances of spad make no whole number of",

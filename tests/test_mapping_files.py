@@ -164,7 +164,11 @@ def test_the_references_map_txt_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("for Q in [0:4)", "for Q in [1:4)", "m.txt:3: 'for Q in [1:4)' is neither a level nor a loop"),
+        ("for Q in [0:4)", "for Q in [1:4)", "m.txt:3: 'for Q in [1:4)' is no loop; write 'for C in [0:16)', with a "),
+        ("for Q in [0:4)", "for Q in [0:-16)", "m.txt:3: 'for Q in [0:-16)' is no loop; write 'for C in [0:16)', "),
+        ("for Q in [0:4)", "for Q in [0:0)", "m.txt:3: 'for Q in [0:0)' is no loop; write 'for C in [0:16)', with a "),
+        ("DRAM [", "for Q in [0:4)\nDRAM [", "m.txt:1: the loop 'for Q in [0:4)' stands before any level"),
+        ("for Q in [0:4)", "fro Q in [0:4)", "m.txt:3: 'fro Q in [0:4)' is neither a level nor a loop"),
         ("shared_glb [", "shared_gbl [", "m.txt:7: eyeriss has no level 'shared_gbl', did you mean 'shared_glb'?"),
         ("Inputs:1020", "Input:1020", "m.txt:7: unknown tensor 'Input'"),
         ("Weights:864", "Weights;864", "m.txt:1: 'Weights;864 (864)' is no tensor with its size"),

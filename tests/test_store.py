@@ -301,6 +301,26 @@ def test_a_place_that_cannot_be_written_means_no_store_and_one_warning(tmp_path,
     assert warning.getMessage().startswith("results are not stored: ")
 
 
+def test_warnings_do_not_act_on_a_terminal_whatever_the_path_is_called(tmp_path, caplog):
+    folder = tmp_path / "\x1b[31m\nforged"
+    (tmp_path / "\x1b]0;file").write_text("not a folder")
+    with Store.open(tmp_path / "\x1b]0;file" / "results.sqlite3") as store:
+        store.put("a", 1)
+    folder.mkdir()
+    with Store.open(folder / "results.sqlite3") as store:
+        store.put("a", 1)
+    with sqlite3.connect(folder / "results.sqlite3") as connection:
+        connection.execute("UPDATE results SET value = x'00'")
+    connection.close()
+    with Store.open(folder / "results.sqlite3") as store:
+        assert store.get("a") is None
+    (folder / "results.sqlite3").write_bytes(b"rubbish" * 2000)
+    with Store.open(folder / "results.sqlite3") as store:
+        assert store.get("a") is None
+    assert len(caplog.messages) == 3
+    assert all(message.isprintable() for message in caplog.messages), caplog.messages
+
+
 def in_a_process(work):
     """Run ``work(report)`` in a forked process of its own, as another user if this is root; return what it reports."""
     context = multiprocessing.get_context("fork")

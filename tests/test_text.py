@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dovetail.cli.main import main
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Storage
-from dovetail.text import csv_cell, csv_text, printable
+from dovetail.text import csv_cell, csv_text, printable, shown
 from dovetail.workload.layer_table import read_csv, write_csv
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import convolution
@@ -26,6 +26,40 @@ def test_nothing_that_acts_is_left(text):
     assert printable(text).isprintable()
     assert printable(printable(text)) == printable(text)
     assert len(printable(text)) == len(text)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=20), st.integers(1, 3_000))
+def test_no_text_is_longer_than_anybody_reads_and_different_ones_stay_so(text, times):
+    long = text * times
+    found = shown(long)
+    assert len(found) < 4_000
+    assert shown(found) == found
+    assert (found == shown(long + "x")) == (long == long + "x")
+    if len(long) <= 400:
+        assert found == printable(long)
+
+
+def test_long_names_do_not_reach_messages_notes_and_tables(tmp_path, capsys):
+    long = "n" * 50_000
+    (tmp_path / "p.yaml").write_text(
+        "problem: {shape: {dimensions: [C], data_spaces: [{name: W, projection: [C]}, "
+        f"{{name: O, projection: [C], read_write: true}}]}}, instance: {{C: 4, name: {long}}}}}"
+    )
+    (tmp_path / "t.csv").write_text(f"name,C,M,P,Q\n{long[:9000]},4,4,2,2\n")
+    (tmp_path / "d.yaml").write_text(
+        f"problem: {{shape: {{dimensions: [{long}], data_spaces: [{{name: W, projection: [{long}], "
+        f"read_write: true}}]}}, instance: {{{long}: 4}}}}"
+    )
+    for words in (
+        ["map", f"{tmp_path}/p.yaml", "--on", "eyeriss_like", "--samples", "2"],
+        ["map", f"{tmp_path}/d.yaml", "--on", "eyeriss_like", "--samples", "2"],
+        ["map", f"{tmp_path}/t.csv:{long}", "--on", "eyeriss_like"],
+        ["layers", f"{tmp_path}/t.csv"],
+        ["layers", long],
+        ["layers", f"{tmp_path}/t.csv", "--rename", f"C={long}"],
+    ):
+        assert main(words) in (0, 2)
+        assert max(map(len, "".join(capsys.readouterr()).splitlines())) < 1_500
 
 
 def test_every_name_is_cleaned_at_the_door():

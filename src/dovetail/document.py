@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import yaml
 
+from dovetail import inputs
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import printable
 
@@ -156,11 +157,19 @@ class Node:
         return self.value
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text; raises InputError when it is absent, no plain file, too large, or not UTF-8."""
+def read_text(path: Path, *, own: bool = False) -> str:
+    """Return a file's text.
+
+    Args:
+        path: the file.
+        own: whether it is no input, but one that we keep for ourselves and may write again.
+
+    Raises:
+        InputError: it is absent, no plain file, too large, not UTF-8, or an output of the command at work.
+    """
     try:
         if not path.is_file():
-            raise InputError("is a folder" if path.is_dir() else "no such file", file=path)
+            raise InputError(not_a_file(path), file=path)
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -168,10 +177,20 @@ def read_text(path: Path) -> str:
     if len(raw) > MAX_BYTES:
         raise InputError(f"is larger than {MAX_BYTES} bytes; no specification is", file=path)
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise InputError(f"is not UTF-8 text (byte 0x{raw[error.start]:02x})", file=path, line=line) from None
+    if not own:
+        inputs.reading(path, text)
+    return text
+
+
+def not_a_file(path: Path) -> str:
+    """Return why a path is no file to be read."""
+    if path.is_dir():
+        return "is a folder"
+    return "is a device or a pipe; only plain files are read" if path.exists() else "no such file"
 
 
 def parse_document(

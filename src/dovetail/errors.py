@@ -19,14 +19,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dovetail.text import printable
+from dovetail.text import shown
 
 
 class DovetailError(Exception):
     """Base of every error raised on purpose; its text is one message for a person, on one line whatever it quotes."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(shown(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as it is, whatever its class was made from: errors come back from other processes."""
@@ -52,9 +52,9 @@ class InputError(DovetailError):
     def __init__(
         self, message: str, *, file: Path | str | None = None, line: int | None = None, key: str | None = None
     ) -> None:
-        message, key = printable(message), None if key is None else printable(key)
+        message, key = shown(message), None if key is None else shown(key)
         self.message, self.file, self.line, self.key = message, file, line, key
-        place = "" if file is None else printable(str(file)) + ("" if line is None else f":{line}") + ": "
+        place = "" if file is None else shown(str(file)) + ("" if line is None else f":{line}") + ": "
         super().__init__(place + (f"{key}: " if key else "") + message)
 
     def placed(self, file: Path | str, line: int | None = None, key: str | None = None) -> InputError:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from dovetail import inputs
 from dovetail.errors import WriteError
 
 try:
@@ -139,6 +140,8 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
         WriteError: when it can't be written; what ``write`` itself raises passes through.
     """
     target = target_of(path)
+    if target.path is not None and inputs.was_read(target.path):
+        raise WriteError("is not written: it was read, and what it said would be lost", file=path)
     try:
         if target.path is None:
             sys.stdout.flush()

@@ -43,7 +43,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from dovetail import inputs
 from dovetail.content import content_key
+from dovetail.text import shown
 
 __all__ = ["Store", "StoreState", "Verification", "cache_folder", "content_key"]
 
@@ -149,12 +151,17 @@ class Store:
 
     @classmethod
     def open(cls, path: Path | None = None) -> Store:
-        """Open the store of a file; without one, that of the user's cache. Never fails: see the module's text."""
+        """Open the store of a file; without one, that of the user's cache.
+
+        Never fails, see the module's text; but a command that would write an output over the store is refused.
+        """
         shared = None
         if path is None and (folder := cache_folder()) is not None:
             path, shared = folder / _FILE, _is_shared(folder)
             if shared:
                 path = path.with_suffix(f".{re.sub('[^A-Za-z0-9-]', '_', platform.node())[:40]}{path.suffix}")
+        if path is not None:
+            inputs.refuse_output(path)
         store = cls(path, shared=shared)
         store._run(lambda connection: None, None)
         return store
@@ -203,7 +210,7 @@ class Store:
         nothing: list[_Row] = []
         found = {key: _unpacked(key, value, checksum) for key, value, checksum in self._run(read, nothing)}
         if damaged := [key for key, value in found.items() if value is None]:
-            _log.warning("%d damaged results in %s are computed anew", len(damaged), self.path)
+            _log.warning("%d damaged results in %s are computed anew", len(damaged), shown(str(self.path)))
             self._remove(damaged)
         if len(found) < len(wanted) and not self._counted:
             self._counted = True
@@ -285,7 +292,7 @@ class Store:
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            _log.warning("results are not stored: %s: %s", self.path, error)
+            _log.warning("results are not stored: %s", shown(f"{self.path}: {error}"))
             self._warned = True
 
     def _connected(self) -> sqlite3.Connection | None:
@@ -349,7 +356,8 @@ class Store:
                     with contextlib.suppress(FileNotFoundError):
                         self.path.with_name(self.path.name + suffix).replace(moved.with_name(moved.name + suffix))
                 self._last_set_aside = moved
-                _log.warning("the store of results was damaged (%s); set aside as %s, begun anew", damage, moved)
+                said = shown(f"the store of results was damaged ({damage}); set aside as {moved}, begun anew")
+                _log.warning("%s", said)
         self.path = _current(self._base)
 
     def _files(self) -> list[Path]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 #: Signs with which a spreadsheet takes a cell for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+#: Signs that a word, and a whole text, has at most where a person reads it.
+_LONGEST_WORD, _LONGEST = 400, 4_000
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
 
 
 def printable(text: str) -> str:
@@ -16,15 +22,30 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)
 
 
+def shown(text: str) -> str:
+    """Return the text as a person reads it: `printable`, and no longer than anybody reads.
+
+    Longer words, and texts, lose their middle; their length and a checksum stand for it, so that two that differ do
+    so still.
+    """
+    text = printable(text)
+    if len(text) <= _LONGEST_WORD:
+        return text
+    text = _LONG_WORD.sub(lambda word: _cut(word[0], 200, 100), text)
+    return text if len(text) <= _LONGEST else _cut(text, 3_000, 500)
+
+
+def _cut(text: str, first: int, last: int) -> str:
+    return f"{text[:first]}...({len(text)} signs, {zlib.crc32(text.encode(errors='replace')):08x})...{text[-last:]}"
+
+
 def clean(value: object, *fields: str) -> None:
-    """Make fields of a frozen dataclass printable, from its ``__post_init__``: names are cleaned once, at the door."""
+    """Make fields of a frozen dataclass fit to be `shown`, from its ``__post_init__``: once, at the door."""
     for field in fields:
         text: Any = getattr(value, field)
-        if isinstance(text, str):
-            if not text.isprintable():
-                object.__setattr__(value, field, printable(text))
-        elif not all(part.isprintable() for part in text):
-            object.__setattr__(value, field, tuple(map(printable, text)))
+        made = shown(text) if isinstance(text, str) else tuple(map(shown, text))
+        if made != text:
+            object.__setattr__(value, field, made)
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dovetail.document import not_a_file
 from dovetail.errors import InputError
 from dovetail.files import write_bytes, write_text
 from dovetail.workload.torchvision_import import import_torch
@@ -79,7 +80,7 @@ def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHIN
         InputError: when the file is absent, broken, holds more than tensors and plain values, or is not ours.
     """
     if not path.is_file():
-        raise InputError("there is no such checkpoint", file=path)
+        raise InputError("there is no such checkpoint" if not path.exists() else not_a_file(path), file=path)
     try:
         content = _loaded(path, device)
     except InputError:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dovetail import inputs
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.store import Store
@@ -120,6 +121,7 @@ def _states(files: Sequence[Path]) -> list[tuple[str, int, int]]:
     states = []
     for file in files:
         try:
+            inputs.refuse_output(file)
             state = file.stat()
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", file=file) from None

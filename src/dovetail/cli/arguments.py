@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dovetail import inputs
 from dovetail.cli.numbers import number_above_0 as number_above_0  # commands declare their options with this module
 from dovetail.cli.numbers import positive as positive
 from dovetail.cli.numbers import seconds as seconds
 from dovetail.cli.numbers import seed as seed
+from dovetail.cli.outputs import file_path
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
@@ -18,16 +21,22 @@ from dovetail.document import Node, Scalar, parse_document
 from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.attribute_list import ATTRIBUTES
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.certificate_file import MOST_SAMPLES
 from dovetail.mapper.objective import Objective
 from dovetail.network.jobs import Sampled
 from dovetail.store import cache_folder
+from dovetail.text import shown
 from dovetail.workload.inputs import NetworkInput, parse_input
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import PHASES, Asked
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Network
 from dovetail.workload.roles import parse_renaming
+
+#: What ``--set`` may give a value to though no file says it: the readers look for it all the same.
+_UNSAID = frozenset(("technology", "global_cycle_seconds", *(name for each in ATTRIBUTES for name in each.names)))
 
 
 def add_layer(parser: argparse.ArgumentParser) -> None:
@@ -163,14 +172,21 @@ def add_hardware(parser: argparse.ArgumentParser, *, several: bool = False, besi
         "variables, in any split) and folders of such",
     )
     add_settings(parser)
-    parser.add_argument("--ert", type=Path, metavar="FILE", help="energies per action, as Accelergy writes them")
-    parser.add_argument("--art", type=Path, metavar="FILE", help="areas, as Accelergy writes them; goes with --ert")
+    parser.add_argument("--ert", type=file_path, metavar="FILE", help="energies per action, as Accelergy writes them")
+    parser.add_argument(
+        "--art", type=file_path, metavar="FILE", help="areas, as Accelergy writes them; goes with --ert"
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare what a design's files may read and the values of their variables."""
     parser.add_argument(
-        "--include", type=Path, action="append", default=[], metavar="FOLDER", help="let includes also read this folder"
+        "--include",
+        type=file_path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="let includes also read this folder",
     )
     add_values(parser)
 
@@ -180,11 +196,40 @@ def add_values(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         type=setting,
-        action="append",
-        default=[],
+        action=_Settings,
+        default=(),
         metavar="NAME=VALUE",
         help="the value of a variable of the files, or of a template variable",
     )
+
+
+class _Settings(argparse.Action):
+    """Collects values of variables, each of which may be given once."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if values[0] in dict(before):
+            raise argparse.ArgumentError(self, f"'{values[0]}' is given twice")
+        setattr(namespace, self.dest, (*before, values))
+
+
+def check_settings(args: argparse.Namespace) -> None:
+    """Check that every name that ``--set`` gives a value is known, once all files have been read, before the work.
+
+    Raises:
+        InputError: none of the files has the name, and it is no attribute that is read without being said.
+    """
+    known = inputs.names() | _UNSAID if args.set else frozenset[str]()
+    for name, _ in args.set:
+        if name not in known:
+            near = [f", did you mean '{word}'?" for word in difflib.get_close_matches(name, known, n=1)]
+            raise InputError(f"--set {name}: no file that was read has this name{''.join(near)}")
 
 
 def setting(text: str) -> tuple[str, Scalar]:
@@ -219,8 +264,15 @@ def objective(text: str) -> Objective:
 
 def add_samples(parser: argparse.ArgumentParser) -> None:
     """Declare the random search that may stand in for the exact one."""
-    parser.add_argument("--samples", type=positive, metavar="N", help="take the best of N random mappings instead")
+    parser.add_argument("--samples", type=_samples, metavar="N", help="take the best of N random mappings instead")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random mappings (0)")
+
+
+def _samples(text: str) -> int:
+    value = positive(text)
+    if value > MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is too many: at most {MOST_SAMPLES} random mappings are drawn")
+    return value
 
 
 def sampled_search_of(args: argparse.Namespace) -> Sampled | None:

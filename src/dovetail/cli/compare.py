@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
     networks = [arguments.network_of(args, name) for name in args.networks]
     designs = [arguments.load_hardware(name, args) for name in args.on]
+    arguments.check_settings(args)
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
         costs = map_networks(

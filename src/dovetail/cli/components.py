@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dovetail.cli.arguments import add_settings
+from dovetail.cli.arguments import add_settings, check_settings
 from dovetail.cli.outputs import add_output
 from dovetail.components.accelergy_tables import write_art, write_ert
 from dovetail.components.compose import Share
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.on:
         raise InputError("say which design with --on DESIGN, or list the estimators with --list")
     architecture = load_architecture(args.on, include_folders=args.include, data=dict(args.set))
+    check_settings(args)
     found = explain(architecture, args.estimator)
     table = EnergyTable({each.level: each.cost() for each in found})
     if args.ert:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dovetail.cli.arguments import add_json, add_settings
+from dovetail.cli.arguments import add_json, add_settings, check_settings
 from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
 from dovetail.document_file import read_document
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             print(design_file(name).read_text(encoding="utf-8"), end="")
     else:
         architecture = load_architecture(args.design, include_folders=args.include, data=dict(args.set))
+        check_settings(args)
         if args.json:
             print_json(described(architecture))
         else:

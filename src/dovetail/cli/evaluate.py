@@ -10,6 +10,7 @@ from dovetail.cli import arguments
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
 from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.notes import print_notes
+from dovetail.cli.outputs import file_path
 from dovetail.cli.tables import print_json
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_hardware(parser, beside_layer=True)
     parser.add_argument(
         "--mapping",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="a mapping YAML, Timeloop's form or ours, or a map.txt",
     )
@@ -45,12 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate the mapping; a broken constraint is worth a warning, a tile that does not fit is an error."""
-    given, problem = given_of(args), layer_of(args)
+    given, (problem, notes) = given_of(args), layer_of(args)
     if not (args.mapping or given.mapping):
         raise InputError("no mapping is given: --mapping FILE, or a file with 'mapping' beside the layer")
     architecture, energies = arguments.load_hardware(given.design, args)
-    problem, read, notes = _read(args.mapping or Path(given.mapping), architecture, problem)
-    notes += [*read.notes, *design_notes(architecture, [problem])]
+    arguments.check_settings(args)
+    problem, read, said = _read(args.mapping or Path(given.mapping), architecture, problem)
+    notes += [*said, *read.notes, *design_notes(architecture, [problem])]
     print_notes(notes)
     mapping, architecture = read.mapping, read.architecture
     for sentence in violations(mapping, problem, architecture):

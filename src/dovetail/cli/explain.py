@@ -48,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain the layer; exit code 2 when it has no mapping, after saying which constraint stands in the way."""
-    problem = layer_of(args)
+    problem, notes = layer_of(args)
     architecture, energies = arguments.load_hardware(given_of(args).design, args)
-    notes: list[str] = []
+    arguments.check_settings(args)
     with progress() as report:
         if readings_on(problem, architecture) != (Reading(problem),):
             reading = _best_reading(problem, architecture, energies, args)
-            problem, notes = reading.problem, [f"{problem.name}: {reading.text}"]
+            problem, notes = reading.problem, [*notes, f"{problem.name}: {reading.text}"]
         found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
     held = None if found.result is None else _reason(problem, architecture, energies, found.result)
     notes += design_notes(architecture, [problem])

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dovetail.cli.arguments import model_of
 from dovetail.document import Scalar
@@ -16,6 +17,7 @@ from dovetail.hardware.design_files import SUFFIXES, design_paths
 from dovetail.hardware.reader import bundled_designs
 from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
+from dovetail.workload.roles import made_room, renamed
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,30 @@ def given_of(args: argparse.Namespace) -> Given:
     return found
 
 
-def layer_of(args: argparse.Namespace) -> Problem:
-    """Return the layer that a command is given; a problem file's sizes may use the variables of the design."""
+def layer_of(args: argparse.Namespace) -> tuple[Problem, list[str]]:
+    """Return the layer that a command is given, and what a person should know of its new names.
+
+    A problem file's sizes may use the variables of the design.
+    """
     given, model = given_of(args), model_of(args)
     files = [Path(word) for word in given.design if word not in bundled_designs()]
     if files and Path(given.layer).suffix in SUFFIXES:
         values = model["variables"]
         model["variables"] = {**evaluated_variables(files, args.include, values), **values}
-    return load_layer(given.layer, **model)
+    return loaded(given.layer, model)
+
+
+def loaded(layer: str, model: Mapping[str, Any]) -> tuple[Problem, list[str]]:
+    """Return a layer, and what a person should know of its new names.
+
+    Args:
+        layer: as `load_layer` takes it.
+        model: what else `load_layer` takes.
+    """
+    problem, names = load_layer(layer, **{**model, "rename": None}), model["rename"]
+    if not names:
+        return problem, []
+    return renamed(problem, names), [f"{problem.name}: {words}" for words in made_room(problem, names)]
 
 
 def _sorted(words: Sequence[str], args: argparse.Namespace) -> Given:

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("say which network, or list the bundled ones with --list")
     with Console(stderr=True).status(Text(printable(f"reading {args.model}"))):  # shown on a terminal only
         network = _load(args)
+        arguments.check_settings(args)
     if args.csv:
         write_text(args.csv, write_csv(network))
     if args.yaml:

@@ -20,7 +20,7 @@ from dovetail import __version__
 from dovetail.cli import outputs
 from dovetail.cli.parser import Parser
 from dovetail.errors import DovetailError, InternalError, WriteError
-from dovetail.text import printable
+from dovetail.text import shown
 
 #: Command name -> (module under ``dovetail.cli``, summary). A module has ``add_arguments(parser)``,
 #: ``run(args) -> int`` and ``EXAMPLES``.
@@ -89,7 +89,7 @@ def _discard_output() -> None:
 
 def _kept(args: argparse.Namespace) -> str:
     """Return what is kept of a command that ended early, as a message's last clause; nothing before it has begun."""
-    return f"; {kept}" if args.begun and (kept := printable(args.kept(args))) else ""
+    return f"; {kept}" if args.begun and (kept := shown(args.kept(args))) else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,12 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             from dovetail.cli.tables import show_all_columns  # `--help` does without
 
             show_all_columns()
-        outputs.prepare(args)
-        args.begun = True
-        interruption.keeping(printable(args.kept(args)))
-        code = int(args.run(args))
-        sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
-        return code
+        with outputs.prepared(args):
+            args.begun = True
+            interruption.keeping(shown(args.kept(args)))
+            code = int(args.run(args))
+            sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
+            return code
     except BrokenPipeError:  # `dovetail ... | head`
         _discard_output()
         return 0
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:  # the output's disk is full, a file vanished
         _discard_output()
-        print(f"dovetail: error: {printable(str(error))}", file=sys.stderr)
+        print(f"dovetail: error: {shown(str(error))}", file=sys.stderr)
         return 2
     except MemoryError:
         print(f"dovetail: error: out of memory{_kept(args)}", file=sys.stderr)

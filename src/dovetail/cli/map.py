@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.imperfect:
         _check_imperfect(args)
-    given = layer_of(args)
+    given, notes = layer_of(args)
     architecture, energies = arguments.load_hardware(given_of(args).design, args)
+    arguments.check_settings(args)
     with Gracefully() as waiting:
         read = search_readings(
             given,
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         )
         args.found = True
         keeping(kept(args))
-        notes = _notes(args, read, architecture, waiting.interrupted)
+        notes += _notes(args, read, architecture, waiting.interrupted)
         print_notes(notes)
         try:
             _write(args, given, read, architecture, energies, waiting.interrupted)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dovetail.text import printable
+from dovetail.text import shown
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Network
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # `layers` does without costs
 def print_notes(notes: Iterable[str]) -> None:
     """Print each different note once, in the order given; stdout stays what it is, for tables and JSON."""
     for note in dict.fromkeys(notes):
-        print(f"dovetail: note: {printable(note)}", file=sys.stderr)
+        print(f"dovetail: note: {shown(note)}", file=sys.stderr)
 
 
 def notes_of(costs: Iterable[NetworkCost]) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dovetail import inputs
 from dovetail.errors import InputError
 
 
 def add_output(parser: argparse._ActionsContainer, option: str, text: str, *, folder: bool = False) -> None:
-    """Declare an option that names a file to write, or a folder to write files into; see `prepare`.
+    """Declare an option that names a file to write, or a folder to write files into; see `prepared`.
 
     Args:
         parser: the command's, or a group of its options.
@@ -20,29 +22,48 @@ def add_output(parser: argparse._ActionsContainer, option: str, text: str, *, fo
         folder: whether it names a folder.
     """
     kind = _Folder if folder else _File
-    parser.add_argument(option, type=Path, action=kind, metavar="FOLDER" if folder else "FILE", help=text)
+    parser.add_argument(option, type=file_path, action=kind, metavar="FOLDER" if folder else "FILE", help=text)
 
 
-def prepare(args: argparse.Namespace) -> None:
+def file_path(text: str) -> Path:
+    """Return the path that a word names; for ``type=``. An empty word would name the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no file")
+    return Path(text)
+
+
+@contextlib.contextmanager
+def prepared(args: argparse.Namespace) -> Iterator[None]:
     """Check that everything that a command is to write can be written; missing folders are made.
 
+    While this is entered, an input that is one of the outputs, too, is refused where it is read.
+
     Raises:
-        InputError: something can't be, or two options name one file.
+        InputError: something can't be written, two options name one file, or two things would stand on stdout.
     """
-    if not (wanted := getattr(args, "outputs", ())):
-        return
+    written: list[tuple[str, Path]] = []
+    if wanted := getattr(args, "outputs", ()):
+        written = _prepare(wanted, is_json=getattr(args, "json", False))
+    with inputs.watching(written, words=bool(getattr(args, "set", ()))):
+        yield
+
+
+def _prepare(wanted: Sequence[tuple[str, Path, bool]], *, is_json: bool) -> list[tuple[str, Path]]:
+    """Return the options that name files that are there or will be, with these; see `prepared`."""
     from dovetail import files  # `--help` does without
 
-    taken: dict[Path, str] = {}
+    taken: dict[Path | None, str] = {None: "--json"} if is_json else {}
     for option, path, folder in wanted:
         if folder or (option in _EITHER and path.is_dir()):
             files.prepare_folder(path)
             continue
         target = files.prepare(path)
-        if target.replaced and target.path is not None:
-            if target.path in taken:
-                raise InputError(f"{taken[target.path]} and {option} would write the same file", file=path)
-            taken[target.path] = option
+        if target.path is None and target.path in taken:
+            raise InputError(f"{taken[None]} and {option} would both be printed; name a file for one of them")
+        if target.path in taken and target.replaced:
+            raise InputError(f"{taken[target.path]} and {option} would write the same file", file=path)
+        taken[target.path] = option
+    return [(option, path) for path, option in taken.items() if path is not None]
 
 
 #: Options that take a file, and also a folder that is there already.

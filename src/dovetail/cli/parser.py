@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from dovetail.text import printable
+from dovetail.text import shown
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,14 +19,14 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, examples: Sequence[str] = (), **options: Any) -> None:
-        shown = "\n".join(f"  dovetail {line}" for line in examples)
-        epilog = f"examples:\n{shown}" if examples else None
+        lines = "\n".join(f"  dovetail {line}" for line in examples)
+        epilog = f"examples:\n{lines}" if examples else None
         super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
         self.examples = tuple(examples)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and end with exit code 2."""
-        super().error(printable(message))
+        self.exit(2, f"{self.prog}: error: {shown(message)} (see `{self.prog} --help`)\n")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail import inputs
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.notes import print_unknown
@@ -112,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
     targets = parse_targets(args.target)
     architecture, energies = arguments.hardware_of(args)
+    arguments.check_settings(args)
     request = _request(args, targets)
     objective = args.objective or OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
@@ -177,6 +179,7 @@ def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpe
 
     file = Path(args.model)
     if file.suffix == ".pt" or file.is_file():
+        inputs.refuse_output(file)
         content = checkpoint.load(file, expected={"weights": dict})
         described = content.get("model")
         if not isinstance(described, dict) or ":" in str(described.get("name")):
@@ -190,6 +193,7 @@ def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpe
         spec = model_spec(args.model, data, stem=stem)
         return spec, spec().state_dict() if ":" in args.model else None
     if Path(args.weights).is_file() or Path(args.weights).suffix in (".pt", ".pth"):
+        inputs.refuse_output(Path(args.weights))
         weights = checkpoint.load_weights(Path(args.weights))
         spec = model_spec(args.model, data, stem=stem)
         checkpoint.check_weights(spec(), weights, Path(args.weights))

@@ -49,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sweep, print and write what was asked for."""
-    problem = layer_of(args)
+    problem, notes = layer_of(args)
     architecture, energies = arguments.load_hardware(given_of(args).design, args)
+    arguments.check_settings(args)
     with network_progress() as progress, Store.open() as store:
         sweep = sweep_layer(
             problem,
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
-    print_notes([*sweep.notes, *compiling_notes()])
+    print_notes([*notes, *sweep.notes, *compiling_notes()])
     if args.csv:
         write_text(args.csv, sweep.table().csv())
     for path, kind in ((args.svg, "svg"), (args.png, "png")):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import numbers
-from dovetail.cli.outputs import add_output
+from dovetail.cli.outputs import add_output, file_path
 from dovetail.cli.progress import progress
 from dovetail.errors import InputError
 from dovetail.json_text import json_text
@@ -70,7 +70,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> No
         metavar="DATA",
         help="digits, cluttered-digits (both built in), cifar10, cifar100, or a folder of images",
     )
-    data.add_argument("--root", type=Path, metavar="DIR", help="folder that holds CIFAR (default: data)")
+    data.add_argument("--root", type=file_path, metavar="DIR", help="folder that holds CIFAR (default: data)")
     data.add_argument("--download", action="store_true", help="fetch CIFAR into --root if it is not there")
     data.add_argument(
         "--size", type=numbers.whole, metavar="PIXELS", help="rows and columns of images from folders (default 224)"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dovetail.cli import arguments
+from dovetail.cli.given import loaded
 from dovetail.cli.notes import print_notes
+from dovetail.cli.outputs import file_path
 from dovetail.cli.tables import print_json
 from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import bundled_designs
 from dovetail.mapper.certificate_file import ESTIMATED, Claim, read_certificate
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapper.verify import Check, Verdict, verify
 from dovetail.network.jobs import Sampled
+from dovetail.network.readings import readings_on
+from dovetail.workload.problem import Problem
+from dovetail.workload.problem_yaml import write_problem
 
 #: Command lines to begin with.
 EXAMPLES = (
@@ -25,12 +30,22 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="a file that `dovetail map` has written")
+    parser.add_argument(
+        "certificate", type=file_path, metavar="CERTIFICATE", help="a file that `dovetail map` has written"
+    )
+    parser.add_argument(
+        "--layer",
+        metavar="LAYER",
+        help="also check that the problem is this layer, as `dovetail map` takes it; what it is called is a label else",
+    )
+    arguments.add_model(parser)
     parser.add_argument(
         "--on", nargs="+", action="extend", metavar="DESIGN", help="the design's files, when it is not a bundled one"
     )
     arguments.add_settings(parser)
-    parser.add_argument("--ert", type=Path, metavar="FILE", help="the energies per action that the search was given")
+    parser.add_argument(
+        "--ert", type=file_path, metavar="FILE", help="the energies per action that the search was given"
+    )
     parser.add_argument(
         "--no-search", action="store_true", help="leave out the search; what it proved is not proven again then"
     )
@@ -48,8 +63,10 @@ def run(args: argparse.Namespace) -> int:
             key="architecture",
         )
     architecture, energies = arguments.load_hardware(args.on or claim.design, args)
+    layer = _check_of_layer(claim, architecture, args) if args.layer else ()
+    arguments.check_settings(args)
     known = args.ert is not None or claim.energies_from == ESTIMATED
-    checks = verify(
+    checks = layer + verify(
         claim,
         architecture,
         energies=energies if known else None,
@@ -60,6 +77,20 @@ def run(args: argparse.Namespace) -> int:
     notes = [] if known else [f"with the energies in this certificate; --ert names their file, {claim.energies_from}"]
     _print(args, checks, notes)
     return 0 if all(check.passed for check in checks) else 1
+
+
+def _check_of_layer(claim: Claim, architecture: Architecture, args: argparse.Namespace) -> tuple[Check, ...]:
+    """Check that the certificate's problem is a layer, in any of the ways to read it on the design, and called so."""
+    given, _ = loaded(args.layer, arguments.model_of(args))
+    ways = [(way.problem.name, write_problem(way.problem)) for way in readings_on(given, architecture)]
+    same = (claim.problem.name, claim.problem_text) in ways
+    detail = given.name if same else f"{_sizes(claim.problem)}, but {args.layer} is {_sizes(given)}"
+    return (Check("the problem is the layer", Verdict.HOLDS if same else Verdict.REJECTED, detail),)
+
+
+def _sizes(problem: Problem) -> str:
+    sizes = zip(problem.shape.dimensions, problem.bounds, strict=True)
+    return f"{problem.name} ({' '.join(f'{dimension}={size}' for dimension, size in sizes)})"
 
 
 def _search(claim: Claim) -> SearchFunction:

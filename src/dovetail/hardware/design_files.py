@@ -52,11 +52,18 @@ def read_design(
         InputError: a file cannot be read, or two contradict each other; with file, line and key.
     """
     files = [file for path in paths for file in design_paths(path)]
+    for place, file in enumerate(files):
+        if any(_is_same(file, other) for other in files[:place]):
+            raise InputError("is named twice; name every file of a design once", file=file)
     documents = [_document(file, include_folders, data) for file in files]
     together = documents[0]
     for document in documents[1:]:
         together = replace(together, value=_joined(together.mapping(), document.mapping()))
     return _with_values(together, data or {}) if data else together
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _document(file: Path, include_folders: Sequence[Path], data: Mapping[str, Scalar] | None) -> Node:

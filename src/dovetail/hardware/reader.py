@@ -67,6 +67,8 @@ def load_architecture(
 def _path(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in bundled_designs():
         return design_file(name_or_path)
+    if not str(name_or_path):
+        raise InputError("'' names no design and no file")
     path = Path(name_or_path)
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         raise InputError(f"no design and no file is named '{path}'{did_you_mean(str(path), bundled_designs())}")

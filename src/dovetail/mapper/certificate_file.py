@@ -33,9 +33,9 @@ _KEYS = (
     "dovetail_certificate", "problem", "architecture", "energies_from", "energies", "objective", "search", "mapping",
     "cost", "certificate", "key",
 )  # fmt: skip
+#: Random mappings that a search draws at most: those of a certificate are drawn again when it is checked.
+MOST_SAMPLES = 10**8
 _COST = ("cycles", "energy_pJ", "edp_J_cycle", "utilization")
-#: Random mappings that are drawn again when a certificate is checked.
-_MOST_SAMPLES = 10**8
 #: What no search finds again, and what none does that a clock ended.
 _TIME = ("seconds",)
 _OF_THE_RUN = (
@@ -229,8 +229,8 @@ def _search(node: Node) -> SearchOptions:
     names = tuple(field.name for field in fields(SearchOptions))
     entries = node.mapping(names, names)
     limit, samples = entries["time_limit"], entries["samples"]
-    if samples.value is not None and samples.integer(1) > _MOST_SAMPLES:
-        raise samples.fail(f"at most {_MOST_SAMPLES} random mappings are drawn again, found {samples.value}")
+    if samples.value is not None and samples.integer(1) > MOST_SAMPLES:
+        raise samples.fail(f"at most {MOST_SAMPLES} random mappings are drawn again, found {samples.value}")
     if samples.value is None and entries["seed"].integer() != 0:
         raise entries["seed"].fail("must be 0 where no random mappings were drawn")
     return SearchOptions(

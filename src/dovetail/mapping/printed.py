@@ -24,9 +24,10 @@ from dovetail.workload.problem import Problem
 
 _LEVEL = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)\s*(?:\[(?P<sizes>[^\]]*)\]|keeps\s+(?P<kept>.+))?\s*")
 _LOOP = re.compile(
-    r"(?:parallel\s+)?for\s+(?P<dimension>\w+)\s+in\s+\[0:(?P<factor>\d{1,18})(?:,(?P<residual>\d{1,18}))?\)"
-    r"(?:\s+last\s+\[0:(?P<last>\d{1,18})\))?(?:\s+(?:\(Spatial-|on\s+)(?P<axis>[XY])\)?)?\s*"
+    r"(?:parallel\s+)?for\s+(?P<dimension>\w+)\s+in\s+\[0:(?P<factor>[0-9]{1,18})(?:,(?P<residual>[0-9]{1,18}))?\)"
+    r"(?:\s+last\s+\[0:(?P<last>[0-9]{1,18})\))?(?:\s+(?:\(Spatial-|on\s+)(?P<axis>[XY])\)?)?\s*"
 )
+_LOOP_BEGINS = re.compile(r"(?:parallel\s+)?for\s|parallel\s")
 _RULE = re.compile(r"-*|<< Compute >>|.*\+=.*")
 _SIZE = re.compile(r"([A-Za-z_]\w*)\s*:\s*[\d.]+(?:\s*\([\d.]+\))?\s*")
 
@@ -68,11 +69,10 @@ def _levels(text: str, file: str) -> Iterator[_Level]:
         line = raw.replace("|", " ").strip()
         if _RULE.fullmatch(line):
             continue
-        loop = _LOOP.fullmatch(line)
-        if loop is not None and level is not None:
-            residual = loop["residual"] or loop["last"]
-            shorter = None if residual is None else int(residual)
-            level.loops.append((loop["dimension"], int(loop["factor"]), shorter, loop["axis"]))
+        if _LOOP_BEGINS.match(line):
+            if level is None:
+                raise InputError(f"the loop '{line[:60]}' stands before any level", file=file, line=number)
+            level.loops.append(_loop(line, file, number))
             continue
         head = _LEVEL.fullmatch(line)
         if head is None:
@@ -82,6 +82,16 @@ def _levels(text: str, file: str) -> Iterator[_Level]:
         level = _Level(head["name"], number, _kept(head, file, number))
     if level is not None:
         yield level
+
+
+def _loop(line: str, file: str, number: int) -> tuple[str, int, int | None, str | None]:
+    """Return a loop's dimension, factor, residual and axis."""
+    loop = _LOOP.fullmatch(line)
+    found = [] if loop is None else [int(loop[name]) for name in ("factor", "residual", "last") if loop[name]]
+    if loop is None or 0 in found:
+        message = f"'{line[:60]}' is no loop; write 'for C in [0:16)', with a whole number above 0 as its end"
+        raise InputError(message, file=file, line=number)
+    return loop["dimension"], found[0], found[1] if found[1:] else None, loop["axis"]
 
 
 def _kept(head: re.Match[str], file: str, line: int) -> list[str]:

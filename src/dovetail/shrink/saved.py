@@ -134,7 +134,7 @@ def read_shrunk(path: Path | str) -> Shrunk:
     if not file.exists():
         raise InputError("there is no such file; give a folder that `dovetail shrink` wrote", file=file)
     try:
-        content = json.loads(read_text(file))
+        content = json.loads(read_text(file, own=True))
     except (ValueError, RecursionError) as error:
         raise InputError(f"can't be read: {error}", file=file) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

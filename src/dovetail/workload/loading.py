@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dovetail.document import Scalar, read_text
+from dovetail import inputs
+from dovetail.document import Scalar, not_a_file, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.workload.inputs import NetworkInput, check_names, image_size
@@ -180,8 +181,9 @@ def _from_file(
     spec: str, given: _Given, variables: Mapping[str, Scalar] | None, include_folders: Sequence[Path]
 ) -> Network:
     path = Path(spec)
-    if not path.exists():
-        raise InputError("no such file", file=path)
+    if not path.is_file() and not path.is_dir():
+        raise InputError(not_a_file(path), file=path)
+    inputs.reading(path)
     if path.suffix == ".onnx":
         from dovetail.workload.onnx_import import read_onnx  # onnx is an extra
 

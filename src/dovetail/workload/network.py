@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
-from dovetail.text import clean, printable
+from dovetail.text import clean, shown
 from dovetail.workload.problem import MOST_WORDS, Problem
-from dovetail.workload.roles import Reading, renamed
+from dovetail.workload.roles import Reading, made_room, renamed
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,9 @@ class Network:
     def __post_init__(self) -> None:
         """Keep names fit to be shown, and check that they tell layers apart and that totals can be counted."""
         clean(self, "name", "source", "notes")
-        if not all(name.isprintable() for edge in self.edges for name in edge):
-            object.__setattr__(self, "edges", tuple((printable(one), printable(two)) for one, two in self.edges))
+        edges = tuple((shown(one), shown(two)) for one, two in self.edges)
+        if edges != self.edges:
+            object.__setattr__(self, "edges", edges)
         seen: set[str] = set()
         for layer in self.layers:
             if layer.name in seen:
@@ -190,6 +191,12 @@ class Network:
             raise InputError(f"batch is {batch}; it must be at least 1")
         if batch == self.batch:
             return self
+        for layer in self.layers:
+            if layer.kind == "problem" and layer.batch_dimension is None:
+                raise InputError(
+                    f"{layer.name} has no dimension that is a batch (N beside P), so its batch size cannot be {batch}; "
+                    "change its sizes where they are written"
+                )
         unmapped = tuple(
             operation if operation.macs is None else replace(operation, macs=operation.macs * batch // self.batch)
             for operation in self.unmapped
@@ -208,8 +215,12 @@ class Network:
         for old in names:
             if old not in known:
                 raise InputError(f"{self.name} has no dimension or tensor '{old}' to rename{did_you_mean(old, known)}")
-        layers = (layer.renamed({o: n for o, n in names.items() if o in own[layer.name]}) for layer in self.layers)
-        return replace(self, layers=tuple(layers))
+        given = {layer.name: {o: n for o, n in names.items() if o in own[layer.name]} for layer in self.layers}
+        room = (
+            f"{self.name}: {words}" for layer in self.layers for words in made_room(layer.problem, given[layer.name])
+        )
+        layers = tuple(layer.renamed(given[layer.name]) for layer in self.layers)
+        return replace(self, layers=layers, notes=(*self.notes, *dict.fromkeys(room)))
 
     def rows(self) -> dict[str, int]:
         """Return for each layer's name the row, counted from 1, at which `distinct` has its problem."""

@@ -11,6 +11,8 @@ from dovetail.workload.densities import DENSE, Density, check_pattern
 
 #: What is counted in 64 bits with room to spare: one dimension or coefficient, and the words that any mapping moves.
 MOST_ITERATIONS, MOST_WORDS = 2**31, 2**60
+#: Signs that the name of a dimension, a coefficient or a tensor has at most.
+LONGEST_NAME = 200
 #: Places on an axis that are looked at one by one to tell which of them are touched.
 _LISTED = 1 << 22
 
@@ -21,6 +23,15 @@ class Term:
 
     dimension: str
     coefficient: str | None = None
+
+
+def check_name(text: str) -> str:
+    """Return what can be the name of a dimension, a coefficient or a tensor; raises InputError otherwise."""
+    if not text.isidentifier():
+        raise InputError(f"'{text}' is no name: letters, digits and underscores, not beginning with a digit")
+    if len(text) > LONGEST_NAME:
+        raise InputError(f"the name '{text[:40]}...' has {len(text)} signs; at most {LONGEST_NAME} are read")
+    return text
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
 from dovetail.workload.density_yaml import COMMON, DENSITIES, densities_of, densities_yaml
-from dovetail.workload.problem import MOST_ITERATIONS, Problem, Shape, Tensor, Term
+from dovetail.workload.problem import MOST_ITERATIONS, Problem, Shape, Tensor, Term, check_name
 from dovetail.workload.roles import renamed
 
 VERSIONS = ("0.2", "0.3", "0.4")
@@ -220,10 +220,17 @@ def _passed_over(instance: Mapping[str, Node], known: Sequence[str], node: Node)
 
 def _size(node: Node, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise node.fail(f"must be a whole number, found {node.kind}")
+        raise node.fail(f"must be a whole number, found {_found(node, value)}")
     if not 1 <= value <= MOST_ITERATIONS:
         raise node.fail(f"must be at least 1 and at most {MOST_ITERATIONS}, found {value}")
     return int(value)
+
+
+def _found(node: Node, value: object) -> str:
+    """Return in words what stands there, and what it comes to where that is something else."""
+    if node.value == value or not isinstance(value, bool | int | float | str):
+        return node.kind
+    return f"{node.kind}, which is {replace(node, value=value).kind}"
 
 
 def _shape(node: Node) -> tuple[Shape, dict[str, int]]:
@@ -269,9 +276,10 @@ def _words(node: Node) -> tuple[str, ...]:
 
 def _word(node: Node) -> str:
     text = node.text()
-    if not text.isidentifier():
-        raise node.fail(f"'{text}' is no name: letters, digits and underscores, not beginning with a digit")
-    return text
+    try:
+        return check_name(text)
+    except InputError as error:
+        raise node.fail(error.message) from None
 
 
 def _coefficients(node: Node) -> dict[str, int]:

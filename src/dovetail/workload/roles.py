@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.errors import InputError, did_you_mean
-from dovetail.workload.problem import GROUPED_CONVOLUTION, MATRIX_PRODUCT, Problem, Shape, Tensor, Term
+from dovetail.workload.problem import GROUPED_CONVOLUTION, MATRIX_PRODUCT, Problem, Shape, Tensor, Term, check_name
 
 #: What designs call the tensors of a layer: the held operand, the moving one, the result.
 WEIGHTS, INPUTS, OUTPUTS = "Weights", "Inputs", "Outputs"
@@ -218,9 +218,7 @@ def renamed(problem: Problem, names: Mapping[str, str]) -> Problem:
         if old not in (*dimensions, *tensors):
             near = did_you_mean(old, (*dimensions, *tensors))
             raise InputError(f"{problem.name} has no dimension or tensor '{old}' to rename{near}")
-        if not new.isidentifier():
-            raise InputError(f"'{new}' is no name: letters, digits and underscores, not beginning with a digit")
-        if new in shape.coefficients:
+        if check_name(new) in shape.coefficients:
             raise InputError(f"{problem.name}: '{old}' cannot be called '{new}', a coefficient is called so")
     both = frozenset(dimensions) & frozenset(tensors)
     of_dimension = _exchanged(dimensions, _without(names, both, _TENSORS), problem.name)
@@ -239,6 +237,20 @@ def renamed(problem: Problem, names: Mapping[str, str]) -> Problem:
     return replace(
         problem, shape=replace(shape, dimensions=tuple(map(of_dimension.__getitem__, dimensions)), tensors=made)
     )
+
+
+def made_room(problem: Problem, names: Mapping[str, str]) -> list[str]:
+    """Return a clause for each dimension or tensor that `renamed` calls otherwise though nobody named it."""
+    before, after = problem.shape, renamed(problem, names).shape
+    pairs = [
+        *zip(before.dimensions, after.dimensions, strict=True),
+        *((one.name, two.name) for one, two in zip(before.tensors, after.tensors, strict=True)),
+    ]
+    return [
+        f"{old} is called {new}, to make room for what is called {old} now"
+        for old, new in dict.fromkeys(pairs)
+        if old != new and old not in names
+    ]
 
 
 def _without(names: Mapping[str, str], shared: Collection[str], words: Collection[str]) -> dict[str, str]:

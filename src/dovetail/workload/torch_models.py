@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dovetail import inputs
 from dovetail.content import content_key
 from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.inputs import NetworkInput
@@ -234,6 +235,7 @@ def user_factory(spec: str) -> Callable[[], Any]:
             module = _import_file(Path(module_name).resolve()) if is_file else _import_module(module_name)
     except Exception as error:  # the user's module may raise anything
         raise InputError(f"'{spec}': can't import {module_name}: {type(error).__name__}: {error}") from None
+    inputs.reading(Path(getattr(module, "__file__", None) or ""))
     if not hasattr(module, attribute):
         callables = [key for key, value in vars(module).items() if callable(value)]
         raise InputError(f"'{spec}': {module_name} has no '{attribute}'{did_you_mean(attribute, callables)}")
