@@ -64,3 +64,8 @@ def csv_cell(text: str) -> str:
 
 def _harmless(text: str) -> str:
     return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def file_name(text: str) -> str:
+    """Return a text as a file's name: whatever is no letter, digit, ``-``, ``_`` or ``.`` becomes ``_``."""
+    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in text)

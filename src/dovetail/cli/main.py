@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "designs": ("designs", "the bundled designs, or one architecture in a table"),
     "evaluate": ("evaluate", "cost of one mapping of one problem"),
     "explain": ("explain", "what each constraint of a design costs a layer"),
+    "explore": ("explore", "the proven front of area, energy and time over a family of designs"),
     "layers": ("layers", "the layers of a network, as a table, CSV, YAML or Timeloop problems"),
     "map": ("map", "best mapping of one layer, with a certificate"),
     "optimum": ("optimum", "a network's mappings chosen together; deadlines and energy budgets"),

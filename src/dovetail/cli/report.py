@@ -23,6 +23,7 @@ from dovetail.report.figures import write_figures
 from dovetail.report.page import published_for, report_page
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
+from dovetail.text import file_name
 from dovetail.units import four_digits
 
 #: What is kept when it ends early.
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         if folder:
             write_figures(folder, costs, accuracies, kind)
     for cost in costs if args.csv else ():
-        write_text(args.csv / f"{_file_name(cost)}.csv", cost.to_csv())
+        write_text(args.csv / f"{file_name(f'{cost.network.name}_{cost.architecture.name}')}.csv", cost.to_csv())
     if args.json:
         results = [_json(cost, each) for cost, each in zip(costs, told, strict=True)]
         print_json({"results": results, "notes": [*unknown_of(networks), *notes]})
@@ -106,12 +107,6 @@ def _given(texts: list[str], costs: list[NetworkCost]) -> dict[str, KnownAccurac
             )
         given[name] = KnownAccuracy(percent_value, "given")
     return given
-
-
-def _file_name(cost: NetworkCost) -> str:
-    return "".join(
-        sign if sign.isalnum() or sign in "-_." else "_" for sign in f"{cost.network.name}_{cost.architecture.name}"
-    )
 
 
 def _json(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> dict[str, object]:

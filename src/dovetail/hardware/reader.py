@@ -56,12 +56,17 @@ def load_architecture(
     Raises:
         InputError: there is no such design or file, or a file is wrong; with file, line and key.
     """
+    paths = design_paths_of(name_or_path)
+    document = read_design(paths, include_folders=include_folders, data=data)
+    return read_architecture(document, design_name(paths, document))
+
+
+def design_paths_of(name_or_path: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the files and folders that `load_architecture` reads for what it is given."""
     given = [name_or_path] if isinstance(name_or_path, str | Path) else list(name_or_path)
     if not given:
         raise InputError("a design is at least one file")
-    paths = [_path(one) for one in given]
-    document = read_design(paths, include_folders=include_folders, data=data)
-    return read_architecture(document, _name(paths, document))
+    return [_path(one) for one in given]
 
 
 def _path(name_or_path: str | Path) -> Path:
@@ -75,7 +80,7 @@ def _path(name_or_path: str | Path) -> Path:
     return path
 
 
-def _name(paths: Sequence[Path], document: Node) -> str:
+def design_name(paths: Sequence[Path], document: Node) -> str:
     """Return what a design is called: after its folder, or after the file that has the architecture."""
     path = paths[0]
     if len(paths) > 1 or path.is_dir() or path.name.startswith("top."):  # a design's own file has a name of its own

@@ -14,6 +14,7 @@ from dovetail.network.roofline import roofline, roofs
 from dovetail.network.sweep import Sweep
 from dovetail.report.data import KnownAccuracy
 from dovetail.report.svg import Line, line_chart, stacked_bars
+from dovetail.text import file_name
 
 
 def write_figures(
@@ -42,7 +43,7 @@ def report_figures(costs: Sequence[NetworkCost], accuracies: Mapping[str, KnownA
         for what, unit in (("energy", "energy, mJ"), ("cycles", "cycles"), ("edp", "EDP, J x cycle")):
             pictures[f"accuracy_{what}"] = accuracy_figure(costs, accuracies, what, unit)
     for cost in costs:
-        name = _file_name(f"{cost.network.name}_{cost.architecture.name}")
+        name = file_name(f"{cost.network.name}_{cost.architecture.name}")
         pictures[f"layers_{name}"] = layers_figure(cost)
         pictures[f"roofline_{name}"] = roofline_figure(cost)
     return pictures
@@ -134,7 +135,3 @@ def _points(cost: NetworkCost, level: str) -> list[tuple[float, float, str]]:
 
 def _cost(cost: NetworkCost, what: str) -> float:
     return {"energy": cost.energy_pJ * 1e-9, "cycles": float(cost.cycles), "edp": cost.edp_J_cycle}[what]
-
-
-def _file_name(text: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in text)

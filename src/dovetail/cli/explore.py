@@ -1,0 +1,238 @@
+"""``dovetail explore``: the proven front of area, energy and time over a family of designs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dovetail.cli import arguments
+from dovetail.cli.columns import CYCLES, EDP, ENERGY
+from dovetail.cli.interruption import INTERRUPTED, Gracefully
+from dovetail.cli.notes import print_notes, print_unknown, unknown_of
+from dovetail.cli.outputs import add_output
+from dovetail.cli.progress import progress
+from dovetail.cli.tables import print_json, print_table
+from dovetail.errors import InputError
+from dovetail.family.explore import State, explore
+from dovetail.family.family import load_family
+from dovetail.family.front import Axis, Choice, Point, read_axes
+from dovetail.family.result import Exploration
+from dovetail.family.saved import save_front
+from dovetail.files import write_text
+from dovetail.store import Store
+from dovetail.table import Cell, Column, Table
+from dovetail.units import four_digits, percent, whole
+from dovetail.workload.loading import load_network
+from dovetail.workload.together import together
+
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
+
+
+def _square_mm(area_um2: float) -> str:
+    return four_digits(area_um2 * 1e-6)
+
+
+_AXES = "area,energy,cycles"
+_AREA = Column("area", "mm^2", key="area_um2", show=_square_mm)
+_LEAST = (("least", ENERGY), ("fewest", CYCLES), ("least", EDP))
+#: A gap beyond this says nothing: something is not bounded at all yet.
+_NOTHING = 1e6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, a file, or a module")
+    parser.add_argument(
+        "--on",
+        required=True,
+        nargs="+",
+        metavar="FAMILY",
+        help="a bundled design's name, or files in Timeloop's form, with !range and !choice where values vary",
+    )
+    arguments.add_settings(parser)
+    parser.add_argument(
+        "--vary",
+        type=_varied,
+        action="append",
+        default=[],
+        metavar="NODE.KEY=VALUES",
+        help="vary a value: 8,12,16 or LOW:HIGH:STEP, the step a number or xN; as shared_glb.depth=4096:65536:x2",
+    )
+    parser.add_argument(
+        "--axes",
+        type=_axes,
+        default=read_axes(_AXES),
+        metavar="AXES",
+        help=f"two or three of area,energy,cycles,edp ({_AXES})",
+    )
+    parser.add_argument(
+        "--budget", action="append", default=[], metavar="WHAT<=N", help="such as 'area <= 4 mm2' or 'latency <= 5 ms'"
+    )
+    parser.add_argument(
+        "--weights", type=_weights, metavar="N,...", help="how often each network runs, in their order (once each)"
+    )
+    arguments.add_batch(parser)
+    arguments.add_rename(parser)
+    parser.add_argument(
+        "--time-limit", type=arguments.seconds, metavar="S", help="seconds in all; then the front so far"
+    )
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    add_output(parser, "--csv", "write a row per point of the front, numbers in full")
+    add_output(parser, "--save-front", "write the front's designs and mappings", folder=True)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explore the family, print its front and write what was asked for."""
+    values = dict(args.set)
+    networks = [load_network(name, batch=args.batch, rename=args.rename, variables=values) for name in args.networks]
+    network = together(networks, args.weights)
+    vary = dict(args.vary)
+    if len(vary) != len(args.vary):
+        raise InputError("--vary names one thing twice")
+    family = load_family(args.on, vary, budgets=args.budget, include_folders=args.include, data=values)
+    print(f"{family.name}: {whole(family.size)} designs", file=sys.stderr)
+    with Gracefully() as waiting, _telling() as tell, Store.open() as store, waiting.raising():
+        found = explore(
+            family,
+            network,
+            args.axes,
+            store=store,
+            workers=args.workers,
+            time_limit=args.time_limit,
+            progress=tell,
+        )
+    notes = [*network.notes, *_left_out(found), *_early(found)]
+    print_notes(notes)
+    files: dict[Point, Path] = {} if args.save_front is None else save_front(found, args.save_front)
+    if args.csv:
+        write_text(args.csv, _table(found).csv())
+    if args.json:
+        print_json(_json(found, files, [*unknown_of(networks), *notes]))
+    else:
+        print_unknown(networks)
+        _print(found, files)
+    return INTERRUPTED if found.interrupted else 0
+
+
+def _varied(text: str) -> tuple[str, str]:
+    name, sign, values = text.partition("=")
+    if not sign or not name or not values:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NODE.KEY=VALUES")
+    return name, values
+
+
+def _axes(text: str) -> tuple[Axis, ...]:
+    try:
+        return read_axes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+def _weights(text: str) -> list[int]:
+    return [arguments.positive(word) for word in text.split(",")]
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[State], None]]:
+    with progress() as report:
+
+        def tell(state: State) -> None:
+            gap = "" if state.gap > 1e6 else f", gap {percent(state.gap - 1)}"
+            report(
+                state.settled, state.designs, f"{whole(state.mapped)} mapped, {whole(state.points)} on the front{gap}"
+            )
+
+        yield tell
+
+
+def _left_out(found: Exploration) -> list[str]:
+    said = [f"{whole(count)} left out, no designs: {reason}" for reason, count in found.skipped.items()]
+    return said + [f"{whole(count)} left out, a layer has no mapping: {why}" for why, count in found.unmappable.items()]
+
+
+def _early(found: Exploration) -> list[str]:
+    if found.proven:
+        return []
+    why = "interrupted" if found.interrupted else "time is up" if found.open else "some searches were not proven"
+    gap = f"at most {percent(found.gap - 1)} above the true front" if found.gap < _NOTHING else "with no bound yet"
+    return [f"{why}: {whole(found.open)} designs are neither mapped nor bounded; this front is {gap}"]
+
+
+def _json(found: Exploration, files: dict[Point, Path], notes: list[str]) -> dict[str, object]:
+    fields = found.to_json()
+    for point, entry in zip(found.points, fields["front"], strict=True):
+        if point in files:
+            entry["design"] = str(files[point])
+    return {**fields, "notes": notes}
+
+
+def _varied_names(found: Exploration) -> list[int]:
+    """Return the places of the parameters in which points differ; of the only one, if there is only one."""
+    parameters = range(len(found.family.parameters))
+    varied = [at for at in parameters if len({point.choice[at] for point in found.points}) > 1]
+    return varied or list(parameters)[:1]
+
+
+def _table(found: Exploration) -> Table:
+    """Return a row per point, all parameters in it."""
+    names = [Column(each.name, key=each.name) for each in found.family.parameters]
+    columns = (Column("design", words=True), *names, _AREA, ENERGY, CYCLES, EDP)
+    rows: list[tuple[Cell, ...]] = []
+    for point in found.points:
+        costs = (point.area_um2, point.energy_pJ, point.cycles, point.edp_J_cycle)
+        rows.append((found.family.member_name(point.choice), *found.family.values(point.choice).values(), *costs))
+    return Table(columns, tuple(rows))
+
+
+def _by_design(found: Exploration) -> Table:
+    """Return a row per design on the front: how many points it has there, and the best of each of their costs."""
+    varied = _varied_names(found)
+    names = [found.family.parameters[at].name for at in varied]
+    heads = [Column(name.replace(".", "|", 1), key=name) for name in names]
+    costs = [replace(column, name=f"{word}|{column.name}") for word, column in _LEAST]
+    points: dict[Choice, list[Point]] = {}
+    for point in found.points:
+        points.setdefault(point.choice, []).append(point)
+    rows: list[tuple[Cell, ...]] = []
+    for choice, its in points.items():
+        labels = [found.family.parameters[at].labels[choice[at]] for at in varied]
+        least = (
+            min(each.energy_pJ for each in its),
+            min(each.cycles for each in its),
+            min(each.edp_J_cycle for each in its),
+        )
+        rows.append((found.family.member_name(choice), *labels, its[0].area_um2, *least, len(its)))
+    columns = (Column("design", words=True), *heads, _AREA, *costs, Column("points", show=whole))
+    return Table(columns, tuple(rows))
+
+
+def _print(found: Exploration, files: dict[Point, Path]) -> None:
+    axes = " and ".join(filter(None, (", ".join(found.axes[:-1]), found.axes[-1])))
+    if not found.points:
+        print(f"No design of {found.family.name} keeps to the budgets.")
+    else:
+        print_table(f"{found.network.name} on the family {found.family.name}: the front of {axes}", _by_design(found))
+        varied = _varied_names(found)
+        first = found.family.values(found.points[0].choice)
+        same = [
+            f"{each.name} = {first[each.name]}" for at, each in enumerate(found.family.parameters) if at not in varied
+        ]
+        if same:
+            print(f"All of them have {', '.join(same)}.")
+        if len(found.points) > 1:
+            print(f"{whole(len(found.points))} points in all: a design has several where its layers' mappings trade")
+            print("energy for cycles; --csv and --json have every one.")
+    proof = "proven" if found.proven else "not proven"
+    print(
+        f"{proof}: of {whole(found.designs)} designs {whole(found.mapped)} were mapped and "
+        f"{whole(found.bounded)} are beaten by a point above whatever runs on them "
+        f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
+    )
+    if files:
+        print(f"designs and mappings are in {next(iter(files.values())).parent}")

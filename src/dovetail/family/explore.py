@@ -1,0 +1,386 @@
+"""The proven front of a family: boxes of members are discarded by what their floors cost, or split, or mapped.
+
+Every box of the family's grid has corners: the least area of its members, and what its floor (`dovetail.family.floors`)
+costs at least. A box is discarded, its members never mapped, when a point found so far is at least as good as its
+corner on every axis. Any other box is bounded by one more objective, or split along one parameter; a box of one member
+is mapped. Largest gap first, so that the front is good before the proof is complete.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.errors import NoMappingError
+from dovetail.family.costs import Costs, Request, fronts_of, network_value
+from dovetail.family.family import Family
+from dovetail.family.floors import Apart, Box, Floor, Floors
+from dovetail.family.front import Axis, Choice, Front, Point
+from dovetail.family.members import Members
+from dovetail.family.result import Discarded, Exploration, Taken
+from dovetail.family.splits import Splits, halves
+from dovetail.mapper.objective import Objective
+from dovetail.network.optimum import LayerFront, network_front, network_optimum, sum_up
+from dovetail.network.readings import Read
+from dovetail.store import Store
+from dovetail.workers import available_cpus, executor_for
+from dovetail.workload.network import Network
+
+#: Members mapped at first, spread over the areas.
+SEEDS = 6
+#: Boxes looked at together, per process.
+BATCH = 2
+#: Rounding of sums of floating point numbers, relatively.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class State:
+    """How far an exploration is.
+
+    Attributes:
+        designs: members that are designs.
+        settled: mapped, bounded away or found impossible.
+        mapped: mapped.
+        points: on the front.
+        gap: by what factor the front may be above the true one; infinite before there is anything to compare.
+        seconds: since the start.
+    """
+
+    designs: int
+    settled: int
+    mapped: int
+    points: int
+    gap: float
+    seconds: float
+
+
+@dataclass
+class _Open:
+    """A box that is not settled.
+
+    Attributes:
+        box: the members.
+        count: how many are designs.
+        corners: ``(corners, axes)``: every member's points are at or above one of them; EDP in J x cycle.
+        reads: the best mappings on the box's floor, or on that of a box around it.
+        is_bounded: whether the corners are those of its own floor.
+    """
+
+    box: Box
+    count: int
+    corners: NDArray[np.float64]
+    reads: tuple[Read, ...] | None = None
+    is_bounded: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        return all(high - low == 1 for low, high in self.box)
+
+    @property
+    def choice(self) -> Choice:
+        return tuple(low for low, _ in self.box)
+
+
+def explore(
+    family: Family,
+    network: Network,
+    axes: Sequence[Axis] = (Axis.AREA, Axis.ENERGY, Axis.CYCLES),
+    *,
+    store: Store | None = None,
+    workers: int | Executor | None = None,
+    time_limit: float | None = None,
+    progress: Callable[[State], None] | None = None,
+) -> Exploration:
+    """Return the front of a family over two or three axes, with how it is known.
+
+    Args:
+        family: the designs.
+        network: what runs on them, all its layers one after the other.
+        axes: what the front is over.
+        store: where every search's result is kept and found; None: nowhere.
+        workers: processes, or any executor.
+        time_limit: seconds after which what was found is returned, with its gap; None: until all is proven.
+        progress: told how far it is.
+
+    A KeyboardInterrupt ends it with what was found, too (`Exploration.interrupted`).
+
+    Raises:
+        InputError: no member is a design.
+    """
+    processes = available_cpus() if workers is None else workers if isinstance(workers, int) else 4
+    with executor_for(1 << 30, processes if workers is None else workers) as executor:
+        costs = Costs(network.distinct(), store or Store.disabled(), executor)
+        return _Exploring(family, network, tuple(axes), costs, time_limit, progress).run(BATCH * processes)
+
+
+class _Exploring:
+    """One exploration."""
+
+    def __init__(
+        self,
+        family: Family,
+        network: Network,
+        axes: tuple[Axis, ...],
+        costs: Costs,
+        time_limit: float | None,
+        progress: Callable[[State], None] | None,
+    ) -> None:
+        self.start, self.limit, self.progress = time.monotonic(), time_limit, progress
+        self.family, self.network, self.costs = family, network, costs
+        self.members = Members(family)
+        self.floors = Floors(self.members)
+        self.valid, self.area = self.members.laid_out()
+        self.splits = Splits(self.members, self.floors, costs.layers, self.valid, self.area)
+        self.front = Front(axes)
+        paid = [objective for axis in axes if (objective := axis.objective) is not None]
+        aside = [budget for budget in family.budgets if budget.what not in (Axis.AREA, *axes)]
+        # Where one number says it all, one search does; else energy is weighed against cycles, by fronts.
+        self.sole = paid[0] if len(paid) == 1 and not aside else None
+        self.mapped: dict[Choice, tuple[Read, ...]] = {}
+        self.taken: dict[Point, Taken] = {}
+        self.discarded: list[Discarded] = []
+        self.unmappable: dict[str, int] = {}
+        self.unproven: list[float] = []
+        self.open: list[tuple[float, int, int, _Open]] = []
+        self.order = itertools.count()
+        self.designs = int(self.valid.sum())
+        self.settled = 0
+        self.last_gap = math.inf
+
+    def run(self, batch: int) -> Exploration:
+        interrupted = False
+        try:
+            corner = [float(self.area[self.valid].min()) if axis is Axis.AREA else 0.0 for axis in self.front.axes]
+            self._push(_Open(tuple((0, size) for size in self.family.shape), self.designs, np.array([corner])))
+            self._seed()
+            while self.open and not self._is_over():
+                self._round(self._next(batch))
+                self._tell()
+        except KeyboardInterrupt:
+            interrupted = True
+        return self._result(interrupted)
+
+    def _is_over(self) -> bool:
+        return self.limit is not None and time.monotonic() - self.start > self.limit
+
+    def _seed(self) -> None:
+        """Map a few members, so that there is something to compare with."""
+        places = np.argwhere(self.valid)
+        by_area = np.argsort(self.area[self.valid], kind="stable")
+        count = min(SEEDS, len(places))
+        chosen = dict.fromkeys(int(by_area[round(at)]) for at in np.linspace(0, len(places) - 1, count))
+        choices = [tuple(places[at].tolist()) for at in chosen]
+        requests = [self._request(Floor(*self.members.design(choice)), None, single=True) for choice in choices]
+        for choice, reads in zip(choices, self.costs.settle(requests), strict=True):
+            if not isinstance(reads, NoMappingError):
+                self._take(choice, reads)
+
+    def _request(self, floor: Floor, before: tuple[Read, ...] | None, *, single: bool) -> Request:
+        """Return what is to be found out of a box: for one objective, or for every trade of energy for cycles."""
+        whole = self.sole is None or (single and self.sole is Objective.EDP)
+        objective = self.sole or Objective.EDP
+        return Request(floor.architecture, floor.energies, objective, front=whole, before=before)
+
+    def _next(self, batch: int) -> list[_Open]:
+        """Return the boxes of the largest gaps; those that the front has caught up with are discarded on the way."""
+        taken: list[_Open] = []
+        while self.open and len(taken) < batch:
+            _, _, _, box = heapq.heappop(self.open)
+            gap = self._gap(box)
+            if gap <= 1:
+                self._discard(box)
+            elif self.open and -gap > self.open[0][0]:
+                self._push(box)
+            else:
+                if not taken:
+                    self.last_gap = gap
+                taken.append(box)
+        return taken
+
+    def _gap(self, box: _Open) -> float:
+        """Return by what factor the front is at most above a box; 1 where the box has nothing to add."""
+        corners = box.corners
+        if self.family.budgets:
+            within = [not self._is_over_budget(self._point(box, corner)) for corner in corners.tolist()]
+            corners = corners[within]
+        return self.front.gap(corners) if len(corners) else 1.0
+
+    def _point(self, box: _Open, corner: list[float]) -> Point:
+        """Return a corner as if it were a point; what it does not say is nothing."""
+        at = dict(zip(self.front.axes, corner, strict=True))
+        return Point(
+            box.choice,
+            at.get(Axis.AREA, 0.0),
+            at.get(Axis.ENERGY, 0.0),
+            max(1, math.floor(at.get(Axis.CYCLES, 1.0))),
+        )
+
+    def _is_over_budget(self, point: Point) -> bool:
+        return any(budget.broken_by(point, self._cycle_seconds) for budget in self.family.budgets if budget.is_monotone)
+
+    @property
+    def _cycle_seconds(self) -> float:
+        frame = next(frame for frame in self.members.frames.values() if frame is not None)
+        return frame.architecture.cycle_seconds
+
+    def _push(self, box: _Open) -> None:
+        heapq.heappush(self.open, (-self._gap(box), box.count, next(self.order), box))
+
+    def _discard(self, box: _Open) -> None:
+        self.settled += box.count
+        self.discarded.append(Discarded(box.box, box.count, tuple(map(tuple, box.corners.tolist()))))
+
+    def _round(self, boxes: Sequence[_Open]) -> None:
+        """Take each box one step further: bound it, map its only member, or split it."""
+        asked: list[tuple[_Open, Request]] = []
+        for box in boxes:
+            if box.is_single:
+                if (known := self.mapped.get(box.choice)) is not None:  # one of the first few
+                    self._settle(box, known)
+                    continue
+                floor: Floor | Apart = Floor(*self.members.design(box.choice))
+            else:
+                floor = self.floors.of(box.box)
+            if isinstance(floor, Apart) or box.is_bounded:
+                self._split(box, floor)
+            else:
+                asked.append((box, self._request(floor, box.reads, single=box.is_single)))
+        for (box, _), reads in zip(asked, self.costs.settle([request for _, request in asked]), strict=True):
+            if isinstance(reads, NoMappingError):
+                reason = str(reads).rpartition(": ")[2]
+                self.unmappable[reason] = self.unmappable.get(reason, 0) + box.count
+                self.settled += box.count
+            elif box.is_single:
+                self._take(box.choice, reads)
+                self._settle(box, reads)
+            else:
+                self._bound(box, reads)
+
+    def _bound(self, box: _Open, reads: tuple[Read, ...]) -> None:
+        """Raise a box's corners to what its floor costs."""
+        box.reads, box.is_bounded = reads, True
+        area = None if Axis.AREA not in self.front.axes else box.corners[0, self.front.axes.index(Axis.AREA)]
+        if self.sole is not None:
+            value = network_value(reads, self.costs.layers, self.sole) * (1 - _ROUNDING)
+            value = math.ceil(value) if self.sole is Objective.LATENCY else value
+            value = value * 1e-12 if self.sole is Objective.EDP else value
+            box.corners = np.array([[area if axis is Axis.AREA else value for axis in self.front.axes]])
+        elif all(read.result.certificate.exact for read in reads):
+            corners = least_points(fronts_of(reads, self.costs.layers)) * (1 - _ROUNDING)
+            energy, cycles = corners.T
+            of_axis = {Axis.ENERGY: energy, Axis.CYCLES: cycles, Axis.EDP: energy * cycles * 1e-12}
+            if area is not None:
+                of_axis[Axis.AREA] = np.full(len(energy), area)
+            box.corners = np.stack([of_axis[axis] for axis in self.front.axes], axis=1)
+        self._push(box)
+
+    def _settle(self, box: _Open, reads: tuple[Read, ...]) -> None:
+        """Count a box of one mapped member as settled."""
+        self.settled += 1
+        self.mapped[box.choice] = reads
+        if not all(read.result.certificate.exact for read in reads):
+            self.unproven.append(self._gap(box))
+
+    def _take(self, choice: Choice, reads: tuple[Read, ...]) -> None:
+        """Offer the front all that a member has to offer."""
+        self.mapped[choice] = reads
+        if not all(read.result.front for read in reads):
+            self._offer_own(choice, reads)
+            return
+        fronts = fronts_of(reads, self.costs.layers)
+        best = network_optimum(fronts)
+        self._offer(choice, best.energy_pJ, best.cycles, reads, fronts)
+        if self.sole is None:
+            whole = network_front(fronts)
+            for energy, cycles in zip(whole.energies_pJ.tolist(), whole.cycles.tolist(), strict=True):
+                self._offer(choice, energy, cycles, reads, fronts)
+            if not whole.complete:
+                self.unproven.append(1 + 1e-6)
+
+    def _offer_own(self, choice: Choice, reads: tuple[Read, ...]) -> None:
+        """Offer what each layer's own best add up to."""
+        only = [
+            LayerFront((read.result.cost.energy_pJ,), (read.result.cost.cycles,), layer.repeats)
+            for read, layer in zip(reads, self.costs.layers, strict=True)
+        ]
+        best = sum_up(only, [[layer.repeats] for layer in self.costs.layers])
+        self._offer(choice, best.energy_pJ, best.cycles, reads, None)
+
+    def _offer(
+        self,
+        choice: Choice,
+        energy_pJ: float,
+        cycles: int,
+        reads: tuple[Read, ...],
+        fronts: list[LayerFront] | None,
+    ) -> None:
+        point = Point(choice, float(self.area[choice]), energy_pJ, cycles)
+        if any(budget.broken_by(point, self._cycle_seconds) for budget in self.family.budgets):
+            return
+        if self.front.add(point):
+            self.taken[point] = Taken(reads, None if fronts is None else tuple(fronts))
+
+    def _split(self, box: _Open, floor: Floor | Apart) -> None:
+        """Put two halves of a box in its place."""
+        at = self.splits.parameter(box.box, floor, box.reads or ())
+        for half in halves(box.box, at):
+            inside = tuple(slice(*ends) for ends in half)
+            valid = self.valid[inside]
+            count = int(valid.sum())
+            if count:
+                corners = box.corners.copy()
+                if Axis.AREA in self.front.axes:
+                    corners[:, self.front.axes.index(Axis.AREA)] = self.area[inside][valid].min()
+                self._push(_Open(half, count, corners, box.reads))
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            seconds = time.monotonic() - self.start
+            points = len(self.front.points)
+            gap = self.last_gap if self.open else 1.0
+            self.progress(State(self.designs, self.settled, len(self.mapped), points, gap, seconds))
+
+    def _result(self, interrupted: bool) -> Exploration:
+        gaps = [self._gap(box) for _, _, _, box in self.open] + self.unproven
+        return Exploration(
+            family=self.family,
+            network=self.network,
+            axes=self.front.axes,
+            designs=self.designs,
+            mapped=len(self.mapped),
+            bounded=sum(each.count for each in self.discarded),
+            unmappable=dict(self.unmappable),
+            skipped={reason: number for reason, number in self.members.skipped.items() if number},
+            points=tuple(self.front.sorted()),
+            gap=max((gap for gap in gaps if gap > 1), default=1.0),
+            proven=not self.open and not self.unproven and not interrupted,
+            discarded=tuple(self.discarded),
+            layers=self.costs.layers,
+            taken={point: self.taken[point] for point in self.front.points},
+            searches=self.costs.searches,
+            reused=self.costs.reused,
+            seconds=time.monotonic() - self.start,
+            interrupted=interrupted,
+        )
+
+
+def least_points(fronts: Sequence[LayerFront]) -> NDArray[np.float64]:
+    """Return points ``(points, 2)`` of pJ and cycles of which every choice of the layers' mappings is at or above one.
+
+    That is the network's front; where it is not known between two neighbours, the corner below both.
+    """
+    whole = network_front(fronts)
+    energies, cycles = whole.energies_pJ, whole.cycles.astype(np.float64)
+    if not whole.complete:
+        energies, cycles = np.append(energies, energies[-1]), np.append(cycles, cycles[-1])
+        energies, cycles = energies[:-1], cycles[1:]
+    return np.stack([energies, cycles], axis=1)

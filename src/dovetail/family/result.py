@@ -1,0 +1,153 @@
+"""What an exploration of a family found: its front, what was discarded and why, and what is still open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from typing import Any
+
+from dovetail.family.family import Family
+from dovetail.family.floors import Box
+from dovetail.family.front import Axis, Point
+from dovetail.mapping.mapping import Mapping
+from dovetail.network.optimum import LayerFront, minimum_energy
+from dovetail.network.readings import Read
+from dovetail.workload.network import Layer, Network
+from dovetail.workload.roles import Reading
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """A box whose members were never mapped.
+
+    Attributes:
+        box: per parameter the first value's place and the one behind the last.
+        count: members that are designs.
+        corners: values on the axes; whatever its members cost is at or above one of them, and a point of the front, or
+            a budget, is at or below every one.
+    """
+
+    box: Box
+    count: int
+    corners: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How a point comes about.
+
+    Attributes:
+        reads: every layer's results on the member.
+        fronts: what each layer has to choose from; None where each takes its own best.
+    """
+
+    reads: tuple[Read, ...]
+    fronts: tuple[LayerFront, ...] | None
+
+
+@dataclass(frozen=True)
+class LayerAt:
+    """What a layer does at a point: its mapping, and how many of its runs take it."""
+
+    layer: Layer
+    reading: Reading
+    mapping: Mapping
+    runs: int
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """The front of a family.
+
+    Attributes:
+        family: the designs.
+        network: what ran on them.
+        axes: what the front is over.
+        designs: members that are designs.
+        mapped: those that were mapped.
+        bounded: those that were discarded by bounds.
+        unmappable: those that some layer cannot be mapped on, by reason.
+        skipped: members that are no designs, by reason.
+        points: by rising values of the first axis, then of the others.
+        gap: by what factor the true front may be below this one: 1 when proven.
+        proven: nothing that the front lacks is better than it on any axis.
+        discarded: the boxes.
+        layers: distinct ones.
+        taken: how each point comes about.
+        searches: layers' searches that ran.
+        reused: those that a larger, cheaper design's result answered.
+        seconds: all in all.
+        interrupted: whether a KeyboardInterrupt ended it.
+    """
+
+    family: Family
+    network: Network
+    axes: tuple[Axis, ...]
+    designs: int
+    mapped: int
+    bounded: int
+    unmappable: MappingOf[str, int]
+    skipped: MappingOf[str, int]
+    points: tuple[Point, ...]
+    gap: float
+    proven: bool
+    discarded: tuple[Discarded, ...] = field(repr=False)
+    layers: tuple[Layer, ...] = field(repr=False)
+    taken: MappingOf[Point, Taken] = field(repr=False)
+    searches: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def open(self) -> int:
+        """Members that are neither mapped, nor discarded, nor impossible."""
+        return self.designs - self.mapped - self.bounded - sum(self.unmappable.values())
+
+    def mappings(self, point: Point) -> Iterator[LayerAt]:
+        """Yield what every layer does at a point of the front; runs of one layer may take different mappings."""
+        taken = self.taken[point]
+        choice = None if taken.fronts is None else minimum_energy(taken.fronts, point.cycles)
+        for place, (layer, read) in enumerate(zip(self.layers, taken.reads, strict=True)):
+            if choice is None:
+                yield LayerAt(layer, read.reading, read.result.mapping, layer.repeats)
+                continue
+            for at, runs in enumerate(choice.counts[place]):
+                if runs:
+                    found = read.result.front[at]
+                    yield LayerAt(layer, found.reading or read.reading, found.mapping, runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "family": self.family.name,
+            "network": self.network.name,
+            "axes": [str(axis) for axis in self.axes],
+            "parameters": {each.name: list(each.labels) for each in self.family.parameters},
+            "budgets": [str(each) for each in self.family.budgets],
+            "designs": self.designs,
+            "mapped": self.mapped,
+            "bounded": self.bounded,
+            "unmappable": dict(self.unmappable),
+            "skipped": dict(self.skipped),
+            "open": self.open,
+            "proven": self.proven,
+            "gap": self.gap - 1 if math.isfinite(self.gap) else None,
+            "searches": self.searches,
+            "reused": self.reused,
+            "seconds": self.seconds,
+            "front": [self.point_json(point) for point in self.points],
+        }
+
+    def point_json(self, point: Point) -> dict[str, Any]:
+        """Return a point as plain data."""
+        return {
+            "design": self.family.member_name(point.choice),
+            "parameters": self.family.values(point.choice),
+            "area_um2": point.area_um2,
+            "energy_pJ": point.energy_pJ,
+            "cycles": point.cycles,
+            "edp_J_cycle": point.edp_J_cycle,
+        }
