@@ -148,7 +148,7 @@ def test_bash_completes(capsys):
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
     assert completed(script, "dovetail", "sw") == ["sweep-layer"]
-    assert completed(script, "dovetail", "help", "expl") == ["explain"]
+    assert completed(script, "dovetail", "help", "expla") == ["explain"]
     assert completed(script, "dovetail", "map", "--cert") == ["--certificate"]
     assert completed(script, "dovetail", "map", "x", "--objective", "e") == ["edp", "energy", "ed2p"]
     assert completed(script, "dovetail", "compare", "alexnet", "--on", "simba_like", "eyeriss_j") == ["eyeriss_jssc"]

@@ -26,7 +26,6 @@ from dovetail.files import write_text
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import four_digits, percent, whole
-from dovetail.workload.loading import load_network
 from dovetail.workload.together import together
 
 #: What is kept when it ends early.
@@ -44,13 +43,22 @@ _LEAST = (("least", ENERGY), ("fewest", CYCLES), ("least", EDP))
 _NOTHING = 1e6
 
 
+#: Command lines to begin with.
+EXAMPLES = (
+    "explore resnet18 --on eyeriss_like --vary shared_glb.depth=4096:65536:x2 --vary PE.meshY=8,12,16",
+    "explore resnet18 mobilenet_v2 --weights 1,3 --on family.yaml --budget 'area <= 4 mm2' --save-front front",
+    "explore alexnet --on family.yaml --axes area,edp --json",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("networks", nargs="+", metavar="NETWORK", help="a bundled network's name, a file, or a module")
+    arguments.add_networks(parser)
     parser.add_argument(
         "--on",
         required=True,
         nargs="+",
+        action="extend",
         metavar="FAMILY",
         help="a bundled design's name, or files in Timeloop's form, with !range and !choice where values vary",
     )
@@ -76,8 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=_weights, metavar="N,...", help="how often each network runs, in their order (once each)"
     )
-    arguments.add_batch(parser)
-    arguments.add_rename(parser)
     parser.add_argument(
         "--time-limit", type=arguments.seconds, metavar="S", help="seconds in all; then the front so far"
     )
@@ -89,13 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explore the family, print its front and write what was asked for."""
-    values = dict(args.set)
-    networks = [load_network(name, batch=args.batch, rename=args.rename, variables=values) for name in args.networks]
+    networks = [arguments.network_of(args, name) for name in args.networks]
     network = together(networks, args.weights)
     vary = dict(args.vary)
     if len(vary) != len(args.vary):
         raise InputError("--vary names one thing twice")
-    family = load_family(args.on, vary, budgets=args.budget, include_folders=args.include, data=values)
+    family = load_family(args.on, vary, budgets=args.budget, include_folders=args.include, data=dict(args.set))
     print(f"{family.name}: {whole(family.size)} designs", file=sys.stderr)
     with Gracefully() as waiting, _telling() as tell, Store.open() as store, waiting.raising():
         found = explore(

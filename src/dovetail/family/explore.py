@@ -153,7 +153,7 @@ class _Exploring:
         self.open: list[tuple[float, int, int, _Open]] = []
         self.order = itertools.count()
         self.designs = int(self.valid.sum())
-        self.settled = 0
+        self.is_mapped = np.zeros(self.valid.shape, np.bool_)
         self.last_gap = math.inf
 
     def run(self, batch: int) -> Exploration:
@@ -236,8 +236,9 @@ class _Exploring:
         heapq.heappush(self.open, (-self._gap(box), box.count, next(self.order), box))
 
     def _discard(self, box: _Open) -> None:
-        self.settled += box.count
-        self.discarded.append(Discarded(box.box, box.count, tuple(map(tuple, box.corners.tolist()))))
+        inside = tuple(slice(*ends) for ends in box.box)
+        count = int((self.valid & ~self.is_mapped)[inside].sum())  # one of the first few may be in it
+        self.discarded.append(Discarded(box.box, count, tuple(map(tuple, box.corners.tolist()))))
 
     def _round(self, boxes: Sequence[_Open]) -> None:
         """Take each box one step further: bound it, map its only member, or split it."""
@@ -258,7 +259,6 @@ class _Exploring:
             if isinstance(reads, NoMappingError):
                 reason = str(reads).rpartition(": ")[2]
                 self.unmappable[reason] = self.unmappable.get(reason, 0) + box.count
-                self.settled += box.count
             elif box.is_single:
                 self._take(box.choice, reads)
                 self._settle(box, reads)
@@ -284,15 +284,14 @@ class _Exploring:
         self._push(box)
 
     def _settle(self, box: _Open, reads: tuple[Read, ...]) -> None:
-        """Count a box of one mapped member as settled."""
-        self.settled += 1
-        self.mapped[box.choice] = reads
+        """Note what is not proven of a box of one mapped member."""
         if not all(read.result.certificate.exact for read in reads):
             self.unproven.append(self._gap(box))
 
     def _take(self, choice: Choice, reads: tuple[Read, ...]) -> None:
         """Offer the front all that a member has to offer."""
         self.mapped[choice] = reads
+        self.is_mapped[choice] = True
         if not all(read.result.front for read in reads):
             self._offer_own(choice, reads)
             return
@@ -341,6 +340,11 @@ class _Exploring:
                 if Axis.AREA in self.front.axes:
                     corners[:, self.front.axes.index(Axis.AREA)] = self.area[inside][valid].min()
                 self._push(_Open(half, count, corners, box.reads))
+
+    @property
+    def settled(self) -> int:
+        """Members that are mapped, discarded or impossible."""
+        return len(self.mapped) + sum(each.count for each in self.discarded) + sum(self.unmappable.values())
 
     def _tell(self) -> None:
         if self.progress is not None:

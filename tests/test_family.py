@@ -1,0 +1,349 @@
+"""Families of designs: what varies is read, floors cost no more than members, and fronts equal those of brute force."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dovetail.cli.main import main
+from dovetail.components.estimate import estimate
+from dovetail.document import parse_document
+from dovetail.errors import InputError, InternalError
+from dovetail.family.budgets import read_budget
+from dovetail.family.design_text import document_text
+from dovetail.family.explore import explore
+from dovetail.family.family import Family, load_family
+from dovetail.family.floors import Apart, Floor, Floors
+from dovetail.family.front import Front, Point, read_axes
+from dovetail.family.members import Members
+from dovetail.family.saved import save_front
+from dovetail.hardware.design_files import read_design
+from dovetail.hardware.reader import bundled_designs, design_file, load_architecture, read_architecture
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import search
+from dovetail.mapping.files import parse_mapping
+from dovetail.model.evaluate import evaluate
+from dovetail.network.map_network import map_network
+from dovetail.network.optimum import network_front, network_optimum
+from dovetail.network.results import fronts_of
+from dovetail.store import Store
+from dovetail.workload.layer_table import write_yaml
+from dovetail.workload.network import Layer, Network
+from dovetail.workload.problem import convolution
+from dovetail.workload.together import together
+
+_VARY = {"shared_glb.depth": "256:4096:x4", "weights_spad.depth": "24,96", "PE.meshY": "4,6"}
+#: By member its area, and the energy and cycles of every point it has.
+Costs = dict[tuple[int, ...], tuple[float, list[tuple[float, int]]]]
+_AXES = ("area,edp", "area,energy", "area,cycles", "energy,cycles", "area,energy,cycles", "area,energy,edp")
+
+
+def _network() -> Network:
+    layers = (
+        Layer("one", convolution(name="one", C=4, M=12, R=3, S=3, P=6, Q=6), 2),
+        Layer("two", convolution(name="two", C=12, M=8, R=1, S=1, P=6, Q=6)),
+    )
+    return Network("small", layers)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that all tests here share: many ask for the same searches."""
+    with Store.open(tmp_path_factory.mktemp("family") / "store") as store:
+        yield store
+
+
+def _brute(
+    family: Family, network: Network, store: Store
+) -> dict[tuple[int, ...], tuple[float, list[tuple[float, int]]]]:
+    """Return the area and all points of every member, each read and mapped by itself."""
+    found = {}
+    for choice in itertools.product(*map(range, family.shape)):
+        architecture = family.architecture(choice)
+        cost = map_network(network, architecture, estimate(architecture), front=True, store=store, workers=1)
+        fronts = fronts_of(cost)
+        assert fronts is not None
+        whole = network_front(fronts)
+        ends = [network_optimum(fronts, objective) for objective in Objective]
+        points = [*zip(whole.energies_pJ.tolist(), whole.cycles.tolist(), strict=True)]
+        found[choice] = cost.area_um2, points + [(end.energy_pJ, end.cycles) for end in ends]
+    return found
+
+
+@pytest.fixture(scope="module")
+def brute(kept: Store) -> tuple[Family, Network, Costs]:
+    family = load_family("eyeriss_like", _VARY)
+    return family, _network(), _brute(family, _network(), kept)
+
+
+@pytest.mark.parametrize("axes", _AXES)
+def test_the_front_is_that_of_brute_force(brute, kept: Store, axes: str) -> None:
+    family, network, members = brute
+    expected = Front(read_axes(axes))
+    for choice, (area, points) in members.items():
+        for energy, cycles in points:
+            expected.add(Point(choice, area, energy, cycles))
+    found = explore(family, network, read_axes(axes), store=kept, workers=1)
+    values = [[point.value(axis) for axis in found.axes] for point in found.points]
+    assert found.proven
+    assert found.gap == 1
+    assert found.designs == found.mapped + found.bounded == family.size
+    assert np.allclose(values, [[p.value(axis) for axis in found.axes] for p in expected.sorted()], rtol=1e-12)
+
+
+@pytest.mark.parametrize("budget", ["area <= 0.3 mm2", "energy <= 9 uJ", "cycles <= 3000", "latency <= 3 us"])
+def test_budgets_leave_the_best_of_what_keeps_to_them(brute, kept: Store, budget: str) -> None:
+    _, network, members = brute
+    family = load_family("eyeriss_like", _VARY, budgets=[budget])
+    limit = read_budget(budget)
+    expected = Front(read_axes("area,edp"))
+    for choice, (area, points) in members.items():
+        for energy, cycles in points:
+            point = Point(choice, area, energy, cycles)
+            if not limit.broken_by(point, 1e-9):
+                expected.add(point)
+    assert len(expected.points) > 0
+    found = explore(family, network, read_axes("area,edp"), store=kept, workers=1)
+    values = [(point.area_um2, point.edp_J_cycle) for point in found.points]
+    assert np.allclose(values, [(p.area_um2, p.edp_J_cycle) for p in expected.sorted()], rtol=1e-12)
+
+
+def test_every_point_has_its_design_and_mappings(kept: Store, tmp_path: Path) -> None:
+    family, network = load_family("eyeriss_like", {"shared_glb.depth": "1024,4096"}), _network()
+    found = explore(family, network, store=kept, workers=1)
+    files = save_front(found, tmp_path)
+    for number, point in enumerate(found.points, 1):
+        architecture = load_architecture(files[point])
+        energies = estimate(architecture)
+        energy = cycles = 0.0
+        for each in found.mappings(point):
+            cost = evaluate(each.mapping, each.layer.problem, architecture, energies)
+            energy, cycles = energy + each.runs * cost.energy_pJ, cycles + each.runs * cost.cycles
+        assert energy == pytest.approx(point.energy_pJ, rel=1e-12)
+        assert cycles == point.cycles
+        for file in (tmp_path / "mappings" / f"{number:04}").iterdir():
+            name = file.stem.partition("-")[0]
+            problem = network.layer(name).problem
+            evaluate(parse_mapping(file.read_text(), architecture, problem), problem, architecture, energies)
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None)
+def test_a_floor_costs_no_more_than_any_member(data: st.DataObject) -> None:
+    vary = {
+        "shared_glb.depth": "512:8192:x2",
+        "shared_glb.read_bandwidth": "4,16",
+        "psum_spad.depth": "4,8,16",
+        "ifmap_spad.depth": "6,12",
+        "PE.meshY": "4,6",
+    }
+    family = load_family("eyeriss_like", vary)
+    members = Members(family)
+    box = []
+    for size in family.shape:
+        low = data.draw(st.integers(0, size - 1))
+        box.append((low, data.draw(st.integers(low + 1, size))))
+    floor = Floors(members).of(tuple(box))
+    if isinstance(floor, Apart):  # what neighbours pass on depends on the array
+        assert box[-1] == (0, 2)
+        return
+    assert isinstance(floor, Floor)
+    choice = tuple(data.draw(st.integers(low, high - 1)) for low, high in box)
+    problem = convolution(name="small", C=4, M=8, R=3, S=3, P=6, Q=6)
+    objective = data.draw(st.sampled_from(list(Objective)))
+    least = search(problem, floor.architecture, floor.energies, objective).certificate
+    member = search(problem, *members.design(choice), objective).certificate
+    assert least.exact
+    assert member.exact
+    assert least.value <= member.value * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_arrays_are_ranked_where_nothing_is_passed_on(tmp_path: Path, links: bool) -> None:
+    text = design_file("eyeriss_like").read_text()
+    if not links:
+        text = text.replace("split: 999", "split: 999\n        no_link_transfer: ['*']")
+        text = text.replace("split: 0", "split: 0\n        no_link_transfer: ['*']")
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    family = load_family(file, {"PE.meshY": "4,6", "PE_column.meshX": "4,8"})
+    members = Members(family)
+    floor = Floors(members).of(((0, 2), (0, 2)))
+    assert isinstance(floor, Apart) is links
+    if isinstance(floor, Floor):
+        problem = convolution(name="small", C=4, M=8, R=3, S=3, P=6, Q=6)
+        least = search(problem, floor.architecture, floor.energies).certificate
+        for choice in itertools.product(range(2), range(2)):
+            assert least.value <= search(problem, *members.design(choice)).certificate.value
+
+
+@pytest.mark.parametrize("name", bundled_designs())
+def test_a_document_written_as_yaml_reads_back(name: str) -> None:
+    document = read_design([design_file(name)])
+    assert read_architecture(parse_document(document_text(document)), "x") == read_architecture(document, "x")
+
+
+def test_ranges_and_choices_stand_in_files(tmp_path: Path) -> None:
+    text = design_file("eyeriss_like").read_text()
+    text = text.replace("depth: 16384", "depth: !range [1024, 4096, x2]").replace("meshY: 12", "meshY: !choice [4, 6]")
+    file = tmp_path / "mine.yaml"
+    file.write_text(text + "family:\n  budgets: [area <= 4 mm2]\n  where: [shared_glb_depth > PE_meshY * 256]\n")
+    family = load_family(file)
+    assert family.shape == (3, 2)
+    assert [(each.name, each.labels) for each in family.parameters] == [
+        ("shared_glb.depth", (1024, 2048, 4096)),
+        ("PE.meshY", (4, 6)),
+    ]
+    members = Members(family)
+    valid, area = members.laid_out()
+    assert valid.tolist() == [[False, False], [True, True], [True, True]]
+    assert members.skipped == {"not shared_glb_depth > PE_meshY * 256": 2}
+    for choice in ((1, 0), (2, 1)):
+        architecture, energies = members.design(choice)
+        total = sum(level.instances * energies[level.name].area_um2 for level in architecture.levels)
+        assert area[choice] == pytest.approx(total, rel=1e-12)
+
+
+def test_variables_and_whole_nodes_vary(tmp_path: Path, kept: Store) -> None:
+    text = design_file("eyeriss_like").read_text()
+    text = text.replace("  global_cycle_seconds: 1e-9", "  global_cycle_seconds: 1e-9\n  kb: !choice [1, 4]")
+    text = text.replace("depth: 16384", "depth: kb * 128")
+    constraints = "dataspace: {keep: [Inputs, Outputs], bypass: [Weights]}"
+    assert constraints in text
+    text = text.replace(constraints, f"dataspace: !choice [{constraints[11:]}, {{keep: [Inputs, Outputs, Weights]}}]")
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    family = load_family(file)
+    assert [each.name for each in family.parameters] == ["kb", "shared_glb.constraints.dataspace"] or family.shape == (
+        2,
+        2,
+    )
+    found = explore(family, _network(), read_axes("area,edp"), store=kept, workers=1)
+    assert found.proven
+    expected = Front(found.axes)
+    for choice, (area, points) in _brute(family, _network(), kept).items():
+        for energy, cycles in points:
+            expected.add(Point(choice, area, energy, cycles))
+    values = [(point.area_um2, point.edp_J_cycle) for point in found.points]
+    assert np.allclose(values, [(p.area_um2, p.edp_J_cycle) for p in expected.sorted()], rtol=1e-12)
+
+
+def test_what_is_no_design_is_left_out_with_its_reason(kept: Store) -> None:
+    family = load_family("eyeriss_like", {"shared_glb.depth": "1024,4096", "weights_spad.width": "4,16"})
+    found = explore(family, _network(), read_axes("area,edp"), store=kept, workers=1)
+    assert (found.designs, sum(found.skipped.values())) == (2, 2)
+    assert found.proven
+
+
+_WRONG = {
+    "shared_glb.depth=4096:1024": "empty",
+    "shared_glb.depth=1:2:0": "never ends",
+    "shared_glb.depth=0:64:x2": "never ends",
+    "shared_glb.depth=1:1e9": "at most",
+    "shared_glb.depth=8,8": "twice",
+    "shared_glb.depth=8;rm": "neither a number",
+    "shared_glb.dept=8,16": "did you mean 'depth'",
+    "shared_gbl.depth=8,16": "did you mean 'shared_glb'",
+    "depth=8,16": "no such variable",
+    "shared_glb.depth=1:100000,200001:290000": "at most",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), _WRONG.items())
+def test_bad_values_get_one_message(text: str, message: str) -> None:
+    name, _, values = text.partition("=")
+    with pytest.raises(InputError, match=message) as caught:
+        load_family("eyeriss_like", {name: values})
+    assert "\n" not in str(caught.value)
+
+
+def test_far_too_many_designs_are_refused_before_anything_is_read() -> None:
+    vary = {f"{node}.depth": "1:200" for node in ("shared_glb", "ifmap_spad", "weights_spad", "psum_spad")}
+    with pytest.raises(InputError, match=r"1\.6e\+09 designs; at most"):
+        load_family("eyeriss_like", vary)
+
+
+@pytest.mark.parametrize("text", ["area", "area,area", "area,energy,cycles,edp", "area,speed"])
+def test_bad_axes_get_one_message(text: str) -> None:
+    with pytest.raises(InputError, match=r"axes|axis"):
+        read_axes(text)
+
+
+@pytest.mark.parametrize("text", ["area < 4 mm2", "area <= 4 mm3", "size <= 4", "area <= 0 mm2", "area <= 1e999 mm2"])
+def test_bad_budgets_get_one_message(text: str) -> None:
+    with pytest.raises(InputError):
+        read_budget(text)
+
+
+def test_parameters_that_reach_further_than_they_say_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = load_family("eyeriss_like", {"shared_glb.depth": "1024,4096"})
+    members = Members(family)
+    members.laid_out()
+    key = next(key for key in members.sites if key[0] == "mac")
+    site = members.sites[key]
+    assert not isinstance(site, InputError)
+    members.sites[key] = replace(site, level=replace(site.level, mesh_x=7))
+    with pytest.raises(InternalError):
+        members.design((1,))
+
+
+def test_networks_run_together() -> None:
+    twice = together([_network(), _network()], [1, 3])
+    assert [layer.repeats for layer in twice.layers] == [2, 1, 6, 3]
+    assert [layer.repeats for layer in twice.distinct()] == [8, 4]
+    with pytest.raises(InputError, match="weights"):
+        together([_network()], [1, 2])
+
+
+def test_an_interrupt_returns_what_there_is_and_the_store_goes_on(tmp_path: Path) -> None:
+    family = load_family("eyeriss_like", _VARY)
+    with Store.open(tmp_path / "store") as store:
+        rounds = 0
+
+        def strike(_state: object) -> None:
+            nonlocal rounds
+            rounds += 1
+            if rounds == 2:
+                raise KeyboardInterrupt
+
+        first = explore(family, _network(), read_axes("area,edp"), store=store, workers=1, progress=strike)
+        assert first.interrupted
+        assert not first.proven
+        assert first.points
+        whole = explore(family, _network(), read_axes("area,edp"), store=store, workers=1)
+        again = explore(family, _network(), read_axes("area,edp"), store=store, workers=1)
+    assert whole.proven
+    assert again.searches == 0
+    assert again.points == whole.points
+
+
+def test_the_command_prints_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = tmp_path / "net.yaml"
+    network.write_text(write_yaml(_network()))
+    options = ["--on", "eyeriss_like", "--vary", "shared_glb.depth=1024,4096", "--vary", "PE.meshY=4,6"]
+    outputs = ["--save-front", str(tmp_path / "front"), "--csv", str(tmp_path / "f.csv")]
+    assert main(["explore", str(network), *options, *outputs, "--workers", "1", "--json"]) == 0
+    done = capsys.readouterr()
+    found = json.loads(done.out)
+    assert found["designs"] == 4
+    assert found["proven"] is True
+    assert found["mapped"] + found["bounded"] == 4
+    for point in found["front"]:
+        assert {"parameters", "area_um2", "energy_pJ", "cycles", "edp_J_cycle", "design"} <= set(point)
+        assert load_architecture(point["design"]).levels
+    rows = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
+    assert [float(row["area_um2"]) for row in rows] == [point["area_um2"] for point in found["front"]]
+    assert done.err == "eyeriss_like: 4 designs\n"
+    assert main(["explore", str(network), *options, "--workers", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "proven: of 4 designs" in shown
+    assert max(map(len, shown.splitlines())) <= 120
