@@ -31,7 +31,7 @@ from dovetail.text import shown
 from dovetail.workload.inputs import NetworkInput, parse_input
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import PHASES, Asked
-from dovetail.workload.loading import load_network
+from dovetail.workload.loading import load_network, load_network_or_layer
 from dovetail.workload.network import Network
 from dovetail.workload.roles import parse_renaming
 
@@ -118,6 +118,11 @@ def routing_of(args: argparse.Namespace) -> Routing | None:
 def network_of(args: argparse.Namespace, name: str) -> Network:
     """Return a network with what `add_model` and `add_values` declare."""
     return load_network(name, **model_of(args))
+
+
+def network_or_layer_of(args: argparse.Namespace, name: str) -> Network:
+    """Return a network, or one of a single layer where the word names a layer."""
+    return load_network_or_layer(name, **model_of(args))
 
 
 def model_of(args: argparse.Namespace) -> dict[str, Any]:

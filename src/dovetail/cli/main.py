@@ -26,6 +26,7 @@ from dovetail.text import shown
 #: ``run(args) -> int`` and ``EXAMPLES``.
 COMMANDS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "accuracy of a trained network on a data set"),
+    "advise": ("advise", "what to change of a network or a design, each change computed"),
     "cache": ("cache", "show, verify or clear the store of results"),
     "compare": ("compare", "cost of networks on designs, layer by layer"),
     "completion": ("completion", "a script that lets your shell complete commands, options and names"),

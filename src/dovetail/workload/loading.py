@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dovetail import inputs
 from dovetail.document import Scalar, not_a_file, read_text
@@ -18,7 +19,7 @@ from dovetail.workload.language.layers import Asked, network_of, step_of
 from dovetail.workload.language.model import LanguageModel
 from dovetail.workload.language.reader import bundled_models, is_model_file, read_bundled_model, read_model
 from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml
-from dovetail.workload.network import Network
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 from dovetail.workload.problem_network import network_of_problem, read_folder
 from dovetail.workload.problem_yaml import problem_folders, problem_of_document
@@ -142,26 +143,45 @@ def load_layer(
             include_folders=include_folders,
         )
 
-    problem = _load_layer(spec, load)
+    problem = _load_layer(spec, load)[0].problem
     return renamed(problem, rename) if rename else problem
 
 
-def _load_layer(spec: str, load: Callable[[str], Network]) -> Problem:
-    network, colon, layer = spec.rpartition(":")
-    if ":" in network and re.fullmatch("[0-9]+", layer):  # a layer may be called matmul:2, a network module:factory
-        shorter, _, name = network.rpartition(":")
+def load_network_or_layer(spec: str, **options: Any) -> Network:
+    """Load a network, or where the word names one layer, as `load_layer` takes it, a network of that layer alone."""
+    name, colon, _ = spec.rpartition(":")
+    known = name.partition("@")[0] in bundled_names() or name in bundled_models()
+    is_network = known or _is_file(name) or is_factory_file(name) or ":" in name
+    if not colon or os.path.exists(spec) or is_factory_file(spec) or not is_network:  # noqa: PTH110 - never raises
+        return load_network(spec, **options)
+    rename = options.pop("rename", None)
+    layer, network = _load_layer(spec, lambda network: load_network(network, **options))
+    alone = Network(layer.name, (replace(layer, repeats=1),), batch=network.batch, source=network.source)
+    return alone.renamed(rename) if rename else alone
+
+
+def _load_layer(spec: str, load: Callable[[str], Network]) -> tuple[Layer, Network]:
+    """Return a layer under its own name, and the network that it is of."""
+    name, colon, which = spec.rpartition(":")
+    if ":" in name and re.fullmatch("[0-9]+", which):  # a layer may be called matmul:2, a network module:factory
+        shorter, _, first = name.rpartition(":")
         with contextlib.suppress(InputError):
-            found = load(shorter).layer(f"{name}:{layer}")
-            return replace(found.problem, name=found.name)
+            network = load(shorter)
+            return _own(network.layer(f"{first}:{which}")), network
     if not colon or os.path.exists(spec) or is_factory_file(spec):  # noqa: PTH110 - never raises
-        layers = load(spec).distinct()
+        network = load(spec)
+        layers = network.distinct()
         if len(layers) == 1:
-            return layers[0].problem
+            return layers[0], network
         raise InputError(
             f"'{spec}' has {len(layers)} different layers: write NETWORK:LAYER, such as {spec}:{layers[0].name}"
         )
-    found = load(network).layer(layer)
-    return replace(found.problem, name=found.name)
+    network = load(name)
+    return _own(network.layer(which)), network
+
+
+def _own(layer: Layer) -> Layer:
+    return replace(layer, problem=replace(layer.problem, name=layer.name))
 
 
 _YAML = (".yaml", ".yml", ".jinja", ".jinja2")
