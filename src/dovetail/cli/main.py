@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "silicon": ("silicon", "the model beside what two published chips measured"),
     "study": ("study", "the founding study: as published, as reproduced, and corrected"),
     "sweep-layer": ("sweep_layer", "how a layer's cost follows one of its dimensions"),
+    "tokens": ("tokens", "what a language model's token costs on a design: prefill, decode, batch, context"),
     "train": ("train", "train networks under several seeds, with accuracy and its interval"),
     "verify": ("verify", "check a saved certificate again"),
 }

@@ -325,7 +325,8 @@ class NetworkCost:
 def _as_mapped(layer: Layer, mapped: MappedLayer) -> MappedLayer:
     """Return a layer in the reading, and with the result, that an equal one was mapped with."""
     problem = replace(mapped.layer.problem, name=layer.problem.name)
-    return MappedLayer(replace(layer, problem=problem, reading=mapped.layer.reading), mapped.result)
+    read = replace(layer, problem=problem, reading=mapped.layer.reading, words=mapped.layer.words)
+    return MappedLayer(read, mapped.result)
 
 
 def _row(each: MappedLayer) -> tuple[Cell, ...]:

@@ -44,6 +44,7 @@ def _at_point(each: MappedLayer, point: int, cost: NetworkCost) -> MappedLayer:
         return each
     layer = each.layer
     if chosen.reading is not None:
-        layer = replace(layer, problem=chosen.reading.problem, reading=chosen.reading.text)
+        words = tuple((chosen.reading.names or {}).items())
+        layer = replace(layer, problem=chosen.reading.problem, reading=chosen.reading.text, words=words)
     there = evaluate(chosen.mapping, layer.problem, cost.architecture, cost.energies)
     return MappedLayer(layer, replace(each.result, mapping=chosen.mapping, cost=there))

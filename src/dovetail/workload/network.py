@@ -26,6 +26,7 @@ class Layer:
         modules: paths of the modules it came from.
         batch_dimension: the dimension of `problem` that grows with the batch, None when none does.
         reading: what was read as what for a design, in words; empty where the problem stands as it came.
+        words: the names that it came with and the words that they go by in that reading; see `word`.
     """
 
     name: str
@@ -35,10 +36,15 @@ class Layer:
     modules: tuple[str, ...] = ()
     batch_dimension: str | None = None
     reading: str = ""
+    words: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown."""
         clean(self, "name", "kind", "modules")
+
+    def word(self, name: str) -> str:
+        """Return the word that a name of the problem, as it came, goes by."""
+        return dict(self.words).get(name, name)
 
     @property
     def macs(self) -> int:
@@ -49,7 +55,8 @@ class Layer:
         """Return the layer in the words of a reading of its problem."""
         batch = None if self.batch_dimension is None else reading.word(self.batch_dimension)
         problem = replace(reading.problem, name=self.problem.name)
-        return replace(self, problem=problem, batch_dimension=batch, reading=reading.text)
+        words = tuple((reading.names or {}).items())
+        return replace(self, problem=problem, batch_dimension=batch, reading=reading.text, words=words)
 
     def renamed(self, names: Mapping[str, str]) -> Layer:
         """Return the layer with dimensions and tensors renamed; see `dovetail.workload.roles.renamed`."""

@@ -130,7 +130,7 @@ def _notes(model: LanguageModel, step: Step) -> Iterator[str]:
             "included, as the models' own code does; the head runs on the last token of each sequence only"
         )
     if model.most is not None and model.decodes and step.attended > model.most:
-        yield f"{model.name}: made for up to {model.most} positions; {step.attended} are asked for"
+        yield f"{model.name}: made for up to {model.most} positions, fewer than are asked for"
 
 
 def _before(model: LanguageModel, step: Step) -> Iterator[Layer]:

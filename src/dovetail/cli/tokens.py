@@ -1,0 +1,199 @@
+"""``dovetail tokens``: what a language model's token costs on a design, over phases, batches and contexts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from dovetail.cli import arguments
+from dovetail.cli.columns import energy_alike
+from dovetail.cli.network_progress import network_progress
+from dovetail.cli.notes import compiling_notes, print_notes
+from dovetail.cli.outputs import add_output
+from dovetail.cli.tables import print_json, print_table, print_text
+from dovetail.errors import InputError, did_you_mean
+from dovetail.files import write_text
+from dovetail.network.sweep import parse_sizes
+from dovetail.store import Store
+from dovetail.table import Cell, Column, Table
+from dovetail.tokens.point import Point, fits
+from dovetail.tokens.study import TokenStudy, study_tokens
+from dovetail.units import four_digits, percent, whole
+from dovetail.workload.language.layers import PHASES, Phase
+from dovetail.workload.language.model import LanguageModel
+from dovetail.workload.language.reader import bundled_models
+from dovetail.workload.loading import language_model
+
+#: What is kept when it ends early.
+kept = arguments.kept_in_store
+
+#: Command lines to begin with.
+EXAMPLES = (
+    "tokens llama3-8b --on tpu_like",
+    "tokens llama3-8b --on tpu_like --batch 1,8,64 --context 1024:131072",
+    "tokens config.json --on eyeriss_like --phase prefill --tokens 512 --json",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a bundled language model (`dovetail layers --list`), or a config.json as Hugging Face writes it",
+    )
+    arguments.add_hardware(parser)
+    parser.add_argument(
+        "--phase", choices=PHASES, help="only prompts, or only decode steps (both, or those whose length is given)"
+    )
+    parser.add_argument("--batch", type=lengths, default=[1], metavar="N,...", help="sequences at once (1)")
+    parser.add_argument("--tokens", type=lengths, default=[], metavar="LENGTHS", help="tokens of prompts (2048)")
+    parser.add_argument(
+        "--context",
+        type=lengths,
+        default=[],
+        metavar="LENGTHS",
+        help="positions that a decode step attends to (2048): 1024,4096 or 1024:131072 (doubling) or 1024:8192:1024",
+    )
+    arguments.add_expert_load(parser)
+    arguments.add_objective(parser)
+    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer (until proven)")
+    arguments.add_samples(parser)
+    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    add_output(parser, "--csv", "write one row per point, numbers in full")
+    arguments.add_json(parser)
+
+
+def lengths(text: str) -> list[int]:
+    """Read lengths: ``1024``, ``1,8,64``, ``1024:8192`` (doubling, the last one included) or ``1024:8192:1024``."""
+    found: list[int] = []
+    for part in text.split(","):
+        ends = part.split(":")
+        try:
+            if len(ends) != 2:
+                found += parse_sizes(part)
+                continue
+            (first,), (last,) = parse_sizes(ends[0]), parse_sizes(ends[1])
+        except InputError as error:
+            raise argparse.ArgumentTypeError(error.message) from None
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{part}' is no range of lengths") from None
+        if last < first:
+            raise argparse.ArgumentTypeError(f"'{part}': lengths run upwards")
+        while first < last:
+            found.append(first)
+            first *= 2
+        found.append(last)
+    return sorted(set(found))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Map every point, print and write what was asked for."""
+    model = _model(args.model)
+    architecture, energies = arguments.hardware_of(args)
+    with network_progress() as progress, Store.open() as store:
+        study = study_tokens(
+            model,
+            architecture,
+            energies,
+            phases=_phases(model, args),
+            batches=args.batch,
+            tokens=args.tokens,
+            contexts=args.context,
+            routing=arguments.routing_of(args),
+            objective=args.objective,
+            time_limit=args.time_limit,
+            store=store,
+            workers=args.workers,
+            progress=progress,
+            search=arguments.sampled_search_of(args),
+        )
+    print_notes([*study.notes, *compiling_notes()])
+    if args.csv:
+        write_text(args.csv, _table(study.points).csv())
+    if args.json:
+        print_json(study.to_json())
+        return 0
+    _print(study)
+    return 0
+
+
+def _model(word: str) -> LanguageModel:
+    model = language_model(word)
+    if model is None:
+        raise InputError(
+            f"'{word}' is no language model: give a bundled one's name, a config.json, or its folder"
+            f"{did_you_mean(word, bundled_models())}"
+        )
+    return model
+
+
+def _phases(model: LanguageModel, args: argparse.Namespace) -> Sequence[Phase]:
+    """Return the phases that are asked for, or whose lengths are given; both where nothing tells."""
+    if args.phase:
+        other, given = ("--context", args.context) if args.phase == "prefill" else ("--tokens", args.tokens)
+        if given:
+            raise InputError(f"{other} is for the other phase, and --phase {args.phase} leaves that out")
+        return (args.phase,)
+    if not model.decodes:
+        return ("prefill",)
+    named = tuple(phase for phase, given in zip(PHASES, (args.tokens, args.context), strict=True) if given)
+    return named or PHASES
+
+
+def _print(study: TokenStudy) -> None:
+    model, architecture = study.model, study.architecture
+    print_table(f"{model.name} on {architecture.name}, best {study.objective}", _table(study.points))
+    first = study.points[0]
+    active = (
+        f", {whole(model.active_parameters)} of them used by a token"
+        if model.active_parameters < model.parameters
+        else ""
+    )
+    print_text(f"{whole(model.parameters)} parameters{active}")
+    largest = max(study.points, key=lambda point: point.cache_bytes)
+    sizes = [("weights", first.weights_bytes)] + [("the largest cache", largest.cache_bytes)] * bool(
+        largest.cache_bytes
+    )
+    for what, size in sizes:
+        print_text(f"{what}: {size / 1e6:,.4g} MB, held by {fits(architecture, size)}", "  ")
+    print_text(
+        f"every layer reads its weights, its inputs and the cache from {architecture.levels[0].name}, and writes its "
+        "outputs there, once a step whatever the batch",
+        "  ",
+    )
+    for text in (*study.straight, *(bend.text for bend in study.bends)):
+        print_text(text, "  ")
+    if not all(point.cost.exact for point in study.points):
+        print_text("* not proven to be the optimum")
+
+
+def _table(points: Sequence[Point]) -> Table:
+    parts = list(dict.fromkeys(part for point in points for part in point.parts))
+    energy = energy_alike([point.energy_J_per_token * 1e12 for point in points])
+    columns = (
+        Column("phase", words=True),
+        Column("batch", show=whole),
+        Column("length", show=whole),
+        Column("energy a token", energy.unit, key="energy_pJ_per_token", show=energy.show),
+        Column("ms|a step", key="ms_per_step", show=four_digits),
+        Column("tokens|a second", key="tokens_per_second", show=four_digits),
+        Column("util.", key="utilization", show=percent, spare=1),
+        *(Column(part, key=f"share_{part}", show=percent, spare=2) for part in parts),
+    )
+    return Table(columns, tuple(_row(point, parts) for point in points))
+
+
+def _row(point: Point, parts: Sequence[str]) -> tuple[Cell, ...]:
+    step = point.step
+    length = step.attended if step.phase == "decode" else step.rows if point.model.decodes else step.source
+    return (
+        step.phase + ("" if point.cost.exact else " *"),
+        step.batch,
+        length,
+        point.energy_J_per_token * 1e12,
+        point.ms,
+        point.tokens_per_second,
+        point.cost.utilization,
+        *(point.parts.get(part, 0.0) / point.energy_J_per_token for part in parts),
+    )

@@ -1,0 +1,179 @@
+"""One point of a language model's cost: a phase at a batch size and a length, and where its energy goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
+from dovetail.workload.language.layers import Step
+from dovetail.workload.language.model import LanguageModel
+
+#: Parts of a model that energy is counted under, by how layers' names begin; everything else is ``other``.
+PARTS = {
+    **dict.fromkeys(("attention", "cross"), "attention"),
+    **dict.fromkeys(("mlp", "expert", "shared", "router"), "mlp"),
+    **dict.fromkeys(("head", "pooler"), "head"),
+    "ssm": "ssm",
+}
+CACHE, OTHER = "cache", "other"
+#: Products that put keys and values into the cache: with how many heads' share is told by what is cached.
+_WRITERS = ("attention.k", "attention.v", "attention.kv_down", "attention.qkv")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One step of a model, mapped.
+
+    Attributes:
+        model: the model.
+        step: which phase, of how many tokens.
+        cost: of all its layers.
+    """
+
+    model: LanguageModel
+    step: Step
+    cost: NetworkCost = field(repr=False)
+
+    @property
+    def tokens(self) -> int:
+        """New tokens of all sequences."""
+        return self.step.new_tokens(self.model)
+
+    @property
+    def energy_J(self) -> float:
+        """Of the whole step."""
+        return self.cost.energy_pJ * 1e-12
+
+    @property
+    def energy_J_per_token(self) -> float:
+        """Of one new token."""
+        return self.energy_J / self.tokens
+
+    @property
+    def ms(self) -> float:
+        """How long the step takes: a decode step is what every sequence waits for its next token."""
+        return self.cost.seconds * 1e3
+
+    @property
+    def ms_per_token(self) -> float:
+        """Time of the step over its new tokens, those of all sequences."""
+        return self.ms / self.tokens
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all sequences together."""
+        return self.tokens / self.cost.seconds
+
+    @property
+    def weights_bytes(self) -> float:
+        """Of all parameters, in words of the outermost level."""
+        return self.model.parameters * _outermost(self.cost.architecture).datawidth / 8
+
+    @property
+    def cache_bytes(self) -> float:
+        """Of all sequences' caches behind the step, in words of the outermost level."""
+        words = self.step.batch * self.model.cached_words(self.step.attended)
+        return words * _outermost(self.cost.architecture).datawidth / 8
+
+    @cached_property
+    def parts(self) -> Mapping[str, float]:
+        """Joules per new token by part; reading and writing the cache at the outermost level is a part of its own."""
+        found: dict[str, float] = {}
+        for each in self.cost.layers:
+            cached = cache_pJ(self.model, each) * each.layer.repeats
+            part = part_of(each.name)
+            found[part] = found.get(part, 0.0) + each.totals.energy_pJ - cached
+            found[CACHE] = found.get(CACHE, 0.0) + cached
+        return {part: energy * 1e-12 / self.tokens for part, energy in found.items() if energy}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, for one new token where it says so."""
+        step = self.step
+        return {
+            "model": self.model.name,
+            "architecture": self.cost.architecture.name,
+            "phase": step.phase,
+            "batch": step.batch,
+            "tokens": step.rows if self.model.decodes else step.source,
+            "context": step.attended if self.model.decodes else step.source,
+            "parameters": self.model.parameters,
+            "active_parameters": self.model.active_parameters,
+            "macs_per_token": self.cost.network.known_macs / self.tokens,
+            "energy_J_per_token": self.energy_J_per_token,
+            "ms_per_token": self.ms_per_token,
+            "ms_per_step": self.ms,
+            "tokens_per_second": self.tokens_per_second,
+            "utilization": self.cost.utilization,
+            "weights_bytes": self.weights_bytes,
+            "cache_bytes": self.cache_bytes,
+            "outermost_bytes_per_token": self.cost.dram_bytes / self.tokens,
+            "parts": dict(self.parts),
+            "exact": self.cost.exact,
+        }
+
+
+def part_of(name: str) -> str:
+    """Return the part of the model that a layer belongs to; a block's own name may stand before it."""
+    words = name.split(".")
+    return next((PARTS[word] for word in words[:2] if word in PARTS), OTHER)
+
+
+def cache_pJ(model: LanguageModel, each: MappedLayer) -> float:
+    """Return what one run of a layer costs at the outermost level for reading, or writing, the cache.
+
+    Of products of attention that is the operand that is keys or values; of the products that make those, what they put
+    out (of one that makes queries, too, their share).
+    """
+    outermost = each.cost.levels[0].tensors
+    if each.layer.kind == "matrix product" and each.name.rpartition(".")[2].partition(":")[0] in ("scores", "values"):
+        return outermost[each.layer.word("Weights")].energy_pJ
+    name = each.name.partition(":")[0]
+    for writer in _WRITERS:
+        if name.endswith(writer) and model.decodes:
+            return outermost["Outputs"].energy_pJ * _cached_share(model, name)
+    return 0.0
+
+
+def _cached_share(model: LanguageModel, name: str) -> float:
+    for block in model.blocks:
+        if name.startswith(block.name) and block.decoder and block.mixings:
+            made = next((one.outputs for one in block.products if name.endswith(one.name)), None)
+            if made is not None and name.endswith("qkv"):
+                return block.mixings[0].cached / made
+            if made is not None:
+                return 1.0
+    return 0.0
+
+
+def fits(architecture: Architecture, size_bytes: float) -> str:
+    """Return the innermost level that holds so many bytes, all its instances together; the outermost holds all."""
+    held = architecture.levels[0].name
+    for level in architecture.levels:
+        if isinstance(level, Storage) and (
+            level.words is None or level.words * level.datawidth / 8 * level.instances >= size_bytes
+        ):
+            held = level.name
+    return held
+
+
+def _outermost(architecture: Architecture) -> Storage:
+    level = architecture.levels[0]
+    assert isinstance(level, Storage)
+    return level
+
+
+def levels_of(each: MappedLayer) -> dict[tuple[str, str], float]:
+    """Return a layer's pJ, all its runs, by level and tensor; what is no tensor's under its own name."""
+    found: dict[tuple[str, str], float] = {}
+    for level in each.cost.levels:
+        parts = {name: tensor.energy_pJ for name, tensor in level.tensors.items()} | dict(level.apart_pJ)
+        for name, energy in parts.items():
+            found[level.name, name] = energy * each.layer.repeats
+    total = math.fsum(found.values())
+    rest = totals_of(each.cost).energy_pJ * each.layer.repeats - total
+    return found if abs(rest) <= 1e-6 * abs(total) else found | {("", "rest"): rest}

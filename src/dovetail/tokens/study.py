@@ -1,0 +1,153 @@
+"""A language model on a design over phases, batches and contexts: every point mapped, what is common only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import SearchFunction
+from dovetail.network.map_network import Progress, map_networks
+from dovetail.store import Store
+from dovetail.tokens.curve import Bend, bends, straight
+from dovetail.tokens.point import Point, fits
+from dovetail.workload.language.experts import Routing
+from dovetail.workload.language.layers import Asked, Phase, network_of, step_of
+from dovetail.workload.language.model import LanguageModel
+
+#: Points of one study, at most.
+MOST_POINTS = 512
+
+
+@dataclass(frozen=True)
+class TokenStudy:
+    """A model's points on a design.
+
+    Attributes:
+        model: the model.
+        architecture: the design.
+        objective: what each layer's mapping minimises.
+        points: in the order asked: phases, then batches, then lengths.
+    """
+
+    model: LanguageModel
+    architecture: Architecture = field(repr=False)
+    objective: Objective
+    points: tuple[Point, ...] = field(repr=False)
+
+    @property
+    def bends(self) -> tuple[Bend, ...]:
+        """Where the cost of a decode step bends with the context."""
+        return bends(self._decoding)
+
+    @property
+    def straight(self) -> tuple[str, ...]:
+        """For which batches it does not bend, and what one more position costs there, in words."""
+        return straight(self._decoding)
+
+    @property
+    def _decoding(self) -> list[Point]:
+        return [point for point in self.points if point.step.phase == "decode"]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the points, each once."""
+        return tuple(dict.fromkeys(note for point in self.points for note in point.cost.notes))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data: what is the same of all points, then the points; a single one stands at the top, too."""
+        points = [point.to_json() for point in self.points]
+        for point, fields in zip(self.points, points, strict=True):
+            fields["fits"] = {
+                "weights": fits(self.architecture, point.weights_bytes),
+                "cache": fits(self.architecture, point.cache_bytes),
+            }
+        return {
+            **(points[0] if len(points) == 1 else {}),
+            "model": self.model.name,
+            "architecture": self.architecture.name,
+            "objective": str(self.objective),
+            "source": self.model.source,
+            "parameters": self.model.parameters,
+            "active_parameters": self.model.active_parameters,
+            "points": points,
+            "bends": [
+                {
+                    "batch": bend.batch,
+                    "quantity": bend.quantity,
+                    "context": bend.context,
+                    "next_context": bend.following,
+                    "before_per_position": bend.before,
+                    "after_per_position": bend.after,
+                    "reason": bend.reason,
+                }
+                for bend in self.bends
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def study_tokens(
+    model: LanguageModel,
+    architecture: Architecture,
+    energies: EnergyTable,
+    *,
+    phases: Sequence[Phase],
+    batches: Sequence[int] = (1,),
+    tokens: Sequence[int] = (),
+    contexts: Sequence[int] = (),
+    routing: Routing | None = None,
+    objective: Objective = Objective.EDP,
+    time_limit: float | None = None,
+    store: Store | None = None,
+    workers: int | Executor | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    search: SearchFunction | None = None,
+) -> TokenStudy:
+    """Map a model's steps on a design.
+
+    Args:
+        model: the model.
+        architecture: the design.
+        energies: what its components cost.
+        phases: which phases; each at every batch size.
+        batches: sequences at once.
+        tokens: lengths of prompts, for prefill; empty: the usual one.
+        contexts: positions that a decode step attends to; empty: the usual ones.
+        routing: how a mixture's experts are loaded.
+        objective: what each layer minimises.
+        time_limit: seconds per layer.
+        store: where results are kept and found.
+        workers: processes, or any executor. See `map_networks`.
+        progress: called after every finished layer.
+        search: what finds the best mapping; None: the exact mapper.
+
+    Raises:
+        InputError: the model cannot do what is asked.
+        NoMappingError: a layer cannot be mapped.
+    """
+    asked = [
+        (batch, Asked(phase, tokens=length) if phase == "prefill" else Asked(phase, context=length))
+        for phase in phases
+        for batch in batches
+        for length in (tokens if phase == "prefill" else contexts) or (None,)
+    ]
+    if len(asked) > MOST_POINTS:
+        raise InputError(f"{len(asked)} points are asked for; at most {MOST_POINTS} are mapped at once")
+    steps = [step_of(model, Asked(each.phase, each.tokens, each.context, routing), batch) for batch, each in asked]
+    costs = map_networks(
+        [(network_of(model, step), architecture, energies) for step in steps],
+        objective=objective,
+        time_limit=time_limit,
+        store=store,
+        workers=workers,
+        progress=progress,
+        search=search,
+    )
+    points = tuple(Point(model, step, cost) for step, cost in zip(steps, costs, strict=True))
+    return TokenStudy(model, architecture, objective, points)
