@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "accuracy of a trained network on a data set"),
     "advise": ("advise", "what to change of a network or a design, each change computed"),
     "cache": ("cache", "show, verify or clear the store of results"),
+    "check-run": ("check_run", "a run of Timeloop counted again: equal, or what differs and why"),
     "compare": ("compare", "cost of networks on designs, layer by layer"),
     "completion": ("completion", "a script that lets your shell complete commands, options and names"),
     "components": ("components", "energy and area per action of a design's components, with provenance"),

@@ -1,0 +1,222 @@
+"""Runs of the reference counted again: a published one, ones written here in its form, and what can be missing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dovetail.cli.main import main
+from dovetail.errors import InputError
+from dovetail.runs.agreement import Change, agreement
+from dovetail.runs.folder import read_run
+from dovetail.runs.inferred import inferred_problem
+from dovetail.runs.stats import read_stats
+
+#: A run as published in Accelergy-Project/timeloop-accelergy-exercises (MIT), exercises/timeloop,
+#: 01-model-conv1d-2level, ref-output/os: the figures of its files, in the files' form.
+DESIGN = """\
+architecture:
+  version: 0.3
+  local:
+  - {name: System.PE.Buffer, class: regfile, attributes: {block-size: 1, depth: 64, width: 8, word-bits: 8}}
+  - {name: System.PE.MACC, class: intmac, attributes: {datawidth: 8}}
+  - {name: System.MainMemory, class: SRAM, attributes: {block-size: 8, depth: 32768, width: 64, word-bits: 8}}
+"""
+ERT = """\
+ERT:
+  version: 0.3
+  tables:
+  - {name: System.PE.Buffer, actions: [{name: read, energy: 0.42}, {name: write, energy: 0.42}]}
+  - {name: System.PE.MACC, actions: [{name: mac_random, energy: 0.561}]}
+  - {name: System.MainMemory, actions: [{name: read, energy: 39.878}, {name: write, energy: 32.398}]}
+"""
+MAP = """\
+MainMemory [ Weights:3 Inputs:18 Outputs:16 ]
+---------------------------------------------
+| for P in [0:16)
+
+Buffer [ Weights:3 Inputs:3 Outputs:1 ]
+---------------------------------------
+|   for R in [0:3)
+"""
+#: Level, tensor: partition, capacity, instances, reads, updates, fills, temporal reductions, energy.
+PUBLISHED = {
+    ("Buffer", "Weights"): (3, 3, 1, 48, 0, 3, 0, 21.42),
+    ("Buffer", "Inputs"): (18, 3, 1, 48, 0, 18, 0, 27.72),
+    ("Buffer", "Outputs"): (16, 1, 1, 32, 48, 16, 32, 40.32),
+    ("MainMemory", "Weights"): (3, 3, 1, 3, 0, 0, 0, 39.88),
+    ("MainMemory", "Inputs"): (18, 18, 1, 18, 0, 0, 0, 119.63),
+    ("MainMemory", "Outputs"): (16, 16, 1, 0, 16, 0, 0, 79.76),
+}
+PRINTED = (
+    "Partition size",
+    "Utilized capacity",
+    "Utilized instances (max)",
+    "Scalar reads (per-instance)",
+    "Scalar updates (per-instance)",
+    "Scalar fills (per-instance)",
+    "Temporal reductions (per-instance)",
+    "Energy (total)",
+)
+
+
+def stats_text(counts, cycles: int = 48) -> str:
+    """Return counts in the form of a ``stats.txt``."""
+    lines = ["Buffer and Arithmetic Levels", "----------------------------"]
+    place = ""
+    for (level, tensor), numbers in counts.items():
+        if level != place:
+            lines += ["Level 1", "-------", f"=== {level} ===", "", "    SPECS", "    -----", "        Size : 64", ""]
+            lines += ["    STATS", "    -----", "    Cycles               : 48"]
+            place = level
+        lines.append(f"    {tensor}:")
+        units = ["" if name != "Energy (total)" else " pJ" for name in PRINTED]
+        lines += [f"        {name:41}: {n}{u}" for name, n, u in zip(PRINTED, numbers, units, strict=True)]
+    return "\n".join([*lines, "", "Summary Stats", "-------------", f"Cycles: {cycles}", "MACCs = 48", ""])
+
+
+def write_run(folder: Path, counts=PUBLISHED, *, ert: str = ERT, design: str = DESIGN, mapping: str = MAP) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (("flattened_architecture", design), ("ERT", ert)):
+        if text:
+            (folder / f"timeloop-model.{name}.yaml").write_text(text)
+    if mapping:
+        (folder / "timeloop-model.map.txt").write_text(mapping)
+    (folder / "timeloop-model.stats.txt").write_text(stats_text(counts))
+    return folder / "timeloop-model.stats.txt"
+
+
+def test_a_published_run_agrees_but_for_what_the_reference_counted_then(tmp_path, capsys):
+    run = read_run(write_run(tmp_path))
+    assert run.notes == ("no problem is given: the loops and tiles of timeloop-model.map.txt are those of R=3 P=16",)
+    found = agreement(run)
+    assert (found.verdict, found.differences) == ("equal but for what changed", ())
+    assert found.changes == (Change.FIRST_FILLS, Change.DEAREST)
+    assert (found.cost.cycles, found.compared) == (48, 2 + 6 * len(PRINTED))
+    assert main(["check-run", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "the reference has changed: when this was written, a fill before the first update" in said
+    assert "48 cycles there, 48 here" in said
+
+
+@pytest.mark.parametrize("place", list(PUBLISHED))
+@pytest.mark.parametrize("what", range(len(PRINTED)))
+def test_any_number_that_is_off_is_found(tmp_path, place, what):
+    off = tuple(n + (1 if at == what else 0) for at, n in enumerate(PUBLISHED[place]))
+    found = agreement(read_run(write_run(tmp_path, {**PUBLISHED, place: off})))
+    windows_only = place[1] == "Inputs" and PRINTED[what] not in PRINTED[:3]
+    if windows_only:  # an explanation is offered, and named
+        assert Change.WINDOWS in found.changes
+        return
+    assert found.verdict == "different"
+    assert any((each.place, each.tensor) == place and each.theirs == off[what] for each in found.differences)
+
+
+def test_what_is_counted_here_now_is_equal(tmp_path, capsys):
+    cost = agreement(read_run(write_run(tmp_path))).cost
+    fields = ("partition", "tile", "instances", "reads", "updates", "fills", "temporal_reductions", "energy_pJ")
+    now = {
+        (level, tensor): tuple(
+            round(getattr(cost[level].tensors[tensor], name), 2 if name == "energy_pJ" else None) for name in fields
+        )
+        for level, tensor in PUBLISHED
+    }
+    assert agreement(read_run(write_run(tmp_path, now))).verdict == "equal"
+    without = write_run(
+        tmp_path / "without", PUBLISHED | {("Buffer", "Outputs"): (16, 1, 1, 32, 48, 0, 32, 1.0)}, ert=""
+    )
+    assert agreement(read_run(without)).verdict == "equal"  # energies are left out where there is no table
+    assert main(["check-run", str(tmp_path / "without")]) == 0
+    assert "no ERT lies beside it" in capsys.readouterr().out
+
+
+def test_many_runs_are_a_line_each_and_a_bad_one_does_not_hide_the_others(tmp_path, capsys):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", PUBLISHED | {("Buffer", "Weights"): (3, 3, 1, 49, 0, 3, 0, 21.42)})
+    write_run(tmp_path / "c", mapping="")
+    assert main(["check-run", str(tmp_path), "--json"]) == 1
+    runs = json.loads(capsys.readouterr().out)
+    assert runs["verdicts"] == {"equal but for what changed": 1, "different": 1, "not compared": 1}
+    assert main(["check-run", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "first fills: the reference has changed" in said
+    assert "Buffer Weights reads 49, here 48" in said
+    assert "timeloop-model.map.txt is missing" in said
+
+
+def test_files_given_stand_for_what_the_folder_lacks(tmp_path):
+    stats = write_run(tmp_path / "run", design="", mapping=MAP.replace("P in [0:16)", "P in [0:16,16)"))
+    with pytest.raises(InputError, match="no design lies beside it: give its files behind the folder"):
+        read_run(stats)
+    (tmp_path / "arch.yaml").write_text(DESIGN)
+    with pytest.raises(InputError, match="factors that leave a remainder: give the problem's file"):
+        read_run(stats, [tmp_path / "arch.yaml"])
+    (tmp_path / "run/timeloop-model.map.txt").write_text(MAP)
+    problem = "problem: {shape: cnn_layer, instance: {R: R_SIZE, P: 16, C: 1, K: 1, N: 1, Q: 1, S: 1}}\n"
+    (tmp_path / "problem.yaml").write_text(problem.replace("R_SIZE", "3"))
+    run = read_run(stats, [tmp_path / "arch.yaml", tmp_path / "problem.yaml"])
+    assert (run.notes, run.problem.bound("R"), agreement(run).changes) == (
+        (),
+        3,
+        (Change.FIRST_FILLS, Change.DEAREST),
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: "nothing\n", "holds no statistics of a run"),
+        (lambda text: text.replace("Cycles: 48", ""), "holds no statistics of a run"),
+        (lambda text: text.replace("Scalar reads", "Gated scalar reads", 1), "is a sparse run"),
+    ],
+)
+def test_what_is_no_dense_run_is_refused(tmp_path, capsys, damage, message):
+    stats = write_run(tmp_path)
+    stats.write_text(damage(stats.read_text()))
+    assert main(["check-run", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+sizes = st.integers(1, 6)
+
+
+@settings(max_examples=60)
+@given(st.fixed_dictionaries(dict.fromkeys("RSPQCMN", sizes)), st.integers(1, 4), st.booleans())
+def test_a_problem_follows_from_loops_and_tiles(tmp_path_factory, bounds, stride, is_older):
+    rows, columns = ((bounds[p] - 1) * stride + bounds[r] for p, r in ("PR", "QS"))
+    tiles = {
+        "Weights": bounds["C"] * bounds["M"] * bounds["R"] * bounds["S"],
+        "Inputs": bounds["N"] * bounds["C"] * rows * columns,
+        "Outputs": bounds["N"] * bounds["M"] * bounds["P"] * bounds["Q"],
+    }
+    channels = "K" if is_older else "M"
+    loops = "".join(f"| for {channels if name == 'M' else name} in [0:{size})\n" for name, size in bounds.items())
+    path = tmp_path_factory.mktemp("run") / "map.txt"
+    path.write_text(f"DRAM [ {' '.join(f'{name}:{words}' for name, words in tiles.items())} ]\n{loops}")
+    problem = inferred_problem(path)
+    found = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+    assert found == {channels if name == "M" else name: size for name, size in bounds.items()}
+    words = {
+        tensor.name: math.prod(
+            1 + sum((found[term.dimension] - 1) * problem.coefficient(term) for term in axis)
+            for axis in tensor.projection
+        )
+        for tensor in problem.shape.tensors
+    }
+    assert words == tiles
+
+
+@given(st.text(max_size=30), st.integers(0, 3000))
+def test_damaged_statistics_end_in_numbers_or_one_message(tmp_path_factory, text, at):
+    path = tmp_path_factory.mktemp("run") / "stats.txt"
+    whole = stats_text(PUBLISHED)
+    path.write_text(whole[:at] + text + whole[at + len(text) :])
+    try:
+        assert read_stats(path).cycles >= 0
+    except InputError as error:
+        assert str(path) in str(error)
