@@ -135,6 +135,18 @@ def test_what_is_counted_here_now_is_equal(tmp_path, capsys):
     assert "no ERT lies beside it" in capsys.readouterr().out
 
 
+def test_first_fills_took_of_the_bandwidth_then(tmp_path):
+    slow = DESIGN.replace("depth: 64,", "depth: 64, write_bandwidth: 1.25,")
+    now = agreement(read_run(write_run(tmp_path, design=slow))).cost.cycles
+    stats = tmp_path / "timeloop-model.stats.txt"
+    cycles = math.ceil((3 + 18 + 48 + 16) / 1.25)  # of its weights, inputs and outputs, with the 16 first fills
+    assert now == math.ceil((3 + 18 + 48) / 1.25) < cycles
+    stats.write_text(stats_text(PUBLISHED, cycles))
+    assert agreement(read_run(stats)).changes == (Change.FIRST_FILLS, Change.DEAREST)
+    stats.write_text(stats_text(PUBLISHED, cycles + 1))
+    assert agreement(read_run(stats)).verdict == "different"
+
+
 def test_many_runs_are_a_line_each_and_a_bad_one_does_not_hide_the_others(tmp_path, capsys):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", PUBLISHED | {("Buffer", "Weights"): (3, 3, 1, 49, 0, 3, 0, 21.42)})
