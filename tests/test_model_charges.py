@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from dovetail.model.arrays import Machine, Nest, Rules, workspace
 from dovetail.model.batch import evaluate_batch, stack
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.model.evaluate import evaluate
-from dovetail.workload.problem import matrix_product
+from dovetail.workload.problem import Problem, matrix_product
+from dovetail.workload.widths import SUMS, Width
 from model_strategies import Setup, setups
 
 LAYER = matrix_product(C=64, M=32, P=16)
@@ -34,9 +36,10 @@ BUFFER = 1
 
 
 def design(**limits: float) -> Architecture:
+    """Return a design whose memory pads values up to its words, and whose buffer takes them to the bit."""
     levels = (
-        Storage(name="memory", component="DRAM", width=64, datawidth=16),
-        Storage(name="buffer", component="SRAM", width=64, datawidth=16, depth=4096, **limits),
+        Storage(name="memory", component="DRAM", width=64, datawidth=16, value_widths=(16,)),
+        Storage(name="buffer", component="SRAM", width=64, datawidth=16, depth=4096, any_width=True, **limits),
         Spatial(name="array", component="", fanout_x=4, fanout_y=1),
         Compute(name="mac", component="intmac", mesh_x=4),
     )
@@ -53,11 +56,13 @@ MAPPING = Mapping(
 
 
 def machines(architecture: Architecture, tensor: int, bits: int) -> tuple[Machine, Machine]:
-    """Return the machine with all words of 16 bits, and that with one tensor's narrower in the buffer."""
-    plain = encode_machine(LAYER, architecture, ENERGIES)
-    narrow = plain.bits.copy()
-    narrow[BUFFER, tensor] = bits
-    return plain, encode_machine(LAYER, architecture, ENERGIES, bits=narrow)
+    """Return the machine with all words of 16 bits, and that with one tensor's of another width in the buffer."""
+    return encode_machine(LAYER, architecture, ENERGIES), encode_machine(wide(tensor, bits), architecture, ENERGIES)
+
+
+def wide(tensor: int, bits: int) -> Problem:
+    """Return the layer with one tensor's words of so many bits; of outputs, the partial sums'."""
+    return LAYER.with_widths({SUMS if LAYER.shape.tensors[tensor].is_output else TENSORS[tensor]: Width(bits)})
 
 
 def counted(architecture: Architecture) -> tuple[Rules, Nest, np.ndarray]:
@@ -76,14 +81,17 @@ def test_half_the_bits_of_a_tensor_at_a_level_halve_what_it_takes_there_and_its_
         for t in range(3):
             half = 2 if (level, t) == (BUFFER, tensor) else 1
             words = int(counts[level, t, charges.TILE])
-            bits = [int(charges.space_taken(m, level, t, words) * m.grain[level]) for m in (plain, narrow)]
-            assert bits[1] * half == bits[0]
-            accesses = [[charges.lines(n, m.block[level, t]) for n in 8 * counts[level, t]] for m in (plain, narrow)]
+            taken = [charges.space_taken(m, level, t, words) / m.grains[level] for m in (plain, narrow)]
+            assert taken[1] * half == taken[0]
+            accesses = [
+                [charges.lines(n, m.parts[level, t], m.block[level, t]) for n in 8 * counts[level, t]]
+                for m in (plain, narrow)
+            ]
             assert [n * half for n in accesses[1]] == accesses[0]
             asked = [charges.bandwidth_taken(m, level, t, 12) for m in (plain, narrow)]
             assert asked[1] * half == asked[0]
-    assert np.array_equal(plain.capacity * plain.grain, narrow.capacity * narrow.grain)
-    for name in ("clusters", "bandwidth", "energy", "leakage", "compute_pJ", "units"):
+    assert np.array_equal(plain.capacity // plain.grains, narrow.capacity // narrow.grains)
+    for name in ("clusters", "bandwidth", "energy", "leakage", "units"):
         assert np.array_equal(getattr(plain, name), getattr(narrow, name))
 
 
@@ -97,7 +105,9 @@ def test_half_the_bits_of_a_tensor_halve_the_energy_of_its_accesses_there_and_no
     assert blocks.all(), "every count fills whole lines of either width"
     own = charges.access_energy(plain, BUFFER, tensor, counts[BUFFER, tensor, charges.ACTED :], 1, 1)
     assert own > 0
-    assert there.energy_pJ[0] == pytest.approx(here.energy_pJ[0] - own / 2, rel=1e-14)
+    computing = LAYER.macs * (plain.compute_pJ - narrow.compute_pJ)
+    assert computing > 0
+    assert there.energy_pJ[0] == pytest.approx(here.energy_pJ[0] - own / 2 - computing, rel=1e-14)
     assert there.cycles[0] == here.cycles[0]
     assert there.overflow[0] == here.overflow[0] == -1
 
@@ -111,7 +121,8 @@ def test_narrower_words_fit_where_wider_ones_do_not_and_to_the_bit() -> None:
             need = sum(words * (bits if t == tensor else 16) for t, words in enumerate(tiles))
             _, machine = machines(architecture, tensor, bits)
             for spare in (-1, 0, 1):
-                room = np.where(np.arange(3) == BUFFER, (need + spare) // machine.grain, machine.capacity)
+                grains = (need + spare) * machine.grains // 16  # all that so many bits have room for
+                room = np.where(np.arange(3) == BUFFER, grains, machine.capacity)
                 assert charges.overflowing_level(machine._replace(capacity=room), counts) == (
                     BUFFER if spare < 0 else -1
                 )
@@ -122,7 +133,8 @@ def test_bandwidth_is_of_bits_over_the_level_s_own_width(limits: dict[str, float
     """All words half as wide are as good as twice the bandwidth."""
     architecture = design(**limits)
     plain, _ = machines(architecture, 0, 16)
-    narrow = encode_machine(LAYER, architecture, ENERGIES, bits=np.maximum(1, plain.bits // 2))
+    halves = LAYER.with_widths({"*": Width(8), SUMS: Width(8)})
+    narrow = encode_machine(halves, architecture, ENERGIES)
     twice = encode_machine(LAYER, design(**{name: 2 * value for name, value in limits.items()}), ENERGIES)
     rules, nest, _ = counted(architecture)
     cycles = [int(evaluate_batch(stack([nest]), rules, machine).cycles[0]) for machine in (plain, narrow, twice)]
@@ -136,21 +148,19 @@ def test_wider_levels_of_wider_words_count_the_same(setup: Setup, times: int) ->
     rules = encode_rules(setup.problem, setup.architecture)
     nest = encode_mapping(setup.mapping, setup.problem, setup.architecture)
     machine = encode_machine(setup.problem, setup.architecture, setup.energies)
-    again = encode_machine(setup.problem, setup.architecture, setup.energies, bits=machine.bits)
-    for name, one, other in zip(Machine._fields, machine, again, strict=True):
-        assert np.array_equal(one, other), name
     storages = [level for level in setup.architecture.levels if isinstance(level, Storage)]
     at = [i for i, level in enumerate(setup.architecture.levels[:-1]) if isinstance(level, Storage)]
     assert machine.block[at].tolist() == [[s.block] * len(rules.is_output) for s in storages]
-    grown = machine._replace(grain=times * machine.grain, size=times * machine.size)
+    grown = machine._replace(grains=times * machine.grains, size=times * machine.size)
     grown = grown._replace(capacity=np.where(machine.capacity < 0, -1, times * machine.capacity))
     one, other = (evaluate_batch(stack([nest]), rules, m) for m in (machine, grown))
     assert (one.cycles, one.energy_pJ, one.overflow) == (other.cycles, other.energy_pJ, other.overflow)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 64))
-def test_a_line_that_is_not_full_is_an_access_all_the_same(words: int, block: int) -> None:
-    assert charges.lines(words, block) == math.ceil(words / block)
+@given(st.integers(0, 10**6), st.integers(1, 64), st.integers(1, 40))
+def test_a_line_that_is_not_full_is_an_access_all_the_same(words: int, block: int, parts: int) -> None:
+    assert charges.lines(words, 1, block) == math.ceil(words / block)
+    assert charges.lines(words, parts, block) == math.ceil(Fraction(words * parts, block))
 
 
 @given(st.integers(1, 64), st.integers(1, 8), st.tuples(*[st.integers(0, 10**6)] * 3))

@@ -112,7 +112,7 @@ def test_what_collections_say_of_a_layer_is_read_and_what_does_not_count_is_said
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("bitwidths", "{Weights: 3, Inputs: 8}"), ("commonBitwidth", "4"), ("Hpadding", "2"), ("Wpadding", "2")],
+    [("Hpadding", "2"), ("Wpadding", "2")],
 )
 def test_other_facts_about_a_layer_are_passed_over_with_a_note(key, value):
     read = parse(SMALL.replace("P: 16}", f"P: 16, {key}: {value}}}"))
@@ -121,6 +121,40 @@ def test_other_facts_about_a_layer_are_passed_over_with_a_note(key, value):
     assert read.notes[0].startswith(f"p.yaml:10: '{key}' is passed over: ")
     older = parse(f"problem: {{shape: gemm-ABZ, M: 2, N: 3, K: 4, {key}: {value}, layer_name: x}}")
     assert (older.problem.macs, len(older.notes)) == (24, 1)
+
+
+@pytest.mark.parametrize(
+    ("stated", "bits"),
+    [
+        ("bitwidths: {A: 3, B: 8}", "A=3 B=8"),
+        ("datawidths: {A: mxfp4, sums: 20}", "A=4+8/32 sums=20"),
+        ("wordwidths: {Z: 4+16/128}", "Z=4+16/128"),
+        ("commonBitwidth: 4", "A=4 B=4 Z=4"),
+        ("commonDatawidth: 8, bitwidths: {B: 2}", "A=8 B=2 Z=8"),
+        ("commonBitwidth: 0", ""),
+    ],
+)
+def test_bits_per_tensor_are_read_and_written(stated, bits):
+    read = parse(f"problem: {{shape: gemm-ABZ, M: 2, N: 3, K: 4, {stated}}}")
+    assert (read.problem.bits_text, read.notes) == (bits, ())
+    assert parse(write_problem(read.problem)).problem.bits_text == bits
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("bitwidths: {C: 3}", "C: gemm_ABZ has no tensor 'C'"),
+        ("bitwidths: {A: 0}", "A: a width is a whole number of bits from 1 to 64, found 0"),
+        ("bitwidths: {A: 4.5}", "A: a width is a whole number"),
+        ("commonBitwidth: 1000", "commonBitwidth: a width is a whole number"),
+        ("bitwidths: 4", "bitwidths"),
+    ],
+)
+def test_bits_that_make_no_sense_are_refused_where_they_stand(stated, message):
+    with pytest.raises(InputError) as caught:
+        parse(f"problem: {{shape: gemm-ABZ, M: 2, N: 3, K: 4, {stated}}}")
+    assert str(caught.value).startswith("p.yaml:1: problem.")
+    assert message.replace("gemm_ABZ", caught.value.message.split()[0]) in str(caught.value)
 
 
 def test_sizes_may_use_the_documents_variables():

@@ -28,12 +28,14 @@ from dovetail.mapper.objective import Objective
 from dovetail.network.jobs import Sampled
 from dovetail.store import cache_folder
 from dovetail.text import shown
+from dovetail.workload.bits_file import read_bits
 from dovetail.workload.inputs import NetworkInput, parse_input
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import PHASES, Asked
 from dovetail.workload.loading import load_network, load_network_or_layer
 from dovetail.workload.network import Network
 from dovetail.workload.roles import parse_renaming
+from dovetail.workload.widths import LayerBits
 
 #: What ``--set`` may give a value to though no file says it: the readers look for it all the same.
 _UNSAID = frozenset(("technology", "global_cycle_seconds", *(name for each in ATTRIBUTES for name in each.names)))
@@ -83,6 +85,28 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     add_asked(parser)
     add_rename(parser)
+    add_bits(parser)
+
+
+def add_bits(parser: argparse.ArgumentParser) -> None:
+    """Declare widths of values, as ``args.bits``: of all layers, or of some."""
+    parser.add_argument(
+        "--bits",
+        type=bits,
+        action="extend",
+        default=[],
+        metavar="TENSOR=N,...",
+        help="bits of values, as weights=4,inputs=8,outputs=16,sums=24, or 8 for all; LAYER:weights=8 for some layers, "
+        "or a CSV or YAML file of layers and their bits; may be repeated, the last one stands (the design's words)",
+    )
+
+
+def bits(text: str) -> tuple[LayerBits, ...]:
+    """Return widths by layer; for ``type=``."""
+    try:
+        return read_bits(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_asked(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +153,8 @@ def model_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model` and `add_settings` declare, as `load_network` and `load_layer` take it."""
     given = {"batch": args.batch, "input_size": args.input_size, "inputs": args.inputs}
     given["asked"] = Asked(args.phase, args.tokens, args.context, routing_of(args))
-    return {**given, "rename": args.rename, "variables": dict(args.set), "include_folders": args.include}
+    given |= {"rename": args.rename, "bits": args.bits}
+    return {**given, "variables": dict(args.set), "include_folders": args.include}
 
 
 def network_input(text: str) -> NetworkInput:

@@ -89,7 +89,7 @@ def _load(args: argparse.Namespace) -> Network:
         raise InputError("--as-published is for the founding study's pickles (.pkl)", file=args.model)
     network = read_study_pickle(Path(args.model), as_published=True)
     network = network if args.batch is None else network.with_batch(args.batch)
-    return network.renamed(args.rename) if args.rename else network
+    return (network.renamed(args.rename) if args.rename else network).with_bits(args.bits)
 
 
 def _write_problems(network: Network, folder: Path) -> None:

@@ -235,6 +235,9 @@ class Storage(Level):
             table does not overrule; the level then does not leak. None: what the table says.
         address_pJ: per address generated.
         metadata: where it keeps the metadata of formats.
+        value_widths: bits of values that it has places for, rising; values are padded up. Empty: as many whole values
+            lie in a word as fit.
+        any_width: values of any width lie back to back.
     """
 
     width: int
@@ -249,6 +252,8 @@ class Storage(Level):
     line_pJ: float | None = None
     address_pJ: float = 0.0
     metadata: MetadataStore = NO_METADATA
+    value_widths: tuple[int, ...] = ()
+    any_width: bool = False
 
     def __post_init__(self) -> None:
         """Check sizes once, so that nothing behind needs to."""
@@ -294,9 +299,15 @@ class Spatial(Level):
 
 @dataclass(frozen=True, kw_only=True)
 class Compute(Level):
-    """The multiply-accumulate units; always the innermost level."""
+    """The multiply-accumulate units; always the innermost level.
+
+    Attributes:
+        datawidth: bits of the operands that its energy is stated for.
+        value_widths: bits that its units compute at, rising; operands are padded up. Empty: any, as a unit that wide.
+    """
 
     datawidth: int = 16
+    value_widths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

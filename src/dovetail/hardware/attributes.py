@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,10 @@ from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.expression import evaluate_all, evaluate_node
 from dovetail.hardware.attribute_list import check_names
-from dovetail.hardware.values import Scope, without_ignored
+from dovetail.hardware.values import Scope, listed, without_ignored
 
+#: Attributes that are lists, or words in place of one.
+_LISTS = ("value_widths",)
 #: A node's entries by key, ignored ones left out.
 Entries = Mapping[str, Node]
 
@@ -34,7 +37,7 @@ def own_attributes(entries: Entries, scope: Scope) -> dict[str, Any]:
         for name, value in without_ignored(node).mapping().items():
             if (plain := _plain_name(name)) in own:
                 raise value.fail(f"the attribute '{name}' is given twice")
-            own[plain] = value
+            own[plain] = _as_text(value) if plain in _LISTS else value
         values = evaluate_all(own, scope)
         result = {name: value for name, value in values.items() if value is not None}
         if result.get("power_gated_at") == entries["name"].value:
@@ -60,6 +63,12 @@ def size_error(entries: Entries, error: InputError) -> InputError:
     sizes = node.value if node is not None and isinstance(node.value, dict) else {}
     named = (sizes[name] for name in sizes if name.replace("-", "_") in error.message.split())
     return next(named, node or entries["name"]).fail(error.message)
+
+
+def _as_text(node: Node) -> Node:
+    """Return a list, or a bare word, as a text with commas, which is no expression."""
+    items = listed(node) if isinstance(node.value, list | str) else [node]
+    return replace(node, value=", ".join(str(item.value) for item in items), quoted=True)
 
 
 def _plain_name(name: str) -> str:

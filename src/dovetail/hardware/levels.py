@@ -21,7 +21,7 @@ from dovetail.hardware.constraint_reader import read_loops, read_tensors, target
 from dovetail.hardware.energy_attributes import storage_charges, wires_below
 from dovetail.hardware.node_reader import Leaf, Part, leaves, read_nodes
 from dovetail.hardware.sparse_reader import metadata_store, read_sparse
-from dovetail.hardware.storage_attributes import DEFAULTS, storage_fields
+from dovetail.hardware.storage_attributes import DEFAULTS, storage_fields, value_widths
 from dovetail.hardware.values import whole_number, without_ignored
 
 _STORAGE = ("DRAM", "SRAM", "regfile", "smartbuffer", "storage")
@@ -218,7 +218,8 @@ class _Walk:
         datawidth = attributes.get("datawidth", 16)
         if isinstance(datawidth, bool) or not isinstance(datawidth, int | float) or datawidth < 1 or datawidth % 1:
             raise entries["name"].fail(f"the datawidth must be a whole number of bits, found {datawidth!r}")
-        return Compute(**common, attributes=attributes, datawidth=int(datawidth))
+        widths = value_widths(attributes, partial(attribute_error, entries))
+        return Compute(**common, attributes=attributes, datawidth=int(datawidth), value_widths=widths)
 
     def spread(self, leaf: Leaf, spatial: LoopConstraints) -> None:
         """Place the fan-out level that a node brings, and count its instances."""

@@ -6,6 +6,7 @@ instances, ``width = datawidth * block * cluster_size``, and a depth counts line
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ SYNONYMS = {
     "block_size": ("block_size", "n_words"),
     "n_banks": ("n_banks", "num_banks"),
 }
+
+#: What ``value_widths`` say where values of any width lie back to back.
+ANY_WIDTH = "any"
 
 #: What every storage has unless it says otherwise itself; a container does not hand these down, as in the reference.
 DEFAULTS: dict[str, Any] = {"n_banks": 2, "cluster_size": 1, "multiple_buffering": 1}
@@ -56,7 +60,25 @@ def storage_fields(attributes: Mapping[str, Any], *, is_dram: bool, fail: Fail) 
         "read_bandwidth": read,
         "write_bandwidth": write,
         "shared_bandwidth": sizes.number("shared_bandwidth"),
+        "value_widths": value_widths(attributes, fail),
+        "any_width": attributes.get("value_widths") == ANY_WIDTH,
     }
+
+
+def value_widths(attributes: Mapping[str, Any], fail: Fail) -> tuple[int, ...]:
+    """Return the widths of values that a storage or unit lists as its ``value_widths``, rising.
+
+    Raises:
+        InputError: they are no whole numbers of bits.
+    """
+    given = attributes.get("value_widths")
+    if given is None or given == ANY_WIDTH:
+        return ()
+    listed = [str(each) for each in given] if isinstance(given, list) else re.split(r"[,\s]+", str(given).strip())
+    for each in listed:
+        if not re.fullmatch(r"[0-9]{1,4}", each) or int(each) < 1:
+            raise fail("value_widths", f"must be {ANY_WIDTH}, or bits such as [4, 8, 16], found {each[:40]!r}")
+    return tuple(sorted({int(each) for each in listed}))
 
 
 class _Sizes:

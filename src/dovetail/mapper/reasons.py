@@ -355,7 +355,8 @@ class _Case:
             shown = larger.shown(below, FEW, MANY)
             if shown is None or not self._better(larger):
                 continue
-            words = self.as_is.space.machine.capacity[place]
+            machine = self.as_is.space.machine
+            words = machine.capacity[place] // machine.grains[place]
             text = f"with {factor} times its {words:,} words {self._within_reach(shown)}"
             found = Reason(
                 Binding.CAPACITY,

@@ -8,6 +8,7 @@ from dovetail.hardware.architecture import Architecture, FactorConstraint, Level
 from dovetail.hardware.binding import fixed_factor
 from dovetail.hardware.names import Names, check_names, mentions, source_of
 from dovetail.mapping.constraints import axis_slots, bound_to, factor_range, names_of, pinned_order
+from dovetail.mapping.widths import width_notes
 from dovetail.workload.problem import Problem
 
 
@@ -24,7 +25,8 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
     """Return a sentence or two on each surprise in a design's constraints, said once for all layers.
 
     Names that layers lack, fixed factors that are cut to a layer's bound, splits that count more than the dimensions
-    listed, constraints without effect, zeros that nothing is done about.
+    listed, constraints without effect, zeros that nothing is done about, widths that the design does not have as they
+    are.
 
     Args:
         architecture: its constraints as its file states them.
@@ -41,6 +43,7 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
         *(note for level in together.levels for note in _cut(level, distinct)),
         *_shifted(together, distinct),
         *_unused_zeros(together, problems),
+        *width_notes(together, problems),
     ]
     return tuple(f"{architecture.name}: {note}" for note in dict.fromkeys(found))
 

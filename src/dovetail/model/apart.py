@@ -18,10 +18,12 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Storage, Wires
+from dovetail.mapping.widths import held
 from dovetail.model import kernel, residual
 from dovetail.model.arrays import Floats, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
 from dovetail.model.links import groups_of_children, half_hops
 from dovetail.model.passes import children_of
+from dovetail.workload.problem import Problem
 
 #: The table's component that gives wires their energy (pJ per bit and mm), and its action.
 WIRE, TRANSFER = ("wire", "Wire"), "transfer_random"
@@ -121,6 +123,18 @@ def network_energy(
                 each += int(work.statistics[i, t, kernel.LINKED]) * (hops[i] + 2 * wires.router_pJ)
                 result[i, t] = each * int(work.instances[i])
     return result
+
+
+def network_shares(problem: Problem, architecture: Architecture) -> Floats:
+    """Return ``(levels, tensors)`` what a word of a tensor takes of a word of the network below each level.
+
+    Networks carry words as the storage outside of them has them.
+    """
+    shares = np.array([[float(each.words) for each in row] for row in held(problem, architecture)])
+    for i, level in enumerate(architecture.levels[:-1]):
+        if not isinstance(level, Storage):
+            shares[i] = shares[i - 1]
+    return shares
 
 
 def spatial_reductions(rules: Rules, nest: Nest, last: Residuals, work: Workspace, level: int, tensor: int) -> int:

@@ -240,37 +240,37 @@ def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
 class Machine(NamedTuple):
     """What one architecture with one energy table costs. Levels are outer to inner, without compute.
 
-    Sizes are whole numbers of ``grain``, the widest part that all words at a level are made of: where all are equally
-    wide they count words, and no product of them leaves 64 bits.
+    Sizes are whole numbers of grains, the largest part of a level's own word that all words there are made of: where
+    all are as wide as that they count words, and no product of them leaves 64 bits.
 
     Attributes:
-        grain: ``(levels,)`` bits that sizes are counted in.
+        grains: ``(levels,)`` grains of a word of the level's own width.
         size: ``(levels, tensors)`` grains of one word.
         capacity: ``(levels,)`` grains that one instance holds at a time; -1 for no bound.
-        block: ``(levels, tensors)`` words per access.
+        parts: ``(levels, tensors)`` accesses that ``block`` words take.
+        block: ``(levels, tensors)`` words that take ``parts`` accesses, the least whole numbers.
         clusters: ``(levels,)`` physical lines over all instances (instances / cluster size).
         bandwidth: ``(levels, 3)`` words of the level's own width per cycle and instance: read, write, both; inf for no
             bound.
         share: ``(levels, tensors)`` words of the level's own width that one word of a tensor takes of it.
+        spilt: ``(levels, tensors)`` words of the level's own width by which a partial sum is wider than that: what is
+            read of an output is one, and so is what was written in its place before.
         energy: ``(levels, tensors, actions)`` pJ per access, actions as in `dovetail.model.charges.ACTIONS`.
         leakage: ``(levels,)`` pJ per cycle and instance.
         compute_pJ: pJ per execution of the loop body.
         units: compute units in the chip.
     """
 
-    grain: Ints
+    grains: Ints
     size: Ints
     capacity: Ints
+    parts: Ints
     block: Ints
     clusters: Ints
     bandwidth: Floats
     share: Floats
+    spilt: Floats
     energy: Floats
     leakage: Floats
     compute_pJ: float
     units: int
-
-    @property
-    def bits(self) -> Ints:
-        """``(levels, tensors)`` bits of one word."""
-        return self.size * self.grain[:, None]

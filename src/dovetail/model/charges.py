@@ -144,15 +144,15 @@ def overflowing_level(machine: Machine, counts: Ints) -> int:
 
 
 @part(inline=True)
-def lines(words: int, block: int) -> int:
-    """Return the accesses that so many words take, ``block`` of them each."""
-    return -(-words // block)
+def lines(words: int, parts: int, block: int) -> int:
+    """Return the accesses that so many words take, ``parts`` for each ``block`` of them."""
+    return -(-words * parts // block)
 
 
 @part(inline=True)
 def word_energy(machine: Machine, level: int, tensor: int, action: int) -> float:
     """Return pJ of a word at one instance, were all lines full and its own."""
-    return machine.energy[level, tensor, action] / machine.block[level, tensor]
+    return machine.energy[level, tensor, action] * machine.parts[level, tensor] / machine.block[level, tensor]
 
 
 @part(inline=True)
@@ -164,9 +164,9 @@ def lines_at_once(machine: Machine, level: int, instances: int) -> int:
 @part(inline=True)
 def access_energy(machine: Machine, level: int, tensor: int, words: Words, full: int, used: int) -> float:
     """Return pJ that one tensor's accesses cost at a level, over all instances: words of each action per instance."""
-    energy = 0.0
+    energy, parts, block = 0.0, machine.parts[level, tensor], machine.block[level, tensor]
     for action in range(len(ACTIONS)):
-        energy += lines(words[action], machine.block[level, tensor]) * machine.energy[level, tensor, action]
+        energy += lines(words[action], parts, block) * machine.energy[level, tensor, action]
     return energy / (full / lines_at_once(machine, level, full)) * used
 
 
@@ -180,6 +180,12 @@ def leakage(machine: Machine, level: int, cycles: int, instances: int) -> float:
 def bandwidth_taken(machine: Machine, level: int, tensor: int, words: float) -> float:
     """Return what words of a tensor take of a level's bandwidth, in words of the level's own width."""
     return words * machine.share[level, tensor]
+
+
+@part(inline=True)
+def bandwidth_spilt(machine: Machine, level: int, tensor: int, reads: float) -> float:
+    """Return what partial sums take of a level's bandwidth beyond that, each way, where so many are read again."""
+    return reads * machine.spilt[level, tensor]
 
 
 @part(inline=True)
@@ -219,8 +225,10 @@ def slowdown(machine: Machine, level: int, counts: Ints, steps: int, full: int, 
     read, write = 0.0, 0.0
     for tensor in range(counts.shape[1]):
         reading, writing = read_and_written(counts[level, tensor, ACTED:])
-        read += bandwidth_taken(machine, level, tensor, spread_over(reading, full, used)) / steps
-        write += bandwidth_taken(machine, level, tensor, spread_over(writing, full, used)) / steps
+        again = spread_over(reading, full, used)
+        spilt = bandwidth_spilt(machine, level, tensor, again)
+        read += (bandwidth_taken(machine, level, tensor, again) + spilt) / steps
+        write += (bandwidth_taken(machine, level, tensor, spread_over(writing, full, used)) + spilt) / steps
     return throttling(machine, level, read, write)
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from dovetail.components.arithmetic import operation_share
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.mapping.widths import held, states_widths, unit_bits
 from dovetail.model.apart import refuse_apart
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
-from dovetail.model.charges import ACTIONS
+from dovetail.model.charges import ACTIONS, READ, UPDATE
 from dovetail.workload.problem import Problem
+
+#: What counts times sizes stay below, so that 64 bits hold them.
+MOST_COUNTED = 2**62
 
 
 def mapped_levels(architecture: Architecture) -> tuple[Level, ...]:
@@ -68,7 +74,6 @@ def encode_machine(
     energies: EnergyTable,
     *,
     apart: bool = False,
-    bits: Ints | None = None,
 ) -> Machine:
     """Return what accesses, leakage and computing cost, and what the levels hold and deliver per cycle.
 
@@ -77,36 +82,37 @@ def encode_machine(
         architecture: the design.
         energies: what its components cost.
         apart: the caller counts what costs energy apart from accesses (`dovetail.model.apart`).
-        bits: ``(levels, tensors)`` bits of one word; None: every level's own width. A tensor of narrower words has more
-            of them in a line, and takes less of capacity and bandwidth.
 
     Raises:
-        InputError: when the energy table misses a component or an action, or, unless ``apart``, something costs
-            energy apart from accesses, or the design does something about zeros.
+        InputError: when the energy table misses a component or an action, a value is wider than a line, or, unless
+            ``apart``, something costs energy apart from accesses, or the design does something about zeros.
     """
     if not apart:
         refuse_apart(architecture, energies)
         _refuse_zeros(architecture)
+    if architecture.is_sparse and states_widths(problem):
+        raise InputError(
+            f"{problem.name} states widths, {architecture.name} does something about zeros ('sparse_optimizations'): "
+            "together these are not counted yet, leave out one"
+        )
     levels = mapped_levels(architecture)
     storages = [level if isinstance(level, Storage) else None for level in levels]
-    width = np.array([s.datawidth if s else 1 for s in storages], np.int64)
-    line = np.array([s.width // s.cluster_size if s else 1 for s in storages], np.int64)
     holds = np.array([_words_held(s) for s in storages], np.int64)
-    if bits is None:
-        bits = np.repeat(width[:, None], len(problem.shape.tensors), axis=1)
-    grain = np.gcd(width, np.gcd.reduce(bits, axis=1))
     prices, leakage = _prices(levels, energies)
+    widths = encode_widths(problem, architecture, np.array([s.block if s else 1 for s in storages], np.int64))
     return Machine(
-        grain=grain,
-        size=bits // grain[:, None],
-        capacity=np.where(holds < 0, -1, holds * (width // grain)),
-        block=np.maximum(1, line[:, None] // bits),
+        grains=widths.grains,
+        size=widths.size,
+        capacity=np.where(holds < 0, -1, holds * widths.grains),
+        parts=widths.parts,
+        block=widths.block,
         clusters=np.array([s.instances // s.cluster_size if s else 1 for s in storages], np.int64),
         bandwidth=np.array([_bandwidth(s) for s in storages], np.float64),
-        share=bits / width[:, None],
-        energy=np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1),
+        share=widths.share,
+        spilt=widths.spilt,
+        energy=_with_spilt_sums(np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1), widths),
         leakage=leakage,
-        compute_pJ=energies[architecture.compute.name].energy("compute"),
+        compute_pJ=energies[architecture.compute.name].energy("compute") * widths.computing,
         units=architecture.compute.instances,
     )
 
@@ -118,6 +124,72 @@ def _refuse_zeros(architecture: Architecture) -> None:
             f"{doing}: it does something about zeros ('sparse_optimizations'); `dovetail evaluate` counts that, but a "
             "search for mappings cannot yet"
         )
+
+
+class Widths(NamedTuple):
+    """What a problem's widths come to on an architecture.
+
+    Attributes:
+        grains: ``(levels,)`` as the next five in `dovetail.model.arrays.Machine`.
+        size: ``(levels, tensors)``.
+        parts: ``(levels, tensors)``.
+        block: ``(levels, tensors)``.
+        share: ``(levels, tensors)``.
+        spilt: ``(levels, tensors)``.
+        computing: what an operation takes of the energy that is stated for one.
+    """
+
+    grains: Ints
+    size: Ints
+    parts: Ints
+    block: Ints
+    share: Floats
+    spilt: Floats
+    computing: float
+
+
+def encode_widths(problem: Problem, architecture: Architecture, line: Ints) -> Widths:
+    """Return what a problem's widths come to; ``line``: ``(levels,)`` words of a level's own width per access.
+
+    Raises:
+        InputError: a value is wider than a line, an operand than the units, or a count is beyond 63 bits.
+    """
+    shape = (len(line), len(problem.shape.tensors))
+    ones = np.ones(shape, np.int64)
+    if not states_widths(problem):
+        block = np.repeat(line[:, None], shape[1], axis=1)
+        return Widths(np.ones(shape[0], np.int64), ones, ones, block, np.ones(shape), np.zeros(shape), 1.0)
+    rows = held(problem, architecture)
+    grains = np.array([math.lcm(*(each.words.denominator for each in row)) for row in rows], np.int64)
+    accesses = [[each.words / int(words) for each in row] for row, words in zip(rows, line, strict=True)]
+    sizes = [[int(each.words * int(g)) for each in row] for row, g in zip(rows, grains, strict=True)]
+    largest = max(max(one.numerator, one.denominator) for row in accesses for one in row)
+    most = problem.most_words() * max(largest, *(size for row in sizes for size in row))
+    if most > MOST_COUNTED:
+        raise InputError(f"{problem.name}: with these widths counts go beyond 63 bits; make sizes or groups smaller")
+    operands, sums = unit_bits(problem, architecture.compute)
+    return Widths(
+        grains=grains,
+        size=np.array(sizes, np.int64),
+        parts=np.array([[one.numerator for one in row] for row in accesses], np.int64),
+        block=np.array([[one.denominator for one in row] for row in accesses], np.int64),
+        share=np.array([[float(each.words) for each in row] for row in rows]),
+        spilt=np.array([[float(each.sum_words - each.words) for each in row] for row in rows]),
+        computing=operation_share(operands, sums, architecture.compute.datawidth),
+    )
+
+
+def _with_spilt_sums(energy: Floats, widths: Widths) -> Floats:
+    """Return ``(levels, tensors, actions)`` pJ per access where partial sums that are read again are wider.
+
+    Each of them was written at its own width in place of an output, so it costs that much more twice.
+    """
+    wider = (widths.spilt / widths.share)[:, :, None]
+    if wider.any():
+        more = np.zeros_like(energy)
+        more[:, :, READ] = (wider * (energy[:, :, [READ]] + energy[:, :, [UPDATE]]))[:, :, 0]
+        return energy + more
+    return energy
 
 
 def _prices(levels: tuple[Level, ...], energies: EnergyTable) -> tuple[Floats, Floats]:

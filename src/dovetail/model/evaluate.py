@@ -17,7 +17,7 @@ from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model import charges, kernel, residual
-from dovetail.model.apart import network_energy, spatial_reductions
+from dovetail.model.apart import network_energy, network_shares, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, tour, workspace
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
 from dovetail.model.encode import (
@@ -74,7 +74,7 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         raise InputError(
             f"{problem.name} on {architecture.name}: more than {charges.ENDLESS:.3g} cycles; a bandwidth is too small"
         )
-    networks = network_energy(architecture, energies, rules, nest, last, work)
+    networks = network_energy(architecture, energies, rules, nest, last, work) * network_shares(problem, architecture)
     outputs = [t for t, tensor in enumerate(problem.shape.tensors) if tensor.is_output]
     reductions = np.zeros((levels, tensors), np.int64)
     for level, tensor in itertools.product(range(levels), outputs):
@@ -112,9 +112,13 @@ class Totals(NamedTuple):
 def _check_capacity(problem: Problem, architecture: Architecture, machine: Machine, counts: Ints) -> None:
     level = charges.overflowing_level(machine, counts)
     if level >= 0:
-        held = {t.name: int(counts[level, i, charges.TILE]) for i, t in enumerate(problem.shape.tensors)}
+        grains = int(machine.grains[level])
+        held = {
+            tensor.name: -(-int(charges.space_taken(machine, level, t, counts[level, t, charges.TILE])) // grains)
+            for t, tensor in enumerate(problem.shape.tensors)
+        }
         kept = {name: words for name, words in held.items() if words}
-        raise CapacityError(architecture.levels[level].name, kept, int(machine.capacity[level]))
+        raise CapacityError(architecture.levels[level].name, kept, int(machine.capacity[level]) // grains)
 
 
 def _cost(
@@ -176,7 +180,9 @@ def _level_cost(
         cycles=charges.cycles_of(steps, throttling),
         throttling=throttling,
         leakage_pJ=float(charges.leakage(machine, i, totals.cycles, instances)),
-        capacity_words=int(machine.capacity[i]) if isinstance(level, Storage) and level.words is not None else None,
+        capacity_words=int(machine.capacity[i] // machine.grains[i])
+        if isinstance(level, Storage) and level.words is not None
+        else None,
         instances_max=full,
         network_pJ=float(totals.networks_pJ[i].sum()),
     )
@@ -187,7 +193,9 @@ def _tensor_cost(
 ) -> TensorCost:
     full, instances = use
     fills, updates, reads = int(row[charges.FILLS]), int(row[charges.UPDATES]), int(row[charges.READS])
-    addresses = fills + (updates if is_output else reads)
+    at, tensor = place
+    words = fills + (updates if is_output else reads)
+    addresses = int(charges.lines(words, int(machine.size[at, tensor]), int(machine.grains[at])))
     address_pJ = level.address_pJ if isinstance(level, Storage) else 0.0
     return TensorCost(
         tile=int(row[charges.TILE]),

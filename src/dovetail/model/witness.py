@@ -22,6 +22,7 @@ from typing import Any
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Mapping
+from dovetail.model.witness_widths import Room, computing, room
 from dovetail.workload.problem import Problem, Tensor
 
 Point = tuple[int, ...]
@@ -490,9 +491,10 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
     found: dict[str, Any] = {"levels": {}, "networks": {}, "overflow": None, "computes": computes}
     for index, level in enumerate(levels):
         kept = {name: column[index] for name, column in tiles.items() if name in mapping[level.name].keep}
-        found["levels"][level.name] = _level(level, kept, energies, steps)
+        rooms = {tensor.name: room(level, tensor, problem, architecture) for tensor in problem.shape.tensors}
+        found["levels"][level.name] = _level(level, kept, rooms, energies, steps)
         if isinstance(level, Storage) and level.words is not None and found["overflow"] is None:
-            held = sum(tile.size for tile in kept.values())
+            held = sum(tile.size * rooms[name].words for name, tile in kept.items())
             if held > math.floor(level.words / level.multiple_buffering):
                 found["overflow"] = level.name
         names = [lv.name for lv in architecture.levels]
@@ -501,8 +503,15 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
             tensor.name: _network(level, tiles[tensor.name][index], tensor.is_output, architecture, energies)
             for tensor in problem.shape.tensors
         }
+        for links, width in zip(
+            found["networks"][f"{level.name} <==> {inner}"].values(),
+            (room(next(lv for lv in levels[index:] if isinstance(lv, Storage)), tensor, problem, architecture).words
+             for tensor in problem.shape.tensors),
+            strict=True,
+        ):  # fmt: skip
+            links["energy_pJ"] *= float(width)
     found["cycles"] = max(steps, *(entry["cycles"] for entry in found["levels"].values()))
-    energy = computes * energies[architecture.compute.name].energy("compute")
+    energy = computes * (energies[architecture.compute.name].energy("compute") * computing(problem, architecture))
     for index, level in enumerate(levels):
         entry, instances = found["levels"][level.name], next(iter(tiles.values()))[index].instances
         leaks = isinstance(level, Storage) and level.line_pJ is None
@@ -515,12 +524,23 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
     return found
 
 
-def _level(level: Level, kept: dict[str, Tile], energies: EnergyTable, steps: int) -> dict[str, Any]:
+def _level(
+    level: Level, kept: dict[str, Tile], rooms: dict[str, Room], energies: EnergyTable, steps: int
+) -> dict[str, Any]:
     """Return a level's cycles and the counts of the tensors that it keeps."""
-    tensors = {name: _tensor(level, tile, energies) for name, tile in kept.items()}
-    read = _in_order(math.ceil(tile.reads / (tile.most / tile.instances)) / steps for tile in kept.values())
+    tensors = {name: _tensor(level, tile, rooms[name], energies) for name, tile in kept.items()}
+    again = [
+        math.ceil(tile.reads / (tile.most / tile.instances)) * float(rooms[name].again - rooms[name].words)
+        for name, tile in kept.items()
+    ]
+    read = _in_order(
+        (math.ceil(tile.reads / (tile.most / tile.instances)) * float(rooms[name].words) + more) / steps
+        for (name, tile), more in zip(kept.items(), again, strict=True)
+    )
     write = _in_order(
-        math.ceil((tile.fills + tile.updates) / (tile.most / tile.instances)) / steps for tile in kept.values()
+        (math.ceil((tile.fills + tile.updates) / (tile.most / tile.instances)) * float(rooms[name].words) + more)
+        / steps
+        for (name, tile), more in zip(kept.items(), again, strict=True)
     )
     slowdown = 1.0
     if isinstance(level, Storage):
@@ -539,7 +559,7 @@ def _in_order(shares: Iterable[float]) -> float:
     return functools.reduce(operator.add, shares, 0.0)
 
 
-def _tensor(level: Level, tile: Tile, energies: EnergyTable) -> dict[str, Any]:
+def _tensor(level: Level, tile: Tile, room: Room, energies: EnergyTable) -> dict[str, Any]:
     found: dict[str, Any] = {
         "tile": tile.size,
         "partition": tile.partition,
@@ -548,15 +568,18 @@ def _tensor(level: Level, tile: Tile, energies: EnergyTable) -> dict[str, Any]:
         "fills": tile.fills,
         "updates": tile.updates,
         "temporal_reductions": tile.reductions,
-        "address_generations": tile.fills + (tile.updates or tile.reads),
+        "address_generations": math.ceil((tile.fills + (tile.updates or tile.reads)) * room.words),
         "energy_pJ": 0.0,
         "address_pJ": 0.0,
     }
     if isinstance(level, Storage):
         line = 0.0
         for action, words in (("read", tile.reads), ("write", tile.fills), ("update", tile.updates)):
-            lines = words // level.block + (words % level.block != 0)
-            line += lines * (energies[level.name].energy(action) if level.line_pJ is None else level.line_pJ)
+            each = energies[level.name].energy(action) if level.line_pJ is None else level.line_pJ
+            if action == "read" and room.again > room.words:  # and written so wide before
+                update = energies[level.name].energy("update") if level.line_pJ is None else level.line_pJ
+                each += float(room.again - room.words) / float(room.words) * (each + update)
+            line += math.ceil(words * room.words / level.block) * each
         clusters = min(tile.most, level.instances // level.cluster_size)
         found["energy_pJ"] = line / (tile.most / clusters) * tile.instances
         found["address_pJ"] = found["address_generations"] * level.address_pJ * clusters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
+from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
 from dovetail.table import Cell, Table, headed
 from dovetail.units import edp_J_cycle
@@ -132,6 +134,7 @@ class MappedLayer:
             "repeats": self.layer.repeats,
             "dimensions": dict(zip(problem.shape.dimensions, problem.bounds, strict=True)),
             "coefficients": dict(zip(problem.shape.coefficients, problem.coefficients, strict=True)),
+            **({"bits": problem.bits_text} if problem.bits_text else {}),
             "macs": problem.macs,
             "cycles": cost.cycles,
             "energy_pJ": cost.energy_pJ,
@@ -145,6 +148,19 @@ class MappedLayer:
             "bound_unit": self.result.objective.unit,
             "mapping": native_mapping_yaml(self.result.mapping, problem),
         }
+
+
+def _outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
+    """Return the words of the outermost level's own width that are read and written there in one run of a layer."""
+    problem, outermost = mapped.layer.problem, mapped.cost.levels[0]
+    if not states_widths(problem):
+        return outermost.words_moved
+    moved: float | Fraction = Fraction()
+    for tensor, room in zip(problem.shape.tensors, held(problem, architecture)[0], strict=True):
+        count = outermost.tensors[tensor.name]
+        again = 2 * count.reads * (room.sum_words - room.words)
+        moved += ((count.reads + count.fills + count.updates) * room.words + again) * count.instances
+    return float(moved)
 
 
 @dataclass(frozen=True)
@@ -206,7 +222,8 @@ class NetworkCost:
         """Bytes read and written at the outermost level."""
         outermost = self.architecture.levels[0]
         assert isinstance(outermost, Storage)
-        return self.totals.outer_words * outermost.datawidth / 8
+        words = sum(each.layer.repeats * _outer_words(each, self.architecture) for each in self.layers)
+        return float(words * outermost.datawidth / 8)
 
     @property
     def exact(self) -> bool:
@@ -279,7 +296,11 @@ class NetworkCost:
 
     def table(self) -> Table:
         """Return one row per distinct layer, and the totals; energies and cycles are of all repeats."""
-        rows = [(row, *_row(each)) for row, each in enumerate(self.distinct, start=1)]
+        wide = self._wide()
+        rows = [
+            (row, *_row(each), *(each.layer.problem.bits_text for _ in wide))
+            for row, each in enumerate(self.distinct, start=1)
+        ]
         runs = sum(each.layer.repeats for each in self.distinct)
         totals: tuple[Cell, ...] = (
             "",
@@ -291,6 +312,7 @@ class NetworkCost:
             self.edp_J_cycle,
             100 * self.utilization,
             self.totals.outer_words,
+            *("" for _ in wide),
         )
         columns = (
             "row",
@@ -302,6 +324,7 @@ class NetworkCost:
             "EDP J x cycle",
             "utilization %",
             "DRAM words",
+            *wide,
         )
         return Table(headed(*columns), tuple(rows), totals)
 
@@ -309,14 +332,20 @@ class NetworkCost:
         """Return one row per layer in the order they run, numbers in full."""
         components = [level.name for level in self.layers[0].cost.levels] if self.layers else []
         columns = ("layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization", "dram_words")
+        wide = self._wide()
         places = self.network.rows()
         rows: list[tuple[Cell, ...]] = []
         for each in self.layers:
             one, cost = totals_of(each.cost), each.cost
             facts = (each.layer.problem.macs, cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization)
             parts = (one.energy_by_component[name] for name in components)
-            rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts, places[each.name]))
-        return Table(headed(*columns, *(f"{name}_pJ" for name in components), "row"), tuple(rows)).csv()
+            bits = (each.layer.problem.bits_text for _ in wide)
+            rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts, places[each.name], *bits))
+        return Table(headed(*columns, *(f"{name}_pJ" for name in components), "row", *wide), tuple(rows)).csv()
+
+    def _wide(self) -> tuple[str, ...]:
+        """Return the heading of a column for widths; none where no layer states any."""
+        return ("bits",) if any(states_widths(each.layer.problem) for each in self.layers) else ()
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.network.name} on {self.architecture.name}, batch {self.network.batch}")

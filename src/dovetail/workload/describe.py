@@ -26,7 +26,7 @@ def describe(network: Network, *, every: bool = False, width: int | None = None)
             places[layer.name],
             layer.name,
             f"{layer.repeats} x",
-            sizes_text(layer.problem),
+            " ".join(filter(None, (sizes_text(layer.problem), layer.problem.bits_text))),
             layer.macs / 1e6,
             layer.macs / network.macs if network.macs else None,
         )
@@ -134,6 +134,7 @@ def fields(network: Network) -> dict[str, Any]:
                 "shape": layer.problem.shape.name,
                 "sizes": dict(zip(layer.problem.shape.dimensions, layer.problem.bounds, strict=True))
                 | dict(zip(layer.problem.shape.coefficients, layer.problem.coefficients, strict=True)),
+                **({"bits": layer.problem.bits_text} if layer.problem.bits_text else {}),
                 "modules": list(layer.modules),
             }
             for layer in network.layers

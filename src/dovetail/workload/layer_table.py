@@ -26,9 +26,10 @@ from dovetail.workload.problem import (
     Shape,
 )
 from dovetail.workload.shapes import SHAPES, sized
+from dovetail.workload.widths import parse_widths
 
 #: What a row says beside its sizes.
-FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs")
+FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs", "bits")
 #: The shape of matrix products in older tables, and its dimensions -> what they are called now.
 OLD_SHAPE = "matrix-product"
 OLD_PRODUCT = {"H": "G", "M": "P", "N": "M", "K": "C"}
@@ -49,8 +50,9 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
 
     The first line that is no comment names the columns: ``name``, dimensions (``C M P Q R S N G``, ...) and
     coefficients (``Wstride`` for rows, ``Hstride`` for columns, ...), and optionally ``kind``, ``shape``, ``repeats``,
-    ``batch_dimension``, ``modules``. An empty size is 1. A row of kind ``free`` is an operation that costs nothing,
-    one of kind ``unmapped`` brings its ``macs``, which may be ``unknown``. Comments ``# note: ...`` are the network's.
+    ``batch_dimension``, ``modules``, and ``bits`` as ``weights=4 inputs=8``. An empty size is 1. A row of kind ``free``
+    is an operation that costs nothing, one of kind ``unmapped`` brings its ``macs``, which may be ``unknown``.
+    Comments ``# note: ...`` are the network's.
 
     Args:
         text: the table.
@@ -156,6 +158,11 @@ def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
             f"the shape {shape.name} has no dimension '{batch_dimension}'", file=file, line=line, key="batch_dimension"
         )
     kind = row.get("kind") or kind_of(problem)
+    if row.get("bits"):
+        try:
+            problem = problem.with_widths(parse_widths(row["bits"]))
+        except InputError as error:
+            raise error.placed(file, line, "bits") from None
     return Layer(row["name"], problem, repeats, kind, _modules(row, (row["name"],)), batch_dimension)
 
 
@@ -256,6 +263,8 @@ def _row_of_layer(layer: Layer) -> dict[str, str]:
         row["batch_dimension"] = layer.batch_dimension or "none"
     if layer.modules != (layer.name,):
         row["modules"] = " ".join(layer.modules)
+    if problem.bits_text:
+        row["bits"] = problem.bits_text
     sizes = dict(zip(shape.dimensions, problem.bounds, strict=True))
     sizes |= dict(zip(shape.coefficients, problem.coefficients, strict=True))
     return row | {size: str(value) for size, value in sizes.items() if value != 1}
@@ -337,7 +346,7 @@ def read_yaml(document: Node, *, name: str) -> Network:
 
 def _yaml_row(node: Node) -> tuple[int, dict[str, str]]:
     entries = node.mapping(known=COLUMNS, required=("name",))
-    texts = ("name", "kind", "shape", "batch_dimension", "modules", "macs")
+    texts = ("name", "kind", "shape", "batch_dimension", "modules", "macs", "bits")
     row = {key: str(value.integer(minimum=1)) for key, value in entries.items() if key not in texts}
     if "macs" in entries:
         unknown = entries["macs"].value == UNKNOWN
@@ -345,6 +354,8 @@ def _yaml_row(node: Node) -> tuple[int, dict[str, str]]:
     for key in ("name", "kind", "shape", "batch_dimension"):
         if key in entries:
             row[key] = entries[key].text()
+    if "bits" in entries:
+        row["bits"] = str(entries["bits"].value) if isinstance(entries["bits"].value, int) else entries["bits"].text()
     if "modules" in entries:
         row["modules"] = " ".join(item.text() for item in entries["modules"].sequence())
     return node.line, row

@@ -26,6 +26,7 @@ from dovetail.workload.problem_yaml import problem_folders, problem_of_document
 from dovetail.workload.roles import renamed
 from dovetail.workload.scale_sim import is_scale_sim, read_scale_sim
 from dovetail.workload.study_pickle import read_study_pickle
+from dovetail.workload.widths import LayerBits
 
 
 def load_network(
@@ -36,6 +37,7 @@ def load_network(
     inputs: Sequence[NetworkInput] = (),
     asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
+    bits: Sequence[LayerBits] = (),
     variables: Mapping[str, Scalar] | None = None,
     include_folders: Sequence[Path] = (),
 ) -> Network:
@@ -55,6 +57,7 @@ def load_network(
         rename: new names of dimensions and tensors, by their old ones; see `Network.renamed`.
         variables: values of names that the sizes of Timeloop problems use, and of their files' template variables.
         include_folders: folders besides the files' own that includes of Timeloop problems may read.
+        bits: widths of values, after renaming; see `Network.with_bits`.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
@@ -67,7 +70,7 @@ def load_network(
         if inputs or input_size is not None:
             raise InputError(f"{model.name} is given by --batch, --tokens and --context, not by --input")
         network = network_of(model, step_of(model, asked or Asked(), batch or 1))
-        return network.renamed(rename) if rename else network
+        return (network.renamed(rename) if rename else network).with_bits(bits)
     if asked is not None and asked != Asked():
         raise InputError(
             f"{spec} is no language model by name or configuration: --phase, --tokens, --context and --expert-load are "
@@ -76,7 +79,7 @@ def load_network(
     given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
     network = _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given)
     network = network if given.batch is None else network.with_batch(given.batch)
-    return network.renamed(rename) if rename else network
+    return (network.renamed(rename) if rename else network).with_bits(bits)
 
 
 def language_model(spec: str) -> LanguageModel | None:
@@ -122,14 +125,15 @@ def load_layer(
     inputs: Sequence[NetworkInput] = (),
     asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
+    bits: Sequence[LayerBits] = (),
     variables: Mapping[str, Scalar] | None = None,
     include_folders: Sequence[Path] = (),
 ) -> Problem:
     """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
     ``network`` is anything that `load_network` takes, and so is all else; ``rename`` gives dimensions and tensors new
-    names, ``variables`` are values of names that the sizes of Timeloop problems use, and of their templates, and
-    ``include_folders`` are folders besides the files' own that these may include from.
+    names, ``bits`` gives values their widths, ``variables`` are values of names that the sizes of Timeloop problems
+    use, and of their templates, and ``include_folders`` are folders besides the files' own that these may include from.
     """
 
     def load(network: str) -> Network:
@@ -144,7 +148,16 @@ def load_layer(
         )
 
     problem = _load_layer(spec, load)[0].problem
-    return renamed(problem, rename) if rename else problem
+    problem = renamed(problem, rename) if rename else problem
+    return _with_bits(Network(problem.name, (Layer(problem.name, problem),)), bits).layers[0].problem
+
+
+def _with_bits(alone: Network, bits: Sequence[LayerBits]) -> Network:
+    """Give a layer alone its widths; those of several may speak of its network's other layers, too."""
+    for one in bits:
+        if len(bits) == 1 or one.speaks_of(alone.layers[0].name, 0, 1):
+            alone = alone.with_bits([one])
+    return alone
 
 
 def load_network_or_layer(spec: str, **options: Any) -> Network:
@@ -154,10 +167,10 @@ def load_network_or_layer(spec: str, **options: Any) -> Network:
     is_network = known or _is_file(name) or is_factory_file(name) or ":" in name
     if not colon or os.path.exists(spec) or is_factory_file(spec) or not is_network:  # noqa: PTH110 - never raises
         return load_network(spec, **options)
-    rename = options.pop("rename", None)
+    rename, bits = options.pop("rename", None), options.pop("bits", ())
     layer, network = _load_layer(spec, lambda network: load_network(network, **options))
     alone = Network(layer.name, (replace(layer, repeats=1),), batch=network.batch, source=network.source)
-    return alone.renamed(rename) if rename else alone
+    return _with_bits(alone.renamed(rename) if rename else alone, bits)
 
 
 def _load_layer(spec: str, load: Callable[[str], Network]) -> tuple[Layer, Network]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean, shown
 from dovetail.workload.problem import MOST_WORDS, Problem
 from dovetail.workload.roles import Reading, made_room, renamed
+from dovetail.workload.widths import SUMS, LayerBits, unknown_tensor
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,29 @@ class Network:
         layers = tuple(layer.renamed(given[layer.name]) for layer in self.layers)
         return replace(self, layers=layers, notes=(*self.notes, *dict.fromkeys(room)))
 
+    def with_bits(self, given: Sequence[LayerBits]) -> Network:
+        """Return the network with widths; where several speak of a layer's tensor, the last one stands.
+
+        Raises:
+            InputError: one speaks of a layer or a tensor that the network does not have.
+        """
+        layers = list(self.layers)
+        for one in given:
+            places = [place for place, layer in enumerate(layers) if one.speaks_of(layer.name, place, len(layers))]
+            if not places and layers:
+                near = did_you_mean(one.layer, self.names())
+                raise InputError(f"{self.name} has no layer '{one.layer}' to give widths to{near}")
+            known = {name.lower() for place in places for name in (*_tensors_of(layers[place]), SUMS, "*")}
+            for name in one.widths:
+                if name.lower() not in known:
+                    every = dict.fromkeys(own for place in places for own in _tensors_of(layers[place]))
+                    raise unknown_tensor(name, list(every), one.layer if one.layer != "*" else self.name)
+            for place in places:
+                own = {name.lower() for name in (*_tensors_of(layers[place]), SUMS, "*")}
+                here = {name: width for name, width in one.widths.items() if name.lower() in own}
+                layers[place] = replace(layers[place], problem=layers[place].problem.with_widths(here))
+        return replace(self, layers=tuple(layers))
+
     def rows(self) -> dict[str, int]:
         """Return for each layer's name the row, counted from 1, at which `distinct` has its problem."""
         places = {problem_key(layer): row for row, layer in enumerate(self.distinct(), start=1)}
@@ -256,13 +280,19 @@ class Network:
         return [layer.name for layer in self.layers]
 
 
+def _tensors_of(layer: Layer) -> list[str]:
+    return [tensor.name for tensor in layer.problem.shape.tensors]
+
+
 def _names_of(problem: Problem) -> tuple[str, ...]:
     return (*problem.shape.dimensions, *(tensor.name for tensor in problem.shape.tensors))
 
 
 def problem_key(layer: Layer) -> tuple[Any, ...]:
-    """Return what tells distinct layers apart: shape, bounds, coefficients, and what grows with the batch."""
-    return layer.problem.shape, layer.problem.bounds, layer.problem.coefficients, layer.batch_dimension
+    """Return what tells distinct layers apart: shape, bounds, coefficients, widths, and what grows with the batch."""
+    problem = layer.problem
+    widths = problem.widths, problem.sum_bits
+    return problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension, widths
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean
 from dovetail.workload.densities import DENSE, Density, check_pattern
+from dovetail.workload.widths import SUMS, Named, Width, unknown_tensor, widths_text
 
 #: What is counted in 64 bits with room to spare: one dimension or coefficient, and the words that any mapping moves.
 MOST_ITERATIONS, MOST_WORDS = 2**31, 2**60
@@ -89,6 +90,8 @@ class Problem:
         coefficients: value per coefficient, in the shape's order of coefficients, each at least 1.
         name: what to call it in tables.
         densities: where each tensor's zeros are, in the shape's order of tensors; empty where all are dense.
+        widths: how wide values are, in the shape's order of tensors, or empty; None: as wide as the design's words.
+        sum_bits: bits of a partial sum; None: as many as it must have, and no more than the design's words.
     """
 
     shape: Shape
@@ -96,6 +99,8 @@ class Problem:
     coefficients: tuple[int, ...] = ()
     name: str = "problem"
     densities: tuple[Density, ...] = ()
+    widths: tuple[Width | None, ...] = ()
+    sum_bits: int | None = None
 
     def __post_init__(self) -> None:
         """Keep the name fit to be shown, and check sizes once, so that nothing behind needs to."""
@@ -111,6 +116,10 @@ class Problem:
                     raise InputError(f"{self.name}: {what} {name} is {value}; it must be at least 1")
                 if value > MOST_ITERATIONS:
                     raise InputError(f"{self.name}: {what} {name} is {value}; at most {MOST_ITERATIONS} is counted")
+        if self.widths and len(self.widths) != len(self.shape.tensors):
+            raise InputError(f"{self.name}: {len(self.shape.tensors)} tensors but {len(self.widths)} widths")
+        if self.widths and not any(self.widths):
+            object.__setattr__(self, "widths", ())
         self.check_counts(self.macs)
         if self.densities and len(self.densities) != len(self.shape.tensors):
             raise InputError(f"{self.name}: {len(self.shape.tensors)} tensors but {len(self.densities)} densities")
@@ -123,6 +132,43 @@ class Problem:
         """Return where the zeros of the tensor of that name are."""
         names = [one.name for one in self.shape.tensors]
         return self.densities[names.index(tensor)] if self.densities else DENSE
+
+    @property
+    def bits_text(self) -> str:
+        """The widths that are given, in words; empty where the design's words are all."""
+        return widths_text([tensor.name for tensor in self.shape.tensors], self.widths, self.sum_bits)
+
+    def with_widths(self, named: Named) -> Problem:
+        """Return the problem with widths by the tensors' names, in capitals or not; others stay as they are.
+
+        ``*`` stands for all tensors, ``sums`` for partial sums.
+
+        Raises:
+            InputError: it has no tensor of a name, or the sums' width has a scale.
+        """
+        names = [tensor.name for tensor in self.shape.tensors]
+        widths: list[Width | None] = list(self.widths or (None,) * len(names))
+        sum_bits = self.sum_bits
+        for name, width in named.items():
+            places = [place for place, own in enumerate(names) if own.lower() == name.lower()]
+            if name == "*":
+                widths = [width] * len(names)
+            elif places:
+                widths[places[0]] = width
+            elif name.lower() != SUMS:
+                raise unknown_tensor(name, names, self.name)
+            elif width.scale_bits:
+                raise InputError(f"{SUMS}={width}: partial sums share no scale")
+            else:
+                sum_bits = width.bits
+        return replace(self, widths=tuple(widths), sum_bits=sum_bits)
+
+    @property
+    def reduction(self) -> int:
+        """Products that are added up into one output value."""
+        kept = frozenset[str]().union(*(tensor.dimensions for tensor in self.shape.tensors if tensor.is_output))
+        sizes = zip(self.shape.dimensions, self.bounds, strict=True)
+        return math.prod(bound for dimension, bound in sizes if dimension not in kept)
 
     def check_counts(self, iterations: int) -> None:
         """Check that no count of any mapping that runs the loop body so often can exceed 63 bits.
@@ -141,17 +187,25 @@ class Problem:
                 f"{self.name}: {iterations:.3g} multiply-accumulates ({product}); at most {MOST_WORDS:.3g} are counted"
             )
         for tensor in self.shape.tensors:
-            most = iterations
-            for axis in tensor.projection:
-                most *= max(1, sum(self.coefficient(term) for term in axis))
-            axes = [{term.dimension for term in axis} for axis in tensor.projection]
-            for dimension in tensor.dimensions:
-                most *= self.bound(dimension) ** (sum(dimension in axis for axis in axes) - 1)
+            most = self._most_words(tensor, iterations)
             if most > MOST_WORDS or self.words(tensor) > MOST_WORDS:
                 raise InputError(
                     f"{self.name}: mappings can move {most:.3g} words of {tensor.name}; at most {MOST_WORDS:.3g} are "
                     f"counted (make sizes{', strides or dilations' if self.coefficients else ''} smaller)"
                 )
+
+    def _most_words(self, tensor: Tensor, iterations: int) -> int:
+        most = iterations
+        for axis in tensor.projection:
+            most *= max(1, sum(self.coefficient(term) for term in axis))
+        axes = [{term.dimension for term in axis} for axis in tensor.projection]
+        for dimension in tensor.dimensions:
+            most *= self.bound(dimension) ** (sum(dimension in axis for axis in axes) - 1)
+        return most
+
+    def most_words(self) -> int:
+        """Return what no count of words, of any mapping whose factors divide, exceeds (see `check_counts`)."""
+        return max(max(self._most_words(tensor, self.macs), self.words(tensor)) for tensor in self.shape.tensors)
 
     def bound(self, dimension: str) -> int:
         """Return the iterations of one dimension."""

@@ -21,6 +21,7 @@ from dovetail.expression import evaluate_all
 from dovetail.workload.density_yaml import COMMON, DENSITIES, densities_of, densities_yaml
 from dovetail.workload.problem import MOST_ITERATIONS, Problem, Shape, Tensor, Term, check_name
 from dovetail.workload.roles import renamed
+from dovetail.workload.widths import SUMS, parse_width
 
 VERSIONS = ("0.2", "0.3", "0.4")
 _SHAPE_KEYS = ("name", "dimensions", "coefficients", "data_spaces", "flatten")
@@ -31,12 +32,11 @@ _PASSED_OVER = {
     "H": "the input's height follows from the output's",
     "W": "the input's width follows from the output's",
     **dict.fromkeys(("Hpad", "Wpad", "Hpadding", "Wpadding"), "padding never enters the output form"),
-    **dict.fromkeys(
-        ("bitwidths", "commonBitwidth", "common_bitwidth", "commonDatawidth"),
-        "a word has as many bits as the design's storages say",
-    ),
     "histograms": "no energy here depends on the values of data",
 }
+#: Keys that say how wide values are, tensor by tensor and of all; those of the fork of Timeloop that knows widths.
+_WIDTHS = ("bitwidths", "datawidths", "wordwidths")
+_COMMON_WIDTH = ("commonBitwidth", "common_bitwidth", "commonDatawidth", "commonWordwidth")
 #: Keys of collections of layers that only tell where a layer comes from; nothing need be said of them.
 _METADATA = ("name", "dnn_name", "layer_name", "notes")
 
@@ -147,7 +147,7 @@ def problem_of_node(node: Node, name: str, names: _Names | None = None) -> Probl
     if "version" in entries and str(entries["version"].value) not in VERSIONS:
         raise entries["version"].fail(f"version {entries['version'].value} is not read; known: {', '.join(VERSIONS)}")
     shape, defaults = _shape(entries["shape"]) if "shape" in entries else (_CNN, {})
-    beside_sizes = (*_PASSED_OVER, *DENSITIES, *COMMON)
+    beside_sizes = (*_PASSED_OVER, *DENSITIES, *COMMON, *_WIDTHS, *_COMMON_WIDTH)
     beside = {key: value for key, value in entries.items() if key in beside_sizes}
     if "instance" in entries:
         _check_keys(entries, ("version", "shape", "instance", "rename", *_METADATA, *beside_sizes), node)
@@ -194,7 +194,8 @@ def _sized(
         problem = Problem(shape, bounds, coefficients, name)
     except InputError as error:  # together the sizes are too large
         raise error.placed(node.file, node.line, node.key) from None
-    return ProblemFile(_with_densities(problem, instance, known_names, node), tuple(notes))
+    problem = _with_widths(_with_densities(problem, instance, known_names, node), instance)
+    return ProblemFile(problem, tuple(notes))
 
 
 def _with_densities(problem: Problem, instance: Mapping[str, Node], names: Mapping[str, Any], node: Node) -> Problem:
@@ -205,14 +206,30 @@ def _with_densities(problem: Problem, instance: Mapping[str, Node], names: Mappi
         raise instance.get("densities", node).fail(error.message) from None
 
 
+def _with_widths(problem: Problem, instance: Mapping[str, Node]) -> Problem:
+    """Give a problem the widths that its file states: one for all tensors, and single ones, which stand above it."""
+    for key in (*_COMMON_WIDTH, *_WIDTHS):
+        node = instance.get(key)
+        if node is None or node.value in (None, 0):
+            continue
+        stated = node.mapping() if key in _WIDTHS else {"*": node}
+        for tensor, width in stated.items():
+            try:
+                problem = problem.with_widths({tensor: parse_width(str(width.value))})
+            except InputError as error:
+                raise width.fail(error.message) from None
+    return problem
+
+
 def _passed_over(instance: Mapping[str, Node], known: Sequence[str], node: Node) -> list[str]:
     """Return a note for each key that says nothing about the loops; refuse keys that are neither that nor a size."""
     notes: list[str] = []
     for key, value in instance.items():
-        if key in known or key in (*_METADATA, *DENSITIES, *COMMON):
+        if key in known or key in (*_METADATA, *DENSITIES, *COMMON, *_WIDTHS, *_COMMON_WIDTH):
             continue
         if key not in _PASSED_OVER:
-            raise _at(value, f"unknown key '{key}'{did_you_mean(key, (*known, *_PASSED_OVER, *DENSITIES))}", node)
+            near = did_you_mean(key, (*known, *_PASSED_OVER, *DENSITIES, *_WIDTHS, *_COMMON_WIDTH))
+            raise _at(value, f"unknown key '{key}'{near}", node)
         if value.value not in (None, 0, 1):
             notes.append(f"{value.file}:{value.line}: '{key}' is passed over: {_PASSED_OVER[key]}")
     return notes
@@ -366,6 +383,15 @@ def write_problem(problem: Problem) -> str:
     if shape.coefficients:
         content["coefficients"] = [{"name": name, "default": 1} for name in shape.coefficients]
     sizes = zip(shape.dimensions + shape.coefficients, problem.bounds + problem.coefficients, strict=True)
-    instance: dict[str, object] = {**dict(sizes), **densities_yaml(problem)}
+    instance: dict[str, object] = {**dict(sizes), **densities_yaml(problem), **_widths_of(problem)}
     document = {"problem": {"version": "0.4", "shape": content | {"data_spaces": tensors}, "instance": instance}}
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120)
+
+
+def _widths_of(problem: Problem) -> dict[str, object]:
+    """Return the entry of a problem's widths; empty where it states none."""
+    tensors = zip(problem.shape.tensors, problem.widths, strict=False)
+    stated = {tensor.name: width for tensor, width in tensors if width is not None}
+    found: dict[str, object] = {name: str(w) if w.scale_bits else w.bits for name, w in stated.items()}
+    found |= {} if problem.sum_bits is None else {SUMS: problem.sum_bits}
+    return {"bitwidths": found} if found else {}

@@ -181,6 +181,11 @@ def _reading(problem: Problem, roles: Roles, rows: str, held: str) -> Reading:
         shape = MATRIX_PRODUCT if roles.free else GROUPED_CONVOLUTION
         bounds = tuple(sizes.get(dimension, 1) for dimension in shape.dimensions)
         read = Problem(shape, bounds, (1,) * len(shape.coefficients), problem.name)
+    if problem.widths:
+        own = dict(zip((tensor.name for tensor in problem.shape.tensors), problem.widths, strict=True))
+        wide = {word: own[name] for name, word in kinds}
+        read = replace(read, widths=tuple(wide[tensor.name] for tensor in read.shape.tensors))
+    read = replace(read, sum_bits=problem.sum_bits)
     if problem.shape == MATRIX_PRODUCT:
         text = f"its {held} operand is held as {WEIGHTS}" + (", its rows are N" if rows == "N" else "")
     else:

@@ -100,7 +100,8 @@ def _rules() -> Rules:
 
 def _machine() -> Machine:
     one, two, reals = _ints(1), _ints(1, 1), np.zeros((1, 1))
-    return Machine(one, two, one, two, one, np.zeros((1, 3)), reals, np.zeros((1, 1, 1)), np.zeros(1), 0.0, 1)
+    bandwidth, prices = np.zeros((1, 3)), np.zeros((1, 1, 1))
+    return Machine(one, two, one, two, two, one, bandwidth, reals, reals, prices, np.zeros(1), 0.0, 1)
 
 
 def _lattice() -> Lattice:

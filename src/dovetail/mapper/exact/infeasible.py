@@ -235,13 +235,12 @@ class _Teller:
 
 
 def _too_small(space: Space, words: Ints, level: int) -> str:
-    """Say how much a level would have to hold: in words if all are equally wide there, else in bits."""
+    """Say how many words of its own width a level would have to hold."""
     need, kept = _need(space, words, level)
     names = [tensor.name for tensor in space.problem.shape.tensors]
-    size, grain = space.machine.size[level], int(space.machine.grain[level])
-    unit, times = ("words", 1) if (size == 1).all() else ("bits", grain)
-    parts = " + ".join(f"{names[t]} {count * int(size[t]) * times}" for t, count in kept.items())
-    capacity, need = int(space.machine.capacity[level]) * times, need * times
+    size, grains = space.machine.size[level], int(space.machine.grains[level])
+    parts = " + ".join(f"{names[t]} {-(-count * int(size[t]) // grains)}" for t, count in kept.items())
+    capacity, need, unit = int(space.machine.capacity[level]) // grains, -(-need // grains), "words"
     forced = [names[t] for t in kept if all(k >> t & 1 for k in space.keepers[level])]
     because = f", which its constraints make it keep ({', '.join(forced)})" if forced else ""
     return (

@@ -46,6 +46,7 @@ from dovetail.mapper.exact.scene import Scene
 from dovetail.model.arrays import Floats, Ints, Machine, Rules
 from dovetail.model.charges import (
     access_energy,
+    bandwidth_spilt,
     bandwidth_taken,
     cycles_taken,
     dense_words,
@@ -129,8 +130,9 @@ def add_access(scene: Scene, value: Floats, tensor: int, at: tuple[int, int], wo
     place = scene.counter[level]
     if place >= 0:
         reads, writes = read_and_written(words)
-        value[place] += bandwidth_taken(scene.machine, level, tensor, reads)
-        value[place + 1] += bandwidth_taken(scene.machine, level, tensor, writes)
+        spilt = bandwidth_spilt(scene.machine, level, tensor, reads)
+        value[place] += bandwidth_taken(scene.machine, level, tensor, reads) + spilt
+        value[place + 1] += bandwidth_taken(scene.machine, level, tensor, writes) + spilt
 
 
 @part()

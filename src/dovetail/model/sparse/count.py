@@ -7,6 +7,7 @@ what follows. Counts are per instance and over the whole run, as the dense ones 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dovetail.components.energy_table import EnergyTable
@@ -142,7 +143,8 @@ def count_sparse(
         for place in dense
     }
     _check_capacity(scene, moved, architecture, machine)
-    return _totals(moved, executed, turns, machine, prices[-1], run)
+    word_bits = [level.datawidth if isinstance(level, Storage) else 1 for level in architecture.levels[:-1]]
+    return _totals(moved, executed, word_bits, turns, machine, prices[-1], run)
 
 
 def tiles_of(scene: SparseScene, turns: Turns) -> dict[Place, Tile]:
@@ -233,7 +235,7 @@ def _moved(
     assert isinstance(storage, Storage)
     block, instances = int(machine.block[place]), int(run.used[level]) * tile.sent
     per_line = lines_per_full_line(tile, scene.zeros[tensor], block)
-    lines = {what: charges.lines(words, block) * per_line for what, words in accesses.data.items()}
+    lines = {what: charges.lines(words, 1, block) * per_line for what, words in accesses.data.items()}
     bits = {what: _bits_of(ranks, tile) for what, ranks in accesses.ranks.items()}
     data = sum(lines[what] * _data_price(machine, place, actions, *what) for what in lines if lines[what])
     data += accesses.decompressed * price(actions, (DECOMPRESS,)) + accesses.compressed * price(actions, (COMPRESS,))
@@ -284,13 +286,14 @@ def _check_capacity(
 def _totals(
     moved: dict[Place, Moved],
     executed: Computed,
+    word_bits: Sequence[int],
     turns: Turns,
     machine: Machine,
     compute_actions: dict[str, float],
     run: Run,
 ) -> SparseCounts:
     steps = max(1, math.ceil(executed.timed / run.units))  # the reference divides by 0 where nothing is computed
-    throttling = tuple(_throttling(moved, level, machine, run, steps) for level in range(turns.levels))
+    throttling = tuple(_throttling(moved, level, bits, machine, run, steps) for level, bits in enumerate(word_bits))
     cycles = max(steps, *(int(charges.cycles_of(steps, slowed)) for slowed in throttling))
     leakage = []
     for level in range(turns.levels):
@@ -303,14 +306,13 @@ def _totals(
     return SparseCounts(moved, executed, steps, throttling, cycles, tuple(leakage), compute_pJ)
 
 
-def _throttling(moved: dict[Place, Moved], level: int, machine: Machine, run: Run, steps: int) -> float:
+def _throttling(moved: dict[Place, Moved], level: int, word_bits: int, machine: Machine, run: Run, steps: int) -> float:
     """Return by how much a level slows computing down: skipped accesses take no time, metadata goes by its bits."""
     read = write = 0.0
     for (at, tensor), one in moved.items():
         if at != level or not one.instances:
             continue
         spread = int(run.used[level]) / one.instances
-        word_bits = int(machine.bits[level, tensor])
         reading = _timed(one, ("read",), word_bits)
         writing = _timed(one, ("fill", "update"), word_bits)
         read += charges.bandwidth_taken(machine, level, tensor, math.ceil(reading / spread)) / steps

@@ -1,0 +1,60 @@
+"""Files that give layers their widths: CSV of ``layer,bits``, or YAML of layer: bits."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from dovetail.document import read_text
+from dovetail.document_file import read_document
+from dovetail.errors import InputError
+from dovetail.text import csv_cell
+from dovetail.workload.widths import LayerBits, parse_layer_bits, parse_widths
+
+_SUFFIXES = (".csv", ".yaml", ".yml")
+
+
+def read_bits(text: str) -> tuple[LayerBits, ...]:
+    """Read widths as a command is given them: by themselves, or the name of a file that holds some for each layer.
+
+    Raises:
+        InputError: they are of another form, with file and line where they stand in one.
+    """
+    if not text.endswith(_SUFFIXES):
+        return (parse_layer_bits(text),)
+    path = Path(text)
+    return _rows(path) if path.suffix == ".csv" else _entries(path)
+
+
+def _rows(path: Path) -> tuple[LayerBits, ...]:
+    lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), start=1) if line.strip(" ,\t")]
+    lines = [(n, line) for n, line in lines if not line.startswith("#")]
+    if not lines or [cell.strip() for cell in lines[0][1].split(",")] != ["layer", "bits"]:
+        raise InputError("the first line must be layer,bits", file=path, line=lines[0][0] if lines else None)
+    found = []
+    for number, line in lines[1:]:
+        cells = [csv_cell(cell).strip() for cell in next(csv.reader([line]))]
+        if len(cells) < 2:
+            raise InputError("a layer without its bits", file=path, line=number)
+        try:
+            found.append(LayerBits(cells[0], parse_widths(" ".join(cells[1:]))))
+        except InputError as error:
+            raise error.placed(path, number, "bits") from None
+    return tuple(found)
+
+
+def _entries(path: Path) -> tuple[LayerBits, ...]:
+    found = []
+    for layer, node in read_document(path).mapping().items():
+        text = node.value if isinstance(node.value, str) else None
+        if isinstance(node.value, int) and not isinstance(node.value, bool):
+            text = str(node.value)
+        if isinstance(node.value, dict):
+            text = " ".join(f"{tensor}={bits.value}" for tensor, bits in node.mapping().items())
+        if text is None:
+            raise node.fail("the widths of a layer are a text such as weights=4,inputs=8, or tensors and their bits")
+        try:
+            found.append(LayerBits(layer, parse_widths(text)))
+        except InputError as error:
+            raise node.fail(error.message) from None
+    return tuple(found)
