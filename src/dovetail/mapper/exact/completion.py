@@ -168,8 +168,13 @@ def _slack(space: Space) -> tuple[float, float]:
     rounded = sum(1 << int(t) for t in np.flatnonzero(np.concatenate(space.by_model).any(axis=0)))
     energy, cycles = 0.0, 0.0
     for level, (options, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
-        dearest = space.machine.energy[level].max(axis=1).tolist()
+        accesses = -(-space.machine.parts[level] // space.machine.block[level])  # that a word can take at most
+        dearest = (space.machine.energy[level].max(axis=1) * accesses).tolist()
         energy += used * max(sum(pJ for t, pJ in enumerate(dearest) if (kept & rounded) >> t & 1) for kept in options)
-        words = [bandwidth_taken(space.machine, level, t, 1.0) for t in range(len(dearest)) if rounded >> t & 1]
+        words = [
+            bandwidth_taken(space.machine, level, t, 1.0) + bandwidth_spilt(space.machine, level, t, 1.0)
+            for t in range(len(dearest))
+            if rounded >> t & 1
+        ]
         cycles = max(cycles, sum(words) / float(space.machine.bandwidth[level].min()))
     return energy, cycles
