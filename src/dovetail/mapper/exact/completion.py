@@ -20,7 +20,7 @@ from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
-from dovetail.model.charges import WRITE, bandwidth_taken
+from dovetail.model.charges import WRITE, bandwidth_spilt, bandwidth_taken
 
 #: By how much, relatively, the tables may be too high: they are kept in single precision, rounded at every level.
 ROUNDING = 1e-6
