@@ -47,6 +47,16 @@ def test_obeys_every_constraint(design: str, problem: Problem) -> None:
     assert found.value == Objective.EDP.value_of(found.cost.energy_pJ, found.cost.cycles)
 
 
+def test_never_ends_above_the_mapping_that_it_begins_with() -> None:
+    problem, architecture = LAYERS[0], load_architecture("eyeriss_like")
+    energies = estimate(architecture)
+    best = search(problem, architecture, energies)
+    assert improve(problem, architecture, energies, evaluations=1).value > best.certificate.value
+    found = improve(problem, architecture, energies, evaluations=1, begin=best.mapping)
+    assert found.value == best.certificate.value
+    assert found.mapping == best.mapping
+
+
 @settings(max_examples=40)
 @given(setups(), st.sampled_from(Objective))
 def test_meets_the_optimum_of_small_spaces(

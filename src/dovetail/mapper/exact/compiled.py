@@ -15,12 +15,10 @@ from dovetail.mapper.exact.demands import (
     Demands,
     Entry,
     Loop,
-    Prices,
     Ways,
     Working,
     enter_all,
     loop_over,
-    price_fanout,
     spread_all,
     unite,
 )
@@ -31,6 +29,7 @@ from dovetail.mapper.exact.explore import empty_nest
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
 from dovetail.mapper.exact.tables import Tables
@@ -72,8 +71,22 @@ def _untried() -> list[str]:
     return [name for name, function in _FUNCTIONS.items() if keeps_code(function) and not is_kept(function)]
 
 
+@functools.cache
+def load_most() -> None:
+    """Load what every search runs, or compile it, so that no clock counts it."""
+    for name, function in _FUNCTIONS.items():
+        if function is not count_fanout:
+            compile_one(name)
+
+
+@functools.cache
+def load_counting() -> None:
+    """Load, or compile, what counts the fan-outs that are left to the model."""
+    compile_one(count_fanout.__name__)
+
+
 def compile_one(name: str) -> None:
-    """Compile one function by calling it on nothing."""
+    """Compile one function, or load it, by calling it on nothing."""
     function = _FUNCTIONS[name]
     _CALLS[function](function)
 
@@ -148,21 +161,21 @@ def _loop(function: Callable[..., Any]) -> None:
 
 
 def _working() -> Working:
-    return Working(np.zeros((0, 1, 2 + FIXED)), _ints(0, 1), _ints(0))
+    return Working.empty(1, 1, 2 + FIXED)
 
 
 def _unite(function: Callable[..., Any]) -> None:
-    function(_working(), _working())
+    function(_working(), _working(), 0, 0)
 
 
 def _loop_over(function: Callable[..., Any]) -> None:
-    function(Loop(0, 0, False, 1, 1), _lattice(), _ints(0, 1), _working(), np.zeros(2 + FIXED))
+    function(Loop(0, 0, False, 1, 1), _lattice(), _ints(0, 1), _working(), np.zeros(2 + FIXED), 0, 0)
 
 
 def _enter_all(function: Callable[..., Any]) -> None:
     table, flags, reals, vector = np.zeros((1, 1)), _bools(1), np.zeros(1), np.zeros(2 + FIXED)
     entry = Entry(_ints(1), 0, _machine(), _ints(1, 1), table, table, flags, flags, table, reals)
-    function(entry, _ints(0), _working(), _working(), vector)
+    function(entry, _ints(0), _working(), _working(), vector, 0, 0)
 
 
 def _ways() -> Ways:
@@ -174,12 +187,13 @@ def _demands() -> Demands:
 
 
 def _spread_all(function: Callable[..., Any]) -> None:
-    function(_lattice(), _ints(0, 1), _ways(), _ints(0), _working(), _working(), np.zeros(2 + FIXED))
+    function(_lattice(), _ints(0, 1), _ways(), _ints(0), _working(), _working(), np.zeros(2 + FIXED), 0, 0)
 
 
 def _price_fanout(function: Callable[..., Any]) -> None:
     prices = Prices(np.zeros((1, 1)), np.zeros(1), _ints(1, 1), _machine(), _bools(1), 1.0, np.zeros((1, 1)))
-    function(_lattice(), _ints(0, 1), _ways(), _demands(), prices, np.zeros(2 + FIXED), _singles(0, 0, 1))
+    given = _lattice(), _ints(0, 1), _ways(), _demands(), prices
+    function(*given, _working(), np.zeros(3 + FIXED), _singles(0, 0, 1), 0, 0)
 
 
 def _enter(function: Callable[..., Any]) -> None:

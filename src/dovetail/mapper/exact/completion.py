@@ -8,13 +8,17 @@ capacities and pinned orders included. ``docs/mapper.md`` says why it is a lower
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import FIXED, Demands, Prices, build_demands, no_spreading, price_fanout, ways_of
+from dovetail.mapper.exact.demands import FIXED, Demands, Working, build_demands, no_spreading, ways_of
 from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
+from dovetail.mapper.exact.pieces import in_pieces
+from dovetail.mapper.exact.pricing import MOST_PRICED, Prices, price_fanout
 from dovetail.mapper.exact.sources import Source, Sources, find_sources
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
@@ -77,7 +81,13 @@ class Completion:
         return least * (1 - ROUNDING) - self.slack
 
 
-def build_completion(space: Space, tables: Tables, per_word: Floats, most_entries: int = MOST_ENTRIES) -> Completion:
+def build_completion(
+    space: Space,
+    tables: Tables,
+    per_word: Floats,
+    most_entries: int = MOST_ENTRIES,
+    look: Callable[[], None] = lambda: None,
+) -> Completion:
     """Fill the tables of a space.
 
     Args:
@@ -85,9 +95,10 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
         tables: what is known of every tile.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
         most_entries: that the tables may have, about.
+        look: at the clock; called every now and then.
 
     Raises:
-        OutOfReach: the tables would take minutes to fill.
+        OutOfReach: the tables would take minutes to fill, or the clock says so.
     """
     levels, tiles = len(space.levels), space.tiles
     idle = tuple(sorted({*left_in_place(space)} - {0})) or (0,)
@@ -112,7 +123,7 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
         sources = find_sources(space, per_word, 16.0)
         assert sources is not None
     lattice, serves = lattice_of(space), serving(space, idle)
-    demands = build_demands(space, tables, per_word, lattice)
+    demands = build_demands(space, tables, per_word, lattice, look)
     sizes = np.array([len(at) for at in sources.at]) * count[: space.outside + 1] * lanes * CLASSES
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     least = np.full(int(sizes.sum()), np.inf, np.float32)
@@ -126,7 +137,10 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
     shares = np.ascontiguousarray(shares_of(idle, len(first)).T)
     prices = _prices(space, sources.at[space.outside], first, quickest, shares)
     ways = ways_of(space, space.outside)[0] if space.outside < levels else no_spreading(space)
-    price_fanout(lattice, fans, ways, demands, prices, np.zeros(3 * len(first) + FIXED), parts[space.outside])
+    columns = 2 * len(first) + FIXED
+    met, vector = Working.empty(1, MOST_PRICED, columns), np.zeros(columns + len(first))
+    price = partial(price_fanout, lattice, fans, ways, demands, prices, met, vector, parts[space.outside])
+    in_pieces(len(fans), price, look)
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):
         here, inner = feasible[level], Inner(place[level + 1], parts[level + 1])
@@ -139,6 +153,7 @@ def build_completion(space: Space, tables: Tables, per_word: Floats, most_entrie
         )
         most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes))
         for at in range(0, len(inner.least), most):
+            look()
             some = Inner(inner.place, inner.least[at : at + most])
             inside = through_loops(space, level, here, factors, serves, some)
             steps = by_class - at  # of some sources inside; the others' lead elsewhere

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,10 +28,14 @@ from dovetail.model.evaluate import evaluate
 
 #: Values under which a first mapping is looked for in turn, as multiples of the lower bound.
 LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
+#: CPU-seconds that a search may take whatever its limit, so that there is an answer worth having.
+GRACE = 0.4
 #: Partial mappings a level that a first mapping, and a better one, are looked for among.
 NARROW, WIDE = 8, 64
 #: A first mapping beyond this factor of the lower bound is compared with what a local search meets among so many.
 FAR, LIKELY = 64.0, 20_000
+#: Mappings that a local search may meet when the search was interrupted: some tenths of a second.
+HASTY = 8_000
 #: A mapping within this factor of the lowest bound is good enough to prune by.
 CLOSE = 1.1
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
@@ -70,18 +75,20 @@ class Answer:
         best: the mapping.
         bound: a value that no mapping goes below, as the search counts.
         covered: every mapping is covered, so nothing is better and, of equals, nothing costs less otherwise.
+        ended: what ended the search before that, and what would let it go on, in words.
     """
 
     best: Found
     bound: float
     covered: bool
+    ended: str = ""
 
 
 class Watch:
     """Watches the clock, and tells how far the search is."""
 
     def __init__(self, limit: float | None, report: Callable[[str], None] | None) -> None:
-        self._start, self.limit, self._report = time.monotonic(), limit, report
+        self._start, self._worked, self.limit, self._report = time.monotonic(), time.process_time(), limit, report
         self._said = self._start
         self.progress = Progress(check=self.check)
         self.doing = ""
@@ -93,17 +100,24 @@ class Watch:
         """Since the search began."""
         return time.monotonic() - self._start
 
-    def restart(self) -> None:
-        """Begin to count now: compiling takes long but once."""
-        self._start = self._said = time.monotonic()
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what is done meanwhile: compiling takes long but once."""
+        start, worked = time.monotonic(), time.process_time()
+        yield
+        self._start += time.monotonic() - start
+        self._worked += time.process_time() - worked
 
     def stop(self) -> None:
         """Let time be up."""
         self.is_stopped = True
 
     def is_over(self) -> bool:
-        """Whether time is up."""
-        return self.is_stopped or (self.limit is not None and self.seconds > self.limit * self.share)
+        """Whether time is up: the limit and, however busy the machine, `GRACE` seconds of its own work."""
+        if self.limit is None or self.is_stopped:
+            return self.is_stopped
+        worked = time.process_time() - self._worked
+        return self.seconds > self.limit * self.share and worked > GRACE * self.share
 
     def check(self) -> None:
         """Report about twice a second; raise `OutOfReach` when time is up."""
@@ -111,9 +125,12 @@ class Watch:
         if self._report is not None and now - self._said > 0.5:
             self._said = now
             states = int(self.progress.stats[STATES])
-            self._report(f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings")
+            how_far = f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings"
+            self._report(how_far if self.doing else "tabulating bounds")
         if self.is_over():
-            raise OutOfReach("interrupted" if self.is_stopped else f"{self.limit:g} s are over")
+            raise OutOfReach(
+                "interrupted" if self.is_stopped else f"the time limit of {self.limit:g} s; a longer one may be enough"
+            )
 
 
 class Cover:
@@ -145,7 +162,8 @@ class Cover:
             if objective is Objective.LATENCY:
                 # Few mappings of the fewest cycles cost little energy; one of the least EDP mostly is among them, and
                 # then nothing that is as fast costs less.
-                self._watch.share, before = 0.5, self._watch.share
+                before = self._watch.share
+                self._watch.share = before / 2
                 self.best(Objective.EDP)
                 self._watch.share = before
             self._answers[objective] = self._settled(objective) or self._searched(objective)
@@ -177,10 +195,10 @@ class Cover:
                 rows = pass_level(self.prepared, goal, level, rows, progress)
                 _check_chains(progress)
             known = self._better(objective, known, None, rows, len(self.prepared.space.levels))
-        except OutOfReach:
+        except OutOfReach as why:
             known = self._met[objective]
             least = whole_cycles(least) if objective is Objective.LATENCY else least
-            return Answer(known, min(least, rank(objective, known)[0]), covered=False)
+            return Answer(known, min(least, rank(objective, known)[0]), covered=False, ended=str(why))
         return Answer(known, rank(objective, known)[0], covered=True)
 
     def _known(self, objective: Objective) -> Found:
@@ -192,15 +210,30 @@ class Cover:
             known = first if known is None else min(known, first, key=ranked)
         return self.or_likely(objective, known) if ranked(known)[0] > FAR * floor else known
 
-    def or_likely(self, objective: Objective, known: Found) -> Found:
-        """Return the better of a mapping and what a local search meets in about a second."""
-        space = self.prepared.space
+    def or_likely(self, objective: Objective, known: Found, evaluations: int = LIKELY) -> Found:
+        """Return the better of a mapping and what a local search that begins at it meets in the time there is."""
         try:
-            found = improve(space.problem, space.architecture, self._energies, objective, evaluations=LIKELY)
+            return min((known, self._likely(objective, evaluations, known)), key=partial(rank, objective))
         except NoMappingError:
             return known
-        likely = Found(found.cost.energy_pJ, found.cost.cycles, found.mapping)
-        return min((known, likely), key=partial(rank, objective))
+
+    def _likely(self, objective: Objective, evaluations: int, begin: Found | None = None) -> Found:
+        """Return the best mapping that a local search meets; an interrupted one still takes some tenths of a second.
+
+        Raises:
+            NoMappingError: it met none.
+        """
+        space, stopped = self.prepared.space, self._watch.is_stopped
+        found = improve(
+            space.problem,
+            space.architecture,
+            self._energies,
+            objective,
+            evaluations=min(evaluations, HASTY) if stopped else evaluations,
+            stop=(lambda: False) if stopped else self._watch.is_over,
+            begin=None if begin is None else begin.mapping(self.prepared),
+        )
+        return Found(found.cost.energy_pJ, found.cost.cycles, found.mapping)
 
     def by_the_model(self, found: Found) -> Costed:
         """Return a mapping with the model's cost of it.
@@ -288,8 +321,7 @@ class Cover:
                     if found:
                         return min(found, key=partial(rank, objective))
         except OutOfReach:  # too many partial mappings are as good as the bound lets one hope, or time is up
-            likely = improve(space.problem, space.architecture, self._energies, objective)
-            return Found(likely.cost.energy_pJ, likely.cost.cycles, likely.mapping)
+            return self._likely(objective, LIKELY)
         said = "no choice of loops obeys how many dimensions each level may iterate over (max_dimensions)"
         raise NoMappingError(f"{space.problem.name} on {space.architecture.name}: {said}")
 

@@ -13,18 +13,20 @@ since its innermost keeper; what goes with fetching it then happens once for all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from dovetail.mapper.exact.entering import words_delivered
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import left_in_place
-from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
+from dovetail.model.arrays import Bools, Floats, Ints, Machine
 from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, fits, space_taken
 from dovetail.model.compile import jit_plain, part
 
@@ -72,6 +74,11 @@ class Working(NamedTuple):
     pending: Ints
     counts: Ints
 
+    @staticmethod
+    def empty(tiles: int, room: int, columns: int) -> Working:
+        """Allocate it."""
+        return Working(np.zeros((tiles, room, columns)), np.zeros((tiles, room), np.int64), np.zeros(tiles, np.int64))
+
 
 class Ways(NamedTuple):
     """The ways to use a fan-out that differ in their factors.
@@ -93,7 +100,9 @@ class Ways(NamedTuple):
     copies: Floats
 
 
-def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Lattice) -> Demands:
+def build_demands(
+    space: Space, tables: Tables, per_word: Floats, lattice: Lattice, look: Callable[[], None]
+) -> Demands:
     """Return the demands of all completions inside the outermost fan-out.
 
     Args:
@@ -101,6 +110,7 @@ def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Latti
         tables: what is known of every tile.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
         lattice: the divisors.
+        look: at the clock; called every now and then.
     """
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
     columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
@@ -111,9 +121,9 @@ def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Latti
     used = 0
     for boundary in range(levels, outermost - 1, -1):
         if boundary < levels and space.is_spatial[boundary]:
-            now = _through_fanout(space, tables, boundary, lattice, now)
+            now = _through_fanout(space, tables, boundary, lattice, now, look)
         elif boundary < levels:
-            now = _through_storage(space, tables, boundary, per_word[boundary], lattice, now)
+            now = _through_storage(space, tables, boundary, per_word[boundary], lattice, now, look)
         start[boundary] = used + np.concatenate([[0], np.cumsum(now.counts)])
         used = int(start[boundary, -1])
         there = np.arange(room) < now.counts[:, None]
@@ -122,13 +132,9 @@ def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Latti
     return Demands(outermost, start, vectors, np.concatenate([each for _, each in parts]))
 
 
-def _empty(tiles: int, room: int, columns: int) -> Working:
-    return Working(np.zeros((tiles, room, columns)), np.zeros((tiles, room), np.int64), np.zeros(tiles, np.int64))
-
-
 def _at_compute(space: Space, room: int, columns: int) -> Working:
     """Return the demands of one execution of the loop body: a word of every tensor, and computing."""
-    now = _empty(space.tiles, room, columns)
+    now = Working.empty(space.tiles, room, columns)
     now.vectors[0, 0, : len(space.rules.is_output)] = 1.0
     now.vectors[0, 0, -FIXED:] = space.machine.compute_pJ, 0.0, 1.0
     now.counts[0] = 1
@@ -136,21 +142,28 @@ def _at_compute(space: Space, room: int, columns: int) -> Working:
 
 
 def _through_storage(
-    space: Space, tables: Tables, level: int, price: Floats, lattice: Lattice, inside: Working
+    space: Space,
+    tables: Tables,
+    level: int,
+    price: Floats,
+    lattice: Lattice,
+    inside: Working,
+    look: Callable[[], None],
 ) -> Working:
     """Return the demands of tiles that enter a storage level."""
     tiles, room, columns = inside.vectors.shape
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
-    looped, vector = _empty(tiles, room, columns), np.zeros(columns)
+    looped, vector = Working.empty(tiles, room, columns), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
         passed = Working(inside.vectors.copy(), inside.pending.copy(), inside.counts.copy())
         for d in order:
             loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
-            loop_over(loop, lattice, sizes, passed, vector)
-        unite(passed, looped)
+            if loop.least > 1 or loop.most > 1:
+                in_pieces(tiles, partial(loop_over, loop, lattice, sizes, passed, vector), look)
+        in_pieces(tiles, partial(unite, passed, looped), look)
     rules = space.rules
     first = rules.touched / space.problem.macs * rules.is_output
-    entered = _empty(tiles, room, columns)
+    entered = Working.empty(tiles, room, columns)
     entry = Entry(
         np.array(space.keepers[level], np.int64),
         level,
@@ -163,7 +176,8 @@ def _through_storage(
         price,
         np.where(rules.no_reuse[level] & space.may_link[level - 1], 0.0, price[:, WRITE]),
     )
-    enter_all(entry, np.ascontiguousarray(tables.parallelism[level]), looped, entered, vector)
+    feasible = np.ascontiguousarray(tables.parallelism[level])
+    in_pieces(tiles, partial(enter_all, entry, feasible, looped, entered, vector), look)
     return entered
 
 
@@ -241,9 +255,9 @@ def merge_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
 
 
 @jit_plain
-def unite(some: Working, joined: Working) -> None:
-    """Offer all vectors of one working table to another."""
-    for tile in range(some.counts.shape[0]):
+def unite(some: Working, joined: Working, first: int, last: int) -> None:
+    """Offer all vectors of one working table to another, of the tiles from ``first`` to before ``last``."""
+    for tile in range(first, last):
         for k in range(some.counts[tile]):
             offer_vector(joined, tile, some.vectors[tile, k], some.pending[tile, k])
 
@@ -285,7 +299,9 @@ def repeat_vector(source: Floats, mask: int, factor: int, loop: Loop, vector: Fl
 
 
 @jit_plain
-def loop_over(loop: Loop, lattice: Lattice, sizes: Ints, passed: Working, vector: Floats) -> None:
+def loop_over(
+    loop: Loop, lattice: Lattice, sizes: Ints, passed: Working, vector: Floats, first: int, last: int
+) -> None:
     """Add a loop over a dimension outside all that were added before, in place: larger tiles first.
 
     Args:
@@ -294,11 +310,12 @@ def loop_over(loop: Loop, lattice: Lattice, sizes: Ints, passed: Working, vector
         sizes: ``(tiles, dims)`` as divisor indices.
         passed: of all tiles.
         vector: ``(columns,)`` scratch.
+        first: of the tiles to take, counted from the largest.
+        last: before this one it ends.
     """
-    if loop.least <= 1 and loop.most <= 1:
-        return
     d, count = loop.d, passed.counts
-    for tile in range(sizes.shape[0] - 1, -1, -1):
+    for place in range(first, last):
+        tile = sizes.shape[0] - 1 - place
         size = sizes[tile, d]
         if loop.least > 1:
             count[tile] = 0
@@ -371,7 +388,9 @@ def keep_vector(entry: Entry, kept: int, tile: int, source: Floats, mask: int, v
 
 
 @jit_plain
-def enter_all(entry: Entry, feasible: Ints, looped: Working, entered: Working, vector: Floats) -> None:
+def enter_all(
+    entry: Entry, feasible: Ints, looped: Working, entered: Working, vector: Floats, first: int, last: int
+) -> None:
     """Fill in what the tiles that enter a storage level demand, whatever of them it keeps.
 
     Args:
@@ -380,8 +399,10 @@ def enter_all(entry: Entry, feasible: Ints, looped: Working, entered: Working, v
         looped: what the level's loops ask of it.
         entered: to fill.
         vector: ``(columns,)`` scratch.
+        first: of the tiles to take.
+        last: before this one it ends.
     """
-    for tile in range(feasible.shape[0]):
+    for tile in range(first, last):
         for option in range(entry.keepers.shape[0] if feasible[tile] > 0 else 0):
             kept, taken = entry.keepers[option], 0
             for t in range(entry.output.shape[0]):
@@ -455,12 +476,15 @@ def _undone(space: Space) -> Floats:
     )
 
 
-def _through_fanout(space: Space, tables: Tables, level: int, lattice: Lattice, inside: Working) -> Working:
+def _through_fanout(
+    space: Space, tables: Tables, level: int, lattice: Lattice, inside: Working, look: Callable[[], None]
+) -> Working:
     """Return the demands of tiles that are spread over a fan-out."""
-    outside, vector = _empty(*inside.vectors.shape), np.zeros(inside.vectors.shape[2])
+    outside, vector = Working.empty(*inside.vectors.shape), np.zeros(inside.vectors.shape[2])
     sizes = lattice.places(np.arange(space.tiles))
     ways, _ = ways_of(space, level)
-    spread_all(lattice, sizes, ways, np.ascontiguousarray(tables.parallelism[level]), inside, outside, vector)
+    feasible = np.ascontiguousarray(tables.parallelism[level])
+    in_pieces(space.tiles, partial(spread_all, lattice, sizes, ways, feasible, inside, outside, vector), look)
     return outside
 
 
@@ -494,7 +518,15 @@ def spread_vector(source: Floats, mask: int, ways: Ways, way: int, vector: Float
 
 @jit_plain
 def spread_all(
-    lattice: Lattice, sizes: Ints, ways: Ways, feasible: Ints, inside: Working, outside: Working, vector: Floats
+    lattice: Lattice,
+    sizes: Ints,
+    ways: Ways,
+    feasible: Ints,
+    inside: Working,
+    outside: Working,
+    vector: Floats,
+    first: int,
+    last: int,
 ) -> None:
     """Fill in what tiles demand that are spread over a fan-out.
 
@@ -506,115 +538,12 @@ def spread_all(
         inside: of the children.
         outside: to fill.
         vector: ``(columns,)`` scratch.
+        first: of the tiles to take.
+        last: before this one it ends.
     """
-    for tile in range(feasible.shape[0]):
+    for tile in range(first, last):
         for way in range(ways.places.shape[0] if feasible[tile] > 0 else 0):
             at = child_of(lattice, sizes[tile], ways.places[way])
             for k in range(inside.counts[at] if at >= 0 else 0):
                 mask = spread_vector(inside.vectors[at, k], inside.pending[at, k], ways, way, vector)
                 offer_vector(outside, tile, vector, mask)
-
-
-class Prices(NamedTuple):
-    """What lies outside a fan-out, for every situation there.
-
-    Attributes:
-        word: ``(sources, tensors)`` pJ per word asked.
-        unread: ``(sources,)`` pJ to take off per execution of the loop body: what is not read the first time.
-        keeper: ``(sources, tensors)`` level that keeps a tensor.
-        machine: whose levels they are.
-        output: ``(tensors,)``.
-        quickest: executions of the loop body per cycle at most, in the whole chip.
-        shares: ``(lanes, tensors)`` share of visits that ask for a pending tensor.
-    """
-
-    word: Floats
-    unread: Floats
-    keeper: Ints
-    machine: Machine
-    output: Bools
-    quickest: float
-    shares: Floats
-
-
-@part()
-def class_of(volume: float, cycles: float, quickest: float, classes: int) -> int:
-    """Return which of so many equal shares of the quickest a completion reaches: class 0 is the best one."""
-    return min(classes - 1, max(0, int(classes * (1 - volume / (cycles * quickest)) + 1e-10)))
-
-
-@part()
-def least_time(vector: Floats, mask: int, prices: Prices, source: int, outside: int) -> float:
-    """Return the cycles per visit of what a vector asks, at the levels outside too; of pending tensors nothing."""
-    tensors = prices.output.shape[0]
-    cycles: float = vector[2 * tensors + CYCLES]
-    for level in range(outside):
-        reads, writes, bandwidth = 0.0, 0.0, prices.machine.bandwidth[level]
-        if min(bandwidth[0], bandwidth[1], bandwidth[2]) == np.inf:
-            continue
-        for t in range(tensors):
-            if prices.keeper[source, t] == level and not mask >> t & 1:
-                if prices.output[t]:
-                    writes += bandwidth_taken(prices.machine, level, t, vector[t])
-                else:
-                    reads += bandwidth_taken(prices.machine, level, t, vector[t])
-        cycles = max(cycles, cycles_taken(prices.machine, level, reads, writes))
-    return cycles
-
-
-@part()
-def price_vector(
-    vector: Floats, mask: int, volume: int, prices: Prices, source: int, outside: int, least: Singles
-) -> None:
-    """Lower the least pJ of a tile ``(sources * classes, lanes)`` to what a vector comes to from one source."""
-    tensors, lanes = prices.output.shape[0], prices.shares.shape[0]
-    classes = least.shape[0] // prices.word.shape[0]
-    cycles = least_time(vector, mask, prices, source, outside)
-    at = source * classes + class_of(volume, cycles, prices.quickest, classes)
-    settled = vector[2 * tensors + ENERGY] + vector[2 * tensors + PER_COPY] - prices.unread[source] * volume
-    for t in range(tensors):
-        cost = vector[t] * prices.word[source, t] + vector[tensors + t]
-        if mask >> t & 1:
-            vector[2 * tensors + FIXED + t] = cost
-        else:
-            settled += cost
-    if settled >= least[at, 0]:
-        return  # the other lanes are lowered to the first one at the end
-    for lane in range(lanes if mask else 1):
-        cost = settled
-        for t in range(tensors):
-            if mask >> t & 1:
-                cost += prices.shares[lane, t] * vector[2 * tensors + FIXED + t]
-        if cost < least[at, lane]:
-            least[at, lane] = cost
-
-
-@jit_plain
-def price_fanout(
-    lattice: Lattice, sizes: Ints, ways: Ways, demands: Demands, prices: Prices, vector: Floats, least: Singles
-) -> None:
-    """Fill in the least pJ per visit of tiles that are spread over the outermost fan-out.
-
-    Args:
-        lattice: the divisors.
-        sizes: ``(places, dims)`` of the tiles, as divisor indices.
-        ways: to use the fan-out.
-        demands: of its children.
-        prices: outside it.
-        vector: ``(columns + tensors,)`` scratch.
-        least: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
-    """
-    start = demands.start[demands.outermost]
-    for i in range(sizes.shape[0]):
-        volume = 1
-        for d in range(sizes.shape[1]):
-            volume *= lattice.divisors[d, sizes[i, d]]
-        for way in range(ways.places.shape[0]):
-            at = child_of(lattice, sizes[i], ways.places[way])
-            for k in range(start[at] if at >= 0 else 0, start[at + 1] if at >= 0 else 0):
-                mask = spread_vector(demands.vectors[k], demands.pending[k], ways, way, vector)
-                for source in range(prices.word.shape[0]):
-                    price_vector(vector, mask, volume, prices, source, demands.outermost - 1, least[:, i])
-        for source in range(least.shape[0]):
-            for lane in range(1, least.shape[2]):
-                least[source, i, lane] = min(least[source, i, lane], least[source, i, 0])

@@ -14,6 +14,7 @@ from dovetail.mapper.exact.dominance import enlist, room_for, table_for
 from dovetail.mapper.exact.expand import COUNTED_FANOUT, END, FANOUT, STORAGE, take_step
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import Goal, goal_of
+from dovetail.mapper.exact.pieces import QUICK
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import (
     COUNTERS,
@@ -44,8 +45,6 @@ from dovetail.model.arrays import Floats, Ints, Nest, workspace
 
 #: Rows that a fan-out counted by the model is expanded from at a time, before they are merged.
 CHUNK = 4096
-#: Seconds between two looks at the clock, about.
-QUICK = 0.05
 #: Rows that a level has room for at first; bytes that they may take.
 ROOM, MOST_BYTES = 1 << 11, 800_000_000
 
@@ -63,14 +62,6 @@ class Progress:
     stats: Ints = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
     level: int = 0
     check: Callable[[], None] = lambda: None
-
-
-def compile_steps(prepared: Prepared) -> None:
-    """Compile (or load) what a search will run, by running it on nothing; so that no clock counts it."""
-    space, empty = prepared.space, first_rows(prepared).pick(np.zeros(0, np.int64))
-    _totals(prepared, empty)
-    if any(rows.any() for rows in space.by_model):
-        _count_fanout(prepared, space.is_spatial.index(True), empty)
 
 
 def first_rows(prepared: Prepared) -> Rows:

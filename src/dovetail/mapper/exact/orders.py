@@ -113,7 +113,10 @@ def orders(movement: Movement, dims: tuple[int, ...], inner: tuple[int, ...], ou
     first = tuple(d for d in inner if d in dims)
     last = tuple(d for d in outer if d in dims)
     free = tuple(d for d in dims if d not in first + last)
-    heads = list(_heads(movement, first, free, last))
+    different: dict[tuple[object, object], _Head] = {}
+    for head in _heads(movement, first, free, last):  # of those that bring the same the first one stays
+        different.setdefault((head.reuse, head.chain), head)
+    heads = list(different.values())
     kept = [head for i, head in enumerate(heads) if not _beaten(head, i, heads, movement.links is Links.NONE)]
     rows = []
     for head in kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +44,13 @@ class Prepared:
     compulsory_pJ: float
 
 
-def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
+def prepare(space: Space, most_entries: int = MOST_ENTRIES, look: Callable[[], None] = lambda: None) -> Prepared:
     """Return everything that the search over a space needs; with so many tabulated least energies at most, about.
 
+    ``look`` looks at the clock; it is called every now and then.
+
     Raises:
-        OutOfReach: tabulating would take minutes.
+        OutOfReach: tabulating would take minutes, or the clock says so.
     """
     tables = build_tables(space)
     tensors, levels, dims = len(space.problem.shape.tensors), len(space.levels), len(space.active)
@@ -57,7 +60,7 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
     tied = any(len(set(joined_axes(axes != 0))) < len(axes) for axes in space.rules.coefficients)
     chain = (LONG_CHAIN if tied else CHAIN) if not space.rules.injective.all() else 0
     per_word = words_prices(space)
-    completion = build_completion(space, tables, per_word, most_entries)
+    completion = build_completion(space, tables, per_word, most_entries, look)
     distinct = np.array([touched(space, t) for t in range(tensors)])
     by_bandwidth = cycles_by_bandwidth(space)
     scene = Scene(
@@ -67,7 +70,7 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES) -> Prepared:
         space.machine,
         counter,
         _motion(space),
-        _choices(space),
+        _choices(space, look),
         _spreads(space),
         _sourcing(completion),
         _bounds(space, completion, per_word, distinct, by_bandwidth, int(tables.parallelism[0, -1])),
@@ -96,11 +99,11 @@ def _motion(space: Space) -> Motion:
     )
 
 
-def _choices(space: Space) -> Choices:
+def _choices(space: Space, look: Callable[[], None]) -> Choices:
     """Lay out what storage levels may choose; equal lists of orders are kept once."""
     options = max(len(kept) for kept in space.keepers)
     keepers = [list(row) + [-1] * (options - len(row)) for row in space.keepers]
-    first, count, table = _orders(space)
+    first, count, table = _orders(space, look)
     return Choices(
         np.ascontiguousarray(space.least),
         np.ascontiguousarray(space.most),
@@ -112,7 +115,7 @@ def _choices(space: Space) -> Choices:
     )
 
 
-def _orders(space: Space) -> tuple[Ints, Ints, Ints]:
+def _orders(space: Space, look: Callable[[], None]) -> tuple[Ints, Ints, Ints]:
     """List the orders worth trying per level and set of looping dimensions: the first one, how many, and the orders."""
     dims, levels = len(space.active), len(space.levels)
     start, count = np.zeros((levels, 1 << dims), np.int64), np.zeros((levels, 1 << dims), np.int64)
@@ -128,6 +131,7 @@ def _orders(space: Space) -> tuple[Ints, Ints, Ints]:
             pins = tuple(d for d in inner if d in looping), tuple(d for d in outer if d in looping)
             key = (space.movements[i], looping, pins)
             if key not in known:
+                look()
                 found = orders(space.movements[i], looping, *pins)
                 padded = np.full((len(found), dims), -1, np.int64)
                 padded[:, : len(looping)] = found

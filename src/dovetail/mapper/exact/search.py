@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.exact.compiled import compile_all
+from dovetail.mapper.exact.compiled import compile_all, load_counting, load_most
 from dovetail.mapper.exact.completion import MOST_ENTRIES
 from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, Watch, rank
-from dovetail.mapper.exact.explore import compile_steps
 from dovetail.mapper.exact.front import pareto_front
 from dovetail.mapper.exact.goal import MARGIN
 from dovetail.mapper.exact.infeasible import reason
@@ -30,6 +29,11 @@ from dovetail.workload.problem import Problem
 
 #: Tabulated least energies for every second that a search may take: filling them must not take most of it.
 ENTRIES_A_SECOND = 20_000_000
+#: Shares of a time limit after which bounds must be tabulated, and after which a proof ends: what is left goes to a
+#: local search, from the best known on.
+TABULATING, PROVING = 0.5, 0.8
+#: Mappings that this may meet without a time limit, and with one.
+MANY, MOST = 60_000, 5_000_000
 
 
 def search(
@@ -44,6 +48,7 @@ def search(
 ) -> SearchResult:
     """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`."""
     compile_all(progress)
+    load_most()
     watch = Watch(time_limit, progress)
     work = _Search(problem, architecture, energies, objective, front, watch)
     return resumed(work.result, watch.stop)
@@ -74,9 +79,11 @@ class _Search:
         except OutOfReach as why:
             return self._likely(str(why))
         cover, objective = self.cover, self.objective
+        self.watch.share = PROVING
         answer = cover.best(objective)
+        self.watch.share = 1.0
         if not _is_proven(objective, answer):
-            answer = Answer(cover.or_likely(objective, answer.best), answer.bound, covered=False)
+            answer = replace(answer, best=cover.or_likely(objective, answer.best, self._evaluations), covered=False)
         best = cover.rounded(objective, answer.best) if answer.covered else cover.by_the_model(answer.best)
         points: tuple[FrontPoint, ...] = ()
         complete = True
@@ -94,23 +101,30 @@ class _Search:
         """
         if self.watch.is_stopped:
             raise OutOfReach("interrupted")
-        limit = self.watch.limit
+        limit, self.watch.share = self.watch.limit, TABULATING
         entries = MOST_ENTRIES if limit is None else min(MOST_ENTRIES, int(ENTRIES_A_SECOND * limit))
-        prepared = prepare(build_space(self.problem, self.architecture, self.energies), entries)
+        prepared = prepare(build_space(self.problem, self.architecture, self.energies), entries, self.watch.check)
         if prepared.tables.parallelism[0, -1] == 0:
             said = reason(prepared.space, prepared.tables.words, self.architecture, self.energies, self.watch.is_over)
             raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: {said}")
-        compile_steps(prepared)
-        self.watch.restart()
+        if any(rows.any() for rows in prepared.space.by_model):
+            with self.watch.paused():
+                load_counting()
         return Cover(prepared, self.energies, self.watch)
+
+    @property
+    def _evaluations(self) -> int:
+        """How many mappings a local search may meet: where there is a time limit, that ends it first."""
+        return MANY if self.watch.limit is None else MOST
 
     def _likely(self, why: str) -> SearchResult:
         """Return a mapping that is likely to be good, for a space that cannot be covered."""
         given = self.problem, self.architecture, self.energies, self.objective
+        self.watch.share = 1.0
         if self.watch.is_stopped:  # about a second, so that there is an answer worth having
             found = improve(*given, evaluations=LIKELY)
         else:
-            found = improve(*given, stop=self.watch.is_over)
+            found = improve(*given, evaluations=self._evaluations, stop=self.watch.is_over)
         method = f"beyond exact reach ({why}): the best that a local search met among {found.evaluations:,} mappings"
         if self.watch.is_stopped:
             method = f"{why} before any bound: the best that a local search met among {found.evaluations:,} mappings"
@@ -155,7 +169,7 @@ def _method(answer: Answer, exact: bool) -> str:
         return "outermost level in, stopped early; the answer equals the lower bound of all mappings"
     if exact:
         return "outermost level in, exact states merged by dominance, all below the answer's value covered"
-    return "outermost level in, stopped early; the answer is the best met so far"
+    return f"outermost level in, ended by {answer.ended}; the answer is the best met so far"
 
 
 def _binding(prepared: Prepared, cost: Cost, parallel: int) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.cost import Cost
+from dovetail.model.encode import encode_mapping
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
@@ -66,6 +67,7 @@ def improve(
     seed: int = 0,
     evaluations: int = 60_000,
     stop: Callable[[], bool] = lambda: False,
+    begin: Mapping | None = None,
 ) -> Improved:
     """Return a mapping that is likely to be the best or close to it.
 
@@ -77,6 +79,7 @@ def improve(
         seed: the same seed gives the same answer.
         evaluations: mappings to evaluate, about; fewer where the mapspace is small.
         stop: asked between rounds (some milliseconds) whether to end early.
+        begin: a mapping to begin with, beside random ones.
 
     Raises:
         NoMappingError: no mapping that fits was met; there may be one all the same.
@@ -85,8 +88,8 @@ def improve(
     mapspace = Mapspace.of(problem, bound_to(architecture, problem), energies, objective)
     generator = np.random.default_rng(seed)
     first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
-    best = crowd = first.best(CROWD)
-    done, tries, stale, met = len(first.rank), 0, 0, set[int]()
+    best = crowd = (first if begin is None else first.joined(_alone(mapspace, begin))).best(CROWD)
+    done, tries, stale, anew, met = len(first.rank), 0, 0, 0, set[int]()
     while done < evaluations and tries < TRIES * evaluations and not stop():
         genes, keep = _new(*_changed(mapspace, crowd, generator), met)
         done, tries = done + len(keep), tries + BROOD
@@ -97,11 +100,20 @@ def improve(
             best = crowd
         if stale >= STALE:
             crowd = first.take(generator.permutation(len(first.rank))[:CROWD]).best(CROWD)
-            stale = 0
+            if anew % 2:  # now from random mappings alone, now from the best beside them
+                crowd = crowd.joined(best.take(np.arange(1))).best(CROWD)
+            stale, anew = 0, anew + 1
             met.clear()
     mapping = mapspace.mapping(best)
     cost = evaluate(mapping, problem, architecture, energies)
     return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+
+
+def _alone(mapspace: Mapspace, mapping: Mapping) -> Crowd:
+    """Return one mapping as a crowd."""
+    nest = encode_mapping(mapping, mapspace.problem, mapspace.architecture)
+    one = Nest._make([np.asarray(field)[None] for field in nest])
+    return _evaluated(mapspace, mapspace.genes(one), one.keep)
 
 
 def _evaluated(mapspace: Mapspace, genes: Ints, keep: Bools) -> Crowd:
