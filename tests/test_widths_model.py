@@ -22,6 +22,7 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.one_bit import one_bit
 from dovetail.mapper.search import search
 from dovetail.mapping.files import parse_mapping
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
@@ -294,3 +295,21 @@ def test_what_a_design_pads_or_rounds_is_said_once() -> None:
     ]
     assert needed_sum_bits(layers[0], architecture.compute) == 3 + 8 + 5
     assert list(width_notes(architecture, [linear(C=8, M=8)])) == []
+
+
+def test_one_bit_more_or_fewer_is_the_optimum_searched_anew() -> None:
+    problem = with_bits(linear(C=8, M=4, P=2), "weights=4,sums=16")
+    changes = list(one_bit(problem, chip(), TABLE, Objective.ENERGY))
+    assert [(one.tensor, one.bits, one.change) for one in changes] == [
+        ("Weights", 3, -1),
+        ("Weights", 5, 1),
+        ("sums", 15, -1),
+        ("sums", 17, 1),
+    ]
+    for one in changes:
+        other = with_bits(problem, f"{one.tensor}={one.bits}")
+        assert one.result is not None
+        assert one.result.cost == search(other, chip(), TABLE, Objective.ENERGY).cost
+    wide = list(one_bit(with_bits(linear(C=8, M=4), "weights=16"), chip(line=16), TABLE, Objective.ENERGY))
+    assert wide[1].result is None
+    assert wide[1].reason == "memory: Weights of 17 bits are wider than its line of 16 bits"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.binding import Reason
 from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
+from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.notes import design_notes
@@ -56,14 +58,18 @@ def run(args: argparse.Namespace) -> int:
             reading = _best_reading(problem, architecture, energies, args)
             problem, notes = reading.problem, [*notes, f"{problem.name}: {reading.text}"]
         found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
+        changes: list[OneBit] = []
+        if found.result is not None:
+            changes += one_bit(problem, architecture, energies, args.objective, time_limit=args.time_limit)
     held = None if found.result is None else _reason(problem, architecture, energies, found.result)
     notes += design_notes(architecture, [problem])
     print_notes(notes)
     if args.json:
-        fields = _fields(found, problem, architecture)
+        fields = _fields(found, problem, architecture) | _bits_fields(problem, changes)
         print_json({**fields, "held_back_by": None if held is None else held.to_data(), "notes": notes})
     else:
         _print(found, problem, architecture, held)
+        _print_bits(found, problem, changes)
     if found.result is None:
         raise NoMappingError(found.reason)
     return 0
@@ -118,6 +124,47 @@ def _fields(found: Explanation, problem: Problem, architecture: Architecture) ->
             for axis in found.axes
         ],
     }
+
+
+def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:
+    """Return a layer's widths, and the optimum with each a bit less and a bit more; nothing where it states none."""
+    if not problem.bits_text:
+        return {}
+    listed = [
+        {
+            "tensor": one.tensor,
+            "bits": one.bits,
+            "reason": one.reason,
+            **({} if one.result is None else _numbers(one.result)),
+        }
+        for one in changes
+    ]
+    return {"bits": problem.bits_text, "one_bit": listed}
+
+
+def _print_bits(found: Explanation, problem: Problem, changes: Sequence[OneBit]) -> None:
+    """Print what one bit fewer and one more on each tensor come to."""
+    if not changes or found.result is None:
+        return
+    best = found.objective.value_of(found.result.cost.energy_pJ, found.result.cost.cycles)
+    rows: list[tuple[Cell, ...]] = []
+    for one in changes:
+        if one.result is not None:
+            value = found.objective.value_of(one.result.cost.energy_pJ, one.result.cost.cycles)
+            rows.append((one.tensor, f"{one.bits}{_star(one.result)}", *_cells(one.result), 100 * (value / best - 1)))
+    columns = (
+        Column("tensor", words=True),
+        Column("bits", words=False),
+        replace(CYCLES, spare=2),
+        replace(ENERGY, spare=1),
+        EDP,
+        UTILIZATION,
+        Column(f"{found.objective} change", words=False, show="{:+.2f} %".format),
+    )
+    print_table(f"with one bit fewer or more ({problem.bits_text})", Table(columns, tuple(rows)))
+    for one in changes:
+        if one.result is None:
+            print_text(f"with {one.tensor}={one.bits}: {one.reason}", "  ")
 
 
 def _numbers(result: SearchResult) -> dict[str, Any]:

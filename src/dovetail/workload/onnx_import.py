@@ -19,6 +19,7 @@ from dovetail.workload.onnx_free import PICKING, costs_nothing
 from dovetail.workload.onnx_operations import FORMS, Node, Run
 from dovetail.workload.onnx_repeats import followed
 from dovetail.workload.onnx_shapes import known_shapes
+from dovetail.workload.onnx_widths import GraphWidths
 from dovetail.workload.repeats import Axis
 
 #: Operation -> the problems one node of it runs.
@@ -101,6 +102,7 @@ class _Walk:
         self._free: Counter[str] = Counter()
         self._unmapped: dict[str, UnmappedOperation] = {}
         self._names = _Names()
+        self._widths = GraphWidths(onnx, graph)
 
     def follow(self, proto: Any) -> None:
         """Take note of one node."""
@@ -110,6 +112,7 @@ class _Walk:
         made = frozenset[int | str]().union(*(self._sources.get(name, frozenset()) for name in proto.input))
         lost = not self._picked.isdisjoint(proto.input)
         read = node.operation in _READ and (not lost or node.has_shapes()) and is_read(node)
+        before = len(self._layers)
         if read:
             made = self._add_layers(node, proto, made)
         elif not costs_nothing(proto):
@@ -120,14 +123,19 @@ class _Walk:
             self._picked.update(proto.output)
         if (repeated := followed(node)) is not None:
             self._repeated[proto.output[0]] = repeated
+        self._widths.follow(proto, range(before, len(self._layers)))
         self._sources.update(dict.fromkeys(proto.output, made))
         if varies:
             self._varying.update(proto.output)
 
     def _add_layers(self, node: Node, proto: Any, feeding: frozenset[int | str]) -> frozenset[int | str]:
         name, module = self._names.of(proto)
+        operands = self._widths.operands(proto, self._varying)
         for run in _runs(node, name or proto.op_type, self._path):
-            self._layers.append(_layer(run, name, module))
+            layer = _layer(run, name, module)
+            own = {tensor.name for tensor in layer.problem.shape.tensors}
+            here = {tensor: width for tensor, width in operands.items() if tensor in own}
+            self._layers.append(replace(layer, problem=layer.problem.with_widths(here)))
             place = len(self._layers) - 1
             self._edges.update({(source, place): None for source in sorted(feeding, key=str)})
             feeding = frozenset({place})
@@ -141,6 +149,12 @@ class _Walk:
 
     def network(self) -> Network:
         """Put together what was seen."""
+        for place, width in self._widths.outputs.items():
+            problem = self._layers[place].problem
+            outputs = [tensor.name for tensor in problem.shape.tensors if tensor.is_output]
+            self._layers[place] = replace(
+                self._layers[place], problem=problem.with_widths(dict.fromkeys(outputs, width))
+            )
         unique = unique_names(layer.name for layer in self._layers)
         layers = tuple(
             replace(layer, name=name, problem=replace(layer.problem, name=name))
