@@ -209,6 +209,23 @@ def test_the_command_prints_a_table_and_writes_it(tiny, tmp_path, capsys):
     assert [row["length"] for row in rows] == ["16", "32", "64"]
 
 
+def test_shares_of_experts_come_from_a_file(tmp_path, capsys):
+    """Half of 8 experts are never taken: 4 of them, 2 a token, at batch 3: 4 (1 - 1/8) of them get a token."""
+    sizes = {"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2}
+    (tmp_path / "config.json").write_text(json.dumps({**TINY, **sizes}))
+    shares = tmp_path / "shares.json"
+    words = ["tokens", str(tmp_path), "--on", "tpu_like", "--batch", "3", "--context", "16", *ONE, "--json"]
+    for listed, awake in (([1] * 4 + [0] * 4, 4 * (1 - 0.5**3)), ([1] * 8, 8 * (1 - 0.75**3))):
+        shares.write_text(json.dumps(listed))
+        assert main([*words, "--expert-shares", str(shares)]) == 0
+        told = json.loads(capsys.readouterr().out)["experts"]
+        assert told["expected_distinct"] == pytest.approx(awake)
+        assert told["tokens_per_expert"] == pytest.approx(6 / awake)
+    shares.write_text("[1, 2]")
+    assert main([*words, "--expert-shares", str(shares)]) == 2
+    assert "2 frequencies for 8 experts" in capsys.readouterr().err
+
+
 WRONG = {
     "no model": (["alexnet"], "no language model"),
     "nearly": (["lama3-8b"], "did you mean 'llama3-8b'?"),

@@ -105,6 +105,39 @@ def test_one_head_for_all_queries_in_torch_and_queries_for_all_images():
     assert bounds(layer.problem) == {"G": 8, "C": 4, "M": 5, "P": 6, "N": 3}
 
 
+class Cache:
+    """Keys so far, as an object that a model is given and fills."""
+
+    def __init__(self, keys):
+        self.layers = [{"keys": keys}]
+        self.steps = 0
+
+
+@pytest.mark.parametrize("needs_values", [False, True])
+def test_a_decode_step_reads_the_callers_cache_and_leaves_it_alone(needs_values):
+    """Keys in a cache are no weights: they come with the input, and what the model appends is its own."""
+    torch = pytest.importorskip("torch", reason="needs the torch extra")
+    from dovetail.workload.torch_trace import trace
+
+    class Step(torch.nn.Module):
+        def forward(self, q, cache):
+            if needs_values and bool(q.sum() > 1):  # meta tensors have no values: run again on the CPU
+                return q
+            (layer,) = cache.layers
+            layer["keys"][:, :, 0] = 1
+            layer["keys"] = torch.cat([layer["keys"], q[:, :2]], 2)
+            cache.steps += 1
+            return torch.nn.functional.scaled_dot_product_attention(q, layer["keys"], layer["keys"], enable_gqa=True)
+
+    keys = torch.zeros(2, 2, 9, 4)
+    cache = Cache(keys)
+    network = trace(Step(), (torch.zeros(2, 8, 1, 4), cache))
+    assert products(network) == [{"C": 4, "M": 10, "P": 4, "G": 4}, {"C": 10, "M": 4, "P": 4, "G": 4}]
+    assert cache.layers[0]["keys"] is keys
+    assert cache.steps == 0
+    assert not keys.any()
+
+
 def test_memory_that_was_written_to_is_no_longer_repeated():
     torch = pytest.importorskip("torch", reason="needs the torch extra")
     from dovetail.workload.torch_trace import trace

@@ -132,11 +132,22 @@ def add_expert_load(parser: argparse.ArgumentParser) -> None:
         default="even",
         help="tokens of the experts that get any: as many each (even), or spread as chance has it",
     )
+    parser.add_argument(
+        "--expert-shares",
+        type=Path,
+        metavar="FILE",
+        help="how often each expert is taken, relative to the others: a YAML or JSON list of numbers (all as often)",
+    )
 
 
 def routing_of(args: argparse.Namespace) -> Routing | None:
     """Return how experts are loaded; None as usual."""
-    return Routing(spread=True) if args.expert_load == "random" else None
+    if args.expert_load == "even" and args.expert_shares is None:
+        return None
+    shares = None
+    if args.expert_shares is not None:
+        shares = tuple(float(each.number(minimum=0)) for each in read_document(args.expert_shares).sequence())
+    return Routing(shares, args.expert_load == "random")
 
 
 def network_of(args: argparse.Namespace, name: str) -> Network:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
+from dovetail.workload.language.experts import distinct
 from dovetail.workload.language.layers import Step
 from dovetail.workload.language.model import LanguageModel
 
@@ -91,6 +92,16 @@ class Point:
             found[CACHE] = found.get(CACHE, 0.0) + cached
         return {part: energy * 1e-12 / self.tokens for part, energy in found.items() if energy}
 
+    @property
+    def experts(self) -> dict[str, float] | None:
+        """Of a mixture's block: experts expected to get a token, and tokens that each of those gets; None: no mixture."""
+        block = next((each for each in self.model.blocks if each.experts is not None), None)
+        if block is None or block.experts is None:
+            return None
+        tokens = self.step.batch * self.step.rows
+        awake = distinct(block.experts, tokens, self.step.routing)
+        return {"expected_distinct": awake, "tokens_per_expert": tokens * block.experts.chosen / awake}
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, for one new token where it says so."""
         step = self.step
@@ -113,6 +124,7 @@ class Point:
             "cache_bytes": self.cache_bytes,
             "outermost_bytes_per_token": self.cost.dram_bytes / self.tokens,
             "parts": dict(self.parts),
+            "experts": self.experts,
             "exact": self.cost.exact,
         }
 

@@ -7,6 +7,7 @@ functions alike, so attention, einsum and LSTM come apart into the matrix produc
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,8 @@ def _run(torch: Any, module: Any, inputs: Any, device: str) -> Recorder:
     for key, value in state.items():
         owners.setdefault(storage(value), key)
     recorder = Recorder(owners)
-    recorder.enter_input(tensors)
+    own = {id(tensor) for tensor in tensors}
+    recorder.enter_input([*tensors, *(each for each in _held(torch, (positional, keywords)) if id(each) not in own)])
     with contextlib.ExitStack() as context:
         context.enter_context(_evaluation(module))
         context.enter_context(plain_kernels(torch))
@@ -145,7 +147,7 @@ def _keep_ties(module: Any, state: dict[str, Any]) -> None:
 def _arguments(torch: Any, inputs: Any, device: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     def move(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            return value.detach().to(device)
+            return value.detach().to(device, copy=True)  # what the model writes into is not the caller's
         if isinstance(value, NetworkInput):
             return torch.zeros(value.shape, dtype=getattr(torch, value.kind or "float32"), device=device)
         if isinstance(value, tuple) and value and all(isinstance(size, int) for size in value):
@@ -154,7 +156,9 @@ def _arguments(torch: Any, inputs: Any, device: str) -> tuple[tuple[Any, ...], d
             return type(value)(move(item) for item in value)
         if isinstance(value, dict):
             return {key: move(item) for key, item in value.items()}
-        return value
+        if not hasattr(value, "__dict__") or callable(value):
+            return value
+        return copy.deepcopy(value, {id(tensor): move(tensor) for tensor in _held(torch, value)})
 
     if isinstance(inputs, tuple) and inputs and all(isinstance(each, NetworkInput) for each in inputs):
         named = {each.name: move(each) for each in inputs if each.name}
@@ -163,6 +167,22 @@ def _arguments(torch: Any, inputs: Any, device: str) -> tuple[tuple[Any, ...], d
     if isinstance(moved, dict):
         return (), moved
     return (moved, {}) if isinstance(moved, tuple) else ((moved,), {})
+
+
+def _held(torch: Any, value: Any) -> list[Any]:
+    """Return the tensors that an object holds, such as a cache of keys and values, however deep."""
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, torch.Tensor):
+            found[id(each)] = each
+        elif id(each) not in seen and not isinstance(each, str | bytes | type):
+            seen.add(id(each))
+            parts = each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple | set) else ()
+            waiting += [*parts, *getattr(each, "__dict__", {}).values()]
+    return list(found.values())
 
 
 def _tensors(torch: Any, values: Any) -> list[Any]:
