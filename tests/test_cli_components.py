@@ -42,7 +42,7 @@ def test_extrapolation_is_flagged(capsys):
     assert " pJ  * " in spad
     assert "smaller than 64 x 32 bits: scaled down from there" in spad
     found = json.loads(output(capsys, "--on", "simple_weight_stationary", "--json"))
-    by_name = {each["name"]: each for each in found["components"]}
+    by_name = {each["level"]: each for each in found["components"]}
     assert by_name["pe_spad"]["extrapolated"]
     assert not by_name["shared_glb"]["extrapolated"]
 
@@ -82,7 +82,7 @@ compound_components:
     def read(old="", new=""):
         file.write_text(text.replace(old, new) if old else text)
         found = json.loads(output(capsys, "--on", str(file), "--json"))
-        return next(each for each in found["components"] if each["name"] == "buffer")["energy_pJ"]["read"]
+        return next(each for each in found["components"] if each["level"] == "buffer")["energy_pJ"]["read"]
 
     assert read("depth: 512", "depth: 1024") > read()
     assert read("share: 1", "share: 0.5") == read() / 2

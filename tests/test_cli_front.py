@@ -120,13 +120,13 @@ def test_what_is_no_whole_number(text):
 
 def test_designs_as_json(capsys):
     assert main(["designs", "--json"]) == 0
-    listed = {each["name"]: each["summary"] for each in json.loads(capsys.readouterr().out)["designs"]}
+    listed = {each["design"]: each["summary"] for each in json.loads(capsys.readouterr().out)["designs"]}
     assert "14 x 12 processing elements" in listed["eyeriss_like"]
     assert main(["designs", "eyeriss_like", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["architecture"], shown["macs_per_cycle"]) == ("eyeriss_like", 168)
-    assert shown["levels"][0]["name"] == "DRAM"
-    assert {level["words"] for level in shown["levels"] if level["name"] == "shared_glb"} == {131072}
+    assert (shown["design"], shown["macs_per_cycle"]) == ("eyeriss_like", 168)
+    assert shown["levels"][0]["level"] == "DRAM"
+    assert {level["words"] for level in shown["levels"] if level["level"] == "shared_glb"} == {131072}
     assert main(["designs", "eyeriss_like", "--json", "--yaml"]) == 2
 
 

@@ -173,5 +173,5 @@ def test_evaluate_prints_where_the_energy_goes(tmp_path: Path, capsys: pytest.Ca
     assert any(line.split()[:1] == ["addresses"] for line in printed.splitlines())
     assert any(line.split()[:1] == ["network"] for line in printed.splitlines())
     assert main([*arguments, "--json"]) == 0
-    buf = next(level for level in json.loads(capsys.readouterr().out)["levels"] if level["name"] == "buf")
+    buf = next(level for level in json.loads(capsys.readouterr().out)["levels"] if level["level"] == "buf")
     assert (buf["network_pJ"], buf["tensors"]["A"]["address_pJ"] + buf["tensors"]["Z"]["address_pJ"]) == (1344, 1536)

@@ -338,8 +338,8 @@ def test_the_command_prints_one_object(tmp_path: Path, capsys: pytest.CaptureFix
     assert found["proven"] is True
     assert found["mapped"] + found["bounded"] == 4
     for point in found["front"]:
-        assert {"parameters", "area_um2", "energy_pJ", "cycles", "edp_J_cycle", "design"} <= set(point)
-        assert load_architecture(point["design"]).levels
+        assert {"parameters", "area_um2", "energy_pJ", "cycles", "edp_J_cycle", "design", "file"} <= set(point)
+        assert load_architecture(point["file"]).levels
     rows = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
     assert [float(row["area_um2"]) for row in rows] == [point["area_um2"] for point in found["front"]]
     assert done.err == "eyeriss_like: 4 designs\n"

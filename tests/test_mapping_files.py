@@ -209,7 +209,7 @@ def test_what_a_mapping_says_of_its_hardware_counts_and_other_sections_do_not_ma
 
 def accesses(architecture: Architecture) -> object:
     free = EnergyTable({level.name: FREE for level in architecture.levels})
-    return evaluate(NEST, LAYER, architecture, free).to_json()
+    return evaluate(NEST, LAYER, architecture, free).table().csv()
 
 
 FREE = ComponentCost(dict.fromkeys(("read", "write", "update", "compute", "leak"), 0.0), 0.0, "none")

@@ -31,6 +31,7 @@ from dovetail.model.charges import COUNTS
 from dovetail.model.cost import Cost
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.model.evaluate import evaluate
+from dovetail.network.plain import cost_fields
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Layer, Network, UnmappedOperation
 from dovetail.workload.problem import (
@@ -97,7 +98,7 @@ def numbers(cost: Cost) -> list[float]:
         elif isinstance(value, int | float):
             found.append(value)
 
-    gather(cost.to_json())
+    gather(cost_fields(cost))
     return found
 
 

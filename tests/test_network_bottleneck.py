@@ -20,6 +20,7 @@ from dovetail.network.costs import MappedLayer, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
+from dovetail.network.plain import diagnosis_fields
 from dovetail.network.results import fronts_of, network_at
 from dovetail.network.roofline import roofline, roofs
 from dovetail.workload.loading import load_network
@@ -145,6 +146,6 @@ def test_network_at_the_optimum_costs_what_the_optimum_says():
 def test_diagnoses_are_plain_data():
     cost = map_network(load_network("alexnet"), *_design("eyeriss_like"), search=quick_search, workers=1)
     architecture = cost.architecture
-    data = json.loads(json.dumps([each.to_json(architecture) for each in diagnose_network(cost)]))
+    data = json.loads(json.dumps([diagnosis_fields(each, architecture) for each in diagnose_network(cost)]))
     assert len(data) == len(cost.distinct)
     assert all(each["cycles_over_bound"] >= 1 and each["roofline"] for each in data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -19,10 +20,13 @@ from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.network import jobs as jobs_module
+from dovetail.network.bottleneck import diagnose_network
 from dovetail.network.costs import Totals, sum_of, totals_of
 from dovetail.network.jobs import Job, Sampled
 from dovetail.network.map_network import map_network, map_networks
+from dovetail.network.plain import network_result
 from dovetail.network.records import result_from_data, result_to_data
+from dovetail.network.rows import layers_table
 from dovetail.store import Store
 from dovetail.workers import WorkerError
 from dovetail.workload.loading import load_network
@@ -92,21 +96,34 @@ def test_workers_give_the_same_bits(design):
     assert {each.layer for each in seen} == {"l0", "l1", "l3"}
     assert seen[-1].seconds_left == 0
     assert alone == together
-    assert json.dumps(alone.to_json()) == json.dumps(together.to_json())
+    assert json.dumps(network_result(alone)) == json.dumps(network_result(together))
 
 
 def test_json_and_csv_hold_every_layer(design):
     cost = map_network(load_network("alexnet"), *design, search=quick_search, workers=1)
-    data = json.loads(json.dumps(cost.to_json()))
-    assert data["totals"]["cycles"] == sum(layer["cycles"] * layer["repeats"] for layer in data["layers"])
-    assert data["totals"]["macs"] == sum(layer["macs"] * layer["repeats"] for layer in data["layers"])
+    data = json.loads(json.dumps(network_result(cost, diagnose_network(cost))))
+    assert data["cycles"] == sum(layer["cycles"] * layer["repeats"] for layer in data["layers"])
+    assert data["macs"] == sum(layer["macs"] * layer["repeats"] for layer in data["layers"])
     for layer in data["layers"]:
         assert layer["edp_J_cycle"] == pytest.approx(layer["energy_pJ"] * 1e-12 * layer["cycles"])
         assert 0 < layer["utilization"] <= 1
-        assert sum(layer["energy_by_component_pJ"].values()) == pytest.approx(layer["energy_pJ"])
-    lines = cost.to_csv().splitlines()
-    assert len(lines) == 1 + len(cost.layers)
-    assert lines[0].startswith("layer,repeats,macs,cycles,energy_pJ")
+        assert layer["diagnosis"]["binding"]
+        assert layer["exact"] is layer["certificate"]["exact"]
+        assert sum(layer["energy_by_level_pJ"].values()) == pytest.approx(layer["energy_pJ"])
+    rows = list(csv.DictReader(layers_table([cost], [diagnose_network(cost)]).csv().splitlines()))
+    assert [row["layer"] for row in rows] == [layer["layer"] for layer in data["layers"]]
+    for row, layer in zip(rows, data["layers"], strict=True):
+        assert {key: row[key] for key in ("network", "design", "binding", "what", "exact")} == {
+            "network": data["network"],
+            "design": data["design"],
+            "binding": layer["diagnosis"]["binding"],
+            "what": layer["diagnosis"]["what"],
+            "exact": str(layer["exact"]),
+        }
+        for key in ("row", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization", "dram_words"):
+            assert float(row[key]) == layer[key]
+        for level, energy in layer["energy_by_level_pJ"].items():
+            assert float(row[f"{level}_pJ"]) == energy
     assert "alexnet on eyeriss_like" in cost.table().text()
     assert "<table>" in cost._repr_html_()
 

@@ -12,6 +12,7 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import InputError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
+from dovetail.network.plain import sweep_fields
 from dovetail.network.sweep import liked_sizes, parse_sizes, sweep_layer
 from dovetail.workload.problem import convolution
 from network_search import quick_search
@@ -65,9 +66,9 @@ def test_a_sweep_maps_every_size(design):
     assert [point.result.cost.computes for point in sweep.points] == [problem.macs // 8 * m for m in (7, 13, 14)]
     # 13 and 14 channels both fill one row of the array, and 14 use all of it
     assert sweep.points[1].computes_per_cycle < sweep.points[2].computes_per_cycle
-    data = json.loads(json.dumps(sweep.to_json()))
+    data = json.loads(json.dumps(sweep_fields(sweep)))
     assert data["liked"] == list(sweep.liked)
-    assert sweep.table().csv().count("\n") == 4
+    assert sweep.rows().csv().count("\n") == 4
     assert "<table>" in sweep._repr_html_()
 
 

@@ -153,17 +153,17 @@ def test_one_numbering_everywhere(folder, monkeypatch, capsys):
         assert main([*arguments, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    rows = {layer["name"]: layer["row"] for layer in answer("layers", "t.csv")["layers"]}
+    rows = {layer["layer"]: layer["row"] for layer in answer("layers", "t.csv")["layers"]}
     assert list(rows.values()) == [1, 2, 2, 3]
     assert main(["layers", "t.csv", "--all"]) == 0
     listed = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:6]]
     assert listed == [[str(row), name] for name, row in rows.items()]
     compared = answer("compare", "t.csv", "--on", "eyeriss_like", "--samples", "5")
-    assert {layer["name"]: layer["row"] for layer in compared["layers"]} == rows
+    assert {layer["layer"]: layer["row"] for layer in compared["results"][0]["layers"]} == rows
     for command in (["map", "--samples", "5"], ["explain", "--time-limit", "0.1"]):
         by_row = answer(command[0], "t.csv:3", "--on", "eyeriss_like", *command[1:])
-        assert by_row["problem"] == "classifier"
-    assert answer("evaluate", "t.csv:1", "--on", "eyeriss_like", "--mapping", "m.yaml")["problem"].endswith("depthwise")
+        assert by_row["layer"] == "classifier"
+    assert answer("evaluate", "t.csv:1", "--on", "eyeriss_like", "--mapping", "m.yaml")["layer"].endswith("depthwise")
     swept = answer("sweep-layer", "t.csv:3", "--on", "eyeriss_like", "--dim", "M", "--values", "8")
     assert swept["layer"] == "classifier"
     assert main(["map", "t.csv:4", "--on", "eyeriss_like"]) == 2

@@ -20,6 +20,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
+from dovetail.network.plain import network_result
 from dovetail.network.readings import best_reading, readings_on, search_readings
 from dovetail.network.results import fronts_of, network_at
 from dovetail.workload.layer_table import read_csv, write_csv
@@ -250,7 +251,7 @@ def test_a_network_is_returned_in_the_words_that_its_mappings_speak():
     assert [each.layer.batch_dimension for each in cost.layers] == ["G", "G", "G"]
     assert [each.layer.problem.bound("M") for each in cost.layers] == [197, 197, 197]
     assert "mixed and 1 more on tpu_like: its left operand is held as Weights" in cost.notes
-    assert [each["reading"] for each in cost.to_json()["layers"]] == [each.layer.reading for each in cost.layers]
+    assert [each["reading"] for each in network_result(cost)["layers"]] == [each.layer.reading for each in cost.layers]
     best = network_optimum(fronts_of(cost), Objective.LATENCY)
     there = network_at(cost, best)
     assert (there.cycles, there.energy_pJ) == (best.cycles, pytest.approx(best.energy_pJ, rel=1e-12))
@@ -468,7 +469,7 @@ def test_rename_on_the_command_line_reaches_the_designs_words(names, tmp_path, c
     assert (code, json.loads(out)["cycles"]) == (0, 8096)
     assert ("read as a matrix product" in err) == (not names.endswith("Outputs"))
     code, out, _ = run(capsys, "compare", path, "--on", "tpu_like", "--json", "--rename", names)
-    assert (code, json.loads(out)["cycles"]) == (0, 8096)
+    assert (code, json.loads(out)["results"][0]["cycles"]) == (0, 8096)
 
 
 def test_a_file_can_say_what_its_names_are(tmp_path, capsys):

@@ -7,6 +7,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from dovetail.version import __version__
+
+#: Raised when a key changes its meaning or goes away; `docs/json.md` says what each version has.
+SCHEMA_VERSION = 1
+
+
+def json_document(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object of results under the head that every one has: what it is, in which version of the schema.
+
+    Args:
+        kind: its definition in ``api/schema.json``, such as ``comparison``.
+        fields: everything else: mappings, lists, tuples, sets and scalars, which become what JSON has.
+    """
+    head = {"schema": f"dovetail.{kind}", "schema_version": SCHEMA_VERSION, "dovetail_version": __version__}
+    found: dict[str, Any] = _finite({**head, **fields}, None)
+    return found
+
 
 def json_text(value: Any, *, indent: int | None = 2, digits: int | None = None) -> str:
     """Return a value as JSON.

@@ -47,6 +47,12 @@ def joules_alike(energies_pJ: Iterable[float]) -> tuple[str, Callable[[float], s
     return f"{_PREFIXES[step]}J", show
 
 
+def figures_text(cycles: int, energy_pJ: float, utilization: float) -> str:
+    """Return what a cost comes to in a line: cycles, energy, their product, and how busy the compute units are."""
+    edp = four_digits(edp_J_cycle(energy_pJ, cycles))
+    return f"{whole(cycles)} cycles, {joules(energy_pJ)}, {edp} {EDP_UNIT}, {percent(utilization)} busy"
+
+
 def whole(number: float) -> str:
     """Return a whole number with its thousands set apart."""
     return f"{round(number):,}"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import numbers
 from dovetail.cli.progress import progress
+from dovetail.cli.tables import print_json
 from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request
 from dovetail.errors import InputError
-from dovetail.json_text import json_text
 from dovetail.text import printable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         found = top_accuracies(model, split, ranks, execution=execution, batch_size=args.batch_size)
     intervals = {rank: proportion_interval(round(share * len(split)), len(split)) for rank, share in found.items()}
     if args.json:
-        print(json_text(_fields(name, data, args.split, intervals)))
+        print_json("accuracy", _fields(name, data, args.split, intervals))
     else:
         print(f"{name} on the {args.split} part of {data.name}: {len(split)} images ({data.note})")
         for rank, share in intervals.items():

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         notes.append(_left_out(advice))
     print_notes(notes)
     if args.json:
-        print_json({**advice.to_json(), "notes": notes})
+        print_json("advice", {**advice.to_json(), "notes": notes})
         return 0
     print_unknown([network])
     _print(advice, None if args.all else _ROWS)

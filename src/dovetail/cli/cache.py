@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import datetime
 from pathlib import Path
 
-from dovetail.json_text import json_text
+from dovetail.cli.tables import print_json
 from dovetail.store import Store, StoreState
 from dovetail.text import printable
 
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 def _show(store: Store, as_json: bool) -> int:
     state = store.state()
     if as_json:
-        print(json_text(_fields(state)))
+        print_json("cache", _fields(state))
         return 0
     if state.path is None:
         print("no store: results are computed anew each time")
@@ -60,7 +59,8 @@ def _verify(store: Store, as_json: bool) -> int:
     found = store.verify()
     damaged = found.removed > 0 or found.set_aside is not None
     if as_json:
-        print(json.dumps({"checked": found.checked, "removed": found.removed, "set_aside": _text(found.set_aside)}))
+        aside = [] if found.set_aside is None else [str(found.set_aside)]
+        print_json("cache", {"checked": found.checked, "removed": found.removed, "set_aside": aside})
     elif found.set_aside is not None:
         print(f"the file was damaged; it is set aside as {printable(str(found.set_aside))} and a new one begun")
     else:
@@ -70,7 +70,10 @@ def _verify(store: Store, as_json: bool) -> int:
 
 def _clear(store: Store, as_json: bool) -> int:
     removed = store.clear()
-    print(json.dumps({"removed": removed}) if as_json else f"{removed} results removed")
+    if as_json:
+        print_json("cache", {"removed": removed})
+    else:
+        print(f"{removed} results removed")
     return 0
 
 

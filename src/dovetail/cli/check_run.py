@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     result = agreement(one)
     print_notes([*one.notes, *one.architecture.notes])
     if args.json:
-        print_json(_fields(one, result))
+        print_json("run_check", _fields(one, result))
     else:
         _print(one, result)
     return int(result.verdict == "different")
@@ -91,7 +91,7 @@ def _many(found: list[Path], args: argparse.Namespace) -> int:
         verdicts[verdict] += 1
         rows.append((name, verdict, said))
     if args.json:
-        print_json({"runs": fields, "verdicts": dict(verdicts)})
+        print_json("run_checks", {"runs": fields, "verdicts": dict(verdicts)})
     else:
         print_table("runs", Table(headed("run", "verdict", "why"), tuple(rows)))
         for change in sorted(changes):

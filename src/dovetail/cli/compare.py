@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION, energy_alike
@@ -18,8 +17,10 @@ from dovetail.files import write_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
+from dovetail.network.plain import comparison_fields
+from dovetail.network.rows import layers_table
 from dovetail.store import Store
-from dovetail.table import Cell, Column, Table, headed
+from dovetail.table import Cell, Column, Table
 from dovetail.units import four_digits, percent, whole
 
 #: How long a layer is searched unless said otherwise.
@@ -71,29 +72,21 @@ def run(args: argparse.Namespace) -> int:
             search=arguments.sampled_search_of(args),
             progress=progress,
         )
-        told = [] if args.json or args.totals else [diagnose_network(cost, store) for cost in costs]
+        tells = args.json or args.csv or not args.totals
+        told = [diagnose_network(cost, store) for cost in costs] if tells else []
     notes = notes_of(costs)
     print_notes(notes)
     if args.csv:
-        write_text(args.csv, _csv(costs))
+        write_text(args.csv, layers_table(costs, told).csv())
     if args.json:
-        print_json({**_fields(costs, str(args.objective)), "notes": [*unknown_of(networks), *notes]})
+        fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
+        print_json("comparison", {**fields, "notes": [*unknown_of(networks), *notes]})
         return 0
     print_unknown(networks)
-    for cost, diagnoses in zip(costs, told, strict=False):
+    for cost, diagnoses in zip(costs, told, strict=True) if not args.totals else ():
         _print_layers(cost, diagnoses)
     _print_totals(costs)
     return 0
-
-
-def _fields(costs: list[NetworkCost], objective: str) -> dict[str, Any]:
-    """Return everything; one network on one design also stands at the top."""
-    results = []
-    for cost in costs:
-        fields = cost.to_json()
-        head = {name: fields["totals"][name] for name in ("cycles", "energy_pJ", "edp_J_cycle", "utilization")}
-        results.append({**fields, **head})
-    return {**(results[0] if len(results) == 1 else {}), "objective": objective, "results": results}
 
 
 def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
@@ -166,17 +159,3 @@ def _print_totals(costs: list[NetworkCost]) -> None:
     print_table("totals of one pass, all repetitions counted", Table(columns, rows))
     if not all(cost.exact for cost in costs):
         print("* not proven to be the optimum")
-
-
-def _csv(costs: list[NetworkCost]) -> str:
-    """Return one row per layer in the order they run, numbers in full."""
-    rows: list[tuple[Cell, ...]] = []
-    for cost in costs:
-        places = cost.network.rows()
-        for each in cost.layers:
-            one = each.cost
-            numbers = (one.cycles, one.energy_pJ, one.edp_J_cycle, one.utilization)
-            facts = (cost.network.name, cost.architecture.name, each.name, each.layer.repeats, each.layer.problem.macs)
-            rows.append((*facts, *numbers, places[each.name]))
-    facts_of = headed("network", "design", "layer", "repeats", "macs")
-    return Table((*facts_of, CYCLES, ENERGY, EDP, UTILIZATION, *headed("row")), tuple(rows)).csv()

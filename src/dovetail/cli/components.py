@@ -7,6 +7,7 @@ from typing import Any
 
 from dovetail.cli.arguments import add_settings, check_settings
 from dovetail.cli.outputs import add_output
+from dovetail.cli.tables import print_json
 from dovetail.components.accelergy_tables import write_art, write_ert
 from dovetail.components.compose import Share
 from dovetail.components.energy_table import EnergyTable
@@ -15,7 +16,6 @@ from dovetail.components.estimator import Estimator, estimators
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
-from dovetail.json_text import json_text
 from dovetail.text import printable
 
 _NAME, _VALUE = 52, 12
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.art:
         write_art(table, architecture, args.art)
     if args.json:
-        print(json_text(_fields(architecture, found)))
+        print_json("components", _fields(architecture, found))
     else:
         _print(architecture, found)
     return 0
@@ -78,7 +78,7 @@ def _behind(found: tuple[Estimate, ...]) -> list[Estimator]:
 
 def _list(known: tuple[Estimator, ...] | list[Estimator], as_json: bool) -> None:
     if as_json:
-        print(json_text({"estimators": [_stated(estimator) for estimator in known]}))
+        print_json("estimators", {"estimators": [_stated(estimator) for estimator in known]})
         return
     for estimator in known:
         print(f"{printable(estimator.name)}  stated accuracy {estimator.accuracy:g} %")
@@ -99,11 +99,11 @@ def _stated(estimator: Estimator) -> dict[str, Any]:
 
 def _fields(architecture: Architecture, found: tuple[Estimate, ...]) -> dict[str, Any]:
     return {
-        "architecture": architecture.name,
+        "design": architecture.name,
         "area_um2": sum(each.instances * each.area.value for each in found),
         "components": [
             {
-                "name": each.level,
+                "level": each.level,
                 "class": each.component,
                 "instances": each.instances,
                 "energy_pJ": {action: share.value for action, share in each.actions.items()},

@@ -9,12 +9,14 @@ from pathlib import Path
 from dovetail.cli.arguments import add_json, add_settings, check_settings
 from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
+from dovetail.components.estimate import estimate
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.contents import sections_of
-from dovetail.hardware.describe import describe, described
+from dovetail.hardware.describe import describe
 from dovetail.hardware.design_files import design_paths
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
+from dovetail.network.plain import priced_design
 
 #: Command lines to begin with.
 EXAMPLES = (
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.design:
         names = bundled_designs()
         if args.json:
-            print_json({"designs": [{"name": name, "summary": _summary(name)} for name in names]})
+            print_json("designs", {"designs": [{"design": name, "summary": _summary(name)} for name in names]})
             return 0
         for name in names:
             print(f"{name:26} {_summary(name)}")
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         architecture = load_architecture(args.design, include_folders=args.include, data=dict(args.set))
         check_settings(args)
         if args.json:
-            print_json(described(architecture))
+            print_json("design", priced_design(architecture, estimate(architecture)))
         else:
             print(describe(architecture))
             _print_files([Path(word) for word in args.design if word not in bundled_designs()], args)

@@ -12,17 +12,10 @@ from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import file_path
 from dovetail.cli.tables import print_json
-from dovetail.errors import InputError, MappingError
-from dovetail.hardware.architecture import Architecture
-from dovetail.mapping.constraints import bound_to, violations
-from dovetail.mapping.files import read_mapping_file
-from dovetail.mapping.notes import design_notes
+from dovetail.errors import InputError
 from dovetail.mapping.text import loop_nest_text
-from dovetail.mapping.timeloop_yaml import MappingFile
-from dovetail.model.evaluate import evaluate
-from dovetail.network.readings import readings_on
-from dovetail.workload.problem import Problem
-from dovetail.workload.roles import Reading
+from dovetail.network.given import evaluate_given
+from dovetail.network.plain import evaluation
 
 #: Command lines to begin with.
 EXAMPLES = (
@@ -51,15 +44,15 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("no mapping is given: --mapping FILE, or a file with 'mapping' beside the layer")
     architecture, energies = arguments.load_hardware(given.design, args)
     arguments.check_settings(args)
-    problem, read, said = _read(args.mapping or Path(given.mapping), architecture, problem)
-    notes += [*said, *read.notes, *design_notes(architecture, [problem])]
+    found = evaluate_given(args.mapping or Path(given.mapping), problem, architecture, energies)
+    problem, mapping, architecture, cost = found.problem, found.mapping, found.architecture, found.cost
+    notes += found.notes
     print_notes(notes)
-    mapping, architecture = read.mapping, read.architecture
-    for sentence in violations(mapping, problem, architecture):
+    for sentence in found.broken:
         print(f"dovetail: warning: {sentence}", file=sys.stderr)
-    cost = evaluate(mapping, problem, architecture, energies)
     if args.json:
-        print_json({"problem": problem.name, "architecture": architecture.name, **cost.to_json(), "notes": notes})
+        fields = evaluation(problem, architecture, energies, mapping, cost)
+        print_json("evaluation", {**fields, "broken_constraints": found.broken, "notes": notes})
         return 0
     print(f"{problem.name} on {architecture.name}\n")
     print_totals(cost, architecture)
@@ -69,25 +62,3 @@ def run(args: argparse.Namespace) -> int:
     print_levels(cost)
     print(loop_nest_text(mapping, architecture, problem), end="")
     return 0
-
-
-def _read(path: Path, architecture: Architecture, problem: Problem) -> tuple[Problem, MappingFile, list[str]]:
-    """Read the mapping in the words of the first reading of the problem that it fits, its own words the last of them.
-
-    Raises:
-        InputError, MappingError: it fits none; the message is the first reading's, and says how the problem was read.
-    """
-    failed: list[InputError | MappingError] = []
-    ways = readings_on(problem, architecture)
-    for reading in (*ways, *(() if Reading(problem) in ways else (Reading(problem),))):
-        try:
-            read = read_mapping_file(path, bound_to(architecture, reading.problem), reading.problem)
-        except (InputError, MappingError) as error:
-            failed.append(error)
-        else:
-            return reading.problem, read, [f"{problem.name}: {reading.text}"] if reading.text else []
-    first = failed[0]
-    if ways[0].text and isinstance(first, InputError):
-        how = f"{problem.name} is {ways[0].text}"
-        raise InputError(f"{first.message} ({how})", file=first.file, line=first.line, key=first.key)
-    raise first

@@ -16,15 +16,19 @@ from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.binding import Reason
 from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
 from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.notes import design_notes
+from dovetail.network.bottleneck import Diagnosis, diagnose
+from dovetail.network.costs import MappedLayer
+from dovetail.network.plain import explanation, figures
 from dovetail.network.readings import readings_on, search_readings
+from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
+from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
 
@@ -61,14 +65,14 @@ def run(args: argparse.Namespace) -> int:
         changes: list[OneBit] = []
         if found.result is not None:
             changes += one_bit(problem, architecture, energies, args.objective, time_limit=args.time_limit)
-    held = None if found.result is None else _reason(problem, architecture, energies, found.result)
+    told = _diagnosis(problem, architecture, energies, found.result)
     notes += design_notes(architecture, [problem])
     print_notes(notes)
     if args.json:
-        fields = _fields(found, problem, architecture) | _bits_fields(problem, changes)
-        print_json({**fields, "held_back_by": None if held is None else held.to_data(), "notes": notes})
+        fields = explanation(found, problem, architecture, told) | _bits_fields(problem, changes)
+        print_json("explanation", {**fields, "notes": notes})
     else:
-        _print(found, problem, architecture, held)
+        _print(found, problem, architecture, told)
         _print_bits(found, problem, changes)
     if found.result is None:
         raise NoMappingError(found.reason)
@@ -89,41 +93,14 @@ def _best_reading(
         return readings_on(problem, architecture)[0]
 
 
-def _reason(problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult) -> Reason:
-    """Return what holds the layer back, as `dovetail compare` and the report say it."""
-    from dovetail.mapper.reasons import reason  # loads compiled code
-
-    return reason(problem, architecture, energies, result)
-
-
-def _fields(found: Explanation, problem: Problem, architecture: Architecture) -> dict[str, Any]:
-    return {
-        "problem": problem.name,
-        "architecture": architecture.name,
-        "objective": str(found.objective),
-        **({} if found.result is None else _numbers(found.result)),
-        "reason": found.reason,
-        "lifted": [
-            {
-                "level": entry.level,
-                "constraint": entry.constraint,
-                "gain": entry.gain,
-                "note": entry.note,
-                **({} if entry.result is None else _numbers(entry.result)),
-            }
-            for entry in found.lifted
-        ],
-        "axes": [
-            {
-                "level": axis.level,
-                "axis": axis.axis,
-                "used": axis.used,
-                "available": axis.available,
-                "idle_because_of": [f"{entry.level}: {entry.constraint}" for entry in found.frees(axis)],
-            }
-            for axis in found.axes
-        ],
-    }
+def _diagnosis(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult | None
+) -> Diagnosis | None:
+    """Return what holds the layer back, as `dovetail compare` and the report say it; None where it has no mapping."""
+    if result is None:
+        return None
+    with Store.open() as store:
+        return diagnose(MappedLayer(Layer(problem.name, problem), result), architecture, energies, store)
 
 
 def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:
@@ -135,7 +112,7 @@ def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:
             "tensor": one.tensor,
             "bits": one.bits,
             "reason": one.reason,
-            **({} if one.result is None else _numbers(one.result)),
+            **({} if one.result is None else {**figures(one.result.cost), "exact": one.result.certificate.exact}),
         }
         for one in changes
     ]
@@ -167,21 +144,10 @@ def _print_bits(found: Explanation, problem: Problem, changes: Sequence[OneBit])
             print_text(f"with {one.tensor}={one.bits}: {one.reason}", "  ")
 
 
-def _numbers(result: SearchResult) -> dict[str, Any]:
-    cost = result.cost
-    return {
-        "cycles": cost.cycles,
-        "energy_pJ": cost.energy_pJ,
-        "edp_J_cycle": cost.edp_J_cycle,
-        "utilization": cost.utilization,
-        "exact": result.certificate.exact,
-    }
-
-
-def _print(found: Explanation, problem: Problem, architecture: Architecture, held: Reason | None) -> None:
+def _print(found: Explanation, problem: Problem, architecture: Architecture, told: Diagnosis | None) -> None:
     print(f"{problem.name} on {architecture.name}, best {found.objective}")
-    if held is not None:
-        print_text(f"bound by {held.label}, because {held.text}")
+    if told is not None:
+        print_text(f"bound by {told.held.label}, because {told.held.text}")
     print()
     rows: list[tuple[Cell, ...]] = []
     if found.result is not None:

@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, _table(found).csv())
     if args.json:
-        print_json(_json(found, files, [*unknown_of(networks), *notes]))
+        print_json("exploration", _json(found, files, [*unknown_of(networks), *notes]))
     else:
         print_unknown(networks)
         _print(found, files)
@@ -173,7 +173,7 @@ def _json(found: Exploration, files: dict[Point, Path], notes: list[str]) -> dic
     fields = found.to_json()
     for point, entry in zip(found.points, fields["front"], strict=True):
         if point in files:
-            entry["design"] = str(files[point])
+            entry["file"] = str(files[point])
     return {**fields, "notes": notes}
 
 

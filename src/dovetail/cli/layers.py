@@ -12,15 +12,15 @@ from rich.text import Text
 from dovetail.cli import arguments
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import table_width
+from dovetail.cli.tables import print_json, table_width
 from dovetail.errors import InputError
 from dovetail.files import write_text
-from dovetail.json_text import json_text
 from dovetail.text import printable
-from dovetail.workload.describe import describe, fields
+from dovetail.workload.describe import describe
 from dovetail.workload.language.reader import bundled_models, read_bundled_model
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
 from dovetail.workload.network import Network
+from dovetail.workload.plain import network_document
 from dovetail.workload.problem_yaml import write_problem
 from dovetail.workload.study_pickle import read_study_pickle
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.timeloop:
         _write_problems(network, args.timeloop)
     if args.json:
-        print(json_text(fields(network)))
+        print_json("network", network_document(network))
     else:
         print_notes(network.notes)
         print(describe(network, every=args.all, width=table_width()))

@@ -16,11 +16,11 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-from dovetail import __version__
 from dovetail.cli import outputs
 from dovetail.cli.parser import Parser
 from dovetail.errors import DovetailError, InternalError, WriteError
 from dovetail.text import shown
+from dovetail.version import __version__
 
 #: Command name -> (module under ``dovetail.cli``, summary). A module has ``add_arguments(parser)``,
 #: ``run(args) -> int`` and ``EXAMPLES``.

@@ -23,15 +23,18 @@ from dovetail.mapper.certificate_file import ESTIMATED, SearchOptions, write_cer
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
-from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
+from dovetail.network.bottleneck import diagnose
+from dovetail.network.costs import MappedLayer
 from dovetail.network.jobs import Job
+from dovetail.network.plain import layer_result
 from dovetail.network.readings import Read, readings_on, search_readings, share
 from dovetail.network.records import keep, kept_result
 from dovetail.store import Store
 from dovetail.table import Table
 from dovetail.units import edp_J_cycle, joules, percent, whole
+from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
 
 #: Seconds, and random mappings, left for other readings of a layer once the search was interrupted.
@@ -60,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--save", "write the mapping as Timeloop's mapping YAML")
     add_output(parser, "--certificate", "write what `dovetail verify` checks again")
     arguments.add_json(parser)
-    parser.set_defaults(stored=False, all_kept=True, found=False)
+    parser.set_defaults(stored=False, all_kept=True, found=False, interrupted=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,14 +83,14 @@ def run(args: argparse.Namespace) -> int:
             lambda way, seconds: _search(args, waiting, way, architecture, energies, seconds),
             args.time_limit,
         )
-        args.found = True
+        args.found, args.interrupted = True, waiting.interrupted
         keeping(kept(args))
         notes += _notes(args, read, architecture, waiting.interrupted)
         print_notes(notes)
         try:
             _write(args, given, read, architecture, energies, waiting.interrupted)
         finally:  # what it found may be nowhere else
-            _print(args, read, architecture, notes)
+            _print(args, read, architecture, energies, notes)
     return INTERRUPTED if waiting.interrupted else 0
 
 
@@ -126,12 +129,16 @@ def _write(
         write_certificate(args.certificate, read.own, read.problem, architecture, energies, options, origin)
 
 
-def _print(args: argparse.Namespace, read: Read, architecture: Architecture, notes: list[str]) -> None:
+def _print(
+    args: argparse.Namespace, read: Read, architecture: Architecture, energies: EnergyTable, notes: list[str]
+) -> None:
     problem, result = read.problem, read.result
     if args.json:
-        mapping = native_mapping_yaml(result.mapping, problem)
-        head = {"problem": problem.name, "reading": read.reading.text, "architecture": architecture.name}
-        print_json({**head, **result.to_json(), "mapping": mapping, "notes": notes})
+        mapped = MappedLayer(Layer(problem.name, problem, reading=read.reading.text), result)
+        with Store.open() as store:
+            told = None if args.interrupted else diagnose(mapped, architecture, energies, store)
+        fields = layer_result(mapped, told, architecture, energies)
+        print_json("layer", {**fields, "notes": notes})
     else:
         print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
         print_totals(result.cost, architecture)

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, network_front(fronts).points().csv())
     if args.json:
-        print_json(_json(cost, choices))
+        print_json("optimum", _json(cost, choices))
         return 0
     print_unknown([network])
     _print(cost, choices, args.objective)
@@ -117,19 +117,22 @@ def _json(cost: NetworkCost, choices: dict[str, Choice]) -> dict[str, Any]:
     layers = [each.name for each in cost.distinct]
     return {
         "network": cost.network.name,
-        "architecture": cost.architecture.name,
+        "design": cost.architecture.name,
+        "objective": str(cost.objective),
+        "batch": cost.network.batch,
         "exact": cost.exact,
         "unknown": [each.name for each in cost.network.unknown],
         "notes": [*unknown_text(cost.network), *cost.notes],
-        "choices": {
-            name: {
+        "choices": [
+            {
+                "choice": name,
                 "energy_pJ": choice.energy_pJ,
                 "cycles": choice.cycles,
                 "edp_J_cycle": choice.edp_J_cycle,
                 "points": {layer: list(counts) for layer, counts in zip(layers, choice.counts, strict=True)},
             }
             for name, choice in choices.items()
-        },
+        ],
         "fronts": {
             each.name: [{"energy_pJ": point.energy_pJ, "cycles": point.cycles} for point in each.result.front]
             for each in cost.distinct

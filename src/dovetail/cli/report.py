@@ -18,6 +18,8 @@ from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_networks
+from dovetail.network.plain import comparison_fields
+from dovetail.network.rows import layers_table
 from dovetail.report.data import KnownAccuracy
 from dovetail.report.figures import write_figures
 from dovetail.report.page import published_for, report_page
@@ -82,11 +84,12 @@ def run(args: argparse.Namespace) -> int:
     for folder, kind in ((args.svg, "svg"), (args.png, "png")):
         if folder:
             write_figures(folder, costs, accuracies, kind)
-    for cost in costs if args.csv else ():
-        write_text(args.csv / f"{file_name(f'{cost.network.name}_{cost.architecture.name}')}.csv", cost.to_csv())
+    for cost, diagnoses in zip(costs, told, strict=True) if args.csv else ():
+        name = file_name(f"{cost.network.name}_{cost.architecture.name}")
+        write_text(args.csv / f"{name}.csv", layers_table([cost], [diagnoses]).csv())
     if args.json:
-        results = [_json(cost, each) for cost, each in zip(costs, told, strict=True)]
-        print_json({"results": results, "notes": [*unknown_of(networks), *notes]})
+        fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
+        print_json("comparison", {**fields, "notes": [*unknown_of(networks), *notes]})
     else:
         _print(costs, told, accuracies)
     return 0
@@ -107,12 +110,6 @@ def _given(texts: list[str], costs: list[NetworkCost]) -> dict[str, KnownAccurac
             )
         given[name] = KnownAccuracy(percent_value, "given")
     return given
-
-
-def _json(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
-    found = [each.to_json() for each in findings(cost, diagnoses)]
-    told = [each.to_json(cost.architecture) for each in diagnoses]
-    return {**cost.to_json(), "findings": found, "diagnoses": told}
 
 
 def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accuracies: dict[str, KnownAccuracy]) -> None:

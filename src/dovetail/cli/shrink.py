@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
         write_text(args.html, shrink_page(result))
     if args.json:
-        print_json(result.to_json())
+        print_json("shrink", result.to_json())
         return 0
     _print(result)
     return 0

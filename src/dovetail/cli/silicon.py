@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown:
         write_text(args.markdown, silicon_markdown(silicon))
     if args.json:
-        print_json(silicon.to_json())
+        print_json("silicon", silicon.to_json())
         return 0
     _print(silicon)
     return 0

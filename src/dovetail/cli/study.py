@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
         write_text(args.html, study_page(study))
     if args.json:
-        print_json(study.to_json())
+        print_json("study", study.to_json())
         return 0
     _print(study)
     return 0

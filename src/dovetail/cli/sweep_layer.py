@@ -13,6 +13,7 @@ from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table
 from dovetail.files import write_text
+from dovetail.network.plain import sweep_fields
 from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
 from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
@@ -67,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
         )
     print_notes([*notes, *sweep.notes, *compiling_notes()])
     if args.csv:
-        write_text(args.csv, sweep.table().csv())
+        write_text(args.csv, sweep.rows().csv())
     for path, kind in ((args.svg, "svg"), (args.png, "png")):
         if path:
             write_picture(path, sweep_figure(sweep), kind)
     if args.json:
-        print_json(sweep.to_json())
+        print_json("sweep", sweep_fields(sweep))
         return 0
     _print(sweep)
     return 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from dovetail.columns import fit
-from dovetail.json_text import json_text
+from dovetail.json_text import json_document, json_text
 from dovetail.table import Table
 
 
@@ -60,6 +61,6 @@ def table_width() -> int | None:
     return Console().width if is_bounded else None
 
 
-def print_json(fields: dict[str, Any]) -> None:
-    """Print one JSON object; numbers without a value (infinite) become null."""
-    print(json_text(fields))
+def print_json(kind: str, fields: Mapping[str, Any]) -> None:
+    """Print one JSON object of a kind that the schema defines; numbers without a value (infinite) become null."""
+    print(json_text(json_document(kind, fields)))

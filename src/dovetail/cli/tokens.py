@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, _table(study.points).csv())
     if args.json:
-        print_json(study.to_json())
+        print_json("tokens", study.to_json())
         return 0
     _print(study)
     return 0

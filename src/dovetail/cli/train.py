@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli import numbers
 from dovetail.cli.outputs import add_output, file_path
 from dovetail.cli.progress import progress
+from dovetail.cli.tables import print_json
 from dovetail.errors import InputError
-from dovetail.json_text import json_text
 from dovetail.text import printable
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     }
     write_json(out / "result.json", content)
     if args.json:
-        print(json_text(content))
+        print_json("training", content)
     else:
         _print(summaries, data.load(check=False).note)
         print(f"\nweights, checkpoints and result.json in {printable(str(out))}")

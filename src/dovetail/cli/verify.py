@@ -106,7 +106,7 @@ def _print(args: argparse.Namespace, checks: tuple[Check, ...], notes: list[str]
     if args.json:
         listed = [{"what": c.what, "passed": c.passed, "verdict": str(c.verdict), "detail": c.detail} for c in checks]
         passed = verdict is Verdict.HOLDS
-        print_json({"passed": passed, "verdict": str(verdict), "checks": listed, "notes": notes})
+        print_json("verification", {"passed": passed, "verdict": str(verdict), "checks": listed, "notes": notes})
         return
     for check in checks:
         print(f"{check.verdict:16} {check.what}: {check.detail}")

@@ -56,6 +56,9 @@ class EnergyTable:
                         f"{name}: {what} is {value:g} {unit}; it must be at least 0 and at most {MOST_PJ:g}"
                     )
 
+    def __repr__(self) -> str:
+        return f"<EnergyTable of {', '.join(self.components)}>"
+
     def __getitem__(self, level: str) -> ComponentCost:
         """Return the costs of a level's component; raises InputError when the table misses it."""
         try:

@@ -347,6 +347,9 @@ class Architecture:
         if any(isinstance(level, Compute) for level in self.levels[:-1]):
             raise InputError(f"{self.name}: only the innermost level can be a compute component")
 
+    def __repr__(self) -> str:
+        return f"<Architecture {self.name}: {', '.join(level.name for level in self.levels)}>"
+
     def level(self, name: str) -> Level:
         """Return the level of that name; raises InputError with the nearest name when there is none."""
         for level in self.levels:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from dovetail.hardware.architecture import (
     Architecture,
@@ -30,41 +29,6 @@ def describe(architecture: Architecture) -> str:
     if constraints:
         lines += ["", "constraints", *constraints]
     return "\n".join(lines)
-
-
-def described(architecture: Architecture) -> dict[str, Any]:
-    """Return the same as plain data, every number with its unit in its name."""
-    return {
-        "architecture": architecture.name,
-        "cycle_seconds": architecture.cycle_seconds,
-        "macs_per_cycle": architecture.parallelism,
-        "levels": [_fields(level) for level in architecture.levels],
-        "notes": list(architecture.notes),
-    }
-
-
-def _fields(level: Level) -> dict[str, Any]:
-    kind = "fan-out" if isinstance(level, Spatial) else "compute" if isinstance(level, Compute) else "storage"
-    fields: dict[str, Any] = {"name": level.name, "kind": kind, "class": level.component, "instances": level.instances}
-    if isinstance(level, Spatial):
-        fields |= {"fanout_x": level.fanout_x, "fanout_y": level.fanout_y}
-    elif isinstance(level, Compute):
-        fields |= {"datawidth_bits": level.datawidth}
-    else:
-        assert isinstance(level, Storage)
-        fields |= {
-            "words": level.words,
-            "depth": level.depth,
-            "width_bits": level.width,
-            "datawidth_bits": level.datawidth,
-            "words_per_line": level.block,
-            "shared_by": level.cluster_size,
-            "multiple_buffering": level.multiple_buffering,
-            "read_bandwidth_words_per_cycle": level.read_bandwidth,
-            "write_bandwidth_words_per_cycle": level.write_bandwidth,
-            "shared_bandwidth_words_per_cycle": level.shared_bandwidth,
-        }
-    return {**fields, "constraints": constraints_text(level)}
 
 
 def constraints_text(level: Level) -> str:

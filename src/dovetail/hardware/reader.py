@@ -21,6 +21,7 @@ from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_all
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.design_files import read_design
+from dovetail.hardware.edits import Edits, edited, edited_name
 from dovetail.hardware.levels import lay_out
 from dovetail.hardware.sections import Sections, read_sections
 
@@ -44,6 +45,7 @@ def load_architecture(
     *,
     include_folders: Sequence[Path] = (),
     data: Mapping[str, Scalar] | None = None,
+    edits: Edits | None = None,
 ) -> Architecture:
     """Read an architecture.
 
@@ -52,13 +54,17 @@ def load_architecture(
             that make one design: architecture, components, constraints, variables in any split and order.
         include_folders: folders besides the files' own that their includes may read.
         data: values for the files' template variables; they also stand above their ``variables``.
+        edits: changes of its nodes, by name; see `dovetail.hardware.edits`. They become part of its name.
 
     Raises:
         InputError: there is no such design or file, or a file is wrong; with file, line and key.
     """
     paths = design_paths_of(name_or_path)
     document = read_design(paths, include_folders=include_folders, data=data)
-    return read_architecture(document, design_name(paths, document))
+    name = design_name(paths, document)
+    if not edits:
+        return read_architecture(document, name)
+    return architecture_of(edited(read_sections(document), edits), edited_name(name, edits))
 
 
 def design_paths_of(name_or_path: str | Path | Sequence[str | Path]) -> list[Path]:

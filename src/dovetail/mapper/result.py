@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost
 from dovetail.table import Table, headed
-from dovetail.units import edp_J_cycle
+from dovetail.units import percent
 from dovetail.workload.roles import Reading
 
 #: What a search that knows perfect factors only is about.
@@ -79,6 +78,17 @@ class Certificate:
         """How far the answer may be above the optimum, as a fraction of the bound; 0 when exact."""
         return 0.0 if self.exact or self.bound <= 0 else self.value / self.bound - 1.0
 
+    @property
+    def known(self) -> str:
+        """How good the answer is known to be, in a sentence."""
+        size = f"{self.mapspace_size:.4g} " if self.mapspace_size else ""
+        if self.exact:
+            return f"optimal: nothing better exists among {size}{self.space}"
+        return f"not proven optimal: at most {percent(self.gap)} above the optimum of {size}{self.space}"
+
+    def __repr__(self) -> str:
+        return f"<Certificate {'exact' if self.exact else f'gap {percent(self.gap)}'}, {self.method}>"
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -107,31 +117,11 @@ class SearchResult:
         return self
 
     def _repr_html_(self) -> str:
-        known = "optimal" if self.certificate.exact else f"within {self.certificate.gap:.1%} of a lower bound"
-        known += f" among {self.certificate.space}"
-        return f"<p>best {self.objective}, {known}</p>{self.cost._repr_html_()}{_loops(self.mapping).html()}"
+        known = f"best {self.objective}, {self.certificate.known}"
+        return f"<p>{known}</p>{self.cost._repr_html_()}{_loops(self.mapping).html()}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data: the cost first, then the certificate (values in the objective's unit) and the front."""
-        return {
-            **self.cost.to_json(),
-            "objective": str(self.objective),
-            "certificate": {
-                **asdict(self.certificate),
-                "value": self.objective.in_unit(self.certificate.value),
-                "bound": self.objective.in_unit(self.certificate.bound),
-                "unit": self.objective.unit,
-                "gap": self.certificate.gap,
-            },
-            "front": [
-                {
-                    "energy_pJ": point.energy_pJ,
-                    "cycles": point.cycles,
-                    "edp_J_cycle": edp_J_cycle(point.energy_pJ, point.cycles),
-                }
-                for point in self.front
-            ],
-        }
+    def __repr__(self) -> str:
+        return f"<SearchResult {self.objective}: {self.cost.text}, {self.certificate!r}>"
 
 
 def _loops(mapping: Mapping) -> Table:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-from dovetail.table import Cell, Table, headed
-from dovetail.units import edp_J_cycle
+from dovetail.table import Cell, Column, Table, headed
+from dovetail.units import edp_J_cycle, figures_text
 
 
 @dataclass(frozen=True)
@@ -206,6 +205,14 @@ class Cost:
         """Energy-delay product in joules times cycles."""
         return edp_J_cycle(self.energy_pJ, self.cycles)
 
+    @property
+    def text(self) -> str:
+        """The totals in a line."""
+        return figures_text(self.cycles, self.energy_pJ, self.utilization)
+
+    def __repr__(self) -> str:
+        return f"<Cost {self.text}>"
+
     def __getitem__(self, level: str) -> LevelCost:
         """Return the cost of the level of that name; KeyError when there is none."""
         for entry in self.levels:
@@ -233,7 +240,12 @@ class Cost:
                 rows.append((level.name, name, *counts, one.energy_pJ))
             for said, energy_pJ in level.apart_pJ:
                 rows.append((level.name, said, level.instances, None, None, None, None, energy_pJ))
-        heads = headed("level", "tensor", "in use", "tile", "reads", "fills", "updates", "energy (pJ)")
+        heads = (
+            *headed("level", "tensor"),
+            Column("in use", key="instances"),
+            *headed("tile", "reads", "fills", "updates"),
+            Column("energy (pJ)", key="energy_pJ"),
+        )
         return Table(heads, tuple(rows), ("all", "", "", "", "", "", "", self.energy_pJ))
 
     def _repr_html_(self) -> str:
@@ -241,30 +253,3 @@ class Cost:
             f"{self.cycles:,} cycles, {self.energy_pJ:.4g} pJ, {self.edp_J_cycle:.4g} J x cycle, "
             f"utilization {self.utilization:.1%}"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data: the totals first, then every level and network."""
-        return {
-            "cycles": self.cycles,
-            "energy_pJ": self.energy_pJ,
-            "edp_J_cycle": self.edp_J_cycle,
-            "utilization": self.utilization,
-            "computes": self.computes,
-            "area_um2": self.area_um2,
-            "operational_intensity": self.operational_intensity,
-            "levels": [_without_zeros({**asdict(level), "energy_pJ": level.energy_pJ}) for level in self.levels],
-            "networks": {
-                name: {tensor: asdict(link) for tensor, link in links.items()} for name, links in self.networks.items()
-            },
-        }
-
-
-def _without_zeros(level: dict[str, Any]) -> dict[str, Any]:
-    """Return a level's plain data, without what only sparse designs have where there is nothing of it."""
-    tensors = {
-        name: {key: value for key, value in tensor.items() if key != "zeros" or value is not None}
-        for name, tensor in level["tensors"].items()
-    }
-    return {
-        key: value for key, value in {**level, "tensors": tensors}.items() if key != "computing" or value is not None
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
@@ -13,9 +12,9 @@ from dovetail.network.bounds import PhysicalBounds, physical_bounds
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.jobs import design_key
 from dovetail.network.records import mapping_to_data
-from dovetail.network.roofline import roofline_json
 from dovetail.store import Store, content_key
 from dovetail.table import Table, headed
+from dovetail.workload.network import Network
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,9 @@ class Diagnosis:
     hot_spots: tuple[HotSpot, ...]
     bounds: PhysicalBounds
 
+    def __repr__(self) -> str:
+        return f"<Diagnosis of {self.layer.name}: {self.held.label}, because {self.held.text}>"
+
     @property
     def binding(self) -> Binding:
         """What holds the layer back, in a word."""
@@ -65,25 +67,6 @@ class Diagnosis:
     def traffic_over_compulsory(self) -> float:
         """Words moved at the outermost level over those that must be."""
         return self.layer.cost.levels[0].words_moved / self.bounds.compulsory_words
-
-    def to_json(self, architecture: Architecture) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "layer": self.layer.name,
-            "binding": str(self.binding),
-            "what": self.held.what,
-            "reason": self.held.text,
-            "compute_bound_cycles": self.bounds.compute_cycles,
-            "cycles_over_bound": self.cycles_over_bound,
-            "compulsory_words": self.bounds.compulsory_words,
-            "reuse_bound_words": self.bounds.reuse_words,
-            "traffic_over_compulsory": self.traffic_over_compulsory,
-            "hot_spots": [
-                {"component": spot.component, "what": spot.what, "energy_pJ": spot.energy_pJ, "share": spot.share}
-                for spot in self.hot_spots
-            ],
-            "roofline": roofline_json(self.layer.cost, architecture),
-        }
 
     def table(self) -> Table:
         """Return where the energy goes, under what holds the layer back."""
@@ -108,9 +91,12 @@ def diagnose_network(cost: NetworkCost, store: Store | None = None) -> tuple[Dia
     return tuple(told)
 
 
-def diagnose(layer: MappedLayer, architecture: Architecture, energies: EnergyTable) -> Diagnosis:
-    """Say what holds a layer back on a design."""
-    return _diagnosis(layer, architecture, _reason(layer, architecture, energies))
+def diagnose(
+    layer: MappedLayer, architecture: Architecture, energies: EnergyTable, store: Store | None = None
+) -> Diagnosis:
+    """Say what holds a layer back on a design; a reason found before is taken from the store."""
+    network = Network(layer.name, (layer.layer,))
+    return diagnose_network(NetworkCost(network, architecture, energies, layer.result.objective, (layer,)), store)[0]
 
 
 def _diagnosis(layer: MappedLayer, architecture: Architecture, held: Reason) -> Diagnosis:

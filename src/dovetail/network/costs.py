@@ -7,23 +7,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Protocol, cast
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
 from dovetail.table import Cell, Table, headed
-from dovetail.units import edp_J_cycle
-from dovetail.workload.describe import unknown_text
+from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, whole
 from dovetail.workload.network import Layer, Network, problem_key
 
 #: Under what energy that belongs to no tensor is counted.
 COMPUTE, LEAKAGE = "compute", "leakage"
+
+
+class HasTotals(Protocol):
+    """A result that adds up with others."""
+
+    @property
+    def totals(self) -> Totals:
+        """What it costs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,18 @@ class Totals:
     energy_by_component: Mapping[str, float] = field(default_factory=dict)
     energy_by_tensor: Mapping[str, float] = field(default_factory=dict)
 
-    def __add__(self, other: Totals) -> Totals:
-        """Return the totals of both."""
-        return sum_of([(self, 1), (other, 1)])
+    def __add__(self, other: Totals | HasTotals) -> Totals:
+        """Return the totals of both; of a result, which has totals, too."""
+        others = other if isinstance(other, Totals) else getattr(other, "totals", None)
+        return sum_of([(self, 1), (others, 1)]) if isinstance(others, Totals) else NotImplemented
+
+    def __radd__(self, other: int | HasTotals) -> Totals:
+        """Let `sum` begin with its 0."""
+        return self if other == 0 else self.__add__(cast(HasTotals, other))
+
+    def __repr__(self) -> str:
+        edp = f"{four_digits(self.edp_J_cycle)} {EDP_UNIT}"
+        return f"<Totals {whole(self.cycles)} cycles, {joules(self.energy_pJ)}, {edp}>"
 
     def times(self, count: int) -> Totals:
         """Return the totals of ``count`` runs."""
@@ -113,6 +129,9 @@ class MappedLayer:
         """The layer's name."""
         return self.layer.name
 
+    def __repr__(self) -> str:
+        return f"<MappedLayer {self.name} x {self.layer.repeats}: {self.cost.text}>"
+
     @property
     def cost(self) -> Cost:
         """The cost of one run."""
@@ -122,32 +141,6 @@ class MappedLayer:
     def totals(self) -> Totals:
         """The cost of all its runs."""
         return totals_of(self.cost).times(self.layer.repeats)
-
-    def to_json(self, row: int) -> dict[str, Any]:
-        """Return plain data about one run; ``repeats`` says how many there are, `row` where `layers` shows it."""
-        problem, cost, one = self.layer.problem, self.cost, totals_of(self.cost)
-        return {
-            "name": self.name,
-            "row": row,
-            "kind": self.layer.kind,
-            "reading": self.layer.reading,
-            "repeats": self.layer.repeats,
-            "dimensions": dict(zip(problem.shape.dimensions, problem.bounds, strict=True)),
-            "coefficients": dict(zip(problem.shape.coefficients, problem.coefficients, strict=True)),
-            **({"bits": problem.bits_text} if problem.bits_text else {}),
-            "macs": problem.macs,
-            "cycles": cost.cycles,
-            "energy_pJ": cost.energy_pJ,
-            "edp_J_cycle": cost.edp_J_cycle,
-            "utilization": cost.utilization,
-            "dram_words": one.outer_words,
-            "energy_by_component_pJ": dict(one.energy_by_component),
-            "energy_by_tensor_pJ": dict(one.energy_by_tensor),
-            "exact": self.result.certificate.exact,
-            "bound": self.result.objective.in_unit(self.result.certificate.bound),
-            "bound_unit": self.result.objective.unit,
-            "mapping": native_mapping_yaml(self.result.mapping, problem),
-        }
 
 
 def _outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
@@ -180,6 +173,24 @@ class NetworkCost:
     energies: EnergyTable = field(repr=False)
     objective: Objective
     layers: tuple[MappedLayer, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What to call it: which network on which design."""
+        return f"{self.network.name} on {self.architecture.name}"
+
+    def __add__(self, other: Totals | HasTotals) -> Totals:
+        """Return what one pass of both costs, one after the other."""
+        return self.totals + other
+
+    def __radd__(self, other: int | HasTotals) -> Totals:
+        """Let `sum` begin with its 0."""
+        return self.totals.__radd__(other)
+
+    def __repr__(self) -> str:
+        known = "proven" if self.exact else "not proven"
+        numbers = figures_text(self.cycles, self.energy_pJ, self.utilization)
+        return f"<NetworkCost {self.name}, batch {self.network.batch}: {numbers}, {known}>"
 
     @cached_property
     def totals(self) -> Totals:
@@ -261,39 +272,6 @@ class NetworkCost:
         named = [replace(layer.problem, name=layer.name) for layer in self.network.layers]
         return (*self.network.notes, *read, *design_notes(self.architecture, named))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data: totals, then every layer in the order they run."""
-        rows = self.network.rows()
-        return {
-            "network": self.network.name,
-            "architecture": self.architecture.name,
-            "objective": str(self.objective),
-            "batch": self.network.batch,
-            "totals": self._totals_json(),
-            "layers": [each.to_json(rows[each.name]) for each in self.layers],
-            "unmapped": [{"name": each.name, "macs": each.macs, "count": each.count} for each in self.network.unmapped],
-            "unknown": [each.name for each in self.network.unknown],
-            "notes": [*unknown_text(self.network), *self.notes],
-        }
-
-    def _totals_json(self) -> dict[str, Any]:
-        return {
-            "cycles": self.cycles,
-            "seconds": self.seconds,
-            "energy_pJ": self.energy_pJ,
-            "edp_J_cycle": self.edp_J_cycle,
-            "utilization": self.utilization,
-            "macs": self.network.macs,
-            "known_macs": self.network.known_macs,
-            "area_um2": self.area_um2,
-            "dram_words": self.totals.outer_words,
-            "dram_bytes": self.dram_bytes,
-            "energy_by_component_pJ": dict(self.totals.energy_by_component),
-            "energy_by_tensor_pJ": dict(self.totals.energy_by_tensor),
-            "exact": self.exact,
-            "unmapped_mac_share": self.network.unmapped_share,
-        }
-
     def table(self) -> Table:
         """Return one row per distinct layer, and the totals; energies and cycles are of all repeats."""
         wide = self._wide()
@@ -327,21 +305,6 @@ class NetworkCost:
             *wide,
         )
         return Table(headed(*columns), tuple(rows), totals)
-
-    def to_csv(self) -> str:
-        """Return one row per layer in the order they run, numbers in full."""
-        components = [level.name for level in self.layers[0].cost.levels] if self.layers else []
-        columns = ("layer", "repeats", "macs", "cycles", "energy_pJ", "edp_J_cycle", "utilization", "dram_words")
-        wide = self._wide()
-        places = self.network.rows()
-        rows: list[tuple[Cell, ...]] = []
-        for each in self.layers:
-            one, cost = totals_of(each.cost), each.cost
-            facts = (each.layer.problem.macs, cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization)
-            parts = (one.energy_by_component[name] for name in components)
-            bits = (each.layer.problem.bits_text for _ in wide)
-            rows.append((each.name, each.layer.repeats, *facts, one.outer_words, *parts, places[each.name], *bits))
-        return Table(headed(*columns, *(f"{name}_pJ" for name in components), "row", *wide), tuple(rows)).csv()
 
     def _wide(self) -> tuple[str, ...]:
         """Return the heading of a column for widths; none where no layer states any."""

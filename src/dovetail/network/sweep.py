@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, did_you_mean
@@ -97,28 +96,15 @@ class Sweep:
             ),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "layer": self.problem.name,
-            "architecture": self.architecture.name,
-            "objective": str(self.objective),
-            "dimension": self.dimension,
-            "liked": list(self.liked),
-            "points": [
-                {
-                    "size": point.size,
-                    "liked": point.liked,
-                    "cycles": point.result.cost.cycles,
-                    "energy_pJ": point.result.cost.energy_pJ,
-                    "edp_J_cycle": point.result.cost.edp_J_cycle,
-                    "utilization": point.result.cost.utilization,
-                    "exact": point.result.certificate.exact,
-                }
-                for point in self.points
-            ],
-            "notes": list(self.notes),
-        }
+    def rows(self) -> Table:
+        """Return one row per size, numbers in full under the keys of the JSON, for CSV and data frames."""
+        columns = ("dimension", "size", "liked", "cycles", "energy_pJ", "edp_J_cycle", "utilization", "exact")
+        rows = []
+        for point in self.points:
+            cost, exact = point.result.cost, point.result.certificate.exact
+            numbers = (cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization)
+            rows.append((self.dimension, point.size, point.liked, *numbers, exact))
+        return Table(headed(*columns), tuple(rows))
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.problem.name} on {self.architecture.name}, {self.dimension} swept")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail import __version__
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.describe import constraints_text
 from dovetail.mapping.mapping import LevelMapping, Loop
@@ -18,7 +17,8 @@ from dovetail.network.findings import findings
 from dovetail.network.jobs import engine_version
 from dovetail.network.optimum import Choice, network_front, network_optimum, own_best
 from dovetail.network.results import fronts_of
-from dovetail.network.roofline import roofs
+from dovetail.network.roofline import roofline_json, roofs
+from dovetail.version import __version__
 from dovetail.workload.describe import unknown_text
 
 #: Points of a network's front that a page draws; more cannot be told apart.
@@ -121,7 +121,7 @@ def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, A
         "exact": mapped.result.certificate.exact,
         "mapspace": mapped.result.certificate.mapspace_size,
         "spots": _spots(mapped),
-        "roofline": told.to_json(architecture)["roofline"],
+        "roofline": roofline_json(mapped.cost, architecture),
         "nest": _nest(mapped, architecture),
         "text": _reading(mapped) + loop_nest_text(mapped.result.mapping, architecture, problem),
     }

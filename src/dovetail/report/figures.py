@@ -73,6 +73,14 @@ def layers_figure(cost: NetworkCost) -> str:
     return stacked_bars(f"{cost.network.name} on {cost.architecture.name}", "energy of all runs, uJ", names, parts)
 
 
+def totals_figure(costs: Sequence[NetworkCost]) -> str:
+    """Return the energy of one pass of every network on every design, by component, as SVG."""
+    levels = list(dict.fromkeys(level.name for cost in costs for level in cost.architecture.levels))
+    parts = {name: [cost.totals.energy_by_component.get(name, 0.0) * 1e-6 for cost in costs] for name in levels}
+    parts = {name: values for name, values in parts.items() if max(values) > 0}
+    return stacked_bars("Energy of one pass", "energy, uJ", [cost.name for cost in costs], parts)
+
+
 def roofline_figure(cost: NetworkCost) -> str:
     """Return the roofline of the outermost bounded level that is used, as SVG; of the outermost level otherwise."""
     units = cost.architecture.compute.instances

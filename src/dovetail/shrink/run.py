@@ -20,6 +20,7 @@ from dovetail.accuracy.training import fine_tune, train
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.network.costs import NetworkCost
+from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
 from dovetail.shrink.discover import channel_graph
 from dovetail.shrink.finalists import Accuracy, Start, Training, tested, train_and_choose
@@ -395,7 +396,7 @@ class _Run:
             "images": {"mean": list(self.data.train.mean), "std": list(self.data.train.std), "shape": self.shape},
             "seed": best,
             "accuracy": accuracy.to_json(),
-            "cost": cost.to_json(),
+            "cost": network_result(cost),
         }
         name = f"{self.request.model.label} at {target}"
         shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts)

@@ -107,7 +107,7 @@ class Point:
         step = self.step
         return {
             "model": self.model.name,
-            "architecture": self.cost.architecture.name,
+            "design": self.cost.architecture.name,
             "phase": step.phase,
             "batch": step.batch,
             "tokens": step.rows if self.model.decodes else step.source,

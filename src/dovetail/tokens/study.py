@@ -70,7 +70,7 @@ class TokenStudy:
         return {
             **(points[0] if len(points) == 1 else {}),
             "model": self.model.name,
-            "architecture": self.architecture.name,
+            "design": self.architecture.name,
             "objective": str(self.objective),
             "source": self.model.source,
             "parameters": self.model.parameters,

@@ -1,9 +1,8 @@
-"""A network as a table that fits a terminal, and as plain values for JSON."""
+"""A network as a table that fits a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dovetail.table import Column, Table
 from dovetail.workload.network import Network, UnmappedOperation
@@ -110,44 +109,3 @@ def _mark(sign: str, steps: Sequence[int]) -> str:
     if all(step == 1 for step in steps):
         return ""
     return sign + (str(steps[0]) if len(set(steps)) == 1 else _by(steps))
-
-
-def fields(network: Network) -> dict[str, Any]:
-    """Return the network as nested plain values, each layer once, for JSON."""
-    rows = network.rows()
-    return {
-        "network": network.name,
-        "source": network.source,
-        "batch": network.batch,
-        "macs": network.macs,
-        "known_macs": network.known_macs,
-        "unmapped_share": network.unmapped_share,
-        "unknown": [operation.name for operation in network.unknown],
-        "notes": [*unknown_text(network), *network.notes],
-        "layers": [
-            {
-                "name": layer.name,
-                "row": rows[layer.name],
-                "kind": layer.kind,
-                "repeats": layer.repeats,
-                "macs": layer.macs,
-                "shape": layer.problem.shape.name,
-                "sizes": dict(zip(layer.problem.shape.dimensions, layer.problem.bounds, strict=True))
-                | dict(zip(layer.problem.shape.coefficients, layer.problem.coefficients, strict=True)),
-                **({"bits": layer.problem.bits_text} if layer.problem.bits_text else {}),
-                "modules": list(layer.modules),
-            }
-            for layer in network.layers
-        ],
-        "free": {operation.name: operation.count for operation in network.free},
-        "unmapped": [
-            {
-                "name": operation.name,
-                "count": operation.count,
-                "macs": operation.macs,
-                "modules": list(operation.modules),
-            }
-            for operation in network.unmapped
-        ],
-        "edges": [list(edge) for edge in network.edges],
-    }

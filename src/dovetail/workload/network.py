@@ -47,6 +47,11 @@ class Layer:
         """Return the word that a name of the problem, as it came, goes by."""
         return dict(self.words).get(name, name)
 
+    def __repr__(self) -> str:
+        sizes = zip(self.problem.shape.dimensions, self.problem.bounds, strict=True)
+        shown = " ".join(f"{dimension}{bound}" for dimension, bound in sizes if bound > 1)
+        return f"<Layer {self.name} x {self.repeats}: {self.kind}, {shown}>"
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of all repeats together."""
@@ -153,6 +158,11 @@ class Network:
         if self.known_macs > MOST_WORDS:
             macs = f"{self.known_macs:.3g} multiply-accumulates"
             raise InputError(f"{self.name}: {macs}; at most {MOST_WORDS:.3g} are counted")
+
+    def __repr__(self) -> str:
+        macs = f"{self.known_macs / 1e6:,.1f} million MACs{' at least' if self.unknown else ''}"
+        counts = f"{len(self.layers)} layers, {len(self.distinct())} distinct"
+        return f"<Network {self.name}: {counts}, {macs}, batch {self.batch}>"
 
     @property
     def known_macs(self) -> int:

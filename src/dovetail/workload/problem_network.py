@@ -20,6 +20,11 @@ def network_of_problem(read: ProblemFile, path: Path) -> Network:
     return replace(_network(read.problem.name, (_bare(read.problem),), path), notes=read.notes)
 
 
+def bare_network(problem: Problem, name: str = "") -> Network:
+    """Return the network of one layer that a problem is."""
+    return _network(name or problem.name, (_bare(problem),), "")
+
+
 def read_folder(folder: Path, variables: Mapping[str, Scalar] | None = None) -> Network:
     """Read a folder of Timeloop problems, one layer per file in the order of their names.
 
@@ -80,6 +85,6 @@ def _bare(problem: Problem) -> Layer:
     return Layer(problem.name, problem, 1, "problem", (problem.name,), batch_dimension)
 
 
-def _network(name: str, layers: tuple[Layer, ...], path: Path) -> Network:
+def _network(name: str, layers: tuple[Layer, ...], source: Path | str) -> Network:
     batches = {layer.problem.bound("N") for layer in layers if layer.batch_dimension}
-    return Network(name, layers, batch=batches.pop() if len(batches) == 1 else 1, source=str(path))
+    return Network(name, layers, batch=batches.pop() if len(batches) == 1 else 1, source=str(source))

@@ -1,0 +1,227 @@
+"""Evaluates a run of the reference again and compares what it counted with what we count, number by number.
+
+The reference changed over the years, and its older outputs hold what it counted then. The changes that public outputs
+show are known (`Change`): a run that differs in nothing else is said to agree but for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import combinations
+
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.model.cost import Cost
+from dovetail.model.evaluate import evaluate
+from dovetail.runs.folder import Run
+from dovetail.table import Table, headed
+from dovetail.workload.problem import Problem
+
+#: Energies are printed in pJ with two digits after the point, of tables with more; other counts exactly.
+_PRINTED_PJ, _PRINTED_SHARE, _ROUNDING = 0.011, 2e-5, 1e-9
+_ACCESSES = ("read", "write", "update")
+
+
+class Change(StrEnum):
+    """What the reference once counted otherwise than at its newest public commit."""
+
+    FIRST_FILLS = "a fill before the first update of an output counted, where there is nothing to fill"
+    BOTH_WAYS = "the network of a DRAM carried partial sums back and forth, as if it could not add them up"
+    DEAREST = "every access of a storage cost what its dearest action costs"
+    WINDOWS = "inputs of sliding windows were counted otherwise (until a fix of January 2025)"
+
+    @property
+    def short(self) -> str:
+        """What it is called in a table."""
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number that differs.
+
+    Attributes:
+        place: level or network.
+        tensor: whose number; empty for totals.
+        what: as the fields of `TensorCost` and `LinkCost` are called.
+        theirs: what the reference printed.
+        ours: what we count.
+    """
+
+    place: str
+    tensor: str
+    what: str
+    theirs: float
+    ours: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a run compares.
+
+    Attributes:
+        compared: how many numbers both have.
+        differences: those that differ, levels outer to inner; empty where changes of the reference explain them all.
+        changes: these changes, the fewest that do.
+        cost: what we count.
+    """
+
+    compared: int
+    differences: tuple[Difference, ...]
+    changes: tuple[Change, ...]
+    cost: Cost
+
+    @property
+    def verdict(self) -> str:
+        """``equal``, ``equal but for what changed``, or ``different``."""
+        if self.changes:
+            return "equal but for what changed"
+        return "different" if self.differences else "equal"
+
+    @property
+    def cycles_equal(self) -> bool:
+        """Whether the cycles are equal."""
+        return all(difference.what != "cycles" for difference in self.differences)
+
+    def table(self) -> Table:
+        """Return a row per number that differs."""
+        rows = tuple((each.place, each.tensor, each.what, each.theirs, each.ours) for each in self.differences)
+        return Table(headed("level", "tensor", "count", "theirs", "ours"), rows)
+
+
+def agreement(run: Run) -> Agreement:
+    """Evaluate a run's mapping and compare.
+
+    Raises:
+        MappingError: a tile does not fit.
+        InputError: its energy table lacks something.
+    """
+    own = run.energies or _nothing(run.architecture)
+    now = evaluate(run.mapping, run.problem, run.architecture, own)
+    pairs = list(_pairs(run, now))
+    different = tuple(each for each in pairs if not _is_same(each))
+    for several in range(1, len(Change) + 1) if different else ():
+        for changes in combinations(Change, several):
+            if not any(not _is_same(each) for each in _as_then(run, now, pairs, changes)):
+                return Agreement(len(pairs), (), changes, now)
+    return Agreement(len(pairs), different, (), now)
+
+
+def _as_then(run: Run, now: Cost, pairs: list[Difference], changes: Collection[Change]) -> Iterator[Difference]:
+    """Yield the numbers with ours as they would be without some changes of the reference."""
+    own = run.energies or _nothing(run.architecture)
+    energies = _dearest(own) if Change.DEAREST in changes else own
+    cost = evaluate(run.mapping, run.problem, run.architecture, energies)
+    writes = _writes_only(energies)
+    filled = evaluate(run.mapping, run.problem, _filling_first(run.architecture, run.problem), writes)
+    unfilled = evaluate(run.mapping, run.problem, run.architecture, writes)
+    windows = _windows(run.problem) if Change.WINDOWS in changes else frozenset()
+    for each in pairs:
+        if each.tensor in windows and each.what not in ("partition", "tile", "instances"):
+            continue
+        ours = each.ours
+        if each.what == "energy_pJ":
+            ours = cost[each.place].tensors[each.tensor].energy_pJ
+        if Change.FIRST_FILLS in changes and each.what in ("fills", "energy_pJ"):
+            more, less = (one[each.place].tensors[each.tensor] for one in (filled, unfilled))
+            ours += getattr(more, each.what) - getattr(less, each.what)
+        if Change.FIRST_FILLS in changes and each.what == "cycles":
+            ours = _cycles_filling(run.architecture, cost, filled)
+        if Change.BOTH_WAYS in changes and each.what == "ingresses" and each.tensor in _outputs(run.problem):
+            name = each.place.split(" <==> ")[0]
+            outer = now[name].tensors.get(each.tensor)
+            ours += outer.reads if outer is not None and "DRAM" in run.architecture.level(name).component else 0
+        yield replace(each, ours=ours)
+
+
+def _pairs(run: Run, cost: Cost) -> Iterator[Difference]:
+    """Yield every number that both have, outer to inner, totals first; energies only where the run left a table."""
+    stats = run.stats
+    yield Difference("all", "", "cycles", stats.cycles, cost.cycles)
+    if stats.computes is not None:
+        yield Difference("all", "", "computes", stats.computes, cost.computes)
+    for (place, tensor, what), theirs in stats.counts.items():
+        level = next((level for level in cost.levels if level.name == place), None)
+        if level is not None and tensor in level.tensors and (run.energies is not None or what != "energy_pJ"):
+            yield Difference(place, tensor, what, theirs, getattr(level.tensors[tensor], what))
+    for (place, tensor, what), theirs in stats.traffic.items():
+        if tensor in cost.networks.get(place, {}):
+            yield Difference(place, tensor, what, theirs, getattr(cost.networks[place][tensor], what))
+
+
+def _is_same(each: Difference) -> bool:
+    if each.what == "energy_pJ":
+        return abs(each.theirs - each.ours) <= _PRINTED_PJ + _PRINTED_SHARE * abs(each.ours)
+    return abs(each.theirs - each.ours) <= _ROUNDING * abs(each.ours)
+
+
+def _outputs(problem: Problem) -> frozenset[str]:
+    return frozenset(tensor.name for tensor in problem.shape.tensors if tensor.is_output)
+
+
+def _filling_first(architecture: Architecture, problem: Problem) -> Architecture:
+    """Return the design with every output filled and read before its first update, too, at every storage."""
+    levels = []
+    for level in architecture.levels:
+        if isinstance(level, Storage):
+            temporal = replace(level.constraints.temporal, rmw_first_update=_outputs(problem))
+            level = replace(level, constraints=replace(level.constraints, temporal=temporal))
+        levels.append(level)
+    return replace(architecture, levels=tuple(levels))
+
+
+def _cycles_filling(architecture: Architecture, cost: Cost, filled: Cost) -> int:
+    """Return the cycles when first fills, too, take of the bandwidth that a storage writes with."""
+    steps = cost.levels[-1].cycles
+    slowest = cost.cycles
+    for level in architecture.storages:
+        own, tensors = filled[level.name].tensors, cost[level.name].tensors
+        reads = sum(one.reads for one in tensors.values())
+        writes = sum(one.updates + own[name].fills for name, one in tensors.items())
+        for words, bandwidth in (
+            (reads, level.read_bandwidth),
+            (writes, level.write_bandwidth),
+            (reads + writes, level.shared_bandwidth),
+        ):
+            if bandwidth is not None:
+                slowest = max(slowest, math.ceil(steps * max(1.0, words / steps / bandwidth)))
+    return slowest
+
+
+def _dearest(energies: EnergyTable) -> EnergyTable:
+    """Return the table with every access at the price of the dearest."""
+    components = {}
+    for name, cost in energies.components.items():
+        known = [cost.actions[action] for action in _ACCESSES if action in cost.actions]
+        same = dict.fromkeys(_ACCESSES, max(known)) if known else {}
+        components[name] = replace(cost, actions={**cost.actions, **same})
+    return EnergyTable(components)
+
+
+def _writes_only(energies: EnergyTable) -> EnergyTable:
+    """Return the table in which only writes cost something, as fills are."""
+    return EnergyTable(
+        {
+            name: replace(cost, actions={action: pJ * (action == "write") for action, pJ in cost.actions.items()})
+            for name, cost in energies.components.items()
+        }
+    )
+
+
+def _windows(problem: Problem) -> frozenset[str]:
+    """Return the tensors that are read through sliding windows: an axis of theirs runs over several dimensions."""
+    bounds = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+    return frozenset(
+        tensor.name
+        for tensor in problem.shape.tensors
+        if any(sum(bounds[term.dimension] > 1 for term in axis) > 1 for axis in tensor.projection)
+    )
+
+
+def _nothing(architecture: Architecture) -> EnergyTable:
+    """Return a table in which nothing costs anything, for runs that left none."""
+    free = dict.fromkeys((*_ACCESSES, "leak", "compute"), 0.0)
+    return EnergyTable({level.name: ComponentCost(free, 0.0, "no table") for level in architecture.levels})

@@ -1,0 +1,142 @@
+"""What the folder of a run holds: the design, the problem and the mapping that were evaluated, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from pathlib import Path
+
+from dovetail.components.accelergy_tables import read_energy_table
+from dovetail.components.energy_table import EnergyTable
+from dovetail.document import Node, Scalar
+from dovetail.document_file import read_document
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.design_files import read_design
+from dovetail.hardware.reader import read_architecture
+from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.files import read_mapping_file
+from dovetail.mapping.mapping import Mapping
+from dovetail.runs.inferred import inferred_problem
+from dovetail.runs.stats import RunStats, read_stats
+from dovetail.workload.problem import Problem
+from dovetail.workload.problem_yaml import problem_of_document
+
+_STATS, _MAP = "stats.txt", "map.txt"
+#: Designs that a run leaves, the one that says most first.
+_DESIGNS = ("parsed-processed-input.yaml", "defined_input_architecture.yaml", "flattened_architecture.yaml")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the reference.
+
+    Attributes:
+        stats_file: its statistics.
+        stats: what they say.
+        architecture: the design.
+        problem: the layer.
+        mapping: the mapping that was evaluated.
+        energies: the table it was evaluated with; None where the folder has none.
+        notes: where parts were found or how they were inferred, a sentence each.
+    """
+
+    stats_file: Path
+    stats: RunStats
+    architecture: Architecture
+    problem: Problem
+    mapping: Mapping
+    energies: EnergyTable | None
+    notes: tuple[str, ...]
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the statistics of all runs in a folder and in those inside, in the order of their names."""
+    if folder.is_file():
+        return [folder]
+    return sorted(path for path in folder.rglob(f"*{_STATS}") if path.is_file())
+
+
+def read_run(
+    stats_file: Path,
+    files: Sequence[Path] = (),
+    include_folders: Sequence[Path] = (),
+    data: MappingOf[str, Scalar] | None = None,
+) -> Run:
+    """Read a run from its statistics and what lies beside them.
+
+    Args:
+        stats_file: as ``timeloop-mapper.stats.txt``.
+        files: what was put in, where the folder doesn't have it: the design's files, the problem's.
+        include_folders: folders besides the files' own that their includes may read.
+        data: values for the files' template variables and variables.
+
+    Raises:
+        InputError: a part is missing or can't be read.
+        MappingError: the mapping does not fit the design.
+    """
+    folder, prefix = stats_file.parent, stats_file.name.removesuffix(_STATS)
+    stats = read_stats(stats_file)
+    if stats.is_sparse:
+        raise InputError("is a sparse run: what was gated or skipped is not compared", file=stats_file)
+    printed = folder / f"{prefix}{_MAP}"
+    if not printed.is_file():
+        raise InputError(f"no mapping beside it: {printed.name} is missing", file=stats_file)
+    notes: list[str] = []
+    documents = [read_document(path, include_folders=include_folders, data=data) for path in files]
+    inside = list(_inside(folder))
+    if any("architecture" in document.mapping() for document in documents):
+        design = read_design(files, include_folders=include_folders, data=data)
+    else:
+        design = _left_design(inside, stats_file)
+    architecture = read_architecture(design, _name(folder))
+    problem = _problem([*documents, *(document for _, document in inside)], printed, notes)
+    bound = bound_to(architecture, problem)
+    read = read_mapping_file(printed, bound, problem)
+    ert, art = (_beside(folder, prefix, name) for name in ("ERT.yaml", "ART.yaml"))
+    energies = None if ert is None else read_energy_table(ert, art, architecture)
+    return Run(stats_file, stats, read.architecture, problem, read.mapping, energies, tuple(notes))
+
+
+def _inside(folder: Path) -> Iterator[tuple[Path, Node]]:
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            document = read_document(path)
+        except InputError:
+            continue  # none of the run's inputs: those were read before
+        if isinstance(document.value, dict):
+            yield path, document
+
+
+def _left_design(inside: Sequence[tuple[Path, Node]], stats_file: Path) -> Node:
+    """Return the design that the run itself left, the fullest first."""
+    having = [path for path, document in inside if "architecture" in document.mapping()]
+    rank = {name: place for place, name in enumerate(_DESIGNS)}
+    having.sort(key=lambda path: next((rank[name] for name in rank if path.name.endswith(name)), -1))
+    if not having:
+        raise InputError("no design lies beside it: give its files behind the folder", file=stats_file)
+    return read_design([having[0]])
+
+
+def _problem(documents: Sequence[Node], printed: Path, notes: list[str]) -> Problem:
+    for document in documents:
+        if document.mapping().get("problem") is not None:
+            return problem_of_document(document, Path(document.file).stem).problem
+    problem = inferred_problem(printed)
+    sizes = zip(
+        (*problem.shape.dimensions, *problem.shape.coefficients),
+        (*problem.bounds, *problem.coefficients),
+        strict=True,
+    )
+    listed = " ".join(f"{name}={size}" for name, size in sizes if size > 1)
+    notes.append(f"no problem is given: the loops and tiles of {printed.name} are those of {listed}")
+    return problem
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name or "run"
+
+
+def _beside(folder: Path, prefix: str, name: str) -> Path | None:
+    return next((path for path in (folder / f"{prefix}{name}", folder / name) if path.is_file()), None)

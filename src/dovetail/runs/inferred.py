@@ -1,0 +1,69 @@
+"""The problem of a run whose folder does not have it: its loops say the sizes, its tiles the stride and the kind."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+from dovetail.document import read_text
+from dovetail.errors import InputError
+from dovetail.workload.problem import Problem
+from dovetail.workload.problem_yaml import BUILT_IN_SHAPES
+from dovetail.workload.roles import renamed
+
+_LOOP = re.compile(r"for (\w+) in \[0:(\d{1,12})(,\d+)?\)")
+_SIZES = re.compile(r"([A-Za-z_]\w*):(\d{1,15})\b")
+#: The letter of the output channels here, for the one that later versions of the format have.
+_CHANNELS = {"M": "K"}
+_STRIDES, _DILATIONS = range(1, 9), range(1, 5)
+
+
+def inferred_problem(path: Path) -> Problem:
+    """Return the convolution whose loops and outermost tiles a ``map.txt`` shows.
+
+    What a row and a column of the input cover follows from the size of the outermost tile of the inputs: the smallest
+    dilation, then the smallest stride that make it, the same on both axes.
+
+    Raises:
+        InputError: the loops are no convolution's, or no stride and dilation make its tiles.
+    """
+    text = read_text(path)
+    sizes: dict[str, int] = {}
+    for dimension, factor, residual in _LOOP.findall(text):
+        if residual:
+            raise InputError("has factors that leave a remainder: give the problem's file", file=path)
+        sizes[dimension] = sizes.get(dimension, 1) * int(factor)
+    tiles: dict[str, int] = {}
+    for tensor, words in _SIZES.findall(text):
+        tiles[tensor] = max(tiles.get(tensor, 0), int(words))
+    later = {new: old for new, old in _CHANNELS.items() if new in sizes}
+    known = {later.get(dimension, dimension): size for dimension, size in sizes.items()}
+    found = next(_convolutions(known, tiles, path.name.split(".")[0]), None)
+    if found is None:
+        listed = ", ".join(f"{dimension} {size}" for dimension, size in sizes.items())
+        raise InputError(f"its loops ({listed}) and tiles are no convolution's: give the problem's file", file=path)
+    return renamed(found, {"K": "M"} if later else {})
+
+
+def _convolutions(sizes: dict[str, int], tiles: dict[str, int], name: str) -> Iterator[Problem]:
+    """Yield the convolutions that have the sizes and, at the outermost level that keeps each tensor, the tiles."""
+    for shape in (BUILT_IN_SHAPES["cnn_layer"], BUILT_IN_SHAPES["dw_cnn_layer"]):
+        tensors = {tensor.name for tensor in shape.tensors}
+        if not sizes.keys() <= set(shape.dimensions) or not tiles.keys() <= tensors:
+            continue
+        bounds = tuple(sizes.get(dimension, 1) for dimension in shape.dimensions)
+        for dilation, stride in product(_DILATIONS, _STRIDES):
+            problem = Problem(shape, bounds, (stride, stride, dilation, dilation), name)
+            if all(_words(problem, tensor) == words for tensor, words in tiles.items()):
+                yield problem
+
+
+def _words(problem: Problem, name: str) -> int:
+    tensor = next(tensor for tensor in problem.shape.tensors if tensor.name == name)
+    sizes = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
+    return math.prod(
+        1 + sum((sizes[term.dimension] - 1) * problem.coefficient(term) for term in axis) for axis in tensor.projection
+    )

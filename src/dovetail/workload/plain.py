@@ -1,0 +1,96 @@
+"""Problems, layers and networks as plain values, for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dovetail.workload.describe import unknown_text
+from dovetail.workload.network import Layer, Network
+from dovetail.workload.problem import Problem, Shape, Tensor, Term
+
+
+def problem_fields(problem: Problem) -> dict[str, Any]:
+    """Return a problem: its name as a layer, sizes, and which tensor each loop touches. ``macs`` are of one run."""
+    shape = problem.shape
+    return {
+        "layer": problem.name,
+        "shape": shape.name,
+        "sizes": dict(zip(shape.dimensions, problem.bounds, strict=True)),
+        "coefficients": dict(zip(shape.coefficients, problem.coefficients, strict=True)),
+        "tensors": [_tensor_fields(tensor) for tensor in shape.tensors],
+        "macs": problem.macs,
+    }
+
+
+def problem_of(fields: Mapping[str, Any]) -> Problem:
+    """Return the problem that `problem_fields` was given; raises InputError where its values make none."""
+    tensors = (
+        Tensor(one["tensor"], tuple(tuple(map(_term, axis)) for axis in one["axes"]), is_output=one["is_output"])
+        for one in fields["tensors"]
+    )
+    shape = Shape(fields["shape"], tuple(fields["sizes"]), tuple(tensors), tuple(fields["coefficients"]))
+    return Problem(shape, tuple(fields["sizes"].values()), tuple(fields["coefficients"].values()), fields["layer"])
+
+
+def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
+    axes = [[_term_text(term) for term in axis] for axis in tensor.projection]
+    return {"tensor": tensor.name, "axes": axes, "is_output": tensor.is_output}
+
+
+def _term_text(term: Term) -> str:
+    """Return ``P``, or ``P*Wstride`` with the coefficient."""
+    return term.dimension if term.coefficient is None else f"{term.dimension}*{term.coefficient}"
+
+
+def _term(text: str) -> Term:
+    dimension, star, coefficient = text.partition("*")
+    return Term(dimension, coefficient if star else None)
+
+
+def layer_fields(layer: Layer, row: int) -> dict[str, Any]:
+    """Return a network's layer; ``row`` is its place among the distinct ones, ``repeats`` how often it runs."""
+    return {
+        **problem_fields(layer.problem),
+        "layer": layer.name,
+        "row": row,
+        "kind": layer.kind,
+        "repeats": layer.repeats,
+        "modules": list(layer.modules),
+        "batch_dimension": layer.batch_dimension,
+        "reading": layer.reading,
+    }
+
+
+def network_fields(network: Network) -> dict[str, Any]:
+    """Return a network without its layers: where it came from, and what of it costs nothing or is not mapped."""
+    return {
+        "network": network.name,
+        "source": network.source,
+        "batch": network.batch,
+        "macs": network.macs,
+        "known_macs": network.known_macs,
+        "unmapped_mac_share": network.unmapped_share,
+        "unknown": [operation.name for operation in network.unknown],
+        "free": [{"operation": operation.name, "count": operation.count} for operation in network.free],
+        "unmapped": [
+            {
+                "operation": operation.name,
+                "count": operation.count,
+                "macs": operation.macs,
+                "modules": list(operation.modules),
+            }
+            for operation in network.unmapped
+        ],
+        "edges": [list(edge) for edge in network.edges],
+    }
+
+
+def network_document(network: Network) -> dict[str, Any]:
+    """Return a network with every layer in the order they run."""
+    rows = network.rows()
+    return {
+        **network_fields(network),
+        "layers": [layer_fields(layer, rows[layer.name]) for layer in network.layers],
+        "notes": [*unknown_text(network), *network.notes],
+    }
