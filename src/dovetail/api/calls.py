@@ -70,7 +70,7 @@ def map(
     >>> conv = dovetail.convolution(C=16, M=32, P=14, Q=14, R=3, S=3)
     >>> best = dovetail.map(conv, on="eyeriss_like", objective="latency")
     >>> best.cycles, best.exact
-    (7056, True)
+    (5376, True)
     """
     where = design(on)
     network = networks.layer(layer, input=input, batch=batch, rename=rename)
@@ -137,9 +137,9 @@ def compare(
     >>> import dovetail
     >>> cost = dovetail.compare("alexnet", on="eyeriss_like")
     >>> print(cost)
-    network  design            cycles    energy  EDP J x cycle    busy  proven
-    --------------------------------------------------------------------------
-    alexnet  eyeriss_like  12,073,040  4.653 mJ      5.617e+04  64.3 %     yes
+    network  design        cycles     energy    EDP J x cycle  busy    proven
+    -------------------------------------------------------------------------
+    alexnet  eyeriss_like  5,100,208  6.682 mJ  3.408e+04      83.4 %     yes
     """
     where = [design(one) for one in _several(on, (str, Path, Architecture, Design))]
     asked = _several(models, (str, Path)) if isinstance(models, list | tuple | set) else [models]
@@ -152,7 +152,7 @@ def compare(
         costs = map_networks(
             pairs,
             objective=_objective(objective),
-            time_limit=time_limit,
+            time_limit=None if samples is not None and time_limit == SECONDS else time_limit,  # samples know none
             store=store,
             workers=workers,
             progress=progress,

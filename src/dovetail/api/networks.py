@@ -43,7 +43,7 @@ def layers(
     >>> import dovetail
     >>> network = dovetail.layers("alexnet")
     >>> network
-    <Network alexnet: 8 layers, 8 distinct, 714.7 million MACs, batch 1>
+    <Network alexnet: 8 layers, 8 distinct, 714.2 million MACs, batch 1>
     >>> network.layer("3").name
     'features.6'
     """

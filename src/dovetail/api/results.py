@@ -147,7 +147,7 @@ class Best(Evaluated):
     >>> import dovetail
     >>> best = dovetail.map("alexnet:features.6", on="eyeriss_like")
     >>> best
-    <Best features.6 on eyeriss_like: 1,009,320 cycles, 458.9 uJ, 463.2 J x cycle, 88.1 % busy, proven>
+    <Best features.6 on eyeriss_like: 718,848 cycles, 462.4 uJ, 332.4 J x cycle, 92.9 % busy, proven>
     """
 
     layer: Layer = field(kw_only=True)
@@ -201,8 +201,7 @@ class Best(Evaluated):
         return f"{head}\n{self.certificate.known}\n\n{nest}"
 
     def _numbers(self) -> str:
-        known = "proven" if self.exact else f"within {self.certificate.gap:.1%} of a bound"
-        return f"{super()._numbers()}, {known}"
+        return f"{super()._numbers()}, {self.certificate.brief}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -239,7 +238,8 @@ class Comparison(Sequence[NetworkCost]):
         found = [cost for cost in self.costs if wanted <= {cost.network.name, cost.architecture.name}]
         if len(found) == 1:
             return found[0]
-        known = [cost.name for cost in self.costs]
+        names = (name for cost in self.costs for name in (cost.network.name, cost.architecture.name, cost.name))
+        known = list(dict.fromkeys(names))
         shown = " on ".join([which] if isinstance(which, str) else which)
         raise InputError(
             f"{len(found)} results are called '{shown}': name network and design"

@@ -86,8 +86,13 @@ class Certificate:
             return f"optimal: nothing better exists among {size}{self.space}"
         return f"not proven optimal: at most {percent(self.gap)} above the optimum of {size}{self.space}"
 
+    @property
+    def brief(self) -> str:
+        """The same in a word or two."""
+        return "proven" if self.exact else f"at most {percent(self.gap)} above the optimum"
+
     def __repr__(self) -> str:
-        return f"<Certificate {'exact' if self.exact else f'gap {percent(self.gap)}'}, {self.method}>"
+        return f"<Certificate: {self.brief}; {self.method}>"
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class SearchResult:
         return f"<p>{known}</p>{self.cost._repr_html_()}{_loops(self.mapping).html()}"
 
     def __repr__(self) -> str:
-        return f"<SearchResult {self.objective}: {self.cost.text}, {self.certificate!r}>"
+        return f"<SearchResult {self.objective}: {self.cost.text}, {self.certificate.brief}>"
 
 
 def _loops(mapping: Mapping) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
@@ -30,6 +31,10 @@ def problem_of(fields: Mapping[str, Any]) -> Problem:
         for one in fields["tensors"]
     )
     shape = Shape(fields["shape"], tuple(fields["sizes"]), tuple(tensors), tuple(fields["coefficients"]))
+    for term in (term for tensor in shape.tensors for axis in tensor.projection for term in axis):
+        for name, known in ((term.dimension, shape.dimensions), (term.coefficient, shape.coefficients)):
+            if name is not None and name not in known:
+                raise InputError(f"an axis names '{name}', which has no size{did_you_mean(name, known)}", key="tensors")
     return Problem(shape, tuple(fields["sizes"].values()), tuple(fields["coefficients"].values()), fields["layer"])
 
 
