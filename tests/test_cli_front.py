@@ -220,7 +220,7 @@ def test_token_inputs(model, capsys):
 def test_a_layer_of_a_file(model, capsys):
     on = ["--on", "eyeriss_like", "--samples", "5", "--json"]
     assert main(["map", f"{model}:Tall:conv", "--input", "1x3x6x14", *on]) == 0
-    assert json.loads(capsys.readouterr().out)["problem"] == "conv"
+    assert json.loads(capsys.readouterr().out)["layer"] == "conv"
     assert main(["map", f"{model}:Tall", "--input", "1x3x6x14", *on]) == 0
     assert main(["map", f"{model}:Small:conv", *on]) == 2
     assert "has no 'Small'" in capsys.readouterr().err

@@ -270,7 +270,7 @@ def test_phases_are_options_of_every_command_that_takes_a_network(capsys):
     assert main(["layers", "llama3-8b", "--phase", "decode", "--batch", "4", "--context", "512", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["batch"] == 4
-    assert {layer["name"]: layer["sizes"]["M"] for layer in told["layers"]}["attention.scores"] == 512
+    assert {layer["layer"]: layer["sizes"]["M"] for layer in told["layers"]}["attention.scores"] == 512
     problem = load_layer("gpt2:attention.scores", asked=Asked("decode", context=100))
     assert bounds(problem) == {"C": 64, "M": 100, "G": 12}
     assert main(["layers", "mixtral-8x7b", "--phase", "decode", "--batch", "8", "--expert-load", "random"]) == 0
