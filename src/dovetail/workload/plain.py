@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
+from dovetail.workload.densities import DENSE, Banded, Density, FixedStructured, Hypergeometric, Measured
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
@@ -19,7 +20,7 @@ def problem_fields(problem: Problem) -> dict[str, Any]:
         "shape": shape.name,
         "sizes": dict(zip(shape.dimensions, problem.bounds, strict=True)),
         "coefficients": dict(zip(shape.coefficients, problem.coefficients, strict=True)),
-        "tensors": [_tensor_fields(tensor) for tensor in shape.tensors],
+        "tensors": [{**_tensor_fields(tensor), **_density(problem, tensor)} for tensor in shape.tensors],
         "macs": problem.macs,
     }
 
@@ -35,7 +36,33 @@ def problem_of(fields: Mapping[str, Any]) -> Problem:
         for name, known in ((term.dimension, shape.dimensions), (term.coefficient, shape.coefficients)):
             if name is not None and name not in known:
                 raise InputError(f"an axis names '{name}', which has no size{did_you_mean(name, known)}", key="tensors")
-    return Problem(shape, tuple(fields["sizes"].values()), tuple(fields["coefficients"].values()), fields["layer"])
+    densities = tuple(_density_of(one) for one in fields["tensors"])
+    sizes, coefficients = tuple(fields["sizes"].values()), tuple(fields["coefficients"].values())
+    return Problem(shape, sizes, coefficients, fields["layer"], densities)
+
+
+def _density(problem: Problem, tensor: Tensor) -> dict[str, Any]:
+    """Return where a tensor's zeros are; nothing where it has none. Of a measured pattern only its share is said."""
+    density = problem.density(tensor.name)
+    if density == DENSE:
+        return {}
+    if isinstance(density, Measured):
+        return {"density": {"kind": density.kind, "share": density.share, "file": density.name}}
+    if isinstance(density, Banded):
+        return {"density": {"kind": density.kind, "band_width": density.band_width}}
+    return {"density": {"kind": density.kind, "share": density.density}}
+
+
+def _density_of(fields: Mapping[str, Any]) -> Density:
+    said = fields.get("density")
+    if said is None:
+        return DENSE
+    if said["kind"] == Banded.kind and "band_width" in said:
+        return Banded(said["band_width"])
+    for kind in (FixedStructured, Hypergeometric):
+        if said["kind"] == kind.kind and "share" in said:
+            return kind(said["share"])
+    raise InputError(f"where the zeros of {fields['tensor']} are is not in this file ({said['kind']})", key="tensors")
 
 
 def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
