@@ -35,6 +35,7 @@ COMMAND_LINES = {
     "explanation": [("explain", *LAYER, "--time-limit", "0.01")],
     "components": [("components", "--on", "eyeriss_like")],
     "estimators": [("components", "--list")],
+    "exploration": [("explore", "t.csv", "--on", "eyeriss_like", "--vary", "shared_glb.depth=1024")],
     "verification": [("verify", "c.json", "--no-search")],
     "cache": [("cache",), ("cache", "verify"), ("cache", "clear")],
 }
