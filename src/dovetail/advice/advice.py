@@ -128,7 +128,7 @@ class Advice:
         """Return plain data."""
         return {
             "network": self.cost.network.name,
-            "architecture": self.cost.architecture.name,
+            "design": self.cost.architecture.name,
             "objective": str(self.objective),
             "now": figures_of(self.cost).to_json(),
             "changes": [each.to_json() for each in self.found],

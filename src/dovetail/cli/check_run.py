@@ -104,8 +104,8 @@ def _many(found: list[Path], args: argparse.Namespace) -> int:
 
 def _fields(one: Run, result: Agreement) -> dict[str, Any]:
     return {
-        "problem": one.problem.name,
-        "architecture": one.architecture.name,
+        "layer": one.problem.name,
+        "design": one.architecture.name,
         "verdict": result.verdict,
         "compared": result.compared,
         "reference_changes": [str(change) for change in result.changes],

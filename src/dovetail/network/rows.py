@@ -18,13 +18,15 @@ _COLUMNS = (
 def layers_table(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence[Diagnosis]]) -> Table:
     """Return a row per layer in the order they run; its numbers are of one run, under the keys of the JSON.
 
-    Behind the columns that all have stands the energy of each level, ``LEVEL_pJ``, empty where a design has no such.
+    Behind the columns that all have stands the energy of each level, ``LEVEL_pJ``, empty where a design has no such, and the widths (``bits``)
+    where any layer states some.
 
     Args:
         costs: mapped networks.
         diagnoses: of each one's distinct layers, in their order.
     """
     levels = list(dict.fromkeys(level.name for cost in costs for level in cost.architecture.levels))
+    wide = ("bits",) if any(each.layer.problem.bits_text for cost in costs for each in cost.layers) else ()
     rows: list[tuple[Cell, ...]] = []
     for cost, known in zip(costs, diagnoses, strict=True):
         places, told = cost.network.rows(), {problem_key(each.layer.layer): each.held for each in known}
@@ -35,5 +37,6 @@ def layers_table(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence[Diag
             numbers = (one.cycles, one.energy_pJ, one.edp_J_cycle, one.utilization, run.outer_words)
             known_by = (each.result.certificate.exact, str(held.binding), held.what)
             parts = (run.energy_by_component.get(name) for name in levels)
-            rows.append((*names, *facts, *numbers, *known_by, *parts))
-    return Table(headed(*_COLUMNS, *(f"{name}_pJ" for name in levels)), tuple(rows))
+            bits = (each.layer.problem.bits_text for _ in wide)
+            rows.append((*names, *facts, *numbers, *known_by, *parts, *bits))
+    return Table(headed(*_COLUMNS, *(f"{name}_pJ" for name in levels), *wide), tuple(rows))

@@ -168,8 +168,9 @@ def _filling_first(architecture: Architecture, problem: Problem) -> Architecture
     for level in architecture.levels:
         if isinstance(level, Storage):
             temporal = replace(level.constraints.temporal, rmw_first_update=_outputs(problem))
-            level = replace(level, constraints=replace(level.constraints, temporal=temporal))
-        levels.append(level)
+            levels.append(replace(level, constraints=replace(level.constraints, temporal=temporal)))
+        else:
+            levels.append(level)
     return replace(architecture, levels=tuple(levels))
 
 

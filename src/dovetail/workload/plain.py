@@ -10,6 +10,7 @@ from dovetail.workload.densities import DENSE, Banded, Density, FixedStructured,
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
+from dovetail.workload.widths import parse_widths
 
 
 def problem_fields(problem: Problem) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def problem_fields(problem: Problem) -> dict[str, Any]:
         "sizes": dict(zip(shape.dimensions, problem.bounds, strict=True)),
         "coefficients": dict(zip(shape.coefficients, problem.coefficients, strict=True)),
         "tensors": [{**_tensor_fields(tensor), **_density(problem, tensor)} for tensor in shape.tensors],
+        **({"bits": problem.bits_text} if problem.bits_text else {}),
         "macs": problem.macs,
     }
 
@@ -38,7 +40,8 @@ def problem_of(fields: Mapping[str, Any]) -> Problem:
                 raise InputError(f"an axis names '{name}', which has no size{did_you_mean(name, known)}", key="tensors")
     densities = tuple(_density_of(one) for one in fields["tensors"])
     sizes, coefficients = tuple(fields["sizes"].values()), tuple(fields["coefficients"].values())
-    return Problem(shape, sizes, coefficients, fields["layer"], densities)
+    problem = Problem(shape, sizes, coefficients, fields["layer"], densities)
+    return problem.with_widths(parse_widths(fields["bits"])) if "bits" in fields else problem
 
 
 def _density(problem: Problem, tensor: Tensor) -> dict[str, Any]:
