@@ -119,7 +119,7 @@ def test_a_width_s_text_reads_back() -> None:
 def test_commands_take_widths(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["layers", "resnet18", "--bits", "weights=4", "--bits", "fc:8", "--json"]) == 0
     layers = json.loads(capsys.readouterr().out)["layers"]
-    assert {layer["bits"] for layer in layers if layer["name"] != "fc"} == {"Weights=4"}
+    assert {layer["bits"] for layer in layers if layer["layer"] != "fc"} == {"Weights=4"}
     assert layers[-1]["bits"] == "Weights=8 Inputs=8 Outputs=8"
     assert main(["map", "resnet18:5", "--on", "eyeriss_like", "--bits", "wights=4"]) == 2
     assert "has no tensor 'wights' that could have a width" in capsys.readouterr().err

@@ -18,8 +18,8 @@ _COLUMNS = (
 def layers_table(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence[Diagnosis]]) -> Table:
     """Return a row per layer in the order they run; its numbers are of one run, under the keys of the JSON.
 
-    Behind the columns that all have stands the energy of each level, ``LEVEL_pJ``, empty where a design has no such, and the widths (``bits``)
-    where any layer states some.
+    Behind the columns that all have stands the energy of each level, ``LEVEL_pJ``, empty where a design has no such,
+    and the widths (``bits``) where any layer states some.
 
     Args:
         costs: mapped networks.

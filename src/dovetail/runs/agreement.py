@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import combinations
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
-from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.hardware.architecture import Architecture, Level, Storage
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.runs.folder import Run
@@ -164,7 +164,7 @@ def _outputs(problem: Problem) -> frozenset[str]:
 
 def _filling_first(architecture: Architecture, problem: Problem) -> Architecture:
     """Return the design with every output filled and read before its first update, too, at every storage."""
-    levels = []
+    levels: list[Level] = []
     for level in architecture.levels:
         if isinstance(level, Storage):
             temporal = replace(level.constraints.temporal, rmw_first_update=_outputs(problem))
