@@ -28,6 +28,8 @@ from dovetail.model.evaluate import evaluate
 
 #: Values under which a first mapping is looked for in turn, as multiples of the lower bound.
 LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
+#: What ended a search that a KeyboardInterrupt ended.
+INTERRUPT = "an interrupt"
 #: CPU-seconds that a search may take whatever its limit, so that there is an answer worth having.
 GRACE = 0.4
 #: Partial mappings a level that a first mapping, and a better one, are looked for among.
@@ -129,7 +131,7 @@ class Watch:
             self._report(how_far if self.doing else "tabulating bounds")
         if self.is_over():
             raise OutOfReach(
-                "interrupted" if self.is_stopped else f"the time limit of {self.limit:g} s; a longer one may be enough"
+                INTERRUPT if self.is_stopped else f"the time limit of {self.limit:g} s; a longer one may be enough"
             )
 
 
@@ -341,7 +343,7 @@ class Cover:
 def _check_chains(progress: Progress) -> None:
     """Raise `OutOfReach` where partial mappings were left out because their chains are too long to remember."""
     if progress.stats[TOO_LONG]:
-        raise OutOfReach("a sliding window depends on more loops than the search remembers")
+        raise OutOfReach("a sliding window that depends on more loops than the search remembers")
 
 
 def rank(objective: Objective, found: Found) -> tuple[float, float]:

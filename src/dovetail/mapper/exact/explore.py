@@ -198,7 +198,8 @@ class _Sink:
     def _grow(self, used: int) -> None:
         room = len(self._table.alive)
         if room >= self._most:
-            raise OutOfReach(f"more than {room} partial mappings at {self._prepared.space.levels[self._level].name}")
+            where = self._prepared.space.levels[self._level].name
+            raise OutOfReach(f"the limit of memory: {MOST_BYTES / 1e6:.0f} MB, {room:,} partial mappings at {where}")
         kept = np.flatnonzero(self._table.alive[:used] == 1)
         room = min(2 * room, self._most)
         arrays: list[NDArray[Any]] = list(self._table.rows)

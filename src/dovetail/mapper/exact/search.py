@@ -11,7 +11,7 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.exact.compiled import compile_all, load_counting, load_most
 from dovetail.mapper.exact.completion import MOST_ENTRIES
-from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, Watch, rank
+from dovetail.mapper.exact.cover import INTERRUPT, LIKELY, Answer, Cover, Watch, rank
 from dovetail.mapper.exact.front import pareto_front
 from dovetail.mapper.exact.goal import MARGIN
 from dovetail.mapper.exact.infeasible import reason
@@ -100,7 +100,7 @@ class _Search:
             NoMappingError: it is empty.
         """
         if self.watch.is_stopped:
-            raise OutOfReach("interrupted")
+            raise OutOfReach(INTERRUPT)
         limit, self.watch.share = self.watch.limit, TABULATING
         entries = MOST_ENTRIES if limit is None else min(MOST_ENTRIES, int(ENTRIES_A_SECOND * limit))
         prepared = prepare(build_space(self.problem, self.architecture, self.energies), entries, self.watch.check)
@@ -125,11 +125,11 @@ class _Search:
             found = improve(*given, evaluations=LIKELY)
         else:
             found = improve(*given, evaluations=self._evaluations, stop=self.watch.is_over)
-        method = f"beyond exact reach ({why}): the best that a local search met among {found.evaluations:,} mappings"
-        if self.watch.is_stopped:
-            method = f"{why} before any bound: the best that a local search met among {found.evaluations:,} mappings"
+        met = f"the best that a local search met among {found.evaluations:,} mappings"
+        stopped = self.watch.is_stopped
+        method = f"ended by {why} before any bound: {met}" if stopped else f"beyond exact reach ({why}): {met}"
         certificate = unproven(*given, found.cost, method, found.evaluations, self.watch.seconds)
-        return SearchResult(self.objective, found.mapping, found.cost, certificate, interrupted=self.watch.is_stopped)
+        return SearchResult(self.objective, found.mapping, found.cost, certificate, interrupted=stopped)
 
 
 def _is_proven(objective: Objective, answer: Answer) -> bool:
@@ -169,6 +169,8 @@ def _method(answer: Answer, exact: bool) -> str:
         return "outermost level in, stopped early; the answer equals the lower bound of all mappings"
     if exact:
         return "outermost level in, exact states merged by dominance, all below the answer's value covered"
+    if answer.covered:
+        return "outermost level in, all below the answer's value covered; stopped early on the rest of the front"
     return f"outermost level in, ended by {answer.ended}; the answer is the best met so far"
 
 
