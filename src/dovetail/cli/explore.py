@@ -17,6 +17,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
+from dovetail.family.certificate import certificate_text
 from dovetail.family.explore import State, explore
 from dovetail.family.family import load_family
 from dovetail.family.front import Axis, Choice, Point, read_axes
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--csv", "write a row per point of the front, numbers in full")
+    add_output(parser, "--certificate", "write what proves the front, for `dovetail verify`")
     add_output(parser, "--save-front", "write the front's designs and mappings", folder=True)
     arguments.add_json(parser)
 
@@ -115,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
     notes = [*network.notes, *_left_out(found), *_early(found)]
     print_notes(notes)
     files: dict[Point, Path] = {} if args.save_front is None else save_front(found, args.save_front)
+    if args.certificate:
+        write_text(args.certificate, certificate_text(found))
     if args.csv:
         write_text(args.csv, _table(found).csv())
     if args.json:
@@ -158,7 +162,9 @@ def _telling() -> Iterator[Callable[[State], None]]:
 
 def _left_out(found: Exploration) -> list[str]:
     said = [f"{whole(count)} left out, no designs: {reason}" for reason, count in found.skipped.items()]
-    return said + [f"{whole(count)} left out, a layer has no mapping: {why}" for why, count in found.unmappable.items()]
+    return said + [
+        f"{whole(count)} left out, a layer has no mapping: {why}" for why, count in found.unmappable_by_reason.items()
+    ]
 
 
 def _early(found: Exploration) -> list[str]:

@@ -9,7 +9,10 @@ from dovetail.cli.given import loaded
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import file_path
 from dovetail.cli.tables import print_json
+from dovetail.document import Node, parse_document, read_text
 from dovetail.errors import InputError
+from dovetail.family.certificate import front_claim, is_front_certificate
+from dovetail.family.verify import verify_front
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import bundled_designs
 from dovetail.mapper.certificate_file import ESTIMATED, Claim, read_certificate
@@ -25,13 +28,14 @@ from dovetail.workload.problem_yaml import write_problem
 EXAMPLES = (
     "verify proof.json",
     "verify proof.json --on my_arch.yaml --ert ERT.yaml",
+    "verify front.json --samples 20",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "certificate", type=file_path, metavar="CERTIFICATE", help="a file that `dovetail map` has written"
+        "certificate", type=file_path, metavar="CERTIFICATE", help="a file of `dovetail map` or `dovetail explore`"
     )
     parser.add_argument(
         "--layer",
@@ -50,11 +54,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-search", action="store_true", help="leave out the search; what it proved is not proven again then"
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds for the search")
+    parser.add_argument(
+        "--samples",
+        type=_samples,
+        default=8,
+        metavar="N|all",
+        help="of a family's front: designs on it, and as many beside it, that are mapped again (8)",
+    )
     arguments.add_json(parser)
+
+
+def _samples(text: str) -> int | None:
+    return None if text == "all" else arguments.positive(text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the certificate; exit code 1 when anything in it is wrong, or is not proven again."""
+    document = parse_document(read_text(args.certificate), file=str(args.certificate), lines=True)
+    if is_front_certificate(document):
+        return _run_front(document, args)
     claim = read_certificate(args.certificate)
     if args.on is None and claim.design not in bundled_designs():
         raise InputError(
@@ -76,6 +94,16 @@ def run(args: argparse.Namespace) -> int:
     )
     notes = [] if known else [f"with the energies in this certificate; --ert names their file, {claim.energies_from}"]
     _print(args, checks, notes)
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def _run_front(document: Node, args: argparse.Namespace) -> int:
+    """Check the certificate of a family's front."""
+    if args.on or args.layer or args.ert:
+        raise InputError("the certificate of a front holds its designs and layers: leave out --on, --layer and --ert")
+    samples = 0 if args.no_search else args.samples
+    checks = verify_front(front_claim(document), samples=samples)
+    _print(args, checks, [])
     return 0 if all(check.passed for check in checks) else 1
 
 

@@ -25,7 +25,7 @@ from dovetail.family.family import Family
 from dovetail.family.floors import Apart, Box, Floor, Floors
 from dovetail.family.front import Axis, Choice, Front, Point
 from dovetail.family.members import Members
-from dovetail.family.result import Discarded, Exploration, Taken
+from dovetail.family.result import Discarded, Exploration, Taken, Unmappable
 from dovetail.family.splits import Splits, halves
 from dovetail.mapper.objective import Objective
 from dovetail.network.optimum import LayerFront, network_front, network_optimum, sum_up
@@ -38,6 +38,8 @@ from dovetail.workload.network import Network
 SEEDS = 6
 #: Boxes looked at together, per process.
 BATCH = 2
+#: Corners that are kept of a discarded box, where they are enough to discard it.
+_CORNERS = 16
 #: Rounding of sums of floating point numbers, relatively.
 _ROUNDING = 1e-9
 
@@ -148,7 +150,7 @@ class _Exploring:
         self.mapped: dict[Choice, tuple[Read, ...]] = {}
         self.taken: dict[Point, Taken] = {}
         self.discarded: list[Discarded] = []
-        self.unmappable: dict[str, int] = {}
+        self.unmappable: list[Unmappable] = []
         self.unproven: list[float] = []
         self.open: list[tuple[float, int, int, _Open]] = []
         self.order = itertools.count()
@@ -238,7 +240,9 @@ class _Exploring:
     def _discard(self, box: _Open) -> None:
         inside = tuple(slice(*ends) for ends in box.box)
         count = int((self.valid & ~self.is_mapped)[inside].sum())  # one of the first few may be in it
-        self.discarded.append(Discarded(box.box, count, tuple(map(tuple, box.corners.tolist()))))
+        corners = few(box.corners)
+        corners = corners if self.front.gap(corners) <= 1 else box.corners
+        self.discarded.append(Discarded(box.box, count, tuple(map(tuple, corners.tolist()))))
 
     def _round(self, boxes: Sequence[_Open]) -> None:
         """Take each box one step further: bound it, map its only member, or split it."""
@@ -258,7 +262,7 @@ class _Exploring:
         for (box, _), reads in zip(asked, self.costs.settle([request for _, request in asked]), strict=True):
             if isinstance(reads, NoMappingError):
                 reason = str(reads).rpartition(": ")[2]
-                self.unmappable[reason] = self.unmappable.get(reason, 0) + box.count
+                self.unmappable.append(Unmappable(box.box, box.count, reason))
             elif box.is_single:
                 self._take(box.choice, reads)
                 self._settle(box, reads)
@@ -344,7 +348,9 @@ class _Exploring:
     @property
     def settled(self) -> int:
         """Members that are mapped, discarded or impossible."""
-        return len(self.mapped) + sum(each.count for each in self.discarded) + sum(self.unmappable.values())
+        return (
+            len(self.mapped) + sum(each.count for each in self.discarded) + sum(each.count for each in self.unmappable)
+        )
 
     def _tell(self) -> None:
         if self.progress is not None:
@@ -362,8 +368,9 @@ class _Exploring:
             designs=self.designs,
             mapped=len(self.mapped),
             bounded=sum(each.count for each in self.discarded),
-            unmappable=dict(self.unmappable),
+            unmappable=tuple(self.unmappable),
             skipped={reason: number for reason, number in self.members.skipped.items() if number},
+            mapped_choices=tuple(self.mapped),
             points=tuple(self.front.sorted()),
             gap=max((gap for gap in gaps if gap > 1), default=1.0),
             proven=not self.open and not self.unproven and not interrupted,
@@ -388,3 +395,9 @@ def least_points(fronts: Sequence[LayerFront]) -> NDArray[np.float64]:
         energies, cycles = np.append(energies, energies[-1]), np.append(cycles, cycles[-1])
         energies, cycles = energies[:-1], cycles[1:]
     return np.stack([energies, cycles], axis=1)
+
+
+def few(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at most so many corners, each below those that it stands for."""
+    groups = np.array_split(corners, min(len(corners), _CORNERS))
+    return np.array([group.min(axis=0) for group in groups])

@@ -13,8 +13,9 @@ from dovetail.document import Node, Scalar
 from dovetail.errors import InputError
 from dovetail.expression import evaluate
 from dovetail.family.budgets import Budget, read_budget
+from dovetail.family.design_text import document_text
 from dovetail.family.front import Choice
-from dovetail.family.parameters import Parameter, asked_for, check_names, declared, with_values
+from dovetail.family.parameters import CHOICE, Parameter, asked_for, check_names, declared, with_values
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.design_files import read_design
 from dovetail.hardware.reader import design_name, design_paths_of, read_architecture
@@ -86,6 +87,16 @@ class Family:
                 return condition.text()
         return None
 
+    def text(self) -> str:
+        """Return the family as YAML that `family_of` reads back to an equal one."""
+        said = {"budgets": [str(each) for each in self.budgets], "where": [each.text() for each in self.conditions]}
+        section = {
+            key: Node([Node(text, "", 1, quoted=True) for text in texts], "", 1) for key, texts in said.items() if texts
+        }
+        varied = _varied(self.document, self.parameters)
+        entries = {**varied.mapping(), **({_SECTION: Node(section, "", 1)} if section else {})}
+        return document_text(replace(varied, value=dict(entries)))
+
     @property
     def key(self) -> str:
         """The key of its content."""
@@ -115,7 +126,12 @@ def load_family(
         InputError: a file is wrong, nothing varies, or far too much; with file, line and key.
     """
     paths = design_paths_of(name_or_path)
-    whole = read_design(paths, include_folders=include_folders, data=data)
+    document = read_design(paths, include_folders=include_folders, data=data)
+    return family_of(document, design_name(paths, document), vary, budgets)
+
+
+def family_of(whole: Node, name: str, vary: Mapping[str, str] | None = None, budgets: Sequence[str] = ()) -> Family:
+    """Return the family that a document describes; see `load_family`."""
     entries = dict(whole.mapping())
     section = entries.pop(_SECTION, None)
     said = {} if section is None or section.value is None else section.mapping(known=("budgets", "where"))
@@ -124,6 +140,9 @@ def load_family(
     document = with_values(document, {each.place: each.values[0] for each in parameters})
     parameters += tuple(asked_for(document, name, text) for name, text in (vary or {}).items())
     check_names(parameters)
+    places = [each.place for each in declared(_varied(document, parameters))]
+    parameters = tuple(sorted(parameters, key=lambda each: places.index(each.place)))  # whoever says what varies
+    document = with_values(document, {each.place: each.values[0] for each in parameters})
     if not parameters:
         raise InputError("nothing varies: write !range or !choice where values are, or --vary NODE.KEY=VALUES")
     size = math.prod(len(each.values) for each in parameters)
@@ -133,7 +152,12 @@ def load_family(
     if "budgets" in said:
         kept += [_placed(node) for node in said["budgets"].sequence()]
     conditions = tuple(said["where"].sequence()) if "where" in said else ()
-    return Family(design_name(paths, document), document, parameters, tuple(kept), conditions)
+    return Family(name, document, parameters, tuple(kept), conditions)
+
+
+def _varied(document: Node, parameters: Sequence[Parameter]) -> Node:
+    """Return a document with ``!choice`` where values vary."""
+    return with_values(document, {each.place: Node(list(each.values), "", 1, tag=CHOICE) for each in parameters})
 
 
 def _placed(node: Node) -> Budget:

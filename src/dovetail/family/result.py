@@ -10,7 +10,7 @@ from typing import Any
 
 from dovetail.family.family import Family
 from dovetail.family.floors import Box
-from dovetail.family.front import Axis, Point
+from dovetail.family.front import Axis, Choice, Point
 from dovetail.mapping.mapping import Mapping
 from dovetail.network.optimum import LayerFront, minimum_energy
 from dovetail.network.readings import Read
@@ -32,6 +32,15 @@ class Discarded:
     box: Box
     count: int
     corners: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Unmappable:
+    """A box on whose floor some layer cannot be mapped, so on none of its members."""
+
+    box: Box
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,11 @@ class Exploration:
         network: what ran on them.
         axes: what the front is over.
         designs: members that are designs.
-        mapped: those that were mapped.
+        mapped: how many were mapped.
         bounded: those that were discarded by bounds.
-        unmappable: those that some layer cannot be mapped on, by reason.
+        unmappable: boxes of those that some layer cannot be mapped on, with the reason and how many they are.
         skipped: members that are no designs, by reason.
+        mapped_choices: which.
         points: by rising values of the first axis, then of the others.
         gap: by what factor the true front may be below this one: 1 when proven.
         proven: nothing that the front lacks is better than it on any axis.
@@ -88,8 +98,9 @@ class Exploration:
     designs: int
     mapped: int
     bounded: int
-    unmappable: MappingOf[str, int]
+    unmappable: tuple[Unmappable, ...]
     skipped: MappingOf[str, int]
+    mapped_choices: tuple[Choice, ...] = field(repr=False)
     points: tuple[Point, ...]
     gap: float
     proven: bool
@@ -104,7 +115,15 @@ class Exploration:
     @property
     def open(self) -> int:
         """Members that are neither mapped, nor discarded, nor impossible."""
-        return self.designs - self.mapped - self.bounded - sum(self.unmappable.values())
+        return self.designs - self.mapped - self.bounded - sum(each.count for each in self.unmappable)
+
+    @property
+    def unmappable_by_reason(self) -> dict[str, int]:
+        """How many members some layer cannot be mapped on, by reason."""
+        found: dict[str, int] = {}
+        for each in self.unmappable:
+            found[each.reason] = found.get(each.reason, 0) + each.count
+        return found
 
     def mappings(self, point: Point) -> Iterator[LayerAt]:
         """Yield what every layer does at a point of the front; runs of one layer may take different mappings."""
@@ -130,7 +149,7 @@ class Exploration:
             "designs": self.designs,
             "mapped": self.mapped,
             "bounded": self.bounded,
-            "unmappable": dict(self.unmappable),
+            "unmappable": self.unmappable_by_reason,
             "skipped": dict(self.skipped),
             "open": self.open,
             "proven": self.proven,

@@ -1,0 +1,164 @@
+"""Checks the certificate of a front again: that every design is accounted for, that what discards it does, samples."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+
+import numpy as np
+
+from dovetail.errors import DovetailError, NoMappingError
+from dovetail.family.certificate import FrontClaim
+from dovetail.family.costs import Costs, Request, fronts_of
+from dovetail.family.explore import least_points
+from dovetail.family.front import Axis, Choice, Front, Point
+from dovetail.family.members import Members
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.verify import Check, Verdict
+from dovetail.network.optimum import minimum_energy, network_optimum
+from dovetail.store import Store
+from dovetail.workers import InlineExecutor
+
+#: Relative difference that rounding may make between two sums of the same numbers.
+_ROUNDING = 1e-9
+
+
+def verify_front(claim: FrontClaim, *, samples: int | None = 8, seed: int = 0) -> tuple[Check, ...]:
+    """Check all that a certificate of a front claims.
+
+    Args:
+        claim: what the certificate says.
+        samples: designs that are mapped again, of those on the front and of those that were discarded each; None: all.
+        seed: of which they are.
+    """
+    return _Checking(claim, samples, seed).run()
+
+
+class _Checking:
+    def __init__(self, claim: FrontClaim, samples: int | None, seed: int) -> None:
+        self.claim, self.samples, self.random = claim, samples, random.Random(seed)  # noqa: S311 - which designs are looked at is no secret
+        self.members = Members(claim.family)
+        self.valid, self.area = self.members.laid_out()
+        self.costs = Costs(claim.layers, Store.disabled(), InlineExecutor())
+        self.front = Front(claim.axes)
+        for point in claim.points:
+            self.front.add(point)
+
+    def run(self) -> tuple[Check, ...]:
+        return tuple(self._checks())
+
+    def _checks(self) -> Iterator[Check]:
+        claim = self.claim
+        yield _check(
+            "the file", claim.unchanged, "its key is that of its content", "its key is not that of its content"
+        )
+        yield self._accounted()
+        yield self._beaten()
+        single = len(self.front.points) == len(claim.points)
+        yield _check("the front", single, f"no point beats another of {len(claim.points)}", "a point beats another")
+        for choice in self._drawn([point.choice for point in claim.points]):
+            yield self._on_the_front(choice)
+        on_it = {point.choice for point in claim.points}
+        for choice in self._drawn([tuple(at) for at in np.argwhere(self.valid).tolist() if tuple(at) not in on_it]):
+            yield self._beside_the_front(choice)
+
+    def _drawn(self, choices: list[Choice]) -> list[Choice]:
+        distinct = list(dict.fromkeys(choices))
+        if self.samples is None or len(distinct) <= self.samples:
+            return distinct
+        return self.random.sample(distinct, self.samples)
+
+    def _accounted(self) -> Check:
+        counts = np.zeros(self.valid.shape, np.int64)
+        boxes = [each.box for each in self.claim.discarded] + [each.box for each in self.claim.unmappable]
+        for box in boxes:
+            counts[tuple(slice(*ends) for ends in box)] += 1
+        for choice in self.claim.mapped:
+            counts[choice] = max(1, counts[choice])
+        missing, twice = int((self.valid & (counts == 0)).sum()), int((self.valid & (counts > 1)).sum())
+        said = f"of {int(self.valid.sum())} designs {missing} are neither mapped nor discarded, {twice} twice"
+        whole = missing == 0 and twice == 0
+        if self.claim.proven:
+            return _check("every design", whole, f"{int(self.valid.sum())} are mapped or discarded, each once", said)
+        verdict = Verdict.NOT_PROVEN if twice == 0 else Verdict.REJECTED
+        return Check("every design", verdict, said)
+
+    def _beaten(self) -> Check:
+        """Check that each corner of a discarded box has a point at or below it, or is over a budget."""
+        seconds = next(frame for frame in self.members.frames.values() if frame).architecture.cycle_seconds
+        open_boxes = 0
+        for each in self.claim.discarded:
+            inside = tuple(slice(*ends) for ends in each.box)
+            if not self.valid[inside].any():
+                continue
+            corners = []
+            for corner in each.corners:
+                at = dict(zip(self.claim.axes, corner, strict=True))
+                values = (at.get(Axis.AREA, 0.0), at.get(Axis.ENERGY, 0.0), max(1, math.floor(at.get(Axis.CYCLES, 1))))
+                budgets = self.claim.family.budgets
+                point = Point(tuple(low for low, _ in each.box), *values)
+                if not any(one.is_monotone and one.broken_by(point, seconds) for one in budgets):
+                    corners.append(corner)
+            area = float(self.area[inside][self.valid[inside]].min())
+            low = Axis.AREA in self.claim.axes and any(
+                corner[self.claim.axes.index(Axis.AREA)] > area * (1 + _ROUNDING) for corner in each.corners
+            )
+            if low or (corners and self.front.gap(np.array(corners)) > 1):
+                open_boxes += 1
+        count = len(self.claim.discarded)
+        bad = f"{open_boxes} of {count} discarded boxes have a corner that no point beats"
+        return _check("what is discarded", open_boxes == 0, f"a point beats every corner of {count} boxes", bad)
+
+    def _reads(self, choice: Choice) -> list[tuple[float, int]] | None:
+        """Return a member's points, mapped again; None where some layer has no mapping."""
+        reads = self.costs.settle([Request(*self.members.design(choice), Objective.EDP, front=True)])[0]
+        if isinstance(reads, NoMappingError):
+            return None
+        self.fronts = fronts_of(reads, self.claim.layers)
+        best = network_optimum(self.fronts)
+        points = least_points(self.fronts).tolist()
+        return [(best.energy_pJ, best.cycles), *((energy, int(cycles)) for energy, cycles in points)]
+
+    def _on_the_front(self, choice: Choice) -> Check:
+        name = self.claim.family.member_name(choice)
+        try:
+            points = self._reads(choice)
+        except DovetailError as error:
+            return Check(name, Verdict.REJECTED, str(error))
+        wrong = 0
+        for point in (each for each in self.claim.points if each.choice == choice):
+            again = None if points is None else minimum_energy(self.fronts, point.cycles)
+            same = again is not None and math.isclose(again.energy_pJ, point.energy_pJ, rel_tol=_ROUNDING)
+            area = math.isclose(float(self.area[choice]), point.area_um2, rel_tol=_ROUNDING)
+            wrong += not (same and area)
+        return _check(name, wrong == 0, "its points on the front are what it costs", f"{wrong} of its points are wrong")
+
+    def _beside_the_front(self, choice: Choice) -> Check:
+        name = self.claim.family.member_name(choice)
+        try:
+            points = self._reads(choice)
+        except DovetailError as error:
+            return Check(name, Verdict.REJECTED, str(error))
+        if points is None:
+            known = any(_inside(choice, each.box) for each in self.claim.unmappable)
+            return _check(name, known, "has no mapping, as said", "has no mapping")
+        known = any(_inside(choice, each.box) for each in self.claim.unmappable)
+        if known:
+            return Check(name, Verdict.REJECTED, "is said to have no mapping, and has one")
+        for energy, cycles in points:
+            point = Point(choice, float(self.area[choice]), energy * (1 + _ROUNDING), cycles)
+            seconds = self.members.design(choice)[0].cycle_seconds
+            if any(budget.broken_by(point, seconds) for budget in self.claim.family.budgets):
+                continue
+            if self.front.add(point):
+                return Check(name, Verdict.REJECTED, f"{energy:.6g} pJ in {cycles} cycles: the front lacks it")
+        return Check(name, Verdict.HOLDS, "mapped, and the front beats it")
+
+
+def _inside(choice: Choice, box: tuple[tuple[int, int], ...]) -> bool:
+    return all(low <= at < high for at, (low, high) in zip(choice, box, strict=True))
+
+
+def _check(what: str, holds: bool, good: str, bad: str) -> Check:
+    return Check(what, Verdict.HOLDS if holds else Verdict.REJECTED, good if holds else bad)
