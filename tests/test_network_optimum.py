@@ -150,9 +150,9 @@ def _large_network(layers=100, points=50):
 
 def test_a_hundred_layers_are_fast():
     layers = _large_network()
-    start = time.perf_counter()
+    start = time.process_time()
     best = network_optimum(layers)
     deadline = minimum_energy(layers, best.cycles - 1)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert deadline.cycles < best.cycles
     assert deadline.energy_pJ * deadline.cycles >= best.energy_pJ * best.cycles

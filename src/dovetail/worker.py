@@ -48,7 +48,7 @@ def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
             os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
         while True:
             write(answers, _answer(waiting.get()))
 
@@ -87,10 +87,12 @@ def _main(mark: bytes) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    with contextlib.suppress(BrokenPipeError):  # the parent may be gone already
+    try:
         answers.write(mark)
         answers.flush()
         _serve(calls, answers)
+    except BrokenPipeError:  # the parent is gone; what is left in the buffer would be written, and fail, once more
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -182,22 +182,22 @@ class CactiRuns:
         """
         banks, ports = 2 ** math.ceil(math.log2(memory.banks)), int(memory.ports)
         near = max(known for known in _runs() if known[0] <= banks and known[1] <= ports)
-        grids, smallest = _grids(self.falling, *near), SMALLEST_ROWS * near[0]
+        smallest = SMALLEST_ROWS * near[0]
         bits, rows = max(memory.bits, SMALLEST_BITS), max(memory.rows, smallest)
         small = small_scale(quantity, memory.bits / bits, memory.rows / rows)
         many = (banks / near[0]) ** _BANKS[quantity] * (ports / near[1]) ** _PORTS[quantity]
-        nodes = tuple(grids)
+        nodes = tuple(_grids(self.falling, *near))
         inside = min(max(memory.node, nodes[0]), nodes[-1])
-        first, share = _cell(inside, nodes)
-        around = [nodes[first]] if share == 0 else [nodes[first], nodes[first + 1]]
-        found = [grids[node].at(quantity, bits, rows) for node in around]
-        value = found[0][0] + share * (found[-1][0] - found[0][0])
+        value, beyond = self._recorded(quantity, inside, bits, rows, near)
+        if not self.falling:  # nor where CACTI falls as ports are added
+            fewer = [known for known in _runs() if known[0] == near[0] and known[1] < near[1]]
+            value = max([value, *(self._recorded(quantity, inside, bits, rows, each)[0] for each in fewer)])
         value *= small * many * _beyond(quantity, memory.node, nodes)
         if quantity == "leak":
             value *= near[0] * memory.banks / banks
         what = f"{banks:g} banks, {ports:g} ports: x{many:.3g} from {near[0]} and {near[1]}, good to 40 % or so"
         caveats = {
-            "larger than any recorded run: extrapolated": any(out for _, out in found),
+            "larger than any recorded run: extrapolated": beyond,
             f"smaller than {smallest} x {SMALLEST_BITS} bits: scaled down from there": small != 1,
             f"{memory.node:g} nm is outside of {nodes[0]:g} to {nodes[-1]:g} nm: extrapolated": inside != memory.node,
             what: (banks, ports) != near,
@@ -205,9 +205,20 @@ class CactiRuns:
         notes = tuple(note for note, holds in caveats.items() if holds)
         return Quote(value, notes, bool(notes))
 
+    def _recorded(
+        self, quantity: str, node: float, bits: float, rows: float, near: tuple[int, int]
+    ) -> tuple[float, bool]:
+        """Return a quantity between the runs of some banks and ports, and whether it lies beyond all of them."""
+        grids = _grids(self.falling, *near)
+        nodes = tuple(grids)
+        first, share = _cell(node, nodes)
+        around = [nodes[first]] if share == 0 else [nodes[first], nodes[first + 1]]
+        found = [grids[each].at(quantity, bits, rows) for each in around]
+        return found[0][0] + share * (found[-1][0] - found[0][0]), any(out for _, out in found)
+
 
 class CactiMonotone(CactiRuns):
-    """The same runs, but where CACTI falls as an array grows, the numbers stay what the smaller array has."""
+    """The same runs, but where CACTI falls as an array or its ports grow, the numbers stay what the smaller has."""
 
     name = "cacti_monotone"
     accuracy: float = 75
