@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP at a command: one line, what is kept, the exit code, no process left behind."""
 
+import errno
 import os
 import random
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dovetail.cli.main import main
 from test_workers import children, gone
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
@@ -159,6 +161,28 @@ def test_what_a_worker_was_at_is_named_and_the_rest_is_done(tmp_path, words, har
     assert "Traceback" not in told
     with Store.open(tmp_path / "results-v2.sqlite3") as store:
         assert store.state().entries >= (3 if harm is kill and words is SWEEP else 1)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory"), ImportError("lib")])
+def test_a_search_without_memory_is_one_line_with_its_layer(monkeypatch, capsys, error):
+    """Whatever the lack shows as: a library that cannot be loaded hides it behind an error of its own."""
+
+    def search(*_arguments: object) -> None:
+        raise error from MemoryError()
+
+    monkeypatch.setattr("dovetail.cli.map._exact", search)
+    assert main(["map", "alexnet:classifier.6", "--on", "eyeriss_like"]) == 2
+    assert capsys.readouterr().err == "dovetail: error: out of memory at alexnet:classifier.6\n"
+
+
+def test_a_program_that_lacks_memory_to_start_says_so_on_one_line():
+    run = subprocess.run(
+        [sys.executable, "-m", "dovetail.cli.main", "map", "alexnet:classifier.6", "--on", "eyeriss_like"],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (60 << 20, 60 << 20)),
+    )
+    assert (run.returncode, run.stderr) == (2, "dovetail: error: out of memory\n")
 
 
 #: Enters and leaves `Gracefully` without a pause, and ends with 7 once a Ctrl-C was noted or raised.

@@ -61,12 +61,12 @@ def _answer(call: bytes) -> bytes:
     except DovetailError as error:
         return pickle.dumps(("error", error))
     except Exception as error:
-        if _lacks_memory(error):
+        if lacks_memory(error):
             return pickle.dumps(("memory", "out of memory"))
         return pickle.dumps(("bug", traceback.format_exc()))
 
 
-def _lacks_memory(error: BaseException) -> bool:
+def lacks_memory(error: BaseException) -> bool:
     """Return whether a lack of memory is behind an exception: it may show as a library that cannot be loaded."""
     cause: BaseException | None = error
     while cause is not None:

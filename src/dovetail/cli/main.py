@@ -13,6 +13,7 @@ if __name__ == "__main__":
         del sys.path[0]  # `python -m` puts the working folder before everything
 
 import argparse
+import errno
 import importlib
 from collections.abc import Sequence
 
@@ -96,6 +97,27 @@ def _kept(args: argparse.Namespace) -> str:
     return f"; {kept}" if args.begun and (kept := shown(args.kept(args))) else ""
 
 
+def _without_memory(args: argparse.Namespace) -> int:
+    """Say that memory has run out, at which layer, and what is kept; returns the exit code."""
+    layer = getattr(args, "layer", None) or ()
+    at = f" at {shown(layer if isinstance(layer, str) else ' '.join(layer))}" if layer else ""
+    print(f"dovetail: error: out of memory{at}{_kept(args)}", file=sys.stderr)
+    return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.wide:
+        from dovetail.cli.tables import show_all_columns  # `--help` does without
+
+        show_all_columns()
+    with outputs.prepared(args):
+        args.begun = True
+        interruption.keeping(shown(args.kept(args)))
+        code = int(args.run(args))
+        sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
+        return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
@@ -108,19 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    args = parser_of(wanted).parse_args(arguments)
-    args.begun = False
+    args = argparse.Namespace(begun=False)
     try:
-        if args.wide:
-            from dovetail.cli.tables import show_all_columns  # `--help` does without
-
-            show_all_columns()
-        with outputs.prepared(args):
-            args.begun = True
-            interruption.keeping(shown(args.kept(args)))
-            code = int(args.run(args))
-            sys.stdout.flush()  # what cannot be written shows here, not at the interpreter's end
-            return code
+        parser_of(wanted).parse_args(arguments, args)
+        return _run(args)
     except BrokenPipeError:  # `dovetail ... | head`
         _discard_output()
         return 0
@@ -131,17 +144,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dovetail: error: {error}{_kept(args) if isinstance(error, WriteError) else ''}", file=sys.stderr)
         return 2
     except OSError as error:  # the output's disk is full, a file vanished
+        if error.errno == errno.ENOMEM:
+            return _without_memory(args)
         _discard_output()
         print(f"dovetail: error: {shown(str(error))}", file=sys.stderr)
         return 2
     except MemoryError:
-        print(f"dovetail: error: out of memory{_kept(args)}", file=sys.stderr)
-        return 2
+        return _without_memory(args)
     except KeyboardInterrupt:
         if interruption.is_listening():
             interruption.end("SIGINT")  # as the listening thread does, and only one of the two
         print(f"dovetail: interrupted{_kept(args)}", file=sys.stderr)
         return interruption.INTERRUPTED
+    except Exception as error:
+        from dovetail.worker import lacks_memory  # only when something is wrong
+
+        if lacks_memory(error):  # which may show as a library that cannot be loaded
+            return _without_memory(args)
+        raise
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def show_all_columns() -> None:
 def print_table(title: str, results: Table) -> None:
     """Print a table under a title; where it is too wide, a line below it names the columns that are left out."""
     out = Console(highlight=False, soft_wrap=True)
-    out.print(Text(title, style="bold"))
+    width = table_width()
+    for line in [title] if width is None else textwrap.wrap(title, max(width, 1), **_WHOLE_WORDS):
+        out.print(Text(line, style="bold"))
     print(f"\n{results.text(table_width())}\n")
 
 
