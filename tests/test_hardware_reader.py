@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture, read_architecture
+from dovetail.mapper.search import search
+from dovetail.workload.shapes import CONVOLUTION, sized
 
 REFERENCE = json.loads((Path(__file__).parent / "data/oracle_architectures.json").read_text())
 SIZES = (
@@ -177,7 +181,7 @@ def test_sizes_under_all_their_names() -> None:
         ("{width: 64, depth: 16}", "'datawidth' (bits of a word) is missing"),
         ("{width: 64, datawidth: 8}", "'depth' (lines) is missing"),
         ("{width: 60, depth: 16, datawidth: 8}", "holds no whole number of words"),
-        ("{width: 64, depth: 0, datawidth: 8}", "must be above 0, found 0"),
+        ("{width: 64, depth: -1, datawidth: 8}", "must be above 0, found -1"),
         ("{width: 64, depth: -3, datawidth: 8}", "must be above 0, found -3"),
         ("{width: 64, depth: 1.5, datawidth: 8}", "must be a whole number"),
         ("{width: 64, depth: '16', datawidth: 8}", "must be a number, found '16'"),
@@ -334,3 +338,20 @@ def test_code_of_others_is_passed_over_until_a_name_needs_it() -> None:
     notes = read(DRAM + MAC, head.replace("f(1)", "1")).notes
     assert ["--set NAME=VALUE" in note for note in notes] == [True, False]
     assert "estimators of Accelergy are not run" in notes[1]
+
+
+@pytest.mark.parametrize("size", ["depth: 0", "entries: 0"])
+def test_a_storage_that_holds_nothing_lets_everything_pass(size: str) -> None:
+    dummy = BUFFER.format("dummy", "").replace("depth: 16", size)
+    design = read(DRAM + dummy + MAC, "variables: {technology: '45nm'}")
+    level = design.level("dummy")
+    assert isinstance(level, Storage)
+    assert level.words == 0
+    assert estimate(design)["dummy"].energy("read") == 0
+    problem = sized(CONVOLUTION, "small", C=2, M=2, P=2)
+    free = {name: {"read": 1.0, "write": 1.0, "update": 1.0, "compute": 1.0} for name in ("DRAM", "dummy", "mac")}
+    energies = EnergyTable({name: ComponentCost({**actions, "leak": 0.0}) for name, actions in free.items()})
+    found = search(problem, design, energies)
+    without = search(problem, read(DRAM + MAC), energies)
+    assert found.cost["dummy"].tensors == {}
+    assert (found.cost.cycles, found.cost.energy_pJ) == (without.cost.cycles, without.cost.energy_pJ)

@@ -18,7 +18,7 @@ STORAGE_ACTIONS = ("read", "write", "update", "leak")
 COMPUTE_ACTIONS = ("compute", "leak")
 #: Accelergy writes pJ and um^2 to so many decimals; with the same, totals agree to the digit.
 DECIMALS = 6
-#: What a level costs that stands for a fan-out only.
+#: What a level costs that stands for a fan-out only, or that holds nothing.
 STRUCTURE = "dummy_storage"
 
 
@@ -106,7 +106,8 @@ def explain(architecture: Architecture, forced: Sequence[str] = ()) -> tuple[Est
 def _estimate(
     architecture: Architecture, level: Level, classes: Mapping[str, ComponentClass], composer: Composer
 ) -> Estimate:
-    component = STRUCTURE if isinstance(level, Spatial) else level.component
+    holds_nothing = isinstance(level, Spatial) or (isinstance(level, Storage) and level.words == 0)
+    component = STRUCTURE if holds_nothing else level.component
     attributes = {"global_cycle_seconds": architecture.cycle_seconds, **_sizes(level, classes.get(component))}
     try:
         instance = instantiate(component, attributes, classes)

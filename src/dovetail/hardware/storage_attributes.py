@@ -87,7 +87,7 @@ class _Sizes:
     def __init__(self, attributes: Mapping[str, Any], fail: Fail) -> None:
         self.attributes, self.fail = attributes, fail
 
-    def number(self, name: str, least: float = 0) -> int | float | None:
+    def number(self, name: str, least: float = 0, *, or_none: bool = False) -> int | float | None:
         given = [key for key in SYNONYMS.get(name, (name,)) if self.attributes.get(key) is not None]
         if not given:
             return None
@@ -97,12 +97,14 @@ class _Sizes:
         value = self.attributes[given[0]]
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise self.fail(given[0], f"must be a number, found {str(value)[:40]!r}")
+        if value == 0 and or_none:
+            return 0
         if value <= 0 or value < least or value == float("inf"):
             raise self.fail(given[0], f"must be {f'at least {least}' if least else 'above 0'}, found {value}")
         return value
 
-    def whole(self, name: str) -> int | None:
-        value = self.number(name)
+    def whole(self, name: str, *, or_none: bool = False) -> int | None:
+        value = self.number(name, or_none=or_none)
         if value is not None and not float(value).is_integer():
             raise self.fail(name, f"must be a whole number, found {value}")
         return None if value is None else int(value)
@@ -131,8 +133,9 @@ def _line(sizes: _Sizes, datawidth: int, fail: Fail) -> tuple[int, int, int]:
 
 
 def _capacity(sizes: _Sizes, datawidth: int, block: int, fail: Fail) -> tuple[int | None, int | None]:
-    """Return (lines, words where these fill no whole number of lines)."""
-    depth, entries, kilobytes = sizes.whole("depth"), sizes.whole("entries"), sizes.number("sizeKB")
+    """Return (lines, words where these fill no whole number of lines); none where the storage can't hold anything."""
+    depth, entries = sizes.whole("depth", or_none=True), sizes.whole("entries", or_none=True)
+    kilobytes = sizes.number("sizeKB")
     if depth is not None and entries == depth * block:
         entries = None  # said twice, and the same
     given = [name for name, value in (("depth", depth), ("entries", entries), ("sizeKB", kilobytes)) if value]
@@ -140,6 +143,6 @@ def _capacity(sizes: _Sizes, datawidth: int, block: int, fail: Fail) -> tuple[in
         raise fail(given[1], f"the size is given twice, as '{given[0]}' and as '{given[1]}'; give one")
     if kilobytes is not None:
         entries = int(kilobytes * 1024 * 8 // datawidth)
-    if entries is None:
-        return depth, None
+    if not entries:
+        return entries if depth is None else depth, None
     return max(1, -(-entries // block)), None if entries % block == 0 else entries
