@@ -3,12 +3,17 @@
 The folder holds files as people have them: clones of public repositories, a group's own designs. Files of equal content
 count once. Nothing of them is kept or executed; each goes through the reader that a command would use::
 
-    python tools/census.py FOLDER [--kind mapping] [--reasons 20] [--list REASON]
+    python tools/census.py FOLDER [--kind mapping] [--reasons 20] [--list REASON] [--map]
+
+A design that does not stand alone is read with the files that lie around it: the folder's own, and those that the
+nearest template on top (``top.yaml.jinja2``) names. With ``--map`` a layer is mapped on every design that is read.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import hashlib
 import re
 import sys
@@ -18,20 +23,27 @@ from functools import partial
 from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_areas, read_energy_table
-from dovetail.document import MAX_BYTES, Node, read_text
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.document import MAX_BYTES, Node, Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.result import SearchResult
+from dovetail.mapper.search import search
 from dovetail.mapping.printed import parse_printed_mapping
 from dovetail.mapping.timeloop_yaml import parse_timeloop_mapping
-from dovetail.workload.loading import read_network
+from dovetail.network.readings import search_readings
+from dovetail.runs.stats import read_stats
+from dovetail.workload.loading import load_layer, read_network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term
 from dovetail.workload.problem_yaml import read_problem_file
 
 _SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".txt", ".cfg", ".csv")
 #: CiMLoop's collection of layers leaves these to the design's variables.
 _VARIABLES = {f"ENCODED_{name}_BITS": 8 for name in ("INPUT", "WEIGHT", "OUTPUT")} | {"BATCH_SIZE": 1}
+#: What is mapped on each design, and for how long the best is looked for.
+_LAYER, _SECONDS = "resnet18:layer2.0.conv1", 1.0
 _WRITTEN_BY_TOOLS = re.compile(r"flattened_architecture|parsed-processed|aggregated|summary|^timeloop-(model|mapper)")
 
 
@@ -42,16 +54,25 @@ def main() -> int:
     parser.add_argument("--kind", help="only kinds whose name holds this")
     parser.add_argument("--reasons", type=int, default=8, help="reasons shown of each kind (8)")
     parser.add_argument("--list", metavar="REASON", help="name the files whose reason holds this")
+    parser.add_argument("--map", action="store_true", help="also map a layer of ResNet-18 on each design")
     args = parser.parse_args()
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    mapped: dict[str, Counter[str]] = defaultdict(Counter)
     for path, kind in kinds_of_files(args.folder):
         if args.kind and args.kind not in kind:
             continue
         reason = first_reason(path, kind)
         reasons[kind][reason] += 1
+        if args.map and not reason and kind.startswith("design"):
+            why = _mapped(path)
+            mapped[f"mapped: {kind}"][why] += 1
+            if args.list and args.list in why:
+                print(f"{path}: {why}")
         if args.list and args.list in reason:
             print(f"{path}: {reason}")
     _print(reasons, args.reasons)
+    if args.map:
+        _print(mapped, args.reasons)
     return 0
 
 
@@ -124,7 +145,7 @@ def _design(path: Path, keys: set[str], text: str) -> str:
 def first_reason(path: Path, kind: str) -> str:
     """Return why a file is not read, without names and numbers of its own; empty when it is."""
     try:
-        (load_architecture if kind.startswith("design") else _READERS.get(kind, _no_reader))(path)
+        (_read_design if kind.startswith("design") else _READERS.get(kind, _no_reader))(path)
     except DovetailError as error:
         return _general(getattr(error, "message", None) or str(error))
     except Exception as error:  # a census counts crashes, too
@@ -135,6 +156,55 @@ def first_reason(path: Path, kind: str) -> str:
 def _general(message: str) -> str:
     message = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", message.split("\n")[0])
     return re.sub(r"(, )?did you mean.*|; known.*", "", message)[:110]
+
+
+def _read_design(path: Path) -> Architecture:
+    """Read a design alone; else with the files around it; the error is that of the first try."""
+    try:
+        return load_architecture(path)
+    except DovetailError as alone:
+        for paths, folders, data in _around(path):
+            with contextlib.suppress(DovetailError):
+                return load_architecture(paths, include_folders=folders, data=data)
+        raise alone from None
+
+
+def _around(path: Path) -> Iterator[tuple[list[Path], list[Path], dict[str, Scalar]]]:
+    """Yield the ways to read a design with what lies around it: files, folders to include from, template variables."""
+    beside = [path.with_name(f"{name}.yaml") for name in ("variables", "components")]
+    yield [path, *(other for other in beside if other.is_file() and other != path)], [path.parent.parent], {}
+    if path.name.startswith("top."):
+        for folder in sorted({inner.parent.name for inner in path.parent.glob("*/arch.yaml")}):
+            yield [path], [], {"architecture": folder}
+    for above in list(path.parents)[:4]:
+        for top in sorted(above.glob("top.yaml.jinja*")):
+            yield [top], [], {"architecture": path.parent.name, "macro": path.parent.name, "iso": path.parent.name}
+
+
+def _mapped(path: Path) -> str:
+    """Return why a layer of ResNet-18 has no mapping on a design; empty when it has one. Every action costs 1 pJ."""
+    try:
+        return _search(_read_design(path).levels)
+    except DovetailError as error:
+        return _general(getattr(error, "message", None) or str(error))
+    except Exception as error:  # as above
+        return f"CRASH {type(error).__name__}: {str(error)[:60]}"
+
+
+@functools.cache
+def _search(levels: tuple[Level, ...]) -> str:
+    design = Architecture("design", levels, 1e-9)
+    actions = dict.fromkeys(("read", "write", "update", "compute"), 1.0) | {"leak": 0.0}
+    energies = EnergyTable({level.name: ComponentCost(actions) for level in levels})
+
+    def once(problem: Problem, seconds: float | None) -> SearchResult:
+        return search(problem, design, energies, time_limit=seconds)
+
+    try:
+        search_readings(load_layer(_LAYER), design, once, _SECONDS)
+    except DovetailError as error:
+        return _general(getattr(error, "message", None) or str(error))
+    return ""
 
 
 def _no_reader(path: Path) -> None:
@@ -214,11 +284,14 @@ def _levels(targets: Sequence[str | int], spatial: Sequence[str | int]) -> Itera
 _READERS: dict[str, Callable[[Path], object]] = {
     "problem": partial(read_problem_file, variables=_VARIABLES),
     "SCALE-Sim topology": read_network,
+    "ZigZag workload": read_network,
     "mapping": _read_mapping,
     "map.txt of a run": _read_printed,
     "ERT": read_energy_table,
     "ERT_summary": read_energy_table,
     "ART": read_areas,
+    "ART_summary": read_areas,
+    "stats.txt of a run": read_stats,
 }
 
 

@@ -27,6 +27,7 @@ from dovetail.workload.roles import renamed
 from dovetail.workload.scale_sim import is_scale_sim, read_scale_sim
 from dovetail.workload.study_pickle import read_study_pickle
 from dovetail.workload.widths import LayerBits
+from dovetail.workload.zigzag import is_zigzag, read_zigzag
 
 
 def load_network(
@@ -233,7 +234,7 @@ def _from_file(
 def read_network(
     path: Path, variables: Mapping[str, Scalar] | None = None, include_folders: Sequence[Path] = ()
 ) -> Network:
-    """Read a network from a layer table, a pickle of the founding study, a Timeloop problem, or a folder of them.
+    """Read a network from a layer table, a pickle of the founding study, or layers of ZigZag or Timeloop.
 
     Raises:
         InputError: with file, line and key.
@@ -249,6 +250,8 @@ def read_network(
     if path.suffix not in _YAML:
         raise InputError("a network file ends in .yaml, .csv, .onnx, .pt2 or .pkl", file=path)
     document = read_document(path, include_folders=problem_folders(path, include_folders), data=variables)
+    if is_zigzag(document):
+        return read_zigzag(document, name=path.stem)
     if "problem" not in document.mapping():
         return read_yaml(document, name=path.stem)
     name = path.stem.removesuffix(".yaml")  # top.yaml.jinja2
