@@ -123,3 +123,53 @@ def test_commands_take_widths(capsys: pytest.CaptureFixture[str]) -> None:
     assert layers[-1]["bits"] == "Weights=8 Inputs=8 Outputs=8"
     assert main(["map", "resnet18:5", "--on", "eyeriss_like", "--bits", "wights=4"]) == 2
     assert "has no tensor 'wights' that could have a width" in capsys.readouterr().err
+
+
+TINY = """architecture:
+  version: 0.4
+  nodes:
+  - !Component {name: DRAM, class: DRAM, attributes: {width: 64, datawidth: 16, value_widths: any}}
+  - !Component {name: buffer, class: SRAM, attributes: {width: 64, datawidth: 16, depth: 1024, technology: 45nm,
+      value_widths: [4, 8, 16]}}
+  - !Component {name: mac, class: intmac, attributes: {value_widths: "8 16", datawidth: 16, technology: 45nm}}
+"""
+
+
+def test_what_a_design_knows_is_read_its_result_verified_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "arch.yaml").write_text(TINY.replace("45nm", '"45nm"'))
+    widths = "bitwidths: {B: 3, A: 8, sums: 20}"
+    (tmp_path / "layer.yaml").write_text(f"problem: {{shape: gemm_ABZ, M: 4, N: 2, K: 8, {widths}}}")
+    on = ["--on", str(tmp_path / "arch.yaml")]
+    design = load_architecture(tmp_path / "arch.yaml")
+    assert [getattr(level, "value_widths", ()) for level in design.levels] == [(), (4, 8, 16), (8, 16)]
+    assert getattr(design.levels[0], "any_width", False)
+    certificate, mapping = tmp_path / "c.json", tmp_path / "m.yaml"
+    given = [
+        "map",
+        str(tmp_path / "layer.yaml"),
+        *on,
+        "--json",
+        "--certificate",
+        str(certificate),
+        "--save",
+        str(mapping),
+    ]
+    assert main(given) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bits"] == "A=8 B=3 sums=20"
+    assert any("3-bit B are padded to 4 bits" in note for note in found["notes"])
+    assert main(["verify", str(certificate), *on]) == 0
+    assert "the certificate holds" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "layer.yaml"), *on, "--json", "--mapping", str(mapping)]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["bits"], again["energy_pJ"], again["cycles"]) == (found["bits"], found["energy_pJ"], found["cycles"])
+
+
+def test_a_list_of_widths_that_are_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "arch.yaml").write_text(TINY.replace("45nm", '"45nm"').replace("[4, 8, 16]", "[4, 0]"))
+    with pytest.raises(
+        InputError, match=r"arch.yaml:6: .*value_widths: must be any, or bits such as \[4, 8, 16\], found '0'"
+    ):
+        load_architecture(tmp_path / "arch.yaml")
