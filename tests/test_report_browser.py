@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
+import time
 
 import pytest
 
+from dovetail.advice.advice import Advice, Advised, Figures
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.network.map_network import map_networks
 from dovetail.report.page import report_page
-from dovetail.report.sections import Point, bars_section, curves_section, table_section, text_section
+from dovetail.report.sections import (
+    Point,
+    Staircase,
+    bars_section,
+    curves_section,
+    stairs_section,
+    table_section,
+    text_section,
+)
 from dovetail.table import Table, headed
 from network_search import quick_search
 from test_report_page import ACCURACIES, _network
@@ -30,6 +41,16 @@ ARGUMENTS = (
 )
 
 
+def _advised(cost):
+    """Return advice with one change of the design and one liked width."""
+    before, after = Figures(200.0, 3e6, 2.0), Figures(100.0, 3e6, 3.0)
+    name = cost.distinct[0].name
+    stairs = ((16, 1.0), (14, 0.5))
+    found = Advised("constraint", "PE", "lift 'split 1'", before, after, 0.5, True, (name,), "cycles")
+    width = Advised("width", name, "14 instead of 16", before, after, 0.25, True, (name,), "stairs", stairs, (16, 14))
+    return Advice(cost, (found,), (width,), 7, ("more",))
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     designs = [(a, estimate(a)) for a in map(load_architecture, ("eyeriss_like", "simba_like"))]
@@ -41,10 +62,14 @@ def page(tmp_path_factory):
         text_section("Words", ["A paragraph."]),
         table_section("Figures", Table(headed("name", "size"), (("b", 2.0), ("a", None)))),
         curves_section("Curves", {"one": points, "other": points}, tags={"one": ["g", "u"], "other": ["h", "v"]}),
+        stairs_section("Stairs", [Staircase("g", [(8, 1.0, ""), (7, 0.5, "taken")], 8, [7])], x="channels", y="EDP"),
+        curves_section("Several", {"a": points, "b": points}, tags={"a": ["s", "u"], "b": ["t", "u"]}, multiples=True),
         bars_section("Bars", ["i", "j"], {"one": {"energy_uJ": [1, 2], "cycles": [1, 2], "edp": [1, None]}}),
     ]
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(report_page(costs, accuracies=ACCURACIES, sections=sections), encoding="utf-8")
+    file.write_text(
+        report_page(costs, accuracies=ACCURACIES, sections=sections, advice=[_advised(costs[0])]), encoding="utf-8"
+    )
     return file
 
 
@@ -111,7 +136,9 @@ def test_metrics_change_the_axis(opened):
     opened.execute_script(
         "const s = document.querySelector('#compare select'); s.value = 'cycles'; s.dispatchEvent(new Event('change'))"
     )
-    assert _run(opened, "drawn.find(d => d.node.closest('#compare')).chart.getOption().yAxis[0].name") == "cycles"
+    assert _run(opened, "drawn.find(d => d.node.closest('#compare')).chart.getOption().yAxis[0].name").endswith(
+        "cycles"
+    )
 
 
 def test_tables_sort_and_filter(opened):
@@ -143,6 +170,52 @@ def test_a_row_shows_its_network_and_a_layer_its_nest(opened):
     assert _run(opened, "drawn.every(d => d.node.isConnected)")
 
 
+def test_what_to_change_stands_above_the_figures_and_leads_to_them(opened):
+    text = _run(opened, "document.querySelector('#detail').innerText")
+    assert text.index("What to change") < text.index("What stands out") < text.index("Cycles and energy")
+    row = "document.querySelector('#advice ~ div tbody tr').innerText"
+    assert _run(opened, row).split("\t")[:4] == ["lift 'split 1'", "50 %", "−50 %", "0"]
+    _click(opened, "staircase", "#detail")
+    steps = "drawn.find(d => d.node.previousElementSibling?.previousElementSibling?.id === 'fig-stairs').chart"
+    assert _run(opened, f"{steps}.getOption().series[2].data[0][0]") == 14
+
+
+def test_a_layer_is_in_the_address(opened):
+    opened.execute_script("choose(2)")
+    opened.execute_script("document.querySelectorAll('#layers ~ div tbody tr')[2].click()")
+    chosen = _run(opened, "location.hash")
+    assert "network=large" in chosen and "layer=l12" in chosen
+    opened.execute_script("location.hash = '#network=small&on=simba_like'")
+    assert _await(opened, "document.querySelector('#detail h2').innerText", "small on simba_like")
+    opened.execute_script("location.hash = arguments[0]", chosen)
+    assert _await(opened, "document.querySelector('#layer h3').innerText", "How l12 runs")
+    opened.execute_script("history.replaceState(null, '', location.pathname)")
+
+
+def _await(browser, script, wanted):
+    found = None
+    for _ in range(50):
+        if (found := _run(browser, script)) == wanted:
+            return True
+        time.sleep(0.1)
+    raise AssertionError(found)
+
+
+def test_cycles_and_energy_stand_side_by_side_and_ranges_are_half_open(opened):
+    assert _run(opened, "document.querySelector('#fig-layers ~ .grid').children.length") == 2
+    names = _run(opened, "drawn.map(d => (d.chart.getOption().xAxis || [{}])[0].name).join('|')")
+    assert "cycles of all runs" in names and "J of all runs" in names
+    assert re.search(r"\w in \[0:\d+\)", _run(opened, "document.querySelector('.nest').innerText"))
+
+
+def test_paper_shows_what_a_screen_folds(opened):
+    opened.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert _run(opened, "document.querySelectorAll('details:not([open])').length") == 0
+    assert _run(opened, "drawn.every(d => d.chart.getWidth() === 660)")
+    opened.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert _run(opened, "document.querySelectorAll('details:not([open])').length") > 0
+
+
 def test_light_and_dark(opened):
     colour = "getComputedStyle(document.body).backgroundColor"
     opened.execute_script("document.getElementById('theme').click()")
@@ -159,6 +232,9 @@ def test_it_fits_a_phone(opened):
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     opened.execute_script("dispatchEvent(new Event('resize'))")
     assert _run(opened, "document.documentElement.scrollWidth") <= 390
+    time.sleep(0.3)
+    hint = "[...document.querySelectorAll('#summary .hint')].map(h => h.hidden ? '' : h.innerText).join()"
+    assert "scroll the table sideways" in _run(opened, hint)
 
 
 def test_it_prints(opened):

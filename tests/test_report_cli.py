@@ -24,13 +24,14 @@ def quick(monkeypatch):
 def test_report_writes_everything(tmp_path, capsys):
     html, svg, csv = tmp_path / "r.html", tmp_path / "svg", tmp_path / "csv"
     command = ["report", "alexnet", "--on", "eyeriss_like", "tpu_like", "--html", str(html)]
-    assert main([*command, "--svg", str(svg), "--csv", str(csv), "--accuracy", "alexnet=57.5"]) == 0
+    assert main([*command, "--svg", str(svg), "--csv", str(csv), "--accuracy", "alexnet=57.5", "--advice", "1e-9"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "alexnet on tpu_like" in out
     assert "57.50" in out
     assert "wait for DRAM's bandwidth" in out
     assert html.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert '"advice":{' in html.read_text(encoding="utf-8")
     assert (svg / "layers_alexnet_tpu_like.svg").exists()
     assert (csv / "alexnet_eyeriss_like.csv").read_text(encoding="utf-8").count("\n") == 9
 
@@ -111,6 +112,7 @@ def test_sweep_layer_refuses_nonsense(arguments, message, capsys):
 
 def test_study_prints_all_three(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(jobs_module, "exact_search", _free)
+    monkeypatch.setattr("dovetail.study.energy_gap.SAMPLES", (2, 4, 8))
     html, csv = tmp_path / "s.html", tmp_path / "csv"
     assert main(["study", "--html", str(html), "--csv", str(csv)]) == 0
     out, err = capsys.readouterr()
@@ -118,6 +120,7 @@ def test_study_prints_all_three(tmp_path, capsys, monkeypatch):
     assert "reproduced" in out
     assert "Concluded: output stationary costs less energy" in out
     assert "IMAGENET1K_V2" in out
+    assert "Why the Eyeriss-like energies differ" in html.read_text(encoding="utf-8")
     assert sorted(file.stem for file in csv.iterdir()) == ["alexnet_batch_1", "alexnet_batch_16", "resnet", "width"]
     assert "The founding study" in html.read_text(encoding="utf-8")
     assert main(["study", "--shapes", "study", "--json"]) == 0

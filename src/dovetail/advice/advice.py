@@ -57,6 +57,7 @@ class Advised:
         figure: what shows it in a report: ``cycles``, ``energy``, ``roofline`` or ``stairs``.
         stairs: sizes of a layer's dimension and the objective's value per unit of it, relative to now; for a width and
             for padding.
+        sizes: of that dimension, now and with the change.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class Advised:
     layers: tuple[str, ...] = ()
     figure: str = "energy"
     stairs: tuple[tuple[int, float], ...] = ()
+    sizes: tuple[int, int] | None = None
 
     def change(self, name: str) -> float | None:
         """Return by what fraction a figure changes: ``cycles``, ``energy_pJ``, ``edp_J_cycle``, ``area_um2``."""
@@ -88,6 +90,7 @@ class Advised:
             "layers": list(self.layers),
             "figure": self.figure,
             "stairs": [list(each) for each in self.stairs],
+            "sizes": None if self.sizes is None else list(self.sizes),
         }
 
 

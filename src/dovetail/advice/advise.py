@@ -310,7 +310,9 @@ class _Search:
         stairs = ((now, 1.0), *((s, self._value(each) / self._value(layer)) for _, s, each in outcomes))
         exact = all(each.result.certificate.exact for each in (layer, best))
         figures = before, self._swapped({place: best})
-        return [Advised("padding", layer.name, text, *figures, gain, exact, (layer.name,), "stairs", stairs)]
+        return [
+            Advised("padding", layer.name, text, *figures, gain, exact, (layer.name,), "stairs", stairs, (now, size))
+        ]
 
     def _value(self, mapped: MappedLayer) -> float:
         return self.cost.objective.value_of(mapped.cost.energy_pJ, mapped.cost.cycles)
@@ -361,7 +363,8 @@ class _Search:
         channels = "output" if dimension == "M" else "input"
         text = f"{mapped.name} with {sizes[best]} instead of {now} {channels} channels ({dimension})"
         exact = all(each.result.certificate.exact for each in (mapped, found[best]))
-        return [Advised("width", mapped.name, text, before, after, gain, exact, (mapped.name,), "stairs", stairs)]
+        figures, chosen = (before, after), (now, sizes[best])
+        return [Advised("width", mapped.name, text, *figures, gain, exact, (mapped.name,), "stairs", stairs, chosen)]
 
 
 def _sum(layers: Iterable[MappedLayer]) -> Figures:

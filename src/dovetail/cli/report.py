@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from dovetail.advice.advice import Advice
+from dovetail.advice.advise import advise
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
+from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError
 from dovetail.files import write_text
@@ -27,6 +31,9 @@ from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.text import file_name
 from dovetail.units import four_digits
+
+#: Seconds for what to change, unless said otherwise.
+_ADVICE = 20.0
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store
@@ -48,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accuracy", action="append", default=[], metavar="NETWORK=PERCENT", help="top-1 accuracy (may be repeated)"
     )
     parser.add_argument("--no-front", action="store_true", help="leave out Pareto fronts and the network optimum")
+    parser.add_argument(
+        "--advice",
+        type=arguments.seconds,
+        default=_ADVICE,
+        metavar="S",
+        help=f"seconds for what to change, of each network on each design, on the page ({_ADVICE:g})",
+    )
+    parser.add_argument("--no-advice", action="store_true", help="leave out what to change")
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--html", "write one page that opens from disk")
@@ -65,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     networks = [arguments.network_of(args, name) for name in args.networks]
     arguments.check_settings(args)
     pairs = [(network, *design) for network in networks for design in designs]
-    with network_progress() as progress, Store.open() as store:
+    with network_progress() as shown, Store.open() as store:
         costs = map_networks(
             pairs,
             objective=args.objective,
@@ -73,14 +88,15 @@ def run(args: argparse.Namespace) -> int:
             time_limit=args.time_limit,
             store=store,
             workers=args.workers,
-            progress=progress,
+            progress=shown,
         )
         told = [diagnose_network(cost, store) for cost in costs]
+        advice = _advice(args, costs, told, store) if args.html and not args.no_advice else []
     notes = notes_of(costs)
     print_notes(notes)
     accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
     if args.html:
-        write_text(args.html, report_page(costs, accuracies=accuracies, diagnoses=told))
+        write_text(args.html, report_page(costs, accuracies=accuracies, diagnoses=told, advice=advice))
     for folder, kind in ((args.svg, "svg"), (args.png, "png")):
         if folder:
             write_figures(folder, costs, accuracies, kind)
@@ -93,6 +109,20 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(costs, told, accuracies)
     return 0
+
+
+def _advice(
+    args: argparse.Namespace, costs: Sequence[NetworkCost], told: Sequence[Sequence[Diagnosis]], store: Store
+) -> list[Advice]:
+    """Return what to change of every network on every design, within the seconds that each has."""
+    found = []
+    with progress() as report:
+        for cost, diagnoses in zip(costs, told, strict=True):
+            energies = None if args.ert is None else cost.energies
+            options: dict[str, Any] = {"budget": args.advice, "store": store, "workers": args.workers}
+            options |= {"objective": args.objective, "progress": report, "cost": cost, "diagnoses": diagnoses}
+            found.append(advise(cost.network, cost.architecture, energies, **options))
+    return found
 
 
 def _given(texts: list[str], costs: list[NetworkCost]) -> dict[str, KnownAccuracy]:

@@ -12,6 +12,7 @@ from dovetail.cli.tables import fits, print_json, print_table, print_text
 from dovetail.files import write_text
 from dovetail.store import Store
 from dovetail.study.conclusions import shown_agreement
+from dovetail.study.energy_gap import energy_gap
 from dovetail.study.reproduce import Study, run_study
 from dovetail.study.rows import Row, parts, title
 from dovetail.table import Cell, Column, Table
@@ -56,13 +57,14 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
+        gap = energy_gap(store=store, workers=args.workers, progress=progress) if args.html else None
     if args.csv:
         for part in parts(study.rows):
             write_text(args.csv / f"{part}.csv", study.table(part).csv())
     if args.html:
         from dovetail.report.study_page import study_page  # templates load only when a page is asked for
 
-        write_text(args.html, study_page(study))
+        write_text(args.html, study_page(study, gap))
     if args.json:
         print_json("study", study.to_json())
         return 0

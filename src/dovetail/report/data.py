@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dovetail.advice.advice import Advice
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.describe import constraints_text
 from dovetail.mapping.mapping import LevelMapping, Loop
@@ -47,6 +48,7 @@ def report_data(
     accuracies: Mapping[str, KnownAccuracy] | None = None,
     sections: Sequence[Mapping[str, Any]] = (),
     diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
+    advice: Sequence[Advice] = (),
 ) -> dict[str, Any]:
     """Return everything that a page shows.
 
@@ -56,6 +58,7 @@ def report_data(
         accuracies: by network's name, where known.
         sections: more to show before the networks; see `dovetail.report.sections`.
         diagnoses: of each network's distinct layers, where they are known already.
+        advice: what to change, of those of the mapped networks that it was asked of.
     """
     known = accuracies or {}
     told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
@@ -64,7 +67,10 @@ def report_data(
         "version": __version__,
         "engine": engine_version()[:12] if costs else "",
         "sections": [dict(section) for section in sections],
-        "runs": [_run(cost, each, known.get(cost.network.name)) for cost, each in zip(costs, told, strict=True)],
+        "runs": [
+            {**_run(cost, each, known.get(cost.network.name)), "advice": _advice(cost, advice)}
+            for cost, each in zip(costs, told, strict=True)
+        ],
         "designs": list({cost.architecture.name: _design(cost) for cost in costs}.values()),
     }
 
@@ -93,6 +99,10 @@ def _run(cost: NetworkCost, diagnoses: Sequence[Diagnosis], accuracy: KnownAccur
         "layers": [_layer(row, each, cost.architecture) for row, each in enumerate(diagnoses, start=1)],
         "front": _front(cost),
     }
+
+
+def _advice(cost: NetworkCost, advice: Sequence[Advice]) -> dict[str, Any] | None:
+    return next((each.to_json() for each in advice if each.cost is cost), None)
 
 
 def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, Any]:

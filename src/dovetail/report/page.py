@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from dovetail.advice.advice import Advice
 from dovetail.json_text import json_text
 from dovetail.network.bottleneck import Diagnosis
 from dovetail.network.costs import NetworkCost
@@ -24,6 +25,7 @@ def report_page(
     accuracies: Mapping[str, KnownAccuracy] | None = None,
     sections: Sequence[Mapping[str, Any]] = (),
     diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
+    advice: Sequence[Advice] = (),
 ) -> str:
     """Return the page.
 
@@ -33,10 +35,11 @@ def report_page(
         accuracies: by network's name; None: those that torchvision publishes, where a network has its name.
         sections: shown before the networks; see `dovetail.report.sections`.
         diagnoses: of each network's distinct layers, where they are known already.
+        advice: what to change, of those of the mapped networks that it was asked of; see `dovetail.advice`.
     """
     known = published_for(costs) if accuracies is None else accuracies
-    data = report_data(costs, title=title or _title(costs), accuracies=known, sections=sections, diagnoses=diagnoses)
-    return page_of(data)
+    options: dict[str, Any] = {"sections": sections, "diagnoses": diagnoses, "advice": advice}
+    return page_of(report_data(costs, title=title or _title(costs), accuracies=known, **options))
 
 
 def page_of(data: Mapping[str, Any]) -> str:

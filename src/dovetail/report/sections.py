@@ -8,8 +8,8 @@ from typing import Any
 
 from dovetail.table import Table
 
-#: Axes that points and bars may be drawn over: key, label.
-METRICS = (("energy_uJ", "energy, uJ"), ("cycles", "cycles"), ("edp", "EDP, J x cycle"))
+#: Axes that points and bars may be drawn over: key, label; the page adds the unit that suits the values.
+METRICS = (("energy_uJ", "energy"), ("cycles", "cycles"), ("edp", "EDP"))
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def curves_section(
     front: bool = False,
     metric: str = METRICS[0][0],
     logarithmic: bool = False,
+    multiples: bool = False,
     note: str = "",
 ) -> dict[str, Any]:
     """Return accuracy against cost, one line per series.
@@ -62,6 +63,7 @@ def curves_section(
         front: also draw the Pareto front of all that is shown.
         metric: the cost that is shown at first.
         logarithmic: whether its axis is.
+        multiples: one small chart for each first tag, rather than one for all.
         note: what to know.
     """
     tagged = tags or {}
@@ -72,6 +74,7 @@ def curves_section(
         "front": front,
         "metric": metric,
         "logarithmic": logarithmic,
+        "multiples": multiples,
         "metrics": [list(metric) for metric in METRICS],
         "series": [
             {
@@ -82,6 +85,40 @@ def curves_section(
             for name, points in series.items()
         ],
     }
+
+
+@dataclass(frozen=True)
+class Staircase:
+    """What a group of channels costs at every width.
+
+    Attributes:
+        name: of the group.
+        steps: width, cost per unit of it, and what to say of that width.
+        now: the present width.
+        marked: widths that were taken.
+    """
+
+    name: str
+    steps: Sequence[tuple[int, float, str]]
+    now: int
+    marked: Sequence[int]
+
+
+def stairs_section(title: str, stairs: Sequence[Staircase], *, x: str, y: str, note: str = "") -> dict[str, Any]:
+    """Return staircases, a small chart each.
+
+    Args:
+        title: the heading.
+        stairs: what to draw.
+        x: what the widths are.
+        y: what the cost is, and in what.
+        note: what to know.
+    """
+    groups = [
+        {"name": each.name, "steps": [list(s) for s in each.steps], "now": each.now, "marked": list(each.marked)}
+        for each in stairs
+    ]
+    return {"kind": "stairs", "title": title, "note": note, "x": x, "y": y, "groups": groups}
 
 
 def bars_section(

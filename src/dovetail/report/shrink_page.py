@@ -9,7 +9,14 @@ from dovetail.accuracy.statistics import Interval, interval, paired_difference
 from dovetail.network.costs import MappedLayer
 from dovetail.report.data import KnownAccuracy
 from dovetail.report.page import report_page
-from dovetail.report.sections import Point, curves_section, table_section, text_section
+from dovetail.report.sections import (
+    Point,
+    Staircase,
+    curves_section,
+    stairs_section,
+    table_section,
+    text_section,
+)
 from dovetail.shrink.space import staircase
 from dovetail.table import Cell, Table, headed
 from dovetail.text import printable
@@ -44,12 +51,13 @@ def shrink_sections(result: ShrinkResult, others: Mapping[str, ShrinkResult]) ->
         _curve(result, others),
         *(_layers(result, each) for each in result.networks),
         table_section("Which channels went", _channels(result), "Channels of a group are kept or removed together."),
-        table_section("Why these widths: the staircase", _stairs(result), _STAIRS_NOTE),
+        _staircases(result),
+        table_section("The staircase in numbers", _stairs(result)),
     ]
 
 
 _STAIRS_NOTE = (
-    "One row per width worth trying, every other group as in the original: what the layers cost that the group "
+    "A point for each width worth trying, every other group as in the original: what the layers cost that the group "
     "reaches. A wider one that costs no more has already taken the place of every width that is not here. "
     "The cost per channel dips where the design's arrays fill up."
 )
@@ -193,6 +201,20 @@ def _channels(result: ShrinkResult) -> Table:
         for number, group in enumerate(result.graph.groups)
     )
     return Table(headed(*columns), rows)
+
+
+def _staircases(result: ShrinkResult) -> dict[str, Any]:
+    """Return a chart per group of channels, of what stands in the table of `_stairs`."""
+    found: dict[str, list[tuple[int, float, str]]] = {}
+    for name, width, _, _, each, taken in _stairs(result).rows:
+        assert isinstance(width, int) and isinstance(each, float)
+        found.setdefault(str(name), []).append((width, each, f"taken for {taken}" if taken else ""))
+    stairs = [
+        Staircase(name, steps, max(width for width, _, _ in steps), [width for width, _, taken in steps if taken])
+        for name, steps in found.items()
+    ]
+    y = "EDP per channel squared, of the widest's"
+    return stairs_section("Why these widths: the staircase", stairs, x="channels", y=y, note=_STAIRS_NOTE)
 
 
 def _stairs(result: ShrinkResult) -> Table:

@@ -9,6 +9,7 @@ from dovetail.report.data import KnownAccuracy
 from dovetail.report.page import report_page
 from dovetail.report.sections import Point, bars_section, curves_section, table_section, text_section
 from dovetail.study.conclusions import shown_agreement
+from dovetail.study.energy_gap import EnergyGap
 from dovetail.study.published import DESIGNS, RESNETS, Figures, published
 from dovetail.study.reproduce import Study
 from dovetail.study.rows import SIMPLE, Row, parts, title
@@ -17,14 +18,19 @@ from dovetail.table import Table, headed
 _KINDS = ("published", "reproduced", "corrected")
 
 
-def study_page(study: Study) -> str:
-    """Return the page."""
+def study_page(study: Study, gap: EnergyGap | None = None) -> str:
+    """Return the page.
+
+    Args:
+        study: what it shows.
+        gap: why energies on the Eyeriss-like design differ, where that was taken apart.
+    """
     shown = [cost for key, cost in study.costs.items() if key[0] == "corrected" and key[1] in ("resnet", "width")]
     accuracies = {each.network: KnownAccuracy(each.top1_percent, each.weights) for each in study.accuracies}
-    return report_page(shown, title="The founding study", accuracies=accuracies, sections=study_sections(study))
+    return report_page(shown, title="The founding study", accuracies=accuracies, sections=study_sections(study, gap))
 
 
-def study_sections(study: Study) -> list[dict[str, Any]]:
+def study_sections(study: Study, gap: EnergyGap | None = None) -> list[dict[str, Any]]:
     """Return the page's sections about the study itself."""
     about = [f"Reproduced from: {published()['source']}."]
     agreement = [
@@ -36,6 +42,7 @@ def study_sections(study: Study) -> list[dict[str, Any]]:
         text_section("What this is", [*about, *study.notes]),
         text_section("Reproduced over published", agreement) if agreement else None,
         _conclusions(study),
+        *(() if gap is None else _gap(gap)),
         _curves(study),
         _accuracies(study),
         *(_bars(study, part) for part in ("alexnet_batch_1", "alexnet_batch_16")),
@@ -47,6 +54,12 @@ def study_sections(study: Study) -> list[dict[str, Any]]:
 def _conclusions(study: Study) -> dict[str, Any]:
     table = Table(headed("the study concluded", "found"), study.conclusions)
     return table_section("Its conclusions", table)
+
+
+def _gap(gap: EnergyGap) -> list[dict[str, Any]]:
+    """Return why the energies differ, in sentences and in numbers."""
+    title = "Why the Eyeriss-like energies differ"
+    return [text_section(title, gap.sentences()), table_section(f"{title}: the numbers", gap.table())]
 
 
 def _accuracies(study: Study) -> dict[str, Any]:
@@ -69,8 +82,11 @@ def _curves(study: Study) -> dict[str, Any]:
                 name = f"{design.replace('_', ' ')}, {kind}"
                 series[name] = points
                 tags[name] = (design.replace("_", " "), kind)
-    note = "Published figures are read off plots. Accuracies: as the study plotted them, and for corrected, one recipe."
-    return curves_section("ResNets: accuracy against cost", series, tags=tags, note=note)
+    note = (
+        "One chart per design. Published figures are read off plots. "
+        "Accuracies: as the study plotted them, and for corrected, one recipe."
+    )
+    return curves_section("ResNets: accuracy against cost", series, tags=tags, multiples=True, note=note)
 
 
 def _points(study: Study, design: str, kind: str) -> list[Point]:

@@ -74,7 +74,7 @@ def _output_stationary_wins(rows: Sequence[Row]) -> str:
         if layers:
             wins = sum(output.energy_pJ < weight.energy_pJ for _, weight, output in layers)
             parts.append(f"{words}, output stationary costs less on {wins} of {len(layers)} layers")
-    return _sentence(parts)
+    return _sentences(parts)
 
 
 def _weight_stationary_wins(rows: Sequence[Row]) -> str:
@@ -85,32 +85,31 @@ def _weight_stationary_wins(rows: Sequence[Row]) -> str:
             wins = [name for name, weight, output in layers if weight.energy_pJ < output.energy_pJ]
             if layers:
                 parts.append(f"{words} at batch {batch}, weight stationary costs less on {', '.join(wins) or 'none'}")
-    return _sentence(parts)
+    return _sentences(parts)
 
 
 def _shrinking_helps(rows: Sequence[Row]) -> str:
     (original, before), (shrunk, after) = width_figures().values()
     ratio = (shrunk.cycles / original.cycles, shrunk.energy_pJ / original.energy_pJ)
     parts = [
-        f"as published, cycles fall to {ratio[0]:.0%} and energy to {ratio[1]:.0%} while accuracy goes from {before} "
-        f"to {after} % (one seed, weights chosen on the test set, an ImageNet stem on 32 x 32 images)"
+        f"as published, cycles fall to {ratio[0]:.0%}, energy to {ratio[1]:.0%}, and accuracy goes from {before} to "
+        f"{after} %",
+        "that accuracy is one seed, its weights chosen on the test set, an ImageNet stem on 32 x 32 images",
     ]
     for kind, words in _KINDS[1:]:
         known = {row.item: getattr(row, kind) for row in rows if row.part == "width" and getattr(row, kind) is not None}
         base = known.pop("x 1", None)
         if base is None:
             continue
-        shown = [
-            f"{item} cycles {each.cycles / base.cycles:.0%}, energy {each.energy_pJ / base.energy_pJ:.0%}"
-            for item, each in known.items()
-        ]
-        parts.append(f"{words}: {'; '.join(shown)}")
-    return _sentence(parts)
+        for item, each in known.items():
+            share = each.cycles / base.cycles, each.energy_pJ / base.energy_pJ
+            parts.append(f"{words}, width {item}: cycles {share[0]:.0%}, energy {share[1]:.0%}")
+    return _sentences(parts)
 
 
-def _sentence(parts: Sequence[str]) -> str:
-    text = "; ".join(parts)
-    return text[:1].upper() + text[1:] + "." if text else "Nothing was computed for this."
+def _sentences(parts: Sequence[str]) -> str:
+    """Return parts as sentences, short ones."""
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in parts) or "Nothing was computed for this."
 
 
 def shown_agreement(agreement: dict[str, float]) -> str:

@@ -50,12 +50,15 @@ function short(value) {
 }
 
 /* A node with a chart in it that knows how to draw itself anew. */
-function figure(option, height, label) {
+function figure(option, height, label, onclick) {
   const node = el("div", { class: "chart", role: "img", "aria-label": label });
   if (height) node.style.height = height + "px";
   const each = { node, chart: null, draw() {
     if (!node.isConnected) return;
-    if (each.chart === null) each.chart = echarts.init(node, null, { renderer: "svg" });
+    if (each.chart === null) {
+      each.chart = echarts.init(node, null, { renderer: "svg" });
+      if (onclick) each.chart.on("click", onclick);
+    }
     each.chart.setOption(option(), { notMerge: true });
   } };
   drawn.push(each);
@@ -86,35 +89,77 @@ function paretoOf(points) {
 function curvesOption(series, metric, metricLabel, logarithmic, front) {
   const colour = ink();
   const option = base();
-  const all = series.flatMap((each) => each.points.map((point) => [point[metric], point.accuracy]));
+  const unit = unitOf(metric, series.flatMap((each) => each.points.map((point) => point[metric])));
+  const all = series.flatMap((each) => each.points.map((point) => [point[metric] / unit.factor, point.accuracy]));
   const list = series.map((each, place) => ({
-    name: each.name, type: "line", symbol: SYMBOLS[each.look % SYMBOLS.length], symbolSize: 10,
+    name: each.shown || each.name, type: "line", symbol: SYMBOLS[each.look % SYMBOLS.length], symbolSize: 10,
     lineStyle: { type: LINES[each.look % LINES.length], width: 2 },
     itemStyle: { color: COLOURS[each.colour % COLOURS.length] },
-    data: [...each.points].sort((a, b) => a[metric] - b[metric]).map((point) => ({ value: [point[metric], point.accuracy], name: point.label })),
-    label: { show: true, position: place % 2 ? "bottom" : "top", formatter: (p) => p.name, color: colour.soft, fontSize: 11 },
-    labelLayout: { hideOverlap: true }, z: 3,
+    data: [...each.points].sort((a, b) => a[metric] - b[metric]).map((point) => ({ value: [point[metric] / unit.factor, point.accuracy], name: point.label })),
+    label: { show: !each.shown || place === 0, position: place % 2 ? "bottom" : "top", formatter: (p) => p.name, color: colour.soft, fontSize: 11 },
+    labelLayout: { hideOverlap: true, moveOverlap: "shiftY" }, z: 3,
   }));
   if (front && all.length > 2) {
     list.push({ name: "Pareto front", type: "line", step: "end", symbol: "none", data: paretoOf(all), z: 1,
       lineStyle: { color: colour.soft, width: 7, opacity: 0.25, type: "solid" }, itemStyle: { color: colour.soft } });
   }
+  const label = unit.label || metricLabel;
   return { ...option,
     grid: { ...option.grid, bottom: 44 },
-    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.seriesName, p.name, metricLabel + ": " + number(p.value[0]), "top-1: " + number(p.value[1]) + " %"]) },
-    xAxis: axis(metricLabel, { type: logarithmic ? "log" : "value", scale: true }),
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.seriesName, p.name, label + ": " + number(p.value[0]), "top-1: " + number(p.value[1]) + " %"]) },
+    xAxis: axis(label, { type: logarithmic ? "log" : "value", scale: true, ...(logarithmic ? {} : { boundaryGap: ["6%", "12%"] }) }),
     yAxis: axis("top-1 accuracy, %", { type: "value", scale: true, boundaryGap: ["4%", "8%"], nameGap: 38 }),
     series: list };
 }
 
 /* items: names; series: [{name, colour, look, values: [..]}] */
-function barsOption(items, series, label) {
+function barsOption(items, series, label, metric) {
   const option = base();
+  const unit = unitOf(metric, series.flatMap((each) => each.values));
   return { ...option,
     tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: number },
     xAxis: axis("", { type: "category", data: items, axisLabel: { color: ink().soft, rotate: items.length > 8 ? 40 : 0, interval: 0 } }),
-    yAxis: axis(label, { type: "value", nameGap: 46 }),
-    series: series.map((each) => ({ name: each.name, type: "bar", data: each.values, itemStyle: { color: COLOURS[each.colour % COLOURS.length], decal: DECALS[each.look % DECALS.length] } })) };
+    yAxis: axis(unit.label || label, { type: "value", nameGap: 46 }),
+    series: series.map((each) => ({ name: each.name, type: "bar", data: each.values.map((value) => (value === null || value === undefined ? null : value / unit.factor)), itemStyle: { color: COLOURS[each.colour % COLOURS.length], decal: DECALS[each.look % DECALS.length] } })) };
+}
+
+/* The steps of a dimension: cost per unit of it at every size, the present one and what is liked marked. */
+function stairsOption(steps, now, marked, xLabel, yLabel) {
+  const option = base(), colour = ink();
+  const mark = (size) => steps.filter(([at]) => at === size);
+  return { ...option,
+    grid: { ...option.grid, bottom: 44 },
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([xLabel + " " + p.value[0], yLabel + ": " + number(p.value[1]), p.value[2] || ""]) },
+    xAxis: axis(xLabel, { type: "value", scale: true, minInterval: 1 }),
+    yAxis: axis(yLabel, { type: "value", scale: true, nameGap: 46 }),
+    series: [
+      { name: "sizes mapped", type: "line", symbolSize: 5, data: steps, itemStyle: { color: COLOURS[0] }, lineStyle: { width: 1.5 } },
+      { name: "now", type: "scatter", symbol: "diamond", symbolSize: 15, data: mark(now), itemStyle: { color: colour.soft }, z: 4 },
+      { name: "better", type: "scatter", symbol: "circle", symbolSize: 13, data: marked.flatMap(mark), itemStyle: { color: COLOURS[2] }, z: 5 },
+    ] };
+}
+
+const layerLabel = (layer) => layer.name + (layer.runs > 1 ? " x" + layer.runs : "");
+/* The ends of long names tell layers apart. */
+const ending = (text, most) => (text.length <= most ? text : "…" + text.slice(text.length - most + 1));
+
+function layerAxis(layers) {
+  return axis("", { type: "category", inverse: true, data: layers.map(layerLabel), triggerEvent: true,
+    axisLabel: { color: ink().soft, interval: 0, fontSize: 11, formatter: (text) => ending(text, innerWidth < 600 ? 16 : 24) } });
+}
+
+/* Cycles of every layer, as horizontal bars: what computing on all units would take, and what comes on top. */
+function cyclesOption(layers) {
+  const option = base();
+  const unit = unitOf("cycles", layers.map((layer) => layer.cycles));
+  const least = layers.map((layer) => Math.min(layer.cycles, layer.compute_cycles) / unit.factor);
+  const stack = (name, place, data) => ({ name, type: "bar", stack: "all", barCategoryGap: "20%", itemStyle: { color: COLOURS[place] }, data });
+  return { ...option,
+    tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: number },
+    grid: { ...option.grid, top: 44 },
+    xAxis: axis(unit.label + " of all runs", { type: "value" }),
+    yAxis: layerAxis(layers),
+    series: [stack("computing on all units", 2, least), stack("more than that", 5, layers.map((layer, place) => Math.max(0, layer.cycles / unit.factor - least[place])))] };
 }
 
 /* Layers as horizontal bars, stacked by component or by tensor. */
@@ -123,14 +168,14 @@ function breakdownOption(layers, by, share) {
   const column = by === "component" ? 0 : 1;
   const parts = [...new Set(layers.flatMap((layer) => layer.spots.map((spot) => spot[column])))];
   const sum = (layer, part) => layer.spots.filter((spot) => spot[column] === part).reduce((total, spot) => total + spot[2], 0);
+  const unit = unitOf("energy_uJ", layers.map((layer) => layer.energy_uJ));
   return { ...option,
-    tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: (value) => (share ? percent(value / 100) : energy(value)) },
+    tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: (value) => (share ? percent(value / 100) : energy(value * unit.factor)) },
     grid: { ...option.grid, top: 44 },
-    xAxis: axis(share ? "share of the layer's energy, %" : "energy of all runs, uJ", { type: "value", max: share ? 100 : null }),
-    yAxis: axis("", { type: "category", inverse: true, data: layers.map((layer) => layer.name + (layer.runs > 1 ? " x" + layer.runs : "")),
-      axisLabel: { color: ink().soft, interval: 0, width: 150, overflow: "truncate", fontSize: 11 } }),
+    xAxis: axis(share ? "share of the layer's energy, %" : unit.label + " of all runs", { type: "value", max: share ? 100 : null }),
+    yAxis: layerAxis(layers),
     series: parts.map((part, place) => ({ name: part, type: "bar", stack: "all", barCategoryGap: "20%", itemStyle: { color: COLOURS[place % COLOURS.length] },
-      data: layers.map((layer) => (share ? 100 * sum(layer, part) / layer.energy_uJ : sum(layer, part))) })) };
+      data: layers.map((layer) => (share ? 100 * sum(layer, part) / layer.energy_uJ : sum(layer, part) / unit.factor)) })) };
 }
 
 function rooflineOption(layers, design, level) {
@@ -175,19 +220,21 @@ function flowOption(spots, name) {
   return { ...option, legend: undefined, grid: undefined,
     tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.dataType === "edge" ? p.data.source + " → " + p.data.target : p.name, energy(p.value) + ", " + percent(p.value / total)]) },
     series: [{ type: "sankey", left: 8, right: 130, top: 8, bottom: 8, nodeAlign: "justify", data: nodes, links, emphasis: { focus: "adjacency" },
-      lineStyle: { color: "gradient", opacity: 0.35 }, label: { color: colour.text, fontSize: 12, formatter: (p) => p.name + " " + percent(p.value / total) }, labelLayout: { hideOverlap: true } }] };
+      lineStyle: { color: "gradient", opacity: 0.35 }, label: { color: colour.text, fontSize: 12, formatter: (p) => (p.value < 0.02 * total ? "" : p.name + " " + percent(p.value / total)) }, labelLayout: { hideOverlap: true } }] };
 }
 
 function frontOption(front, run) {
   const option = base();
-  const mark = (each) => [[each.energy_uJ, each.cycles]];
+  const joule = unitOf("energy_uJ", front.points.map((point) => point[0])), cycle = unitOf("cycles", front.points.map((point) => point[1]));
+  const at = ([energies, cycles]) => [energies / joule.factor, cycles / cycle.factor];
+  const mark = (each) => [at([each.energy_uJ, each.cycles])];
   return { ...option,
     grid: { ...option.grid, bottom: 44 },
-    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.seriesName, energy(p.value[0]), number(p.value[1]) + " cycles", "EDP " + number(p.value[0] * 1e-6 * p.value[1])]) },
-    xAxis: axis("energy, uJ", { type: "value", scale: true }),
-    yAxis: axis("cycles", { type: "value", scale: true, nameGap: 46 }),
+    tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.seriesName, energy(p.value[0] * joule.factor), number(p.value[1] * cycle.factor) + " cycles", "EDP " + number(p.value[0] * joule.factor * 1e-6 * p.value[1] * cycle.factor)]) },
+    xAxis: axis(joule.label, { type: "value", scale: true }),
+    yAxis: axis(cycle.label, { type: "value", scale: true, nameGap: 46 }),
     series: [
-      { name: run.network + ": every best trade-off", type: "line", symbolSize: 4, data: front.points, itemStyle: { color: COLOURS[0] } },
+      { name: run.network + ": every best trade-off", type: "line", symbolSize: 4, data: front.points.map(at), itemStyle: { color: COLOURS[0] } },
       { name: "lowest EDP together", type: "scatter", symbol: "diamond", symbolSize: 17, data: mark(front.best), itemStyle: { color: COLOURS[2] }, z: 4 },
       { name: "layers' own lowest EDPs", type: "scatter", symbol: "triangle", symbolSize: 13, data: mark(front.usual), itemStyle: { color: COLOURS[5] }, z: 5 },
     ] };

@@ -16,21 +16,25 @@ function metricPicker(metrics, value, onchange) {
 
 function curvesSection(id, spec) {
   let metric = spec.metric || spec.metrics[0][0], logarithmic = Boolean(spec.logarithmic), shown = () => true;
-  const series = styled(spec.series);
+  const series = styled(spec.series).map((each) => ({ ...each, shown: spec.multiples && each.tags.length > 1 ? each.tags[1] : "" }));
   const label = () => spec.metrics.find((each) => each[0] === metric)[1];
-  const chart = figure(() => curvesOption(series.filter(shown), metric, label(), logarithmic, spec.front), 420, "accuracy against cost");
+  const draw = (test) => figure(() => curvesOption(series.filter((each) => shown(each) && test(each)), metric, label(), logarithmic, spec.front), spec.multiples ? 300 : 420, "accuracy against cost");
+  const names = spec.multiples ? [...new Set(series.map((each) => each.tags[0]))] : [];
+  const charts = spec.multiples ? names.map((name) => draw((each) => each.tags[0] === name)) : [draw(() => true)];
+  const chart = { redraw: () => charts.forEach((each) => each.redraw()) };
+  const drawing = spec.multiples ? el("div", { class: "grid" }, charts.map((each, place) => el("div", {}, el("h3", {}, names[place]), each))) : charts[0];
   section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
     filters(series, (test) => { shown = test; chart.redraw(); }),
     el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); }),
       toggle("logarithmic", (on) => { logarithmic = on; chart.redraw(); }, logarithmic)),
-    chart);
+    drawing);
 }
 
 function barsSection(id, spec) {
   let metric = spec.metrics[0][0], shown = () => true;
   const series = styled(spec.series);
   const label = () => spec.metrics.find((each) => each[0] === metric)[1];
-  const chart = figure(() => barsOption(spec.items, series.filter(shown).map((each) => ({ ...each, values: each.values[metric] })), label()), 400, spec.title);
+  const chart = figure(() => barsOption(spec.items, series.filter(shown).map((each) => ({ ...each, values: each.values[metric] })), label(), metric), 400, spec.title);
   section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null,
     filters(series, (test) => { shown = test; chart.redraw(); }),
     el("div", { class: "bar" }, metricPicker(spec.metrics, metric, (value) => { metric = value; chart.redraw(); })),
@@ -45,11 +49,18 @@ function tableSection(id, spec) {
   section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null, sortable(columns, spec.rows, { name: id }));
 }
 
+/* One staircase for each group of channels: what its layers cost per channel at every width. */
+function stairsSection(id, spec) {
+  const charts = spec.groups.map((group) => el("div", {}, el("h3", {}, group.name),
+    figure(() => stairsOption(group.steps, group.now, group.marked, spec.x, spec.y), 260, "staircase of " + group.name)));
+  section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null, el("div", { class: "grid" }, charts));
+}
+
 function textSection(id, spec) {
   section(spec.title, id, spec.paragraphs.map((text) => el("p", {}, text)));
 }
 
-const METRICS = [["energy_uJ", "energy, uJ"], ["cycles", "cycles"], ["edp", "EDP, J x cycle"]];
+const METRICS = [["energy_uJ", "energy"], ["cycles", "cycles"], ["edp", "EDP"]];
 
 function summary() {
   const columns = [
@@ -102,12 +113,114 @@ function choose(place) {
   state.run = place;
   state.layer = 0;
   drawDetail();
+  remember(false);
+}
+
+/* The address says what is shown: a link, or going back, shows it again. */
+function remember(withLayer) {
+  const run = DATA.runs[state.run], words = new URLSearchParams({ network: run.network, on: run.design });
+  if (DATA.runs.filter((each) => each.network === run.network && each.design === run.design).length > 1) words.set("run", state.run);
+  if (withLayer) words.set("layer", run.layers[state.layer].name);
+  history.replaceState(null, "", "#" + words);
+}
+
+/* Shows what the address says; returns whether it names a layer. */
+function recall() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  if (!words.has("network")) return false;
+  const fits = (run) => run.network === words.get("network") && run.design === words.get("on");
+  const place = words.has("run") ? Number(words.get("run")) : DATA.runs.findIndex(fits);
+  if (!DATA.runs[place]) return false;
+  state.run = place;
+  state.layer = Math.max(0, DATA.runs[place].layers.findIndex((layer) => layer.name === words.get("layer")));
+  drawDetail();
+  if (words.has("layer")) chooseLayer(state.layer);
+  return words.has("layer");
+}
+
+/* Chooses a layer wherever it was clicked, and scrolls to how it runs. */
+function chooseLayer(place) {
+  state.layer = place;
+  document.dispatchEvent(new Event("layer"));
+  remember(true);
+  const nest = document.getElementById("layer");
+  if (nest) nest.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" });
+}
+
+function chooseLayerNamed(name) {
+  const place = DATA.runs[state.run].layers.findIndex((layer) => layer.name === name);
+  if (place >= 0) chooseLayer(place);
+}
+
+const FIGURES = { cycles: "fig-layers", energy: "fig-layers", roofline: "fig-roofline", stairs: "fig-stairs" };
+const SHOWS = { cycles: "cycles by layer", energy: "energy by layer", roofline: "roofline", stairs: "staircase" };
+
+function goTo(id) {
+  const node = document.getElementById(id);
+  if (node) node.scrollIntoView({ block: "start" });
+}
+
+const change = (before, after) => (before ? after / before - 1 : 0);
+function signed(share) {
+  if (Math.abs(share) < 5e-5) return "0";
+  return (share > 0 ? "+" : "−") + Number((100 * Math.abs(share)).toPrecision(3)) + " %";
+}
+
+/* What to change: every row a change that was mapped, with a link to the figure that shows why. */
+function adviceOf(run) {
+  if (!run.advice) return [];
+  const all = [...run.advice.changes, ...run.advice.widths];
+  const figures = (key, name) => ({ title: name, value: (each) => change(each.before[key], each.after[key]), show: signed });
+  const columns = (gain) => [
+    { title: "what to change", value: (each) => each.text + (each.exact ? "" : " (not proven)"), words: true, long: true },
+    { title: gain, value: (each) => each.gain, show: percent },
+    figures("cycles", "cycles"), figures("energy_pJ", "energy"), figures("edp_J_cycle", "EDP"), figures("area_um2", "area"),
+    { title: "gains most", value: (each) => each.layers[0] || "", words: true, show: (name) => (name ? el("button", { type: "button", class: "plain", onclick: () => chooseLayerNamed(name) }, name) : "") },
+    { title: "shown by", value: (each) => each.figure, words: true, show: (figure, each) => el("button", { type: "button", class: "plain", onclick: () => {
+      document.dispatchEvent(new CustomEvent("stairs", { detail: all.indexOf(each) }));
+      goTo(FIGURES[figure]);
+    } }, SHOWS[figure]) },
+  ];
+  const left = run.advice.left_out.length ? " " + run.advice.left_out.length + " more were not tried for want of time." : "";
+  const stairs = all.map((each, place) => [place, each]).filter(([, each]) => each.stairs.length);
+  return [el("h3", { id: "advice" }, "What to change"),
+    el("p", { class: "note" }, "One change at a time, each mapped: " + run.advice.tried + " tried, these lower the network's " + run.objective + ", or save area for free." + left),
+    run.advice.changes.length ? sortable(columns(run.objective + " gain"), run.advice.changes, { name: "advice" }) : el("p", {}, "None of them does by half a percent."),
+    ...(run.advice.widths.length ? [el("h3", {}, "Sizes that the design likes better"), el("p", { class: "note" }, "Gains are per channel; changes are the layer's alone."),
+      sortable(columns("gain per channel"), run.advice.widths, { name: "widths" })] : []),
+    ...stairsOf(stairs)];
+}
+
+function stairsOf(stairs) {
+  if (!stairs.length) return [];
+  let shown = stairs[0][1];
+  const label = (each) => (each.kind === "padding" ? "cost of the layer, of now" : "cost per channel, of now");
+  const chart = figure(() => stairsOption(shown.stairs, shown.sizes[0], [shown.sizes[1]], "size", label(shown)), 280, "staircase");
+  const picker = select("of", stairs.map(([place, each]) => [place, each.text]), stairs[0][0], (value) => show(Number(value)));
+  function show(place) {
+    const found = stairs.find(([at]) => at === place);
+    if (!found) return;
+    shown = found[1];
+    picker.querySelector("select").value = String(place);
+    chart.redraw();
+  }
+  listen("stairs", (event) => show(event.detail));
+  return [el("h3", { id: "fig-stairs" }, "Staircase"), el("div", { class: "bar" }, picker), chart];
+}
+
+/* Listens while the detail that is drawn now stands. */
+let listening = [];
+function listen(name, heard) {
+  document.addEventListener(name, heard);
+  listening.push([name, heard]);
 }
 
 function drawDetail() {
   const run = DATA.runs[state.run], design = DATA.designs.find((each) => each.name === run.design);
   if (detail === null) { detail = el("section", { id: "detail" }); main.append(detail); }
   forget(detail);
+  listening.forEach(([name, heard]) => document.removeEventListener(name, heard));
+  listening = [];
   detail.replaceChildren(...[
     el("h2", {}, run.network + " on " + run.design),
     ...run.notes.map((each) => el("p", { class: each.startsWith("UNKNOWN") ? "warning" : "note" }, each)),
@@ -116,6 +229,7 @@ function drawDetail() {
     el("div", { class: "cards" }, card(number(run.cycles), "cycles, " + number(run.ms) + " ms at " + number(design.mhz) + " MHz"), card(energy(run.energy_uJ), "energy"),
       card(number(run.edp), "EDP, J x cycle"), card(percent(run.utilization), "of " + number(design.units) + " units busy"), card(number(run.dram_MB) + " MB", "DRAM traffic"),
       run.area_mm2 ? card(number(run.area_mm2) + " mm2", "area") : null, card(run.exact ? "optimal" : "not proven", "every layer's mapping")),
+    ...adviceOf(run),
     el("h3", {}, "What stands out"),
     el("ul", { class: "findings" }, run.findings.map((each) => el("li", {}, each.text + "."))),
     run.unmapped > 0 ? el("p", { class: "note" }, percent(run.unmapped) + " of the MACs have no mapping form and are not in these costs.") : null,
@@ -125,10 +239,15 @@ function drawDetail() {
 
 function breakdown(run) {
   let by = "component", share = false;
-  const chart = figure(() => breakdownOption(run.layers, by, share), Math.max(260, 90 + 22 * run.layers.length), "energy per layer by component");
-  return [el("h3", {}, "Energy, layer by layer"),
-    el("div", { class: "bar" }, select("by", [["component", "component"], ["tensor", "tensor"]], by, (value) => { by = value; chart.redraw(); }),
-      toggle("shares", (on) => { share = on; chart.redraw(); })), chart];
+  const height = Math.max(260, 90 + 22 * run.layers.length);
+  const onclick = (event) => { if (event.componentType === "series") chooseLayer(event.dataIndex); else if (event.componentType === "yAxis") chooseLayer(event.dataIndex); };
+  const chart = figure(() => breakdownOption(run.layers, by, share), height, "energy per layer by component", onclick);
+  const cycles = figure(() => cyclesOption(run.layers), height, "cycles per layer", onclick);
+  return [el("h3", { id: "fig-layers" }, "Cycles and energy, layer by layer"),
+    el("p", { class: "note" }, "Choose a bar to see how its layer runs."),
+    el("div", { class: "bar" }, select("energy by", [["component", "component"], ["tensor", "tensor"]], by, (value) => { by = value; chart.redraw(); }),
+      toggle("shares", (on) => { share = on; chart.redraw(); })),
+    el("div", { class: "grid" }, el("div", {}, cycles), el("div", {}, chart))];
 }
 
 function twoCharts(run, design) {
@@ -139,7 +258,7 @@ function twoCharts(run, design) {
   const spots = () => (which === "" ? run.layers.flatMap((layer) => layer.spots) : run.layers[Number(which)].spots);
   const flow = figure(() => flowOption(spots(), which === "" ? run.network : run.layers[Number(which)].name), 380, "where the energy goes");
   return [el("div", { class: "grid" },
-    el("div", {}, el("h3", {}, "Roofline"), el("div", { class: "bar" }, select("level", used.map((each) => [each, each]), level, (value) => { level = value; roofline.redraw(); })), roofline),
+    el("div", {}, el("h3", { id: "fig-roofline" }, "Roofline"), el("div", { class: "bar" }, select("level", used.map((each) => [each, each]), level, (value) => { level = value; roofline.redraw(); })), roofline),
     el("div", {}, el("h3", {}, "Where the energy goes"), el("div", { class: "bar" }, select("of", [["", "all layers"], ...run.layers.map((layer, place) => [place, layer.name])], which, (value) => { which = value; flow.redraw(); })), flow))];
 }
 
@@ -168,12 +287,16 @@ function layers(run, design) {
     { title: "held back by", value: (layer) => layer.binding + ": " + layer.reason, words: true, long: true },
     ...(run.exact ? [] : [{ title: "optimal", value: (layer) => (layer.exact ? "yes" : "no"), words: true }]),
   ];
-  const nest = el("div", {});
-  const show = () => nest.replaceChildren(...loopNest(run.layers[state.layer]));
+  const nest = el("div", { id: "layer" });
+  const table = el("div", {});
+  const show = () => {
+    nest.replaceChildren(...loopNest(run.layers[state.layer]));
+    for (const row of table.querySelectorAll("tbody tr")) row.setAttribute("aria-selected", String(row.dataset.key === run.layers[state.layer].name));
+  };
+  table.append(sortable(columns, run.layers, { name: run.network + "_" + run.design, onselect: (layer) => chooseLayer(run.layers.indexOf(layer)), selected: (layer) => run.layers[state.layer] === layer, key: (layer) => layer.name }));
   show();
-  return [el("h3", {}, "Layers"),
-    sortable(columns, run.layers, { name: run.network + "_" + run.design, onselect: (layer) => { state.layer = run.layers.indexOf(layer); show(); }, selected: (layer) => run.layers[state.layer] === layer }),
-    nest];
+  listen("layer", show);
+  return [el("h3", { id: "layers" }, "Layers"), el("p", { class: "note" }, "Cycles and energy are of all runs. Choose a row to see how its layer runs."), table, nest];
 }
 
 function loopNest(layer) {
@@ -187,7 +310,7 @@ function loopNest(layer) {
 
 function nestLevel(level, inner) {
   const loops = (level.loops || []).map((loop) => el("div", { class: "loop" + (loop.axis ? " parallel" : "") },
-    (loop.axis ? "∥ " : "") + loop.dim + " in 0.." + (loop.factor - 1) + (loop.axis ? " along " + loop.axis : "") + (loop.last ? ", last pass " + loop.last : "")));
+    (loop.axis ? "∥ " : "") + loop.dim + " in [0:" + loop.factor + ")" + (loop.axis ? " along " + loop.axis : "") + (loop.last ? ", last pass " + loop.last : "")));
   if (level.kind === "compute") {
     return el("div", { class: "level compute" }, el("div", { class: "head" }, el("b", {}, level.name), el("small", {}, number(level.instances) + " in use")), el("div", { class: "loop" }, level.statement));
   }
@@ -220,7 +343,7 @@ function actions() {
     el("button", { type: "button", onclick: () => print() }, "print")));
 }
 
-const KINDS = { text: textSection, table: tableSection, curves: curvesSection, bars: barsSection };
+const KINDS = { text: textSection, table: tableSection, curves: curvesSection, bars: barsSection, stairs: stairsSection };
 actions();
 DATA.sections.forEach((spec, place) => KINDS[spec.kind]("section-" + place, spec));
 if (DATA.runs.length) {
@@ -229,9 +352,21 @@ if (DATA.runs.length) {
   comparison();
   drawDetail();
   provenance();
+  addEventListener("hashchange", recall);
 }
 redraw();
+if (DATA.runs.length) recall();
 addEventListener("resize", () => drawn.forEach((each) => each.chart && each.chart.resize()));
-addEventListener("beforeprint", () => drawn.forEach((each) => each.chart && each.chart.resize()));
+/* Paper: all that is folded opens, and charts are as wide as a page. */
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  folded.forEach((each) => { each.open = true; });
+  drawn.forEach((each) => each.chart && each.chart.resize({ width: 660 }));
+});
+addEventListener("afterprint", () => {
+  folded.forEach((each) => { each.open = false; });
+  drawn.forEach((each) => each.chart && each.chart.resize({ width: "auto" }));
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.documentElement.dataset.ready = "yes";

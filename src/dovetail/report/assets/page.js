@@ -35,6 +35,18 @@ function scaled(value, unit) {
   return Number(size.toPrecision(4)) + " " + steps[place] + unit.replace(/^u/, "");
 }
 
+/* One unit for all values of an axis: {factor, label, show}; keys as in METRICS. */
+function unitOf(key, values) {
+  const most = Math.max(0, ...values.filter((value) => Number.isFinite(value)).map(Math.abs));
+  const known = { energy_uJ: [[1e-6, "energy, pJ"], [1e-3, "energy, nJ"], [1, "energy, uJ"], [1e3, "energy, mJ"], [1e6, "energy, J"], [1e9, "energy, kJ"]],
+    cycles: [[1, "cycles"], [1e3, "thousand cycles"], [1e6, "million cycles"], [1e9, "billion cycles"]],
+    edp: [[1e-9, "EDP, nJ x cycle"], [1e-6, "EDP, uJ x cycle"], [1e-3, "EDP, mJ x cycle"], [1, "EDP, J x cycle"], [1e3, "EDP, kJ x cycle"], [1e6, "EDP, MJ x cycle"], [1e9, "EDP, GJ x cycle"]] }[key];
+  if (!known) return { factor: 1, label: null };
+  const fitting = known.filter(([factor]) => most / factor >= 1);
+  const [factor, label] = fitting.length ? fitting[fitting.length - 1] : known[0];
+  return { factor, label };
+}
+
 const energy = (value) => scaled(value, "uJ");
 const percent = (value) => (value === null || value === undefined ? "" : Number((100 * value).toPrecision(3)) + " %");
 
@@ -81,6 +93,7 @@ function sortable(columns, rows, options) {
         (column.show || number)(column.value(row), row)));
       const attributes = settings.onselect
         ? { class: "link", tabindex: 0, "aria-selected": String(settings.selected(row)),
+            "data-key": settings.key ? settings.key(row) : null,
             onclick: () => pick(row), onkeydown: (event) => { if (event.key === "Enter") pick(row); } }
         : {};
       return el("tr", attributes, cells);
@@ -98,8 +111,10 @@ function sortable(columns, rows, options) {
   const save = el("button", { type: "button", onclick: () =>
     download((settings.name || "table") + ".csv", "text/csv", csv(columns.map((c) => c.title), rows.map((row) => columns.map((c) => c.value(row))))) }, "CSV");
   fill();
-  return el("div", {}, el("div", { class: "bar" }, search, save),
-    el("div", { class: "scroll", tabindex: 0 }, el("table", {}, el("thead", {}, el("tr", {}, heads)), body)));
+  const scroll = el("div", { class: "scroll", tabindex: 0 }, el("table", {}, el("thead", {}, el("tr", {}, heads)), body));
+  const hint = el("p", { class: "hint", hidden: true }, "more columns to the right: scroll the table sideways →");
+  new ResizeObserver(() => { hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; }).observe(scroll);
+  return el("div", {}, el("div", { class: "bar" }, search, save), hint, scroll);
 }
 
 function select(label, choices, value, onchange) {
