@@ -137,9 +137,9 @@ def compare(
     >>> import dovetail
     >>> cost = dovetail.compare("alexnet", on="eyeriss_like")
     >>> print(cost)
-    network  design        cycles     energy    EDP J x cycle  busy    proven
-    -------------------------------------------------------------------------
-    alexnet  eyeriss_like  5,100,208  6.682 mJ  3.408e+04      83.4 %     yes
+    network  design           cycles    energy  EDP J x cycle    busy  proven
+    ─────────────────────────────────────────────────────────────────────────
+    alexnet  eyeriss_like  5,100,208  6.682 mJ      3.408e+04  83.4 %     yes
     """
     where = [design(one) for one in _several(on, (str, Path, Architecture, Design))]
     asked = _several(models, (str, Path)) if isinstance(models, list | tuple | set) else [models]

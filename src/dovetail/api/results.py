@@ -25,7 +25,7 @@ from dovetail.network.costs import HasTotals, MappedLayer, NetworkCost, Totals, 
 from dovetail.network.plain import comparison_fields, evaluation, layer_result
 from dovetail.network.rows import layers_table
 from dovetail.store import Store
-from dovetail.table import Cell, Table, headed
+from dovetail.table import Cell, Column, Table, headed
 from dovetail.units import figures_text, four_digits, joules, percent, whole
 from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
@@ -325,25 +325,29 @@ class Comparison(Sequence[NetworkCost]):
 
     def __str__(self) -> str:
         """Return the totals as a table."""
-        rows = tuple((cost.network.name, cost.architecture.name, *_shown(cost)) for cost in self.costs)
-        return Table(headed("network", "design", *_SHOWN), rows).text()
+        return Table(_SHOWN, tuple(map(_shown, self.costs))).text()
 
     def __repr__(self) -> str:
         networks, designs = _names(cost.network.name for cost in self), _names(cost.architecture.name for cost in self)
         return f"<Comparison of {networks} on {designs}: {len(self)} result{'' if len(self) == 1 else 's'}>"
 
     def _repr_html_(self) -> str:
-        rows = tuple((cost.network.name, cost.architecture.name, *_shown(cost)) for cost in self.costs)
-        return Table(headed("network", "design", *_SHOWN), rows).html()
+        return Table(_SHOWN, tuple(map(_shown, self.costs))).html()
 
 
-_SHOWN = ("cycles", "energy", "EDP J x cycle", "busy", "proven")
+_SHOWN = (
+    *headed("network", "design"),
+    Column("cycles", show=whole),
+    Column("energy", show=joules),
+    Column("EDP J x cycle", show=four_digits),
+    Column("busy", show=percent),
+    Column("proven", words=False),
+)
 
 
 def _shown(cost: NetworkCost) -> tuple[Cell, ...]:
-    """Return a result's figures as a person reads them."""
-    numbers = (whole(cost.cycles), joules(cost.energy_pJ), four_digits(cost.edp_J_cycle), percent(cost.utilization))
-    return (*numbers, cost.exact)
+    names = (cost.network.name, cost.architecture.name)
+    return (*names, cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization, cost.exact)
 
 
 def _totals_row(cost: NetworkCost) -> tuple[Cell, ...]:
