@@ -94,7 +94,7 @@ class Point:
 
     @property
     def experts(self) -> dict[str, float] | None:
-        """Of a mixture's block: experts expected to get a token, and tokens that each of those gets; None: no mixture."""
+        """Of a mixture's block: experts expected to get a token, and tokens that each of these gets; or None."""
         block = next((each for each in self.model.blocks if each.experts is not None), None)
         if block is None or block.experts is None:
             return None
