@@ -1,6 +1,6 @@
 """Dovetail fits neural networks to accelerators: exact costs, provably best mappings, co-design.
 
-What a person needs stands here; `docs/python.md` shows it, `dir(dovetail)` lists it::
+What a person needs stands here; `dir(dovetail)` lists it, `help(dovetail.map)` and its siblings explain it::
 
     import dovetail
 
