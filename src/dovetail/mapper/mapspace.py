@@ -5,18 +5,33 @@ Genes and keepers are those of `dovetail.mapper.limits`; only dimensions of more
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.limits import GENES, IS_FANOUT, ORDER, SPATIAL_ORDER, Limits, active_dimensions, limits_of
+from dovetail.mapper.limits import (
+    GENES,
+    IS_FANOUT,
+    OPEN,
+    ORDER,
+    PLACE,
+    SPATIAL_ORDER,
+    Limits,
+    active_dimensions,
+    limits_of,
+)
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules, rules_of
 from dovetail.workload.problem import Problem
+
+# What a factor is of, in lists of factors.
+TIME, X, Y = range(3)
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,17 @@ class Mapspace:
     limits: Limits
 
     @staticmethod
-    def of(problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective) -> Mapspace:
-        """Encode them; the architecture's constraints are bound to the problem already."""
+    def of(
+        problem: Problem,
+        architecture: Architecture,
+        energies: EnergyTable,
+        objective: Objective,
+        machine: Machine | None = None,
+    ) -> Mapspace:
+        """Encode them; constraints are bound to the problem already. ``machine``: another than the model's own."""
         active = active_dimensions(problem)
         rules = rules_of(encode_rules(problem, architecture), active)
-        machine = encode_machine(problem, architecture, energies)
+        machine = encode_machine(problem, architecture, energies) if machine is None else machine
         limits = limits_of(problem, architecture, rules, machine)
         return Mapspace(problem, architecture, objective, active, rules, machine, limits)
 
@@ -131,3 +152,38 @@ class Mapspace:
         last = np.ones((2, levels, dims), np.int64)
         last[..., self.active] = crowd.last[0]
         return decode_mapping(nest, self.problem, self.architecture, Residuals(last[0], last[1]))
+
+
+def orders_of(space: Mapspace, factors: Ints) -> list[tuple[tuple[int, ...], ...]]:
+    """Return every order of the loops that the pins leave: per level the dimensions outer to inner, space included.
+
+    Args:
+        space: the mapspace.
+        factors: ``(3, levels, dims)`` over time, X and Y.
+    """
+    dims, each = factors.shape[2], []
+    for level, row in enumerate(space.limits.levels):
+        place = space.limits.loops[level, :, PLACE].tolist()
+        axes = (X, Y) if row[IS_FANOUT] else (TIME,)
+        parts = [_permutations([d for d in range(dims) if factors[axis, level, d] > 1], place) for axis in axes]
+        looping = {d for d in range(dims) if (factors[:, level, d] > 1).any()}
+        rest = tuple(d for d in range(dims) if d not in looping)
+        each.append([sum(order, ()) + rest for order in itertools.product(*parts)])
+    return list(itertools.product(*each))
+
+
+def _permutations(loops: list[int], place: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the orders of some loops, outer to inner, in which places never fall."""
+    groups = [[d for d in loops if place[d] == rank] for rank in sorted({place[d] for d in loops})]
+    return [sum(order, ()) for order in itertools.product(*(itertools.permutations(group) for group in groups))]
+
+
+def keepers_of(space: Mapspace) -> list[Bools]:
+    """Return every choice of kept tensors that the constraints leave, ``(levels, tensors)`` each."""
+    free = np.argwhere(space.limits.levels[:, OPEN:] != 0)
+    choices = []
+    for bits in itertools.product((False, True), repeat=len(free)):
+        keep = space.kept_at_least()
+        keep[tuple(free.T)] = bits
+        choices.append(keep)
+    return choices

@@ -29,6 +29,8 @@ def search(
 ) -> SearchResult:
     """Return the best of all mappings that constraints and capacities allow: `dovetail.mapper.exact.search.search`.
 
+    On a design that does something about zeros: `dovetail.mapper.sparse.search.search_sparse`.
+
     Args:
         problem: the layer.
         architecture: with its constraints.
@@ -45,7 +47,11 @@ def search(
         NoMappingError: no mapping exists; the message says why and what would be enough.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
+    given = problem, architecture, energies, objective
+    if architecture.is_sparse:
+        from dovetail.mapper.sparse.search import search_sparse
+
+        return search_sparse(*given, front=front, time_limit=time_limit, progress=progress)
     from dovetail.mapper.exact.search import search as exact
 
-    given = problem, architecture, energies, objective
     return exact(*given, front=front, time_limit=time_limit, progress=progress)

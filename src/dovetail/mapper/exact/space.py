@@ -111,8 +111,10 @@ class Space:
         return tuple(used)
 
 
-def build_space(problem: Problem, architecture: Architecture, energies: EnergyTable) -> Space:
-    """Return the mapspace.
+def build_space(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, machine: Machine | None = None
+) -> Space:
+    """Return the mapspace; ``machine``: what mappings cost, where not what the model says.
 
     Raises:
         InputError: a constraint contradicts itself; the energy table misses something.
@@ -145,7 +147,7 @@ def build_space(problem: Problem, architecture: Architecture, energies: EnergyTa
         levels=levels,
         active=active,
         rules=rules,
-        machine=encode_machine(problem, bound, energies),
+        machine=encode_machine(problem, bound, energies) if machine is None else machine,
         divisors=divisors,
         radix=tuple(math.prod(counts[d + 1 :]) for d in range(len(counts))),
         is_spatial=tuple(isinstance(level, Spatial) for level in levels),

@@ -7,9 +7,8 @@ room and the steps leave hope. Every order that the pins leave and every choice 
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +23,6 @@ from dovetail.mapper.limits import (
     MOST,
     ON_X,
     ON_Y,
-    OPEN,
     ORDER,
     PLACE,
     ROOM_X,
@@ -34,11 +32,8 @@ from dovetail.mapper.limits import (
     SPATIAL_Y,
     TEMPORAL,
 )
-from dovetail.mapper.mapspace import Crowd, Mapspace
+from dovetail.mapper.mapspace import TIME, Crowd, Mapspace, X, Y, keepers_of, orders_of
 from dovetail.model.arrays import Bools, Ints
-
-# What a factor is of, in lists of factors.
-TIME, X, Y = range(3)
 
 #: Ways to factor one dimension, and all of them together, that are listed at most.
 MOST_WAYS, MOST_CHOICES = 20_000, 200_000
@@ -76,8 +71,8 @@ def cover(space: Mapspace, least: Least, known: Crowd | None) -> Covered | None:
     if joined is None:
         return None
     factors, last, ruled_out = joined
-    orders = [_orders(space, choice) for choice in factors]
-    keepers = _keepers(space)
+    orders = [orders_of(space, choice) for choice in factors]
+    keepers = keepers_of(space)
     if sum(len(order) for order in orders) * len(keepers) > MOST_MAPPINGS:
         return None
     best, count, lowest = None, 0, math.inf
@@ -187,36 +182,6 @@ def _join(space: Mapspace, most: int) -> tuple[Ints, Ints, int] | None:
         used, taken = both[before, now], taken[before] * steps[d][now]
     factors = np.stack([ways[d][chosen[:, d]] for d in range(dims)], axis=3)
     return factors, np.stack([ends[d][chosen[:, d]] for d in range(dims)], axis=3), ruled_out
-
-
-def _orders(space: Mapspace, factors: Ints) -> list[tuple[tuple[int, ...], ...]]:
-    """Return every order of the loops that the pins leave: per level the dimensions outer to inner, space included."""
-    dims, each = factors.shape[2], []
-    for level, row in enumerate(space.limits.levels):
-        place = space.limits.loops[level, :, PLACE].tolist()
-        axes = (X, Y) if row[IS_FANOUT] else (TIME,)
-        parts = [_permutations([d for d in range(dims) if factors[axis, level, d] > 1], place) for axis in axes]
-        looping = {d for d in range(dims) if (factors[:, level, d] > 1).any()}
-        rest = tuple(d for d in range(dims) if d not in looping)
-        each.append([sum(order, ()) + rest for order in itertools.product(*parts)])
-    return list(itertools.product(*each))
-
-
-def _permutations(loops: list[int], place: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the orders of some loops, outer to inner, in which places never fall."""
-    groups = [[d for d in loops if place[d] == rank] for rank in sorted({place[d] for d in loops})]
-    return [sum(order, ()) for order in itertools.product(*(itertools.permutations(group) for group in groups))]
-
-
-def _keepers(space: Mapspace) -> list[Bools]:
-    """Return every choice of kept tensors that the constraints leave, ``(levels, tensors)`` each."""
-    free = np.argwhere(space.limits.levels[:, OPEN:] != 0)
-    choices = []
-    for bits in itertools.product((False, True), repeat=len(free)):
-        keep = space.kept_at_least()
-        keep[tuple(free.T)] = bits
-        choices.append(keep)
-    return choices
 
 
 def _batches(

@@ -350,3 +350,14 @@ class Pattern:
         tiles = np.bincount(place[known], minlength=len(occupancies))
         empty = np.bincount(place[known], weights=inside.ravel()[known], minlength=len(occupancies))
         return np.asarray(empty / np.maximum(tiles, 1))
+
+
+def first_chance(zeros: Occupancy, tile: Extents) -> tuple[int, float, float]:
+    """Return a tile's first possible occupancy, how likely that is, and the mean of all."""
+    if isinstance(zeros, Scattered):
+        words = math.prod(tile)
+        first = max(0, words - (zeros.words - zeros.nonzero))
+        return first, float(_drawn(zeros.words, zeros.nonzero, words, first, first)[0]), words * zeros.share
+    chances, smallest = zeros.chances(tile), zeros.smallest(tile)
+    place = int(np.flatnonzero(chances)[0])
+    return smallest + place, float(chances[place]), float(chances @ (smallest + np.arange(len(chances))))

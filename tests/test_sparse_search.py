@@ -1,0 +1,163 @@
+"""Searches of sparse designs: equal to brute force on small ones, never below their floor, honest on large ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from brute_force import all_mappings, count_mappings
+from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.errors import MappingError, NoMappingError
+from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
+from dovetail.hardware.sparse import Choice, Format, LeaveOut, Leaving, MetadataStore, Rank, Sparse, TensorFormat
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import search
+from dovetail.mapper.sparse.floor import floor_of
+from dovetail.mapper.sparse.idle import with_idle_loops
+from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.mapping import Mapping
+from dovetail.model.arrays import Nest
+from dovetail.model.batch import evaluate_batch
+from dovetail.model.cost import Cost
+from dovetail.model.encode import decode_mapping, encode_rules
+from dovetail.model.evaluate import evaluate
+from dovetail.workload.densities import Banded, Density, FixedStructured, Hypergeometric
+from dovetail.workload.problem import Problem, Shape, Tensor, Term
+
+PRODUCT = Shape(
+    "product",
+    ("M", "N", "K"),
+    (
+        Tensor("A", ((Term("M"),), (Term("K"),))),
+        Tensor("B", ((Term("N"),), (Term("K"),))),
+        Tensor("Z", ((Term("M"),), (Term("N"),)), is_output=True),
+    ),
+)
+SHARES = st.sampled_from((0.0, 0.1, 0.25, 0.5, 0.8, 1.0))
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Problem:
+    bounds = tuple(draw(st.sampled_from((1, 2, 3, 4, 6))) for _ in range(3))
+    densities: list[Density] = []
+    for tensor, (rows, columns) in zip(PRODUCT.tensors, ((0, 2), (1, 2), (0, 1)), strict=True):
+        kinds = [st.builds(FixedStructured, SHARES), st.builds(Hypergeometric, SHARES)]
+        if bounds[rows] == bounds[columns]:
+            kinds.append(st.builds(Banded, st.integers(0, bounds[rows] - 1)))
+        densities.append(FixedStructured() if tensor.is_output and draw(st.booleans()) else draw(st.one_of(kinds)))
+    return Problem(PRODUCT, bounds, (), "tiny", tuple(densities))
+
+
+@st.composite
+def sparse(draw: st.DrawFn, fill: bool) -> Sparse:
+    formats = []
+    for tensor in draw(st.sets(st.sampled_from("ABZ"))) if fill else ():
+        packed = draw(st.sampled_from(list(Format)))
+        outer = draw(st.lists(st.just(Format.UOP), max_size=2))
+        everything = (frozenset("MNK"),)
+        ranks = tuple(Rank(kind, flattened=everything) for kind in (*outer, packed))
+        formats.append(TensorFormat(tensor, ranks, draw(st.booleans())))
+    left = []
+    for _ in range(draw(st.integers(0, 2))):
+        target, other = draw(st.sampled_from((("A", ("B",)), ("B", ("A",)), ("Z", ("A",)), ("Z", ("A", "B")))))
+        left.append(LeaveOut(draw(st.sampled_from(list(Leaving))), (Choice(target, other),)))
+    return Sparse(tuple(formats), tuple(left))
+
+
+@st.composite
+def designs(draw: st.DrawFn) -> tuple[Architecture, EnergyTable]:
+    """An outer and an inner storage, a fan-out perhaps between them or above compute, units that do what they can."""
+    able = MetadataStore(4, 16, 64, compresses=True, decompresses=True)
+    block = draw(st.sampled_from((1, 2, 4)))
+    x, y = draw(st.sampled_from(((1, 1), (2, 1), (2, 3))))
+    fan_out = Spatial(name="array", component="fanout", fanout_x=x, fanout_y=y)
+    place = draw(st.sampled_from((1, 2)))
+    outer = Storage(
+        name="outer", component="DRAM", width=8 * block, datawidth=8, metadata=able, sparse=draw(sparse(True))
+    )
+    inner = Storage(
+        name="inner",
+        component="SRAM",
+        mesh_x=x if place == 1 else 1,
+        mesh_y=y if place == 1 else 1,
+        width=8,
+        datawidth=8,
+        depth=draw(st.sampled_from((6, 16, 100))),
+        read_bandwidth=draw(st.sampled_from((None, 1.0, 2.0))),
+        metadata=able,
+        sparse=draw(sparse(draw(st.booleans()))),
+    )
+    computing = frozenset(draw(st.sets(st.sampled_from(list(Leaving)))))
+    mac = Compute(name="mac", component="mac", mesh_x=x, mesh_y=y, sparse=Sparse(computing=computing))
+    levels = [outer, inner, mac]
+    levels.insert(place, fan_out)
+    prices = {
+        "outer": {"read": 100.0, "write": 90.0, "update": 95.0, "leak": 0.0, "metadata_read": 20.0, "gated_read": 5.0},
+        "inner": {"read": 5.0, "write": 6.0, "update": 7.0, "leak": draw(st.sampled_from((0.0, 2.0)))},
+        "mac": {"compute": 3.0, "leak": 0.0} | ({"compute_gated": 1.0} if draw(st.booleans()) else {}),
+    }
+    table = EnergyTable({name: ComponentCost(actions) for name, actions in prices.items()})
+    return Architecture("tiny", tuple(levels)), table
+
+
+def each(nests: Nest) -> Iterator[Nest]:
+    for at in range(len(nests.temporal)):
+        yield Nest._make(array[at] for array in nests)
+
+
+def costed(nest: Nest, layer: Problem, design: Architecture, table: EnergyTable) -> tuple[Mapping, Cost | None]:
+    mapping = with_idle_loops(decode_mapping(nest, layer, design), design, layer)
+    try:
+        return mapping, evaluate(mapping, layer, design, table)
+    except MappingError:
+        return mapping, None
+
+
+def few(layer: Problem, design: Architecture, most: int) -> None:
+    assume(design.is_sparse)
+    assume(2 < count_mappings(layer, design) <= most)
+
+
+@given(layers(), designs(), st.sampled_from(list(Objective)))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_search_equals_brute_force(
+    layer: Problem, made: tuple[Architecture, EnergyTable], objective: Objective
+) -> None:
+    design, table = made
+    few(layer, design, 300)
+    costs = [cost for nest in each(all_mappings(layer, design)) if (cost := costed(nest, layer, design, table)[1])]
+    if not costs:
+        with pytest.raises(NoMappingError):
+            search(layer, design, table, objective)
+        return
+    least = min(objective.value_of(cost.energy_pJ, cost.cycles) for cost in costs)
+    found = search(layer, design, table, objective)
+    assert found.certificate.exact
+    assert math.isclose(found.certificate.value, least, rel_tol=1e-12)
+    again = evaluate(found.mapping, layer, design, table)
+    assert again.energy_pJ == found.cost.energy_pJ
+    assert again.cycles == found.cost.cycles
+
+
+@given(layers(), designs())
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_mapping_goes_below_its_floor(layer: Problem, made: tuple[Architecture, EnergyTable]) -> None:
+    design, table = made
+    few(layer, design, 20_000)
+    floor = floor_of(layer, bound_to(design, layer), table)
+    nests = all_mappings(layer, design)
+    places = np.random.default_rng(0).permutation(len(nests.temporal))[:25]
+    nests = Nest._make(np.ascontiguousarray(array[places]) for array in nests)
+    relaxed = evaluate_batch(nests, encode_rules(layer, design), floor.machine)
+    for at, nest in enumerate(each(nests)):
+        _, cost = costed(nest, layer, design, table)
+        if cost is None:
+            continue
+        assert relaxed.overflow[at] == -1
+        assert relaxed.energy_pJ[at] - floor.slack_pJ <= cost.energy_pJ * (1 + 1e-9)
+        assert (relaxed.cycles[at] - 1) * floor.pace <= cost.cycles * (1 + 1e-9)
