@@ -121,8 +121,8 @@ def _refuse_zeros(architecture: Architecture) -> None:
     doing = next((level.name for level in architecture.levels if level.sparse), None)
     if doing is not None:
         raise InputError(
-            f"{doing}: it does something about zeros ('sparse_optimizations'); a search of random mappings, or of factors "
-            "that leave a remainder, does not count that"
+            f"{doing}: it does something about zeros ('sparse_optimizations'), which a search of random mappings, or "
+            "of factors that leave a remainder, does not count"
         )
 
 
