@@ -18,10 +18,9 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import MappingError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
-from dovetail.mapper.exact.compiled import compile_all
+from dovetail.mapper.exact.compiled import compile_all, load_counting
 from dovetail.mapper.exact.completion import MOST_ENTRIES
 from dovetail.mapper.exact.cover import Cover, Watch
-from dovetail.mapper.exact.explore import compile_steps
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import OutOfReach, build_space
@@ -54,6 +53,8 @@ SPARSE_SPACE = (
 NEAR, WITHIN = 256, (1.0, 1.001, 1.01, 1.05)
 #: Changed mappings a round, those of them that are counted, rounds without a better one that end the search.
 BROOD, PICKED, STALE = 512, 12, 12
+#: Shares of the time there is until bounds must be tabulated, and until the dense search must be done.
+SETTING_OUT, PROVING = 0.3, 0.6
 #: Seconds that a search without a limit changes mappings for, where nothing is proven.
 PATIENCE = 10.0
 
@@ -84,7 +85,7 @@ def search_sparse(
         InputError: a constraint contradicts itself, the energy table misses something, or the problem is no product
             of two tensors.
     """
-    compile_all(progress)
+    compile_all(progress)  # before the clock runs
     work = _Search(problem, bound_to(architecture, problem), energies, objective, front, Watch(time_limit, progress))
     return resumed(work.result, work.watch.stop)
 
@@ -210,14 +211,17 @@ class _Search:
         """
         try:
             space = build_space(self.problem, plain, self.energies, floor.machine)
-            prepared = prepare(space, MOST_ENTRIES)
+            self.watch.share = SETTING_OUT
+            prepared = prepare(space, MOST_ENTRIES, self.watch.check)
         except OutOfReach:
+            self.watch.share = 1.0
             return 0.0, 1, 0.0, 0
         if prepared.tables.parallelism[0, -1] == 0:
             return 0.0, 1, 0.0, 0
-        compile_steps(prepared)
-        self.watch.restart()
-        self.watch.doing, self.watch.share = "with the least that zeros leave", 0.5
+        if any(rows.any() for rows in space.by_model):
+            with self.watch.paused():
+                load_counting()
+        self.watch.doing, self.watch.share = "with the least that zeros leave", PROVING
         cover = Cover(prepared, self.energies, self.watch)
         cycles = max(1, math.floor(prepared.least_cycles * floor.pace))
         energy = max(0.0, prepared.compulsory_pJ - floor.slack_pJ)
