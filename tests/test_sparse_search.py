@@ -125,12 +125,12 @@ def few(layer: Problem, design: Architecture, most: int) -> None:
 
 
 @given(layers(), designs(), st.sampled_from(list(Objective)))
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_a_search_equals_brute_force(
     layer: Problem, made: tuple[Architecture, EnergyTable], objective: Objective
 ) -> None:
     design, table = made
-    few(layer, design, 300)
+    few(layer, design, 200)
     costs = [cost for nest in each(all_mappings(layer, design)) if (cost := costed(nest, layer, design, table)[1])]
     if not costs:
         with pytest.raises(NoMappingError):
@@ -146,7 +146,7 @@ def test_a_search_equals_brute_force(
 
 
 @given(layers(), designs())
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_no_mapping_goes_below_its_floor(layer: Problem, made: tuple[Architecture, EnergyTable]) -> None:
     design, table = made
     few(layer, design, 20_000)
