@@ -104,7 +104,7 @@ def gone(pid: int) -> bool:
     """Whether a process has ended with all its threads; the first may be a zombie while others still end."""
     try:
         is_zombie = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        return is_zombie and len(os.listdir(f"/proc/{pid}/task")) == 1
+        return is_zombie and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
     except OSError:
         return True
 

@@ -154,7 +154,7 @@ def _sizes(size: Any, path: str, file: Path) -> Sizes:
     if not isinstance(size, dict) or "out" not in size:
         raise InputError("expected the sizes of a layer: in, out and groups", file=file, key=f"layers.{path}")
     for side, count in size.items():
-        if side not in ("in", "out", "groups") or not isinstance(count, int) or not 1 <= count <= 10**6:
+        if side not in ("in", "out", "groups") or type(count) is not int or not 1 <= count <= 10**6:
             raise InputError(f"'{side}: {count}' is no number of channels", file=file, key=f"layers.{path}")
     return dict(size)
 
