@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .api.designs import Design as Design
     from .api.designs import design as design
     from .api.designs import designs as designs
+    from .api.families import explore as explore
     from .api.figures import Figure as Figure
     from .api.loading import load as load
     from .api.networks import layers as layers
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .errors import MissingExtraError as MissingExtraError
     from .errors import NoMappingError as NoMappingError
     from .errors import WriteError as WriteError
+    from .family.result import Exploration as Exploration
     from .mapper.explain import Explanation as Explanation
     from .mapper.objective import Objective as Objective
     from .mapping.mapping import Mapping as Mapping
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "api.calls": ("compare", "evaluate", "explain", "map"),
     "api.designs": ("Design", "design", "designs"),
+    "api.families": ("explore",),
     "api.figures": ("Figure",),
     "api.loading": ("load",),
     "api.networks": ("layers", "networks"),
@@ -66,6 +69,7 @@ _HOMES = {
         "CapacityError", "DovetailError", "InputError", "InternalError", "MappingError", "MissingExtraError",
         "NoMappingError", "WriteError",
     ),
+    "family.result": ("Exploration",),
     "mapper.explain": ("Explanation",),
     "mapper.objective": ("Objective",),
     "mapping.mapping": ("Mapping",),

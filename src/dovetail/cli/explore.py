@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     if args.certificate:
         write_text(args.certificate, certificate_text(found))
     if args.csv:
-        write_text(args.csv, _table(found).csv())
+        write_text(args.csv, found.table().csv())
     if args.json:
         print_json("exploration", _json(found, files, [*unknown_of(networks), *notes]))
     else:
@@ -188,17 +188,6 @@ def _varied_names(found: Exploration) -> list[int]:
     parameters = range(len(found.family.parameters))
     varied = [at for at in parameters if len({point.choice[at] for point in found.points}) > 1]
     return varied or list(parameters)[:1]
-
-
-def _table(found: Exploration) -> Table:
-    """Return a row per point, all parameters in it."""
-    names = [Column(each.name, key=each.name) for each in found.family.parameters]
-    columns = (Column("design", words=True), *names, _AREA, ENERGY, CYCLES, EDP)
-    rows: list[tuple[Cell, ...]] = []
-    for point in found.points:
-        costs = (point.area_um2, point.energy_pJ, point.cycles, point.edp_J_cycle)
-        rows.append((found.family.member_name(point.choice), *found.family.values(point.choice).values(), *costs))
-    return Table(columns, tuple(rows))
 
 
 def _by_design(found: Exploration) -> Table:

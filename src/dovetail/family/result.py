@@ -14,6 +14,7 @@ from dovetail.family.front import Axis, Choice, Point
 from dovetail.mapping.mapping import Mapping
 from dovetail.network.optimum import LayerFront, minimum_energy
 from dovetail.network.readings import Read
+from dovetail.table import Table, headed
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.roles import Reading
 
@@ -66,7 +67,7 @@ class LayerAt:
     runs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exploration:
     """The front of a family.
 
@@ -111,6 +112,23 @@ class Exploration:
     reused: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        proof = "proven" if self.proven else "not proven"
+        counts = f"{len(self.points)} points of {self.designs} designs, {self.mapped} mapped, {proof}"
+        return f"<Exploration {self.network.name} on {self.family.name}: {counts}>"
+
+    def _repr_html_(self) -> str:
+        return self.table().html(repr(self).strip("<>"))
+
+    def table(self) -> Table:
+        """Return a row per point: the member's values, area in um^2, pJ, cycles, J x cycle."""
+        keys = (*(each.name for each in self.family.parameters), "area_um2", "energy_pJ", "cycles", "edp_J_cycle")
+        rows = []
+        for point in self.points:
+            costs = (point.area_um2, point.energy_pJ, point.cycles, point.edp_J_cycle)
+            rows.append((self.family.member_name(point.choice), *self.family.values(point.choice).values(), *costs))
+        return Table(headed("design", *keys), tuple(rows))
 
     @property
     def open(self) -> int:
