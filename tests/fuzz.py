@@ -315,8 +315,10 @@ def _program() -> int:
         kept = sorted(args.repeat.glob("*.json")) if args.repeat.is_dir() else [args.repeat]
         return max(_repeat(path) for path in kept)
     tally = _Tally(Counter(), {}, args.keep, args.only)
-    _watch(args.first, time.time() + args.seconds, tally)
-    tally.print()
+    try:
+        _watch(args.first, time.time() + args.seconds, tally)
+    finally:  # also where the fuzzer itself is at fault: what it found until then stands
+        tally.print()
     return 1 if tally.findings else 0
 
 

@@ -51,11 +51,21 @@ def _represent_tagged(dumper: Any, tagged: Tagged) -> Any:
 
 
 def _represent_quoted(dumper: Any, text: Quoted) -> Any:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+    return dumper.represent_scalar("tag:yaml.org,2002:str", _whole(text), style='"')
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", _whole(text))
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which PyYAML's C emitter cannot write."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 _Dumper.add_representer(Tagged, _represent_tagged)
 _Dumper.add_representer(Quoted, _represent_quoted)
+_Dumper.add_representer(str, _represent_text)
 
 
 def tree_of(text: str) -> Any:
