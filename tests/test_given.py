@@ -63,7 +63,7 @@ def test_files_in_any_order_are_the_layer_the_design_and_the_mapping(folder, cap
 
 def test_a_template_on_top_works_as_it_is(folder, capsys) -> None:
     found = evaluated(capsys, "top.yaml.jinja2", "mapping.yaml", "--set", "architecture=design")
-    assert (found["layer"], found["architecture"], found["cycles"]) == ("top", "design", 48)
+    assert (found["layer"], found["design"], found["cycles"]) == ("top", "design", 48)
     assert main(["designs", "top.yaml.jinja2", "--set", "architecture=design", "--set", "BATCH=1"]) == 0
     said = capsys.readouterr()
     assert "problem; mapper: passed over" in said.out

@@ -280,8 +280,8 @@ def test_reasons_are_the_same_after_storing() -> None:
 def test_compare_explain_and_report_say_the_same(tmp_path, capsys) -> None:
     (tmp_path / "tiny.csv").write_text(TINY_CSV.replace("224", "4"), encoding="utf-8")
     network = str(tmp_path / "tiny.csv")
-    assert main(["compare", network, "--on", "simba_like"]) == 0
-    assert re.search(r"e1 +too few parallel dimensions ", capsys.readouterr().out)
+    assert main(["compare", network, "--on", "simba_like", "--wide"]) == 0
+    assert re.search(r"e1 +1 +too few parallel dimensions ", capsys.readouterr().out)
     assert main(["explain", f"{network}:1", "--on", "simba_like"]) == 0
     said = "C 3 x M 16 = 48 of 256 compute units is all that the design can run in parallel"
     assert f"bound by too few parallel dimensions, because {said}" in capsys.readouterr().out

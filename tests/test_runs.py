@@ -232,3 +232,9 @@ def test_damaged_statistics_end_in_numbers_or_one_message(tmp_path_factory, text
         assert read_stats(path).cycles >= 0
     except InputError as error:
         assert str(path) in str(error)
+
+
+def test_a_value_for_a_name_that_no_file_has_is_refused(tmp_path, capsys):
+    write_run(tmp_path)
+    assert main(["check-run", str(tmp_path), "--set", "nothing=1"]) == 2
+    assert "--set nothing: no file that was read has this name" in capsys.readouterr().err

@@ -115,6 +115,8 @@ def test_no_import_anywhere_in_the_package_is_overlooked() -> None:
         reached = reached_modules(name)
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom):
+                if node.level and file == PACKAGE / "__init__.py":
+                    continue  # what stands behind the package's door, which no module rests on
                 assert node.level == 0, "imports are written in full"
                 wanted = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
             elif isinstance(node, ast.Import):

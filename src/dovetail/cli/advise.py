@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Try changes, print those that pay."""
     network = arguments.network_or_layer_of(args, args.network)
     architecture, energies = arguments.hardware_of(args)
+    arguments.check_settings(args)
     with progress() as report, Store.open() as store:
         report(0, 1, "mapping layers")
         advice = advise(

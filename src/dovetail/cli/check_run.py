@@ -9,6 +9,7 @@ from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.notes import print_notes
+from dovetail.cli.outputs import file_path
 from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import DovetailError, InputError
 from dovetail.runs.agreement import Agreement, Change, agreement
@@ -27,10 +28,17 @@ _THEN = "the reference has changed: when this was written,"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="a run's output (stats.txt, map.txt, ERT, ...), or many in folders"
+        "folder",
+        type=file_path,
+        metavar="FOLDER",
+        help="a run's output (stats.txt, map.txt, ERT, ...), or many in folders",
     )
     parser.add_argument(
-        "files", type=Path, nargs="*", metavar="FILE", help="what was put in, if not in the folder: design, problem"
+        "files",
+        type=file_path,
+        nargs="*",
+        metavar="FILE",
+        help="what was put in, if not in the folder: design, problem",
     )
     arguments.add_settings(parser)
     arguments.add_json(parser)
@@ -44,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if len(found) > 1:
         return _many(found, args)
     one = read_run(found[0], args.files, args.include, dict(args.set))
+    arguments.check_settings(args)
     result = agreement(one)
     print_notes([*one.notes, *one.architecture.notes])
     if args.json:

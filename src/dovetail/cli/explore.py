@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if len(vary) != len(args.vary):
         raise InputError("--vary names one thing twice")
     family = load_family(args.on, vary, budgets=args.budget, include_folders=args.include, data=dict(args.set))
+    arguments.check_settings(args)
     print(f"{family.name}: {whole(family.size)} designs", file=sys.stderr)
     with Gracefully() as waiting, _telling() as tell, Store.open() as store, waiting.raising():
         found = explore(

@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     """Map every point, print and write what was asked for."""
     model = _model(args.model)
     architecture, energies = arguments.hardware_of(args)
+    arguments.check_settings(args)
     with network_progress() as progress, Store.open() as store:
         study = study_tokens(
             model,
