@@ -23,6 +23,7 @@ from dovetail.network.jobs import Job, outcome
 from dovetail.network.optimum import LayerFront
 from dovetail.network.readings import Read, best_reading, readings_on
 from dovetail.network.records import keep, kept_results
+from dovetail.network.results import front_of
 from dovetail.store import Store
 from dovetail.workers import run_all
 from dovetail.workload.network import Layer
@@ -123,14 +124,7 @@ def network_value(reads: Sequence[Read], layers: Sequence[Layer], objective: Obj
 
 def fronts_of(reads: Sequence[Read], layers: Sequence[Layer]) -> list[LayerFront]:
     """Return every layer's front, of results that have one."""
-    return [
-        LayerFront(
-            tuple(point.energy_pJ for point in read.result.front),
-            tuple(point.cycles for point in read.result.front),
-            layer.repeats,
-        )
-        for read, layer in zip(reads, layers, strict=True)
-    ]
+    return [front_of(read.result, layer.repeats) for read, layer in zip(reads, layers, strict=True)]
 
 
 def _same(before: Read, architecture: Architecture, request: Request) -> Read | None:

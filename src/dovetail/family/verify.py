@@ -146,9 +146,9 @@ class _Checking:
         known = any(_inside(choice, each.box) for each in self.claim.unmappable)
         if known:
             return Check(name, Verdict.REJECTED, "is said to have no mapping, and has one")
+        seconds = self.members.design(choice)[0].cycle_seconds
         for energy, cycles in points:
             point = Point(choice, float(self.area[choice]), energy * (1 + _ROUNDING), cycles)
-            seconds = self.members.design(choice)[0].cycle_seconds
             if any(budget.broken_by(point, seconds) for budget in self.claim.family.budgets):
                 continue
             if self.front.add(point):

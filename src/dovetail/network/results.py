@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dovetail.errors import InputError
+from dovetail.mapper.result import SearchResult
 from dovetail.model.evaluate import evaluate
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.optimum import Choice, LayerFront
@@ -14,14 +15,13 @@ def fronts_of(cost: NetworkCost) -> list[LayerFront] | None:
     """Return every distinct layer's front; None when the layers were mapped without them."""
     if not all(each.result.front for each in cost.distinct):
         return None
-    return [
-        LayerFront(
-            tuple(point.energy_pJ for point in each.result.front),
-            tuple(point.cycles for point in each.result.front),
-            each.layer.repeats,
-        )
-        for each in cost.distinct
-    ]
+    return [front_of(each.result, each.layer.repeats) for each in cost.distinct]
+
+
+def front_of(result: SearchResult, repeats: int) -> LayerFront:
+    """Return what a layer that runs so often has to choose from, of a result with a front."""
+    energies = tuple(point.energy_pJ for point in result.front)
+    return LayerFront(energies, tuple(point.cycles for point in result.front), repeats)
 
 
 def network_at(cost: NetworkCost, choice: Choice) -> NetworkCost:
