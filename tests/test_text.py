@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from dovetail.cli.main import main
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Storage
-from dovetail.text import csv_cell, csv_text, printable, shown
+from dovetail.text import csv_cell, csv_text, file_name, printable, shown
 from dovetail.workload.layer_table import read_csv, write_csv
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import convolution
@@ -126,3 +127,11 @@ def test_tables_that_lie_are_one_message(tmp_path, capsys, content, said):
 def test_numbers_that_are_none_are_one_message(capsys, spec):
     assert main(["map", spec, "--on", "eyeriss_like"] if ":" in spec else ["layers", spec]) == 2
     assert capsys.readouterr().err.startswith("dovetail: error: ")
+
+
+@given(st.text())
+def test_a_file_name_is_one_plain_word(text):
+    name = file_name(text)
+    assert re.fullmatch(r"[\w.-]+", name)
+    assert name.strip("._") == name
+    assert file_name(name) == name

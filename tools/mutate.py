@@ -80,9 +80,24 @@ GROUPS = {
     "batch": Group(("model/batch.py", "model/residual_batch.py"), ("tests/test_batch.py", "tests/test_imperfect.py")),
     "mapping": Group(
         ("mapping/check.py", "mapping/constraints.py", "mapping/directives.py", "mapping/files.py",
-         "mapping/mapping.py", "mapping/native_yaml.py", "mapping/notes.py", "mapping/text.py",
-         "mapping/timeloop_yaml.py"),
+         "mapping/mapping.py", "mapping/native_yaml.py", "mapping/notes.py", "mapping/printed.py",
+         "mapping/text.py", "mapping/timeloop_yaml.py"),
         _MAPPING,
+    ),
+    "widths": Group(
+        ("mapping/widths.py", "model/witness_widths.py"), ("tests/test_widths_model.py", "tests/test_widths_input.py")
+    ),
+    "zeros": Group(
+        tuple(
+            f"model/sparse/{name}.py"
+            for name in ("accesses", "computing", "cost", "count", "fibres", "leaving", "lines", "metadata", "nest",
+                         "occupancy", "prices", "scene", "tiles")
+        ),
+        ("tests/test_sparse_counts.py", "tests/test_sparse_input.py", "tests/test_sparse_search.py"),
+    ),
+    "sparse": Group(
+        ("mapper/sparse/every.py", "mapper/sparse/floor.py", "mapper/sparse/idle.py", "mapper/sparse/search.py"),
+        ("tests/test_sparse_search.py",),
     ),
     "binding": Group(
         ("hardware/binding.py",),
@@ -92,7 +107,7 @@ GROUPS = {
         tuple(
             f"mapper/exact/{name}.py"
             for name in ("sources", "returns", "tables", "physical", "completion", "entering", "through_loops",
-                         "lattice", "bounds", "traffic", "chains", "prepare")
+                         "lattice", "bounds", "traffic", "chains", "prepare", "demands", "pricing", "fanouts", "reuse")
         ),
         ("tests/test_searches.py", "tests/test_mapper_bounds.py", "tests/test_mapper_exact.py"),
         large=("tests/test_searches.py", "tests/test_mapper_bounds.py::test_no_bound_exceeds_the_cost["),

@@ -158,6 +158,25 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise _failure(error, path) from None
 
 
+@contextlib.contextmanager
+def sole_holder(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a file, which is made and holds nothing, against other processes; where nothing can be locked, go on.
+
+    The hold ends with the block, or with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another process holds it, and ``wait`` says not to wait for that.
+    """
+    with path.open("a") as stream:
+        try:
+            _lock(stream.fileno(), wait=wait)
+        except BlockingIOError:
+            raise
+        except OSError:  # some network folders have no locks
+            pass
+        yield
+
+
 def discard_unfinished() -> None:
     """Remove what is half written: for a process that is about to end without unwinding."""
     for name in list(_unfinished):
@@ -211,10 +230,10 @@ def _remove_abandoned(folder: Path, prefix: str) -> None:
                     Path(entry.path).unlink()
 
 
-def _lock(handle: int) -> None:
+def _lock(handle: int, *, wait: bool = False) -> None:
     """Hold a lock on a file until it is closed; raises BlockingIOError when another process holds it."""
     if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _write_into_mount(stream: BinaryIO, path: Path) -> None:

@@ -24,7 +24,6 @@ Usage::
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import logging
@@ -43,8 +42,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from dovetail import inputs
+from dovetail import inputs, store_census
 from dovetail.content import content_key
+from dovetail.files import sole_holder
 from dovetail.text import shown
 
 __all__ = ["Store", "StoreState", "Verification", "cache_folder", "content_key"]
@@ -52,8 +52,6 @@ __all__ = ["Store", "StoreState", "Verification", "cache_folder", "content_key"]
 _log = logging.getLogger("dovetail.store")
 _T = TypeVar("_T")
 _Row = tuple[bytes, bytes, bytes]
-
-DIGEST_BYTES = 16
 
 #: The file's name carries the layout of its table, so that versions of this program never meet in one file.
 _FILE = "results-v2.sqlite3"
@@ -214,7 +212,7 @@ class Store:
             self._remove(damaged)
         if len(found) < len(wanted) and not self._counted:
             self._counted = True
-            self._run(_take_census, None)
+            self._run(store_census.take_census, None)
         return {key.decode(): value[0] for key, value in found.items() if value is not None}
 
     def put(self, key: str, value: Any) -> None:
@@ -226,7 +224,7 @@ class Store:
         now = time.time()
         rows = [(key.encode(), *_packed(key.encode(), value), now) for key, value in values.items()]
         if rows:
-            self._run(lambda db: _insert(db, rows), None, write=True)
+            self._run(lambda db: store_census.insert(db, rows), None, write=True)
 
     def state(self) -> StoreState:
         """Say what the store holds."""
@@ -238,8 +236,8 @@ class Store:
 
     def verify(self) -> Verification:
         """Check the file's structure and every value's checksum; remove what is damaged."""
-        self._run(_check_structure, None)
-        self._run(_take_census, None)
+        self._run(store_census.check_structure, None)
+        self._run(store_census.take_census, None)
         nothing: list[_Row] = []
         rows = self._run(lambda db: list(db.execute("SELECT key, value, checksum FROM results")), nothing)
         damaged = [key for key, value, checksum in rows if _unpacked(key, value, checksum) is None]
@@ -248,7 +246,7 @@ class Store:
 
     def clear(self) -> int:
         """Remove every result and every damaged file set aside; return how many results there were."""
-        count: int = self._run(_empty, 0, write=True)
+        count: int = self._run(store_census.empty, 0, write=True)
         self._run(lambda db: db.execute("VACUUM"), None)
         for path in self._set_aside_files():
             with contextlib.suppress(OSError):
@@ -257,7 +255,7 @@ class Store:
 
     def _remove(self, keys: list[bytes]) -> None:
         if keys and self._writable:
-            self._run(lambda db: _delete(db, keys), None, write=True)
+            self._run(lambda db: store_census.delete(db, keys), None, write=True)
 
     def _run(self, work: Callable[[sqlite3.Connection], _T], otherwise: _T, *, write: bool = False) -> _T:
         """Do one piece of work on the file, around damage and contention; ``otherwise`` when it cannot be done."""
@@ -350,7 +348,7 @@ class Store:
         assert self._base is not None
         self.close()
         moved = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
-        with _exclusive(self._base.with_suffix(".lock")):
+        with sole_holder(self._base.with_suffix(".lock"), wait=True):
             if _identity(self.path) == self._identity:
                 for suffix in ("-wal", "-shm", ""):
                     with contextlib.suppress(FileNotFoundError):
@@ -398,78 +396,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock between processes; where the platform has none, hold nothing."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _check_structure(connection: sqlite3.Connection) -> None:
-    answer = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if answer != b"ok":
-        error = sqlite3.DatabaseError(answer.decode(errors="replace"))
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
-
-
-def _take_census(connection: sqlite3.Connection) -> None:
-    """Count all results again; what is not as it was counted when it was stored is damage."""
-    connection.execute("BEGIN")
-    try:
-        said = connection.execute("SELECT entries, digest FROM census").fetchall()
-        rows = connection.execute("SELECT key, checksum FROM results").fetchall()
-    finally:
-        connection.execute("COMMIT")
-    found = len(rows), functools.reduce(_joined, (_mark(*row) for row in rows), bytes(DIGEST_BYTES))
-    if said != [found]:
-        error = sqlite3.DatabaseError("results are missing or others than were stored")
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
-
-
-def _insert(connection: sqlite3.Connection, rows: list[tuple[bytes, bytes, bytes, float]]) -> None:
-    _delete(connection, [key for key, *_ in rows])
-    connection.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
-    _count(connection, len(rows), [_mark(key, checksum) for key, _, checksum, _ in rows])
-
-
-def _delete(connection: sqlite3.Connection, keys: list[bytes]) -> None:
-    query = "DELETE FROM results WHERE key = ? RETURNING key, checksum"
-    gone = [row for key in keys for row in connection.execute(query, (key,)).fetchall()]
-    _count(connection, -len(gone), [_mark(*row) for row in gone])
-
-
-def _empty(connection: sqlite3.Connection) -> int:
-    connection.execute("UPDATE census SET entries = 0, digest = ?", (bytes(DIGEST_BYTES),))
-    return connection.execute("DELETE FROM results").rowcount
-
-
-def _count(connection: sqlite3.Connection, more: int, marks: list[bytes]) -> None:
-    """Bring the census up to date with what was added or taken away."""
-    if marks:
-        digest = connection.execute("SELECT digest FROM census").fetchone()[0]
-        digest = functools.reduce(_joined, marks, digest)
-        connection.execute("UPDATE census SET entries = entries + ?, digest = ?", (more, digest))
-
-
-def _mark(key: Any, checksum: Any) -> bytes:
-    """Return what one result contributes to the digest of all."""
-    text = b"".join(part if isinstance(part, bytes) else repr(part).encode() for part in (key, checksum))
-    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
-
-
-def _joined(one: bytes, other: bytes) -> bytes:
-    """Return the digest of both: the same in any order, and each its own inverse."""
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 def _is_shared(folder: Path) -> bool:

@@ -67,5 +67,8 @@ def _harmless(text: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """Return a text as a file's name: whatever is no letter, digit, ``-``, ``_`` or ``.`` becomes ``_``."""
-    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in text)
+    """Return a text as a file's name: runs of other than letters, digits, ``-``, ``_`` and ``.`` become one ``_``.
+
+    It neither begins nor ends with ``_`` or ``.``, and is ``unnamed`` where nothing is left.
+    """
+    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "unnamed"

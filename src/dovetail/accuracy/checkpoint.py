@@ -7,19 +7,14 @@ import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from dovetail.document import not_a_file
 from dovetail.errors import InputError
-from dovetail.files import write_bytes, write_text
+from dovetail.files import sole_holder, write_bytes, write_text
 from dovetail.workload.torchvision_import import import_torch
-
-try:
-    import fcntl
-except ImportError:  # no such locks on Windows
-    fcntl = None  # type: ignore[assignment]
 
 torch = import_torch("checkpoints")
 
@@ -173,12 +168,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
         InputError: when another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    with (folder / ".lock").open("a") as lock:
+    with ExitStack() as holds:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            holds.enter_context(sole_holder(folder / ".lock", wait=False))
+        except BlockingIOError:
             raise InputError("another process is training into this folder", file=folder) from None
         yield

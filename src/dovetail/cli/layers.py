@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +14,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, table_width
 from dovetail.errors import InputError
 from dovetail.files import write_text
-from dovetail.text import printable
+from dovetail.text import file_name, printable
 from dovetail.workload.describe import describe
 from dovetail.workload.language.reader import bundled_models, read_bundled_model
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
@@ -70,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, write_csv(network))
     if args.yaml:
-        target = args.yaml / f"{_file_name(network.name)}.yaml" if args.yaml.is_dir() else args.yaml
+        target = args.yaml / f"{file_name(network.name)}.yaml" if args.yaml.is_dir() else args.yaml
         write_text(target, write_yaml(network))
     if args.timeloop:
         _write_problems(network, args.timeloop)
@@ -96,14 +95,10 @@ def _write_problems(network: Network, folder: Path) -> None:
     """Write one Timeloop problem per distinct layer, and an index of how often each occurs."""
     distinct = network.distinct()
     digits = len(str(len(distinct)))
-    names = [f"{number:0{digits}}_{_file_name(layer.name)}" for number, layer in enumerate(distinct, start=1)]
+    names = [f"{number:0{digits}}_{file_name(layer.name)}" for number, layer in enumerate(distinct, start=1)]
     index = ["name,repeats", *(f"{name},{layer.repeats}" for name, layer in zip(names, distinct, strict=True))]
     write_text(folder / "index.csv", "\n".join(index) + "\n")  # first: what an interruption leaves out is missed
     for name, layer in zip(names, distinct, strict=True):
         modules = " ".join(layer.modules)
         header = f"# {network.name}: {layer.kind}, occurs {layer.repeats} x: {modules}".replace("\n", " ")
         write_text(folder / f"{name}.yaml", f"{header}\n{write_problem(layer.problem)}")
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "layer"
