@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from dovetail.errors import CapacityError
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
-from dovetail.model.witness import _in_order, walk
+from dovetail.model.witness import walk
+from dovetail.model.witness.costs import _in_order
 from model_strategies import Setup, setups, spread_windows
 
 

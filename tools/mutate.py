@@ -74,7 +74,7 @@ GROUPS = {
     "model": Group(
         ("model/charges.py", "model/kernel.py", "model/links.py", "model/apart.py", "model/encode.py",
          "model/arrays.py", "model/evaluate.py", "model/cost.py", "model/residual.py", "model/passes.py",
-         "model/witness.py"),
+         "model/witness/boxes.py", "model/witness/nest.py", "model/witness/traffic.py", "model/witness/costs.py"),
         _MODEL, compiled=False,
     ),
     "batch": Group(("model/batch.py", "model/residual_batch.py"), ("tests/test_batch.py", "tests/test_imperfect.py")),
@@ -85,7 +85,7 @@ GROUPS = {
         _MAPPING,
     ),
     "widths": Group(
-        ("mapping/widths.py", "model/witness_widths.py"), ("tests/test_widths_model.py", "tests/test_widths_input.py")
+        ("mapping/widths.py", "model/witness/widths.py"), ("tests/test_widths_model.py", "tests/test_widths_input.py")
     ),
     "zeros": Group(
         tuple(
