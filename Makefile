@@ -9,6 +9,7 @@
 #   make format     put the code into its format
 #   make bench      the benchmarks
 #   make docs       the documentation, into site/
+#   make dist       the wheel and the sdist, into dist/; installed into a fresh environment, the demo run elsewhere
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
 #   make searches   all recorded searches again, number by number (some are part of make test)
 #   make signals    signals to commands at random moments, TRIES of them
@@ -39,7 +40,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core test-lowest test-newest check format bench docs fuzz searches signals clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches signals clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -83,6 +84,11 @@ bench: dev
 docs: dev
 	$(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
+
+dist: dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python tools/check_dist.py dist
 
 fuzz: dev
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
