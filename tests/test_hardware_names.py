@@ -23,6 +23,7 @@ from dovetail.mapping.mapping import LevelMapping, Mapping
 from dovetail.mapping.notes import design_notes, for_layers
 from dovetail.model.evaluate import evaluate
 from dovetail.network.map_network import map_networks
+from dovetail.workload.densities import Hypergeometric
 from dovetail.workload.layer_table import bundled_names
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Layer, Network
@@ -175,6 +176,10 @@ def test_a_name_that_some_layers_have_holds_for_those_and_is_said_once():
     assert loops["X"] == 4
     (note,) = costs.notes
     assert "1 of 3 distinct layers (product) have the dimension X" in note
+    for count, named in ((3, "a0, a1, a2"), (4, "a0, a1, ...")):
+        owned = [replace(own, name=f"a{place}", bounds=(place + 1, *own.bounds[1:])) for place in range(count)]
+        said = " ".join(design_notes(architecture, [LAYER, *owned]))
+        assert f"{count} of {count + 1} distinct layers ({named}) have the dimension X" in said
     apart = [Network("one", (Layer("conv1", LAYER),)), Network("other", (Layer("product", own),))]
     assert len(map_networks([(each, architecture, energies) for each in apart], search=sampled, workers=1)) == 2
     with pytest.raises(InputError, match="no layer at hand has a dimension 'X'"):
@@ -314,3 +319,13 @@ def test_a_fan_out_takes_spatial_constraints_only():
 def test_the_empty_constraints_name_nothing():
     assert LoopConstraints().said == ()
     assert design_notes(design(), [LAYER]) == ()
+
+
+def test_densities_on_a_design_that_does_nothing_about_zeros_are_noted_once():
+    eyeriss = load_architecture("eyeriss_like")
+    halves = (Hypergeometric(0.5),) * 3
+    sparse = [replace(convolution(C=4, M=m, P=4, Q=4, name=f"c{m}"), densities=halves) for m in (2, 4)]
+    told = "eyeriss_like: it does nothing about zeros, so the densities of {} change nothing"
+    assert told.format("c2") in design_notes(eyeriss, sparse[:1])
+    assert told.format("c2 and 1 more") in design_notes(eyeriss, sparse)
+    assert not any("zeros" in note for note in design_notes(eyeriss, [replace(sparse[0], densities=())]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -71,6 +72,7 @@ def test_names_of_levels():
 
 def test_storages_and_fanouts_each_keep_to_their_loops():
     assert "no spatial loops" in refusal(with_entry("shared_glb", spatial_x=(Loop("Q", 2),)))
+    assert "no spatial loops" in refusal(with_entry("shared_glb", spatial_y=(Loop("Q", 2),)))
     assert "no loops over time" in refusal(with_entry("inter_PE_spatial", temporal=(Loop("Q", 2),)))
     assert "cannot keep Inputs" in refusal(with_entry("inter_PE_spatial", keep=frozenset({"Inputs"})))
 
@@ -88,7 +90,9 @@ def test_loops():
     assert "conv has no dimension 'K'" in refusal(with_entry("shared_glb", temporal=(Loop("K", 7),)))
     assert "two loops over P" in refusal(with_entry("shared_glb", temporal=(Loop("P", 7), Loop("P", 1))))
     assert "factor 0; it must be at least 1" in refusal(with_entry("shared_glb", temporal=(Loop("P", 0),)))
-    assert "makes 8 iterations; it must make 1 to 7" in refusal(with_entry("shared_glb", temporal=(Loop("P", 7, 8),)))
+    for last in (0, 8):
+        loops = (Loop("P", 7, last),)
+        assert f"makes {last} iterations; it must make 1 to 7" in refusal(with_entry("shared_glb", temporal=loops))
 
 
 def test_tensors():
@@ -101,6 +105,9 @@ def test_tensors():
 def test_factors_must_make_up_the_bound():
     assert refusal(with_entry("shared_glb", temporal=(Loop("P", 6),))) == (
         "the factors of P make 48 (DRAM 8 x shared_glb 6) but the problem has P = 56"
+    )
+    assert refusal(with_entry("shared_glb", temporal=(Loop("P", 2),))) == (
+        "the factors of P make 16 (DRAM 8 x shared_glb 2) but the problem has P = 56"
     )
     assert refusal(with_entry("weights_spad", temporal=(Loop("M", 4),))) == (
         "the factors of R are all 1 but the problem has R = 3"
@@ -123,3 +130,19 @@ def test_the_order_of_checks_never_hides_behind_hashing():
     """The same mapping is refused for the same reason whatever order its sets are built in."""
     for names in itertools.permutations(("Bias", "Weight", "Output")):
         assert "'Bias'" in refusal(with_entry("psum_spad", keep=frozenset(names)))
+
+
+@given(st.data())
+def test_factors_multiply_to_iterations_and_those_in_space_to_units(data):
+    mapping = data.draw(mappings(data.draw(architectures()), data.draw(problems())))
+    loops = [loop for entry in mapping.levels for loop in entry.loops]
+    for dimension in {loop.dimension for loop in loops}:
+        own = [loop.factor for loop in loops if loop.dimension == dimension]
+        assert mapping.iterations(dimension) == math.prod(own)
+    over_time = math.prod(loop.factor for entry in mapping.levels for loop in entry.temporal)
+    assert mapping.parallelism * over_time == math.prod(loop.factor for loop in loops)
+
+
+def test_a_level_that_a_mapping_lacks_is_no_key_of_it():
+    with pytest.raises(KeyError, match="DROM"):
+        NEST["DROM"]

@@ -14,6 +14,7 @@ from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import DovetailError, InputError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.files import parse_mapping, read_mapping, read_mapping_file, write_mapping
+from dovetail.mapping.mapping import LevelMapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.printed import parse_printed_mapping
 from dovetail.mapping.text import loop_nest_text
@@ -161,6 +162,19 @@ def test_the_references_map_txt_is_read(tmp_path):
     assert [loop.dimension for loop in found.spatial_y] == ["C", "S"]
 
 
+def test_a_level_that_a_printed_nest_leaves_out_keeps_nothing():
+    nest = MAP_TXT[: MAP_TXT.index("psum_spad [")].replace("for M in [0:2)", "for M in [0:16)")
+    found = parse_printed_mapping(nest, EYERISS, LAYER, file="map.txt")
+    assert found["psum_spad"] == LevelMapping("psum_spad")
+    assert found["shared_glb"].keep == NEST["shared_glb"].keep
+
+
+def test_a_level_of_the_native_form_may_say_nothing():
+    levels = "".join(f"- {{level: {storage.name}, temporal: , keep: }}\n" for storage in EYERISS.storages)
+    with pytest.raises(MappingError, match="DRAM is the outermost storage and must keep every tensor; Weights passes"):
+        parse_mapping(f"loop_nest:\n{levels}", EYERISS, LAYER, file="m.yaml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -220,8 +234,9 @@ def test_what_older_tools_wrote_and_a_fused_mapping():
         "  type: bypass\n", "  type: bypass\n  stream: [Weights]\n", 1
     )
     assert parse_mapping(text, EYERISS, LAYER) == NEST
-    with pytest.raises(InputError, match=r"m.yaml:1: mapping: .* fusion is not supported"):
-        parse_mapping("mapping: {type: fused, nodes: []}", EYERISS, LAYER, file="m.yaml")
+    for text, kind in (("{type: fused, nodes: []}", "fused operations"), ("{target: DRAM}", "keys")):
+        with pytest.raises(InputError, match=rf"m.yaml:1: mapping: .* a mapping of {kind}; fusion is not supported"):
+            parse_mapping(f"mapping: {text}", EYERISS, LAYER, file="m.yaml")
 
 
 @pytest.mark.parametrize(
@@ -231,6 +246,7 @@ def test_what_older_tools_wrote_and_a_fused_mapping():
             "mapping:\n- target: DRAM\n  type: temporal\n  factors: C=x\n",
             "m.yaml:4: mapping[0].factors: cannot read 'C=x'",
         ),
+        ("- target: inter_PE_spatial\n  type: spatial\n  no-reuse: [W]\n", "m.yaml:3: [0].no-reuse"),
         ("- target: DRAM\n  type: temporal\n  split: 3\n", "m.yaml:1: [0]: unknown key 'split'"),
         (
             "mapping:\n- {target: DRAM, type: bypass}\n- target: DROM\n  type: bypass\n",
