@@ -19,13 +19,13 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.notes import for_layers
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
-from dovetail.network.jobs import Job, outcome
+from dovetail.network.jobs import Job
 from dovetail.network.optimum import LayerFront
+from dovetail.network.outcomes import Outcome, outcomes
 from dovetail.network.readings import Read, best_reading, readings_on
-from dovetail.network.records import keep, kept_results
+from dovetail.network.records import kept_results
 from dovetail.network.results import front_of
 from dovetail.store import Store
-from dovetail.workers import run_all
 from dovetail.workload.network import Layer
 from dovetail.workload.roles import Reading
 
@@ -95,18 +95,13 @@ class Costs:
             plan.append(ways)
         return plan
 
-    def _results(self, jobs: MappingOf[str, Job]) -> dict[str, SearchResult | NoMappingError]:
-        found: dict[str, SearchResult | NoMappingError] = dict(kept_results(self._store, jobs))
-        missing = [key for key in jobs if key not in found]
+    def _results(self, jobs: MappingOf[str, Job]) -> dict[str, Outcome]:
+        found: dict[str, Outcome] = dict(kept_results(self._store, jobs))
+        missing = {key: job for key, job in jobs.items() if key not in found}
         self.searches += len(missing)
-        names = [f"{jobs[key].problem.name} on {jobs[key].architecture.name}" for key in missing]
-        calls = [(jobs[key],) for key in missing]
-        with contextlib.closing(run_all(outcome, calls, self._executor, names=names)) as answers:
-            for place, result in answers:
-                if isinstance(result, SearchResult):
-                    keep(self._store, jobs[missing[place]], result)
-                    result.unless_interrupted()
-                found[missing[place]] = result
+        names = [f"{job.problem.name} on {job.architecture.name}" for job in missing.values()]
+        with contextlib.closing(outcomes(missing, self._executor, self._store, names)) as answers:
+            found.update(answers)
         return found
 
 
@@ -151,7 +146,7 @@ def _same(before: Read, architecture: Architecture, request: Request) -> Read | 
 
 
 def _together(
-    plan: Sequence[Read | list[tuple[Reading, str]]], results: MappingOf[str, SearchResult | NoMappingError]
+    plan: Sequence[Read | list[tuple[Reading, str]]], results: MappingOf[str, Outcome]
 ) -> tuple[Read, ...] | NoMappingError:
     reads: list[Read] = []
     for ways in plan:

@@ -16,11 +16,12 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost
-from dovetail.network.jobs import Job, outcome
+from dovetail.network.jobs import Job
+from dovetail.network.outcomes import Outcome, outcomes
 from dovetail.network.readings import Read, best_reading, readings_on, share
-from dovetail.network.records import keep, kept_results
+from dovetail.network.records import kept_results
 from dovetail.store import Store
-from dovetail.workers import executor_for, run_all
+from dovetail.workers import executor_for
 from dovetail.workload.network import Network, problem_key
 from dovetail.workload.roles import Reading
 
@@ -168,7 +169,7 @@ def _cost(
     energies: EnergyTable,
     objective: Objective,
     ways: dict[object, list[tuple[Reading, str]]],
-    results: dict[str, SearchResult | NoMappingError],
+    results: dict[str, Outcome],
 ) -> NetworkCost:
     """Put a network together from its layers' results, each layer in its best reading."""
     reads: dict[object, Read] = {}
@@ -195,28 +196,25 @@ def _results(
     store: Store,
     workers: int | Executor | None,
     progress: Callable[[Progress], None] | None,
-) -> dict[str, SearchResult | NoMappingError]:
+) -> dict[str, Outcome]:
     """Return the outcome of every task; that one of those ``needed`` has no mapping is raised at once."""
     start = time.monotonic()
-    found: dict[str, SearchResult | NoMappingError] = {}
+    found: dict[str, Outcome] = {}
     found |= kept_results(store, {key: task.job for key, task in tasks.items()})
-    missing = [key for key in tasks if key not in found]
-    calls = [(tasks[key].job,) for key in missing]
-    if len(missing) > 1 and all(job.search is None for (job,) in calls):  # here, so that workers do not each compile
+    missing = {key: task.job for key, task in tasks.items() if key not in found}
+    if len(missing) > 1 and all(job.search is None for job in missing.values()):  # so that no worker compiles alone
         from dovetail.mapper.exact.compiled import compile_all
 
         compile_all()
     names = [tasks[key].name for key in missing]
     with (
         executor_for(len(missing), workers) as executor,
-        contextlib.closing(run_all(outcome, calls, executor, names=names)) as answers,
+        contextlib.closing(outcomes(missing, executor, store, names)) as answers,
     ):
-        for done, (place, result) in enumerate(answers, 1):
-            key, task = missing[place], tasks[missing[place]]
-            if isinstance(result, SearchResult):
-                keep(store, task.job, result)
-                found[key] = result.unless_interrupted()
-            else:
+        for done, (key, result) in enumerate(answers, 1):
+            task = tasks[key]
+            found[key] = result
+            if not isinstance(result, SearchResult):
                 found[key] = missed = NoMappingError(f"{task.name}: {result}")
                 if key in needed:
                     raise missed
