@@ -36,6 +36,7 @@ COMMAND_LINES = {
     "components": [("components", "--on", "eyeriss_like")],
     "estimators": [("components", "--list")],
     "exploration": [("explore", "t.csv", "--on", "eyeriss_like", "--vary", "shared_glb.depth=1024")],
+    "bound": [("bound", "alexnet@32"), ("bound", "alexnet@32", "--on", "eyeriss_like", "--room", "1kB,1B")],
     "verification": [("verify", "c.json", "--no-search")],
     "cache": [("cache",), ("cache", "verify"), ("cache", "clear")],
 }

@@ -20,6 +20,7 @@ from .version import __version__ as __version__
 
 # Relative, here and below: what `dovetail.sources` takes for a dependency of every module would be all of the program.
 if TYPE_CHECKING:
+    from .api.bounds import bound as bound
     from .api.calls import compare as compare
     from .api.calls import evaluate as evaluate
     from .api.calls import explain as explain
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .mapping.mapping import Mapping as Mapping
     from .network.costs import NetworkCost as NetworkCost
     from .network.costs import Totals as Totals
+    from .traffic.bounds import Bound as Bound
     from .workload.network import Layer as Layer
     from .workload.network import Network as Network
     from .workload.problem import Problem as Problem
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 #: Where each name stands.
 _HOMES = {
+    "api.bounds": ("bound",),
     "api.calls": ("compare", "evaluate", "explain", "map"),
     "api.designs": ("Design", "design", "designs"),
     "api.families": ("explore",),
@@ -74,6 +77,7 @@ _HOMES = {
     "mapper.objective": ("Objective",),
     "mapping.mapping": ("Mapping",),
     "network.costs": ("NetworkCost", "Totals"),
+    "traffic.bounds": ("Bound",),
     "workload.network": ("Layer", "Network"),
     "workload.problem": ("Problem", "convolution", "linear", "matrix_product"),
 }  # fmt: skip

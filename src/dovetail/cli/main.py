@@ -28,6 +28,7 @@ from dovetail.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "accuracy of a trained network on a data set"),
     "advise": ("advise", "what to change of a network or a design, each change computed"),
+    "bound": ("bound", "what no design can beat: the least DRAM traffic against the room on the chip"),
     "cache": ("cache", "show, verify or clear the store of results"),
     "check-run": ("check_run", "a run of Timeloop counted again: equal, or what differs and why"),
     "compare": ("compare", "cost of networks on designs, layer by layer"),

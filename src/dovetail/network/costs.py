@@ -143,7 +143,7 @@ class MappedLayer:
         return totals_of(self.cost).times(self.layer.repeats)
 
 
-def _outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
+def outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
     """Return the words of the outermost level's own width that are read and written there in one run of a layer."""
     problem, outermost = mapped.layer.problem, mapped.cost.levels[0]
     if not states_widths(problem):
@@ -233,7 +233,7 @@ class NetworkCost:
         """Bytes read and written at the outermost level."""
         outermost = self.architecture.levels[0]
         assert isinstance(outermost, Storage)
-        words = sum(each.layer.repeats * _outer_words(each, self.architecture) for each in self.layers)
+        words = sum(each.layer.repeats * outer_words(each, self.architecture) for each in self.layers)
         return float(words * outermost.datawidth / 8)
 
     @property
