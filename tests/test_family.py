@@ -25,8 +25,9 @@ from dovetail.family.design_text import document_text
 from dovetail.family.explore import explore
 from dovetail.family.family import Family, family_of, load_family
 from dovetail.family.floors import Apart, Floor, Floors
-from dovetail.family.front import Front, Point, read_axes
+from dovetail.family.front import Axis, Front, Point, read_axes
 from dovetail.family.members import Members
+from dovetail.family.result import Exploration
 from dovetail.family.saved import save_front
 from dovetail.family.verify import verify_front
 from dovetail.hardware.design_files import read_design
@@ -39,6 +40,7 @@ from dovetail.model.evaluate import evaluate
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_front, network_optimum
 from dovetail.network.results import fronts_of
+from dovetail.report.family_page import family_page, family_section
 from dovetail.store import Store
 from dovetail.workload.layer_table import write_yaml
 from dovetail.workload.network import Layer, Network
@@ -424,3 +426,43 @@ def test_what_is_no_certificate_gets_one_message(certificate: str, key: str, val
         front_claim(parse_document(json.dumps(fields), file="front.json", lines=True))
     assert "front.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _drawn(family: Family) -> Exploration:
+    """A front that no search found, for its pictures: two designs, one of them with two points."""
+    points = (Point((0, 0), 1e6, 3e9, 100), Point((0, 0), 1e6, 2e9, 200), Point((1, 0), 2e6, 1e9, 150))
+    return Exploration(
+        family=family,
+        network=Network("n</script>", ()),
+        axes=(Axis.AREA, Axis.ENERGY, Axis.CYCLES),
+        designs=4,
+        mapped=2,
+        bounded=2,
+        unmappable=(),
+        skipped={},
+        mapped_choices=(),
+        points=points,
+        gap=1.0,
+        proven=True,
+        discarded=(),
+        layers=(),
+        taken={},
+    )
+
+
+def test_a_page_has_the_front_and_leaves_out_what_is_the_same():
+    family = load_family(["eyeriss_like"], {"shared_glb.depth": "1024,4096", "PE.meshY": "12,14"})
+    found = _drawn(family)
+    section = family_section(found)
+    assert section["axes"] == ["area_mm2", "energy_uJ"]
+    assert section["parameters"] == [{"name": "shared_glb.depth", "labels": list(family.parameters[0].labels)}]
+    assert [(each["choice"], each["energy_uJ"], each["cycles"]) for each in section["points"]] == [
+        ([0], 3000.0, 100),
+        ([0], 2000.0, 200),
+        ([1], 1000.0, 150),
+    ]
+    page = family_page(found)
+    assert "All points have PE.meshY = 12." in page
+    assert "n</script>" not in page
+    with pytest.raises(InputError, match="nothing to draw"):
+        family_page(replace(found, points=()))

@@ -161,6 +161,7 @@ def test_two_things_are_not_mixed_on_stdout(folder, capfd, words, options):
 SETTING = {
     "advise": "p.yaml --on arch.yaml",
     "explore": "p.yaml --on arch.yaml --vary buf.depth=8,16",
+    "bound": "p.yaml --on arch.yaml",
     "compare": "net.csv p.yaml --on arch.yaml --samples 2",
     "components": "--on arch.yaml",
     "designs": "arch.yaml",

@@ -245,3 +245,34 @@ def test_it_prints(opened):
 
 def test_csv_quotes_what_needs_it(opened):
     assert _run(opened, "csv(['a', 'b'], [['x,y', null], ['q\"r', 1.5]])") == 'a,b\n"x,y",\n"q""r",1.5\n'
+
+
+def test_a_familys_front_tells_what_a_step_buys(browser, tmp_path):
+    points = [
+        {
+            "design": f"d{i}",
+            "choice": [i, 0],
+            "area_mm2": 1.0 + i,
+            "energy_uJ": 8.0 / (1 + i),
+            "cycles": 100,
+            "edp": 1.0,
+        }
+        for i in range(4)
+    ]
+    parameters = [{"name": "glb.depth", "labels": [1, 2, 4, 8]}, {"name": "PE.meshX", "labels": [12, 14]}]
+    section = {"kind": "family", "title": "The front", "note": "", "axes": ["area_mm2", "energy_uJ"]}
+    file = tmp_path / "front.html"
+    file.write_text(
+        report_page([], sections=[{**section, "parameters": parameters, "points": points}]), encoding="utf-8"
+    )
+    browser.get(file.as_uri())
+    assert _run(browser, "document.documentElement.dataset.ready") == "yes"
+    assert _run(browser, "drawn.every(d => d.node.querySelectorAll('svg path').length > 3)")
+    browser.execute_script("drawn[0].chart.trigger('click', {seriesType: 'scatter', value: [2, 4, 1]})")
+    text = _run(browser, "document.querySelector('#section-0-chosen').innerText")
+    assert "glb.depth 1 → 2" in text and "energy, uJ: 8 → 4 (-50 %)" in text  # from the one with less area
+    assert "glb.depth 2 → 4" in text and "area, mm^2: 2 → 3 (+50 %)" in text
+    rows = _run(browser, "[...document.querySelectorAll('#section-0-worth tbody tr')].map(r => r.innerText)")
+    assert rows[0].split("\t") == ["glb.depth", "1", "1", "the least", "+300 %", "the least", "the least"]
+    assert rows[-1].split("\t")[2:4] == ["0", "not on the front"]
+    assert browser.get_log("browser") == []

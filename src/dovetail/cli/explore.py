@@ -24,6 +24,7 @@ from dovetail.family.front import Axis, Choice, Point, read_axes
 from dovetail.family.result import Exploration
 from dovetail.family.saved import save_front
 from dovetail.files import write_text
+from dovetail.report.family_page import family_page
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import four_digits, percent, whole
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--csv", "write a row per point of the front, numbers in full")
+    add_output(parser, "--html", "write the front as one page that opens from disk")
     add_output(parser, "--certificate", "write what proves the front, for `dovetail verify`")
     add_output(parser, "--save-front", "write the front's designs and mappings", folder=True)
     arguments.add_json(parser)
@@ -122,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.certificate, certificate_text(found))
     if args.csv:
         write_text(args.csv, found.table().csv())
+    if args.html:
+        write_text(args.html, family_page(found))
     if args.json:
         print_json("exploration", _json(found, files, [*unknown_of(networks), *notes]))
     else:

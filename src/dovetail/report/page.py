@@ -50,7 +50,7 @@ def page_of(data: Mapping[str, Any]) -> str:
         data=data,
         style=_asset("page.css"),
         charts=_script(_asset("echarts.min.js")),
-        script="\n".join(_script(_asset(name)) for name in ("page.js", "charts.js", "details.js")),
+        script="\n".join(_script(_asset(name)) for name in ("page.js", "charts.js", "family.js", "details.js")),
         payload=_payload(data),
     )
 

@@ -88,7 +88,8 @@ def slope(problem: Problem, weights: Weights) -> Slope:
         InputError: no bound is known for such a problem; see `dovetail.traffic.nests.grid_of`.
     """
     groups = groups_of(problem)
-    stairs, parts = _Stairs(), []
+    stairs = _Stairs()
+    parts: list[tuple[tuple[int, ...], tuple[Choices, ...]]] = []
     costs = _costs(problem, weights)
     for order in itertools.permutations(range(len(problem.shape.tensors))):
         found = tuple(choices_of(group, order) for group in groups.values())

@@ -343,7 +343,7 @@ function actions() {
     el("button", { type: "button", onclick: () => print() }, "print")));
 }
 
-const KINDS = { text: textSection, table: tableSection, curves: curvesSection, bars: barsSection, stairs: stairsSection };
+const KINDS = { text: textSection, table: tableSection, curves: curvesSection, bars: barsSection, stairs: stairsSection, family: familySection };
 actions();
 DATA.sections.forEach((spec, place) => KINDS[spec.kind]("section-" + place, spec));
 if (DATA.runs.length) {
