@@ -65,7 +65,7 @@ def _about(found: Exploration) -> list[str]:
         proof += f", at most {percent(found.gap - 1)} above the true front"
     axes = ", ".join(found.axes)
     said = [
-        f"The front of {axes} over {whole(found.designs)} designs, each layer of {found.network.name} at its best mapping.",
+        f"The front of {axes} over {whole(found.designs)} designs, each layer of {found.network.name} at its best.",
         f"{proof}: {whole(found.mapped)} designs were mapped, {whole(found.bounded)} are beaten whatever runs on them.",
     ]
     if found.family.budgets:
