@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +19,18 @@ from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.content import content_key
 from dovetail.document import parse_document
-from dovetail.errors import InputError, InternalError
+from dovetail.errors import InputError, InternalError, NoMappingError
+from dovetail.family.boxes import Boxes
 from dovetail.family.budgets import read_budget
 from dovetail.family.certificate import certificate_text, front_claim
+from dovetail.family.costs import Costs as BoxCosts
+from dovetail.family.costs import Request
 from dovetail.family.design_text import document_text
 from dovetail.family.explore import explore
 from dovetail.family.family import Family, family_of, load_family
 from dovetail.family.floors import Apart, Floor, Floors
 from dovetail.family.front import Axis, Front, Point, read_axes
+from dovetail.family.measures import corners, measures_for
 from dovetail.family.members import Members
 from dovetail.family.result import Exploration
 from dovetail.family.saved import save_front
@@ -42,6 +47,7 @@ from dovetail.network.optimum import network_front, network_optimum
 from dovetail.network.results import fronts_of
 from dovetail.report.family_page import family_page, family_section
 from dovetail.store import Store
+from dovetail.workers import InlineExecutor
 from dovetail.workload.layer_table import write_yaml
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
@@ -466,3 +472,48 @@ def test_a_page_has_the_front_and_leaves_out_what_is_the_same():
     assert "n</script>" not in page
     with pytest.raises(InputError, match="nothing to draw"):
         family_page(replace(found, points=()))
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None)
+def test_what_is_known_of_one_design_bounds_others(data: st.DataObject) -> None:
+    vary = {"shared_glb.depth": "256:4096:x4", "shared_glb.read_bandwidth": "2,16", "weights_spad.depth": "24,96"}
+    family, layers = load_family("eyeriss_like", vary), _network().distinct()
+    members = Members(family)
+    boxes = Boxes(members, layers, read_axes("area,energy,cycles"), None)
+    costs = BoxCosts(layers, Store.disabled(), InlineExecutor())
+
+    def drawn() -> tuple[tuple[int, int], ...]:
+        lows = [data.draw(st.integers(0, size - 1)) for size in family.shape]
+        return tuple((low, data.draw(st.integers(low + 1, size))) for low, size in zip(lows, family.shape, strict=True))
+
+    boxes.begin([])
+    asked = [drawn() for _ in range(2)]
+    sought = drawn()
+    for box in [*asked, sought]:
+        floor = boxes.has_floor(box)[0].floor
+        reads = costs.settle([Request(floor.architecture, floor.energies, Objective.EDP, front=True)])[0]
+        assert not isinstance(reads, NoMappingError)
+        if box is sought:
+            values = [[each.bound(read.result) for each in measures_for(None, 1.0)] for read in reads]
+            likely = boxes.likely(sought)
+            assert (boxes.least(sought) <= np.array(values) * (1 + 1e-12)).all()
+            assert likely is None or (likely >= np.array(values) * (1 - 1e-12)).all()
+        boxes.learn(box, range(len(layers)), reads)
+    assert boxes.likely(sought) == pytest.approx(boxes.least(sought), rel=1e-12)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_corners_lie_below_every_choice(data: st.DataObject) -> None:
+    number = st.floats(1, 1e6)
+    fronts = data.draw(st.lists(st.lists(st.tuples(number, number), min_size=1, max_size=4), min_size=1, max_size=3))
+    repeats = np.array([float(data.draw(st.integers(1, 3))) for _ in fronts])
+    measures = measures_for(None, data.draw(number))
+    points = [np.array(front) for front in fronts]
+    values = np.array([[each.of(*front.T).min() for each in measures] for front in points])
+    below = corners(values, repeats, measures, read_axes("area,energy,cycles"), 5.0)
+    for chosen in itertools.product(*points):
+        total = repeats @ np.array(chosen)
+        there = np.array([5.0, total[0], math.ceil(total[1])])
+        assert (below <= there).all(axis=1).any()

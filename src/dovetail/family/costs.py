@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import InputError, MappingError, NoMappingError
+from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapping.check import check_mapping
-from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.notes import for_layers
-from dovetail.model.cost import Cost
-from dovetail.model.evaluate import evaluate
 from dovetail.network.jobs import Job
 from dovetail.network.optimum import LayerFront
 from dovetail.network.outcomes import Outcome, outcomes
@@ -39,14 +34,14 @@ class Request:
         energies: what its components cost.
         objective: what every layer minimises.
         front: whether each layer's whole Pareto front is wanted.
-        before: results of a design that costs no more, per layer: where one costs the same here, it is the best here.
+        places: of the layers that are wanted; None: all of them.
     """
 
     architecture: Architecture
     energies: EnergyTable
     objective: Objective
     front: bool = False
-    before: tuple[Read, ...] | None = None
+    places: tuple[int, ...] | None = None
 
 
 class Costs:
@@ -63,27 +58,21 @@ class Costs:
         self, layers: Sequence[Layer], store: Store, executor: Executor, time_limit: float | None = None
     ) -> None:
         self.layers, self._store, self._executor, self._limit = tuple(layers), store, executor, time_limit
-        self.searches = self.reused = 0
+        self.searches = 0
 
     def settle(self, requests: Sequence[Request]) -> list[tuple[Read, ...] | NoMappingError]:
-        """Return, per request, every layer's best mapping; or why there is none."""
+        """Return, per request, the best mapping of every layer that is wanted; or why one has none."""
         jobs: dict[str, Job] = {}
         plans = [self._plan(request, jobs) for request in requests]
         results = self._results(jobs)
         return [_together(plan, results) for plan in plans]
 
-    def _plan(self, request: Request, jobs: dict[str, Job]) -> list[Read | list[tuple[Reading, str]]]:
-        """Return, per layer, what is known of it already, or the keys of its jobs, which are put among ``jobs``."""
-        problems = [layer.problem for layer in self.layers]
-        architecture = for_layers(request.architecture, problems)
-        plan: list[Read | list[tuple[Reading, str]]] = []
-        for place, layer in enumerate(self.layers):
-            before = None if request.before is None else request.before[place]
-            same = None if before is None else _same(before, architecture, request)
-            if same is not None:
-                self.reused += 1
-                plan.append(same)
-                continue
+    def _plan(self, request: Request, jobs: dict[str, Job]) -> list[list[tuple[Reading, str]]]:
+        """Return, per layer that is wanted, the keys of its jobs, which are put among ``jobs``."""
+        architecture = for_layers(request.architecture, [layer.problem for layer in self.layers])
+        places = range(len(self.layers)) if request.places is None else request.places
+        plan: list[list[tuple[Reading, str]]] = []
+        for layer in (self.layers[place] for place in places):
             ways: list[tuple[Reading, str]] = []
             for reading in readings_on(layer.problem, architecture):
                 job = Job(
@@ -105,54 +94,16 @@ class Costs:
         return found
 
 
-def network_value(reads: Sequence[Read], layers: Sequence[Layer], objective: Objective) -> float:
-    """Return what no choice of the layers' mappings goes below: sum of least energies, of least cycles, or an EDP.
-
-    For EDP (pJ x cycles) that is the square of the sum of the roots of the layers' least EDPs: by Cauchy and Schwarz
-    (sum of E) x (sum of C) is at least (sum of sqrt(E x C)) squared.
-    """
-    bounds = [(read.result.certificate.bound, layer.repeats) for read, layer in zip(reads, layers, strict=True)]
-    if objective is Objective.EDP:
-        return math.fsum(repeats * math.sqrt(bound) for bound, repeats in bounds) ** 2
-    return math.fsum(repeats * bound for bound, repeats in bounds)
-
-
 def fronts_of(reads: Sequence[Read], layers: Sequence[Layer]) -> list[LayerFront]:
     """Return every layer's front, of results that have one."""
     return [front_of(read.result, layer.repeats) for read, layer in zip(reads, layers, strict=True)]
 
 
-def _same(before: Read, architecture: Architecture, request: Request) -> Read | None:
-    """Return the result of a design that costs no more, if all its mappings fit here and cost the same."""
-    result, objective = before.result, request.objective
-    if not result.certificate.exact or bool(result.front) != request.front:
-        return None
-
-    def cost_here(mapping: Mapping, reading: Reading) -> Cost | None:
-        try:
-            check_mapping(mapping, reading.problem, architecture)
-            return evaluate(mapping, reading.problem, architecture, request.energies)
-        except (MappingError, InputError):
-            return None
-
-    cost = cost_here(result.mapping, before.reading)
-    if cost is None or objective.value_of(cost.energy_pJ, cost.cycles) > result.certificate.value:
-        return None
-    for point in result.front:
-        there = cost_here(point.mapping, point.reading or before.reading)
-        if there is None or there.energy_pJ > point.energy_pJ or there.cycles > point.cycles:
-            return None
-    return replace(before, result=replace(result, cost=cost))
-
-
 def _together(
-    plan: Sequence[Read | list[tuple[Reading, str]]], results: MappingOf[str, Outcome]
+    plan: Sequence[Sequence[tuple[Reading, str]]], results: MappingOf[str, Outcome]
 ) -> tuple[Read, ...] | NoMappingError:
     reads: list[Read] = []
     for ways in plan:
-        if isinstance(ways, Read):
-            reads.append(ways)
-            continue
         outcomes = [(reading, results[key]) for reading, key in ways]
         found = [(reading, result) for reading, result in outcomes if isinstance(result, SearchResult)]
         if not found:

@@ -2,8 +2,10 @@
 
 Every box of the family's grid has corners: the least area of its members, and what its floor (`dovetail.family.floors`)
 costs at least. A box is discarded, its members never mapped, when a point found so far is at least as good as its
-corner on every axis. Any other box is bounded by one more objective, or split along one parameter; a box of one member
-is mapped. Largest gap first, so that the front is good before the proof is complete.
+corner on every axis. What a floor costs is mostly known before anything is searched (`dovetail.family.known`): where
+mappings met already are good enough for the box to stay, it is split, and a box of one member is mapped; where they are
+not, it will go, and only the layers whose bounds are missing are searched, on the floor of the largest box around it
+that would still discard it. Largest gap first, so that the front is good before the proof is complete.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -20,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.errors import NoMappingError
-from dovetail.family.costs import Costs, Request, fronts_of, network_value
+from dovetail.family.boxes import Boxes, count_of, inside, lowest, widest
+from dovetail.family.costs import Costs, Request, fronts_of
 from dovetail.family.family import Family
-from dovetail.family.floors import Apart, Box, Floor, Floors
+from dovetail.family.floors import Apart, Box, Floor
 from dovetail.family.front import Axis, Choice, Front, Point
 from dovetail.family.members import Members
 from dovetail.family.result import Discarded, Exploration, Taken, Unmappable
-from dovetail.family.splits import Splits, halves
+from dovetail.family.splits import best_cut, grown, halves
 from dovetail.mapper.objective import Objective
 from dovetail.network.optimum import LayerFront, network_front, network_optimum, sum_up
 from dovetail.network.readings import Read
@@ -37,11 +40,11 @@ from dovetail.workload.network import Network
 #: Members mapped at first, spread over the areas.
 SEEDS = 6
 #: Boxes looked at together, per process.
-BATCH = 2
+BATCH = 1
 #: Corners that are kept of a discarded box, where they are enough to discard it.
 _CORNERS = 16
-#: Rounding of sums of floating point numbers, relatively.
-_ROUNDING = 1e-9
+#: A bound this close to what a mapping met costs is not asked for again, relatively.
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -73,23 +76,32 @@ class _Open:
         box: the members.
         count: how many are designs.
         corners: ``(corners, axes)``: every member's points are at or above one of them; EDP in J x cycle.
-        reads: the best mappings on the box's floor, or on that of a box around it.
-        is_bounded: whether the corners are those of its own floor.
+        is_searched: whether all layers were searched on its own floor.
     """
 
     box: Box
     count: int
     corners: NDArray[np.float64]
-    reads: tuple[Read, ...] | None = None
-    is_bounded: bool = False
+    is_searched: bool = False
 
     @property
     def is_single(self) -> bool:
-        return all(high - low == 1 for low, high in self.box)
+        return count_of(self.box) == 1
 
-    @property
-    def choice(self) -> Choice:
-        return tuple(low for low, _ in self.box)
+
+@dataclass(frozen=True)
+class _Search:
+    """What is to be found out for the sake of a box.
+
+    Attributes:
+        box: the box.
+        around: the box, or a larger one, on whose floor layers are searched.
+        places: of the layers.
+    """
+
+    box: _Open
+    around: Box
+    places: tuple[int, ...]
 
 
 def explore(
@@ -139,14 +151,15 @@ class _Exploring:
         self.start, self.limit, self.progress = time.monotonic(), time_limit, progress
         self.family, self.network, self.costs = family, network, costs
         self.members = Members(family)
-        self.floors = Floors(self.members)
-        self.valid, self.area = self.members.laid_out()
-        self.splits = Splits(self.members, self.floors, costs.layers, self.valid, self.area)
         self.front = Front(axes)
         paid = [objective for axis in axes if (objective := axis.objective) is not None]
         aside = [budget for budget in family.budgets if budget.what not in (Axis.AREA, *axes)]
         # Where one number says it all, one search does; else energy is weighed against cycles, by fronts.
         self.sole = paid[0] if len(paid) == 1 and not aside else None
+        self.boxes = Boxes(self.members, costs.layers, axes, self.sole)
+        self.valid, self.area = self.boxes.valid, self.boxes.area
+        self.everything = tuple(range(len(costs.layers)))
+        self.reused = 0
         self.mapped: dict[Choice, tuple[Read, ...]] = {}
         self.taken: dict[Point, Taken] = {}
         self.discarded: list[Discarded] = []
@@ -181,16 +194,23 @@ class _Exploring:
         count = min(SEEDS, len(places))
         chosen = dict.fromkeys(int(by_area[round(at)]) for at in np.linspace(0, len(places) - 1, count))
         choices = [tuple(places[at].tolist()) for at in chosen]
-        requests = [self._request(Floor(*self.members.design(choice)), None, single=True) for choice in choices]
-        for choice, reads in zip(choices, self.costs.settle(requests), strict=True):
-            if not isinstance(reads, NoMappingError):
-                self._take(choice, reads)
+        requests = [self._request(Floor(*self.members.design(choice)), whole=True) for choice in choices]
+        found = zip(choices, self.costs.settle(requests), strict=True)
+        mapped = [(choice, reads) for choice, reads in found if not isinstance(reads, NoMappingError)]
+        for choice, reads in mapped:
+            self._take(choice, reads)
+        self.boxes.begin(mapped)
 
-    def _request(self, floor: Floor, before: tuple[Read, ...] | None, *, single: bool) -> Request:
-        """Return what is to be found out of a box: for one objective, or for every trade of energy for cycles."""
-        whole = self.sole is None or (single and self.sole is Objective.EDP)
-        objective = self.sole or Objective.EDP
-        return Request(floor.architecture, floor.energies, objective, front=whole, before=before)
+    def _request(self, floor: Floor, *, whole: bool, places: tuple[int, ...] | None = None) -> Request:
+        """Return what is to be found out on a design.
+
+        Args:
+            floor: the design.
+            whole: whether all of a member's points are wanted, or only what bounds them.
+            places: of the layers.
+        """
+        front = self.sole is None or (whole and self.sole is Objective.EDP)
+        return Request(floor.architecture, floor.energies, self.sole or Objective.EDP, front=front, places=places)
 
     def _next(self, batch: int) -> list[_Open]:
         """Return the boxes of the largest gaps; those that the front has caught up with are discarded on the way."""
@@ -210,17 +230,19 @@ class _Exploring:
 
     def _gap(self, box: _Open) -> float:
         """Return by what factor the front is at most above a box; 1 where the box has nothing to add."""
-        corners = box.corners
+        return self._gap_of(box.box, box.corners)
+
+    def _gap_of(self, box: Box, corners: NDArray[np.float64]) -> float:
         if self.family.budgets:
             within = [not self._is_over_budget(self._point(box, corner)) for corner in corners.tolist()]
             corners = corners[within]
         return self.front.gap(corners) if len(corners) else 1.0
 
-    def _point(self, box: _Open, corner: list[float]) -> Point:
+    def _point(self, box: Box, corner: list[float]) -> Point:
         """Return a corner as if it were a point; what it does not say is nothing."""
         at = dict(zip(self.front.axes, corner, strict=True))
         return Point(
-            box.choice,
+            lowest(box),
             at.get(Axis.AREA, 0.0),
             at.get(Axis.ENERGY, 0.0),
             max(1, math.floor(at.get(Axis.CYCLES, 1.0))),
@@ -235,57 +257,116 @@ class _Exploring:
         return frame.architecture.cycle_seconds
 
     def _push(self, box: _Open) -> None:
-        heapq.heappush(self.open, (-self._gap(box), box.count, next(self.order), box))
+        """Keep a box open, or discard it at once."""
+        gap = self._gap(box)
+        if gap <= 1:
+            self._discard(box)
+        else:
+            heapq.heappush(self.open, (-gap, box.count, next(self.order), box))
 
     def _discard(self, box: _Open) -> None:
-        inside = tuple(slice(*ends) for ends in box.box)
-        count = int((self.valid & ~self.is_mapped)[inside].sum())  # one of the first few may be in it
+        count = int((self.valid & ~self.is_mapped)[inside(box.box)].sum())  # one of the first few may be in it
         corners = few(box.corners)
         corners = corners if self.front.gap(corners) <= 1 else box.corners
         self.discarded.append(Discarded(box.box, count, tuple(map(tuple, corners.tolist()))))
 
     def _round(self, boxes: Sequence[_Open]) -> None:
-        """Take each box one step further: bound it, map its only member, or split it."""
-        asked: list[tuple[_Open, Request]] = []
-        for box in boxes:
-            if box.is_single:
-                if (known := self.mapped.get(box.choice)) is not None:  # one of the first few
-                    self._settle(box, known)
-                    continue
-                floor: Floor | Apart = Floor(*self.members.design(box.choice))
-            else:
-                floor = self.floors.of(box.box)
-            if isinstance(floor, Apart) or box.is_bounded:
-                self._split(box, floor)
-            else:
-                asked.append((box, self._request(floor, box.reads, single=box.is_single)))
-        for (box, _), reads in zip(asked, self.costs.settle([request for _, request in asked]), strict=True):
+        """Take each box one step further: discard it, split it, map its only member, or raise its bounds."""
+        asked = [search for box in boxes if (search := self._step(box)) is not None]
+        requests = []
+        for each in asked:
+            floor = self.boxes.has_floor(each.around)[0].floor
+            requests.append(self._request(floor, whole=self._maps(each), places=each.places))
+        for each, reads in zip(asked, self.costs.settle(requests), strict=True):
+            box = each.box
             if isinstance(reads, NoMappingError):
                 reason = str(reads).rpartition(": ")[2]
                 self.unmappable.append(Unmappable(box.box, box.count, reason))
-            elif box.is_single:
-                self._take(box.choice, reads)
+                continue
+            self.boxes.learn(each.around, each.places, reads)
+            if self._maps(each):
+                self._take(lowest(box.box), reads)
                 self._settle(box, reads)
             else:
-                self._bound(box, reads)
+                self._bound(box)
+                self._push(box)
 
-    def _bound(self, box: _Open, reads: tuple[Read, ...]) -> None:
-        """Raise a box's corners to what its floor costs."""
-        box.reads, box.is_bounded = reads, True
-        area = None if Axis.AREA not in self.front.axes else box.corners[0, self.front.axes.index(Axis.AREA)]
-        if self.sole is not None:
-            value = network_value(reads, self.costs.layers, self.sole) * (1 - _ROUNDING)
-            value = math.ceil(value) if self.sole is Objective.LATENCY else value
-            value = value * 1e-12 if self.sole is Objective.EDP else value
-            box.corners = np.array([[area if axis is Axis.AREA else value for axis in self.front.axes]])
-        elif all(read.result.certificate.exact for read in reads):
-            corners = least_points(fronts_of(reads, self.costs.layers)) * (1 - _ROUNDING)
-            energy, cycles = corners.T
-            of_axis = {Axis.ENERGY: energy, Axis.CYCLES: cycles, Axis.EDP: energy * cycles * 1e-12}
-            if area is not None:
-                of_axis[Axis.AREA] = np.full(len(energy), area)
-            box.corners = np.stack([of_axis[axis] for axis in self.front.axes], axis=1)
-        self._push(box)
+    def _maps(self, search: _Search) -> bool:
+        """Return whether a search maps a member, with all its layers."""
+        return search.box.is_single and search.around == search.box.box and search.places == self.everything
+
+    def _step(self, box: _Open) -> _Search | None:
+        """Discard or split a box, or return what has to be searched for its sake."""
+        if box.is_single and (reads := self.mapped.get(lowest(box.box))) is not None:  # one of the first few
+            self._settle(box, reads)
+            return None
+        floor = self.boxes.floor(box.box)
+        if isinstance(floor, Apart):
+            self._replace(box, halves(box.box, self.boxes.splitting(box.box, floor)))
+            return None
+        if self._bound(box) <= 1:
+            self._discard(box)
+            return None
+        likely = self.boxes.likely(box.box)
+        if likely is None:  # nothing fits that was met so far, or it cannot be priced here
+            return self._looked_at(box)
+        if self._gap_of(box.box, self.boxes.corners(box.box, likely)) <= 1:
+            return self._missing(box)
+        if box.is_single:
+            return self._looked_at(box)
+        self._replace(box, best_cut(box.box, self._likely_gap))
+        return None
+
+    def _missing(self, box: _Open) -> _Search | None:
+        """Return what has to be proven so that a box can be discarded, as it is likely to be."""
+
+        def gap(larger: Box) -> float:
+            return self._likely_gap(larger, box.box)
+
+        around = grown(box.box, self.family.shape, self.members.general, gap)
+        least, likely = self.boxes.least(around), self.boxes.likely(around)
+        assert likely is not None
+        shares = self.boxes.repeats * ((likely - least) / likely.max(axis=0)).sum(axis=1)
+        places: list[int] = []
+        for place in np.argsort(-shares).tolist():
+            if bool((least < likely * (1 - _SAME))[place].any()):
+                places.append(place)
+                least[place] = likely[place]
+                if self._gap_of(box.box, self.boxes.corners(box.box, least)) <= 1:
+                    break
+        if not places:  # all is known, and rounding alone keeps the box: its members have to be looked at
+            return self._looked_at(box)
+        self.reused += len(self.everything) - len(places)
+        return _Search(box, around, tuple(places))
+
+    def _looked_at(self, box: _Open) -> _Search | None:
+        """Return a search of all layers on a box's own floor; where that was done already, split the box."""
+        if box.is_searched and not box.is_single:
+            self._replace(box, halves(box.box, widest(box.box)))
+            return None
+        box.is_searched = True
+        return _Search(box, box.box, self.everything)
+
+    def _likely_gap(self, box: Box, discarded: Box | None = None) -> float:
+        """Return by what factor the front is likely to be above what a box's floor costs; infinite: unknown.
+
+        Args:
+            box: whose floor it is.
+            discarded: the box that is to be discarded by it, whose area counts; None: the same.
+        """
+        place = discarded or box
+        if math.isinf(self.boxes.least_area(place)):
+            return 0.0
+        likely = self.boxes.likely(box)
+        return math.inf if likely is None else self._gap_of(place, self.boxes.corners(place, likely))
+
+    def _bound(self, box: _Open) -> float:
+        """Raise a box's corners to what is proven of its floor; returns its gap."""
+        raised = self.boxes.corners(box.box, self.boxes.least(box.box))
+        gap, before = self._gap_of(box.box, raised), self._gap(box)
+        if gap <= before:
+            box.corners = raised
+        return min(gap, before)
 
     def _settle(self, box: _Open, reads: tuple[Read, ...]) -> None:
         """Note what is not proven of a box of one mapped member."""
@@ -332,18 +413,15 @@ class _Exploring:
         if self.front.add(point):
             self.taken[point] = Taken(reads, None if fronts is None else tuple(fronts))
 
-    def _split(self, box: _Open, floor: Floor | Apart) -> None:
-        """Put two halves of a box in its place."""
-        at = self.splits.parameter(box.box, floor, box.reads or ())
-        for half in halves(box.box, at):
-            inside = tuple(slice(*ends) for ends in half)
-            valid = self.valid[inside]
-            count = int(valid.sum())
+    def _replace(self, box: _Open, parts: Iterable[Box]) -> None:
+        """Put parts of a box in its place."""
+        for part in parts:
+            count = int(self.valid[inside(part)].sum())
             if count:
                 corners = box.corners.copy()
                 if Axis.AREA in self.front.axes:
-                    corners[:, self.front.axes.index(Axis.AREA)] = self.area[inside][valid].min()
-                self._push(_Open(half, count, corners, box.reads))
+                    corners[:, self.front.axes.index(Axis.AREA)] = self.boxes.least_area(part)
+                self._push(_Open(part, count, corners))
 
     @property
     def settled(self) -> int:
@@ -378,7 +456,7 @@ class _Exploring:
             layers=self.costs.layers,
             taken={point: self.taken[point] for point in self.front.points},
             searches=self.costs.searches,
-            reused=self.costs.reused,
+            reused=self.reused,
             seconds=time.monotonic() - self.start,
             interrupted=interrupted,
         )

@@ -125,6 +125,16 @@ def lowest(sites: Sequence[Site]) -> Site | None:
     return Site(replace(first, **changed), _cheapest([site.cost for site in sites]))
 
 
+def kind_of(floor: Floor) -> tuple[object, ...]:
+    """Return what must be the same of designs for what is known of one to say anything of another."""
+    architecture = floor.architecture
+    actions = [sorted(floor.energies[level.name].actions) for level in architecture.levels]
+    wired = any(level.wires is not None for level in architecture.levels)
+    meshes = _meshes(architecture) if wired else []
+    kinds = [_kind(level) for level in architecture.levels]
+    return kinds, actions, meshes, architecture.cycle_seconds, architecture.component_classes
+
+
 def _kind(level: Level) -> Level:
     """Return what must be the same of levels that are ranked: the level without what ranks them."""
     if isinstance(level, Spatial):

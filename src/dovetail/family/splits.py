@@ -1,108 +1,72 @@
-"""Along which parameter a box of a family is split: the one whose halves cost most, compared with the whole."""
+"""How boxes of a family are split, and how a box is grown: by what mappings met cost on the floors that come of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
+from dovetail.family.boxes import count_of
+from dovetail.family.floors import Box
 
-from dovetail.family.floors import Apart, Box, Floor, Floors
-from dovetail.family.members import Members
-from dovetail.hardware.architecture import Level, Spatial, Storage
-from dovetail.network.readings import Read
-from dovetail.workload.network import Layer
-
-#: What halving a size or a bandwidth may be worth, as a logarithm of cost: how much it is, only a search can tell.
-_HALVED = 0.1
-_SIZES = ("words", "read_bandwidth", "write_bandwidth", "shared_bandwidth")
+#: How many gap factors stand for a box of which nothing is known.
+_UNKNOWN = 10.0
 
 
-def halves(box: Box, at: int) -> Iterator[Box]:
-    """Yield the two halves of a box along a parameter."""
+def cuts(box: Box) -> Iterator[tuple[Box, Box]]:
+    """Yield the two parts of a box for every parameter and every place to cut it at."""
+    for at, (low, high) in enumerate(box):
+        for middle in range(low + 1, high):
+            yield (*box[:at], (low, middle), *box[at + 1 :]), (*box[:at], (middle, high), *box[at + 1 :])
+
+
+def halves(box: Box, at: int) -> tuple[Box, Box]:
+    """Return the two halves of a box along a parameter."""
     low, high = box[at]
     middle = (low + high) // 2
-    for ends in ((low, middle), (middle, high)):
-        yield (*box[:at], ends, *box[at + 1 :])
+    return (*box[:at], (low, middle), *box[at + 1 :]), (*box[:at], (middle, high), *box[at + 1 :])
 
 
-@dataclass(frozen=True)
-class Splits:
-    """What the choice rests on.
+def best_cut(box: Box, gap: Callable[[Box], float]) -> tuple[Box, Box]:
+    """Return the two parts that are closest to being discarded.
 
-    Attributes:
-        members: of the family.
-        floors: of its boxes.
-        layers: distinct ones.
-        valid: of the family's shape: which members are designs.
-        area: of the family's shape, in um^2.
+    Args:
+        box: of more than one place.
+        gap: by what factor the front is likely to be above a part; 1 or less: it can be discarded; infinite: unknown.
     """
 
-    members: Members
-    floors: Floors
-    layers: Sequence[Layer]
-    valid: NDArray[np.bool_]
-    area: NDArray[np.float64]
+    def left(parts: tuple[Box, Box]) -> tuple[float, int]:
+        gaps = [gap(part) for part in parts]
+        far = sum(_UNKNOWN if math.isinf(each) else math.log(max(each, 1.0)) for each in gaps)
+        return far, sum(count_of(part) for part, each in zip(parts, gaps, strict=True) if each > 1)
 
-    def parameter(self, box: Box, floor: Floor | Apart, reads: Sequence[Read]) -> int:
-        """Return the parameter to split along.
-
-        Args:
-            box: with more than one member.
-            floor: its floor, or the level that has none: then it is a parameter that changes this level.
-            reads: the layers' best mappings on the floor, as far as they are known.
-        """
-        varying = [at for at, (low, high) in enumerate(box) if high - low > 1]
-        if isinstance(floor, Apart):
-            general = [at for at in varying if at in self.members.general]
-            own = [at for at in varying if at in self.members.own_of.get(floor.level, ())]
-            return (own or general or varying)[0]
-        return max(varying, key=lambda at: (self._worth(box, floor, reads, at), -at))
-
-    def _worth(self, box: Box, floor: Floor, reads: Sequence[Read], at: int) -> float:
-        """Return about how much more, as a logarithm, the halves' areas and floors cost than the box's."""
-        worth, least = 0.0, self._least_area(box)
-        for half in halves(box, at):
-            area = self._least_area(half)
-            if not math.isfinite(area):
-                return math.inf
-            worth += math.log(area / least) if least else 0.0
-            other = self.floors.of(half)
-            if isinstance(other, Floor):
-                worth += self._dearer(floor, other, reads) + _smaller(floor, other)
-        return worth
-
-    def _least_area(self, box: Box) -> float:
-        inside = tuple(slice(*ends) for ends in box)
-        return float(self.area[inside][self.valid[inside]].min(initial=math.inf))
-
-    def _dearer(self, floor: Floor, half: Floor, reads: Sequence[Read]) -> float:
-        """Return by how much the best mappings on a floor cost more at the prices of another."""
-        before = after = 0.0
-        for read, layer in zip(reads, self.layers, strict=False):
-            for level in read.result.cost.levels:
-                old, new = floor.energies[level.name].actions, half.energies[level.name].actions
-                rates = [new[name] / price for name, price in old.items() if price > 0 and name != "leak"]
-                energy = level.energy_pJ * layer.repeats
-                before += energy
-                after += energy * (sum(rates) / len(rates) if rates else 1.0)
-        return math.log(after / before) if before and after else 0.0
+    return min(cuts(box), key=left)
 
 
-def _smaller(floor: Floor, half: Floor) -> float:
-    """Return about how much the smaller and slower levels of a design are worth."""
-    pairs = zip(floor.architecture.levels, half.architecture.levels, strict=True)
-    return sum(_lost(one, other) for one, other in pairs)
+def grown(box: Box, shape: tuple[int, ...], fixed: Collection[int], gap: Callable[[Box], float]) -> Box:
+    """Return a box around another whose floor is likely to discard the inner one, too.
 
+    What is proven on its floor holds for all around, so that the next boxes may need no search. It grows by one value
+    of one parameter at a time, wherever most is left.
 
-def _lost(one: Level, other: Level) -> float:
-    if isinstance(one, Spatial) and isinstance(other, Spatial):
-        return math.log(one.fanout / other.fanout)
-    worth = 0.0
-    for name in _SIZES if isinstance(one, Storage) and isinstance(other, Storage) else ():
-        large, small = getattr(one, name), getattr(other, name)
-        if large and small and small < large:
-            worth += _HALVED * math.log2(large / small)
-    return worth
+    Args:
+        box: the inner one.
+        shape: how many values each parameter has.
+        fixed: parameters that stay as they are.
+        gap: by what factor the front is likely to be above a floor; 1 or less: it discards the inner box.
+    """
+    stuck: set[tuple[int, int]] = set()
+    while True:
+        options: list[tuple[float, Box]] = []
+        for at, side in ((at, side) for at in range(len(box)) for side in (0, 1)):
+            low, high = box[at]
+            ends = (low - 1, high) if side == 0 else (low, high + 1)
+            if at in fixed or (at, side) in stuck or ends[0] < 0 or ends[1] > shape[at]:
+                continue
+            larger = (*box[:at], ends, *box[at + 1 :])
+            if (least := gap(larger)) <= 1:
+                options.append((least, larger))
+            else:
+                stuck.add((at, side))
+        if not options:
+            return box
+        box = min(options)[1]

@@ -1,4 +1,8 @@
-"""Many mappings at once: the counting rules of `dovetail.model.kernel`, compiled, over arrays of mappings."""
+"""Many mappings at once: the counting rules of `dovetail.model.kernel`, compiled, over arrays of mappings.
+
+What a mapping does (`count_batch`) does not depend on how large, fast and dear levels are, so mappings counted once are
+priced on as many machines as one likes (`price_batch`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 from dovetail.errors import MappingError
 from dovetail.model import kernel
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, workspace
-from dovetail.model.charges import COUNTS, overflowing_level
+from dovetail.model.charges import COUNTS, overflowing_level, total_cost
 from dovetail.model.compile import jit_plain
 
 
@@ -54,6 +58,50 @@ def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
     return costs
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What many mappings do, whatever that costs.
+
+    Attributes:
+        counts: ``(candidates, levels, tensors, COUNTS)`` words per instance in use; see `dovetail.model.charges`.
+        steps: ``(candidates,)`` cycles of computing alone.
+        instances: ``(candidates, levels)`` in use.
+        computes: ``(candidates,)`` executions of the loop body.
+        spread: ``(candidates, levels, 2)`` instances that a level's fan-out takes along X and Y.
+    """
+
+    counts: Ints
+    steps: Ints
+    instances: Ints
+    computes: Ints
+    spread: Ints
+
+
+def count_batch(nests: Nest, rules: Rules) -> Counted:
+    """Count what many mappings do; ``nests`` and ``rules`` as in `evaluate_batch`."""
+    tensors, axes, dims = rules.coefficients.shape
+    candidates, levels = nests.temporal.shape[:2]
+    work = workspace(levels, tensors, axes, dims)
+    counted = Counted(
+        counts=np.zeros((candidates, levels, tensors, COUNTS), np.int64),
+        steps=np.zeros(candidates, np.int64),
+        instances=np.zeros((candidates, levels), np.int64),
+        computes=np.zeros(candidates, np.int64),
+        spread=np.stack([nests.spatial_x.prod(axis=2), nests.spatial_y.prod(axis=2)], axis=2),
+    )
+    _count_all(_plain(nests), rules, work, counted.counts, counted.steps, counted.instances, counted.computes)
+    return counted
+
+
+def price_batch(counted: Counted, machine: Machine) -> BatchCosts:
+    """Return what counted mappings cost on a machine; fan-outs are for the caller to look at (`Counted.spread`)."""
+    size = len(counted.steps)
+    costs = BatchCosts(np.empty(size, np.int64), np.empty(size), np.empty(size, np.int64))
+    given = counted.counts, counted.steps, counted.instances, counted.computes
+    _price_all(machine, *given, costs.cycles, costs.energy_pJ, costs.overflow)
+    return costs
+
+
 def candidate(nests: Nest, index: int) -> Nest:
     """Return one of many mappings."""
     return Nest._make(array[index] for array in nests)
@@ -92,3 +140,39 @@ def _evaluate_all(
         kernel.count_all(rules, nest, work, counts)
         overflow[i] = overflowing_level(machine, counts)
         cycles[i], energy[i] = kernel.cost_of(machine, nest, work, counts)
+
+
+@jit_plain
+def _count_all(
+    nests: Nest, rules: Rules, work: Workspace, counts: Ints, steps: Ints, instances: Ints, computes: Ints
+) -> None:
+    for i in range(steps.shape[0]):
+        nest = Nest(
+            nests.temporal[i],
+            nests.order[i],
+            nests.spatial_x[i],
+            nests.spatial_y[i],
+            nests.spatial_order[i],
+            nests.keep[i],
+        )
+        kernel.count_all(rules, nest, work, counts[i])
+        steps[i] = kernel.compute_steps(nest.temporal)
+        computes[i] = steps[i] * kernel.units_in_use(work)
+        for level in range(instances.shape[1]):
+            instances[i, level] = work.instances[level]
+
+
+@jit_plain
+def _price_all(
+    machine: Machine,
+    counts: Ints,
+    steps: Ints,
+    instances: Ints,
+    computes: Ints,
+    cycles: Ints,
+    energy: Floats,
+    overflow: Ints,
+) -> None:
+    for i in range(steps.shape[0]):
+        overflow[i] = overflowing_level(machine, counts[i])
+        cycles[i], energy[i] = total_cost(machine, counts[i], steps[i], instances[i], instances[i], computes[i])
