@@ -14,7 +14,7 @@ from dovetail.network.map_network import map_network
 from dovetail.store import Store
 from dovetail.tokens.curve import bends, straight
 from dovetail.tokens.point import cache_pJ, fits, part_of
-from dovetail.tokens.study import study_tokens
+from dovetail.tokens.study import Questions, study_tokens
 from dovetail.workload.language.layers import Asked, network_of, step_of
 from dovetail.workload.language.reader import read_bundled_model, read_model
 
@@ -45,10 +45,7 @@ def studied(tiny):
         model,
         architecture,
         estimate(architecture),
-        phases=("prefill", "decode"),
-        batches=(1, 4),
-        tokens=(16,),
-        contexts=(16, 32, 64),
+        Questions(("prefill", "decode"), (1, 4), (16,), (16, 32, 64)),
         workers=1,
     )
 
@@ -156,8 +153,7 @@ def test_where_units_idle_the_time_bends_and_the_reason_is_said():
         model,
         architecture,
         estimate(architecture),
-        phases=("decode",),
-        contexts=(128, 256, 300, 512),
+        Questions(("decode",), contexts=(128, 256, 300, 512)),
         workers=1,
     )
     assert [(bend.quantity, bend.context, bend.following) for bend in study.bends] == [

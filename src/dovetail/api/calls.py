@@ -19,6 +19,7 @@ from dovetail.mapper.explain import explain as explained
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.mapping import Mapping as LoopNest
+from dovetail.network.between import Between
 from dovetail.network.given import evaluate_given
 from dovetail.network.jobs import Sampled
 from dovetail.network.map_network import Progress, map_network, map_networks
@@ -106,6 +107,7 @@ def compare(
     batch: int | None = None,
     rename: Mapping[str, str] | None = None,
     objective: str | Objective = Objective.EDP,
+    between: str | Between | None = None,
     time_limit: float | None = SECONDS,
     samples: int | None = None,
     seed: int = 0,
@@ -124,6 +126,7 @@ def compare(
         batch: batch size.
         rename: new names of dimensions and tensors, by their old ones.
         objective: what every layer minimises: ``edp``, ``energy``, ``latency`` or ``ed2p``.
+        between: also count what lies between products, ``serial`` or ``overlapped``; None: it costs nothing.
         time_limit: seconds per layer, then the best so far with its bound; None: until it is proven.
         samples: take the best of so many random mappings of each layer instead, drawn from ``seed``.
         seed: see ``samples``.
@@ -158,7 +161,14 @@ def compare(
             progress=progress,
             search=None if samples is None else Sampled(samples, seed),
         )
-    return Comparison(tuple(costs))
+    rule = None if between is None else _rule(between)
+    return Comparison(tuple(cost.with_between(rule) for cost in costs))
+
+
+def _rule(word: str) -> Between:
+    if word not in list(Between):
+        raise InputError(f"no rule '{word}' for what lies between products{did_you_mean(word, Between)}")
+    return Between(word)
 
 
 def evaluate(

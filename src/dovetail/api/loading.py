@@ -28,8 +28,9 @@ from dovetail.mapping.check import check_mapping
 from dovetail.mapping.plain import mapping_of
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
+from dovetail.network.between import Between
 from dovetail.network.costs import MappedLayer, NetworkCost
-from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
+from dovetail.workload.network import FreeOperation, Layer, Moved, Network, UnmappedOperation
 from dovetail.workload.plain import problem_of
 from dovetail.workload.problem import Problem
 from dovetail.workload.problem_network import bare_network
@@ -133,14 +134,18 @@ def _network_cost(value: Mapping[str, Any], design: Design) -> NetworkCost:
         notes += told
     network = _network({**value, "notes": notes}, tuple(each.layer for each in layers))
     objective = Objective(value["objective"])
-    return NetworkCost(network, design.architecture, design.energies, objective, tuple(layers))
+    cost = NetworkCost(network, design.architecture, design.energies, objective, tuple(layers))
+    return cost.with_between(Between(value["between"]["rule"]) if "between" in value else None)
 
 
 def _network(value: Mapping[str, Any], layers: tuple[Layer, ...] | None = None) -> Network:
     return Network(
         value["network"],
         tuple(map(_layer, value["layers"])) if layers is None else layers,
-        tuple(FreeOperation(each["operation"], each["count"]) for each in value["free"]),
+        tuple(
+            FreeOperation(each["operation"], each["count"], None if each["moved"] is None else Moved(**each["moved"]))
+            for each in value["free"]
+        ),
         tuple(
             UnmappedOperation(each["operation"], each["macs"], each["count"], tuple(each["modules"]))
             for each in value["unmapped"]

@@ -25,6 +25,7 @@ from dovetail.hardware.attribute_list import ATTRIBUTES
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import MOST_SAMPLES
 from dovetail.mapper.objective import Objective
+from dovetail.network.between import Between
 from dovetail.network.jobs import Sampled
 from dovetail.store import cache_folder
 from dovetail.text import shown
@@ -326,6 +327,18 @@ def kept_in_store(_args: argparse.Namespace) -> str:
     if cache_folder() is None:
         return ""
     return "layers that are done are in the store, the same command goes on from there"
+
+
+def add_between(parser: argparse.ArgumentParser) -> None:
+    """Declare whether, and how, what lies between products is counted."""
+    parser.add_argument(
+        "--between",
+        type=Between,
+        choices=tuple(Between),
+        metavar="|".join(Between),
+        help="also count what lies between products (norms, activations, softmax, additions, pooling, look-ups) on the "
+        "design's vector unit: after the products, or beside them (it costs nothing)",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

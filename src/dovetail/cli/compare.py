@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from dovetail.cli import arguments
+from dovetail.cli.between import between_texts
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION, energy_alike
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
@@ -14,6 +16,7 @@ from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError
 from dovetail.files import write_text
+from dovetail.network.between import VECTOR_UNIT, BetweenCost
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_networks(parser)
     arguments.add_hardware(parser, several=True)
     arguments.add_objective(parser)
+    arguments.add_between(parser)
     parser.add_argument(
         "--time-limit",
         type=arguments.seconds,
@@ -64,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     arguments.check_settings(args)
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
-        costs = map_networks(
+        mapped = map_networks(
             pairs,
             objective=args.objective,
             time_limit=args.time_limit if args.samples else args.time_limit or SECONDS,
@@ -72,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
             search=arguments.sampled_search_of(args),
             progress=progress,
         )
+        costs = [cost.with_between(args.between) for cost in mapped]
         tells = args.json or args.csv or not args.totals
         told = [diagnose_network(cost, store) for cost in costs] if tells else []
     notes = notes_of(costs)
@@ -91,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
-    rows = tuple((row, *_row(each)) for row, each in enumerate(diagnoses, start=1))
+    rows = [(row, *_row(each)) for row, each in enumerate(diagnoses, start=1)]
+    rows += [] if cost.between is None else [_between_row(cost.between)]
     runs = sum(each.layer.layer.repeats for each in diagnoses)
     sums = ("", "all layers", runs, "", cost.cycles, cost.energy_pJ, cost.utilization, cost.edp_J_cycle, None)
     energies = energy_alike(each.layer.totals.energy_pJ for each in diagnoses)
@@ -106,15 +112,23 @@ def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
         replace(EDP, spare=2),
         Column("dearest level", words=True, spare=1),
     )
-    print_table(f"{title}: all runs of each layer at its best {cost.objective}", Table(columns, rows, sums))
+    print_table(f"{title}: all runs of each layer at its best {cost.objective}", Table(columns, tuple(rows), sums))
     for operation in cost.network.unmapped:
         macs = "an unknown number of" if operation.macs is None else whole(operation.macs)
         said = f"not mapped, not counted: {operation.name} x {operation.count}, {macs} multiply-accumulates"
         print_text(said, "  ")
-    free = ", ".join(f"{each.name} x {each.count}" for each in cost.network.free)
-    if free:
-        print_text(f"costs nothing in this model: {free}", "  ")
+    for text in between_texts(cost):
+        print_text(text, "  ")
     print()
+
+
+def _between_row(between: BetweenCost) -> tuple[Cell, ...]:
+    runs = sum(each.count for each in between.passes)
+    unit, level = math.fsum(each.unit_pJ for each in between.passes), between.unit.level.name
+    where = level if between.energy_pJ > 2 * unit else VECTOR_UNIT
+    share = 1 - unit / between.energy_pJ if where == level and between.energy_pJ else unit / (between.energy_pJ or 1.0)
+    row = ("", "between products", runs, str(between.rule), between.cycles, between.energy_pJ, None, None)
+    return (*row, f"{where} {percent(share)}")
 
 
 def _row(told: Diagnosis) -> tuple[Cell, ...]:

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_networks(parser)
     arguments.add_hardware(parser, several=True)
     arguments.add_objective(parser)
+    arguments.add_between(parser)
     parser.add_argument(
         "--accuracy", action="append", default=[], metavar="NETWORK=PERCENT", help="top-1 accuracy (may be repeated)"
     )
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     arguments.check_settings(args)
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as shown, Store.open() as store:
-        costs = map_networks(
+        mapped = map_networks(
             pairs,
             objective=args.objective,
             front=not args.no_front,
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=shown,
         )
+        costs = [cost.with_between(args.between) for cost in mapped]
         told = [diagnose_network(cost, store) for cost in costs]
         advice = _advice(args, costs, told, store) if args.html and not args.no_advice else []
     notes = notes_of(costs)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from dovetail.cli import arguments
+from dovetail.cli.between import vector_unit_text
 from dovetail.cli.columns import energy_alike
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import compiling_notes, print_notes
@@ -17,7 +18,7 @@ from dovetail.network.sweep import parse_sizes
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.tokens.point import Point, fits
-from dovetail.tokens.study import TokenStudy, study_tokens
+from dovetail.tokens.study import Counting, Questions, Searching, TokenStudy, study_tokens
 from dovetail.units import four_digits, percent, whole
 from dovetail.workload.language.layers import PHASES, Phase
 from dovetail.workload.language.model import LanguageModel
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_expert_load(parser)
     arguments.add_objective(parser)
+    arguments.add_between(parser)
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer (until proven)")
     arguments.add_samples(parser)
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
@@ -97,17 +99,12 @@ def run(args: argparse.Namespace) -> int:
             model,
             architecture,
             energies,
-            phases=_phases(model, args),
-            batches=args.batch,
-            tokens=args.tokens,
-            contexts=args.context,
-            routing=arguments.routing_of(args),
-            objective=args.objective,
-            time_limit=args.time_limit,
+            Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
+            counting=Counting(args.between),
+            searching=Searching(args.objective, args.time_limit, arguments.sampled_search_of(args)),
             store=store,
             workers=args.workers,
             progress=progress,
-            search=arguments.sampled_search_of(args),
         )
     print_notes([*study.notes, *compiling_notes()])
     if args.csv:
@@ -163,6 +160,8 @@ def _print(study: TokenStudy) -> None:
         "outputs there, once a step whatever the batch",
         "  ",
     )
+    if first.cost.between is not None:
+        print_text(vector_unit_text(first.cost.between), "  ")
     for text in (*study.straight, *(bend.text for bend in study.bends)):
         print_text(text, "  ")
     if not all(point.cost.exact for point in study.points):

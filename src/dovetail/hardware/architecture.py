@@ -11,6 +11,7 @@ from typing import Any
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.sparse import NO_METADATA, NOTHING_LEFT_OUT, MetadataStore, Sparse
+from dovetail.hardware.vector_unit import VectorUnit
 from dovetail.text import clean
 
 #: What is counted in 64 bits with room to spare: instances of a level, bits of a line, words of an instance.
@@ -322,6 +323,7 @@ class Architecture:
         elsewhere: (``tensor`` or ``dimension``, name) that a layer may lack, as it is known to be no mistake: other
             layers at hand have it, see `dovetail.hardware.names`; no part of the content.
         notes: what the reader found to be without effect; no part of the content.
+        vector_unit: what its document says of the unit that does what lies between products.
     """
 
     name: str
@@ -330,6 +332,7 @@ class Architecture:
     component_classes: tuple[Node, ...] = field(default=(), repr=False, compare=False)
     elsewhere: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False, compare=False)
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    vector_unit: VectorUnit = field(default_factory=VectorUnit, repr=False)
 
     def __post_init__(self) -> None:
         """Keep the name fit to be shown, and check the order of levels once, so that nothing behind needs to."""
@@ -356,6 +359,19 @@ class Architecture:
             if level.name == name:
                 return level
         raise InputError(f"{self.name} has no level '{name}'{did_you_mean(name, [lv.name for lv in self.levels])}")
+
+    def vector_level(self) -> Storage:
+        """Return the storage that the vector unit reads and writes.
+
+        Raises:
+            InputError: its declaration names none.
+        """
+        if self.vector_unit.level is None:
+            return self.storages[0]
+        level = self.level(self.vector_unit.level)
+        if not isinstance(level, Storage):
+            raise InputError(f"{self.name}: the vector unit reads and writes a storage, which {level.name} is not")
+        return level
 
     @property
     def compute(self) -> Compute:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
+from dovetail.hardware.vector_unit import VectorUnit
 from dovetail.plain import from_plain, to_plain
 
 #: What `level_fields` says under another name, or what follows from the rest.
@@ -24,6 +25,7 @@ def design_fields(architecture: Architecture) -> dict[str, Any]:
         "macs_per_cycle": architecture.parallelism,
         "levels": [level_fields(level) for level in architecture.levels],
         "notes": list(architecture.notes),
+        **({"vector_unit": declared} if (declared := to_plain(architecture.vector_unit)) else {}),
     }
 
 
@@ -47,7 +49,8 @@ def architecture_of(fields: dict[str, Any], key: str) -> Architecture:
         InputError: they are no architecture's.
     """
     levels = tuple(_level(level, f"{key}.levels[{place}]") for place, level in enumerate(fields["levels"]))
-    return Architecture(fields["design"], levels, fields["cycle_seconds"])
+    unit = from_plain(VectorUnit, fields.get("vector_unit", {}), f"{key}.vector_unit")
+    return Architecture(fields["design"], levels, fields["cycle_seconds"], vector_unit=unit)
 
 
 def _level(fields: dict[str, Any], key: str) -> Level:

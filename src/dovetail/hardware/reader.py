@@ -24,6 +24,7 @@ from dovetail.hardware.design_files import read_design
 from dovetail.hardware.edits import Edits, edited, edited_name
 from dovetail.hardware.levels import lay_out
 from dovetail.hardware.sections import Sections, read_sections
+from dovetail.hardware.vector_unit import VectorUnit, read_vector_unit
 
 _DESIGNS = Path(__file__).parent / "designs"
 
@@ -122,12 +123,19 @@ def architecture_of(sections: Sections, name: str) -> Architecture:
     variables = evaluate_all(sections.variables, {})
     levels, notes = lay_out(sections.nodes, variables, sections.targeted, sections.sparse)
     innermost = levels[-1].attributes if levels else variables
+    declared = sections.vector_unit
+    unit = VectorUnit() if declared is None else read_vector_unit(declared)
     try:
-        return Architecture(
-            name, levels, _cycle_seconds(innermost), sections.component_classes, notes=sections.notes + notes
-        )
+        seconds, notes = _cycle_seconds(innermost), sections.notes + notes
+        made = Architecture(name, levels, seconds, sections.component_classes, notes=notes, vector_unit=unit)
     except InputError as error:
         raise sections.architecture.fail(error.message) from None
+    if declared is not None and unit.level is not None:
+        try:
+            made.vector_level()
+        except InputError as error:
+            raise declared.mapping()["level"].fail(error.message) from None
+    return made
 
 
 def _cycle_seconds(attributes: Mapping[str, Any]) -> float:

@@ -24,7 +24,7 @@ _ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART")
 #: The sections that a document of a design may have.
 SECTIONS = (
     "architecture", "variables", *_COMPONENTS, *_CONSTRAINTS, *_ELSEWHERE, "globals", "mapspace",
-    "sparse_optimizations", "dumped_by_timeloop_front_end",
+    "sparse_optimizations", "vector_unit", "dumped_by_timeloop_front_end",
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ class Sections:
         component_classes: the compound component classes as they stand, for ``dovetail.components``.
         sparse: what a section of its own says about zeros, by the name of the level it is for.
         notes: what is passed over, a sentence each.
+        vector_unit: the unit that does what lies between products, where it is declared.
     """
 
     architecture: Node
@@ -58,6 +59,7 @@ class Sections:
     component_classes: tuple[Node, ...]
     sparse: Mapping[str, tuple[Node, ...]]
     notes: tuple[str, ...] = ()
+    vector_unit: Node | None = None
 
 
 def read_sections(document: Node) -> Sections:
@@ -74,14 +76,15 @@ def read_sections(document: Node) -> Sections:
     classes = _component_classes(sections, versions)
     targets = tuple(_targets(sections, versions))
     sparse = _sparse(sections, versions)
+    unit = sections.get("vector_unit")
     if is_older(architecture):
         _check_version(architecture.mapping(), versions)
         design = read_subtree(architecture, variables)
         notes += design.notes
-        return Sections(architecture, design.nodes, variables, design.targeted(targets), classes, sparse, notes)
+        return Sections(architecture, design.nodes, variables, design.targeted(targets), classes, sparse, notes, unit)
     parts = architecture.mapping(known=("version", "nodes"), required=("nodes",))
     _check_version(parts, versions)
-    return Sections(architecture, parts["nodes"], variables, _by_target(targets), classes, sparse, notes)
+    return Sections(architecture, parts["nodes"], variables, _by_target(targets), classes, sparse, notes, unit)
 
 
 def _check_version(parts: Mapping[str, Node], known: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -16,6 +16,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
+from dovetail.network.between import BETWEEN, Between, BetweenCost, Products, price_between
 from dovetail.table import Cell, Table, headed
 from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, whole
 from dovetail.workload.network import Layer, Network, problem_key
@@ -143,6 +144,21 @@ class MappedLayer:
         return totals_of(self.cost).times(self.layer.repeats)
 
 
+def _words_at(mapped: MappedLayer, architecture: Architecture, level: Storage) -> tuple[float, float]:
+    """Return the words of a level's own width that one run of a layer reads and writes there."""
+    problem, cost = mapped.layer.problem, mapped.cost[level.name]
+    place = next(at for at, each in enumerate(architecture.levels) if each.name == level.name)
+    rooms = held(problem, architecture)[place] if states_widths(problem) else None
+    read = written = 0.0
+    for at, tensor in enumerate(problem.shape.tensors):
+        count = cost.tensors.get(tensor.name)
+        if count is not None:
+            width = 1.0 if rooms is None else float(rooms[at].words)
+            read += count.reads * count.instances * width
+            written += (count.fills + count.updates) * count.instances * width
+    return read, written
+
+
 def outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
     """Return the words of the outermost level's own width that are read and written there in one run of a layer."""
     problem, outermost = mapped.layer.problem, mapped.cost.levels[0]
@@ -166,6 +182,7 @@ class NetworkCost:
         energies: what its components cost.
         objective: what each layer's mapping minimises.
         layers: every layer in the order they run; equal layers share one result.
+        between: what lies between products, priced; None: it costs nothing.
     """
 
     network: Network
@@ -173,6 +190,7 @@ class NetworkCost:
     energies: EnergyTable = field(repr=False)
     objective: Objective
     layers: tuple[MappedLayer, ...] = field(repr=False)
+    between: BetweenCost | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -193,9 +211,41 @@ class NetworkCost:
         return f"<NetworkCost {self.name}, batch {self.network.batch}: {numbers}, {known}>"
 
     @cached_property
+    def products(self) -> Totals:
+        """The layers added up."""
+        return sum_of((totals_of(each.cost), each.layer.repeats) for each in self.layers)
+
+    @cached_property
     def totals(self) -> Totals:
         """Everything added up."""
-        return sum_of((totals_of(each.cost), each.layer.repeats) for each in self.layers)
+        between = self.between
+        if between is None:
+            return self.products
+        words = between.words if between.unit.level.name == self.architecture.levels[0].name else 0
+        by_component = between.energy_by_component
+        parts = {
+            BETWEEN: math.fsum(each.energy_pJ for each in between.passes),
+            LEAKAGE: math.fsum(between.leakage_pJ.values()),
+        }
+        return self.products + Totals(between.cycles, between.energy_pJ, 0, words, by_component, parts)
+
+    def with_between(self, rule: Between | None) -> NetworkCost:
+        """Return the same network with what lies between its products priced; None: as costing nothing."""
+        if rule is None:
+            return replace(self, between=None)
+        level = self.architecture.vector_level()
+        demands = [(*_words_at(each, self.architecture, level), each.layer.repeats) for each in self.layers]
+        read, written = (float(sum(demand[way] * demand[2] for demand in demands)) for way in (0, 1))
+        products = Products(self.products.cycles, read, written)
+        priced = price_between(self.network.free, self.architecture, self.energies, rule, products)
+        return replace(self, between=priced)
+
+    @property
+    def between_share(self) -> tuple[float, float] | None:
+        """Shares of energy and of cycles, 0 to 1, that what lies between products takes; None: it is not counted."""
+        if self.between is None:
+            return None
+        return self.between.energy_pJ / (self.energy_pJ or 1.0), self.between.cycles / (self.cycles or 1)
 
     @property
     def cycles(self) -> int:
@@ -234,6 +284,8 @@ class NetworkCost:
         outermost = self.architecture.levels[0]
         assert isinstance(outermost, Storage)
         words = sum(each.layer.repeats * outer_words(each, self.architecture) for each in self.layers)
+        if self.between is not None and self.between.unit.level.name == outermost.name:
+            words += self.between.words
         return float(words * outermost.datawidth / 8)
 
     @property
@@ -270,7 +322,12 @@ class NetworkCost:
             for text, names in ways.items()
         )
         named = [replace(layer.problem, name=layer.name) for layer in self.network.layers]
-        return (*self.network.notes, *read, *design_notes(self.architecture, named))
+        return (*self.network.notes, *read, *design_notes(self.architecture, named), *self._between_notes())
+
+    def _between_notes(self) -> Iterator[str]:
+        if self.between is not None and self.between.unknown:
+            names = ", ".join(self.between.unknown)
+            yield f"{self.network.name}: its source does not say what {names} move, so they still cost nothing"
 
     def table(self) -> Table:
         """Return one row per distinct layer, and the totals; energies and cycles are of all repeats."""

@@ -25,7 +25,7 @@ class Finding:
 
     Attributes:
         kind: what it is about: ``idle``, ``bandwidth``, ``energy``, ``layer``, ``bound``, ``optimum``, ``unmapped``,
-            ``reading``.
+            ``reading``, ``between``.
         text: one sentence.
         weight: 0 to 1: the share of cycles or energy that it concerns.
         layers: names of the layers concerned.
@@ -59,6 +59,7 @@ def findings(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = None) ->
         *_bounds(cost, known),
         *_optimum(cost),
         *_readings(cost),
+        *_between(cost),
     ]
     return tuple(sorted((each for each in found if each.weight >= WORTH), key=lambda each: -each.weight))
 
@@ -172,7 +173,7 @@ def _largest(cost: NetworkCost) -> list[Finding]:
 def _bounds(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
     least = sum(each.bounds.compute_cycles * each.layer.layer.repeats for each in known)
     words = sum(each.bounds.compulsory_words * each.layer.layer.repeats for each in known)
-    slower, more = cost.cycles / least, cost.totals.outer_words / words
+    slower, more = cost.products.cycles / least, cost.products.outer_words / words
     outermost = cost.architecture.levels[0].name
     return [
         Finding("bound", f"It takes {slower:.3g} x the cycles of computing on all units all the time", 1 - 1 / slower),
@@ -192,6 +193,18 @@ def _optimum(cost: NetworkCost) -> list[Finding]:
         f"below what the layers' own best EDPs add up to ({changed} of {len(fronts)} distinct layers change)"
     )
     return [Finding("optimum", text, max(gain, WORTH if gain > 1e-6 else 0.0))]
+
+
+def _between(cost: NetworkCost) -> list[Finding]:
+    shares = cost.between_share
+    if shares is None or cost.between is None or not cost.between.passes:
+        return []
+    dearest = max(cost.between.passes, key=lambda each: each.energy_pJ).name
+    text = (
+        f"What lies between products takes {_percent(shares[0])} of the energy and {_percent(shares[1])} of the cycles "
+        f"({cost.between.rule}), {dearest} most of all"
+    )
+    return [Finding("between", text, max(shares))]
 
 
 def _unmapped(cost: NetworkCost) -> list[Finding]:

@@ -186,6 +186,7 @@ def network_result(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = No
         "dram_bytes": cost.dram_bytes,
         "energy_by_level_pJ": dict(cost.totals.energy_by_component),
         "energy_by_tensor_pJ": dict(cost.totals.energy_by_tensor),
+        **({} if cost.between is None else {"between": cost.between.to_json()}),
         **({} if diagnoses is None else {"findings": [each.to_json() for each in findings(cost, diagnoses)]}),
         "layers": [
             {

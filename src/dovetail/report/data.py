@@ -12,11 +12,12 @@ from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.describe import constraints_text
 from dovetail.mapping.mapping import LevelMapping, Loop
 from dovetail.mapping.text import loop_nest_text
+from dovetail.network.between import Between
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.jobs import engine_version
-from dovetail.network.optimum import Choice, network_front, network_optimum, own_best
+from dovetail.network.optimum import Choice, LayerFront, network_front, network_optimum, own_best
 from dovetail.network.results import fronts_of
 from dovetail.network.roofline import roofline_json, roofs
 from dovetail.version import __version__
@@ -90,6 +91,7 @@ def _run(cost: NetworkCost, diagnoses: Sequence[Diagnosis], accuracy: KnownAccur
         "edp": cost.edp_J_cycle,
         "utilization": cost.utilization,
         "dram_MB": cost.dram_bytes / 1e6,
+        "between": None if cost.between_share is None else list(cost.between_share),
         "area_mm2": cost.area_um2 / 1e6,
         "unmapped": cost.network.unmapped_share,
         "notes": [*unknown_text(cost.network), *cost.network.notes],
@@ -198,6 +200,10 @@ def _front(cost: NetworkCost) -> dict[str, Any] | None:
     fronts = fronts_of(cost)
     if fronts is None:
         return None
+    if cost.between is not None:
+        if cost.between.rule is Between.OVERLAPPED:
+            return None  # how long it takes depends on what is chosen: points do not add up
+        fronts.append(LayerFront((cost.between.energy_pJ,), (cost.between.cycles,), 1))
     front = network_front(fronts, states=STATES)
     step = max(1, math.ceil(len(front) / DRAWN))
     places = sorted({*range(0, len(front), step), len(front) - 1})

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.network.between import BETWEEN
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.workload.language.experts import distinct
 from dovetail.workload.language.layers import Step
@@ -90,6 +91,8 @@ class Point:
             part = part_of(each.name)
             found[part] = found.get(part, 0.0) + each.totals.energy_pJ - cached
             found[CACHE] = found.get(CACHE, 0.0) + cached
+        if self.cost.between is not None:
+            found[BETWEEN] = self.cost.between.energy_pJ
         return {part: energy * 1e-12 / self.tokens for part, energy in found.items() if energy}
 
     @property
@@ -125,6 +128,7 @@ class Point:
             "outermost_bytes_per_token": self.cost.dram_bytes / self.tokens,
             "parts": dict(self.parts),
             "experts": self.experts,
+            **({} if self.cost.between is None else {"between": self.cost.between.to_json()}),
             "exact": self.cost.exact,
         }
 

@@ -12,12 +12,13 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
+from dovetail.network.between import Between
 from dovetail.network.map_network import Progress, map_networks
 from dovetail.store import Store
 from dovetail.tokens.curve import Bend, bends, straight
 from dovetail.tokens.point import Point, fits
 from dovetail.workload.language.experts import Routing
-from dovetail.workload.language.layers import Asked, Phase, network_of, step_of
+from dovetail.workload.language.layers import Asked, Phase, Step, network_of, step_of
 from dovetail.workload.language.model import LanguageModel
 
 #: Points of one study, at most.
@@ -92,22 +93,83 @@ class TokenStudy:
         }
 
 
+@dataclass(frozen=True)
+class Questions:
+    """Which steps of a model are asked for.
+
+    Attributes:
+        phases: each at every batch size.
+        batches: sequences at once.
+        tokens: lengths of prompts, for prefill; empty: the usual one.
+        contexts: positions that a decode step attends to; empty: the usual ones.
+        routing: how a mixture's experts are loaded.
+    """
+
+    phases: Sequence[Phase]
+    batches: Sequence[int] = (1,)
+    tokens: Sequence[int] = ()
+    contexts: Sequence[int] = ()
+    routing: Routing | None = None
+
+    def steps(self, model: LanguageModel) -> list[Step]:
+        """Return the steps, in order: phases, then batches, then lengths.
+
+        Raises:
+            InputError: there are too many, or the model cannot do one.
+        """
+        asked = [
+            (batch, self._asked(phase, length))
+            for phase in self.phases
+            for batch in self.batches
+            for length in (self.tokens if phase == "prefill" else self.contexts) or (None,)
+        ]
+        if len(asked) > MOST_POINTS:
+            raise InputError(f"{len(asked)} points are asked for; at most {MOST_POINTS} are mapped at once")
+        return [step_of(model, each, batch) for batch, each in asked]
+
+    def _asked(self, phase: Phase, length: int | None) -> Asked:
+        if phase == "prefill":
+            return Asked(phase, tokens=length, routing=self.routing)
+        return Asked(phase, context=length, routing=self.routing)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What is counted beside the products, each read from and written to the outermost level.
+
+    Attributes:
+        between: how the time of what lies between products is counted; None: it costs nothing.
+    """
+
+    between: Between | None = None
+
+
+@dataclass(frozen=True)
+class Searching:
+    """How mappings are searched.
+
+    Attributes:
+        objective: what each layer minimises.
+        time_limit: seconds per layer.
+        search: what finds the best mapping; None: the exact mapper.
+    """
+
+    objective: Objective = Objective.EDP
+    time_limit: float | None = None
+    search: SearchFunction | None = None
+
+
 def study_tokens(
     model: LanguageModel,
     architecture: Architecture,
     energies: EnergyTable,
+    questions: Questions,
     *,
-    phases: Sequence[Phase],
-    batches: Sequence[int] = (1,),
-    tokens: Sequence[int] = (),
-    contexts: Sequence[int] = (),
-    routing: Routing | None = None,
-    objective: Objective = Objective.EDP,
-    time_limit: float | None = None,
+    counting: Counting | None = None,
+    searching: Searching | None = None,
     store: Store | None = None,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
-    search: SearchFunction | None = None,
 ) -> TokenStudy:
     """Map a model's steps on a design.
 
@@ -115,39 +177,29 @@ def study_tokens(
         model: the model.
         architecture: the design.
         energies: what its components cost.
-        phases: which phases; each at every batch size.
-        batches: sequences at once.
-        tokens: lengths of prompts, for prefill; empty: the usual one.
-        contexts: positions that a decode step attends to; empty: the usual ones.
-        routing: how a mixture's experts are loaded.
-        objective: what each layer minimises.
-        time_limit: seconds per layer.
+        questions: which steps.
+        counting: what is counted beside their products.
+        searching: how mappings are searched.
         store: where results are kept and found.
         workers: processes, or any executor. See `map_networks`.
         progress: called after every finished layer.
-        search: what finds the best mapping; None: the exact mapper.
 
     Raises:
         InputError: the model cannot do what is asked.
         NoMappingError: a layer cannot be mapped.
     """
-    asked = [
-        (batch, Asked(phase, tokens=length) if phase == "prefill" else Asked(phase, context=length))
-        for phase in phases
-        for batch in batches
-        for length in (tokens if phase == "prefill" else contexts) or (None,)
-    ]
-    if len(asked) > MOST_POINTS:
-        raise InputError(f"{len(asked)} points are asked for; at most {MOST_POINTS} are mapped at once")
-    steps = [step_of(model, Asked(each.phase, each.tokens, each.context, routing), batch) for batch, each in asked]
+    counting, searching = counting or Counting(), searching or Searching()
+    steps = questions.steps(model)
     costs = map_networks(
         [(network_of(model, step), architecture, energies) for step in steps],
-        objective=objective,
-        time_limit=time_limit,
+        objective=searching.objective,
+        time_limit=searching.time_limit,
         store=store,
         workers=workers,
         progress=progress,
-        search=search,
+        search=searching.search,
     )
-    points = tuple(Point(model, step, cost) for step, cost in zip(steps, costs, strict=True))
-    return TokenStudy(model, architecture, objective, points)
+    points = tuple(
+        Point(model, step, cost.with_between(counting.between)) for step, cost in zip(steps, costs, strict=True)
+    )
+    return TokenStudy(model, architecture, searching.objective, points)

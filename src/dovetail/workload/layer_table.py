@@ -15,7 +15,7 @@ import yaml
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import csv_cell, csv_text
-from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
+from dovetail.workload.network import FreeOperation, Layer, Moved, Network, UnmappedOperation
 from dovetail.workload.problem import (
     CONVOLUTION,
     GROUPED_CONVOLUTION,
@@ -30,13 +30,15 @@ from dovetail.workload.widths import parse_widths
 
 #: What a row says beside its sizes.
 FACTS = ("name", "kind", "shape", "repeats", "batch_dimension", "modules", "macs", "bits")
+#: What a row of kind ``free`` may say of what it moves.
+MOVED = ("reads", "writes", "elements", "parameters")
 #: The shape of matrix products in older tables, and its dimensions -> what they are called now.
 OLD_SHAPE = "matrix-product"
 OLD_PRODUCT = {"H": "G", "M": "P", "N": "M", "K": "C"}
 #: Dimensions and coefficients, in the order of columns.
 SIZES = tuple(dict.fromkeys(size for shape in SHAPES.values() for size in (*shape.dimensions, *shape.coefficients)))
 #: What a table's columns may be.
-COLUMNS = (*FACTS, *SIZES, "H", "K")
+COLUMNS = (*FACTS, *MOVED, *SIZES, "H", "K")
 #: What the lines before the header may say, as ``# network: resnet18``.
 HEADINGS = ("network", "batch", "source")
 #: What stands for the MACs of an unmapped operation that nobody knows; so does an empty cell.
@@ -51,7 +53,8 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
     The first line that is no comment names the columns: ``name``, dimensions (``C M P Q R S N G``, ...) and
     coefficients (``Wstride`` for rows, ``Hstride`` for columns, ...), and optionally ``kind``, ``shape``, ``repeats``,
     ``batch_dimension``, ``modules``, and ``bits`` as ``weights=4 inputs=8``. An empty size is 1. A row of kind ``free``
-    is an operation that costs nothing, one of kind ``unmapped`` brings its ``macs``, which may be ``unknown``.
+    is an operation between products, whose ``reads``, ``writes``, ``elements`` and ``parameters`` (of all its runs) say
+    what it moves, one of kind ``unmapped`` brings its ``macs``, which may be ``unknown``.
     Comments ``# note: ...`` are the network's.
 
     Args:
@@ -122,7 +125,7 @@ def network_of_rows(
             raise InputError("a row without a name", file=file, line=line, key="name")
         count = _integer(row, "repeats", file, line)
         if row.get("kind") == "free":
-            free.append(FreeOperation(row["name"], count))
+            free.append(FreeOperation(row["name"], count, _moved(row, file, line)))
         elif row.get("kind") == "unmapped":
             unknown = row.get("macs", "") in ("", UNKNOWN)
             macs = None if unknown else _integer(row, "macs", file, line)
@@ -137,6 +140,13 @@ def network_of_rows(
         return Network(name, tuple(layers), tuple(free), tuple(unmapped), batch, source=source)
     except InputError as error:
         raise error.placed(file) from None
+
+
+def _moved(row: Row, file: Path | str, line: int) -> Moved | None:
+    """Return what a row says that an operation between products moves; None where it says nothing."""
+    if not any(row.get(each) for each in MOVED):
+        return None
+    return Moved(*(_integer(row, each, file, line, least=0) for each in MOVED))
 
 
 def _layer(row: Row, repeats: int, file: Path | str, line: int) -> Layer:
@@ -200,11 +210,11 @@ def _shape(row: Row, file: Path | str, line: int) -> Shape:
     return SHAPES[name]
 
 
-def _integer(row: Row, key: str, file: Path | str, line: int) -> int:
-    text = row.get(key) or "1"
-    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
-        raise InputError(f"'{text}' is no whole number of at least 1", file=file, line=line, key=key)
-    most = MOST_WORDS if key == "macs" else MOST_ITERATIONS
+def _integer(row: Row, key: str, file: Path | str, line: int, *, least: int = 1) -> int:
+    text = row.get(key) or str(least)
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
+        raise InputError(f"'{text}' is no whole number of at least {least}", file=file, line=line, key=key)
+    most = MOST_WORDS if key in ("macs", *MOVED) else MOST_ITERATIONS
     if int(text) > most:
         raise InputError(f"{text} is too many; at most {most} is counted", file=file, line=line, key=key)
     return int(text)
@@ -248,7 +258,10 @@ def rows_of_network(network: Network, *, distinct: bool = False) -> list[dict[st
         rows.append({"name": unmapped.name, "kind": "unmapped", "repeats": str(unmapped.count)})
         rows[-1] |= {"macs": UNKNOWN if unmapped.macs is None else str(unmapped.macs)}
         rows[-1] |= {"modules": " ".join(unmapped.modules)} if unmapped.modules else {}
-    rows += [{"name": free.name, "kind": "free", "repeats": str(free.count)} for free in network.free]
+    for free in network.free:
+        rows.append({"name": free.name, "kind": "free", "repeats": str(free.count)})
+        if free.moved is not None:
+            rows[-1] |= {each: str(getattr(free.moved, each)) for each in MOVED}
     return rows
 
 
@@ -273,7 +286,7 @@ def _row_of_layer(layer: Layer) -> dict[str, str]:
 def write_csv(network: Network, *, distinct: bool = False) -> str:
     """Return the network as a layer table that `read_csv` reads back to an equal network (data flow aside)."""
     rows = rows_of_network(network, distinct=distinct)
-    columns = [column for column in (*FACTS, *SIZES) if any(column in row for row in rows) or column == "name"]
+    columns = [column for column in (*FACTS, *SIZES, *MOVED) if any(column in row for row in rows) or column == "name"]
     text = ""
     facts = (("network", network.name), ("batch", str(network.batch)), ("source", network.source))
     for key, value in (*facts, *(("note", note) for note in network.notes)):
@@ -322,17 +335,14 @@ def read_yaml(document: Node, *, name: str) -> Network:
     """Read a layer table in YAML: ``layers``, a list of mappings with the keys of `read_csv`'s columns.
 
     ``network``, ``batch`` and ``source`` stand beside it, and optionally ``unmapped`` (a list), ``free``
-    (operation: count) and ``notes`` (a list of sentences).
+    (operation: count, or a mapping of ``repeats`` and what all runs move) and ``notes`` (a list of sentences).
     """
     entries = document.mapping(known=(*HEADINGS, "layers", "unmapped", "free", "notes"), required=("layers",))
     rows = [_yaml_row(item) for item in entries["layers"].sequence()]
     if "unmapped" in entries:
         rows += [(line, row | {"kind": "unmapped"}) for line, row in map(_yaml_row, entries["unmapped"].sequence())]
     if "free" in entries:
-        rows += [
-            (count.line, {"name": free, "kind": "free", "repeats": str(count.integer(minimum=1))})
-            for free, count in entries["free"].mapping().items()
-        ]
+        rows += [_free_row(free, said) for free, said in entries["free"].mapping().items()]
     network = network_of_rows(
         rows,
         file=document.file,
@@ -342,6 +352,16 @@ def read_yaml(document: Node, *, name: str) -> Network:
     )
     notes = entries["notes"].sequence() if "notes" in entries else ()
     return replace(network, notes=tuple(note.text() for note in notes))
+
+
+def _free_row(name: str, said: Node) -> tuple[int, dict[str, str]]:
+    """Return an operation between products: how often it runs, or that and what all its runs move."""
+    row = {"name": name, "kind": "free"}
+    if not isinstance(said.value, dict):
+        return said.line, row | {"repeats": str(said.integer(minimum=1))}
+    entries = said.mapping(known=("repeats", *MOVED), required=("repeats",))
+    row["repeats"] = str(entries["repeats"].integer(minimum=1))
+    return said.line, row | {each: str(entries[each].integer(minimum=0)) for each in MOVED if each in entries}
 
 
 def _yaml_row(node: Node) -> tuple[int, dict[str, str]]:
@@ -365,7 +385,7 @@ def write_yaml(network: Network, *, distinct: bool = False) -> str:
     """Return the network as YAML that `read_yaml` reads back to an equal network (data flow aside)."""
     layers: list[dict[str, object]] = []
     unmapped: list[dict[str, object]] = []
-    free: dict[str, int] = {}
+    free: dict[str, object] = {}
     for row in rows_of_network(network, distinct=distinct):
         values: dict[str, object] = {
             key: int(value) if key in (*SIZES, "repeats", "macs") and value != UNKNOWN else value
@@ -374,7 +394,8 @@ def write_yaml(network: Network, *, distinct: bool = False) -> str:
         if "modules" in row:
             values["modules"] = row["modules"].split()
         if row["kind"] == "free":
-            free[row["name"]] = int(row["repeats"])
+            counts = {key: int(row[key]) for key in ("repeats", *MOVED) if key in row}
+            free[row["name"]] = counts if len(counts) > 1 else int(row["repeats"])
         elif row["kind"] == "unmapped":
             unmapped.append({key: value for key, value in values.items() if key != "kind"})
         else:

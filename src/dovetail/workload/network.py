@@ -88,14 +88,72 @@ class Layer:
 
 @dataclass(frozen=True)
 class FreeOperation:
-    """An operation that costs nothing in this model (pooling, activation, norm, add), and how often it runs."""
+    """An operation between products (pooling, activation, norm, add), and how often it runs.
+
+    It costs nothing unless what lies between products is asked for; see `dovetail.network.between`.
+
+    Attributes:
+        name: the operation.
+        count: how often it runs.
+        moved: what all its runs together move and work on; None where the network's source does not say.
+    """
 
     name: str
     count: int = 1
+    moved: Moved | None = None
 
     def __post_init__(self) -> None:
         """Keep the name fit to be shown."""
         clean(self, "name")
+
+    def with_batch(self, batch: int, current: int) -> FreeOperation:
+        """Return the operation for another batch size, given the one it has now."""
+        return self if self.moved is None else replace(self, moved=self.moved.with_batch(batch, current))
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What operations between products move and work on, each a pass of its own over memory.
+
+    Attributes:
+        reads: words read that come from the network's input, at the batch size.
+        writes: words written.
+        elements: elements worked on: of what goes in or of what comes out, whichever are more; of a pooling, all of
+            its windows'.
+        parameters: words read that are the same whatever the batch: scales and shifts of norms, constants.
+    """
+
+    reads: int
+    writes: int
+    elements: int
+    parameters: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that counts of several add up within what is counted."""
+        for name in ("reads", "writes", "elements", "parameters"):
+            if not 0 <= getattr(self, name) <= MOST_WORDS:
+                raise InputError(f"{name} of an operation are {getattr(self, name):.3g}; at most {MOST_WORDS:.3g}")
+
+    def __add__(self, other: Moved) -> Moved:
+        """Return what both move together."""
+        return Moved(
+            self.reads + other.reads,
+            self.writes + other.writes,
+            self.elements + other.elements,
+            self.parameters + other.parameters,
+        )
+
+    def times(self, count: int) -> Moved:
+        """Return what so many runs move together."""
+        return Moved(self.reads * count, self.writes * count, self.elements * count, self.parameters * count)
+
+    def with_batch(self, batch: int, current: int) -> Moved:
+        """Return the same for another batch size; a part of a word is a word."""
+        reads, writes, elements = (-(-each * batch // current) for each in (self.reads, self.writes, self.elements))
+        return Moved(reads, writes, elements, self.parameters)
+
+
+NOTHING_MOVED = Moved(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -220,7 +278,8 @@ class Network:
             for operation in self.unmapped
         )
         layers = tuple(layer.with_batch(batch, self.batch) for layer in self.layers)
-        return replace(self, layers=layers, unmapped=unmapped, batch=batch)
+        free = tuple(operation.with_batch(batch, self.batch) for operation in self.free)
+        return replace(self, layers=layers, free=free, unmapped=unmapped, batch=batch)
 
     def renamed(self, names: Mapping[str, str]) -> Network:
         """Return the network with dimensions and tensors renamed, in every layer that has any of the old names.

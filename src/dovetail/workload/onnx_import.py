@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,8 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.errors import DovetailError, InputError, MissingExtraError
+from dovetail.workload.between import moved_by
 from dovetail.workload.inputs import NetworkInput
-from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
+from dovetail.workload.network import (
+    NOTHING_MOVED,
+    FreeOperation,
+    Layer,
+    Moved,
+    Network,
+    UnmappedOperation,
+    unique_names,
+)
 from dovetail.workload.onnx_contrib import contributed_forms, is_read
 from dovetail.workload.onnx_free import PICKING, costs_nothing
 from dovetail.workload.onnx_operations import FORMS, Node, Run
@@ -100,6 +110,7 @@ class _Walk:
         self._layers: list[Layer] = []
         self._edges: dict[tuple[int | str, int | str], None] = {}
         self._free: Counter[str] = Counter()
+        self._moved: dict[str, Moved | None] = {}  # what free operations move together; None: not known
         self._unmapped: dict[str, UnmappedOperation] = {}
         self._names = _Names()
         self._widths = GraphWidths(onnx, graph)
@@ -118,7 +129,7 @@ class _Walk:
         elif not costs_nothing(proto):
             self._add_unknown(proto)
         elif varies and node.operation not in _NOTHING:
-            self._free[_snake(proto.op_type)] += 1
+            self._add_free(_snake(proto.op_type), node, lost)
         if proto.op_type in PICKING or lost or not (read or costs_nothing(proto)):
             self._picked.update(proto.output)
         if (repeated := followed(node)) is not None:
@@ -140,6 +151,12 @@ class _Walk:
             self._edges.update({(source, place): None for source in sorted(feeding, key=str)})
             feeding = frozenset({place})
         return feeding
+
+    def _add_free(self, name: str, node: Node, lost: bool) -> None:
+        self._free[name] += 1
+        moved = None if lost or not node.has_shapes() else _moved_by(name, node)
+        before = self._moved.get(name, NOTHING_MOVED)
+        self._moved[name] = None if moved is None or before is None else before + moved
 
     def _add_unknown(self, proto: Any) -> None:
         label = f"{proto.domain + '.' if proto.domain else ''}{proto.op_type}"
@@ -167,12 +184,17 @@ class _Walk:
         return Network(
             self._path.stem,
             layers,
-            tuple(FreeOperation(name, count) for name, count in sorted(self._free.items())),
+            tuple(FreeOperation(name, count, self._moved[name]) for name, count in sorted(self._free.items())),
             tuple(self._unmapped.values()),
             self._batch,
             tuple((producer, consumer) for producer, consumer in named),
             str(self._path),
         )
+
+
+def _moved_by(name: str, node: Node) -> Moved:
+    taken = [(math.prod(node.shape(at)), node.varies(at)) for at in range(node.inputs) if node.given(at)]
+    return moved_by(name, taken, math.prod(node.output()), math.prod(node.numbers("kernel_shape", ())))
 
 
 def _runs(node: Node, name: str, path: Path) -> list[Run]:

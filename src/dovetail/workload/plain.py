@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
@@ -107,7 +108,10 @@ def network_fields(network: Network) -> dict[str, Any]:
         "known_macs": network.known_macs,
         "unmapped_mac_share": network.unmapped_share,
         "unknown": [operation.name for operation in network.unknown],
-        "free": [{"operation": operation.name, "count": operation.count} for operation in network.free],
+        "free": [
+            {"operation": each.name, "count": each.count, "moved": None if each.moved is None else asdict(each.moved)}
+            for each in network.free
+        ],
         "unmapped": [
             {
                 "operation": operation.name,

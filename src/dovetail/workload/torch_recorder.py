@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.errors import InputError
-from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation, unique_names
+from dovetail.workload.between import is_pooling, moved_by
+from dovetail.workload.network import (
+    NOTHING_MOVED,
+    FreeOperation,
+    Layer,
+    Moved,
+    Network,
+    UnmappedOperation,
+    unique_names,
+)
 from dovetail.workload.problem import Problem
 from dovetail.workload.repeats import Axis, Repeats, broadcast, combined, plain, shared
 from dovetail.workload.torch_free import plain_name
@@ -77,6 +86,7 @@ class Recorder:
         self.batch = 1
         self.layers: dict[tuple[str, Problem, str | None], _Seen] = {}
         self.free: Counter[str] = Counter()
+        self._moved: dict[str, Moved | None] = {}  # what free operations move together; None: not known
         self.unmapped: dict[str, UnmappedOperation] = {}
         self.edges: dict[tuple[Any, Any], None] = {}
         self._owners = owners  # storage -> name of the parameter that lives there
@@ -129,7 +139,7 @@ class Recorder:
             sources = frozenset(keys)
         elif self._is_free(ran):
             if not ran.empty:
-                self.free[plain_name(ran.name) if ran.taken else "constant"] += 1
+                self._add_free(ran, varies)
         elif ran.name in UNMAPPED and not ran.opaque and not ran.empty:
             self._add_unmapped(ran.name, UNMAPPED[ran.name](ran.arguments, ran.made[0]))
         elif not ran.empty or picked:
@@ -237,6 +247,24 @@ class Recorder:
             self._notes[note] = None
         return key
 
+    def _add_free(self, ran: Ran, varies: bool) -> None:
+        name = plain_name(ran.name) if ran.taken else "constant"
+        self.free[name] += 1
+        moved = self._moved_by(ran, name) if varies else NOTHING_MOVED
+        before = self._moved.get(name, NOTHING_MOVED)
+        self._moved[name] = None if moved is None or before is None else before + moved
+
+    def _moved_by(self, ran: Ran, name: str) -> Moved | None:
+        """Return what an operation moves; None where its tensors' sizes are no plain numbers."""
+        if ran.opaque:
+            return None
+        window = 1
+        if is_pooling(name) and len(ran.arguments) > 1 and isinstance(ran.arguments[1], list | tuple):
+            sides = [int(side) for side in ran.arguments[1]]
+            window = math.prod(sides) if len(sides) > 1 else sides[0] ** (ran.made[0].ndim - 2)
+        taken = [(_words(tensor), self.varies(tensor)) for tensor in ran.taken]
+        return moved_by(name, taken, ran.made[0].numel(), window)
+
     def _add_unmapped(self, name: str, macs: int | None) -> None:
         before = self.unmapped.get(name, UnmappedOperation(name, 0, 0))
         modules = tuple(dict.fromkeys((*before.modules, self.path[-1])))
@@ -262,7 +290,7 @@ class Recorder:
             )
             for unique, seen in zip(names, self.layers.values(), strict=True)
         )
-        free = tuple(FreeOperation(operation, count) for operation, count in sorted(self.free.items()))
+        free = tuple(FreeOperation(each, count, self._moved[each]) for each, count in sorted(self.free.items()))
         edges = tuple((by_key[producer], by_key[consumer]) for producer, consumer in self.edges)
         notes = (*self._notes, *self._notes_on_values(by_key))
         return Network(name, layers, free, tuple(self.unmapped.values()), self.batch, edges, source, notes)
@@ -284,6 +312,11 @@ class Recorder:
 
 def _some(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _words(tensor: Any) -> int:
+    """Return the words that a tensor has in memory: what is expanded is there once."""
+    return math.prod(size for size, step in zip(tensor.shape, tensor.stride(), strict=True) if step or size == 1)
 
 
 def storage(tensor: Any) -> int:

@@ -228,6 +228,7 @@ function drawDetail() {
       ? select("show", DATA.runs.map((each, place) => [place, each.network + " on " + each.design + (each.batch > 1 ? ", batch " + each.batch : "")]), state.run, (value) => choose(Number(value))) : null),
     el("div", { class: "cards" }, card(number(run.cycles), "cycles, " + number(run.ms) + " ms at " + number(design.mhz) + " MHz"), card(energy(run.energy_uJ), "energy"),
       card(number(run.edp), "EDP, J x cycle"), card(percent(run.utilization), "of " + number(design.units) + " units busy"), card(number(run.dram_MB) + " MB", "DRAM traffic"),
+      run.between ? card(percent(run.between[0]), "of energy between products, " + percent(run.between[1]) + " of cycles") : null,
       run.area_mm2 ? card(number(run.area_mm2) + " mm2", "area") : null, card(run.exact ? "optimal" : "not proven", "every layer's mapping")),
     ...adviceOf(run),
     el("h3", {}, "What stands out"),

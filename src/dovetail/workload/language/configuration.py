@@ -60,6 +60,16 @@ class Configuration:
         if part < 1 or whole % part:
             raise self.fail(f"is {part}, which does not divide {whole}", name)
 
+    def share(self, name: str) -> float | None:
+        """Return a key's share, 0 to 1; None where it is not there."""
+        node = self._entries.get(name)
+        if node is None or node.value is None:
+            return None
+        found = float(node.number(minimum=0))
+        if found > 1:
+            raise node.fail(f"is a share, 0 to 1; found {found:g}")
+        return found
+
     def flag(self, name: str, default: bool) -> bool:
         """Return a key's truth value."""
         node = self._entries.get(name)

@@ -6,9 +6,26 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from dovetail.workload.language.between import (
+    activation,
+    activation_of,
+    additions,
+    embedded,
+    norms,
+    one_pass,
+)
 from dovetail.workload.language.configuration import Configuration
 from dovetail.workload.language.families import decoder, gated, mixing, plain, separate
-from dovetail.workload.language.model import Block, Convolution, LanguageModel, Linear, Scan
+from dovetail.workload.language.model import Between, Block, Convolution, LanguageModel, Linear, Scan
+
+
+def _encoding(config: Configuration, hidden: int, width: int, *, parts: int = 2) -> tuple[Between, ...]:
+    """Return what lies between the products of a block with layer norms, of so many parts."""
+    return (
+        *norms("layer_norm", *(hidden,) * parts),
+        *activation(activation_of(config, "gelu"), width, gated=False),
+        *additions(hidden, parts),
+    )
 
 
 def _bert(config: Configuration) -> LanguageModel:
@@ -24,6 +41,7 @@ def _bert(config: Configuration) -> LanguageModel:
         products,
         (mixing(heads, heads, hidden // heads),),
         others=4 * hidden,
+        between=_encoding(config, hidden, config.size("intermediate_size")),
         decoder=False,
     )
     tables = ("vocab_size", "max_position_embeddings", "type_vocab_size")
@@ -34,6 +52,11 @@ def _bert(config: Configuration) -> LanguageModel:
         after=(Linear("pooler", hidden, hidden, True, rows="one"),),
         embeddings=hidden * sum(config.size(table) for table in tables),
         others=2 * hidden,
+        between=(
+            *embedded(hidden, more=2),
+            *norms("layer_norm", hidden),
+            one_pass("tanh", hidden, rows="one"),
+        ),
         vocabulary=config.size("vocab_size"),
         most=config.size("max_position_embeddings"),
         source=config.source,
@@ -56,6 +79,7 @@ def _vit(config: Configuration) -> LanguageModel:
         products,
         (mixing(heads, heads, hidden // heads),),
         others=4 * hidden,
+        between=_encoding(config, hidden, config.size("intermediate_size")),
         decoder=False,
     )
     side = image // patch
@@ -67,6 +91,7 @@ def _vit(config: Configuration) -> LanguageModel:
         (Linear("head", hidden, config.optional("num_labels") or 1000, True, rows="one"),),
         embeddings=hidden * (side * side + 2),  # positions, and the first token
         others=2 * hidden,
+        between=(*additions(hidden, 1), *norms("layer_norm", hidden)),
         length=side * side + 1,
         source=config.source,
     )
@@ -90,11 +115,18 @@ def _whisper(config: Configuration) -> LanguageModel:
             products += tuple(_crossing(each) for each in products)
         mixings = (own, replace(own, crossing=True, name="cross")) if decoder else (own,)
         products += plain(hidden, config.size(f"{side}_ffn_dim"))
-        norms = 2 * hidden * (3 if decoder else 2)
+        parts, width = (3 if decoder else 2), config.size(f"{side}_ffn_dim")
+        between = _encoding(config, hidden, width, parts=parts)
         layers = config.size(f"{side}_layers")
-        return Block(layers, products, mixings, others=norms, decoder=decoder, name=side)
+        return Block(layers, products, mixings, others=2 * hidden * parts, between=between, decoder=decoder, name=side)
 
     vocabulary = config.size("vocab_size")
+    sounds_between = (  # behind the first convolution there are two rows for one behind the second
+        one_pass("gelu", 2 * hidden),
+        one_pass("gelu", hidden),
+        *additions(hidden, 1),
+        *norms("layer_norm", hidden),
+    )
     return LanguageModel(
         config.name,
         config.family,
@@ -106,6 +138,11 @@ def _whisper(config: Configuration) -> LanguageModel:
         (Linear("head", hidden, vocabulary, rows="one", shares=True),),
         embeddings=hidden * (vocabulary + frames + words),
         others=4 * hidden,
+        between=(
+            *embedded(hidden, positions=True),
+            *norms("layer_norm", hidden),
+            *(replace(each, rows="source") for each in sounds_between),
+        ),
         vocabulary=vocabulary,
         length=frames,
         most=words,
@@ -128,17 +165,27 @@ def _t5(config: Configuration) -> LanguageModel:
     attention = separate(hidden, heads, heads, size)
     crossing = tuple(_crossing(each) for each in attention)
     layers = config.size("num_layers")
-    encoder = Block(layers, (*attention, *feed), (own,), others=2 * hidden, decoder=False, name="encoder")
+    kind, wide = activation_of(config, "relu"), form.startswith("gated-")
+
+    def between(parts: int) -> tuple[Between, ...]:
+        own_norms = norms("rms_norm", *(hidden,) * parts)
+        return (*own_norms, *activation(kind, width, gated=wide), *additions(hidden, parts))
+
+    encoder = Block(
+        layers, (*attention, *feed), (own,), others=2 * hidden, between=between(2), decoder=False, name="encoder"
+    )
     other = Block(
         config.optional("num_decoder_layers") or layers,
         (*attention, *crossing, *feed),
         (own, replace(own, crossing=True, name="cross")),
         others=3 * hidden,
+        between=between(3),
         name="decoder",
     )
     buckets = config.optional("relative_attention_num_buckets") or 32
     made = decoder(config, (encoder, other), tied=True, final=2 * hidden)
-    return replace(made, embeddings=made.embeddings + 2 * buckets * heads)
+    ends = tuple(replace(each, rows="source") for each in made.between)
+    return replace(made, embeddings=made.embeddings + 2 * buckets * heads, between=made.between + ends)
 
 
 def _mamba(config: Configuration) -> LanguageModel:
@@ -160,10 +207,25 @@ def _mamba(config: Configuration) -> LanguageModel:
         scan=Scan(channels, state, channels * (taps - 1)),
         convolutions=(convolution,),
         others=hidden + channels * (state + 1),
+        between=_recurrence(hidden, channels, state, channels * (taps - 1)),
     )
     made = decoder(config, (block,), tied=True, final=hidden)
-    note = f"{made.name}: the recurrence is element by element and costs nothing here; reading its state is a product"
+    note = f"{made.name}: the recurrence is element by element, between products; reading its state is a product"
     return replace(made, notes=(note,))
+
+
+def _recurrence(hidden: int, channels: int, state: int, kept: int) -> tuple[Between, ...]:
+    """Return what lies between a Mamba block's products: its state is read and written once a sequence and step."""
+    held = channels * state + kept
+    return (
+        *norms("rms_norm", hidden),
+        *activation("silu", channels, gated=False),
+        one_pass("softplus", channels),
+        Between("scan", channels * state, 2 * channels + state, 0, channels * state),  # its decays are parameters
+        Between("state", 0, held, held, rows="one"),
+        *activation("silu", channels, gated=True),
+        *additions(hidden, 1),
+    )
 
 
 #: ``model_type`` -> what reads its configuration.

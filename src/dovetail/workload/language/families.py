@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from dovetail.workload.language.between import (
+    activation,
+    activation_of,
+    additions,
+    chosen,
+    embedded,
+    head_norms,
+    norms,
+    rotary,
+)
 from dovetail.workload.language.configuration import Configuration
-from dovetail.workload.language.model import Block, Experts, LanguageModel, Linear, Mixing
+from dovetail.workload.language.model import Between, Block, Experts, LanguageModel, Linear, Mixing
 
 
 def gated(hidden: int, width: int, *, bias: bool = False, name: str = "mlp") -> tuple[Linear, ...]:
@@ -57,6 +67,7 @@ def decoder(
     final: int,
     positions: int = 0,
     head_bias: bool = False,
+    norm: str = "rms_norm",
 ) -> LanguageModel:
     """Put a decoder together.
 
@@ -67,6 +78,7 @@ def decoder(
         final: parameters of the last norm.
         positions: parameters of a table of positions.
         head_bias: whether the head has a bias.
+        norm: what its norms are.
     """
     hidden = config.size("hidden_size", "n_embd", "d_model")
     vocabulary = config.size("vocab_size")
@@ -78,6 +90,7 @@ def decoder(
         after=(head,),
         embeddings=vocabulary * hidden + positions,
         others=final,
+        between=(*embedded(hidden, positions=positions > 0), *(norms(norm, hidden) if final else ())),
         vocabulary=vocabulary,
         most=config.optional("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
         source=config.source,
@@ -96,6 +109,10 @@ def _heads(config: Configuration) -> tuple[int, int, int, int]:
     return hidden, heads, key_heads, size
 
 
+#: Families that have a norm over each head's queries and keys.
+_NORMED_HEADS = ("qwen3", "gemma3_text", "qwen3_moe")
+
+
 def _llama(config: Configuration) -> LanguageModel:
     """Llama, Mistral and what is built like them: differences are keys, or defaults by family."""
     family = config.family
@@ -104,10 +121,16 @@ def _llama(config: Configuration) -> LanguageModel:
     bias = config.flag("attention_bias", family == "qwen2") if family != "qwen2" else True
     attention = separate(hidden, heads, key_heads, size, bias=bias, output_bias=False if family == "qwen2" else None)
     feed = gated(hidden, width, bias=config.flag("mlp_bias", False))
-    norms = 2 * hidden + (2 * size if family in ("qwen3", "gemma3_text") else 0)
-    if family in ("gemma2", "gemma3_text"):
-        norms += 2 * hidden
-    block = Block(layers, (*attention, *feed), (mixing(heads, key_heads, size),), others=norms)
+    doubled = family in ("gemma2", "gemma3_text")  # norms in front of and behind each part
+    own_norms = (4 if doubled else 2) * hidden + (2 * size if family in _NORMED_HEADS else 0)
+    between = (
+        *norms("rms_norm", *(hidden,) * (4 if doubled else 2)),
+        *(head_norms("rms_norm", heads + key_heads, size) if family in _NORMED_HEADS else ()),
+        *rotary((heads + key_heads) * size, size),
+        *activation(activation_of(config, "gelu" if family.startswith("gemma") else "silu"), width, gated=True),
+        *additions(hidden),
+    )
+    block = Block(layers, (*attention, *feed), (mixing(heads, key_heads, size),), others=own_norms, between=between)
     return decoder(config, _windowed(config, block), tied=family.startswith("gemma"), final=hidden)
 
 
@@ -149,9 +172,18 @@ def _mixture(config: Configuration) -> LanguageModel:
     router: tuple[Linear, ...] = (Linear("router", hidden, count),)
     if shared := config.optional("shared_expert_intermediate_size"):
         router += (*gated(hidden, shared, name="shared"), Linear("shared.share", hidden, 1))
-    norms = 2 * hidden + (2 * size if family == "qwen3_moe" else 0)
+    own_norms = 2 * hidden + (2 * size if family in _NORMED_HEADS else 0)
     products = mixing(heads, key_heads, size)
-    sparse = Block(layers, (*attention, *router), (products,), experts=experts, others=norms)
+    common = (
+        *norms("rms_norm", hidden, hidden),
+        *(head_norms("rms_norm", heads + key_heads, size) if family in _NORMED_HEADS else ()),
+        *rotary((heads + key_heads) * size, size),
+        *additions(hidden),
+    )
+    mixed = chosen(experts, hidden, own) + (activation("silu", shared, gated=True) if shared else ())
+    sparse = Block(
+        layers, (*attention, *router), (products,), experts=experts, others=own_norms, between=common + mixed
+    )
     dense = config.numbers("mlp_only_layers") or ()
     step = config.optional("decoder_sparse_step") or 1
     several = sum(place not in dense and (place + 1) % step == 0 for place in range(layers))
@@ -161,7 +193,8 @@ def _mixture(config: Configuration) -> LanguageModel:
             layers - several,
             (*attention, *gated(hidden, width)),
             (products,),
-            others=norms,
+            others=own_norms,
+            between=common + activation("silu", width, gated=True),
             name="dense" * bool(several),
         )
         blocks.insert(0, other)
@@ -173,7 +206,13 @@ def _deepseek(config: Configuration) -> LanguageModel:
     """DeepSeek V2 and V3: keys and values as one latent vector a position; experts behind the first layers."""
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     layers, dense = config.size("num_hidden_layers"), config.optional("first_k_dense_replace") or 0
-    attention, norms, mixed, absorbed = _latent(config, hidden, heads)
+    attention, latents, mixed, absorbed = _latent(config, hidden, heads)
+    turned = config.size("qk_rope_head_dim")
+    common = (
+        *norms("rms_norm", hidden, hidden, *latents),
+        *rotary((heads + 1) * turned, turned),
+        *additions(hidden),
+    )
     count, own = config.size("n_routed_experts", "num_local_experts"), config.size("moe_intermediate_size")
     experts = Experts(count, config.at_most("num_experts_per_tok", count), gated(hidden, own, name="expert"))
     router: tuple[Linear, ...] = (Linear("router", hidden, count),)
@@ -183,11 +222,17 @@ def _deepseek(config: Configuration) -> LanguageModel:
 
     def block(repeats: int, more: tuple[Linear, ...], experts: Experts | None, name: str) -> Block:
         decoding = ((*absorbed[0], *more), absorbed[1])
-        others = 2 * hidden + norms + (corrections if experts else 0)
-        return Block(repeats, (*attention, *more), (mixed,), decoding, experts, others=others, name=name)
+        others = 2 * hidden + sum(latents) + (corrections if experts else 0)
+        feed = chosen(experts, hidden, own) if experts else activation("silu", width, gated=True)
+        feed += activation("silu", own * shared, gated=True) if experts and shared else ()
+        between = common + feed
+        return Block(
+            repeats, (*attention, *more), (mixed,), decoding, experts, others=others, between=between, name=name
+        )
 
     dense = min(dense, layers)
-    blocks = [block(dense, gated(hidden, config.size("intermediate_size")), None, "dense")] if dense else []
+    width = config.size("intermediate_size") if dense else 0
+    blocks = [block(dense, gated(hidden, width), None, "dense")] if dense else []
     if layers > dense:
         blocks.append(block(layers - dense, router, experts, "sparse" if dense else ""))
     made = decoder(config, tuple(blocks), tied=False, final=hidden)
@@ -200,8 +245,8 @@ def _deepseek(config: Configuration) -> LanguageModel:
 
 def _latent(
     config: Configuration, hidden: int, heads: int
-) -> tuple[tuple[Linear, ...], int, Mixing, tuple[tuple[Linear, ...], Mixing]]:
-    """Return latent attention's products, its norms' parameters, its mixing, and both as a decode step has them."""
+) -> tuple[tuple[Linear, ...], tuple[int, ...], Mixing, tuple[tuple[Linear, ...], Mixing]]:
+    """Return latent attention's products, its norms' widths, its mixing, and both as a decode step has them."""
     latent, turned = config.size("kv_lora_rank"), config.size("qk_rope_head_dim")
     still, value = config.size("qk_nope_head_dim"), config.size("v_head_dim")
     rank = config.optional("q_lora_rank")
@@ -220,7 +265,7 @@ def _latent(
     into = Linear("attention.q_absorbed", still, latent, groups=heads, shares=True)
     outof = Linear("attention.v_absorbed", latent, value, groups=heads, shares=True)
     decoding = (*queries, down, into, outof, out), Mixing(heads, 1, cached, latent, cached)
-    return (*queries, down, up, out), (rank or 0) + latent, mixed, decoding
+    return (*queries, down, up, out), ((rank, latent) if rank else (latent,)), mixed, decoding
 
 
 def _gpt2(config: Configuration) -> LanguageModel:
@@ -228,27 +273,63 @@ def _gpt2(config: Configuration) -> LanguageModel:
     config.divides(hidden, heads, "n_head")
     size, width = hidden // heads, config.optional("n_inner") or 4 * hidden
     products = (*together(hidden, heads, heads, size, bias=True), *plain(hidden, width))
-    block = Block(layers, products, (mixing(heads, heads, size),), others=4 * hidden)
+    between = _plain_between(config, hidden, width, "gelu")
+    block = Block(layers, products, (mixing(heads, heads, size),), others=4 * hidden, between=between)
     positions = config.size("n_positions") * hidden
-    return decoder(config, (block,), tied=True, final=2 * hidden, positions=positions)
+    return decoder(config, (block,), tied=True, final=2 * hidden, positions=positions, norm="layer_norm")
+
+
+def _plain_between(
+    config: Configuration, hidden: int, width: int, usual: str, *, count: int = 2, turned: tuple[int, int] = (0, 0)
+) -> tuple[Between, ...]:
+    """Return what lies between the products of a block with layer norms and no gate.
+
+    Args:
+        config: says the activation.
+        hidden: words of a row.
+        width: of the feed-forward part.
+        usual: the activation where the configuration does not say.
+        count: norms.
+        turned: channels of queries and keys that are turned by their position, and those of one head.
+    """
+    return (
+        *norms("layer_norm", *(hidden,) * count),
+        *rotary(*turned),
+        *activation(activation_of(config, usual), width, gated=False),
+        *additions(hidden),
+    )
+
+
+def _turned(config: Configuration, heads: int, size: int, *names: str) -> tuple[int, int]:
+    """Return the channels that a rotary embedding turns, and those of one head; a share of a head where one is said."""
+    share = next((config.share(name) for name in names if config.share(name) is not None), None)
+    part = size if share is None else int(size * share)
+    return heads * part, part
 
 
 def _gpt_neox(config: Configuration) -> LanguageModel:
     hidden, heads, _, size = _heads(config)
     attention = together(hidden, heads, heads, size, bias=config.flag("attention_bias", True))
-    products = (*attention, *plain(hidden, config.size("intermediate_size")))
-    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, heads, size),), others=4 * hidden)
-    return decoder(config, (block,), tied=False, final=2 * hidden)
+    width = config.size("intermediate_size")
+    products = (*attention, *plain(hidden, width))
+    between = _plain_between(config, hidden, width, "gelu", turned=_turned(config, 2 * heads, size, "rotary_pct"))
+    block = Block(
+        config.size("num_hidden_layers"), products, (mixing(heads, heads, size),), others=4 * hidden, between=between
+    )
+    return decoder(config, (block,), tied=False, final=2 * hidden, norm="layer_norm")
 
 
 def _opt(config: Configuration) -> LanguageModel:
     hidden, heads, _, size = _heads(config)
     bias = config.flag("enable_bias", True)
     products = (*separate(hidden, heads, heads, size, bias=bias), *plain(hidden, config.size("ffn_dim"), bias=bias))
-    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, heads, size),), others=4 * hidden)
+    between = _plain_between(config, hidden, config.size("ffn_dim"), "relu")
+    block = Block(
+        config.size("num_hidden_layers"), products, (mixing(heads, heads, size),), others=4 * hidden, between=between
+    )
     positions = (config.size("max_position_embeddings") + 2) * hidden
     last = config.flag("do_layer_norm_before", True) and not config.flag("_remove_final_layer_norm", False)
-    made = decoder(config, (block,), tied=True, final=2 * hidden * last, positions=positions)
+    made = decoder(config, (block,), tied=True, final=2 * hidden * last, positions=positions, norm="layer_norm")
     narrow = config.optional("word_embed_proj_dim") or hidden
     if narrow == hidden:
         return made
@@ -261,10 +342,15 @@ def _opt(config: Configuration) -> LanguageModel:
 def _phi(config: Configuration) -> LanguageModel:
     hidden, heads, key_heads, size = _heads(config)
     attention = separate(hidden, heads, key_heads, size, bias=True)
-    norms = 2 * hidden + (4 * size if config.flag("qk_layernorm", False) else 0)
-    products = (*attention, *plain(hidden, config.size("intermediate_size")))
-    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, key_heads, size),), others=norms)
-    return decoder(config, (block,), tied=False, final=2 * hidden, head_bias=True)
+    normed, width = config.flag("qk_layernorm", False), config.size("intermediate_size")
+    own_norms = 2 * hidden + (4 * size if normed else 0)
+    products = (*attention, *plain(hidden, width))
+    turned = _turned(config, heads + key_heads, size, "partial_rotary_factor")
+    between = _plain_between(config, hidden, width, "gelu", count=1, turned=turned)
+    between += head_norms("layer_norm", heads + key_heads, size) if normed else ()
+    mixed = (mixing(heads, key_heads, size),)
+    block = Block(config.size("num_hidden_layers"), products, mixed, others=own_norms, between=between)
+    return decoder(config, (block,), tied=False, final=2 * hidden, head_bias=True, norm="layer_norm")
 
 
 def _phi3(config: Configuration) -> LanguageModel:
@@ -272,7 +358,14 @@ def _phi3(config: Configuration) -> LanguageModel:
     width = config.size("intermediate_size")
     feed = Linear("mlp.gate_up", hidden, 2 * width), Linear("mlp.down", width, hidden)
     products = (*together(hidden, heads, key_heads, size, bias=False), *feed)
-    block = Block(config.size("num_hidden_layers"), products, (mixing(heads, key_heads, size),), others=2 * hidden)
+    between = (
+        *norms("rms_norm", hidden, hidden),
+        *rotary(*_turned(config, heads + key_heads, size, "partial_rotary_factor")),
+        *activation(activation_of(config, "silu"), width, gated=True),
+        *additions(hidden),
+    )
+    mixed = (mixing(heads, key_heads, size),)
+    block = Block(config.size("num_hidden_layers"), products, mixed, others=2 * hidden, between=between)
     return decoder(config, _windowed(config, block), tied=False, final=hidden)
 
 
@@ -287,13 +380,14 @@ def _falcon(config: Configuration) -> LanguageModel:
     bias = config.flag("bias", False)
     width = config.optional("ffn_hidden_size") or 4 * hidden
     products = (*together(hidden, heads, key_heads, size, bias=bias), *plain(hidden, width, bias=bias))
-    norms = 1 if not newer and config.flag("parallel_attn", True) else 2
+    count = 1 if not newer and config.flag("parallel_attn", True) else 2
     if newer and config.optional("num_ln_in_parallel_attn") == 1:
-        norms = 1
-    block = Block(
-        config.size("num_hidden_layers"), products, (mixing(heads, key_heads, size),), others=2 * norms * hidden
-    )
-    return decoder(config, (block,), tied=True, final=2 * hidden)
+        count = 1
+    turned = (0, 0) if config.flag("alibi", False) else _turned(config, heads + key_heads, size)
+    between = _plain_between(config, hidden, width, "gelu", count=count, turned=turned)
+    mixed = (mixing(heads, key_heads, size),)
+    block = Block(config.size("num_hidden_layers"), products, mixed, others=2 * count * hidden, between=between)
+    return decoder(config, (block,), tied=True, final=2 * hidden, norm="layer_norm")
 
 
 #: ``model_type`` -> what reads its configuration.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dovetail.errors import InputError
+from dovetail.workload.language.between import RowsOf, between_of
 from dovetail.workload.language.experts import Routing, loads
 from dovetail.workload.language.model import Block, Convolution, LanguageModel, Linear, Mixing
-from dovetail.workload.network import Layer, Network, unique_names
+from dovetail.workload.network import FreeOperation, Layer, Network, unique_names
 from dovetail.workload.problem import Problem, convolution, matrix_product
 
 Phase = Literal["prefill", "decode"]
@@ -110,7 +111,13 @@ def network_of(model: LanguageModel, step: Step) -> Network:
     )
     notes = (*model.notes, *_notes(model, step))
     source = f"{model.source or model.name}; {words_of(step, model)}"
-    return Network(model.name, layers, batch=step.batch, source=source, notes=notes)
+    return Network(model.name, layers, _between(model, step), batch=step.batch, source=source, notes=notes)
+
+
+def _between(model: LanguageModel, step: Step) -> tuple[FreeOperation, ...]:
+    rows = step.rows if model.decodes else step.source
+    rows_of = RowsOf(batch=step.batch, decode=step.phase == "decode", rows=rows, source=step.source)
+    return tuple(between_of(model, list(_running(model, step)), rows_of))
 
 
 def words_of(step: Step, model: LanguageModel) -> str:
@@ -142,11 +149,17 @@ def _before(model: LanguageModel, step: Step) -> Iterator[Layer]:
 
 
 def _blocks(model: LanguageModel, step: Step) -> Iterator[Layer]:
+    for block, rows, attended in _running(model, step):
+        yield from _block(block, step, rows, attended)
+
+
+def _running(model: LanguageModel, step: Step) -> Iterator[tuple[Block, int, int]]:
+    """Yield the blocks that a step runs, each with its new tokens and the positions they attend to."""
     for block in model.blocks:
         if block.decoder:
-            yield from _block(block, step, step.rows, step.attended)
+            yield block, step.rows, step.attended
         elif step.phase == "prefill":
-            yield from _block(block, step, step.source, step.source)
+            yield block, step.source, step.source
 
 
 def _block(block: Block, step: Step, rows: int, attended: int) -> Iterator[Layer]:

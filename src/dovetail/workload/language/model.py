@@ -111,6 +111,27 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Between:
+    """An operation between products, as one pass over each row.
+
+    Attributes:
+        name: as `dovetail.workload.between` has it.
+        elements: elements of one row that it works on.
+        reads: words of one row that it reads.
+        writes: words of one row that it writes.
+        parameters: words that it reads once, however many rows there are.
+        rows: what it runs on.
+    """
+
+    name: str
+    elements: int
+    reads: int
+    writes: int
+    parameters: int = 0
+    rows: Rows = "tokens"
+
+
+@dataclass(frozen=True)
 class Experts:
     """A mixture of experts, of which each token takes some.
 
@@ -144,6 +165,7 @@ class Block:
         scan: its recurrence.
         convolutions: over its tokens.
         others: parameters of norms and the like.
+        between: operations between its products, but for the softmax of its mixings.
         decoder: whether it writes text token after token; else it is run once on all of its input.
         name: what tells it from other kinds of blocks; empty where there is one.
     """
@@ -156,6 +178,7 @@ class Block:
     scan: Scan | None = None
     convolutions: tuple[Convolution, ...] = ()
     others: int = 0
+    between: tuple[Between, ...] = ()
     decoder: bool = True
     name: str = ""
 
@@ -186,6 +209,7 @@ class LanguageModel:
         after: products behind the last block: the head, a pooler.
         embeddings: parameters that are looked up, not multiplied.
         others: parameters of the last norm and the like.
+        between: operations in front of the first block and behind the last one.
         vocabulary: tokens it knows; None where it takes none.
         length: tokens of every input where that is fixed (patches of an image, frames of sound).
         most: the longest context that it was made for; None: any.
@@ -200,6 +224,7 @@ class LanguageModel:
     after: tuple[Linear, ...] = ()
     embeddings: int = 0
     others: int = 0
+    between: tuple[Between, ...] = ()
     vocabulary: int | None = None
     length: int | None = None
     most: int | None = None
