@@ -22,9 +22,11 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact import explore
 from dovetail.mapper.exact.bounds import bound_of
 from dovetail.mapper.exact.chains import remember
+from dovetail.mapper.exact.entering import _fewest_iterations
 from dovetail.mapper.exact.expand import note_way
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.prepare import Prepared, prepare
@@ -245,3 +247,13 @@ def test_no_bound_of_a_free_design_exceeds_the_cost(design: str, links: bool, pr
     small = replace(problem, bounds=tuple(min(bound, 16) for bound in problem.bounds))
     architecture = replace(architecture, levels=levels)
     assert check(small, architecture, estimate(architecture), count=40) > 0
+
+
+@given(st.integers(1, 200), st.data())
+def test_loops_outside_of_a_tile_have_at_least_the_fewest_iterations(whole: int, data: st.DataObject) -> None:
+    """Whatever loops are split off outside of a tile, one makes no fewer, and some loops make just so many."""
+    divisors = tuple(divisors_of(whole))
+    sizes = np.array(data.draw(st.lists(st.sampled_from(divisors), min_size=1, max_size=4)), np.int64)
+    for size, fewest in zip(sizes.tolist(), _fewest_iterations(divisors, sizes).tolist(), strict=True):
+        factors = [factor for factor in range(2, whole + 1) if whole // size % factor == 0]
+        assert fewest == min(factors, default=2)

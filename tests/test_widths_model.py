@@ -26,9 +26,10 @@ from dovetail.mapper.one_bit import one_bit
 from dovetail.mapper.search import search
 from dovetail.mapping.files import parse_mapping
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.mapping.widths import needed_sum_bits, width_notes
+from dovetail.mapping.widths import needed_sum_bits, states_widths, width_notes
 from dovetail.model.batch import candidate
 from dovetail.model.evaluate import evaluate
+from dovetail.model.witness.widths import _exact_sum
 from dovetail.workload.problem import Problem, convolution, linear
 from dovetail.workload.problem_yaml import read_problem
 from dovetail.workload.widths import Width, parse_widths
@@ -313,3 +314,16 @@ def test_one_bit_more_or_fewer_is_the_optimum_searched_anew() -> None:
     wide = list(one_bit(with_bits(linear(C=8, M=4), "weights=16"), chip(line=16), TABLE, Objective.ENERGY))
     assert wide[1].result is None
     assert wide[1].reason == "memory: Weights of 17 bits are wider than its line of 16 bits"
+
+
+@given(setups(), st.data())
+def test_sums_that_lose_nothing_are_as_wide_as_the_walk_says(setup: Setup, data: st.DataObject) -> None:
+    problem, architecture = data.draw(widened(setup.problem, setup.architecture))
+    assert needed_sum_bits(problem, architecture.compute) == _exact_sum(problem, architecture)
+
+
+def test_a_layer_that_says_how_wide_sums_are_states_widths() -> None:
+    layer = linear(C=4, M=4)
+    assert not states_widths(layer)
+    assert states_widths(replace(layer, sum_bits=8))
+    assert states_widths(replace(layer, widths=(Width(4), None, None)))
