@@ -103,25 +103,12 @@ def build_completion(
     levels, tiles = len(space.levels), space.tiles
     idle = tuple(sorted({*left_in_place(space)} - {0})) or (0,)
     lanes = 1 + len(idle) * (len(GRID) - 1)
-    feasible = [np.flatnonzero(tables.parallelism[level] > 0) for level in range(levels + 1)]
-    feasible[0] = feasible[0][feasible[0] == tiles - 1]  # nothing but the whole problem enters the outermost level
+    feasible = _with_completions(space, tables)
     count = np.array([len(found) for found in feasible], np.int64)
-    spreads = sum(len(rows) * n for rows, n in zip(space.fanouts, count.tolist()[:levels], strict=True))
-    if spreads > MOST_SPREADS:
-        raise OutOfReach(
-            f"{spreads:.1e} pairs of a tile and a way to spread it, of which {MOST_SPREADS:.0e} are in reach"
-        )
     place = np.full((levels + 1, tiles), -1, np.int64)
     for level, found in enumerate(feasible):
         place[level, found] = np.arange(len(found))
-    entries = (count * lanes * CLASSES).tolist()
-    for grain in (None, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0):
-        sources = find_sources(space, per_word, grain, entries=entries, most=most_entries)
-        if sources is not None:
-            break
-    else:
-        sources = find_sources(space, per_word, 16.0)
-        assert sources is not None
+    sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), most_entries)
     lattice, serves = lattice_of(space), serving(space, idle)
     demands = build_demands(space, tables, per_word, lattice, look)
     sizes = np.array([len(at) for at in sources.at]) * count[: space.outside + 1] * lanes * CLASSES
@@ -148,9 +135,8 @@ def build_completion(
         entering = entrance(space, level, sources, first, np.ascontiguousarray(shares.T), per_word[level, :, WRITE])
         keepers = Keepers(np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]))
         factors = Factors(lattice, low, weight, space.least[level], space.most[level])
-        by_class = (sources.next[level][:, None] * CLASSES + np.arange(CLASSES)[:, None]).reshape(
-            -1, len(space.keepers[level])
-        )
+        by_class = sources.next[level][:, None] * CLASSES + np.arange(CLASSES)[:, None]
+        by_class = by_class.reshape(-1, len(space.keepers[level]))
         most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes))
         for at in range(0, len(inner.least), most):
             look()
@@ -160,6 +146,34 @@ def build_completion(
             enter(keepers, np.where(steps < len(inside), steps, -1), entering, arriving, inside, parts[level])
     slack = _slack(space)
     return Completion(sources, idle, serves, place, count, start.astype(np.int64), CLASSES, least, demands, *slack)
+
+
+def _with_completions(space: Space, tables: Tables) -> list[Ints]:
+    """Return, by boundary, the tiles that have a completion inside it.
+
+    Raises:
+        OutOfReach: they are too many, with the ways to spread them, to fill tables for.
+    """
+    levels = len(space.levels)
+    feasible = [np.flatnonzero(tables.parallelism[level] > 0) for level in range(levels + 1)]
+    feasible[0] = feasible[0][feasible[0] == space.tiles - 1]  # only the whole problem enters the outermost level
+    spreads = sum(len(rows) * len(found) for rows, found in zip(space.fanouts, feasible[:levels], strict=True))
+    if spreads > MOST_SPREADS:
+        raise OutOfReach(
+            f"{spreads:.1e} pairs of a tile and a way to spread it, of which {MOST_SPREADS:.0e} are in reach"
+        )
+    return feasible
+
+
+def _sources_in_room(space: Space, per_word: Floats, entries: list[int], most: int) -> Sources:
+    """Return the sources, prices cut down until tables of so many entries a source have room, or no further."""
+    for grain in (None, 0.25, 0.5, 1.0, 2.0, 4.0, 16.0):
+        sources = find_sources(space, per_word, grain, entries=entries, most=most)
+        if sources is not None:
+            return sources
+    sources = find_sources(space, per_word, 16.0)
+    assert sources is not None
+    return sources
 
 
 def _prices(space: Space, sources: tuple[Source, ...], first: Floats, quickest: float, shares: Floats) -> Prices:
