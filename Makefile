@@ -155,5 +155,5 @@ $(VENV)/.torch: pyproject.toml constraints.txt
 	@echo "installing Dovetail, its development tools and PyTorch into $(VENV)"
 	@$(INSTALL) torch
 	@$(INSTALL) --no-deps torchvision torch-pruning
-	@$(INSTALL) --editable '.[dev,docs,torch,onnx,timm]' onnxscript
+	@$(INSTALL) --editable '.[dev,docs,torch,quant,onnx,timm]' onnxscript
 	@touch $(VENV)/.core $(VENV)/.dev $@

@@ -128,9 +128,15 @@ def load_weights(path: Path) -> dict[str, Any]:
 
 
 def apply_weights(model: Any, weights: dict[str, Any], file: Path | None = None) -> None:
-    """Put weights into a network; raises InputError when they are not its own, as `check_weights` does."""
+    """Put weights into a network; raises InputError when they are not its own, as `check_weights` does.
+
+    Parameters stay the objects that they are, so optimizers go on with them; brevitas's own ``load_state_dict`` makes
+    new ones.
+    """
     check_weights(model, weights, file)
-    model.load_state_dict(weights)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(weights[name])
 
 
 def check_weights(model: Any, weights: dict[str, Any], file: Path | None = None) -> None:

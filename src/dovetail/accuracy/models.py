@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dovetail.accuracy.bits import read_plan
 from dovetail.accuracy.checkpoint import apply_weights, check_weights
 from dovetail.accuracy.data import DataSet
+from dovetail.accuracy.quantised import check_integers, plain_weights, restored
 from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.torch_models import user_factory
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
@@ -94,6 +96,10 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)
+
+    def description(self) -> dict[str, Any]:
+        """Return what a checkpoint says of the network."""
+        return {"model": self.to_dict()}
 
     @classmethod
     def of(cls, described: Any, file: Path) -> ModelSpec:
@@ -235,8 +241,10 @@ def from_checkpoint(content: dict[str, Any], file: Path, factory: str | None = N
 
     Raises:
         InputError: when the network is a user's own and ``factory`` is not given, or the weights don't fit it.
+        MissingExtraError: when it has narrow numbers and brevitas is absent.
     """
-    described = content.get("model")
+    described, weights = content.get("model"), content["weights"]
+    plan = read_plan(content["bits"], file) if "bits" in content else ()
     if factory is not None:
         model = user_model(factory)
     elif not isinstance(described, dict) or ":" in str(described.get("name")):
@@ -247,9 +255,13 @@ def from_checkpoint(content: dict[str, Any], file: Path, factory: str | None = N
         )
     else:
         spec = ModelSpec.of(described, file)
-        spec.check(content["weights"], file)
+        spec.check(plain_weights(weights), file)
         model = spec()
-    apply_weights(model, content["weights"], file)
+    if plan:
+        narrow = restored(model, plan, weights, file)
+        check_integers(narrow, content.get("integers"), file)
+        return narrow
+    apply_weights(model, weights, file)
     return model.eval()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dovetail.accuracy.data import DataSet
@@ -144,10 +144,13 @@ FINE_TUNE = Recipe(
     shift=2,
 )
 
+#: For trained weights that become narrow: the same, from the calibrated network.
+QUANTISED = replace(FINE_TUNE, name="quantised")
+
 #: Nesterov's momentum of what Muon leaves to SGD.
 _REST_MOMENTUM = 0.9
 
-RECIPES = {recipe.name: recipe for recipe in (MODERN, STUDY, FINE_TUNE)}
+RECIPES = {recipe.name: recipe for recipe in (MODERN, STUDY, FINE_TUNE, QUANTISED)}
 
 
 def recipe_named(name: str) -> Recipe:
@@ -166,10 +169,13 @@ def optimizers(model: Any, recipe: Recipe) -> list[Any]:
         return [_sgd(weights, recipe.learning_rate, recipe.momentum, recipe.weight_decay)]
     mixing = {id(weight) for weight in _dense_convolutions(model)}
     matrices = [weight for weight in weights if id(weight) in mixing]
-    rest = [weight for weight in weights if id(weight) not in mixing]
+    scales = {id(weight) for name, weight in model.named_parameters() if name.endswith("scaling_impl.value")}
+    rest = [weight for weight in weights if id(weight) not in mixing | scales]
     made: list[Any] = [Muon(matrices, lr=recipe.learning_rate, momentum=recipe.momentum)] if matrices else []
     if rest:
         made.append(_sgd(rest, recipe.rest_learning_rate, _REST_MOMENTUM, recipe.weight_decay))
+    if learned := [weight for weight in weights if id(weight) in scales]:  # of narrow numbers: none is better small
+        made.append(_sgd(learned, recipe.rest_learning_rate, _REST_MOMENTUM, 0.0))
     return made
 
 

@@ -27,6 +27,7 @@ from dovetail.accuracy.data import Augmentation, DataSet, Order
 from dovetail.accuracy.evaluation import class_outputs, evaluate
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec, parameters
+from dovetail.accuracy.quantised import QuantisedSpec, integers
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
 from dovetail.errors import DovetailError, InputError
 from dovetail.table import Table, headed
@@ -40,6 +41,9 @@ ModelFactory = Callable[[], Any]
 #: From (network, images, labels) to the loss, a scalar; for distillation and the like.
 Loss = Callable[[Any, Any, Any], Any]
 
+
+#: Networks that checkpoints describe.
+_DESCRIBED = (ModelSpec, QuantisedSpec)
 
 #: What a checkpoint to continue from must hold.
 _LAST = {
@@ -206,7 +210,7 @@ def fine_tune(model: Any, data: DataSet, recipe: Recipe = FINE_TUNE, **options: 
 
 
 def _name_of(factory: ModelFactory) -> str:
-    return factory.label if isinstance(factory, ModelSpec) else getattr(factory, "__name__", type(factory).__name__)
+    return factory.label if isinstance(factory, _DESCRIBED) else getattr(factory, "__name__", type(factory).__name__)
 
 
 class _Run:
@@ -265,12 +269,14 @@ class _Run:
 
     def finish(self, test: bool) -> TrainingResult:
         """Put the best epoch's weights back, write them, and measure them on the test part if asked."""
-        self.model.load_state_dict(self.best)
+        checkpoint.apply_weights(self.model, self.best)
         self.model.eval()
         chosen = _best_of(self.history)
         file = None if self.out is None else self.out / "best.pt"
         if file is not None:
-            checkpoint.save(file, self._description() | {"weights": self.best, "validation": chosen.validation})
+            kept = {"weights": self.best, "validation": chosen.validation}
+            kept |= {"integers": whole} if (whole := integers(self.model)) else {}
+            checkpoint.save(file, self._description() | kept)
         return TrainingResult(
             model_name=self.label,
             data_name=self.data.name,
@@ -339,7 +345,7 @@ class _Run:
     def _description(self) -> dict[str, Any]:
         """What a reader of the weights needs to use them, and what a continued run must have in common."""
         return {
-            "model": self.factory.to_dict() if isinstance(self.factory, ModelSpec) else None,
+            **(self.factory.description() if isinstance(self.factory, _DESCRIBED) else {"model": None}),
             "model_name": self.label,
             "data": self.data.name,
             "images": [len(self.data.train), len(self.data.validation), len(self.data.test)],

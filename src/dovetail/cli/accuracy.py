@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import numbers
+from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json
-from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request
+from dovetail.cli.train import add_bits, add_data_arguments, add_execution_arguments, data_request
 from dovetail.errors import InputError
 from dovetail.text import printable
 
 if TYPE_CHECKING:
     from dovetail.accuracy.data import DataSet
+    from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.statistics import Interval
 
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "accuracy runs/five-layer-8-digits-modern/seed0/best.pt",
     "accuracy resnet18 --weights DEFAULT --data path/to/images",
+    "accuracy best.pt --bits weights=4,inputs=8 --bits first:8 --onnx narrow.onnx",
 )
 
 
@@ -47,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=numbers.whole, default=256, metavar="N", help="images a step (default 256)"
     )
+    narrow = parser.add_argument_group("narrow numbers")
+    add_bits(narrow)
+    add_output(narrow, "--onnx", "write a network of narrow numbers as ONNX, quantised and dequantised (QDQ)")
     add_execution_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -62,6 +68,12 @@ def run(args: argparse.Namespace) -> int:
     execution = Execution(args.device, args.precision, threads=args.threads)
     is_file = Path(args.network).is_file()
     model, data, name = _from_checkpoint(args) if is_file else _by_name(args)
+    if args.bits:
+        model, name = _narrow(args, model, data, name, execution)
+    if args.onnx:
+        from dovetail.accuracy.qdq import export
+
+        export(model, (1, *data.shape), Path(args.onnx))
     split = data.split(args.split)
     ranks = (1, 5) if len(data.classes) > 5 else (1,)
     with execution.applied():
@@ -75,6 +87,20 @@ def run(args: argparse.Namespace) -> int:
             low, high = share.low or 0.0, share.high or 0.0
             print(f"top-{rank}  {100 * share.mean:6.2f} %   (95 % interval {100 * low:.2f} to {100 * high:.2f})")
     return 0
+
+
+def _narrow(args: argparse.Namespace, model: Any, data: DataSet, name: str, execution: Execution) -> tuple[Any, str]:
+    """Calibrate a network in floating point on training images; returns it with what to call it."""
+    from dovetail.accuracy.calibration import calibrated
+    from dovetail.accuracy.narrowing import planned
+    from dovetail.accuracy.quantised import narrow_layers, spec_label
+
+    if narrow_layers(model):
+        raise InputError(f"{args.network} has narrow numbers already; --bits calibrates networks in floating point")
+    plan, _ = planned(model, data, args.bits, name)
+    with execution.applied():
+        narrow, plan = calibrated(model, plan, data, execution)
+    return narrow, f"{spec_label(name, plan)} (calibrated, not trained)"
 
 
 def _fields(name: str, data: DataSet, split: str, intervals: dict[int, Interval]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.cli import numbers
+from dovetail.cli import arguments, numbers
 from dovetail.cli.outputs import add_output, file_path
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json
@@ -18,12 +19,14 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
     from dovetail.accuracy.recipe import Recipe
     from dovetail.accuracy.runs import DataRequest, RunRequest, Summary
     from dovetail.accuracy.statistics import Interval
+    from dovetail.accuracy.training import TrainingResult
 
 
 #: Command lines to begin with.
 EXAMPLES = (
     "train five-layer --data digits --width 2,4,8,16 --seeds 5",
     "train resnet18 --data cifar10 --download --epochs 30",
+    "train five-layer --data cluttered-digits --bits weights=4,inputs=8 --bits first:8 --bits last:8",
 )
 
 
@@ -48,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--seeds", type=numbers.whole, default=1, metavar="N", help="train under seeds 0 to N-1 (default 1)"
     )
+    narrow = parser.add_argument_group("narrow numbers")
+    add_bits(narrow)
+    narrow.add_argument(
+        "--bits-epochs", type=numbers.whole, metavar="N", help="of training with narrow numbers, after the other (3)"
+    )
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")
     where.add_argument(
@@ -59,6 +67,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-test", action="store_true", help="leave the test images alone while there is more to choose"
     )
     where.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_bits(group: Any) -> None:
+    """Declare bits of weights and inputs, as ``args.bits``: of all layers, or of some."""
+    group.add_argument(
+        "--bits",
+        type=arguments.bits,
+        action="extend",
+        default=[],
+        metavar="TENSOR=N,...",
+        help="2 to 8 bits of weights and inputs, as weights=4,inputs=8, or 4 for both; LAYER:8, first:8 or last:8 for "
+        "some layers, or a CSV or YAML file of layers and their bits; may be repeated, the last one stands",
+    )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -112,12 +133,17 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     out = _out(args, recipe)
     requests = _requests(args, data, recipe, out)
+    narrow: list[Narrowed] = []
     with progress() as report:
         results = run_all(requests, args.processes, report)
+        if args.bits:
+            narrow = _narrowed(args, data, requests, results, out)
+            results += run_all([each.request for each in narrow], args.processes, report)
     summaries = summarise(results)
     content = {
         "data": args.data,
         "recipe": recipe.to_dict(),
+        "narrow": [each.to_json() for each in narrow],
         "summary": [summary.to_dict() for summary in summaries],
         "runs": [result.to_dict() for result in results],
         "versions": _versions(),
@@ -127,8 +153,30 @@ def run(args: argparse.Namespace) -> int:
         print_json("training", content)
     else:
         _print(summaries, data.load(check=False).note)
+        _print_narrow(narrow)
         print(f"\nweights, checkpoints and result.json in {printable(str(out))}")
     return 0
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A network that is trained on with narrow numbers.
+
+    Attributes:
+        request: of its training.
+        calibrated: accuracy on validation images after calibration, before that training.
+    """
+
+    request: RunRequest
+    calibrated: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        from dovetail.accuracy.bits import plan_to_json
+
+        bits = plan_to_json(self.request.model.plan)  # type: ignore[attr-defined]
+        named = {"model_name": self.request.model.label, "seed": self.request.seed}
+        return {**named, "bits": bits, "recipe": self.request.recipe.to_dict(), "calibrated": self.calibrated}
 
 
 def data_request(args: argparse.Namespace, name: str) -> DataRequest:
@@ -139,8 +187,6 @@ def data_request(args: argparse.Namespace, name: str) -> DataRequest:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    from dataclasses import replace
-
     from dovetail.accuracy.recipe import recipe_named
 
     given = {name: getattr(args, name) for name in ("epochs", "batch_size", "learning_rate", "stem")}
@@ -169,6 +215,39 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
         for spec in sorted(specs, key=lambda spec: -(spec.width or 0))
         for seed in range(args.seeds)
     ]
+
+
+def _narrowed(
+    args: argparse.Namespace, data: DataRequest, requests: list[RunRequest], results: list[TrainingResult], out: Path
+) -> list[Narrowed]:
+    """Calibrate what was trained in floating point, and return how each is to be trained on."""
+    from dovetail.accuracy import checkpoint
+    from dovetail.accuracy.models import from_checkpoint
+    from dovetail.accuracy.narrowing import planned, start
+    from dovetail.accuracy.recipe import QUANTISED
+
+    recipe = QUANTISED if args.bits_epochs is None else replace(QUANTISED, epochs=args.bits_epochs)
+    recipe = replace(recipe, half_range=requests[0].recipe.half_range, shift=requests[0].recipe.shift)
+    narrow = []
+    for request, result in zip(requests, results, strict=True):
+        assert result.checkpoint is not None
+        own = getattr(request.model, "name", "")
+        content = checkpoint.load(result.checkpoint, expected={"weights": dict})
+        model = from_checkpoint(content, result.checkpoint, own if ":" in own else None)
+        loaded = request.recipe.prepare(data.load(check=False))
+        plan, _ = planned(model, loaded, args.bits, request.model.label)
+        with request.execution.applied():
+            begun = start(model, request.model, plan, loaded, out / "narrow", request.execution, request.model.label)
+        narrow.append(
+            Narrowed(replace(request, model=begun.spec, recipe=recipe, out=begun.spec.start.parent), begun.validation)
+        )
+    return narrow
+
+
+def _print_narrow(narrow: list[Narrowed]) -> None:
+    for label in dict.fromkeys(each.request.model.label for each in narrow):
+        found = [each.calibrated for each in narrow if each.request.model.label == label]
+        print(f"{label}: {100 * sum(found) / len(found):.2f} % on validation images after calibration alone")
 
 
 def _widths(text: str | None) -> list[int | None]:

@@ -14,6 +14,7 @@ from dovetail.accuracy import checkpoint
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec
+from dovetail.accuracy.normalisation import renewed
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
 from dovetail.accuracy.runs import MAX_SEEDS, DataRequest
 from dovetail.accuracy.training import fine_tune, train
@@ -36,7 +37,6 @@ from dovetail.shrink.supernet import (
     cut,
     importance_order,
     measure,
-    renewed,
 )
 from dovetail.shrink.target import Target
 from dovetail.table import Cell, Table, headed

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.accuracy.data import DataSet, Split, in_order
+from dovetail.accuracy.data import Split, in_order
 from dovetail.accuracy.evaluation import class_outputs
 from dovetail.accuracy.execution import Execution
 from dovetail.shrink.channels import ChannelGraph, Widths
@@ -28,8 +28,8 @@ torch = import_torch("shrinking networks")
 
 #: Random networks of every step, besides the widest and the narrowest.
 BETWEEN = 2
-#: Training images that renew the running statistics of a network before it is measured, and images a step.
-RENEWING, _BATCH = 1024, 256
+#: Images a step when a network is measured.
+_BATCH = 256
 
 #: Per group ``(blocks,)`` its blocks, the most important first.
 Order = tuple[NDArray[np.int64], ...]
@@ -126,28 +126,6 @@ class Measurement:
 def cut(model: Any, graph: ChannelGraph, order: Order, widths: Widths) -> Any:
     """Return the network at some widths, with the most important channels of each group."""
     return prune(model, graph, graph.kept(widths, order))
-
-
-def renewed(model: Any, data: DataSet, execution: Execution, images: int = RENEWING) -> Any:
-    """Return the network with its normalisations' running statistics taken anew, over training images."""
-    norms = [each for each in model.modules() if isinstance(each, torch.nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return model
-    momenta = [norm.momentum for norm in norms]
-    model.to(execution.torch_device).eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over batches
-        norm.train()
-    count = min(images, len(data.train))
-    rows = np.linspace(0, len(data.train) - 1, count).astype(np.int64)  # all classes, however they are ordered
-    orders = [rows[batch] for batch in in_order(count, _BATCH)]
-    with torch.no_grad(), execution.autocast():
-        for batch, _ in data.train.batches(orders, execution.torch_device):
-            model(batch.contiguous(memory_format=execution.memory_format()))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    return model.eval()
 
 
 def measure(model: Any, split: Split, classes: int, execution: Execution) -> Measurement:

@@ -10,7 +10,7 @@ from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean, shown
 from dovetail.workload.problem import MOST_WORDS, Problem
 from dovetail.workload.roles import Reading, made_room, renamed
-from dovetail.workload.widths import SUMS, LayerBits, unknown_tensor
+from dovetail.workload.widths import SUMS, LayerBits, Width, unknown_tensor
 
 
 @dataclass(frozen=True)
@@ -320,6 +320,28 @@ class Network:
                 own = {name.lower() for name in (*_tensors_of(layers[place]), SUMS, "*")}
                 here = {name: width for name, width in one.widths.items() if name.lower() in own}
                 layers[place] = replace(layers[place], problem=layers[place].problem.with_widths(here))
+        return replace(self, layers=tuple(layers))
+
+    def with_read_outputs(self) -> Network:
+        """Return the network with outputs as wide as the widest input that reads them.
+
+        Only where a layer states no width of its output, and all that reads it are layers that state their input's:
+        what stands between costs nothing and is done before the output is kept.
+        """
+        inputs = {each.name: each.problem.width_of("Inputs") for each in self.layers}
+        read: dict[str, list[Width | None]] = {}
+        for producer, consumer in self.edges:
+            read.setdefault(producer, []).append(inputs.get(consumer))
+        layers = []
+        for each in self.layers:
+            outputs = [tensor.name for tensor in each.problem.shape.tensors if tensor.is_output]
+            widths = read.get(each.name, [None])
+            known = [width for width in widths if width is not None]
+            stated = any(each.problem.width_of(name) is not None for name in outputs)
+            problem = each.problem
+            if not stated and len(known) == len(widths):
+                problem = problem.with_widths(dict.fromkeys(outputs, Width(max(width.bits for width in known))))
+            layers.append(replace(each, problem=problem))
         return replace(self, layers=tuple(layers))
 
     def rows(self) -> dict[str, int]:

@@ -189,7 +189,7 @@ class _Walk:
             self._batch,
             tuple((producer, consumer) for producer, consumer in named),
             str(self._path),
-        )
+        ).with_read_outputs()
 
 
 def _moved_by(name: str, node: Node) -> Moved:

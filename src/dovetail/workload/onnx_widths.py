@@ -3,7 +3,9 @@
 A layer between ``DequantizeLinear`` and ``QuantizeLinear``, as exporters write quantised networks (QDQ), has operands
 as wide as what was dequantised and outputs as wide as what they are quantised to; operations on integers
 (``QLinearConv``, ``MatMulInteger``, ...) have the widths of their types, and ``MatMulNBits`` says its own. Whatever is
-not quantised states no width: the design's words hold.
+not quantised states no width: the design's words hold. A ``Clip`` of integers says that fewer of them are used, which
+is how exporters write widths that ONNX has no type for. A layer whose output is read by nothing but narrow layers,
+through whatever costs nothing, has outputs as wide as the widest of them reads.
 """
 
 from __future__ import annotations
@@ -42,8 +44,17 @@ class GraphWidths:
         for item in (*graph.input, *graph.value_info, *graph.output):
             self._types.setdefault(item.name, names.get(item.type.tensor_type.elem_type, ""))
         self._names = names
+        self._values = {tensor.name: tensor for tensor in graph.initializer}
+        self._readers: dict[str, list[str]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node.op_type)
+        self._returned = {item.name for item in graph.output}
+        self._clipped: dict[str, int] = {}  # integers of which a Clip leaves fewer -> bits that count those
+        self._quantises: dict[str, int] = {}  # what a layer's output was quantised to -> that layer
         self._dequantised: dict[str, Width] = {}
         self._maker: dict[str, int] = {}
+        self._quantised: dict[int, dict[str, Width]] = {}
         #: Layer -> the width that its output is quantised to.
         self.outputs: dict[int, Width] = {}
 
@@ -54,7 +65,12 @@ class GraphWidths:
             self._types[proto.output[0]] = self._quantised_type(proto)
         if proto.op_type == "DequantizeLinear" and (width := self._width_of_type(first)) is not None:
             self._dequantised[proto.output[0]] = self._with_scale(width, proto)
+        if proto.op_type == "Clip" and (bits := self._clip_bits(proto)) is not None:
+            self._clipped[proto.output[0]] = bits
+            if first in self._quantises:
+                self._widest(self._quantises[first], first, Width(bits))
         if proto.op_type in _SAME:
+            _pass_on(self._clipped, first, proto.output[0])
             _pass_on(self._types, first, proto.output[0])
             _pass_on(self._dequantised, first, proto.output[0])
             _pass_on(self._maker, first, proto.output[0])
@@ -62,10 +78,27 @@ class GraphWidths:
             self._maker.update(dict.fromkeys(proto.output, layers[-1]))
         if proto.op_type == "QuantizeLinear" and first in self._maker:
             width = self._width_of_type(proto.output[0])
-            if width is not None:
-                self.outputs[self._maker[first]] = width
+            readers = self._readers.get(first, [])
+            if width is not None and first not in self._returned and set(readers) == {"QuantizeLinear"}:
+                self._quantises[proto.output[0]] = self._maker[first]
+                self._widest(self._maker[first], proto.output[0], width)
         elif layers and (width := self._width_of_type(proto.output[0])) is not None:
             self.outputs[layers[-1]] = width
+
+    def _widest(self, layer: int, name: str, width: Width) -> None:
+        """Take note of one thing that a layer's output is quantised to; the widest of all of them stands."""
+        self._quantised.setdefault(layer, {})[name] = width
+        self.outputs[layer] = max(self._quantised[layer].values(), key=lambda each: each.bits)
+
+    def _clip_bits(self, proto: Any) -> int | None:
+        """Return the bits that count the integers between a Clip's bounds; None where these are no such bounds."""
+        if self._width_of_type(proto.input[0]) is None or len(proto.input) < 3:
+            return None
+        bounds = [self._values.get(name) for name in proto.input[1:3]]
+        if any(each is None or list(each.dims) or each.external_data for each in bounds):
+            return None
+        low, high = (int(self._onnx.numpy_helper.to_array(each)) for each in bounds)
+        return max(1, (high - low).bit_length()) if low < high else None
 
     def operands(self, proto: Any, varying: Set[str]) -> dict[str, Width]:
         """Return the widths of a layer's operands, by the names of its problem's tensors."""
@@ -87,7 +120,7 @@ class GraphWidths:
 
     def _width_of_type(self, name: str) -> Width | None:
         bits = _BITS.get(self._types.get(name, ""))
-        return None if bits is None else Width(bits)
+        return None if bits is None else Width(min(bits, self._clipped.get(name, bits)))
 
     def _with_scale(self, width: Width, proto: Any) -> Width:
         """Return a width with the scale that blocks of values have; one for a tensor or a channel takes no room."""

@@ -163,6 +163,13 @@ class Problem:
                 sum_bits = width.bits
         return replace(self, widths=tuple(widths), sum_bits=sum_bits)
 
+    def width_of(self, name: str) -> Width | None:
+        """Return the width of a tensor; None where it has none or there is no such tensor."""
+        for tensor, width in zip(self.shape.tensors, self.widths, strict=False):
+            if tensor.name == name:
+                return width
+        return None
+
     @property
     def reduction(self) -> int:
         """Products that are added up into one output value."""

@@ -23,6 +23,7 @@ from dovetail.workload.torch_free import (
     works_by_place,
 )
 from dovetail.workload.torch_recorder import Ran, Recorder, storage
+from dovetail.workload.torch_widths import with_module_widths
 from dovetail.workload.torchvision_import import import_torch
 
 
@@ -61,7 +62,7 @@ def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "Py
         except Exception as on_cpu:
             reason = f"{_brief(on_cpu)} (on meta tensors: {_brief(on_meta)})"
             raise InputError(f"can't run {type(module).__name__} on {_describe(inputs)}: {reason}") from None
-    return recorder.network(name or type(module).__name__, source)
+    return with_module_widths(recorder.network(name or type(module).__name__, source), module)
 
 
 def build(factory: Callable[[], Any]) -> Any:
