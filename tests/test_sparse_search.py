@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,22 +14,28 @@ from hypothesis import strategies as st
 
 from brute_force import all_mappings, count_mappings
 from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.components.estimate import estimate
 from dovetail.errors import MappingError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
+from dovetail.hardware.reader import load_architecture
 from dovetail.hardware.sparse import Choice, Format, LeaveOut, Leaving, MetadataStore, Rank, Sparse, TensorFormat
+from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
+from dovetail.mapper.sparse import search as sparse_search
 from dovetail.mapper.sparse.floor import floor_of
 from dovetail.mapper.sparse.idle import with_idle_loops
+from dovetail.mapper.sparse.shares import TileShares
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Nest
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.cost import Cost
-from dovetail.model.encode import decode_mapping, encode_rules
+from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
+from dovetail.model.sparse.scene import scene_of
 from dovetail.workload.densities import Banded, Density, FixedStructured, Hypergeometric
-from dovetail.workload.problem import Problem, Shape, Tensor, Term
+from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
 
 PRODUCT = Shape(
     "product",
@@ -150,7 +158,12 @@ def test_a_search_equals_brute_force(
 def test_no_mapping_goes_below_its_floor(layer: Problem, made: tuple[Architecture, EnergyTable]) -> None:
     design, table = made
     few(layer, design, 20_000)
-    floor = floor_of(layer, bound_to(design, layer), table)
+    bound = bound_to(design, layer)
+    machine = encode_machine(layer, bound, table, apart=True)
+    plain = replace(bound, levels=tuple(replace(level, sparse=Sparse()) for level in bound.levels))
+    space = build_space(layer, plain, table, machine)
+    allowed = np.ones((len(space.levels), space.tiles), np.bool_)
+    floor = floor_of(TileShares(scene_of(layer, bound), space), machine, allowed, bound, table)
     nests = all_mappings(layer, design)
     places = np.random.default_rng(0).permutation(len(nests.temporal))[:25]
     nests = Nest._make(np.ascontiguousarray(array[places]) for array in nests)
@@ -161,4 +174,37 @@ def test_no_mapping_goes_below_its_floor(layer: Problem, made: tuple[Architectur
             continue
         assert relaxed.overflow[at] == -1
         assert relaxed.energy_pJ[at] - floor.slack_pJ <= cost.energy_pJ * (1 + 1e-9)
-        assert (relaxed.cycles[at] - 1) * floor.pace <= cost.cycles * (1 + 1e-9)
+        assert (relaxed.cycles[at] - floor.slack_cycles) * floor.pace <= cost.cycles * (1 + 1e-9)
+
+
+@given(layers(), designs(), st.sampled_from(list(Objective)))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+def test_no_mapping_goes_below_what_cells_prove(
+    layer: Problem, made: tuple[Architecture, EnergyTable], objective: Objective
+) -> None:
+    design, table = made
+    few(layer, design, 300)
+    costs = [cost for nest in each(all_mappings(layer, design)) if (cost := costed(nest, layer, design, table)[1])]
+    assume(costs)
+    least = min(objective.value_of(cost.energy_pJ, cost.cycles) for cost in costs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse_search, "every_mapping", lambda _: None)
+        patch.setattr(sparse_search, "MOST_ROUNDS", 0)
+        patch.setattr(sparse_search, "MOST_CELLS", 8)
+        found = search(layer, design, table, objective).certificate
+    assert found.value >= least * (1 - 1e-12)
+    proven = found.value / (1 + sparse_search.ROUNDED) if found.exact else found.bound
+    assert proven <= least * (1 + 1e-9)
+
+
+def test_a_layer_on_eyeriss_with_its_zeros_is_proven() -> None:
+    shape = convolution(C=256, M=256, P=14, Q=14, R=3, S=3, name="layer3.0.conv2")
+    known = {"Inputs": Hypergeometric(0.5), "Outputs": Hypergeometric(0.5), "Weights": FixedStructured(1.0)}
+    layer = replace(shape, densities=tuple(known[tensor.name] for tensor in shape.shape.tensors))
+    design = load_architecture(Path(__file__).parent / "data/eyeriss_sparse.yaml")
+    found = search(layer, design, estimate(design), Objective.ENERGY)
+    assert found.certificate.exact
+    dram = found.cost.levels[0].tensors
+    assert dram["Inputs"].zeros is not None
+    assert dram["Inputs"].reads * 2 == dram["Inputs"].zeros.dense_reads
+    assert dram["Inputs"].zeros.metadata_pJ > 0

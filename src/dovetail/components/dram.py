@@ -9,6 +9,8 @@ from dovetail.components.technology import figures
 from dovetail.errors import InputError, did_you_mean
 
 _DEFAULT_TYPE = "LPDDR4"
+#: What a memory does with the metadata of formats.
+METADATA_ACTIONS = ("metadata_read", "metadata_write")
 
 
 class Dram:
@@ -21,16 +23,19 @@ class Dram:
     source = "public figures per bit (Malladi ISCA 2012, Chatterjee MICRO 2017, Gao ASPLOS 2017 and others)"
 
     def energy(self, query: Query) -> Quote:
-        """Return pJ of one line of ``width`` bits (``read``, ``write``, ``update``); ``leak`` is 0."""
+        """Return pJ of one line of ``width`` bits (``read``, ``write``, ``update``); ``leak`` is 0.
+
+        A line of metadata (``metadata_read``, ``metadata_write``) costs as much per bit.
+        """
         if query.action == "leak":
             return Quote(0.0)
-        if query.action not in ("read", "write", "update"):
+        if query.action not in ("read", "write", "update", *METADATA_ACTIONS):
             raise Declined(f"knows no action '{query.action}' of {query.component}, only read, write, update, leak")
         each = {kind: value for kind, value in figures()["dram_pJ_per_bit"].items() if kind != "source"}
         kind = query.attributes.get("type", _DEFAULT_TYPE)
         if kind not in each:
             raise InputError(f"there is no DRAM type '{kind}'{did_you_mean(str(kind), each)}", key="type")
-        bits = query.number("width")
+        bits = query.number("metadata_storage_width" if query.action in METADATA_ACTIONS else "width")
         return Quote(each[kind] * bits, (f"{kind}: {each[kind]:g} pJ/bit x {bits:g} bit",))
 
     def area(self, query: Query) -> Quote:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dovetail.components.compose import Composer, Instance, Share, instantiate
 from dovetail.components.compound import MUST_SPECIFY, ComponentClass, bundled_classes, read_classes
+from dovetail.components.dram import METADATA_ACTIONS, Dram
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.components.estimator import Answer, Query, ask, named
 from dovetail.errors import InputError
@@ -144,7 +145,13 @@ def _actions(level: Level, instance: Instance) -> list[str]:
         return []
     needed = COMPUTE_ACTIONS if isinstance(level, Compute) else STORAGE_ACTIONS
     defined = () if instance.definition is None else tuple(instance.definition.actions)
-    return list(dict.fromkeys((*needed, *defined)))
+    known = METADATA_ACTIONS if level.component in Dram.classes and _has_metadata(level) else ()
+    return list(dict.fromkeys((*needed, *defined, *known)))
+
+
+def _has_metadata(level: Level) -> bool:
+    """Return whether a storage keeps a tensor in a format, in lines whose width is known."""
+    return bool(level.sparse.formats) and level.attributes.get("metadata_storage_width") is not None
 
 
 def _placed(error: InputError, level: Level) -> InputError:

@@ -167,10 +167,14 @@ def _check_of_counts(claim: Claim, mapping: Mapping, architecture: Architecture,
 
 
 def _checks_of_bounds(claim: Claim, architecture: Architecture) -> Iterator[Check]:
-    """Check the bounds against ones so plain that they need no search: all units at work, and computing alone."""
+    """Check the bounds against ones so plain that they need no search: all units at work, and computing alone.
+
+    Where zeros may be left out, nothing as plain is known.
+    """
     proof, cycles, energy = claim.proof, claim.cost["cycles"], claim.cost["energy_pJ"]
-    fewest = math.ceil(claim.problem.macs / architecture.parallelism)
-    computing = claim.problem.macs * claim.energies[architecture.compute.name].energy("compute")
+    computations = 0 if architecture.is_sparse else claim.problem.macs
+    fewest = max(1, math.ceil(computations / architecture.parallelism))
+    computing = computations * claim.energies[architecture.compute.name].energy("compute")
     least = proof["compulsory_pJ"] * (1 - 1e-9)
     yield _check(
         "cycles lie above their bound, that above all units at work",

@@ -70,6 +70,7 @@ class Space:
         by_model: per level ``(fanouts, tensors)``: the traffic then has no simple product form.
         movements: per level, how loops move tensors as seen from there.
         pins: per level, dimensions pinned innermost and outermost (innermost first), and those that may loop.
+        allowed: ``(levels, tiles)`` tiles that may enter a level; None: all that fit.
     """
 
     problem: Problem
@@ -91,6 +92,7 @@ class Space:
     by_model: tuple[Bools, ...]
     movements: tuple[Movement, ...]
     pins: tuple[tuple[tuple[int, ...], tuple[int, ...], frozenset[int]], ...]
+    allowed: Bools | None = None
 
     @property
     def tiles(self) -> int:

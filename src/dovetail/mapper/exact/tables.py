@@ -104,6 +104,8 @@ def _parallelism(space: Space, words: Ints, capacities: Ints) -> tuple[Ints, Int
         capacity = int(capacities[i])
         if capacity >= 0:
             result[i][~_fitting(space, i, capacity, words)] = 0
+        if space.allowed is not None:
+            result[i][~space.allowed[i]] = 0
     return result, partial
 
 

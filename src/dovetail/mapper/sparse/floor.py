@@ -1,17 +1,17 @@
 """What no mapping of a sparse design goes below: a dense machine on which nothing costs more than with its zeros.
 
 Every count of a sparse run is at least a share of the dense one's (`dovetail.model.sparse`): of a tensor in a format
-the expected non-zero words of the sparsest tile that a mapping may have; of accesses that are left out what stays when
-the words that decide are single ones, which are zero most often; of computations those whose operands are both
-non-zero. A machine whose prices are scaled by these shares has the dense search's bounds, and they hold. Rounding to
-whole lines is made up for by `Floor.slack_pJ`. Metadata, and what gated accesses cost, are taken to be free.
+the expected non-zero words, of accesses that are left out what stays, of computations those whose operands are both
+non-zero. The shares depend on tiles (`dovetail.mapper.sparse.shares`); the least over those of a cell of the mapspace
+hold for all of its mappings. A machine whose prices are scaled by them has the dense search's bounds, and they hold.
+Rounding to whole words and lines is made up for by `Floor.slack_pJ` and `Floor.slack_cycles`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,21 +19,20 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.sparse import Leaving
-from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.objective import Objective
-from dovetail.model.apart import refuse_apart
+from dovetail.mapper.sparse.shares import Allowed, Cut, TileShares
 from dovetail.model.arrays import Floats, Machine
 from dovetail.model.charges import READ, UPDATE, WRITE
-from dovetail.model.encode import encode_machine
-from dovetail.model.sparse.occupancy import Extents, Scattered, Structured, first_chance
-from dovetail.model.sparse.prices import compute_prices
-from dovetail.model.sparse.scene import SparseScene, scene_of
-from dovetail.workload.problem import Problem
+from dovetail.model.sparse.occupancy import Scattered, Structured
+from dovetail.model.sparse.prices import DATA, METADATA, compute_prices, price
 
 #: Sizes are counted in such parts of a word where a tensor is kept by its share of non-zero words.
 _PARTS = 64
-#: Chances enter computing with six digits; shares are lowered by what that may come to.
-_DIGITS = 1e-5
+#: Chances enter computing with six digits; by how much one may be off.
+_DIGITS = 6e-7
+#: By how much sums of probabilities may differ from those that the model takes, relatively.
+_ROUNDED = 1e-9
+_KINDS = {READ: "read", WRITE: "fill", UPDATE: "update"}
 
 
 @dataclass(frozen=True)
@@ -41,194 +40,221 @@ class Floor:
     """What no mapping goes below.
 
     Attributes:
-        machine: on it, every mapping's energy is at most that with its zeros and `slack_pJ`, its cycles times `pace` at
-            most its cycles.
+        machine: on it, every mapping's energy is at most that with its zeros and `slack_pJ`, its cycles, less
+            `slack_cycles`, times `pace` at most its cycles.
         pace: share of the dense cycles of computing that remain.
         slack_pJ: see ``machine``.
+        slack_cycles: likewise.
     """
 
     machine: Machine
     pace: float
     slack_pJ: float
+    slack_cycles: float
 
-    def value(self, objective: Objective, value: float, least_pJ: float) -> float:
+    def value(self, objective: Objective, value: float, least_pJ: float, least_cycles: float) -> float:
         """Return what no mapping goes below, from the same on `machine`.
 
         Args:
             objective: what is minimised.
             value: what no mapping goes below on `machine`.
             least_pJ: energy that none goes below there.
+            least_cycles: cycles that none goes below there.
         """
         if objective is Objective.LATENCY:
-            return max(value - 1, 0.0) * self.pace
+            return max(value - self.slack_cycles, 0.0) * self.pace
         kept = max(0.0, 1 - self.slack_pJ / least_pJ) if least_pJ > 0 else 0.0
-        return value * kept * self.pace ** (objective.degree - 1)
+        slower = max(0.0, 1 - self.slack_cycles / max(1.0, least_cycles)) * self.pace
+        return value * kept * slower ** (objective.degree - 1)
+
+    def reached(self, objective: Objective, value: float, least_pJ: float, least_cycles: float) -> float:
+        """Return the value on `machine` from which on no mapping is below a value; else as `value`."""
+        if objective is Objective.LATENCY:
+            return value / self.pace + self.slack_cycles
+        one = self.value(objective, 1.0, least_pJ, least_cycles)
+        return value / one if one > 0 else math.inf
 
     def values(self, objective: Objective, energy_pJ: Floats, cycles: Floats) -> Floats:
         """Return what each of many mappings does not go below, from its costs on `machine`."""
-        fewest = np.maximum((cycles - 1) * self.pace, 1.0)  # the model rounds cycles up, there and here
+        fewest = np.maximum((cycles - self.slack_cycles) * self.pace, 1.0)
         return np.asarray(objective.formula(np.maximum(energy_pJ - self.slack_pJ, 0.0), fewest))
 
 
-def floor_of(problem: Problem, architecture: Architecture, energies: EnergyTable) -> Floor:
-    """Return what no mapping of a problem on a sparse design goes below.
+def floor_of(
+    shares: TileShares, machine: Machine, allowed: Allowed, architecture: Architecture, energies: EnergyTable
+) -> Floor:
+    """Return what no mapping of a cell goes below.
 
     Args:
-        problem: the layer.
-        architecture: the design, its constraints bound to the problem.
+        shares: of the problem on the design.
+        machine: what mappings cost without zeros.
+        allowed: ``(levels, tiles)`` tiles of the cell.
+        architecture: the design.
         energies: what its components cost.
     """
-    refuse_apart(architecture, energies)
-    machine = encode_machine(problem, architecture, energies, apart=True)
-    scene = scene_of(problem, architecture)
-    shares = _Shares(scene, problem, architecture)
-    pace, computing = shares.computing(energies)
-    levels, tensors = machine.size.shape
+    cuts = [shares.cuts(tensor) for tensor in range(len(shares.scene.tensors))]
+    pace, computing = _computing(shares, cuts, allowed, architecture, energies)
     energy, share = machine.energy.copy(), machine.share.copy()
     size, capacity = machine.size * _PARTS, np.where(machine.capacity < 0, -1, machine.capacity * _PARTS)
     slack = 3 * machine.compute_pJ * max(1.0, computing)
-    slack += sum(
+    slack_cycles = 1.0  # the model rounds cycles up, there and here
+    for level, tensor in itertools.product(*map(range, machine.size.shape)):
+        storage = architecture.levels[level]
+        if not isinstance(storage, Storage) or not shares.keeps(level, tensor):
+            continue
+        one = _Place(shares, level, tensor, allowed, cuts[tensor])
+        actions = energies[storage.name].actions if storage.name in energies.components else {}
+        for action in (READ, UPDATE, WRITE):
+            full, block = float(machine.energy[level, tensor, action]), int(machine.block[level, tensor])
+            each = one.price(action, full, block, actions)
+            metadata = one.metadata_pJ(action, storage.metadata.width, actions) * block
+            slack += (one.rounding(block) * full + metadata) * storage.instances
+            energy[level, tensor, action] = (each + metadata) * (1 - _ROUNDED)
+        bandwidth = float(machine.bandwidth[level].min())
+        share[level, tensor] *= one.timed(storage.datawidth) / pace * (1 - _ROUNDED)
+        if np.isfinite(bandwidth) and bandwidth > 0:
+            slack_cycles += 4 * float(machine.share[level, tensor]) / bandwidth
+        size[level, tensor] = _size(shares, level, tensor, int(machine.size[level, tensor]))
+    slack += slack_cycles * sum(
         float(leak) * level.instances for leak, level in zip(machine.leakage, architecture.levels, strict=False)
     )
-    for level, tensor in itertools.product(range(levels), range(tensors)):
-        storage = architecture.levels[level]
-        if not isinstance(storage, Storage):
-            continue
-        words, whole = shares.words(level, tensor), machine.block[level, tensor] > 1
-        lines = shares.lines(level, tensor) if whole else words
-        inside, below = shares.left_inside(level, tensor), shares.left(level, tensor)
-        more = scene.tensors[tensor].is_output and below < 1  # left-out reads of outputs are rounded up
-        for action, kept in ((READ, below), (UPDATE, below), (WRITE, inside)):
-            rounding = (lines * kept if whole else 0.0) + more
-            slack += float(machine.energy[level, tensor, action]) * rounding * storage.instances
-            energy[level, tensor, action] *= lines * kept
-        share[level, tensor] *= 0.0 if more else words * min(inside, below) / pace
-        size[level, tensor] = shares.size(level, tensor, int(machine.size[level, tensor]), int(machine.capacity[level]))
-    leakage = machine.leakage * pace * [min(shares.sent(level, t) for t in range(tensors)) for level in range(levels)]
+    sent = [_least_sent(shares, at, allowed) for at in range(len(machine.leakage))]
     return Floor(
         machine._replace(
             energy=energy,
             share=share,
             size=size,
             capacity=capacity,
-            leakage=leakage,
+            leakage=machine.leakage * pace * np.array(sent),
             compute_pJ=machine.compute_pJ * computing,
         ),
         pace,
         slack,
+        slack_cycles / pace,
     )
 
 
-class _Shares:
-    """Shares of dense counts that remain in any mapping, by level and tensor."""
+class _Place:
+    """Shares of the dense counts of one tensor at one level that remain in every mapping of a cell."""
 
-    def __init__(self, scene: SparseScene, problem: Problem, architecture: Architecture) -> None:
-        self.scene, self.problem, self.architecture = scene, problem, architecture
-        self._least: dict[tuple[int, bool], tuple[float, float, float]] = {}
+    def __init__(self, shares: TileShares, level: int, tensor: int, allowed: Allowed, cuts: list[Cut]) -> None:
+        self.words = shares.words(level, tensor).least(allowed)
+        self.lines = shares.lines(level, tensor).least(allowed)
+        self.bits = min((bits * one.least(allowed) for bits, one in shares.metadata(level, tensor)), default=0.0)
+        own = [cut for cut in cuts if cut.outermost <= level]
+        outside = [cut for cut in own if cut.outermost < level]
+        self.left = min((cut.left(allowed) for cut in own), default=1.0)
+        self.inside = min((cut.left(allowed) for cut in outside), default=1.0)
+        skipped = [cut.left(allowed) for cut in own if cut.how is Leaving.SKIPPING or cut.outermost < level]
+        self.taken = min(skipped, default=1.0)
+        self.only_gated = bool(own) and not outside and all(cut.how is Leaving.GATING for cut in own)
 
-    def sent(self, level: int, tensor: int) -> float:
-        """Return the share of instances that are sent a tile."""
-        return (
-            self._shares(tensor, self._known_outside(level, tensor))[0] if self._known_outside(level, tensor) else 1.0
+    def price(self, action: int, full: float, block: int, actions: Mapping[str, float]) -> float:
+        """Return pJ of a dense access, at least."""
+        kept = self.inside if action == WRITE else self.left
+        each = full * kept
+        if action != WRITE and self.only_gated:  # what is not done is gated, at this very level
+            gated = price(actions, DATA["gated", _KINDS[action]])
+            each += min(gated, full) * (1 - kept)
+        return each * (self.lines if block > 1 else self.words)
+
+    def metadata_pJ(self, action: int, width: int, actions: Mapping[str, float]) -> float:
+        """Return pJ of the metadata of a dense word, at least."""
+        if not self.bits or not width or self.left < 1:
+            return 0.0
+        return self.bits / width * price(actions, METADATA["random", _KINDS[action]])
+
+    def rounding(self, block: int) -> float:
+        """Return the accesses an instance may have less than its share, as words and lines are whole."""
+        return (1.0 if block > 1 else 0.0) + (2.0 if self.left < 1 else 0.0)
+
+    def timed(self, word_bits: int) -> float:
+        """Return the share of the dense words, metadata in words included, that takes time."""
+        metadata = self.bits / word_bits if self.left == 1 else 0.0
+        return self.words * min(self.inside, self.taken) + metadata
+
+
+def _least_sent(shares: TileShares, level: int, allowed: Allowed) -> float:
+    """Return the share of a level's instances that is sent a tile of some tensor, at least."""
+    kept = [tensor for tensor in range(len(shares.scene.tensors)) if shares.keeps(level, tensor)]
+    return min((shares.sent(level, tensor).least(allowed) for tensor in kept), default=1.0)
+
+
+def _size(shares: TileShares, level: int, tensor: int, size: int) -> int:
+    """Return the parts of a word that must have room for each word of a tile, at least."""
+    zeros = shares.scene.zeros[tensor]
+    if level not in shares.scene.formats[tensor]:
+        return size * _PARTS
+    # the fullest tile of so many words has its share of the tensor's non-zero ones at least
+    return math.floor(size * _PARTS * zeros.share) if isinstance(zeros, Structured | Scattered) else 0
+
+
+def _computing(
+    shares: TileShares, cuts: list[list[Cut]], allowed: Allowed, architecture: Architecture, energies: EnergyTable
+) -> tuple[float, float]:
+    """Return the shares of the dense run's computing that remain, of its cycles and of its energy.
+
+    All shares fall as more accesses are left out, so the most that a cell may leave out bounds them.
+    """
+    scene = shares.scene
+    inputs = [tensor.index for tensor in scene.tensors if not tensor.is_output]
+    left = {tensor: min((cut.left(allowed) for cut in cuts[tensor]), default=1.0) for tensor in inputs}
+    name = architecture.compute.name
+    actions, full = energies[name].actions, energies[name].energy("compute")
+    less = compute_prices(actions, full)
+    gated = min(1.0, less["gated"] / full) if full else 1.0
+    skipped = min(gated, less["skipped"] / full) if full else 1.0
+    found = [
+        _computed(
+            [scene.zeros[tensor].share for tensor in inputs], list(left.values()), told, scene.able, gated, skipped
         )
+        for told in itertools.product(*(_told(shares, tensor) for tensor in inputs))
+    ]
+    timed, costly = (min(column) for column in zip(*found, strict=True))
+    values = [scene.zeros[tensor].share for tensor in inputs if scene.zeros[tensor].share > 0] + list(left.values())
+    sure = max(0.0, 1 - _DIGITS * sum(1 / value for value in values)) if min(values) > 0 else 0.0
+    return max(timed * sure, 1e-9), costly * sure
 
-    def words(self, level: int, tensor: int) -> float:
-        """Return the share of words that a format leaves, over all instances."""
-        sent, dense, _ = self._shares(tensor, self._known_outside(level, tensor))
-        return dense if level in self.scene.formats[tensor] else sent
 
-    def lines(self, level: int, tensor: int) -> float:
-        """Return the share of lines that a format leaves, over all instances."""
-        sent, _, lines = self._shares(tensor, self._known_outside(level, tensor))
-        return lines if level in self.scene.formats[tensor] else sent
+def _told(shares: TileShares, tensor: int) -> tuple[bool, ...]:
+    """Return whether the innermost level that keeps an input may, and may not, have it in a format."""
+    innermost: set[bool] = set()
+    for level in range(len(shares.space.levels) - 1, -1, -1):
+        kept = [options >> tensor & 1 for options in shares.space.keepers[level]]
+        if any(kept):
+            innermost.add(level in shares.scene.formats[tensor])
+        if all(kept) and kept:
+            break
+    return tuple(innermost)
 
-    def left(self, level: int, tensor: int) -> float:
-        """Return the share of reads and updates that is left of a level's own where accesses are left out."""
-        return 1 - max((chance for at, chance in self._chances(tensor) if at <= level), default=0.0)
 
-    def left_inside(self, level: int, tensor: int) -> float:
-        """Return the share of fills that is left where levels outside leave accesses out."""
-        return 1 - max((chance for at, chance in self._chances(tensor) if at < level), default=0.0)
+def _computed(
+    share: list[float],
+    left: list[float],
+    told: tuple[bool, ...],
+    able: frozenset[Leaving],
+    gated: float,
+    skipped: float,
+) -> tuple[float, float]:
+    """Return the share of computations that take time, and what they cost of what all would in full.
 
-    def size(self, level: int, tensor: int, size: int, capacity: int) -> int:
-        """Return the parts of a word that must have room for each word of a tile, at least."""
-        zeros = self.scene.zeros[tensor]
-        if level not in self.scene.formats[tensor] or capacity < 0:
-            return size * _PARTS
-        if isinstance(zeros, Structured):
-            return math.floor(size * _PARTS * zeros.share)
-        if isinstance(zeros, Scattered) and zeros.nonzero * size > capacity:
-            return size * _PARTS  # what fits has no more words than the tensor has non-zero ones, so all may be
-        return 0
-
-    def _known_outside(self, level: int, tensor: int) -> bool:
-        """Return whether a level outside may have the tensor in a format."""
-        return any(at < level for at in self.scene.formats[tensor])
-
-    def _shares(self, tensor: int, known: bool) -> tuple[float, float, float]:
-        """Return (instances sent a tile, words, lines) as shares, the least over all tiles."""
-        if (tensor, known) not in self._least:
-            found = [self._of_tile(tensor, tile, known) for tile in self._tiles(tensor)]
-            sent, words, lines = (min(column) for column in zip(*found, strict=True))
-            self._least[tensor, known] = sent, words, lines
-        return self._least[tensor, known]
-
-    def _of_tile(self, tensor: int, tile: Extents, known: bool) -> tuple[float, float, float]:
-        zeros, words = self.scene.zeros[tensor], math.prod(tile)
-        first, chance, mean = first_chance(zeros, tile)
-        if not known or zeros.smallest(tile) > 0:
-            return 1.0, mean / words, mean / words
-        sent = 1 - chance
-        kept = max(0.0, (mean - first * chance) / words)  # words of tiles that are sent; some never are, by a slip
-        density = kept / sent if sent else 0.0
-        both = (density, sent * density, sent * min(density, mean / words))
-        return sent, min(both[1], 1.0), both[2]
-
-    def _tiles(self, tensor: int) -> Iterator[Extents]:
-        operand = self.scene.tensors[tensor]
-        sizes = [divisors_of(bound) if d in operand.dimensions else [1] for d, bound in enumerate(self.problem.bounds)]
-        yield from {operand.extents(choice) for choice in itertools.product(*sizes)}
-
-    def _chances(self, tensor: int) -> list[tuple[int, float]]:
-        """Return (outermost level at which it may be, greatest chance) of everything that is left out of a tensor."""
-        found = []
-        for group in self.scene.groups:
-            for way in group.ways:
-                if way.target == tensor:
-                    there = math.prod(1 - self._empty(other) for other in way.conditions)
-                    found.append((self._outermost(group.level, tensor), 1 - there))
-        return found
-
-    def _outermost(self, level: int, tensor: int) -> int:
-        """Return the outermost level at which what a level leaves out of a tensor may be counted."""
-        name = self.scene.tensors[tensor].name
-        for at in range(level, 0, -1):
-            if name in self.architecture.levels[at].constraints.keep:
-                return at
-        return 0
-
-    def _empty(self, tensor: int) -> float:
-        """Return the greatest probability that the words of a tensor that an access meets are all zero."""
-        zeros = self.scene.zeros[tensor]
-        if isinstance(zeros, Structured | Scattered):
-            return 1 - zeros.share if zeros.share < 1 else 0.0
-        return 1.0 if zeros.share < 1 else 0.0
-
-    def computing(self, energies: EnergyTable) -> tuple[float, float]:
-        """Return the shares of the dense run's computing that remain, of its cycles and of its energy."""
-        able, inputs = self.scene.able, [tensor.index for tensor in self.scene.tensors if not tensor.is_output]
-        first, second = inputs
-        density = {tensor: self.scene.zeros[tensor].share for tensor in inputs}
-        left = {tensor: max((chance for _, chance in self._chances(tensor)), default=0.0) for tensor in inputs}
-        done = min(1 - left[second], density[first]) * min(1 - left[first], density[second])
-        timed = costly = done
-        if not any(left.values()) and not any(self.scene.formats[tensor] for tensor in inputs):
-            gated = 1 - done if Leaving.GATING in able else 0.0  # nothing is absent, so nothing is skipped
-            name = self.architecture.compute.name
-            actions = energies[name].actions
-            full = energies[name].energy("compute")
-            share = min(1.0, compute_prices(actions, full)["gated"] / full) if full else 1.0
-            timed, costly = 1.0, 1 - gated + gated * share
-        lowest = 1 - max(left.values())
-        sure = max(0.0, 1 - _DIGITS * (1 + 1 / lowest)) if lowest > 0 else 0.0
-        return max(timed * sure, 1e-9), costly * sure
+    Args:
+        share: per input, of its words that are not zero.
+        left: per input, the share of accesses that is left.
+        told: per input, whether its zeros are told by a format.
+        able: what the compute units can do about zeros.
+        gated: what a gated computation costs of a full one.
+        skipped: what a skipped one does, no more than a gated one.
+    """
+    total = left[0] * left[1]
+    there = [min(1.0, share[at] / left[1 - at]) if left[1 - at] > 0 else 1.0 for at in (0, 1)]
+    absent = [1 - there[at] if told[at] else 0.0 for at in (0, 1)]
+    done = total * there[0] * there[1]
+    present = total * (1 - absent[0]) * (1 - absent[1])
+    asked = total * (1 - absent[0] * absent[1])
+    gating, skipping = Leaving.GATING in able, Leaving.SKIPPING in able
+    if skipping:
+        timed = present
+        cost = done * (1 - gated) + present * (gated - skipped) if gating else present * (1 - skipped)
+        return timed, cost + asked * skipped
+    return asked, done * (1 - gated) + asked * gated if gating else asked

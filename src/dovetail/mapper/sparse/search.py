@@ -1,14 +1,15 @@
-"""The search for mappings of sparse designs: dense bounds of a machine that is never dearer, and counts with zeros.
+"""The search for mappings of sparse designs: dense bounds of machines that are never dearer, and counts with zeros.
 
-Where the space is small, every mapping is looked at and the best is proven. Else the dense search gives a value that no
-mapping goes below, and the mappings that come near it, and changed ones, are counted with their zeros: the certificate
-then says how far the best may be above the optimum.
+Where the space is small, every mapping is looked at and the best is proven. Else it is covered cell by cell
+(`dovetail.mapper.sparse.cells`) until no cell can hold anything better, but for what rounding to whole words may come
+to. Where cells cannot be told apart any further, or time is up, the certificate says how far the best may be above the
+optimum.
 """
 
 from __future__ import annotations
 
-import math
-import time
+import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -19,29 +20,30 @@ from dovetail.errors import MappingError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
 from dovetail.mapper.exact.compiled import compile_all, load_counting
-from dovetail.mapper.exact.completion import MOST_ENTRIES
-from dovetail.mapper.exact.cover import Cover, Watch
-from dovetail.mapper.exact.goal import goal_of
-from dovetail.mapper.exact.prepare import prepare
-from dovetail.mapper.exact.space import OutOfReach, build_space
-from dovetail.mapper.exact.tables import mapspace_size
+from dovetail.mapper.exact.cover import Watch
+from dovetail.mapper.exact.space import OutOfReach, Space, build_space
+from dovetail.mapper.exact.tables import build_tables, mapspace_size
 from dovetail.mapper.limits import GENES
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
+from dovetail.mapper.sparse.cells import Bounded, Cell, Cells
 from dovetail.mapper.sparse.every import every_mapping
-from dovetail.mapper.sparse.floor import Floor, floor_of
+from dovetail.mapper.sparse.floor import Floor
 from dovetail.mapper.sparse.idle import with_idle_loops
+from dovetail.mapper.sparse.shares import TileShares
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
-from dovetail.model.arrays import Floats, Nest
+from dovetail.model.apart import refuse_apart
+from dovetail.model.arrays import Bools, Floats, Nest
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
-from dovetail.model.encode import encode_mapping
+from dovetail.model.encode import encode_machine, encode_mapping
 from dovetail.model.evaluate import evaluate
+from dovetail.model.sparse.scene import scene_of
 from dovetail.workload.problem import Problem
 
 #: The mappings that a certificate of a sparse design is about.
@@ -49,14 +51,18 @@ SPARSE_SPACE = (
     "mappings of perfect factors in which all tensors of a level share its loops, loops of one iteration where the "
     "permutations have them"
 )
-#: Mappings near the dense optimum that are counted with their zeros, and by how much they may be above it.
-NEAR, WITHIN = 256, (1.0, 1.001, 1.01, 1.05)
+#: A value is proven that is at most this, relatively, above one that no mapping goes below: words are rounded.
+ROUNDED = 1e-4
+#: Mappings that are looked at one by one rather than cell by cell; cells that are looked at.
+FEW, MOST_CELLS = 20_000, 64
 #: Changed mappings a round, those of them that are counted, rounds without a better one that end the search.
 BROOD, PICKED, STALE = 512, 12, 12
-#: Shares of the time there is until bounds must be tabulated, and until the dense search must be done.
-SETTING_OUT, PROVING = 0.3, 0.6
-#: Seconds that a search without a limit changes mappings for, where nothing is proven.
-PATIENCE = 10.0
+#: Share of the time there is that cells may take.
+PROVING = 0.7
+#: Rounds of changes at most: after the first cell, for a better mapping to prune by, and where nothing is proven.
+FIRST_ROUNDS, MOST_ROUNDS = 40, 120
+#: How near, relatively, the first cell's mapping must come to its bound to be good enough to prune by.
+CLOSE = 1.02
 
 
 def search_sparse(
@@ -99,6 +105,15 @@ class _Known:
     rank: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class _Proof:
+    """What no mapping goes below: a value, cycles and pJ."""
+
+    bound: float
+    cycles: int
+    energy_pJ: float
+
+
 @dataclass
 class _Search:
     """A search that can be interrupted anywhere and asked again: it goes on with what it has, and comes to an end.
@@ -122,37 +137,50 @@ class _Search:
     points: dict[tuple[float, float], Mapping] = field(default_factory=dict)
     counted: int = 0
     hopeless: int = 0
-    _floor: Floor | None = None
-    _space: Mapspace | None = None
+    _cells: Cells | None = None
+    _proof: _Proof | None = None
     _refusal: str = ""
 
     def result(self) -> SearchResult:
         """Return the best mapping, or the best so far once the watch is stopped."""
-        floor = self._floor = self._floor or floor_of(self.problem, self.architecture, self.energies)
-        plain = self._plain()
-        space = self._space = self._space or Mapspace.of(
-            self.problem, plain, self.energies, self.objective, floor.machine
-        )
+        cells = self._cells = self._cells or self._laid_out()
+        floor = cells.floor(self._everything(cells.space))
+        space = self._mapspace(floor)
         listing = every_mapping(space)
-        covered = False
-        bound, cycles, energy, size = 0.0, 1, 0.0, listing.count if listing else 0
-        if listing is not None:
-            try:
-                self._look_at(space, floor, listing.batches)
-                covered = True
-            except OutOfReach:
-                covered = False
+        covered = listing is not None and listing.count <= FEW and self._looked_at(space, floor, listing.batches)
+        proof = _Proof(0.0, 1, 0.0)
         if not covered:
-            bound, cycles, energy, reached = self._near_the_floor(plain, floor)
-            size = size or reached
-            self._change(space, floor)
+            proof = self._proof = self._proof or self._cell_by_cell(cells)
+            if not self._is_proven(proof) and listing is not None and listing.count > FEW:
+                covered = self._looked_at(space, floor, listing.batches)
+            if not covered and not self._is_proven(proof):
+                self._change(floor, MOST_ROUNDS)
         if self.best is None:
             if self.watch.is_stopped:
                 raise KeyboardInterrupt  # before anything was met
             why = f" (the last one: {self._refusal})" if self._refusal else ""
             none = "there is" if covered else "was met"
             raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: no mapping that fits {none}{why}")
-        return self._answer(self.best, covered, bound, (cycles, energy, size))
+        size = listing.count if listing else mapspace_size(cells.space)
+        return self._answer(self.best, covered, proof, size)
+
+    def _laid_out(self) -> Cells:
+        """Return the mapspace, ready to be looked at cell by cell."""
+        refuse_apart(self.architecture, self.energies)
+        machine = encode_machine(self.problem, self.architecture, self.energies, apart=True)
+        space = build_space(self.problem, self._plain(), self.energies, machine)
+        if any(rows.any() for rows in space.by_model):
+            with self.watch.paused():
+                load_counting()
+        shares = TileShares(scene_of(self.problem, self.architecture), space)
+        return Cells(space, shares, machine, self.architecture, self.energies, self.objective, self.watch)
+
+    def _mapspace(self, floor: Floor) -> Mapspace:
+        return Mapspace.of(self.problem, self._plain(), self.energies, self.objective, floor.machine)
+
+    @staticmethod
+    def _everything(space: Space) -> Bools:
+        return np.ones((len(space.levels), space.tiles), np.bool_)
 
     def _plain(self) -> Architecture:
         """Return the design without what it does about zeros: its floor's machine stands for that."""
@@ -160,6 +188,53 @@ class _Search:
             self.architecture,
             levels=tuple(replace(level, sparse=NOTHING_LEFT_OUT) for level in self.architecture.levels),
         )
+
+    def _is_proven(self, proof: _Proof) -> bool:
+        return self.best is not None and self.best.rank[0] <= proof.bound * (1 + ROUNDED)
+
+    def _looked_at(self, space: Mapspace, floor: Floor, batches: Iterator[Crowd]) -> bool:
+        """Look at all mappings of batches; False where time is up before."""
+        try:
+            self._look_at(space, floor, batches)
+        except OutOfReach:
+            return False
+        return True
+
+    def _cell_by_cell(self, cells: Cells) -> _Proof:
+        """Look at the cells of the mapspace, those that promise most first, until none can hold anything better."""
+        floor = cells.floor(self._everything(cells.space))
+        tables = build_tables(replace(cells.space, machine=floor.machine))
+        allowed = tables.parallelism[: len(cells.space.levels)] > 0
+        allowed[0, :-1] = False  # nothing but the whole problem enters the outermost level
+        number = itertools.count()
+        waiting = [(0.0, next(number), Cell(allowed))]
+        self.watch.doing, self.watch.share = "with the least that zeros leave", PROVING
+        closed, root = np.inf, Bounded(0.0)
+        try:
+            for looked in range(MOST_CELLS):
+                known = np.inf if self.best is None else self.best.rank[0]
+                if not waiting or waiting[0][0] * (1 + ROUNDED) >= known:
+                    break
+                self.watch.check()
+                cell = waiting[0][2]
+                found = cells.look(cell, known)
+                heapq.heappop(waiting)
+                root = root if looked else found
+                cost = None if found.nearest is None else self._count(found.nearest)
+                known = np.inf if self.best is None else self.best.rank[0]
+                parts = [] if found.bound * (1 + ROUNDED) >= known else list(cells.parts(cell, found, cost))
+                if not looked and found.bound * CLOSE < known:
+                    self._change(cells.floor((parts[0] if parts else cell).allowed), FIRST_ROUNDS)
+                if not parts:
+                    closed = min(closed, found.bound)
+                for part in parts:
+                    heapq.heappush(waiting, (part.bound, next(number), part))
+        except OutOfReach:
+            pass  # what there is will do
+        finally:
+            self.watch.share = 1.0
+        left = [bound for bound, _, _ in waiting]
+        return _Proof(min([closed, *left]), root.cycles, root.energy_pJ)
 
     def _look_at(self, space: Mapspace, floor: Floor, batches: Iterator[Crowd]) -> None:
         """Count every mapping of batches that may be better than the best known, in the order of their floors."""
@@ -178,21 +253,22 @@ class _Search:
         costs = evaluate_batch(nests, space.rules, space.machine)
         return floor.values(self.objective, costs.energy_pJ, costs.cycles.astype(np.float64)), costs.energy_pJ
 
-    def _count(self, mapping: Mapping) -> None:
-        """Count a mapping with its zeros, and keep it where it is better."""
+    def _count(self, mapping: Mapping) -> Cost | None:
+        """Count a mapping with its zeros, and keep it where it is better; None where it does not fit."""
         full = with_idle_loops(mapping, self.architecture, self.problem)
         self.counted += 1
         try:
             cost = evaluate(full, self.problem, self.architecture, self.energies)
         except MappingError as error:  # a tile or its metadata is too large, or a format does not go with it
             self._refusal = str(error)
-            return
+            return None
         first, second = ranks_of(self.objective, np.array(cost.energy_pJ), np.array(float(cost.cycles)))
         rank = float(first), float(second)
         if self.best is None or rank < self.best.rank:
             self.best = _Known(full, cost, rank)
         if self.front:
             self._keep_point(cost, full)
+        return cost
 
     def _keep_point(self, cost: Cost, mapping: Mapping) -> None:
         point = cost.energy_pJ, float(cost.cycles)
@@ -203,53 +279,18 @@ class _Search:
             del self.points[worse]
         self.points[point] = mapping
 
-    def _near_the_floor(self, plain: Architecture, floor: Floor) -> tuple[float, int, float, int]:
-        """Count the mappings that the dense search finds near the least value on the floor's machine.
-
-        Returns:
-            A value that no mapping goes below, the same of cycles and of energy, and how many mappings there are.
-        """
-        try:
-            space = build_space(self.problem, plain, self.energies, floor.machine)
-            self.watch.share = SETTING_OUT
-            prepared = prepare(space, MOST_ENTRIES, self.watch.check)
-        except OutOfReach:
-            self.watch.share = 1.0
-            return 0.0, 1, 0.0, 0
-        if prepared.tables.parallelism[0, -1] == 0:
-            return 0.0, 1, 0.0, 0
-        if any(rows.any() for rows in space.by_model):
-            with self.watch.paused():
-                load_counting()
-        self.watch.doing, self.watch.share = "with the least that zeros leave", PROVING
-        cover = Cover(prepared, self.energies, self.watch)
-        cycles = max(1, math.floor(prepared.least_cycles * floor.pace))
-        energy = max(0.0, prepared.compulsory_pJ - floor.slack_pJ)
-        bound = floor.value(self.objective, 0.0, prepared.compulsory_pJ)
-        try:
-            answer = cover.best(self.objective)
-            bound = floor.value(self.objective, answer.bound, prepared.compulsory_pJ)
-            self._count(answer.best.mapping(prepared))
-            for factor in WITHIN:
-                found = cover.below(goal_of(self.objective.code, answer.bound * factor * (1 + 1e-12)))
-                for one in found[:NEAR]:
-                    self.watch.check()
-                    self._count(one.mapping(prepared))
-        except OutOfReach:
-            pass  # what there is will do
-        finally:
-            self.watch.share = 1.0
-        return bound, cycles, energy, mapspace_size(prepared.space)
-
-    def _change(self, space: Mapspace, floor: Floor) -> None:
+    def _change(self, floor: Floor, rounds: int) -> None:
         """Change the best mapping at random, and count the changed ones whose floors are lowest."""
+        space = self._mapspace(floor)
         if self.best is None:
             self._count_some(space)
         if self.best is None:
             return
-        generator, met, stale, until = np.random.default_rng(0), set[int](), 0, time.monotonic() + PATIENCE
+        generator, met, stale = np.random.default_rng(0), set[int](), 0
         crowd = self._crowd_of(space, self.best.mapping)
-        while stale < STALE and not self.watch.is_over() and (self.watch.limit or time.monotonic() < until):
+        for _ in range(rounds):
+            if stale == STALE or self.watch.is_over():
+                break
             before = self.best.rank
             changed = _changed(space, crowd, generator)
             least, energy = self._floors(space, floor, changed)
@@ -283,31 +324,31 @@ class _Search:
         genes = space.genes(Nest._make(array[None] for array in nest))
         return Crowd(genes, nest.keep[None], np.zeros((1, 2)))
 
-    def _answer(self, best: _Known, covered: bool, bound: float, known: tuple[int, float, int]) -> SearchResult:
-        cycles, energy, size = known
+    def _answer(self, best: _Known, covered: bool, proof: _Proof, size: int) -> SearchResult:
         value = self.objective.value_of(best.cost.energy_pJ, best.cost.cycles)
-        exact = covered
+        proven = covered or (self._is_proven(proof) and not self.front)
         method = f"every mapping looked at: {self.counted:,} counted with their zeros, {self.hopeless:,} without a hope"
         if not covered:
             method = (
-                f"the dense search, on a machine on which nothing costs more than with its zeros, and the best of "
+                f"cell by cell, by the dense search on machines on which nothing costs more than with its zeros; "
                 f"{self.counted:,} mappings counted with them"
             )
+        least = value if covered else min(proof.bound, value)
         certificate = Certificate(
-            exact=exact,
+            exact=proven,
             mapspace_size=size,
             states=self.counted,
             pruned_by_bound=self.hopeless,
             pruned_by_dominance=0,
             pruned_by_capacity=0,
             value=value,
-            bound=value if exact else min(bound, value),
-            compute_bound_cycles=min(cycles, best.cost.cycles),
-            compulsory_pJ=min(energy, best.cost.energy_pJ),
+            bound=value if proven else least,
+            compute_bound_cycles=min(proof.cycles, best.cost.cycles),
+            compulsory_pJ=min(proof.energy_pJ, best.cost.energy_pJ),
             binding=(),
             method=method,
             seconds=self.watch.seconds,
-            space=SPARSE_SPACE,
+            space=SPARSE_SPACE if covered or not proven else f"{SPARSE_SPACE}, by more than {ROUNDED:.2%} of its value",
             tie_proven=covered,
         )
         points = tuple(FrontPoint(point[0], int(point[1]), mapping) for point, mapping in sorted(self.points.items()))

@@ -22,6 +22,8 @@ LongFloats = NDArray[np.longdouble]
 Extents = tuple[int, ...]
 #: Words of a tensor up to which chances of random places are computed in whole numbers and rounded once.
 _EXACT = 4096
+#: A logarithm whose exponential no double tells from 0.
+_UNDERFLOW = -750.0
 
 
 class Occupancy(Protocol):
@@ -187,6 +189,8 @@ def _none_drawn(words: int, nonzero: int, taken: int) -> float:
     if words <= _EXACT:
         return math.comb(words - nonzero, taken) / math.comb(words, taken)
     fewer, more = sorted((taken, nonzero))
+    if fewer and (more == words or fewer * math.log1p(-more / words) < _UNDERFLOW):
+        return 0.0
     places = words - np.arange(fewer, dtype=np.float64)
     return float(np.exp(np.log1p(-more / places).sum()))
 

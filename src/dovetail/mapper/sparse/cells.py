@@ -1,0 +1,192 @@
+"""Cells of the mapspace of a sparse design: bounded one by one, split where a bound says too little.
+
+A cell allows some tiles at every level. The dense search on the cell's own machine (`dovetail.mapper.sparse.floor`)
+gives a value that none of its mappings goes below, and the mapping that comes nearest to it, which is then counted with
+its zeros. Where the two differ, a share depends on the tile: the cell is split at that mapping's own tiles, into the
+tiles that leave as much as it does and those that leave less. What is left in the end is the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import NoMappingError
+from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.exact.cover import Cover, Found, Watch, rank
+from dovetail.mapper.exact.explore import Progress, explore
+from dovetail.mapper.exact.goal import goal_of
+from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.rows import STATES, TOO_LONG
+from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.sparse.floor import Floor, floor_of
+from dovetail.mapper.sparse.shares import Allowed, Feature, TileShares
+from dovetail.mapping.mapping import Mapping
+from dovetail.model.arrays import Machine
+from dovetail.model.cost import Cost
+
+#: A cell is split just below the share of the mapping that came nearest, by this.
+JUST_BELOW = 1e-5
+#: Partial mappings examined to see that a cell holds nothing better, before its optimum is looked for.
+GLANCE = 5_000_000
+#: Entries of a cell's tables.
+MOST_CELL_ENTRIES = 40_000_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Some of a mapspace.
+
+    Attributes:
+        allowed: ``(levels, tiles)``.
+        bound: a value that no mapping of it goes below.
+    """
+
+    allowed: Allowed
+    bound: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """What is known of a cell.
+
+    Attributes:
+        bound: a value that no mapping of it goes below; infinity where it has none.
+        cycles: cycles that none goes below.
+        energy_pJ: energy that none goes below.
+        nearest: the mapping that comes nearest on the cell's machine; None where the cell holds nothing better.
+    """
+
+    bound: float
+    cycles: int = 1
+    energy_pJ: float = 0.0
+    nearest: Mapping | None = None
+
+
+@dataclass
+class Cells:
+    """The mapspace of a problem on a sparse design, cell by cell.
+
+    Attributes:
+        space: all of it, without zeros.
+        shares: what tiles leave.
+        machine: what mappings cost without zeros.
+        architecture: the design, constraints bound.
+        energies: what its components cost.
+        objective: what is minimised.
+        watch: says when to stop.
+    """
+
+    space: Space
+    shares: TileShares
+    machine: Machine
+    architecture: Architecture
+    energies: EnergyTable
+    objective: Objective
+    watch: Watch
+
+    def floor(self, allowed: Allowed) -> Floor:
+        """Return what no mapping of a cell goes below."""
+        return floor_of(self.shares, self.machine, allowed, self.architecture, self.energies)
+
+    def look(self, cell: Cell, known: float) -> Bounded:
+        """Return what is known of a cell once it is looked through.
+
+        Args:
+            cell: the cell.
+            known: value of the best mapping known; infinity where there is none.
+
+        Raises:
+            OutOfReach: its tables would take minutes to fill, or time is up.
+        """
+        floor = self.floor(cell.allowed)
+        space = replace(self.space, machine=floor.machine, allowed=cell.allowed)
+        prepared = prepare(space, MOST_CELL_ENTRIES, self.watch.check)
+        if prepared.tables.parallelism[0, -1] == 0:
+            return Bounded(np.inf)
+        cycles = max(1, int(floor.value(Objective.LATENCY, prepared.least_cycles, 0.0, 1.0)))
+        energy = max(0.0, prepared.compulsory_pJ - floor.slack_pJ)
+        cover = Cover(prepared, self.energies, self.watch)
+
+        known_pJ, known_cycles = prepared.compulsory_pJ, float(prepared.least_cycles)
+        found = None
+        if known < np.inf:
+            found = self._glance(prepared, floor.reached(self.objective, known, known_pJ, known_cycles))
+        if found == []:
+            return Bounded(known, cycles, energy)
+        try:
+            if found is None:
+                answer = cover.best(self.objective)
+                nearest, bound = answer.best, answer.bound
+            else:
+                nearest = min(found, key=lambda one: rank(self.objective, one))
+                bound = rank(self.objective, nearest)[0]
+        except NoMappingError:
+            return Bounded(np.inf)
+        least = floor.value(self.objective, bound, known_pJ, known_cycles)
+        return Bounded(max(cell.bound, least), cycles, energy, nearest.mapping(prepared))
+
+    def _glance(self, prepared: Prepared, value: float) -> list[Found] | None:
+        """Return all mappings on a cell's machine below a value that none other beats; None where it takes long."""
+        progress = Progress()
+
+        def look() -> None:
+            self.watch.check()
+            if progress.stats[STATES] > GLANCE:
+                raise OutOfReach("more than a glance")
+
+        progress.check = look
+        try:
+            rows, totals = explore(prepared, goal_of(self.objective.code, value), progress)
+            look()
+        except OutOfReach:
+            self.watch.check()
+            return None
+        if progress.stats[TOO_LONG]:
+            return None
+        return [Found(energy, cycles, path) for (energy, cycles), path in zip(totals.tolist(), rows.path, strict=True)]
+
+    def parts(self, cell: Cell, found: Bounded, cost: Cost | None) -> Iterator[Cell]:
+        """Yield the cells that a cell is split into: first the one that holds its mapping, then those that leave less.
+
+        Args:
+            cell: the cell.
+            found: what is known of it.
+            cost: of its mapping; None where that does not fit.
+        """
+        if found.nearest is None:
+            return
+        tiles = self._tiles(found.nearest)
+        energies = [1.0] * len(tiles) if cost is None else [1.0 + level.energy_pJ for level in cost.levels]
+        marks: list[tuple[float, int, Feature, float]] = []
+        for feature in self.shares.features:
+            mine, least = float(feature.share[tiles[feature.level]]), feature.least(cell.allowed)
+            mark = mine * (1 - JUST_BELOW)
+            if mark > least:
+                marks.append(((mine - least) * energies[feature.level], len(marks), feature, mark))
+        allowed, rest = cell.allowed, []
+        for _, _, feature, mark in sorted(marks, key=lambda one: (-one[0], one[1])):
+            less, allowed = allowed.copy(), allowed.copy()
+            less[feature.level] &= feature.share < mark
+            allowed[feature.level] &= feature.share >= mark
+            rest.append(Cell(less, found.bound))
+        if marks:
+            yield Cell(allowed, found.bound)
+            yield from rest
+
+    def _tiles(self, mapping: Mapping) -> list[int]:
+        """Return the index of the tile that enters each level."""
+        space = self.space
+        names = [space.problem.shape.dimensions[d] for d in space.active]
+        sizes, tiles = dict.fromkeys(names, 1), []
+        for entry in reversed(mapping.levels):
+            for loop in entry.loops:
+                if loop.factor > 1:
+                    sizes[loop.dimension] *= loop.factor
+            places = [divisors.index(sizes[name]) for name, divisors in zip(names, space.divisors, strict=True)]
+            tiles.append(sum(place * weight for place, weight in zip(places, space.radix, strict=True)))
+        return tiles[::-1]
