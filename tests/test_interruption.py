@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dovetail.cli.interruption import COMPILING
 from dovetail.cli.main import main
 from test_workers import children, gone
 
@@ -257,6 +258,41 @@ def test_an_import_is_not_interrupted_but_what_comes_after_it(tmp_path):
         preexec_fn=lambda: [signal.signal(how, signal.SIG_DFL) for how in CODES],
     )
     assert (run.returncode, run.stderr) == (7, "")
+
+
+#: What Numba does for seconds in C, where Python hears of no signal: here they reach the other thread alone.
+COMPILES = """
+import _thread, signal, sys, time
+from dovetail.cli.interruption import Gracefully, listen
+listen()
+compiler = {"__name__": "numba.core.typing", "time": time}
+exec("def work(): time.sleep(20)", compiler)
+with Gracefully(compiling=%s) as waiting, waiting.raising():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    _thread.start_new_thread(lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT]) or time.sleep(20), ())
+    sys.stderr.write("working\\n")
+    compiler["work"]() if %s else time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize(
+    ("hopeful", "compiles", "ends"), [(False, True, True), (True, True, False), (False, False, False)]
+)
+def test_a_ctrl_c_while_code_is_compiled_ends_what_has_nothing_to_say(hopeful, compiles, ends):
+    run = subprocess.Popen([sys.executable, "-c", COMPILES % (hopeful, compiles)], stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    assert run.stderr.readline() == "working\n"
+    time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    if ends:
+        assert run.wait(10) == 130
+        assert run.stderr.read() == f"dovetail: interrupted; {COMPILING}\n"
+    else:
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(0.5)
+        run.kill()
+        run.wait()
+    run.stderr.close()
 
 
 PROGRAM = "import sys; from dovetail.cli.program import program; {}sys.exit(program())"

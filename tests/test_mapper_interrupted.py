@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +16,19 @@ from hypothesis import strategies as st
 
 import dovetail.mapper
 from dovetail.components.estimate import estimate
+from dovetail.errors import CapacityError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
 from dovetail.mapper.exact.cover import Watch
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.search import search_imperfect
 from dovetail.mapper.local import sample
+from dovetail.mapper.local.improve import best_of_few
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.verify import Verdict, verify
 from dovetail.mapping.constraints import violations
+from dovetail.model.compile import jit, resumed
 from dovetail.workload.problem import convolution
 
 DESIGN = load_architecture("eyeriss_like")
@@ -193,3 +197,52 @@ def test_an_interrupt_while_code_is_compiled_is_passed_on(monkeypatch, run):
     monkeypatch.setattr(Cover, "best", compiler["interrupted"])
     with pytest.raises(KeyboardInterrupt):
         run(Objective.EDP, False)
+
+
+@pytest.mark.parametrize("moment", ["prepare", "first_rows"])
+def test_an_interrupted_search_compiles_nothing_for_its_answer(monkeypatch, moment):
+    """The first time on a version: an answer by what is compiled, or by plain Python, within a second."""
+    whole, _ = undisturbed(Objective.EDP, False)
+    module = importlib.import_module(f"dovetail.mapper.exact.{'search' if moment == 'prepare' else 'cover'}")
+    met = getattr(module, moment)
+
+    def interrupted(*given: Any) -> Any:
+        monkeypatch.setattr(module, moment, met)
+        raise KeyboardInterrupt
+
+    for name in ("search", "cover"):
+        monkeypatch.setattr(f"dovetail.mapper.exact.{name}.is_compiled", lambda: False)
+        monkeypatch.setattr(f"dovetail.mapper.exact.{name}.improve", None)
+    monkeypatch.setattr(module, moment, interrupted)
+    found = searched(Objective.EDP, False)
+    assert found.interrupted
+    assert found.certificate.bound <= whole.certificate.value <= found.certificate.value
+    assert not violations(found.mapping, LAYER, DESIGN)
+    monkeypatch.setattr("dovetail.mapper.local.improve.evaluate", _too_large)
+    with pytest.raises(KeyboardInterrupt, match="had not been compiled"):
+        best_of_few(LAYER, DESIGN, ENERGIES)
+
+
+def _too_large(*_given: Any) -> Any:
+    raise CapacityError("level", {"tensor": 2}, 1)
+
+
+def test_what_is_asked_for_in_haste_is_not_compiled():
+    @jit
+    def doubled(number: int) -> int:
+        return 2 * number
+
+    asked = 0
+
+    def result() -> int:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise KeyboardInterrupt
+        return doubled(4)
+
+    with pytest.raises(KeyboardInterrupt, match="had not been compiled"):
+        resumed(result, lambda: None)
+    assert doubled(4) == 8
+    asked = 0
+    assert resumed(result, lambda: None) == 8

@@ -32,6 +32,8 @@ INTERRUPTED = 130
 _EXIT_CODES = {"SIGINT": INTERRUPTED, "SIGTERM": 143, "SIGHUP": 129}
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
 
+#: What is said where a Ctrl-C finds code that is compiled, once for a version, before there is any answer.
+COMPILING = "the code for it was being compiled, and it has no answer yet"
 
 #: How often, a hundred times a second, it is looked whether an import has ended.
 _IMPORT_CHECKS = 1_000
@@ -44,6 +46,7 @@ class _State:
         kept: what is kept when the command ends now, in words; empty where there is nothing.
         waiting: what the main thread does about a Ctrl-C itself; None where that ends the process.
         listening: whether signals are listened for.
+        main: the number of the main thread.
         ending: held by the thread that ends the process, for good.
         decided: let go once for every Ctrl-C that the main thread is to deal with.
     """
@@ -51,6 +54,7 @@ class _State:
     kept = ""
     waiting: Gracefully | None = None
     listening = False
+    main = 0
     ending = _thread.allocate_lock()
     decided = _thread.allocate_lock()
 
@@ -69,7 +73,7 @@ def listen() -> None:
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
             names[int(number)] = name
-    _State.listening = True
+    _State.listening, _State.main = True, _thread.get_ident()
     _thread.start_new_thread(_listen, (read, names))
 
 
@@ -97,6 +101,10 @@ def keeping(words: str) -> None:
 class Gracefully:
     """While it is entered, the first Ctrl-C does not end the process: it is noted, and within `raising` raised.
 
+    Args:
+        compiling: whether it can do something about a Ctrl-C while code is compiled, which may take seconds before it
+            hears of it; otherwise that ends the process.
+
     Attributes:
         interrupted: whether a Ctrl-C came.
     """
@@ -105,6 +113,9 @@ class Gracefully:
     _put_off = 0  # how often in the middle of an import
     _raises = False
     _is_owed = False  # whether the main thread has not been told of it yet
+
+    def __init__(self, *, compiling: bool = True) -> None:
+        self._compiling = compiling
 
     def __enter__(self) -> Gracefully:
         """Begin."""
@@ -125,6 +136,14 @@ class Gracefully:
             return False
         self._is_owed = self.interrupted = True
         return True
+
+    def is_compiling(self) -> bool:
+        """In the listening thread: whether a Ctrl-C would be raised in the midst of code that is compiled, to no end.
+
+        As `dovetail.model.compile.was_compiling` says of it afterwards.
+        """
+        frame = sys._current_frames().get(_State.main)
+        return not self._compiling and self._raises and not _is_importing(frame) and _is_in_numba(frame)
 
     def tell(self, frame: Any) -> None:
         """In the main thread: raise what is owed, where that is wanted; not in the middle of an import, but after it.
@@ -175,6 +194,15 @@ def _is_importing(frame: Any) -> bool:
     """Whether a module's body, or what finds it, runs in a frame or in whoever called it."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_in_numba(frame: Any) -> bool:
+    """Whether Numba or its compiler runs in a frame or in whoever called it."""
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(("numba", "llvmlite")):
             return True
         frame = frame.f_back
     return False
@@ -244,6 +272,8 @@ def _listen(read: int, names: dict[int, str]) -> None:
         for number in os.read(read, 1):
             name, waiting = names.get(number), _State.waiting
             if name == "SIGINT" and waiting is not None and waiting.take():
+                if waiting.is_compiling():
+                    end(name, COMPILING)
                 _let_go(_State.decided)
             elif name is not None:
                 end(name)

@@ -152,9 +152,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except MemoryError:
         return _without_memory(args)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if interruption.is_listening():
-            interruption.end("SIGINT")  # as the listening thread does, and only one of the two
+            interruption.end("SIGINT", str(error))  # as the listening thread does, and only one of the two
         print(f"dovetail: interrupted{_kept(args)}", file=sys.stderr)
         return interruption.INTERRUPTED
     except Exception as error:

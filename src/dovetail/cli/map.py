@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     given, notes = layer_of(args)
     architecture, energies = arguments.load_hardware(given_of(args).design, args)
     arguments.check_settings(args)
-    with Gracefully() as waiting:
+    with Gracefully(compiling=False) as waiting:
         read = search_readings(
             given,
             architecture,

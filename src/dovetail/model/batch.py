@@ -54,7 +54,7 @@ def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
     work = workspace(levels, tensors, axes, dims)
     counts = np.zeros((levels, tensors, COUNTS), np.int64)
     costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
-    _evaluate_all(_plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
+    evaluate_all(_plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
     return costs
 
 
@@ -118,7 +118,7 @@ def _plain(nests: Nest) -> Nest:
 
 
 @jit_plain
-def _evaluate_all(
+def evaluate_all(
     nests: Nest,
     rules: Rules,
     machine: Machine,
@@ -128,6 +128,7 @@ def _evaluate_all(
     energy: Floats,
     overflow: Ints,
 ) -> None:
+    """Fill in the cycles, pJ and overflowing level of every mapping, each ``(candidates,)``; see `evaluate_batch`."""
     for i in range(cycles.shape[0]):
         nest = Nest(
             nests.temporal[i],

@@ -30,6 +30,8 @@ from dovetail.store import cache_folder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Result = TypeVar("_Result")
+#: Why a search that is interrupted has no answer.
+NOT_COMPILED = "the code for an answer had not been compiled yet"
 #: What these packages bring is told by their versions.
 _LIBRARIES = ("numba", "numpy", "math")
 #: What only compiled code calls needs no way in from Python and C, which is large for named tuples of arrays.
@@ -67,6 +69,11 @@ def is_kept(function: Callable[..., Any]) -> bool:
     return isinstance(cache, _Cache) and cache.is_filled
 
 
+def is_at_hand(function: Callable[..., Any]) -> bool:
+    """Return whether a function under `jit` can be called without compiling it for most arguments."""
+    return bool(getattr(function, "signatures", ())) or is_kept(function)
+
+
 def was_compiling(error: BaseException) -> bool:
     """Return whether an exception comes from within Numba, as an interrupt may: what it half did, it never does again.
 
@@ -84,7 +91,8 @@ def resumed(result: Callable[[], _Result], stop: Callable[[], None]) -> _Result:
     """Return what a piece of work comes to that can be interrupted anywhere and asked again.
 
     A KeyboardInterrupt has it stopped, and asked for what it has; another one is passed on, and so is one that strikes
-    while code is compiled or loaded.
+    while code is compiled or loaded. Nothing is compiled for what it has, which would take seconds: where that would be
+    needed, a KeyboardInterrupt that says so is raised.
     """
     try:
         return result()
@@ -92,7 +100,17 @@ def resumed(result: Callable[[], _Result], stop: Callable[[], None]) -> _Result:
         if was_compiling(interrupt):
             raise
     stop()
-    return result()
+    _Haste.in_haste = True
+    try:
+        return result()
+    finally:
+        _Haste.in_haste = False
+
+
+class _Haste:
+    """Whether an answer is awaited for which nothing is to be compiled."""
+
+    in_haste = False
 
 
 def unkept_note() -> str:
@@ -203,11 +221,18 @@ class _Cache:
             numba.config.CACHE_DIR = before
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return compiled code for these types; None when there is none, or none that can be read."""
+        """Return compiled code for these types; None when there is none, or none that can be read.
+
+        Raises:
+            KeyboardInterrupt: there is none, and nobody waits for it any more; see `resumed`.
+        """
         try:
-            return None if self._files is None else self._files.load_overload(signature, target)
+            found = None if self._files is None else self._files.load_overload(signature, target)
         except Exception:  # whatever is wrong with the file, compiling anew puts it right
-            return None
+            found = None
+        if found is None and _Haste.in_haste:
+            raise KeyboardInterrupt(NOT_COMPILED)
+        return found
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keep compiled code for the next process, unless the disk is full or gone."""

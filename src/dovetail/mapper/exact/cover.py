@@ -19,7 +19,7 @@ from dovetail.mapper.exact.physical import whole_cycles
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import STATES, TOO_LONG, Paths, Rows
 from dovetail.mapper.exact.space import OutOfReach
-from dovetail.mapper.local.improve import improve
+from dovetail.mapper.local.improve import best_of_few, improve, is_compiled
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Floats
@@ -213,7 +213,12 @@ class Cover:
         return self.or_likely(objective, known) if ranked(known)[0] > FAR * floor else known
 
     def or_likely(self, objective: Objective, known: Found, evaluations: int = LIKELY) -> Found:
-        """Return the better of a mapping and what a local search that begins at it meets in the time there is."""
+        """Return the better of a mapping and what a local search that begins at it meets in the time there is.
+
+        An interrupted search that would have to compile one first has the mapping as it is.
+        """
+        if self._watch.is_stopped and not is_compiled():
+            return known
         try:
             return min((known, self._likely(objective, evaluations, known)), key=partial(rank, objective))
         except NoMappingError:
@@ -226,6 +231,9 @@ class Cover:
             NoMappingError: it met none.
         """
         space, stopped = self.prepared.space, self._watch.is_stopped
+        if stopped and not is_compiled():
+            few = best_of_few(space.problem, space.architecture, self._energies, objective)
+            return Found(few.cost.energy_pJ, few.cost.cycles, few.mapping)
         found = improve(
             space.problem,
             space.architecture,

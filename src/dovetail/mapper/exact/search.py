@@ -19,7 +19,7 @@ from dovetail.mapper.exact.prepare import Prepared, prepare
 from dovetail.mapper.exact.rows import BY_BOUND, BY_CAPACITY, BY_DOMINANCE, STATES
 from dovetail.mapper.exact.space import OutOfReach, build_space
 from dovetail.mapper.exact.tables import mapspace_size
-from dovetail.mapper.local.improve import improve
+from dovetail.mapper.local.improve import best_of_few, improve, is_compiled
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
@@ -121,10 +121,12 @@ class _Search:
         """Return a mapping that is likely to be good, for a space that cannot be covered."""
         given = self.problem, self.architecture, self.energies, self.objective
         self.watch.share = 1.0
-        if self.watch.is_stopped:  # about a second, so that there is an answer worth having
+        if not self.watch.is_stopped:
+            found = improve(*given, evaluations=self._evaluations, stop=self.watch.is_over)
+        elif is_compiled():  # about a second, so that there is an answer worth having
             found = improve(*given, evaluations=LIKELY)
         else:
-            found = improve(*given, evaluations=self._evaluations, stop=self.watch.is_over)
+            found = best_of_few(*given)
         met = f"the best that a local search met among {found.evaluations:,} mappings"
         stopped = self.watch.is_stopped
         method = f"ended by {why} before any bound: {met}" if stopped else f"beyond exact reach ({why}): {met}"

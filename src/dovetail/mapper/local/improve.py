@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import NoMappingError
+from dovetail.errors import CapacityError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.limits import GENES
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
@@ -21,9 +21,10 @@ from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
-from dovetail.model.batch import evaluate_batch
+from dovetail.model.batch import candidate, evaluate_all, evaluate_batch
+from dovetail.model.compile import NOT_COMPILED, is_at_hand
 from dovetail.model.cost import Cost
-from dovetail.model.encode import encode_mapping
+from dovetail.model.encode import decode_mapping, encode_mapping
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
@@ -37,6 +38,8 @@ BROOD = 512
 STALE = 16
 #: Changes tried per evaluation asked for, at most: in small spaces most lead to mappings that were met before.
 TRIES = 8
+#: Random mappings that are looked at where there is no time to compile anything.
+FEW = 200
 #: Rounds in which a mapping that fits is looked for where no random one does.
 REPAIRS = 400
 
@@ -107,6 +110,40 @@ def improve(
     mapping = mapspace.mapping(best)
     cost = evaluate(mapping, problem, architecture, energies)
     return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+
+
+def is_compiled() -> bool:
+    """Return whether `improve` can begin at once, with nothing to compile."""
+    return is_at_hand(change) and is_at_hand(evaluate_all)
+
+
+def best_of_few(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective = Objective.EDP
+) -> Improved:
+    """Return the best of the first few random mappings that fit, in less than a second and with nothing compiled.
+
+    For a search that was interrupted.
+
+    Raises:
+        KeyboardInterrupt: none of them fits.
+    """
+    bound, best = bound_to(architecture, problem), None
+    try:
+        drawn = sample(problem, architecture, FEW)
+    except NoMappingError:
+        raise KeyboardInterrupt(NOT_COMPILED) from None
+    for at in range(FEW):
+        mapping = decode_mapping(candidate(drawn, at), problem, bound)
+        try:
+            cost = evaluate(mapping, problem, architecture, energies)
+        except CapacityError:
+            continue
+        value = objective.value_of(cost.energy_pJ, cost.cycles)
+        if best is None or value < best.value:
+            best = Improved(mapping, cost, value, FEW)
+    if best is None:
+        raise KeyboardInterrupt(NOT_COMPILED)
+    return best
 
 
 def _alone(mapspace: Mapspace, mapping: Mapping) -> Crowd:
