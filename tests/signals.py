@@ -31,16 +31,21 @@ import termios
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 #: Exit code after each signal; a command that had ended before has 0.
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
-#: Seconds after which no process may be left: SIGTERM promises one.
-PROMPT = {signal.SIGINT: 5.0, signal.SIGTERM: 1.0, signal.SIGKILL: 5.0}
+#: Seconds that a command may take to end, and a ``map`` that still answers: CPU seconds of its processes, and seconds
+#: by the clock but for those in which anything on the machine waited for a CPU.
+PROMPT, ANSWERING = 1.0, 4.0
+#: Seconds after which no process may be left once a command has ended, however busy the machine.
+LEFT = 5.0
 #: CPU seconds of start-up and imports, in which half of all strikes fall.
 START = 0.6
+#: Share of tries that find no compiled code.
+COLD = 0.2
 TICKS = os.sysconf("SC_CLK_TCK")
 
 #: Commands, and about the CPU seconds that they take. ``OUT`` is a folder of the try's own.
@@ -72,7 +77,9 @@ class Ended:
         code: exit code.
         told: what it wrote on its terminal, or on stderr.
         output: what it wrote on stdout.
-        seconds: from the signal on until no process was left; None where one was left after `PROMPT`.
+        seconds: from the signal on until no process was left, but for those in which something waited for a CPU; None
+            where one was left `LEFT` seconds after the command had ended.
+        work: CPU seconds that its processes took from the signal on.
         was_deaf: whether Python had not begun to run the command when the signal came.
         settings_kept: whether its terminal is set as it was.
     """
@@ -81,6 +88,7 @@ class Ended:
     told: str
     output: str
     seconds: float | None
+    work: float
     was_deaf: bool = False
     settings_kept: bool = True
 
@@ -88,14 +96,15 @@ class Ended:
 class Run:
     """A command at work, as the leader of a session, with a terminal for its stdin and stderr or without any."""
 
-    def __init__(self, words: list[str], folder: Path, on_terminal: bool) -> None:
+    def __init__(self, words: list[str], folder: Path, on_terminal: bool, *, is_cold: bool = False) -> None:
         ours, theirs = pty.openpty() if on_terminal else os.pipe()
         self._terminal = ours if on_terminal else None
         self._settings = termios.tcgetattr(ours) if on_terminal else None
-        environment = {**os.environ, "DOVETAIL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        compiled = folder / "cache" if is_cold else folder.parent
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(compiled), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dovetail.cli.main", *words],
-            env={**environment, "TERM": "xterm"},
+            env={**environment, "DOVETAIL_CACHE": str(folder / "cache"), "TERM": "xterm"},
             stdin=theirs if on_terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=theirs,
@@ -136,6 +145,10 @@ class Run:
                     found[int(path.name)] = fields
         return found
 
+    def _taken(self) -> dict[int, float]:
+        """Return the CPU seconds that each of its processes has taken by now."""
+        return {pid: (int(fields[11]) + int(fields[12])) / TICKS for pid, fields in self.processes().items()}
+
     def wait_for(self, cpu_seconds: float) -> None:
         """Wait until its processes have taken so much time, or it has ended."""
         while self.process.poll() is None:
@@ -162,26 +175,26 @@ class Run:
         else:
             os.kill(self.process.pid, how)
 
-    def ended(self, how: signal.Signals | None, patience: float = 300.0) -> Ended:
+    def ended(self, patience: float = 300.0) -> Ended:
         """Wait until it has ended, and say how."""
-        was_deaf, began = False, time.monotonic()
-        prompt = PROMPT[how] if how else 5.0
-        try:
-            self.process.wait(patience)
-        except subprocess.TimeoutExpired:
+        began, waited, before = time.monotonic(), _stalled(), self._taken()
+        last = dict(before)
+        while self.process.poll() is None and time.monotonic() - began < patience:
+            last |= self._taken()
+            time.sleep(0.005)
+        if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self._texts["told"] += f"had not ended after {patience} s".encode()
             self.process.wait()
-        if how == signal.SIGTERM:
-            over, began = time.monotonic() - began, began
-        else:  # an answer may take its time; what is left behind counts from then on
-            over, began = 0.0, time.monotonic()
-        while self.processes() and time.monotonic() - began < prompt:
-            time.sleep(0.01)
+        over = time.monotonic()
+        while self.processes() and time.monotonic() - over < LEFT:
+            last |= self._taken()
+            time.sleep(0.005)
         left = self.processes()
-        seconds = None if left else max(over, time.monotonic() - began)
+        seconds = None if left else max(0.0, time.monotonic() - began - (_stalled() - waited))
         for pid in left:
             os.kill(pid, signal.SIGKILL)
+        work = sum(last.values()) - sum(before.values())
         kept = self._settings is None or termios.tcgetattr(self._ours) == self._settings
         if self._theirs is not None:
             os.close(self._theirs)
@@ -189,7 +202,16 @@ class Run:
             reader.join(5)
         os.close(self._ours)
         told, output = (self._texts[name].decode(errors="replace") for name in ("told", "output"))
-        return Ended(self.process.returncode, told, output, seconds, was_deaf, kept)
+        return Ended(self.process.returncode, told, output, seconds, work, settings_kept=kept)
+
+
+def _stalled() -> float:
+    """Return for how many seconds, since the machine started, something on it has waited for a CPU."""
+    try:
+        return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
+    except (OSError, IndexError):  # not told here: all the time, or never
+        cpus = os.cpu_count() or 1
+        return time.monotonic() if os.getloadavg()[0] > cpus else 0.0
 
 
 def _as_a_shell(terminal: int | None) -> None:
@@ -199,22 +221,20 @@ def _as_a_shell(terminal: int | None) -> None:
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
-def struck(words: list[str], cpu_seconds: float, how: signal.Signals, everyone: bool, folder: Path, tty: bool) -> Ended:
-    """Run a command and strike it when it has taken so much time."""
-    run = Run(words, folder, tty)
+def struck(run: Run, cpu_seconds: float, how: signal.Signals, everyone: bool) -> Ended:
+    """Strike a command when it has taken so much time."""
     run.wait_for(cpu_seconds)
     deaf = run.process.poll() is None and not run.is_listening()
     if run.process.poll() is None:
         run.strike(how, everyone)
-    ended = run.ended(how)
-    return Ended(ended.code, ended.told, ended.output, ended.seconds, deaf, ended.settings_kept)
+    return replace(run.ended(), was_deaf=deaf)
 
 
 def wrong(ended: Ended, words: list[str], how: signal.Signals) -> list[str]:
     """Say what is wrong with how a try ended."""
     found = []
     if ended.seconds is None:
-        found.append(f"processes stayed behind for {PROMPT[how]:g} s")
+        found.append(f"processes stayed behind for {LEFT:g} s")
     if not ended.settings_kept:
         found.append("the terminal is set otherwise")
     if ended.was_deaf:  # Python itself answers until it runs our first line
@@ -227,6 +247,9 @@ def wrong(ended: Ended, words: list[str], how: signal.Signals) -> list[str]:
         found.append("a traceback")
     lines = [line for line in _seen(ended.told).splitlines() if line.strip() and not line.startswith(NOTE)]
     answered = words[0] == "map" and bool(ended.output)
+    limit = ANSWERING if answered else PROMPT
+    if ended.code != 0 and max(ended.work, ended.seconds or 0.0) > limit:
+        found.append(f"took {ended.work:.2f} CPU s and {ended.seconds or 0.0:.2f} s to end")
     if ended.code in (130, 143) and not answered and (len(lines) != 1 or not lines[0].startswith("dovetail: ")):
         found.append(f"{len(lines)} lines where one would do")
     if answered and ended.code != CODES[signal.SIGKILL]:
@@ -331,7 +354,8 @@ class Trial:
         how = chance.choice([signal.SIGINT] * 3 + [signal.SIGTERM] * 2 + [signal.SIGKILL])
         moment = chance.uniform(0, START) if chance.random() < 0.5 else START + chance.random() ** 2 * self.span
         everyone, tty = how != signal.SIGKILL and chance.random() < 0.5, chance.random() < 0.5
-        ended = struck(self.words(), moment, how, everyone, self.folder, tty)
+        run = Run(self.words(), self.folder, tty, is_cold=chance.random() < COLD)
+        ended = struck(run, moment, how, everyone)
         found = wrong(ended, self.words(), how) + damage(self.folder)
         if how != signal.SIGKILL and (left := list(self.folder.rglob("*.partial"))):
             found.append(f"{left[0].name} is left")
@@ -354,7 +378,7 @@ class Trial:
         return found
 
     def _whole(self) -> dict[str, Any]:
-        ended = Run(self.words(), self.folder, on_terminal=False).ended(None, patience=1200)
+        ended = Run(self.words(), self.folder, on_terminal=False).ended(patience=1200)
         return results(self.folder, ended.output) if ended.code == 0 else {"exit code": (ended.code, ended.told)}
 
 
@@ -369,7 +393,8 @@ def main() -> int:
     commands = COMMANDS + (WITH_TORCH if importlib.util.find_spec("torch") else [])
     commands = [each for each in commands if args.only in (None, each[0].split()[0])]
     seen: Counter[tuple[str, str, int | str]] = Counter()
-    failed, finished, slowest = 0, 0, 0.0
+    failed, finished = 0, 0
+    slowest: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory(prefix="dovetail-signals-") as folder:
         chance = random.Random(args.seed)
         trials = [Trial(*each, Path(folder) / str(number)) for number, each in enumerate(commands)]
@@ -378,7 +403,10 @@ def main() -> int:
             name = trial.text.split()[0]
             how, code, found, ended = trial.attempt(chance)
             seen[name, how, "before Python ran it" if ended.was_deaf else code] += 1
-            slowest = max(slowest, ended.seconds or 0.0) if how == "SIGTERM" else slowest
+            if code not in (0, -signal.SIGKILL):
+                kind = f"{how}, with an answer" if ended.output and name == "map" else how
+                before = slowest.get(kind, (0.0, 0.0))
+                slowest[kind] = max(before[0], ended.work), max(before[1], ended.seconds or 0.0)
             if chance.random() < args.finish * (0.3 if name in SLOW else 1.0):
                 finished += 1
                 found = found + trial.finish()
@@ -390,7 +418,9 @@ def main() -> int:
                 print(f"{count + 1} tries, {failed} went wrong", flush=True)
     for (name, how, end), count in sorted(seen.items(), key=str):
         print(f"{name:12} {how:8} {end if isinstance(end, str) else f'exit code {end}'}: {count}")
-    print(f"{args.tries} tries, {finished} of them run to the end after; no process left {slowest:.2f} s after SIGTERM")
+    print(f"{args.tries} tries, {finished} of them run to the end after")
+    for kind, (work, seconds) in sorted(slowest.items()):
+        print(f"no process left after {kind}: {work:.2f} CPU s, {seconds:.2f} s by the clock at most")
     print(f"{failed} went wrong")
     return 1 if failed else 0
 
