@@ -1,6 +1,7 @@
 """Writing files: whole or not at all, where links lead, and never in the place of a device or a pipe."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -201,3 +202,42 @@ def test_nothing_is_said_to_be_kept_before_the_work(tmp_path, monkeypatch, capsy
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "store"))
     assert main([*words.split(), str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"dovetail: error: {tmp_path}: is a folder; name a file\n"
+
+
+@pytest.mark.parametrize("option", ["--save", "--certificate"])
+def test_map_prints_its_answer_although_it_cannot_be_written(tmp_path, monkeypatch, capsys, option):
+    monkeypatch.setenv("DOVETAIL_CACHE", "off")
+    full = device(tmp_path / "full", (1, 7))
+    words = ["map", "alexnet:1", "--on", "eyeriss_like", "--samples", "20"]
+    assert main(words) == 0
+    whole = capsys.readouterr().out
+    assert main([*words, option, str(full)]) == 2
+    out, err = capsys.readouterr()
+    assert _timeless(out) == _timeless(whole)
+    said = [line for line in err.splitlines() if not line.startswith("dovetail: note: ")]
+    assert said == [f"dovetail: error: {full}: cannot be written (No space left on device); the result is printed"]
+
+
+def _timeless(text: str) -> str:
+    return re.sub(r"in \S+ s;", "", text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "map alexnet:1 --on eyeriss_like --samples 20 --save",
+        "compare alexnet@32 --on eyeriss_like --samples 2 --csv",
+        "layers alexnet --yaml",
+        "components --on eyeriss_like --ert",
+    ],
+    ids=lambda words: words.split()[0],
+)
+def test_a_file_on_standard_output_is_alone_there(tmp_path, monkeypatch, capsys, words):
+    """What a person reads goes to stderr then, so that the file can be piped on."""
+    monkeypatch.setenv("DOVETAIL_CACHE", "off")
+    assert main([*words.split(), str(tmp_path / "file")]) == 0
+    printed, _ = capsys.readouterr()
+    assert main([*words.split(), "-"]) == 0
+    out, err = capsys.readouterr()
+    assert out == (tmp_path / "file").read_text(encoding="utf-8")
+    assert _timeless(printed) in _timeless(err)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from dovetail import inputs
 from dovetail.errors import WriteError
@@ -51,13 +51,30 @@ class Target:
     replaced: bool
 
 
+class _Standard:
+    """Standard output, while `for_files_alone` is entered."""
+
+    output: TextIO | None = None
+
+
+@contextlib.contextmanager
+def for_files_alone() -> Iterator[None]:
+    """While this is entered, standard output takes only what is written as a file; what is printed goes to stderr."""
+    _Standard.output = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _Standard.output = None
+
+
 def target_of(path: Path) -> Target:
     """Return where writing to a path leads.
 
     Raises:
         WriteError: to a folder, a socket, or in a circle.
     """
-    if str(path) == "-" or _is_stream(path, sys.stdout):
+    if str(path) == "-" or _is_stream(path, _Standard.output or sys.stdout):
         return Target(None, False)
     try:
         # Links to what a process has open (/dev/fd/3) lead to the open file itself, not to a name to be replaced.
@@ -144,9 +161,10 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise WriteError("is not written: it was read, and what it said would be lost", file=path)
     try:
         if target.path is None:
-            sys.stdout.flush()
-            write(sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            out = _Standard.output or sys.stdout
+            out.flush()
+            write(out.buffer)
+            out.buffer.flush()
         elif target.replaced:
             _replace(target.path, write)
         else:

@@ -36,20 +36,27 @@ def file_path(text: str) -> Path:
 def prepared(args: argparse.Namespace) -> Iterator[None]:
     """Check that everything that a command is to write can be written; missing folders are made.
 
-    While this is entered, an input that is one of the outputs, too, is refused where it is read.
+    While this is entered, an input that is one of the outputs, too, is refused where it is read. Where a file goes to
+    standard output, all else that is printed goes to stderr.
 
     Raises:
         InputError: something can't be written, two options name one file, or two things would stand on stdout.
     """
-    written: list[tuple[str, Path]] = []
+    is_json, taken = getattr(args, "json", False), dict[Path | None, str]()
     if wanted := getattr(args, "outputs", ()):
-        written = _prepare(wanted, is_json=getattr(args, "json", False))
-    with inputs.watching(written, words=bool(getattr(args, "set", ()))):
+        taken = _prepare(wanted, is_json=is_json)
+    written = [(option, path) for path, option in taken.items() if path is not None]
+    with contextlib.ExitStack() as entered:
+        entered.enter_context(inputs.watching(written, words=bool(getattr(args, "set", ()))))
+        if None in taken and not is_json:
+            from dovetail import files  # `--help` does without
+
+            entered.enter_context(files.for_files_alone())
         yield
 
 
-def _prepare(wanted: Sequence[tuple[str, Path, bool]], *, is_json: bool) -> list[tuple[str, Path]]:
-    """Return the options that name files that are there or will be, with these; see `prepared`."""
+def _prepare(wanted: Sequence[tuple[str, Path, bool]], *, is_json: bool) -> dict[Path | None, str]:
+    """Return where the output goes, None for standard output -> the option that says so; see `prepared`."""
     from dovetail import files  # `--help` does without
 
     taken: dict[Path | None, str] = {None: "--json"} if is_json else {}
@@ -63,7 +70,7 @@ def _prepare(wanted: Sequence[tuple[str, Path, bool]], *, is_json: bool) -> list
         if target.path in taken and target.replaced:
             raise InputError(f"{taken[target.path]} and {option} would write the same file", file=path)
         taken[target.path] = option
-    return [(option, path) for path, option in taken.items() if path is not None]
+    return taken
 
 
 #: Options that take a file, and also a folder that is there already.
