@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv as csv_module
 import json
+from pathlib import Path
 
 import pytest
 
+from dovetail import hardware
 from dovetail import workers as workers_module
 from dovetail.cli.main import main
 from dovetail.network import jobs as jobs_module
@@ -34,6 +37,21 @@ def test_report_writes_everything(tmp_path, capsys):
     assert '"advice":{' in html.read_text(encoding="utf-8")
     assert (svg / "layers_alexnet_tpu_like.svg").exists()
     assert (csv / "alexnet_eyeriss_like.csv").read_text(encoding="utf-8").count("\n") == 9
+
+
+def test_designs_of_one_name_have_files_of_their_own(tmp_path, capsys):
+    text = (Path(hardware.__file__).parent / "designs" / "eyeriss_like.yaml").read_text(encoding="utf-8")
+    (tmp_path / "eyeriss_like.yaml").write_text(text.replace("depth: 16384", "depth: 32768"))
+    csv, svg = tmp_path / "csv", tmp_path / "svg"
+    command = ["report", "alexnet", "--on", "eyeriss_like", str(tmp_path / "eyeriss_like.yaml"), "--no-front", "--json"]
+    assert main([*command, "--csv", str(csv), "--svg", str(svg)]) == 0
+    first, second = json.loads(capsys.readouterr().out)["results"]
+    assert first["design"] == second["design"] == "eyeriss_like"
+    assert first["energy_pJ"] < second["energy_pJ"]
+    for name, result in (("alexnet_eyeriss_like", first), ("alexnet_eyeriss_like-2", second)):
+        rows = list(csv_module.DictReader((csv / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
+        assert [float(row["energy_pJ"]) for row in rows] == [layer["energy_pJ"] for layer in result["layers"]]
+        assert (svg / f"layers_{name}.svg").exists()
 
 
 def test_report_prints_json(capsys):

@@ -5,13 +5,13 @@ import io
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dovetail.cli.main import main
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Storage
-from dovetail.text import csv_cell, csv_text, file_name, printable, shown
+from dovetail.text import csv_cell, csv_text, file_name, file_names, printable, shown
 from dovetail.workload.layer_table import read_csv, write_csv
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import convolution
@@ -78,6 +78,7 @@ def test_every_name_is_cleaned_at_the_door():
 
 
 @given(st.lists(st.one_of(names, st.integers(), st.floats(allow_nan=False)), min_size=1, max_size=5))
+@example(["\r0"])
 def test_cells_compute_nothing_and_come_back(cells):
     (row,) = csv.reader(io.StringIO(csv_text([cells])))
     for cell, found in zip(cells, row, strict=True):
@@ -135,3 +136,11 @@ def test_a_file_name_is_one_plain_word(text):
     assert re.fullmatch(r"[\w.-]+", name)
     assert name.strip("._") == name
     assert file_name(name) == name
+
+
+@given(st.lists(st.sampled_from(["a", "A", "a-2", "a/b", "a_b", "a:b", "b"]), max_size=8))
+def test_texts_are_files_of_their_own(texts):
+    found = file_names(texts)
+    assert len({name.casefold() for name in found}) == len(texts)
+    assert all(name.startswith(file_name(text)) for name, text in zip(found, texts, strict=True))
+    assert file_names(["x", "y"]) == ["x", "y"]

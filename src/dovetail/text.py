@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 import zlib
 from collections.abc import Iterable, Sequence
@@ -50,11 +49,24 @@ def clean(value: object, *fields: str) -> None:
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as CSV. Numbers stay what they are; text that a spreadsheet would compute gets a ``'`` in front."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator=_Lines.END)
     for row in rows:
         writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
-    return stream.getvalue()
+    return "".join(lines.written)
+
+
+class _Lines:
+    """Takes rows of CSV. Some versions of Python quote a sign that breaks lines only where its rows end with it."""
+
+    END = "\r\n"
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, row: str) -> None:
+        """Take a row, to end as a line of text does."""
+        self.written.append(row.removesuffix(self.END) + "\n")
 
 
 def csv_cell(text: str) -> str:
@@ -72,3 +84,16 @@ def file_name(text: str) -> str:
     It neither begins nor ends with ``_`` or ``.``, and is ``unnamed`` where nothing is left.
     """
     return re.sub(r"[^\w.-]+", "_", text).strip("._") or "unnamed"
+
+
+def file_names(texts: Iterable[str]) -> list[str]:
+    """Return texts as names of files in one folder: those that would be one file, on any system, are numbered."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for text in texts:
+        name, number = file_name(text), 1
+        while (wanted := name if number == 1 else f"{name}-{number}").casefold() in taken:
+            number += 1
+        taken.add(wanted.casefold())
+        names.append(wanted)
+    return names

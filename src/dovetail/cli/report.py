@@ -25,11 +25,10 @@ from dovetail.network.map_network import map_networks
 from dovetail.network.plain import comparison_fields
 from dovetail.network.rows import layers_table
 from dovetail.report.data import KnownAccuracy
-from dovetail.report.figures import write_figures
+from dovetail.report.figures import cost_names, write_figures
 from dovetail.report.page import published_for, report_page
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
-from dovetail.text import file_name
 from dovetail.units import four_digits
 
 #: Seconds for what to change, unless said otherwise.
@@ -102,8 +101,7 @@ def run(args: argparse.Namespace) -> int:
     for folder, kind in ((args.svg, "svg"), (args.png, "png")):
         if folder:
             write_figures(folder, costs, accuracies, kind)
-    for cost, diagnoses in zip(costs, told, strict=True) if args.csv else ():
-        name = file_name(f"{cost.network.name}_{cost.architecture.name}")
+    for cost, diagnoses, name in zip(costs, told, cost_names(costs), strict=True) if args.csv else ():
         write_text(args.csv / f"{name}.csv", layers_table([cost], [diagnoses]).csv())
     if args.json:
         fields = {"objective": str(args.objective), **comparison_fields(costs, told)}

@@ -14,7 +14,7 @@ from dovetail.network.roofline import roofline, roofs
 from dovetail.network.sweep import Sweep
 from dovetail.report.data import KnownAccuracy
 from dovetail.report.svg import Line, line_chart, stacked_bars
-from dovetail.text import file_name
+from dovetail.text import file_names
 
 
 def write_figures(
@@ -42,11 +42,15 @@ def report_figures(costs: Sequence[NetworkCost], accuracies: Mapping[str, KnownA
     if len({cost.network.name for cost in costs} & set(accuracies)) > 1:
         for what, unit in (("energy", "energy, mJ"), ("cycles", "cycles"), ("edp", "EDP, J x cycle")):
             pictures[f"accuracy_{what}"] = accuracy_figure(costs, accuracies, what, unit)
-    for cost in costs:
-        name = file_name(f"{cost.network.name}_{cost.architecture.name}")
+    for cost, name in zip(costs, cost_names(costs), strict=True):
         pictures[f"layers_{name}"] = layers_figure(cost)
         pictures[f"roofline_{name}"] = roofline_figure(cost)
     return pictures
+
+
+def cost_names(costs: Sequence[NetworkCost]) -> list[str]:
+    """Return a name for each network on each design, fit for a file, each different."""
+    return file_names(f"{cost.network.name}_{cost.architecture.name}" for cost in costs)
 
 
 def accuracy_figure(costs: Sequence[NetworkCost], accuracies: Mapping[str, KnownAccuracy], what: str, unit: str) -> str:
