@@ -2,6 +2,7 @@
 
 import struct
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -139,3 +140,19 @@ def test_a_checked_folder_is_not_read_again_until_it_changes(tmp_path, monkeypat
     file.write_bytes(file.read_bytes()[:45])
     with pytest.raises(InputError, match="not a readable image"):
         check_images([file])
+
+
+def test_broken_images_take_no_memory_once_they_are_known(tmp_path, monkeypatch):
+    """One at a time per core, in the depth that they have: a folder of thousands is checked in the memory of a few."""
+    pixels = 1000
+    for number in range(8):
+        image_module.fromarray(np.full((pixels, pixels), -1, np.float32)).save(tmp_path / f"{number}.tiff")
+    monkeypatch.setattr("dovetail.accuracy.images.available_cpus", lambda: 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="its values go from -1 to -1; 0 to 1 are read; so are 7 more of 8"):
+            check_images(sorted(tmp_path.glob("*.tiff")))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * 4 * pixels**2

@@ -38,7 +38,7 @@ def read_image(file: Path) -> NDArray[Any]:
     """
     with _opened(file) as image:
         if image.mode.startswith("I") or image.mode == "F":
-            grey = _deep(image, file)
+            grey = _grey(image, file)
             return np.repeat(grey[:, :, None], 3, axis=2)
         return np.array(image.convert("RGB"))
 
@@ -68,9 +68,15 @@ def _opened(file: Path) -> Iterator[Any]:
         raise InputError(f"not a readable image ({type(error).__name__}: {text[:150]})", file=file) from None
 
 
-def _deep(image: Any, file: Path) -> NDArray[np.float32]:
+def _grey(image: Any, file: Path) -> NDArray[np.float32]:
     """Return grey values of more than 8 bits as 0 to 255."""
-    values = np.asarray(image, dtype=np.float64)
+    values, white = _deep(image, file)
+    return np.multiply(values, 255.0 / white, dtype=np.float64).astype(np.float32)
+
+
+def _deep(image: Any, file: Path) -> tuple[NDArray[Any], float]:
+    """Return grey values of more than 8 bits as they are, and what is white among them."""
+    values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     if image.mode == "F":
         white = 1.0
@@ -81,7 +87,7 @@ def _deep(image: Any, file: Path) -> NDArray[np.float32]:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if not (low >= 0 and high <= white):  # also where one is not a number
         raise InputError(f"its values go from {low:g} to {high:g}; 0 to {white:g} are read", file=file)
-    return (values * (255.0 / white)).astype(np.float32)
+    return values, white
 
 
 def check_images(files: Sequence[Path], report: Report | None = None) -> None:
@@ -138,5 +144,5 @@ def _broken(file: Path) -> InputError | None:
             if image.mode.startswith("I") or image.mode == "F":
                 _deep(image, file)
     except InputError as error:
-        return error
+        return InputError(error.message, file=error.file)  # the one that was raised holds on to the image
     return None
