@@ -45,7 +45,7 @@ from fuzz_cases import READERS, TARGETS, Case
 
 CPU_SECONDS = 10.0
 MEMORY_BYTES = 2**30
-#: Seconds without any sign of life after which the process that attempts is killed.
+#: Seconds without any sign of life after which the process that attempts is killed, where it could work.
 WALL_SECONDS = 300.0
 #: Seconds for it to start: what it compiles is kept, but the first time takes minutes.
 START_SECONDS = 1800.0
@@ -199,7 +199,7 @@ def warm_up(targets: list[str]) -> None:
         outcome(Case(("map", "alexnet:8", "--on", "simple_weight_stationary", *samples), {}), seconds=0)
 
 
-def _attempt_all(first: int, end: float, only: str) -> None:
+def _attempt_all(first: int, only: str) -> None:
     """Be the process that attempts: say each attempt's number before, and what became of it after."""
     targets = [only] if only else list(TARGETS)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
@@ -207,7 +207,7 @@ def _attempt_all(first: int, end: float, only: str) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, resource.RLIM_INFINITY))
     number = first
-    while time.time() < end:
+    while True:
         print(json.dumps({"number": number}), flush=True)
         target, case = case_of(number, only)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -262,32 +262,62 @@ def _last(text: str) -> str:
     return re.sub(rf"{re.escape(tempfile.gettempdir())}/fuzz-\w+", "%DIR%", line)[-400:]
 
 
-def _watch(first: int, end: float, tally: _Tally) -> None:
-    """Start the process that attempts, and another one when an attempt has killed it."""
-    while time.time() < end:
-        command = [sys.executable, __file__, "--attempt", str(end), "--first", str(first), "--only", tally.only]
+def _watch(first: int, seconds: float, tally: _Tally) -> None:
+    """Start the process that attempts, and another one when an attempt has killed it; time counts from the first."""
+    end: float | None = None
+    while end is None or time.monotonic() < end:
+        command = [sys.executable, __file__, "--attempt", "--first", str(first), "--only", tally.only]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
             assert process.stdout is not None
-            os.set_blocking(process.stdout.fileno(), True)
-            last, waited = first - 1, START_SECONDS
-            while select.select([process.stdout], [], [], waited)[0] and (line := process.stdout.readline()):
-                answer, waited = json.loads(line), WALL_SECONDS
+            last, begun, silent = first - 1, False, ""
+            while True:
+                silent = _silence(process, WALL_SECONDS if begun else START_SECONDS)
+                if silent or not (line := process.stdout.readline()):
+                    break
+                answer, begun = json.loads(line), True
+                end = end or time.monotonic() + seconds
                 last = answer["number"]
                 if "kind" in answer:
                     tally.take(answer)
-                    last = -1
+                    if time.monotonic() >= end:
+                        process.kill()
+                        return
             process.kill()
             said = process.stderr.read().decode(errors="replace") if process.stderr else ""
-        if time.time() >= end and last == -1:
-            return
-        if last < first:
+        if not begun:
             raise SystemExit(f"the process that attempts does not start:\n{said}")
+        text = f"{silent or 'ended the process'}\n{said[-2000:]}"
         target = case_of(last, tally.only)[0]
-        text = f"ended the process, or took more than {WALL_SECONDS:g} seconds\n{said[-2000:]}"
-        tally.take(
-            {"number": last, "target": target, "kind": "finding", "text": text, "signature": f"killed {said[-60:]}"}
-        )
+        tally.take({"number": last, "target": target, "kind": "finding", "text": text, "signature": "killed"})
         first = last + 1
+
+
+def _silence(process: subprocess.Popen[bytes], seconds: float) -> str:
+    """Wait for a sign of life; say for how long there was none, on the clock and of work, or nothing if there is one.
+
+    It is work that counts: on a busy machine an attempt may be kept from it for minutes.
+    """
+    assert process.stdout is not None
+    began, worked = time.monotonic(), _worked(process.pid)
+    while not select.select([process.stdout], [], [], 1.0)[0]:
+        passed, work = time.monotonic() - began, _worked(process.pid) - worked
+        if passed > seconds and (work > 2 * CPU_SECONDS or _load() < 1 or passed > 10 * seconds):
+            return f"took more than {passed:.0f} seconds, {work:.0f} of work"
+    return ""
+
+
+def _worked(pid: int) -> float:
+    """Return the CPU seconds that a process has taken."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _load() -> float:
+    """Return how many processes want to run for each CPU."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def _repeat(path: Path) -> int:
@@ -305,18 +335,18 @@ def _program() -> int:
     parser.add_argument(
         "--repeat", type=Path, metavar="PATH", help="attempt a finding that was kept, or a folder of them"
     )
-    parser.add_argument("--attempt", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--attempt", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ |= {"DOVETAIL_CACHE": "off", "OMP_NUM_THREADS": "1"}
-    if args.attempt is not None:
-        _attempt_all(args.first, args.attempt, args.only)
+    if args.attempt:
+        _attempt_all(args.first, args.only)
         return 0
     if args.repeat is not None:
         kept = sorted(args.repeat.glob("*.json")) if args.repeat.is_dir() else [args.repeat]
         return max(_repeat(path) for path in kept)
     tally = _Tally(Counter(), {}, args.keep, args.only)
     try:
-        _watch(args.first, time.time() + args.seconds, tally)
+        _watch(args.first, args.seconds, tally)
     finally:  # also where the fuzzer itself is at fault: what it found until then stands
         tally.print()
     return 1 if tally.findings else 0

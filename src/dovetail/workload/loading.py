@@ -262,7 +262,7 @@ def _from_name(spec: str, given: _Given) -> Network:
     name, _, size = spec.partition("@")
     input_size = given.input_size
     if size and not is_factory_file(spec):
-        wrong = given.inputs or not re.fullmatch("[0-9]{1,6}", size) or (input_size not in (None, int(size)))
+        wrong = given.inputs or not re.fullmatch("[1-9][0-9]{0,5}", size) or (input_size not in (None, int(size)))
         if wrong:
             raise InputError(f"'{spec}': write the input size as a number behind the @, such as {name}@32")
         input_size = int(size)

@@ -146,6 +146,7 @@ def trace_by_name(
     """
     longest = max(inputs[0].shape[-2:]) if inputs else input_size
     if ":" in name:
+        _check_factory(name)
         import_torch(f"the model {name}")
         return _trace_factory(name, batch, input_size, inputs)
     known = sorted(bundled)
@@ -223,13 +224,7 @@ def user_factory(spec: str) -> Callable[[], Any]:
     Raises:
         InputError: when there is no such module or attribute in it.
     """
-    module_name, _, attribute = spec.rpartition(":")
-    is_file = module_name.endswith(".py")
-    names = (attribute,) if is_file else (*module_name.split("."), attribute)
-    if not module_name or not all(name.isidentifier() for name in names):
-        raise InputError(f"'{spec}': write package.module:factory or file.py:factory")
-    if is_file and not Path(module_name).is_file():
-        raise InputError("no such file", file=module_name)
+    module_name, attribute, is_file = _check_factory(spec)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             module = _import_file(Path(module_name).resolve()) if is_file else _import_module(module_name)
@@ -242,6 +237,22 @@ def user_factory(spec: str) -> Callable[[], Any]:
     factory = getattr(module, attribute)
     makes = callable(factory) and (isinstance(factory, type) or not hasattr(factory, "forward"))
     return factory if makes else lambda: factory
+
+
+def _check_factory(spec: str) -> tuple[str, str, bool]:
+    """Return a module's or file's name, what is named in it, and whether it is a file, which is there then.
+
+    Raises:
+        InputError: it names nothing, or a file that is not there.
+    """
+    module_name, _, attribute = spec.rpartition(":")
+    is_file = module_name.endswith(".py")
+    names = (attribute,) if is_file else (*module_name.split("."), attribute)
+    if not module_name or not all(name.isidentifier() for name in names):
+        raise InputError(f"'{spec}': write package.module:factory or file.py:factory")
+    if is_file and not Path(module_name).is_file():
+        raise InputError("no such file", file=module_name)
+    return module_name, attribute, is_file
 
 
 def _import_module(name: str) -> ModuleType:
