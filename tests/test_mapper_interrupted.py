@@ -227,7 +227,9 @@ def _too_large(*_given: Any) -> Any:
     raise CapacityError("level", {"tensor": 2}, 1)
 
 
-def test_what_is_asked_for_in_haste_is_not_compiled():
+def test_what_is_asked_for_in_haste_is_not_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # where nothing is kept yet
+
     @jit
     def doubled(number: int) -> int:
         return 2 * number

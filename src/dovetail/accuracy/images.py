@@ -71,7 +71,8 @@ def _opened(file: Path) -> Iterator[Any]:
 def _grey(image: Any, file: Path) -> NDArray[np.float32]:
     """Return grey values of more than 8 bits as 0 to 255."""
     values, white = _deep(image, file)
-    return np.multiply(values, 255.0 / white, dtype=np.float64).astype(np.float32)
+    grey: NDArray[np.float32] = np.multiply(values, 255.0 / white, dtype=np.float64).astype(np.float32)
+    return grey
 
 
 def _deep(image: Any, file: Path) -> tuple[NDArray[Any], float]:
