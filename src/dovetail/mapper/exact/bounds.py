@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
-from dovetail.mapper.exact import demands as of
+from dovetail.mapper.exact import vectors as of
 from dovetail.mapper.exact.completion import ROUNDING
+from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.goal import FRONT, Goal, hopeless, objective_value
 from dovetail.mapper.exact.reuse import reuse_of
 from dovetail.mapper.exact.rows import (
@@ -127,7 +128,7 @@ def price_words(scene: Scene, row: Row, prices: Floats) -> tuple[float, float]:
 
 
 @part()
-def price_vector(demands: of.Demands, k: int, prices: Floats, copies: float) -> float:
+def price_vector(demands: Demands, k: int, prices: Floats, copies: float) -> float:
     """Return the pJ per visit of a tile that a vector of demands comes to."""
     vector, tensors = demands.vectors[k], prices.shape[1]
     cost = vector[2 * tensors + of.ENERGY] + vector[2 * tensors + of.PER_COPY] * copies

@@ -11,12 +11,9 @@ import numpy as np
 
 from dovetail.errors import DovetailError
 from dovetail.mapper.exact.demands import (
-    FIXED,
     Demands,
     Entry,
     Loop,
-    Ways,
-    Working,
     enter_all,
     loop_over,
     spread_all,
@@ -34,6 +31,8 @@ from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
+from dovetail.mapper.exact.vectors import FIXED, Outside, Working
+from dovetail.mapper.exact.ways import Ways
 from dovetail.mapper.objective import Objective
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles, workspace
 from dovetail.model.compile import is_kept, keeps_code
@@ -161,7 +160,7 @@ def _loop(function: Callable[..., Any]) -> None:
 
 
 def _working() -> Working:
-    return Working.empty(1, 1, 2 + FIXED)
+    return Working.empty((1, 1, 2 + FIXED), Outside(np.zeros(1), np.zeros(1), _bools(1), 0.0))
 
 
 def _unite(function: Callable[..., Any]) -> None:

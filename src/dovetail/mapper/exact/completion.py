@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import FIXED, Demands, Working, build_demands, no_spreading, ways_of
+from dovetail.mapper.exact.demands import Demands, build_demands
 from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.pieces import in_pieces
@@ -23,6 +23,8 @@ from dovetail.mapper.exact.sources import Source, Sources, find_sources
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
+from dovetail.mapper.exact.vectors import FIXED, Working, outside_of
+from dovetail.mapper.exact.ways import no_spreading, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.charges import WRITE, bandwidth_spilt, bandwidth_taken
 
@@ -125,7 +127,10 @@ def build_completion(
     prices = _prices(space, sources.at[space.outside], first, quickest, shares)
     ways = ways_of(space, space.outside)[0] if space.outside < levels else no_spreading(space)
     columns = 2 * len(first) + FIXED
-    met, vector = Working.empty(1, MOST_PRICED, columns), np.zeros(columns + len(first))
+    met, vector = (
+        Working.empty((1, MOST_PRICED, columns), outside_of(space, space.outside, per_word)),
+        np.zeros(columns + len(first)),
+    )
     price = partial(price_fanout, lattice, fans, ways, demands, prices, met, vector, parts[space.outside])
     in_pieces(len(fans), price, look)
     low, weight = falls(space, lattice)

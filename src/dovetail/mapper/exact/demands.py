@@ -22,23 +22,21 @@ import numpy as np
 from dovetail.mapper.exact.entering import words_delivered
 from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.pieces import in_pieces
-from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import left_in_place
+from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, offer_vector, outside_of
+from dovetail.mapper.exact.ways import Ways, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Machine
 from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, fits, space_taken
 from dovetail.model.compile import jit_plain, part
 
 #: Vectors that a tile has room for; where there are more, the two most alike become one that undercuts both.
-MOST_VECTORS, FEWEST_VECTORS = 24, 3
+MOST_VECTORS, FEWEST_VECTORS = 48, 3
 #: Bytes that one working table may take.
 MOST_BYTES = 100_000_000
 #: Kinds of dimensions (by the tensors that they leave in place) whose orders are told apart.
 MOST_KINDS = 4
-
-# Columns of a vector after its 2 * tensors first ones: pJ; pJ per copy; cycles.
-ENERGY, PER_COPY, CYCLES, FIXED = range(4)
 
 
 class Demands(NamedTuple):
@@ -61,45 +59,6 @@ class Demands(NamedTuple):
     pending: Ints
 
 
-class Working(NamedTuple):
-    """Vectors under construction.
-
-    Attributes:
-        vectors: ``(tiles, room, columns)``.
-        pending: ``(tiles, room)``.
-        counts: ``(tiles,)`` vectors that a tile has.
-    """
-
-    vectors: Floats
-    pending: Ints
-    counts: Ints
-
-    @staticmethod
-    def empty(tiles: int, room: int, columns: int) -> Working:
-        """Allocate it."""
-        return Working(np.zeros((tiles, room, columns)), np.zeros((tiles, room), np.int64), np.zeros(tiles, np.int64))
-
-
-class Ways(NamedTuple):
-    """The ways to use a fan-out that differ in their factors.
-
-    Attributes:
-        places: ``(ways, dims)`` factors, as divisor indices.
-        children: ``(ways,)`` their product.
-        shared: ``(ways, tensors)`` children that a word asked of outside serves, at most.
-        again: ``(ways, tensors)`` neighbours may serve what is asked for again while no loop moves the tensor.
-        uncounted: ``(ways, tensors)`` what neighbours pass on may be missing from what arrives.
-        copies: ``(ways,)`` children that sum up parts of the same outputs.
-    """
-
-    places: Ints
-    children: Floats
-    shared: Floats
-    again: Bools
-    uncounted: Bools
-    copies: Floats
-
-
 def build_demands(
     space: Space, tables: Tables, per_word: Floats, lattice: Lattice, look: Callable[[], None]
 ) -> Demands:
@@ -115,15 +74,16 @@ def build_demands(
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
     columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
     room = int(np.clip(MOST_BYTES // (tiles * columns * 8), FEWEST_VECTORS, MOST_VECTORS))
-    now = _at_compute(space, room, columns)
+    around = [outside_of(space, boundary, per_word) for boundary in range(levels + 1)]
+    now = _at_compute(space, Working.empty((tiles, room, columns), around[levels]))
     start = np.zeros((levels + 1, tiles + 1), np.int64)
     parts: list[tuple[Floats, Ints]] = []
     used = 0
     for boundary in range(levels, outermost - 1, -1):
         if boundary < levels and space.is_spatial[boundary]:
-            now = _through_fanout(space, tables, boundary, lattice, now, look)
+            now = _through_fanout(space, tables, boundary, around[boundary], lattice, now, look)
         elif boundary < levels:
-            now = _through_storage(space, tables, boundary, per_word[boundary], lattice, now, look)
+            now = _through_storage(space, tables, boundary, (per_word[boundary], around[boundary]), lattice, now, look)
         start[boundary] = used + np.concatenate([[0], np.cumsum(now.counts)])
         used = int(start[boundary, -1])
         there = np.arange(room) < now.counts[:, None]
@@ -132,9 +92,8 @@ def build_demands(
     return Demands(outermost, start, vectors, np.concatenate([each for _, each in parts]))
 
 
-def _at_compute(space: Space, room: int, columns: int) -> Working:
-    """Return the demands of one execution of the loop body: a word of every tensor, and computing."""
-    now = Working.empty(space.tiles, room, columns)
+def _at_compute(space: Space, now: Working) -> Working:
+    """Fill in the demands of one execution of the loop body: a word of every tensor, and computing."""
     now.vectors[0, 0, : len(space.rules.is_output)] = 1.0
     now.vectors[0, 0, -FIXED:] = space.machine.compute_pJ, 0.0, 1.0
     now.counts[0] = 1
@@ -145,17 +104,17 @@ def _through_storage(
     space: Space,
     tables: Tables,
     level: int,
-    price: Floats,
+    costs: tuple[Floats, Outside],
     lattice: Lattice,
     inside: Working,
     look: Callable[[], None],
 ) -> Working:
-    """Return the demands of tiles that enter a storage level."""
-    tiles, room, columns = inside.vectors.shape
+    """Return the demands of tiles that enter a storage level; ``costs``: pJ per word there, and what is outside."""
+    (tiles, _, columns), (price, outside) = inside.vectors.shape, costs
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
-    looped, vector = Working.empty(tiles, room, columns), np.zeros(columns)
+    looped, vector = Working.empty(inside.vectors.shape, inside.outside), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
-        passed = Working(inside.vectors.copy(), inside.pending.copy(), inside.counts.copy())
+        passed = Working(inside.vectors.copy(), inside.pending.copy(), inside.counts.copy(), inside.outside)
         for d in order:
             loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
             if loop.least > 1 or loop.most > 1:
@@ -163,7 +122,7 @@ def _through_storage(
         in_pieces(tiles, partial(unite, passed, looped), look)
     rules = space.rules
     first = rules.touched / space.problem.macs * rules.is_output
-    entered = Working.empty(tiles, room, columns)
+    entered = Working.empty(inside.vectors.shape, outside)
     entry = Entry(
         np.array(space.keepers[level], np.int64),
         level,
@@ -207,51 +166,6 @@ def _chains(kinds: tuple[int, ...], pending: int) -> Iterator[tuple[int, ...]]:
     for kind in following:
         rest = tuple(other for other in kinds if other != kind)
         yield from ((kind, *order) for order in _chains(rest, pending & kind))
-
-
-@part()
-def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
-    """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
-    vectors, pending, count = to
-    k = 0
-    while k < count[tile]:
-        below, above = mask & ~pending[tile, k] == 0, pending[tile, k] & ~mask == 0
-        for j in range(vector.shape[0]):
-            below = below and vectors[tile, k, j] <= vector[j]
-            above = above and vector[j] <= vectors[tile, k, j]
-        if below:
-            return
-        if above:
-            count[tile] -= 1
-            for j in range(vector.shape[0]):
-                vectors[tile, k, j] = vectors[tile, count[tile], j]
-            pending[tile, k] = pending[tile, count[tile]]
-        else:
-            k += 1
-    if count[tile] == vectors.shape[1]:
-        merge_vector(to, tile, vector, mask)
-        return
-    for j in range(vector.shape[0]):
-        vectors[tile, k, j] = vector[j]
-    pending[tile, k] = mask
-    count[tile] += 1
-
-
-@part()
-def merge_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
-    """Lower the vector of a tile that is most like another one to what undercuts both."""
-    best, nearest = 0, np.inf
-    for k in range(to.vectors.shape[1]):
-        apart = 0.0
-        for j in range(vector.shape[0]):
-            most = max(abs(vector[j]), abs(to.vectors[tile, k, j]))
-            if most > 0:
-                apart += abs(vector[j] - to.vectors[tile, k, j]) / most
-        if apart < nearest:
-            best, nearest = k, apart
-    for j in range(vector.shape[0]):
-        to.vectors[tile, best, j] = min(to.vectors[tile, best, j], vector[j])
-    to.pending[tile, best] |= mask
 
 
 @jit_plain
@@ -415,72 +329,17 @@ def enter_all(
                 offer_vector(entered, tile, vector, mask)
 
 
-def ways_of(space: Space, level: int) -> tuple[Ways, Ints]:
-    """Return the ways to use a fan-out that differ in factors, and which of them each of the space's ways is."""
-    known: dict[tuple[int, ...], int] = {}
-    which = np.array([known.setdefault(row.factors, len(known)) for row in space.fanouts[level]], np.int64)
-    first = np.unique(which, return_index=True)[1]
-    factors = np.array(list(known), np.int64).reshape(len(known), len(space.divisors))
-    places = [{value: i for i, value in enumerate(divisors)} for divisors in space.divisors]
-    at = [[places[d][int(f)] for d, f in enumerate(row)] for row in factors]
-    linked = space.linking[level][first].reshape(len(known), len(space.rules.is_output))
-    again = level == len(space.levels) - 1 or bool(space.rules.no_reuse[level + 1].any())
-    shared, copies = _shared(space, level, factors, linked)
-    if again:
-        shared *= np.where(linked, _undone(space), 1.0)
-    ways = Ways(
-        np.array(at, np.int64).reshape(factors.shape),
-        factors.prod(axis=1).astype(np.float64),
-        shared,
-        linked & (shared > 1) & again,
-        linked & (any(space.is_spatial[:level]) and not again),
-        copies,
-    )
-    return ways, which
-
-
-def no_spreading(space: Space) -> Ways:
-    """Return the one way to use a fan-out of one child."""
-    tensors, no = len(space.rules.is_output), np.zeros((1, len(space.rules.is_output)), np.bool_)
-    return Ways(np.zeros((1, len(space.divisors)), np.int64), np.ones(1), np.ones((1, tensors)), no, no, np.ones(1))
-
-
-def _shared(space: Space, level: int, factors: Ints, linked: Bools) -> tuple[Floats, Floats]:
-    """Return `Ways.shared` but for steps that are undone, and `Ways.copies`."""
-    rules = space.rules
-    shared, copies = np.ones(linked.shape), np.ones(len(factors))
-    for t, axes in enumerate(rules.coefficients != 0):
-        together = factors[:, ~axes.any(axis=0)].prod(axis=1)
-        windows = [axis for axis in axes if axis.sum() > 1]
-        inside = factors[:, np.logical_or.reduce(windows, axis=0)].prod(axis=1) if windows else np.ones(len(factors))
-        if rules.is_output[t]:  # tiles that overlap have a part of the whole each, which add up to more than it
-            copies = np.maximum(copies, together * inside)
-        apart = together.astype(np.float64)
-        for axis in windows:
-            apart *= np.sort(factors[:, axis], axis=1)[:, :-1].prod(axis=1)
-        if rules.no_multicast[level, t]:
-            apart = np.ones(len(factors))
-        # Of linked children along a window, the one furthest ahead has no neighbour that held its words before.
-        shared[:, t] = np.where(linked[:, t], together * inside, apart)
-    return shared, copies
-
-
-def _undone(space: Space) -> Floats:
-    """Return per tensor 2 where some loop may put a window back, which every other step does at most; else 1."""
-    anywhere = frozenset(range(len(space.divisors)))
-    return np.array(
-        [
-            2.0 if any(may_return(space.divisors, tuple(axis), anywhere).any() for axis in axes.tolist()) else 1.0
-            for axes in space.rules.coefficients
-        ]
-    )
-
-
 def _through_fanout(
-    space: Space, tables: Tables, level: int, lattice: Lattice, inside: Working, look: Callable[[], None]
+    space: Space,
+    tables: Tables,
+    level: int,
+    around: Outside,
+    lattice: Lattice,
+    inside: Working,
+    look: Callable[[], None],
 ) -> Working:
-    """Return the demands of tiles that are spread over a fan-out."""
-    outside, vector = Working.empty(*inside.vectors.shape), np.zeros(inside.vectors.shape[2])
+    """Return the demands of tiles that are spread over a fan-out; ``around``: what is outside."""
+    outside, vector = Working.empty(inside.vectors.shape, around), np.zeros(inside.vectors.shape[2])
     sizes = lattice.places(np.arange(space.tiles))
     ways, _ = ways_of(space, level)
     feasible = np.ascontiguousarray(tables.parallelism[level])

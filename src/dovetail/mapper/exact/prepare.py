@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dovetail.mapper.exact.completion import MOST_ENTRIES, Completion, build_completion
-from dovetail.mapper.exact.demands import ways_of
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axes, orders
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
@@ -17,6 +16,7 @@ from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables, build_tables
 from dovetail.mapper.exact.through_loops import GRID
+from dovetail.mapper.exact.ways import ways_of
 from dovetail.model.arrays import Floats, Ints
 
 #: Loops remembered for tensors that slide, and for those with axes that share dimensions.

@@ -6,19 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import (
-    CYCLES,
-    ENERGY,
-    FIXED,
-    PER_COPY,
-    Demands,
-    Ways,
-    Working,
-    child_of,
-    offer_vector,
-    spread_vector,
-)
+from dovetail.mapper.exact.demands import Demands, child_of, spread_vector
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector
+from dovetail.mapper.exact.ways import Ways
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
 from dovetail.model.charges import bandwidth_taken, cycles_taken
 from dovetail.model.compile import jit_plain, part

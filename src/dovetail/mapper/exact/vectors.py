@@ -1,0 +1,163 @@
+"""Sets of vectors of demands: what stands in one, which of two is never worse, and what stands for too many.
+
+A vector is never worse than another if it costs no more whatever is decided further out. What is decided there is a
+price for every word asked, of which is known between what it lies, and how often a pending tensor is asked for.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# (elements of arrays are of any type)
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.ways import ways_of
+from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.charges import READ, UPDATE
+from dovetail.model.compile import part
+
+# Columns of a vector after its 2 * tensors first ones: pJ; pJ per copy; cycles.
+ENERGY, PER_COPY, CYCLES, FIXED = range(4)
+
+
+class Outside(NamedTuple):
+    """What may lie outside a boundary.
+
+    Attributes:
+        low: ``(tensors,)`` pJ that a word asked by one instance costs at its keeper, at least.
+        high: ``(tensors,)`` at most.
+        timed: ``(tensors,)`` a level that may keep it has a bandwidth.
+        copies: instances that sum up parts of the same outputs, at most.
+    """
+
+    low: Floats
+    high: Floats
+    timed: Bools
+    copies: float
+
+
+def outside_of(space: Space, boundary: int, per_word: Floats) -> Outside:
+    """Return what may lie outside a boundary; ``per_word`` ``(levels, tensors, actions)`` least pJ per word."""
+    tensors = len(space.rules.is_output)
+    outside = Outside(np.full(tensors, np.inf), np.zeros(tensors), np.zeros(tensors, np.bool_), 1.0)
+    sharing = np.ones(tensors)  # of the fan-outs between a level and the boundary; infinity where words are passed on
+    for level in range(boundary - 1, -1, -1):
+        if space.is_spatial[level]:
+            sharing *= ways_of(space, level)[0].shared.max(axis=0)
+            sharing[space.by_model[level].any(axis=0)] = np.inf
+        price = per_word[level, :, READ] + np.where(space.rules.is_output, per_word[level, :, UPDATE], 0.0)
+        kept = np.array([any(option >> t & 1 for option in space.keepers[level]) for t in range(tensors)], np.bool_)
+        outside.low[kept] = np.minimum(outside.low, price / sharing)[kept]
+        outside.high[kept] = np.maximum(outside.high, price)[kept]
+        outside.timed[kept] |= bool(np.isfinite(space.machine.bandwidth[level]).any())
+    return outside._replace(low=np.minimum(outside.low, outside.high), copies=float(space.most_instances[boundary]))
+
+
+class Working(NamedTuple):
+    """Vectors under construction.
+
+    Attributes:
+        vectors: ``(tiles, room, columns)``.
+        pending: ``(tiles, room)``.
+        counts: ``(tiles,)`` vectors that a tile has.
+        outside: what may lie outside their boundary.
+    """
+
+    vectors: Floats
+    pending: Ints
+    counts: Ints
+    outside: Outside
+
+    @staticmethod
+    def empty(shape: tuple[int, int, int], outside: Outside) -> Working:
+        """Allocate it: tiles, room, columns."""
+        return Working(np.zeros(shape), np.zeros(shape[:2], np.int64), np.zeros(shape[0], np.int64), outside)
+
+
+@part()
+def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside) -> bool:
+    """Return whether a vector is never worse than another, whatever lies outside; masks: their pending tensors.
+
+    It is no slower, asks no more words of levels that have a bandwidth, and what it costs more in one place it saves in
+    others at the prices that are the worst for it. A pending tensor is asked for at some share of the visits.
+    """
+    fixed = one.shape[0] - FIXED
+    tensors = fixed // 2
+    if its & ~mask or one[fixed + CYCLES] > other[fixed + CYCLES]:
+        return False
+    more = one[fixed + ENERGY] - other[fixed + ENERGY]
+    more += max(0.0, one[fixed + PER_COPY] - other[fixed + PER_COPY]) * outside.copies
+    for t in range(tensors):
+        words = one[t] - other[t]
+        if words > 0 and outside.timed[t]:
+            return False
+        asked = words * (outside.high[t] if words > 0 else outside.low[t])
+        along = one[tensors + t] - other[tensors + t]
+        if its >> t & 1:  # at all visits, at none, or words alone: what goes with asking may not be counted further out
+            more += max(0.0, asked, asked + along)
+        elif mask >> t & 1:
+            more += max(asked + along, -outside.low[t] * other[t])
+        else:
+            more += asked
+    return more <= 0
+
+
+@part()
+def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
+    """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
+    vectors, pending, count = to.vectors[tile], to.pending[tile], to.counts
+    k = 0
+    while k < count[tile]:
+        if undercuts(vectors[k], pending[k], vector, mask, to.outside):
+            return
+        if undercuts(vector, mask, vectors[k], pending[k], to.outside):
+            count[tile] -= 1
+            for j in range(vector.shape[0]):
+                vectors[k, j] = vectors[count[tile], j]
+            pending[k] = pending[count[tile]]
+        else:
+            k += 1
+    if count[tile] == vectors.shape[0]:
+        merge_vector(to, tile, vector, mask)
+        return
+    for j in range(vector.shape[0]):
+        vectors[k, j] = vector[j]
+    pending[k] = mask
+    count[tile] += 1
+
+
+@part()
+def merge_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
+    """Lower the vector of a tile whose merger with another one loses least to what undercuts both."""
+    vectors, pending = to.vectors[tile], to.pending[tile]
+    best, nearest = 0, np.inf
+    for k in range(vectors.shape[0]):
+        apart = lost_at(vectors[k], pending[k], vector, mask, to.outside)
+        if apart < nearest:
+            best, nearest = k, apart
+    for j in range(vector.shape[0]):
+        vectors[best, j] = min(vectors[best, j], vector[j])
+    pending[best] |= mask
+
+
+@part()
+def lost_at(one: Floats, mask: int, other: Floats, its: int, outside: Outside) -> float:
+    """Return which part of two vectors' cost is lost when one stands for both, at middling prices and shares."""
+    fixed = one.shape[0] - FIXED
+    tensors = fixed // 2
+    cost = one[fixed + ENERGY] + other[fixed + ENERGY]
+    lost = abs(one[fixed + ENERGY] - other[fixed + ENERGY])
+    lost += abs(one[fixed + PER_COPY] - other[fixed + PER_COPY])
+    for t in range(tensors):
+        price = math.sqrt(max(outside.low[t], outside.high[t] / 256) * outside.high[t])
+        ours, theirs = one[t] * price + one[tensors + t], other[t] * price + other[tensors + t]
+        merged = min(one[t], other[t]) * price + min(one[tensors + t], other[tensors + t])
+        shares = 0.5 if mask >> t & 1 else 1.0, 0.5 if its >> t & 1 else 1.0
+        cost += ours * shares[0] + theirs * shares[1]
+        lost += ours * shares[0] + theirs * shares[1] - 2 * merged * min(shares[0], shares[1])
+    slow, quick = one[fixed + CYCLES], other[fixed + CYCLES]
+    return lost / (cost + 1e-300) + abs(slow - quick) / max(slow, quick, 1e-300)
