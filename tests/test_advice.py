@@ -8,8 +8,10 @@ from fractions import Fraction
 
 import pytest
 
+import dovetail
 from dovetail.advice.advise import advise
 from dovetail.advice.changes import design_changes
+from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Spatial, Storage
@@ -140,6 +142,8 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     command = ["advise", "t.csv:fc", "--on", DESIGN, "--workers", "1", "--budget", "1e3"]
     assert main([*command, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
+    assert check(shown, closed=True) == "advice"
+    assert dovetail.load(shown) == shown
     assert shown["network"] == "fc"
     assert shown["changes"][0]["gain"] == max(each["gain"] for each in shown["changes"])
     assert {"constraint", "buffer", "batch"} <= {each["kind"] for each in shown["changes"]}

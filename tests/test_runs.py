@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.errors import InputError
 from dovetail.runs.agreement import Change, agreement
@@ -153,6 +154,9 @@ def test_many_runs_are_a_line_each_and_a_bad_one_does_not_hide_the_others(tmp_pa
     write_run(tmp_path / "c", mapping="")
     assert main(["check-run", str(tmp_path), "--json"]) == 1
     runs = json.loads(capsys.readouterr().out)
+    assert check(runs, closed=True) == "run_checks"
+    assert main(["check-run", str(tmp_path / "a"), "--json"]) == 0
+    assert check(json.loads(capsys.readouterr().out), closed=True) == "run_check"
     assert runs["verdicts"] == {"equal but for what changed": 1, "different": 1, "not compared": 1}
     assert main(["check-run", str(tmp_path)]) == 1
     said = capsys.readouterr().out

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from dovetail.api.schema import check
 from dovetail.cli.study import _print
 from dovetail.hardware.architecture import Spatial
 from dovetail.hardware.reader import load_architecture
+from dovetail.json_text import json_document, json_text
 from dovetail.mapping.constraints import axis_slots, bound_to
 from dovetail.study.conclusions import conclusions, notes
 from dovetail.study.networks import alexnet, as_published, both_axes, narrowed, rounded_channels
@@ -144,7 +146,8 @@ def test_rows_hold_what_was_asked_for(study):
     assert len(study.part("alexnet_batch_16")) == 16
     assert all(row.corrected is None for row in study.rows)
     assert all(row.reproduced is not None for row in study.rows if "not told" not in row.item)
-    data = json.loads(json.dumps(study.to_json()))
+    data = json.loads(json_text(json_document("study", study.to_json())))
+    assert check(data, closed=True) == "study"
     assert len(data["rows"]) == len(study.rows)
     assert set(data["agreement"]) == set(parts(study.rows))
     assert "published" in study._repr_html_()

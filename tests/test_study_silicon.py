@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from dovetail.api.schema import check
+from dovetail.json_text import json_document, json_text
 from dovetail.report.silicon_page import silicon_markdown, silicon_page
 from dovetail.study.silicon import grouped_alexnet, isca_design, measured, run_silicon, unit_energies
 from network_search import quick_search
@@ -46,7 +48,8 @@ def test_every_published_number_has_its_residual(silicon):
     assert all(each.reason for each in silicon.chip + silicon.analysis)
     alu = [each for each in silicon.analysis if each.what.startswith("ALU")]
     assert all(each.ratio == pytest.approx(1, abs=0.1) for each in alu)
-    data = json.loads(json.dumps(silicon.to_json()))
+    data = json.loads(json_text(json_document("silicon", silicon.to_json())))
+    assert check(data, closed=True) == "silicon"
     assert {each["layer"] for each in data["chip"]} == {f"CONV{i}" for i in range(1, 6)}
     assert "<table>" in silicon._repr_html_()
 

@@ -23,7 +23,7 @@ def silicon_markdown(silicon: Silicon) -> str:
     lines = [
         "# The model beside silicon",
         "",
-        "Written by `dovetail silicon --markdown`; `dovetail silicon --html page.html` shows the mappings behind it.",
+        "Written by `dovetail silicon --markdown page.md`; with `--html page.html` come the mappings behind it.",
         "",
         *(f"- {note}" for note in silicon.notes),
     ]
