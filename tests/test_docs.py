@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import dovetail
 from doc_snippets import LANGUAGES, MARKS, Block, blocks_of, is_shown, spans_of, words_of
 from dovetail.cli.main import COMMANDS, main, parser_of
 
@@ -37,8 +38,9 @@ def folder(store, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("DOVETAIL_CACHE", str(store))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0})
-    for limit in ("api.calls.SECONDS", "cli.compare.SECONDS", "cli.advise.SECONDS", "cli.advise.BUDGET"):
-        monkeypatch.setattr(f"dovetail.{limit}", 1e4)  # test machines are shared: what is shown has no clock
+    for limit in ("compare.SECONDS", "advise.SECONDS", "advise.BUDGET"):
+        monkeypatch.setattr(f"dovetail.cli.{limit}", 1e4)  # test machines are shared: what is shown has no clock
+    monkeypatch.setitem(dovetail.compare.__kwdefaults__, "time_limit", None)
     return tmp_path
 
 

@@ -77,7 +77,10 @@ def written(path: Path, notebook: dict[str, Any]) -> dict[Path, str]:
 
 def _outputs(source: str, names: dict[str, Any], count: int) -> list[dict[str, Any]]:
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    ending = tree.body[-1] if tree.body else None
+    last = ending if isinstance(ending, ast.Expr) else None
+    if last is not None:
+        tree.body.pop()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, f"cell {count}", "exec"), names)

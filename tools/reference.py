@@ -41,9 +41,9 @@ def commands_page() -> str:
     """Return the page of all commands."""
     parser = parser_of(every=True)
     parts = ["# Commands\n", "As `dovetail help COMMAND` says it.\n"]
-    (commands,) = (each for each in parser._actions if hasattr(each, "choices") and isinstance(each.choices, dict))
+    (commands,) = (each.choices for each in parser._actions if isinstance(each.choices, dict))
     for name in COMMANDS:
-        parts.append(f"## {name}\n\n```text\n{commands.choices[name].format_help().rstrip()}\n```\n")
+        parts.append(f"## {name}\n\n```text\n{commands[name].format_help().rstrip()}\n```\n")
     return "\n".join(parts)
 
 
