@@ -107,12 +107,20 @@ def parse(words: list[str]) -> None:
     parser_of(wanted).parse_args(words)
 
 
+def _help(command: str) -> str:
+    """Return a command's help on one line."""
+    (commands,) = (each.choices for each in parser_of(command)._actions if isinstance(each.choices, dict))
+    return f"{' '.join(commands[command].format_help().split())} "
+
+
 @pytest.mark.parametrize("page", [*PAGES, *(ROOT / name for name in BESIDE)], ids=[*NAMES, *BESIDE])
 def test_commands_in_running_text_are_ones_that_exist(page, capsys):
     for line, command in spans_of(page):
         words, _ = words_of(command)
         if words[1] == "help":
             assert set(words[2:]) <= {*COMMANDS, "COMMAND", "X"}
+        elif len(words) == 3 and words[2].startswith("--"):  # speaks of an option
+            assert f"{words[2]} " in _help(words[1]), f"{page.name}:{line}: {command}"
         elif words[1].islower() and len(words) > 2:
             try:
                 parse(words[1:])
