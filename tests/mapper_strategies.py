@@ -150,9 +150,11 @@ KINDS = ("s", "fs", "sf", "ss", "sfs", "fss", "f", "ff", "ffs", "sff", "fsf", "s
 def machines(draw: st.DrawFn, problem: Problem, kinds: tuple[str, ...] = KINDS) -> tuple[Architecture, EnergyTable]:
     """One to three levels below a DRAM, storages and fan-outs in any order, with what files can say of them."""
     read, both = draw(st.sampled_from([None, None, 1, 3])), draw(st.sampled_from([None, None, 0.9]))
-    levels: list[Level] = [
-        Storage(name="DRAM", component="DRAM", width=64, datawidth=16, read_bandwidth=read, shared_bandwidth=both)
-    ]
+    outermost = Storage(
+        name="DRAM", component="DRAM", width=64, datawidth=16, read_bandwidth=read, shared_bandwidth=both,
+        absent=_some(draw, [tensor.name for tensor in problem.shape.tensors]),
+    )  # fmt: skip
+    levels: list[Level] = [outermost]
     mesh = (1, 1)
     for place, kind in enumerate(draw(st.sampled_from(kinds))):
         if kind == "f":

@@ -18,6 +18,7 @@ from dovetail.network.sweep import parse_sizes
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.tokens.point import Point, fits
+from dovetail.tokens.resident import Resident, parse_residents
 from dovetail.tokens.study import Counting, Questions, Searching, TokenStudy, study_tokens
 from dovetail.units import four_digits, percent, whole
 from dovetail.workload.language.layers import PHASES, Phase
@@ -59,11 +60,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_expert_load(parser)
     arguments.add_objective(parser)
     arguments.add_between(parser)
+    parser.add_argument(
+        "--resident",
+        type=_residents,
+        action="extend",
+        default=[],
+        metavar="WHAT@LEVEL,...",
+        help="what stays on chip between layers and steps as far as it fits: weights, cache or activations, each with "
+        "the level that holds it (all is read from the outermost level)",
+    )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer (until proven)")
     arguments.add_samples(parser)
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--csv", "write one row per point, numbers in full")
     arguments.add_json(parser)
+
+
+def _residents(text: str) -> list[Resident]:
+    try:
+        return parse_residents(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def lengths(text: str) -> list[int]:
@@ -100,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
             architecture,
             energies,
             Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
-            counting=Counting(args.between),
+            counting=Counting(args.between, args.resident),
             searching=Searching(args.objective, args.time_limit, arguments.sampled_search_of(args)),
             store=store,
             workers=args.workers,
@@ -155,8 +172,11 @@ def _print(study: TokenStudy) -> None:
     )
     for what, size in sizes:
         print_text(f"{what}: {size / 1e6:,.4g} MB, held by {fits(architecture, size)}", "  ")
+    rest = "every layer" if first.plan is None else "apart from that every layer"
+    for text in first.plan.texts if first.plan is not None else ():
+        print_text(f"{text}{' (of the first point)' if len(study.points) > 1 else ''}", "  ")
     print_text(
-        f"every layer reads its weights, its inputs and the cache from {architecture.levels[0].name}, and writes its "
+        f"{rest} reads its weights, its inputs and the cache from {architecture.levels[0].name}, and writes its "
         "outputs there, once a step whatever the batch",
         "  ",
     )

@@ -100,6 +100,7 @@ def encode_machine(
     holds = np.array([_words_held(s) for s in storages], np.int64)
     prices, leakage = _prices(levels, energies)
     widths = encode_widths(problem, architecture, np.array([s.block if s else 1 for s in storages], np.int64))
+    here = ~_listed(problem, [s.absent if s else frozenset() for s in storages])
     return Machine(
         grains=widths.grains,
         size=widths.size,
@@ -108,9 +109,10 @@ def encode_machine(
         block=widths.block,
         clusters=np.array([s.instances // s.cluster_size if s else 1 for s in storages], np.int64),
         bandwidth=np.array([_bandwidth(s) for s in storages], np.float64),
-        share=widths.share,
-        spilt=widths.spilt,
-        energy=_with_spilt_sums(np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1), widths),
+        share=widths.share * here,
+        spilt=widths.spilt * here,
+        energy=_with_spilt_sums(np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1), widths)
+        * here[:, :, None],
         leakage=leakage,
         compute_pJ=energies[architecture.compute.name].energy("compute") * widths.computing,
         units=architecture.compute.instances,

@@ -174,7 +174,7 @@ def _level_cost(
         tensors={
             tensor.name: _tensor_cost(level, machine, counts[i, t], (i, t), (full, instances), tensor.is_output)
             for t, tensor in enumerate(problem.shape.tensors)
-            if nest.keep[i, t]
+            if nest.keep[i, t] and not _is_absent(level, tensor.name)
         },
         instances=instances,
         cycles=charges.cycles_of(steps, throttling),
@@ -186,6 +186,10 @@ def _level_cost(
         instances_max=full,
         network_pJ=float(totals.networks_pJ[i].sum()),
     )
+
+
+def _is_absent(level: Level, tensor: str) -> bool:
+    return isinstance(level, Storage) and tensor in level.absent
 
 
 def _tensor_cost(

@@ -166,7 +166,9 @@ def outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
         return outermost.words_moved
     moved: float | Fraction = Fraction()
     for tensor, room in zip(problem.shape.tensors, held(problem, architecture)[0], strict=True):
-        count = outermost.tensors[tensor.name]
+        count = outermost.tensors.get(tensor.name)
+        if count is None:  # it stays elsewhere
+            continue
         again = 2 * count.reads * (room.sum_words - room.words)
         moved += ((count.reads + count.fills + count.updates) * room.words + again) * count.instances
     return float(moved)

@@ -22,11 +22,13 @@ from dovetail.network.readings import Read, best_reading, readings_on, share
 from dovetail.network.records import kept_results
 from dovetail.store import Store
 from dovetail.workers import executor_for
-from dovetail.workload.network import Network, problem_key
+from dovetail.workload.network import Layer, Network, problem_key
 from dovetail.workload.roles import Reading
 
 #: A network, the design that it runs on, and what the design's components cost.
 Pair = tuple[Network, Architecture, EnergyTable]
+#: What a layer, in a reading of it, runs on where that differs from layer to layer.
+DesignOf = Callable[[Layer, Architecture, EnergyTable], tuple[Architecture, EnergyTable] | None]
 
 
 @dataclass(frozen=True)
@@ -125,25 +127,47 @@ def map_networks(
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
+    designs: Sequence[DesignOf | None] = (),
 ) -> list[NetworkCost]:
-    """Map several networks on designs at once: what they have in common is done once. See `map_network`."""
+    """Map several networks on designs at once: what they have in common is done once. See `map_network`.
+
+    Args:
+        pairs: networks with what they run on.
+        objective: as there, and so are the following.
+        front: likewise.
+        time_limit: likewise.
+        store: likewise.
+        workers: likewise.
+        progress: likewise.
+        search: likewise.
+        designs: per pair, what tells the design of each of its layers, which it is given in the reading to be mapped;
+            None: the pair's own. Empty: the pairs' own. Equal layers of a network run on equal designs. Where it gives
+            None there is none for this reading.
+    """
     tasks: dict[str, _Task] = {}
     ways_of: list[dict[object, list[tuple[Reading, str]]]] = []
     for network, _, _ in pairs:
         if not network.layers:
             raise InputError(f"{network.name} has no layers")
     pairs = _named(pairs)
-    for network, architecture, energies in pairs:
+    for (network, architecture, energies), design_of in zip(pairs, designs or [None] * len(pairs), strict=True):
         of_layers: dict[object, list[tuple[Reading, str]]] = {}
         for layer in network.distinct():
             ways = readings_on(layer.problem, architecture)
             keys = of_layers.setdefault(problem_key(layer), [])
             seconds = share(time_limit, len(ways))
             for reading in ways:
-                problem = layer.read_as(reading).problem
-                job = Job(problem, architecture, energies, objective, front, seconds, search)
+                read, design = layer.read_as(reading), (architecture, energies)
+                if design_of is not None:
+                    told = design_of(read, *design)
+                    if told is None:
+                        continue
+                    design = told
+                job = Job(read.problem, *design, objective, front, seconds, search)
                 keys.append((reading, job.key))
                 tasks.setdefault(keys[-1][1], _Task(job, layer.name))
+            if not keys:
+                raise InputError(f"{layer.name} on {architecture.name}: what is to stay passes its level by")
         ways_of.append(of_layers)
     needed = {ways[0][1] for of_layers in ways_of for ways in of_layers.values() if len(ways) == 1}
     results = _results(tasks, needed, store or Store.disabled(), workers, progress)

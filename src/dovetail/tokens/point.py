@@ -11,6 +11,7 @@ from typing import Any
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.network.between import BETWEEN
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
+from dovetail.tokens.resident import Plan
 from dovetail.workload.language.experts import distinct
 from dovetail.workload.language.layers import Step
 from dovetail.workload.language.model import LanguageModel
@@ -35,11 +36,13 @@ class Point:
         model: the model.
         step: which phase, of how many tokens.
         cost: of all its layers.
+        plan: what stays on chip; None: nothing.
     """
 
     model: LanguageModel
     step: Step
     cost: NetworkCost = field(repr=False)
+    plan: Plan | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -128,6 +131,7 @@ class Point:
             "outermost_bytes_per_token": self.cost.dram_bytes / self.tokens,
             "parts": dict(self.parts),
             "experts": self.experts,
+            **({} if self.plan is None else {"resident": self.plan.to_json()}),
             **({} if self.cost.between is None else {"between": self.cost.between.to_json()}),
             "exact": self.cost.exact,
         }
@@ -140,19 +144,23 @@ def part_of(name: str) -> str:
 
 
 def cache_pJ(model: LanguageModel, each: MappedLayer) -> float:
-    """Return what one run of a layer costs at the outermost level for reading, or writing, the cache.
+    """Return what one run of a layer costs at the outermost level, or where it stays, for reading or writing the cache.
 
     Of products of attention that is the operand that is keys or values; of the products that make those, what they put
     out (of one that makes queries, too, their share).
     """
-    outermost = each.cost.levels[0].tensors
     if each.layer.kind == "matrix product" and each.name.rpartition(".")[2].partition(":")[0] in ("scores", "values"):
-        return outermost[each.layer.word("Weights")].energy_pJ
+        return _outermost_pJ(each, each.layer.word("Weights"))
     name = each.name.partition(":")[0]
     for writer in _WRITERS:
         if name.endswith(writer) and model.decodes:
-            return outermost["Outputs"].energy_pJ * _cached_share(model, name)
+            return _outermost_pJ(each, "Outputs") * _cached_share(model, name)
     return 0.0
+
+
+def _outermost_pJ(each: MappedLayer, tensor: str) -> float:
+    """Return what one run's accesses to a tensor cost at the outermost level that it is read from or written to."""
+    return next(level.tensors[tensor].energy_pJ for level in each.cost.levels if tensor in level.tensors)
 
 
 def _cached_share(model: LanguageModel, name: str) -> float:

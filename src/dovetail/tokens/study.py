@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
@@ -13,10 +13,12 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
 from dovetail.network.between import Between
+from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import Progress, map_networks
 from dovetail.store import Store
 from dovetail.tokens.curve import Bend, bends, straight
 from dovetail.tokens.point import Point, fits
+from dovetail.tokens.resident import Plan, Resident, plan_of
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import Asked, Phase, Step, network_of, step_of
 from dovetail.workload.language.model import LanguageModel
@@ -93,6 +95,14 @@ class TokenStudy:
         }
 
 
+def _with_between(cost: NetworkCost, rule: Between | None, plan: Plan | None) -> NetworkCost:
+    """Return a step with what lies between its products; where all activations stay, that works on them there."""
+    if plan is not None and plan.whole and cost.architecture.vector_unit.level is None:
+        unit = replace(cost.architecture.vector_unit, level=plan.level)
+        cost = replace(cost, architecture=replace(cost.architecture, vector_unit=unit))
+    return cost.with_between(rule)
+
+
 @dataclass(frozen=True)
 class Questions:
     """Which steps of a model are asked for.
@@ -139,9 +149,11 @@ class Counting:
 
     Attributes:
         between: how the time of what lies between products is counted; None: it costs nothing.
+        resident: what stays on chip, as far as it fits; empty: nothing.
     """
 
     between: Between | None = None
+    resident: Sequence[Resident] = ()
 
 
 @dataclass(frozen=True)
@@ -190,8 +202,14 @@ def study_tokens(
     """
     counting, searching = counting or Counting(), searching or Searching()
     steps = questions.steps(model)
+    networks = [network_of(model, step) for step in steps]
+    plans = [
+        plan_of(model, step, network, architecture, counting.resident) if counting.resident else None
+        for step, network in zip(steps, networks, strict=True)
+    ]
     costs = map_networks(
-        [(network_of(model, step), architecture, energies) for step in steps],
+        [(network, architecture, energies) for network in networks],
+        designs=[None if plan is None else plan.design_of for plan in plans],
         objective=searching.objective,
         time_limit=searching.time_limit,
         store=store,
@@ -200,6 +218,7 @@ def study_tokens(
         search=searching.search,
     )
     points = tuple(
-        Point(model, step, cost.with_between(counting.between)) for step, cost in zip(steps, costs, strict=True)
+        Point(model, step, _with_between(cost, counting.between, plan), plan)
+        for step, cost, plan in zip(steps, costs, plans, strict=True)
     )
     return TokenStudy(model, architecture, searching.objective, points)

@@ -34,7 +34,9 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
     for index, level in enumerate(levels):
         kept = {name: column[index] for name, column in tiles.items() if name in mapping[level.name].keep}
         rooms = {tensor.name: room(level, tensor, problem, architecture) for tensor in problem.shape.tensors}
-        found["levels"][level.name] = _level(level, kept, rooms, energies, steps)
+        absent = level.absent if isinstance(level, Storage) else frozenset[str]()
+        here = {name: tile for name, tile in kept.items() if name not in absent}
+        found["levels"][level.name] = _level(level, here, rooms, energies, steps)
         if isinstance(level, Storage) and level.words is not None and found["overflow"] is None:
             held = sum(tile.size * rooms[name].words for name, tile in kept.items())
             if held > math.floor(level.words / level.multiple_buffering):
