@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import itertools
 import json
 import math
@@ -470,6 +471,8 @@ def test_a_page_has_the_front_and_leaves_out_what_is_the_same():
     page = family_page(found)
     assert "All points have PE.meshY = 12." in page
     assert "n</script>" not in page
+    if importlib.util.find_spec("pandas") is not None:
+        assert found.to_frame()["cycles"].tolist() == [100, 200, 150]
     with pytest.raises(InputError, match="nothing to draw"):
         family_page(replace(found, points=()))
 

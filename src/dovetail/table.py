@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import html
+import importlib
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.columns import Fit, fit, pieces
+from dovetail.errors import MissingExtraError
 from dovetail.text import csv_text
+
+if TYPE_CHECKING:
+    import pandas
 
 Cell = str | int | float | bool | None
 
@@ -110,6 +116,17 @@ class Table:
     def records(self) -> list[dict[str, Cell]]:
         """Return the rows for JSON, cells by their columns' keys, without the totals."""
         return [dict(zip(self.keys, row, strict=True)) for row in self.rows]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the rows as pandas' data frame, numbers in full, columns named as in CSV and JSON.
+
+        Raises:
+            MissingExtraError: pandas, an extra, is not installed.
+        """
+        if importlib.util.find_spec("pandas") is None:
+            raise MissingExtraError("a data frame", "pandas")
+        made: Any = importlib.import_module("pandas")
+        return made.DataFrame(list(self.rows), columns=list(self.keys))
 
     def csv(self) -> str:
         """Return the rows as CSV under their keys, numbers in full, without the totals."""

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.api.frames import frame_of
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
@@ -136,7 +135,7 @@ class Design:
 
     def to_frame(self) -> pandas.DataFrame:
         """Return a row per level: kind, class, instances, sizes, pJ per action, um^2; needs the extra ``pandas``."""
-        return frame_of(self._table())
+        return self._table().to_frame()
 
     def _table(self) -> Table:
         actions = list(dict.fromkeys(name for cost in self.energies.components.values() for name in cost.actions))

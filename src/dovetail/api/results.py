@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.api.designs import Design
-from dovetail.api.frames import frame_of
 from dovetail.errors import InputError, did_you_mean
 from dovetail.files import write_text
 from dovetail.json_text import json_document, json_text
@@ -116,7 +115,7 @@ class Evaluated:
 
     def to_frame(self) -> pandas.DataFrame:
         """Return a row per level and tensor: words per instance, pJ over all; needs the extra ``pandas``."""
-        return frame_of(self.cost.table())
+        return self.cost.table().to_frame()
 
     def __str__(self) -> str:
         """Return the totals, and the loop nest."""
@@ -289,7 +288,7 @@ class Comparison(Sequence[NetworkCost]):
 
     def to_frame(self, *, totals: bool = False) -> pandas.DataFrame:
         """Return a row per layer, or with ``totals=True`` per result; needs the extra ``pandas``."""
-        return frame_of(self.totals() if totals else self.layers())
+        return (self.totals() if totals else self.layers()).to_frame()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values: the object that ``dovetail compare --json`` prints."""

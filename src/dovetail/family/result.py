@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.family.family import Family
 from dovetail.family.floors import Box
@@ -17,6 +17,9 @@ from dovetail.network.readings import Read
 from dovetail.table import Table, headed
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.roles import Reading
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,10 @@ class Exploration:
             costs = (point.area_um2, point.energy_pJ, point.cycles, point.edp_J_cycle)
             rows.append((self.family.member_name(point.choice), *self.family.values(point.choice).values(), *costs))
         return Table(headed("design", *keys), tuple(rows))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return `table` as pandas' data frame; pandas is an extra."""
+        return self.table().to_frame()
 
     @property
     def open(self) -> int:

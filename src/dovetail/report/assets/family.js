@@ -8,6 +8,12 @@ function choiceText(spec, point) {
   return spec.parameters.map((each, place) => each.name + " = " + each.labels[point.choice[place]]);
 }
 
+/* A scale for values that are all above 0: by factors where they span many, plain where they span few. */
+function scaleOf(spec, key) {
+  const values = spec.points.map((point) => point[key]), low = Math.min(...values), high = Math.max(...values);
+  return high / low > 20 ? { type: "log", min: low / 1.1, max: high * 1.1 } : { type: "value", scale: true };
+}
+
 function familyFrontOption(spec, x, y, by, chosen) {
   const option = base(), groups = by < 0 ? [null] : spec.parameters[by].labels.map((_, value) => value);
   const of = (value) => spec.points.map((point, place) => [point[x], point[y], place])
@@ -27,8 +33,8 @@ function familyFrontOption(spec, x, y, by, chosen) {
       const point = spec.points[p.value[2]];
       return tip([point.design, ...choiceText(spec, point), ...COSTS.map(([key, label]) => label + ": " + number(point[key]))]);
     } },
-    xAxis: axis(costLabel(x), { type: "log", min: (at) => at.min / 1.05, max: (at) => at.max * 1.05 }),
-    yAxis: axis(costLabel(y), { type: "log", nameGap: 46, min: (at) => at.min / 1.05, max: (at) => at.max * 1.05 }),
+    xAxis: axis(costLabel(x), scaleOf(spec, x)),
+    yAxis: axis(costLabel(y), { nameGap: 46, ...scaleOf(spec, y) }),
     series };
 }
 
@@ -59,8 +65,7 @@ function parallelOption(spec, by, chosen) {
   const colour = ink(), option = base();
   const names = [...spec.parameters.map((each) => each.name), ...COSTS.map(([, label]) => label)];
   const axes = [...spec.parameters.map((each, dim) => ({ dim, name: each.name, type: "category", data: each.labels.map(String) })),
-    ...COSTS.map(([key, label], place) => ({ dim: spec.parameters.length + place, name: label, type: "log",
-      min: (at) => at.min / 1.02, max: (at) => at.max * 1.02 }))];
+    ...COSTS.map(([key, label], place) => ({ dim: spec.parameters.length + place, name: label, ...scaleOf(spec, key) }))];
   const data = spec.points.map((point, place) => ({
     value: [...spec.parameters.map((each, dim) => String(each.labels[point.choice[dim]])), ...COSTS.map(([key]) => point[key])],
     lineStyle: { color: place === chosen ? colour.text : COLOURS[(by < 0 ? 0 : point.choice[by]) % COLOURS.length], width: place === chosen ? 4 : 1.5, opacity: place === chosen ? 1 : 0.55 } }));
