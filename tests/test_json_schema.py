@@ -88,7 +88,12 @@ def test_every_kind_and_every_command_is_checked():
     parser = parser_of(every=True)
     (commands,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
     with_json = {name for name in COMMANDS if "--json" in commands.choices[name].format_help()}
-    of_training = {"train", "accuracy", "shrink"}  # what they write is documented in docs/accuracy.md, docs/shrink.md
+    of_training = {
+        "train",
+        "accuracy",
+        "shrink",
+        "bits",
+    }  # documented in docs/accuracy.md, docs/shrink.md, docs/bits.md
     here = {words[0] for lines in COMMAND_LINES.values() for words in lines}
     assert with_json - of_training == here | set(ELSEWHERE.values())
 

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "map": ("map", "best mapping of one layer, with a certificate"),
     "optimum": ("optimum", "a network's mappings chosen together; deadlines and energy budgets"),
     "report": ("report", "networks on designs as one page that opens from disk"),
+    "bits": ("bits", "bits for every layer that meet a cost on a design, trained and measured"),
     "shrink": ("shrink", "smaller networks that meet a cost on a design, trained and measured"),
     "silicon": ("silicon", "the model beside what two published chips measured"),
     "study": ("study", "the founding study: as published, as reproduced, and corrected"),

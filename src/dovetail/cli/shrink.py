@@ -117,7 +117,9 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args, targets)
     objective = args.objective or OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
-        oracle = CostOracle(architecture, energies, objective, store, args.processes, args.time_limit, _mapping(report))
+        oracle = CostOracle(
+            architecture, energies, objective, store, args.processes, args.time_limit, mapping_progress(report)
+        )
         result = shrink(request, oracle, report)
     if args.html:
         from dovetail.report.shrink_page import shrink_page  # templates load only when a page is asked for
@@ -130,7 +132,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _mapping(report: Report) -> Any:
+def mapping_progress(report: Report) -> Any:
+    """Return what tells a report of layers that are mapped."""
+
     def told(state: Progress) -> None:
         report(state.done, state.total, "mapping layers")
 
@@ -148,7 +152,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     supernet = SUPERNET if args.supernet_epochs is None else replace(SUPERNET, epochs=args.supernet_epochs)
     with progress() as report:
         loaded = data.load(report)
-    spec, weights = _model(args, loaded, recipe.stem)
+    spec, weights = model_and_weights(args, loaded, recipe.stem)
     design = Path(args.on[0]).stem
     out = args.out or Path("runs") / f"shrink-{spec.label.replace(':', '.')}-{design}-{Path(args.data).name}"
     return Request(
@@ -172,7 +176,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     )
 
 
-def _model(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpec, dict[str, Any] | None]:
+def model_and_weights(args: argparse.Namespace, data: DataSet, stem: str) -> tuple[ModelSpec, dict[str, Any] | None]:
     """Return what makes the network, and its trained weights; None when it has to be trained first."""
     from dovetail.accuracy import checkpoint
     from dovetail.accuracy.models import ModelSpec, model_spec, pretrained

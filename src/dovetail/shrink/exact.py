@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.errors import InputError
-from dovetail.shrink.space import Choice, SearchSpace
+from dovetail.shrink.space import Choice, LayerTable
 from dovetail.units import edp_J_cycle
 
 #: Entries of the largest table that elimination may make.
 LARGEST_TABLE = 50_000_000
 _PRICE_STEPS, _TANGENT_STEPS = 36, 6
+#: Choices that a proof visits at most.
+MOST_CHOICES = 500_000
 #: Of the descent that follows: starts, steps of each, and how many options a second knob goes down.
 _STARTS, _DESCENT_STEPS, _NARROWER = 3, 50, 3
 
@@ -31,8 +34,22 @@ Factor = tuple[tuple[int, ...], NDArray[np.float64]]
 Losses = Sequence[NDArray[np.float64]]
 
 
-def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, Choice]:
-    """Return the smallest sum of the factors over all choices, and the choice that has it.
+class Step(NamedTuple):
+    """A knob that was removed by minimising it out.
+
+    Attributes:
+        knob: its number.
+        rest: the knobs that the best option depends on, all removed later.
+        table: one axis for each of those, and the knob's own last: the least sum of what is gone by then.
+    """
+
+    knob: int
+    rest: tuple[int, ...]
+    table: NDArray[np.float64]
+
+
+def eliminate(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, list[Step]]:
+    """Return the smallest sum of the factors over all choices, and how it came about, knob by knob.
 
     Args:
         sizes: options of each knob.
@@ -56,13 +73,21 @@ def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, Ch
         left = [factor for factor in left if knob not in factor[0]]
         axis = scope.index(knob)
         rest = tuple(each for each in scope if each != knob)
-        steps.append((knob, rest, table.argmin(axis)))
+        steps.append(Step(knob, rest, np.moveaxis(table, axis, -1)))
         left.append((rest, table.min(axis)))
         remaining.remove(knob)
-    value = float(sum(values for _, values in left))
+    return float(sum(values for _, values in left)), steps
+
+
+def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, Choice]:
+    """Return the smallest sum of the factors over all choices, and the choice that has it.
+
+    Arguments and errors are those of `eliminate`.
+    """
+    value, steps = eliminate(sizes, factors)
     choice = [0] * len(sizes)
-    for knob, rest, best in reversed(steps):
-        choice[knob] = int(best[tuple(choice[each] for each in rest)])
+    for knob, rest, table in reversed(steps):
+        choice[knob] = int(table[tuple(choice[each] for each in rest)].argmin())
     return value, tuple(choice)
 
 
@@ -77,6 +102,26 @@ def _product(sizes: Sequence[int], knobs: Sequence[int]) -> int:
     return product
 
 
+class Turned(Protocol):
+    """Something with options to choose from."""
+
+    @property
+    def options(self) -> Sequence[Any]:
+        """What can be chosen."""
+
+
+class Space(Protocol):
+    """Knobs, and what is to be paid at any choice of their options; a `SearchSpace` is one."""
+
+    @property
+    def knobs(self) -> Sequence[Turned]:
+        """What can be turned."""
+
+    @property
+    def tables(self) -> Sequence[LayerTable]:
+        """What each layer costs at the options of the knobs that it depends on."""
+
+
 @dataclass(frozen=True)
 class ExactSearch:
     """Choices of a space that lose least within a limit.
@@ -86,7 +131,7 @@ class ExactSearch:
         metric: what the limit is on, one of `dovetail.shrink.target.METRICS`.
     """
 
-    space: SearchSpace
+    space: Space
     metric: str
 
     @cached_property
@@ -177,6 +222,62 @@ class ExactSearch:
         for start in sorted(fitting, key=lambda choice: (_loss(losses, choice), choice))[:_STARTS]:
             fitting += self._improved(start, losses, limit)
         return sorted(dict.fromkeys(fitting), key=lambda choice: (_loss(losses, choice), choice))[:count]
+
+    def best_within(self, losses: Losses, limit: float, most: int = MOST_CHOICES) -> tuple[Choice | None, bool]:
+        """Return the choice of least loss that costs at most the limit, and whether that is proven.
+
+        `within` finds a good one. Every better one has, at any price of cost, a sum of loss and priced cost below the
+        good one's loss and the priced limit: all choices below are visited, by what each knob's option costs more than
+        the best one, which elimination knows exactly. Of EDP, no sum over layers, nothing is proven.
+
+        Args:
+            losses: what each option loses.
+            limit: in the unit of the metric.
+            most: choices, whole or in part, that are visited at most.
+        """
+        found = self.within(losses, limit, count=1)
+        if not found or self.metric == "edp":
+            return (found[0] if found else None), False
+        best, loss = found[0], _loss(losses, found[0])
+        price = self._dual_price(losses, limit)
+        own: list[Factor] = [((knob,), np.asarray(each, float)) for knob, each in enumerate(losses)]
+        least, steps = eliminate(self.sizes, [*own, *((knobs, price * values) for knobs, values in self._additive())])
+        order = steps[::-1]
+        waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        for _ in range(most):
+            if not waiting:
+                return best, True
+            regret, chosen = waiting.pop()
+            if least + regret >= loss + price * limit - 1e-12:
+                continue
+            if len(chosen) == len(order):
+                choice = [0] * len(order)
+                for step, option in zip(order, chosen, strict=True):
+                    choice[step.knob] = option
+                if self.cost(tuple(choice)) <= limit and _loss(losses, tuple(choice)) < loss:
+                    best, loss = tuple(choice), _loss(losses, tuple(choice))
+                continue
+            known = {step.knob: option for step, option in zip(order, chosen, strict=False)}
+            step = order[len(chosen)]
+            row = step.table[tuple(known[each] for each in step.rest)]
+            more = regret + row - row.min()
+            waiting += [(float(more[option]), (*chosen, int(option))) for option in np.argsort(-more, kind="stable")]
+        return best, False
+
+    def _additive(self) -> list[Factor]:
+        """Return the metric, a sum over layers, as one factor per table, in its unit."""
+        field, unit = {"energy": ("energy_pJ", 1e-6), "cycles": ("cycles", 1.0), "macs": ("macs", 1.0)}[self.metric]
+        return [(table.knobs, unit * getattr(table, field)) for table in self.space.tables]
+
+    def _dual_price(self, losses: Losses, limit: float) -> float:
+        """Return the price of cost at which the bound on loss is highest, by bisection on what its choice costs."""
+        own: list[Factor] = [((knob,), np.asarray(each, float)) for knob, each in enumerate(losses)]
+        low, high = -24.0, 24.0
+        for _ in range(_PRICE_STEPS):
+            price = float(np.exp((low + high) / 2)) / limit
+            _, choice = minimise(self.sizes, [*own, *((knobs, price * v) for knobs, v in self._additive())])
+            low, high = (low, (low + high) / 2) if self.cost(choice) <= limit else ((low + high) / 2, high)
+        return float(np.exp(high)) / limit
 
     def _improved(self, start: Choice, losses: Losses, limit: float) -> list[Choice]:
         """Return the choices of a descent by moves of one and two knobs, the best last."""

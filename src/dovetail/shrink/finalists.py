@@ -90,6 +90,11 @@ class Accuracy:
     parameters: int
     checkpoints: Mapping[int, Path]
 
+    @property
+    def best(self) -> Path:
+        """The file of the seed that is best on validation images, the first of equals."""
+        return self.checkpoints[max(self.validation, key=lambda seed: (self.validation[seed], -seed))]
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {

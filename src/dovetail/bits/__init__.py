@@ -1,0 +1,1 @@
+"""Bits of every layer: chosen by what they cost on a design and what they lose, then trained and measured."""
