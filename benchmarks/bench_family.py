@@ -2,6 +2,7 @@
 
     bench_family.py                 12,000 eyeriss_like designs x ResNet-18, front of area and EDP
     bench_family.py --limit 60      no longer than that; the gap that is left is printed
+    bench_family.py --grid          96 designs of a microcontroller's accelerator x a YOLO of 20 layers
 
 Brute force is not run: so many members, drawn at random, are mapped one by one, and their mean time stands for all.
 Nothing comes from a store. Printed are seconds, the gap as it closes, searches, and the ratio to brute force.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from pathlib import Path
 
 from dovetail.components.estimate import estimate
 from dovetail.family.explore import State, explore
@@ -22,6 +24,7 @@ from dovetail.network.map_network import map_network
 from dovetail.workers import available_cpus
 from dovetail.workload.loading import load_network
 
+FREE = Path(__file__).parent / "free"
 VARY = {
     "shared_glb.depth": "4096:65536:x2",
     "shared_glb.read_bandwidth": "8,16,32",
@@ -35,13 +38,15 @@ VARY = {
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="resnet18")
+    parser.add_argument("--grid", action="store_true")
+    parser.add_argument("--network")
     parser.add_argument("--axes", type=read_axes, default=read_axes("area,edp"))
     parser.add_argument("--limit", type=float, help="seconds")
     parser.add_argument("--workers", type=int, default=available_cpus())
     parser.add_argument("--members", type=int, default=6, help="mapped one by one for brute force's time")
     args = parser.parse_args()
-    family, network = load_family("eyeriss_like", VARY), load_network(args.network)
+    family = load_family(FREE / "ethos_family.yaml") if args.grid else load_family("eyeriss_like", VARY)
+    network = load_network(args.network or (str(FREE / "yolo_s.csv") if args.grid else "resnet18"))
     compile_all()
 
     said = 0.0
