@@ -161,6 +161,7 @@ def test_two_things_are_not_mixed_on_stdout(folder, capfd, words, options):
 SETTING = {
     "advise": "p.yaml --on arch.yaml",
     "explore": "p.yaml --on arch.yaml --vary buf.depth=8,16",
+    "bits": "five-layer --data digits --on arch.yaml --target energy=0.5x",
     "bound": "p.yaml --on arch.yaml",
     "compare": "net.csv p.yaml --on arch.yaml --samples 2",
     "components": "--on arch.yaml",
@@ -192,8 +193,10 @@ def test_a_name_that_no_file_has_is_refused(folder, capsys, command):
     capsys.readouterr()
     words = [command, *SETTING[command].split()]
     near, meant = ("sizze", "size") if command == "layers" else ("linez", "lines")
-    if command == "shrink":
+    if command in ("bits", "shrink"):
         pytest.importorskip("torch")
+    if command == "bits":
+        pytest.importorskip("brevitas")
     assert main([*words, "--set", f"{near}=2000"]) == 2
     said = capsys.readouterr().err
     assert said.endswith(

@@ -279,20 +279,21 @@ with Gracefully(compiling=%s) as waiting, waiting.raising():
     ("hopeful", "compiles", "ends"), [(False, True, True), (True, True, False), (False, False, False)]
 )
 def test_a_ctrl_c_while_code_is_compiled_ends_what_has_nothing_to_say(hopeful, compiles, ends):
-    run = subprocess.Popen([sys.executable, "-c", COMPILES % (hopeful, compiles)], stderr=subprocess.PIPE, text=True)
-    assert run.stderr is not None
-    assert run.stderr.readline() == "working\n"
-    time.sleep(0.2)
-    run.send_signal(signal.SIGINT)
-    if ends:
-        assert run.wait(10) == 130
-        assert run.stderr.read() == f"dovetail: interrupted; {COMPILING}\n"
-    else:
-        with pytest.raises(subprocess.TimeoutExpired):
-            run.wait(0.5)
-        run.kill()
-        run.wait()
-    run.stderr.close()
+    program = [sys.executable, "-c", COMPILES % (hopeful, compiles)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stderr is not None
+            assert run.stderr.readline() == "working\n"
+            time.sleep(0.2)
+            run.send_signal(signal.SIGINT)
+            if ends:
+                assert run.wait(15) == 130
+                assert run.stderr.read() == f"dovetail: interrupted; {COMPILING}\n"
+            else:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    run.wait(0.5)
+        finally:
+            run.kill()
 
 
 PROGRAM = "import sys; from dovetail.cli.program import program; {}sys.exit(program())"

@@ -101,9 +101,9 @@ def test_a_circle_is_found_where_no_layer_forbids_it_also_inside_functions(tmp_p
     assert "Nothing imports in a circle, inside functions neither BROKEN" in answer.stdout
 
 
-def test_only_accuracy_shrinking_and_the_importers_need_more_than_the_core_install():
+def test_only_accuracy_shrinking_bits_and_the_importers_need_more_than_the_core_install():
     answer = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert answer.stderr == ""
     importers = ("dovetail.workload.torch", "dovetail.workload.onnx")
     needy = [name for name in answer.stdout.split() if not name.startswith(importers)]
-    assert {name.split(".")[1] for name in needy} <= {"accuracy", "shrink"}
+    assert {name.split(".")[1] for name in needy} <= {"accuracy", "bits", "shrink"}

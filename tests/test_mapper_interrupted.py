@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import dovetail.mapper
@@ -74,8 +74,9 @@ def undisturbed(objective: Objective, front: bool) -> tuple[SearchResult, int]:
 def test_an_interrupt_anywhere_gives_the_best_so_far_and_its_bound(data, objective, front):
     whole, count = undisturbed(objective, front)
     strike = data.draw(st.integers(1, count - 2))  # the last is the return of `search` itself
-    found, _ = steps(strike, lambda: searched(objective, front))
+    found, reached = steps(strike, lambda: searched(objective, front))
     optimum, certificate = whole.certificate.value, found.certificate
+    assume(reached >= strike)  # what other searches left in caches may make this one shorter
     assert found.interrupted
     assert certificate.bound <= optimum * (1 + 1e-12)
     assert certificate.value >= optimum * (1 - 1e-12)

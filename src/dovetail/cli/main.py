@@ -108,10 +108,9 @@ def _without_memory(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.wide:
-        from dovetail.cli.tables import show_all_columns  # `--help` does without
+    from dovetail.cli.tables import show_all_columns  # `--help` does without
 
-        show_all_columns()
+    show_all_columns(args.wide)
     with outputs.prepared(args):
         args.begun = True
         interruption.keeping(shown(args.kept(args)))

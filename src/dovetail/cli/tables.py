@@ -22,9 +22,9 @@ class _Shown:
     wide = False
 
 
-def show_all_columns() -> None:
-    """Print tables as wide as it takes from now on, whatever the terminal."""
-    _Shown.wide = True
+def show_all_columns(wide: bool = True) -> None:
+    """Print tables as wide as it takes from now on, whatever the terminal; or, unless ``wide``, as the terminal is."""
+    _Shown.wide = wide
 
 
 def print_table(title: str, results: Table) -> None:

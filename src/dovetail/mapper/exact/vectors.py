@@ -47,7 +47,7 @@ def outside_of(space: Space, boundary: int, per_word: Floats) -> Outside:
     sharing = np.ones(tensors)  # of the fan-outs between a level and the boundary; infinity where words are passed on
     for level in range(boundary - 1, -1, -1):
         if space.is_spatial[level]:
-            sharing *= ways_of(space, level)[0].shared.max(axis=0)
+            sharing *= ways_of(space, level)[0].shared.max(axis=0, initial=1)  # no way through: no mapping at all
             sharing[space.by_model[level].any(axis=0)] = np.inf
         price = per_word[level, :, READ] + np.where(space.rules.is_output, per_word[level, :, UPDATE], 0.0)
         kept = np.array([any(option >> t & 1 for option in space.keepers[level]) for t in range(tensors)], np.bool_)
