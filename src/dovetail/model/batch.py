@@ -14,7 +14,7 @@ from dovetail.errors import MappingError
 from dovetail.model import kernel
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, workspace
 from dovetail.model.charges import COUNTS, overflowing_level, total_cost
-from dovetail.model.compile import jit_plain
+from dovetail.model.compile import jit_plain, part
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,19 @@ def _plain(nests: Nest) -> Nest:
     return Nest._make(np.ascontiguousarray(a, np.bool_ if a.dtype == np.bool_ else np.int64) for a in nests)
 
 
+@part(inline=True)
+def nest_at(nests: Nest, i: int) -> Nest:
+    """Return one of many mappings, in compiled code, which needs its fields by name; see `candidate`."""
+    return Nest(
+        nests.temporal[i],
+        nests.order[i],
+        nests.spatial_x[i],
+        nests.spatial_y[i],
+        nests.spatial_order[i],
+        nests.keep[i],
+    )
+
+
 @jit_plain
 def evaluate_all(
     nests: Nest,
@@ -130,14 +143,7 @@ def evaluate_all(
 ) -> None:
     """Fill in the cycles, pJ and overflowing level of every mapping, each ``(candidates,)``; see `evaluate_batch`."""
     for i in range(cycles.shape[0]):
-        nest = Nest(
-            nests.temporal[i],
-            nests.order[i],
-            nests.spatial_x[i],
-            nests.spatial_y[i],
-            nests.spatial_order[i],
-            nests.keep[i],
-        )
+        nest = nest_at(nests, i)
         kernel.count_all(rules, nest, work, counts)
         overflow[i] = overflowing_level(machine, counts)
         cycles[i], energy[i] = kernel.cost_of(machine, nest, work, counts)
@@ -148,14 +154,7 @@ def _count_all(
     nests: Nest, rules: Rules, work: Workspace, counts: Ints, steps: Ints, instances: Ints, computes: Ints
 ) -> None:
     for i in range(steps.shape[0]):
-        nest = Nest(
-            nests.temporal[i],
-            nests.order[i],
-            nests.spatial_x[i],
-            nests.spatial_y[i],
-            nests.spatial_order[i],
-            nests.keep[i],
-        )
+        nest = nest_at(nests, i)
         kernel.count_all(rules, nest, work, counts[i])
         steps[i] = kernel.compute_steps(nest.temporal)
         computes[i] = steps[i] * kernel.units_in_use(work)

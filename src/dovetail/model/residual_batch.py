@@ -7,7 +7,7 @@ import numpy as np
 from dovetail.errors import MappingError
 from dovetail.model import residual
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
-from dovetail.model.batch import BatchCosts
+from dovetail.model.batch import BatchCosts, nest_at
 from dovetail.model.charges import COUNTS, overflowing_level
 from dovetail.model.compile import jit
 
@@ -69,14 +69,7 @@ def _evaluate_all(
     lost: Floats,
 ) -> None:
     for i in range(cycles.shape[0]):
-        nest = Nest(
-            nests.temporal[i],
-            nests.order[i],
-            nests.spatial_x[i],
-            nests.spatial_y[i],
-            nests.spatial_order[i],
-            nests.keep[i],
-        )
+        nest = nest_at(nests, i)
         last = Residuals(residuals.temporal[i], residuals.spatial[i])
         computes = residual.count_all(rules, nest, last, work, walk, counts)
         overflow[i] = overflowing_level(machine, counts)
