@@ -12,12 +12,11 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.result import SearchResult
 from dovetail.mapping.notes import for_layers
 from dovetail.network.jobs import Job
 from dovetail.network.optimum import LayerFront
 from dovetail.network.outcomes import Outcome, outcomes
-from dovetail.network.readings import Read, best_reading, readings_on
+from dovetail.network.readings import Read, best_outcome, readings_on
 from dovetail.network.records import kept_results
 from dovetail.network.results import front_of
 from dovetail.store import Store
@@ -104,11 +103,8 @@ def _together(
 ) -> tuple[Read, ...] | NoMappingError:
     reads: list[Read] = []
     for ways in plan:
-        outcomes = [(reading, results[key]) for reading, key in ways]
-        found = [(reading, result) for reading, result in outcomes if isinstance(result, SearchResult)]
-        if not found:
-            error = outcomes[0][1]
-            assert isinstance(error, NoMappingError)
-            return error
-        reads.append(best_reading(found))
+        read = best_outcome([(reading, results[key]) for reading, key in ways])
+        if isinstance(read, NoMappingError):
+            return read
+        reads.append(read)
     return tuple(reads)

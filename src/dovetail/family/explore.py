@@ -26,7 +26,7 @@ from dovetail.family.boxes import Boxes, count_of, inside, lowest, widest
 from dovetail.family.costs import Costs, Request, fronts_of
 from dovetail.family.family import Family
 from dovetail.family.floors import Apart, Box, Floor
-from dovetail.family.front import Axis, Choice, Front, Point
+from dovetail.family.front import Axis, Choice, Front, Point, point_at
 from dovetail.family.members import Members
 from dovetail.family.result import Discarded, Exploration, Taken, Unmappable
 from dovetail.family.splits import best_cut, grown, halves
@@ -234,19 +234,9 @@ class _Exploring:
 
     def _gap_of(self, box: Box, corners: NDArray[np.float64]) -> float:
         if self.family.budgets:
-            within = [not self._is_over_budget(self._point(box, corner)) for corner in corners.tolist()]
-            corners = corners[within]
+            points = [point_at(lowest(box), self.front.axes, corner) for corner in corners.tolist()]
+            corners = corners[[not self._is_over_budget(point) for point in points]]
         return self.front.gap(corners) if len(corners) else 1.0
-
-    def _point(self, box: Box, corner: list[float]) -> Point:
-        """Return a corner as if it were a point; what it does not say is nothing."""
-        at = dict(zip(self.front.axes, corner, strict=True))
-        return Point(
-            lowest(box),
-            at.get(Axis.AREA, 0.0),
-            at.get(Axis.ENERGY, 0.0),
-            max(1, math.floor(at.get(Axis.CYCLES, 1.0))),
-        )
 
     def _is_over_budget(self, point: Point) -> bool:
         return any(budget.broken_by(point, self._cycle_seconds) for budget in self.family.budgets if budget.is_monotone)

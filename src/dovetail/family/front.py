@@ -92,6 +92,13 @@ class Point:
         }[axis]
 
 
+def point_at(choice: Choice, axes: Sequence[Axis], corner: Sequence[float]) -> Point:
+    """Return a corner of a box as if it were a point of its first member; what it does not say is nothing."""
+    at = dict(zip(axes, corner, strict=True))
+    cycles = max(1, math.floor(at.get(Axis.CYCLES, 1.0)))
+    return Point(choice, at.get(Axis.AREA, 0.0), at.get(Axis.ENERGY, 0.0), cycles)
+
+
 class Front:
     """Points that no other beats; see `Axis`.
 

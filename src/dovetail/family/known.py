@@ -27,7 +27,7 @@ from dovetail.family.measures import Measure
 from dovetail.hardware.architecture import Architecture, Spatial, Storage
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.notes import for_layers
-from dovetail.model.arrays import Machine, Nest
+from dovetail.model.arrays import Ints, Machine, Nest
 from dovetail.model.batch import Counted, count_batch, price_batch, stack
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.network.readings import Read, readings_on
@@ -46,6 +46,7 @@ class Site:
         architecture: likewise, as these layers read its names.
         sizes: how much its levels hold, how fast they are, how far fan-outs reach; inf where there is no bound.
         prices: pJ per action, over all levels.
+        grid: ``(levels, 2)`` how far fan-outs reach along X and Y, compute aside.
         machines: of every layer and its reading's place, made when they are asked for.
     """
 
@@ -53,6 +54,7 @@ class Site:
     architecture: Architecture
     sizes: _Floats
     prices: _Floats
+    grid: Ints
     machines: dict[tuple[int, int], Machine] = field(default_factory=dict)
 
 
@@ -60,7 +62,8 @@ def site_of(floor: Floor, layers: Sequence[Layer]) -> Site:
     """Return a design as `Known` takes it."""
     architecture = for_layers(floor.architecture, [layer.problem for layer in layers])
     prices = [price for level in architecture.levels for _, price in sorted(floor.energies[level.name].actions.items())]
-    return Site(floor, architecture, _sizes(architecture), np.array(prices))
+    grid = encode_rules(layers[0].problem, architecture).grid
+    return Site(floor, architecture, _sizes(architecture), np.array(prices), grid)
 
 
 def _sizes(architecture: Architecture) -> _Floats:
@@ -101,8 +104,8 @@ class Known:
         self._facts[place].add(site.sizes, site.prices, values)
         if site.architecture.is_sparse:
             return
+        readings = readings_on(self._layers[place].problem, site.architecture)
         for mapping, problem in _mappings(read):
-            readings = readings_on(self._layers[place].problem, site.architecture)
             at = next(at for at, one in enumerate(readings) if one.problem == problem)
             self._met.setdefault((place, at), _Met(problem)).add(mapping, site.architecture)
 
@@ -118,7 +121,7 @@ class Known:
             if machine is None:
                 machine = encode_machine(met.problem, site.architecture, site.floor.energies)
                 site.machines[place, at] = machine
-            energies, cycles = met.costs(machine, site.architecture)
+            energies, cycles = met.costs(machine, site)
             if len(cycles):
                 values = [measure.of(energies, cycles).min() for measure in self._measures]
                 found[place] = np.minimum(found[place], values)
@@ -162,13 +165,13 @@ class _Met:
             self._nests[mapping] = encode_mapping(mapping, self.problem, architecture)
             self._counted = None
 
-    def costs(self, machine: Machine, architecture: Architecture) -> tuple[_Floats, _Floats]:
-        """Return pJ and cycles of those mappings that fit."""
-        rules = encode_rules(self.problem, architecture)
+    def costs(self, machine: Machine, site: Site) -> tuple[_Floats, _Floats]:
+        """Return pJ and cycles of those mappings that fit a design."""
         if self._counted is None:
+            rules = encode_rules(self.problem, site.architecture)
             self._counted = count_batch(stack(list(self._nests.values())), rules)
         costs = price_batch(self._counted, machine)
-        fits = (costs.overflow < 0) & (self._counted.spread <= rules.grid).all(axis=(1, 2))
+        fits = (costs.overflow < 0) & (self._counted.spread <= site.grid).all(axis=(1, 2))
         return costs.energy_pJ[fits], costs.cycles[fits].astype(np.float64)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from dovetail.errors import DovetailError, NoMappingError
+from dovetail.family.boxes import inside, lowest
 from dovetail.family.certificate import FrontClaim
 from dovetail.family.costs import Costs, Request, fronts_of
 from dovetail.family.explore import least_points
-from dovetail.family.front import Axis, Choice, Front, Point
+from dovetail.family.front import Axis, Choice, Front, Point, point_at
 from dovetail.family.members import Members
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.verify import Check, Verdict
@@ -73,7 +74,7 @@ class _Checking:
         counts = np.zeros(self.valid.shape, np.int64)
         boxes = [each.box for each in self.claim.discarded] + [each.box for each in self.claim.unmappable]
         for box in boxes:
-            counts[tuple(slice(*ends) for ends in box)] += 1
+            counts[inside(box)] += 1
         for choice in self.claim.mapped:
             counts[choice] = max(1, counts[choice])
         missing, twice = int((self.valid & (counts == 0)).sum()), int((self.valid & (counts > 1)).sum())
@@ -89,18 +90,16 @@ class _Checking:
         seconds = next(frame for frame in self.members.frames.values() if frame).architecture.cycle_seconds
         open_boxes = 0
         for each in self.claim.discarded:
-            inside = tuple(slice(*ends) for ends in each.box)
-            if not self.valid[inside].any():
+            place = inside(each.box)
+            if not self.valid[place].any():
                 continue
             corners = []
             for corner in each.corners:
-                at = dict(zip(self.claim.axes, corner, strict=True))
-                values = (at.get(Axis.AREA, 0.0), at.get(Axis.ENERGY, 0.0), max(1, math.floor(at.get(Axis.CYCLES, 1))))
+                point = point_at(lowest(each.box), self.claim.axes, corner)
                 budgets = self.claim.family.budgets
-                point = Point(tuple(low for low, _ in each.box), *values)
                 if not any(one.is_monotone and one.broken_by(point, seconds) for one in budgets):
                     corners.append(corner)
-            area = float(self.area[inside][self.valid[inside]].min())
+            area = float(self.area[place][self.valid[place]].min())
             low = Axis.AREA in self.claim.axes and any(
                 corner[self.claim.axes.index(Axis.AREA)] > area * (1 + _ROUNDING) for corner in each.corners
             )

@@ -18,7 +18,7 @@ from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.jobs import Job
 from dovetail.network.outcomes import Outcome, outcomes
-from dovetail.network.readings import Read, best_reading, readings_on, share
+from dovetail.network.readings import Read, best_outcome, readings_on, share
 from dovetail.network.records import kept_results
 from dovetail.store import Store
 from dovetail.workers import executor_for
@@ -198,12 +198,10 @@ def _cost(
     """Put a network together from its layers' results, each layer in its best reading."""
     reads: dict[object, Read] = {}
     for key, each in ways.items():
-        outcomes = [(reading, results[of_reading]) for reading, of_reading in each]
-        found = [(reading, result) for reading, result in outcomes if isinstance(result, SearchResult)]
-        for _, result in outcomes if not found else ():
-            assert isinstance(result, NoMappingError)
-            raise result
-        reads[key] = best_reading(found)
+        read = best_outcome([(reading, results[of_reading]) for reading, of_reading in each])
+        if isinstance(read, NoMappingError):
+            raise read
+        reads[key] = read
     chosen = [(layer.read_as(read.reading), read) for layer in network.layers for read in (reads[problem_key(layer)],)]
     return NetworkCost(
         replace(network, layers=tuple(layer for layer, _ in chosen)),

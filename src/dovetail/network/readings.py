@@ -39,6 +39,16 @@ def readings_on(problem: Problem, architecture: Architecture) -> tuple[Reading, 
     return readings(problem, named(architecture, "dimension"), named(architecture, "tensor"))
 
 
+def best_outcome(outcomes: Sequence[tuple[Reading, SearchResult | NoMappingError]]) -> Read | NoMappingError:
+    """Return the best of several readings' outcomes; where none has a mapping, why the first has none."""
+    found = [(reading, result) for reading, result in outcomes if isinstance(result, SearchResult)]
+    if found:
+        return best_reading(found)
+    missed = outcomes[0][1]
+    assert isinstance(missed, NoMappingError)
+    return missed
+
+
 def best_reading(found: Sequence[tuple[Reading, SearchResult]]) -> Read:
     """Return the best of several readings' results: by the objective, then by cycles, then the first.
 
