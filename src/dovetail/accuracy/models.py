@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -306,3 +308,14 @@ __all__ = [
     "pretrained",
     "user_model",
 ]
+
+
+def with_weights(spec: ModelSpec, weights: Mapping[str, Any]) -> Any:
+    """Return the network that a description makes, with these weights by name, to be evaluated.
+
+    Raises:
+        InputError: the weights are not those of this network.
+    """
+    model = copy.deepcopy(spec())  # a user's factory may hand out its one network
+    apply_weights(model, dict(weights))
+    return model.eval()

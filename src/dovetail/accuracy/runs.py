@@ -114,12 +114,12 @@ class RunRequest:
         return replace(result, model=None)
 
 
-def _silent(_done: int, _total: int, _words: str) -> None:
+def silent(_done: int, _total: int, _words: str) -> None:
     """Tell nobody."""
 
 
 def run_all(
-    requests: Sequence[RunRequest], processes: int | None = None, report: Report = _silent
+    requests: Sequence[RunRequest], processes: int | None = None, report: Report = silent
 ) -> list[TrainingResult]:
     """Do all runs, and return their results in the order of the requests.
 

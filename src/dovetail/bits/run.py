@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,17 @@ from dovetail.accuracy.calibration import Seen, calibrated, observe
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.evaluation import evaluate
 from dovetail.accuracy.execution import Execution
-from dovetail.accuracy.models import ModelSpec
+from dovetail.accuracy.models import ModelSpec, with_weights
 from dovetail.accuracy.narrowing import of_checkpoint, start
 from dovetail.accuracy.quantised import QuantisedSpec, import_brevitas, trainable
 from dovetail.accuracy.recipe import MODERN, QUANTISED, Recipe
-from dovetail.accuracy.runs import MAX_SEEDS, DataRequest
+from dovetail.accuracy.runs import MAX_SEEDS, DataRequest, Report, silent
 from dovetail.accuracy.training import TrainingResult, train
 from dovetail.bits.space import TRIED, BitsSpace, alone, bits_space
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.shrink.exact import ExactSearch
-from dovetail.shrink.finalists import Accuracy, Training, train_and_choose
+from dovetail.shrink.finalists import Accuracy, Training, tested, train_and_choose
 from dovetail.shrink.oracle import CostOracle, Figures
 from dovetail.shrink.searches import UnreachableError
 from dovetail.shrink.supernet import Measurement, measure
@@ -36,13 +35,6 @@ from dovetail.shrink.target import METRICS, Target, metric_of
 from dovetail.workload.network import Network
 from dovetail.workload.torch_trace import trace
 from dovetail.workload.widths import LayerBits, Width
-
-#: Told the steps done, the steps in all, and a few words.
-Report = Callable[[int, int, str], None]
-
-
-def _silent(_done: int, _total: int, _words: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +171,7 @@ class BitsResult:
         }
 
 
-def choose_bits(request: Request, oracle: CostOracle, report: Report = _silent) -> BitsResult:
+def choose_bits(request: Request, oracle: CostOracle, report: Report = silent) -> BitsResult:
     """Choose bits for every layer that meet the targets, train the networks, and measure them.
 
     Whatever is finished (a layer's cost, a sensitivity, an epoch) is on disk under the content that it depends on, so
@@ -231,9 +223,7 @@ class _Run:
                 observers=[lambda event: self.report(event.step, event.steps, "training the original")],
             )  # fmt: skip
             return result.model.cpu()
-        model = copy.deepcopy(request.model())  # a user's factory may hand out its one network
-        checkpoint.apply_weights(model, dict(request.weights))
-        return model.eval()
+        return with_weights(request.model, request.weights)
 
     @cached_property
     def network(self) -> Network:
@@ -358,23 +348,10 @@ class _Run:
         loss: float | None, proven: bool,
     ) -> Outcome:  # fmt: skip
         """Measure a chosen network on the test images."""
-        accuracy = self._tested(spec, runs)
+        narrow = partial(of_checkpoint, spec.model, spec.plan)
+        accuracy = tested(narrow, runs, self.data, self.request.execution)
         figures = self.space.figures(self.plan(bits))
         return Outcome(f"{self.request.model.label} at {target}", target, spec.plan, figures, accuracy, loss, proven)
-
-    def _tested(self, spec: QuantisedSpec, runs: Sequence[TrainingResult]) -> Accuracy:
-        test: dict[int, float] = {}
-        for run in runs:
-            assert run.checkpoint is not None
-            kept = run.checkpoint.with_name("test.json")
-            known = checkpoint.read_figures(kept, "test")
-            if known is None:
-                narrow = of_checkpoint(spec.model, spec.plan, run.checkpoint)
-                known = [evaluate(narrow, run.recipe.prepare(self.data).test, execution=self.request.execution)]
-                checkpoint.write_json(kept, {"test": known[0]})
-            test[run.seed] = known[0]
-        files = {run.seed: run.checkpoint for run in runs if run.checkpoint is not None}
-        return Accuracy({run.seed: run.validation for run in runs}, test, runs[0].parameters, files)
 
 
 __all__ = ["BitsResult", "Outcome", "Request", "choose_bits"]

@@ -12,7 +12,7 @@ from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
-from dovetail.cli.shrink import mapping_progress, model_and_weights
+from dovetail.cli.shrink import add_finalists, add_model, add_run, mapping_progress, model_and_weights
 from dovetail.cli.tables import print_json, print_table
 from dovetail.cli.train import add_bits, add_data_arguments, add_execution_arguments, data_request, percent
 from dovetail.errors import InputError
@@ -34,14 +34,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="best.pt of `dovetail train`, five-layer, a torchvision model, or package.module:factory",
-    )
-    parser.add_argument(
-        "--weights", metavar="FILE|NAME", help="trained weights of MODEL: a file, or torchvision's name such as DEFAULT"
-    )
+    add_model(parser)
     arguments.add_hardware(parser)
     arguments.add_batch(parser)
     parser.add_argument(
@@ -59,18 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="the first of the trainings' (0)")
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=arguments.positive, metavar="N", help="with narrow numbers (3)")
-    training.add_argument(
-        "--seeds", type=arguments.positive, default=1, metavar="N", help="train each chosen network under N seeds (1)"
-    )
-    training.add_argument(
-        "--finalists", type=arguments.positive, default=2, metavar="N", help="networks trained per target (2)"
-    )
+    add_finalists(training)
     training.add_argument("--no-reference", action="store_true", help="don't train 8 bits everywhere, to compare")
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")
-    where.add_argument("--processes", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
-    where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
-    add_output(where, "--out", "everything; an interrupted run there is continued", folder=True)
+    add_run(where)
     add_output(where, "--onnx", "write the network of the last target as ONNX, quantised and dequantised (QDQ)")
     where.add_argument("--json", action="store_true", help="print one JSON object")
 

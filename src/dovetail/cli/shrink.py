@@ -40,14 +40,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="best.pt of `dovetail train`, five-layer, a torchvision model, or package.module:factory",
-    )
-    parser.add_argument(
-        "--weights", metavar="FILE|NAME", help="trained weights of MODEL: a file, or torchvision's name such as DEFAULT"
-    )
+    add_model(parser)
     arguments.add_hardware(parser)
     arguments.add_batch(parser)
     parser.add_argument(
@@ -73,23 +66,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_training(parser.add_argument_group("training"))
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")
-    where.add_argument("--processes", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
-    where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
-    add_output(where, "--out", "everything; an interrupted run there is continued", folder=True)
+    add_run(where)
     add_output(where, "--html", "write one page that opens from disk")
     where.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _add_training(group: Any) -> None:
-    group.add_argument("--recipe", default="modern", help="of the smaller networks: modern (default), fine-tune, study")
-    group.add_argument("--epochs", type=arguments.positive, metavar="N", help="instead of the recipe's")
-    group.add_argument("--supernet-epochs", type=arguments.positive, metavar="N", help="of the supernet (6)")
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare the network that a run starts from."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="best.pt of `dovetail train`, five-layer, a torchvision model, or package.module:factory",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE|NAME", help="trained weights of MODEL: a file, or torchvision's name such as DEFAULT"
+    )
+
+
+def add_finalists(group: Any) -> None:
+    """Declare how many networks are trained, and how often."""
     group.add_argument(
         "--seeds", type=arguments.positive, default=1, metavar="N", help="train each chosen network under N seeds (1)"
     )
     group.add_argument(
         "--finalists", type=arguments.positive, default=2, metavar="N", help="networks trained per target (2)"
     )
+
+
+def add_run(where: Any) -> None:
+    """Declare how much a run takes, and the folder that it is kept in."""
+    where.add_argument("--processes", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
+    where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
+    add_output(where, "--out", "everything; an interrupted run there is continued", folder=True)
+
+
+def _add_training(group: Any) -> None:
+    group.add_argument("--recipe", default="modern", help="of the smaller networks: modern (default), fine-tune, study")
+    group.add_argument("--epochs", type=arguments.positive, metavar="N", help="instead of the recipe's")
+    group.add_argument("--supernet-epochs", type=arguments.positive, metavar="N", help="of the supernet (6)")
+    add_finalists(group)
     group.add_argument(
         "--scratch", action="store_true", help="train smaller networks from new weights, not from the supernet's"
     )

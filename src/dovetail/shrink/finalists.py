@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,11 +143,13 @@ def _run(
     return dict(zip(largest_first, results, strict=True))
 
 
-def tested(model: Any, runs: Sequence[TrainingResult], data: DataSet, execution: Execution) -> Accuracy:
-    """Measure the kept weights of finished runs on the test images; each run's measurement is kept beside it.
+def tested(
+    network: Callable[[Path], Any], runs: Sequence[TrainingResult], data: DataSet, execution: Execution
+) -> Accuracy:
+    """Measure the kept networks of finished runs on the test images; each run's measurement is kept beside it.
 
     Args:
-        model: a network of the runs' layers, whose weights may be anything.
+        network: returns the network that a run's checkpoint keeps.
         runs: of one network, one per seed.
         data: as the runs saw it.
         execution: where.
@@ -158,17 +160,20 @@ def tested(model: Any, runs: Sequence[TrainingResult], data: DataSet, execution:
         kept = run.checkpoint.with_name("test.json")
         known = checkpoint.read_figures(kept, "test")
         if known is None:
-            weights = checkpoint.load_weights(run.checkpoint)
-            own = resized(model, {})
-            checkpoint.check_weights(own, weights, run.checkpoint)
-            assign(own, weights)
-            value = evaluate(own, run.recipe.prepare(data).test, execution=execution)
-            checkpoint.write_json(kept, {"test": value})
-        else:
-            (value,) = known
-        test[run.seed] = value
+            known = [evaluate(network(run.checkpoint), run.recipe.prepare(data).test, execution=execution)]
+            checkpoint.write_json(kept, {"test": known[0]})
+        test[run.seed] = known[0]
     checkpoints = {run.seed: run.checkpoint for run in runs if run.checkpoint is not None}
     return Accuracy({run.seed: run.validation for run in runs}, test, runs[0].parameters, checkpoints)
 
 
-__all__ = ["Accuracy", "Start", "Training", "tested", "train_and_choose"]
+def kept_in(model: Any, file: Path) -> Any:
+    """Return a network of the model's layers, whose weights may be anything, with those that a checkpoint keeps."""
+    weights = checkpoint.load_weights(file)
+    own = resized(model, {})
+    checkpoint.check_weights(own, weights, file)
+    assign(own, weights)
+    return own
+
+
+__all__ = ["Accuracy", "Start", "Training", "kept_in", "tested", "train_and_choose"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 from dovetail.accuracy import checkpoint
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.execution import Execution
-from dovetail.accuracy.models import ModelSpec
+from dovetail.accuracy.models import ModelSpec, with_weights
 from dovetail.accuracy.normalisation import renewed
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
-from dovetail.accuracy.runs import MAX_SEEDS, DataRequest
+from dovetail.accuracy.runs import MAX_SEEDS, DataRequest, Report, silent
 from dovetail.accuracy.training import fine_tune, train
 from dovetail.content import content_key
 from dovetail.errors import InputError
@@ -24,7 +24,7 @@ from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
 from dovetail.shrink.discover import channel_graph
-from dovetail.shrink.finalists import Accuracy, Start, Training, tested, train_and_choose
+from dovetail.shrink.finalists import Accuracy, Start, Training, kept_in, tested, train_and_choose
 from dovetail.shrink.layers import NetworkShapes, network_shapes
 from dovetail.shrink.oracle import CostOracle, Figures
 from dovetail.shrink.saved import describe, save_shrunk
@@ -47,13 +47,6 @@ torch = import_torch("shrinking networks")
 
 #: How the supernet is trained on from the network as given.
 SUPERNET = replace(FINE_TUNE, name="supernet", epochs=6, learning_rate=0.1, rest_learning_rate=0.03)
-
-#: Told the steps done, the steps in all, and a few words.
-Report = Callable[[int, int, str], None]
-
-
-def _silent(_done: int, _total: int, _words: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +211,7 @@ def _means(accuracy: Accuracy | None) -> tuple[float | None, float | None]:
     return fmean(accuracy.validation.values()), fmean(accuracy.test.values())
 
 
-def shrink(request: Request, oracle: CostOracle, report: Report = _silent) -> ShrinkResult:
+def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> ShrinkResult:
     """Find smaller networks that meet the targets, train them, and write them into the run's folder.
 
     Whatever is finished (a layer's cost, a measurement, an epoch) is on disk under the content that it depends on, so
@@ -263,9 +256,7 @@ class _Run:
                 execution=request.execution, test=False, observers=[self._watch("training the original")],
             )  # fmt: skip
             return result.model.cpu()
-        model = copy.deepcopy(self.request.model())  # a user's factory may hand out its one network
-        checkpoint.apply_weights(model, dict(self.request.weights))
-        return model.eval()
+        return with_weights(self.request.model, self.request.weights)
 
     @cached_property
     def graph(self) -> ChannelGraph:
@@ -375,7 +366,7 @@ class _Run:
         if self.request.reference:
             start: Any = self.request.model if self.request.scratch else self.start(widths)
             _, runs = train_and_choose(self.training, {None: [widths]}, {widths: start}, self.report)
-            accuracy = tested(self.model, runs[widths], self.data, self.request.execution)
+            accuracy = tested(partial(kept_in, self.model), runs[widths], self.data, self.request.execution)
         cost = self.oracle.network_cost(self.shapes, widths)
         return Outcome(self.request.model.label, None, widths, self.original, cost, accuracy, None)
 
@@ -383,7 +374,7 @@ class _Run:
         """Measure a chosen network on the test images, and write it down with its weights, cost and mappings."""
         kept = self.graph.kept(widths, self.order)
         network = cut(self.model, self.graph, self.order, widths)
-        accuracy = tested(network, runs, self.data, self.request.execution)
+        accuracy = tested(partial(kept_in, network), runs, self.data, self.request.execution)
         cost = self.oracle.network_cost(self.shapes, widths)
         cost = replace(cost, network=replace(cost.network, name=f"{self.request.model.label} at {target}"))
         figures = self.oracle.figures(self.shapes, widths)
