@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import pickle
 import re
 from dataclasses import replace
@@ -231,6 +232,17 @@ def test_a_problem_with_words_of_its_own_is_refused_with_the_way_out():
     assert "R, S" in design_notes(tpu, [product("X M C")])[0]
     with pytest.raises(InputError, match=r"--rename X=(N|P|Q)"):
         bound_to(eyeriss, product("X M C"))
+
+
+@pytest.mark.parametrize("module", ["exact", "imperfect", "sparse"])
+def test_a_design_of_other_words_is_refused_before_anything_is_compiled(module, monkeypatch):
+    """Half a minute on a fresh machine, for a message that needs none of the compiled code."""
+    place = importlib.import_module(f"dovetail.mapper.{module}.search")
+    monkeypatch.setattr(place, "compile_all", lambda *_: pytest.fail("compiled first"))
+    searching = {"exact": "search", "imperfect": "search_imperfect", "sparse": "search_sparse"}[module]
+    tpu = load_architecture("tpu_like")
+    with pytest.raises(InputError, match="has no tensor 'Inputs'"):
+        getattr(place, searching)(product("M N K", "A B Z"), tpu, estimate(tpu))
 
 
 def test_where_a_constraint_stands_is_no_part_of_what_it_says():

@@ -78,6 +78,7 @@ def search_imperfect(
         NoMappingError: no mapping exists, or no perfect one does and none of imperfect factors was met.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
+    bound_to(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
     compile_all(progress)
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
     return resumed(work.result, work.stop)

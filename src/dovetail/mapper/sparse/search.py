@@ -91,8 +91,9 @@ def search_sparse(
         InputError: a constraint contradicts itself, the energy table misses something, or the problem is no product
             of two tensors.
     """
-    compile_all(progress)  # before the clock runs
-    work = _Search(problem, bound_to(architecture, problem), energies, objective, front, Watch(time_limit, progress))
+    bound = bound_to(architecture, problem)
+    compile_all(progress)  # before the clock runs, and after a design that speaks of another problem is refused
+    work = _Search(problem, bound, energies, objective, front, Watch(time_limit, progress))
     return resumed(work.result, work.watch.stop)
 
 
