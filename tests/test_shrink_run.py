@@ -74,6 +74,33 @@ def test_a_saved_network_is_as_small_as_said_and_as_accurate(done):
         )
 
 
+@pytest.mark.parametrize("kind", ["onnx", "program"])
+def test_an_exported_network_costs_what_was_said(done, capsys, kind):
+    pytest.importorskip("onnx")
+    for each in plain(done)["networks"]:
+        capsys.readouterr()
+        assert main(["compare", each["files"][kind], "--on", "eyeriss_like", "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)["results"]
+        assert (found["cycles"], found["energy_pJ"]) == (each["cycles"], each["energy_pJ"])
+
+
+def test_the_exported_module_and_weights_need_torch_alone(done):
+    """In an interpreter that finds neither Dovetail nor the network's own code, and reads weights only."""
+    folder = Path(plain(done)["networks"][0]["folder"])
+    images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    torch.save(images, folder / "images.pt")
+    code = """import sys, network, torch
+classes = network.load("state_dict.pt")(torch.load("images.pt"))
+assert not [name for name in sys.modules if name.startswith("dovetail")]
+torch.save(classes, "classes.pt")"""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-s", "-c", code]
+    subprocess.run(command, cwd=folder, env={**environment, "PYTHONPATH": str(folder)}, check=True)
+    with torch.no_grad():
+        expected = load_shrunk(folder)(images)
+    assert torch.allclose(torch.load(folder / "classes.pt"), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_page_shows_before_and_after(done):
     page = (done / "page.html").read_text()
     for words in ("Before and after", "Layer by layer: edp=0.4x", "Which channels went", "the staircase"):
@@ -127,6 +154,7 @@ def comparable(result):
     """Without the folders, which differ."""
     for each in result["networks"]:
         each["folder"] = Path(each["folder"]).name
+        each["files"] = {kind: Path(file).name for kind, file in each["files"].items()}
     return result
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import io
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dovetail.accuracy.bits import NarrowLayer
+from dovetail.accuracy.exported import onnx_bytes
 from dovetail.accuracy.quantised import channel_axis, integers, narrow_layers
 from dovetail.errors import InputError, MissingExtraError
 from dovetail.files import write_bytes
@@ -23,8 +22,6 @@ from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("export to ONNX")
 
-#: The version of ONNX's operations that is written: the first that onnx's own evaluator computes integers of.
-OPSET = 19
 #: Operations that layers with narrow numbers become, by which the one that reads a layer's weights is found.
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 #: Operations that stand between weights and the layer, and only turn them.
@@ -72,7 +69,7 @@ def export(model: Any, shape: Sequence[int], path: Path) -> None:
 
 
 def _plain_export(model: Any, shape: Sequence[int]) -> bytes:
-    """Export the network with every quantiser switched off, weights by their names, normalisation apart."""
+    """Export the network with every quantiser switched off."""
     proxies = [
         proxy
         for module in map(model.get_submodule, narrow_layers(model))
@@ -80,30 +77,13 @@ def _plain_export(model: Any, shape: Sequence[int]) -> bytes:
         if getattr(proxy, "is_quant_enabled", False)
     ]
     was = [proxy.disable_quant for proxy in proxies]
-    device = next(model.parameters()).device
-    packed = io.BytesIO()
-    training = model.training
     try:
         for proxy in proxies:
             proxy.disable_quant = True
-        with warnings.catch_warnings():
-            # the exporter that keeps weights' names and needs nothing but torch says that it is the older one
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                model.eval(), (torch.zeros(tuple(shape), device=device),), packed, dynamo=False, opset_version=OPSET,
-                training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
-                input_names=["images"], output_names=["classes"],
-            )  # fmt: skip
-    except InputError:
-        raise
-    except Exception as error:  # whatever the exporter meets in the network's code
-        reason = (str(error).splitlines() or [""])[0][:150]
-        raise InputError(f"torch can't export the network: {type(error).__name__}: {reason}") from None
+        return onnx_bytes(model, shape)
     finally:
-        model.train(training)
         for proxy, disabled in zip(proxies, was, strict=True):
             proxy.disable_quant = disabled
-    return packed.getvalue()
 
 
 def _weights(onnx: Any, graph: Any, module: Any, layer: NarrowLayer, kept: dict[str, Any]) -> Iterator[Any]:
@@ -200,4 +180,4 @@ def _data_place(node: Any, nodes: Sequence[Any], weight: str) -> int:
     return next(place for place, name in enumerate(node.input[:2]) if name not in names)
 
 
-__all__ = ["OPSET", "export"]
+__all__ = ["export"]

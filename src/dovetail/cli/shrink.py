@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail import inputs
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
-from dovetail.cli.notes import print_unknown
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import Report, progress
 from dovetail.cli.tables import print_json, print_table
@@ -222,7 +222,7 @@ def model_and_weights(args: argparse.Namespace, data: DataSet, stem: str) -> tup
 
 
 def _print(result: ShrinkResult) -> None:
-    print_unknown([result.original.cost.network])
+    print_notes(result.notes())
     original = result.original
     rows = tuple(_cells(each, original) for each in (original, *result.networks))
     columns = (
@@ -241,7 +241,9 @@ def _print(result: ShrinkResult) -> None:
         groups = zip(result.graph.groups, each.widths, strict=True)
         changed = [f"{group.name} {group.channels} to {width}" for group, width in groups if width < group.channels]
         more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
-        print(f"{each.target}: {', '.join(changed[:8])}{more}\n  in {printable(str(each.folder))}")
+        files = [] if each.exported is None else [file.name for file in each.exported.files.values()]
+        print(f"{each.target}: {', '.join(changed[:8])}{more}")
+        print(f"  in {printable(str(each.folder))}{', for others: ' * bool(files)}{', '.join(files)}")
     if not all(each.cost.exact for each in result.networks):
         print("Not every layer's mapping is proven best: a time limit ended its search.")
     print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from dovetail.accuracy import checkpoint
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.execution import Execution
+from dovetail.accuracy.exported import Exported, export_network
 from dovetail.accuracy.models import ModelSpec, with_weights
 from dovetail.accuracy.normalisation import renewed
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
@@ -114,7 +115,7 @@ class Outcome:
         cost: every layer's mapping and cost.
         accuracy: trained by the recipe, under each seed; None when it was not.
         folder: that `load_shrunk` reads; None for the original.
-        exact: whether every layer's mapping is proven best.
+        exported: the network as files that need no Dovetail; None for the original.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Outcome:
     cost: NetworkCost = field(repr=False)
     accuracy: Accuracy | None
     folder: Path | None
+    exported: Exported | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -136,6 +138,7 @@ class Outcome:
             "exact": self.cost.exact,
             "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
             "folder": None if self.folder is None else str(self.folder),
+            "files": {} if self.exported is None else self.exported.to_json(),
         }
 
 
@@ -173,11 +176,19 @@ class ShrinkResult:
             "groups": [group.name for group in self.graph.groups],
             "as_given": asdict(self.as_given),
             "unknown": [each.name for each in self.original.cost.network.unknown],
-            "notes": [*unknown_text(self.original.cost.network), *self.original.cost.network.notes],
+            "notes": list(self.notes()),
             "original": self.original.to_json(),
             "networks": [each.to_json() for each in self.networks],
             "measured": [{"widths": list(widths), **asdict(each)} for widths, each in self.measured.items()],
         }
+
+    def notes(self) -> Iterator[str]:
+        """Yield what a person should know of it."""
+        yield from unknown_text(self.original.cost.network)
+        yield from self.original.cost.network.notes
+        for each in self.networks:
+            if each.exported is not None:
+                yield from (f"{each.name}: {note}" for note in each.exported.notes)
 
     def table(self) -> Table:
         """Return a row for the original and one per smaller network."""
@@ -392,7 +403,9 @@ class _Run:
         name = f"{self.request.model.label} at {target}"
         shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts)
         save_shrunk(folder, shrunk, checkpoint.load_weights(accuracy.checkpoints[best]))
-        return Outcome(shrunk.name, target, widths, figures, cost, accuracy, folder)
+        trained = kept_in(network, accuracy.checkpoints[best]).eval().cpu()
+        exported = export_network(trained, (self.request.batch, *self.data.shape), folder, name)
+        return Outcome(shrunk.name, target, widths, figures, cost, accuracy, folder, exported)
 
     def _watch(self, words: str) -> Callable[[Any], None]:
         return lambda event: self.report(event.step, event.steps, words)
