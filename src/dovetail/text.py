@@ -90,10 +90,13 @@ def file_names(texts: Iterable[str]) -> list[str]:
     """Return texts as names of files in one folder: those that would be one file, on any system, are numbered."""
     names: list[str] = []
     taken: set[str] = set()
+    last: dict[str, int] = {}
     for text in texts:
-        name, number = file_name(text), 1
+        name = file_name(text)
+        number = last.get(name, 1)
         while (wanted := name if number == 1 else f"{name}-{number}").casefold() in taken:
             number += 1
         taken.add(wanted.casefold())
+        last[name] = number
         names.append(wanted)
     return names

@@ -106,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--vary names one thing twice")
     family = load_family(args.on, vary, budgets=args.budget, include_folders=args.include, data=dict(args.set))
     arguments.check_settings(args)
-    print(f"{family.name}: {whole(family.size)} designs", file=sys.stderr)
-    with Gracefully() as waiting, _telling() as tell, Store.open() as store, waiting.raising():
+    size = f"{family.name}: {whole(family.size)} designs"
+    with Gracefully() as waiting, _telling(size) as tell, Store.open() as store, waiting.raising():
         found = explore(
             family,
             network,
@@ -153,10 +153,14 @@ def _weights(text: str) -> list[int]:
 
 
 @contextmanager
-def _telling() -> Iterator[Callable[[State], None]]:
+def _telling(size: str) -> Iterator[Callable[[State], None]]:
+    """Tell how far it is, and first of all how large: once the designs were read, as a refusal stands alone."""
     with progress() as report:
+        first = iter((size,))
 
         def tell(state: State) -> None:
+            for line in first:
+                print(line, file=sys.stderr)
             gap = "" if state.gap > 1e6 else f", gap {percent(state.gap - 1)}"
             report(
                 state.settled, state.designs, f"{whole(state.mapped)} mapped, {whole(state.points)} on the front{gap}"

@@ -30,7 +30,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 _STORAGE, _COMPUTE = ("read", "write", "update"), ("compute",)
 
-_INDICES = re.compile(r"\[[^\]]*\]")
+_INDICES = re.compile(r"\[[^\[\]]*+\]")
 
 
 def read_energy_table(ert: Path, art: Path | None = None, architecture: Architecture | None = None) -> EnergyTable:

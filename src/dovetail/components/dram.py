@@ -46,7 +46,7 @@ class Dram:
 #: F per um, V, and switching probability of the wire that the reference's Aladdin plug-in assumes.
 WIRE_FARAD_PER_UM, WIRE_VOLTS, WIRE_ACTIVITY = 1.627e-15, 1.0, 0.2
 
-_LENGTH = re.compile(r"\s*(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(nm|um|mm)?\s*")
+_LENGTH = re.compile(r"\s*+(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*+(nm|um|mm)?\s*+")
 _UM = {"nm": 1e-3, "um": 1.0, "mm": 1e3}
 
 

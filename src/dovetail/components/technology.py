@@ -18,7 +18,7 @@ NOMINAL_VOLTS = 0.8
 #: Below, the fitted polynomials turn around; above, no node of the table is run.
 VOLT_RANGE = (0.6, 1.3)
 
-_TECHNOLOGY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:nm)?\s*", re.IGNORECASE)
+_TECHNOLOGY = re.compile(r"\s*+(\d+(?:\.\d+)?)\s*+(?:nm)?\s*+", re.IGNORECASE)
 
 
 @functools.cache

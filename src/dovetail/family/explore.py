@@ -176,6 +176,7 @@ class _Exploring:
         try:
             corner = [float(self.area[self.valid].min()) if axis is Axis.AREA else 0.0 for axis in self.front.axes]
             self._push(_Open(tuple((0, size) for size in self.family.shape), self.designs, np.array([corner])))
+            self._tell()
             self._seed()
             while self.open and not self._is_over():
                 self._round(self._next(batch))

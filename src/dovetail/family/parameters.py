@@ -124,6 +124,9 @@ def _choices(node: Node) -> tuple[Node, ...]:
     values = tuple(node.sequence())
     if not values:
         raise node.fail("a choice of nothing; write !choice [VALUE, VALUE, ...]")
+    for value in values:
+        for _, inner, _ in _tagged(value, (), ""):
+            raise inner.fail(f"varies inside of a choice; what is chosen holds no {RANGE} and no {CHOICE} itself")
     plain = [each.plain() for each in values]
     if any(plain.count(each) > 1 for each in plain):
         raise node.fail("a value stands twice in the choice")
@@ -136,6 +139,8 @@ def _range(node: Node) -> tuple[Node, ...]:
     if len(items) not in (2, 3):
         raise node.fail("a range is !range [LOW, HIGH] or !range [LOW, HIGH, STEP], the step a number or xN")
     low, high = items[0].number(), items[1].number()
+    if len(items) == 3 and (isinstance(items[2].value, bool) or not isinstance(items[2].value, int | float | str)):
+        raise items[2].fail(f"a step is a number or xN, found {items[2].kind}")
     step = "1" if len(items) == 2 else str(items[2].value)
     try:
         values = _stepped(low, high, step)

@@ -39,7 +39,9 @@ _REFUSED = {
     "parallelism": "a least parallelism cannot be demanded yet",
 }
 
-_FACTOR = re.compile(r"\s*(\w+)\s*(<=|>=|==|=|<|>)\s*(.+?)\s*")
+_FACTOR = re.compile(r"(\w+)\s*+(<=|>=|==|=|<|>)\s*+(.+)")
+#: A sign between a dimension and its factor, with the space around it.
+_SIGN = re.compile(r"(?<!\s)\s*+(<=|>=|==|=|<|>)\s*+")
 #: The factor of old, as in ``R3``.
 _WITHOUT_SIGN = re.compile(r"\s*([A-Za-z_]+)(\d{1,18})\s*")
 _WHOLE_PROBLEM = re.compile(r"len\(\s*spec\.problem\.(instance|shape\.dimensions)\s*\)")
@@ -234,7 +236,7 @@ def _read_split(node: Node, scope: Scope) -> int:
 
 def _read_factors(node: Node, scope: Scope) -> tuple[FactorConstraint, ...]:
     if isinstance(node.value, str):
-        tight = re.sub(r"\s*(<=|>=|==|=|<|>)\s*", r"\1", node.value.strip())
+        tight = _SIGN.sub(r"\1", node.value.strip())
         items = [replace(node, value=text) for text in re.split(r"[,\s]+", tight) if text]
     else:
         items = node.sequence()
@@ -243,7 +245,7 @@ def _read_factors(node: Node, scope: Scope) -> tuple[FactorConstraint, ...]:
 
 def _read_factor(node: Node, scope: Scope) -> FactorConstraint:
     old = _WITHOUT_SIGN.fullmatch(node.text())
-    match = _FACTOR.fullmatch(f"{old[1]}={old[2]}" if old else node.text())
+    match = _FACTOR.fullmatch(f"{old[1]}={old[2]}" if old else node.text().strip())
     if match is None:
         raise node.fail(f"'{node.text()[:60]}' is no factor; write it as 'C=4', 'C<=4' or 'C>=4'")
     dimension, sign, text = match.groups()

@@ -49,7 +49,7 @@ _OF_HARDWARE = {
 _UNSUPPORTED = {"no_coalesce": "accesses are always coalesced here"}
 #: What older versions of the reference wrote and its newest does not read.
 _PASSED_OVER = ("stream",)
-_FACTOR = re.compile(r"\s*,?\s*(?:([A-Za-z_]\w*)\s*=+\s*|([A-Za-z_]+)\s*)([0-9]{1,18})(?:,([0-9]{1,18}))?(?![\w=])")
+_FACTOR = re.compile(r"\s*+,?\s*+(?:([A-Za-z_]\w*)\s*=+\s*|([A-Za-z_]+)\s*)([0-9]{1,18})(?:,([0-9]{1,18}))?(?![\w=])")
 _REST = re.compile(r"[\s,]*")
 
 

@@ -22,14 +22,14 @@ from dovetail.mapping.directives import mapping_from_directives
 from dovetail.mapping.mapping import Mapping
 from dovetail.workload.problem import Problem
 
-_LEVEL = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)\s*(?:\[(?P<sizes>[^\]]*)\]|keeps\s+(?P<kept>.+))?\s*")
+_LEVEL = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)\s*+(?:\[(?P<sizes>[^\]]*)\]|keeps\s+(?P<kept>.+))?\s*+")
 _LOOP = re.compile(
     r"(?:parallel\s+)?for\s+(?P<dimension>\w+)\s+in\s+\[0:(?P<factor>[0-9]{1,18})(?:,(?P<residual>[0-9]{1,18}))?\)"
     r"(?:\s+last\s+\[0:(?P<last>[0-9]{1,18})\))?(?:\s+(?:\(Spatial-|on\s+)(?P<axis>[XY])\)?)?\s*"
 )
 _LOOP_BEGINS = re.compile(r"(?:parallel\s+)?for\s|parallel\s")
 _RULE = re.compile(r"-*|<< Compute >>|.*\+=.*")
-_SIZE = re.compile(r"([A-Za-z_]\w*)\s*:\s*[\d.]+(?:\s*\([\d.]+\))?\s*")
+_SIZE = re.compile(r"\b([A-Za-z_]\w*+)\s*+:\s*[\d.]+(?:\s*\([\d.]+\))?\s*")
 
 
 @dataclass

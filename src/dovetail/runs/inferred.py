@@ -10,12 +10,12 @@ from pathlib import Path
 
 from dovetail.document import read_text
 from dovetail.errors import InputError
-from dovetail.workload.problem import Problem
+from dovetail.workload.problem import MOST_ITERATIONS, Problem
 from dovetail.workload.problem_yaml import BUILT_IN_SHAPES
 from dovetail.workload.roles import renamed
 
 _LOOP = re.compile(r"for (\w+) in \[0:(\d{1,12})(,\d+)?\)")
-_SIZES = re.compile(r"([A-Za-z_]\w*):(\d{1,15})\b")
+_SIZES = re.compile(r"\b([A-Za-z_]\w*+):(\d{1,15})\b")
 #: The letter of the output channels here, for the one that later versions of the format have.
 _CHANNELS = {"M": "K"}
 _STRIDES, _DILATIONS = range(1, 9), range(1, 5)
@@ -36,12 +36,17 @@ def inferred_problem(path: Path) -> Problem:
         if residual:
             raise InputError("has factors that leave a remainder: give the problem's file", file=path)
         sizes[dimension] = sizes.get(dimension, 1) * int(factor)
+        if not 1 <= sizes[dimension] <= MOST_ITERATIONS:
+            raise InputError(f"{dimension} is not from 1 to {MOST_ITERATIONS} in its loops", file=path)
     tiles: dict[str, int] = {}
     for tensor, words in _SIZES.findall(text):
         tiles[tensor] = max(tiles.get(tensor, 0), int(words))
     later = {new: old for new, old in _CHANNELS.items() if new in sizes}
     known = {later.get(dimension, dimension): size for dimension, size in sizes.items()}
-    found = next(_convolutions(known, tiles, path.name.split(".")[0]), None)
+    try:
+        found = next(_convolutions(known, tiles, path.name.split(".")[0]), None)
+    except InputError as error:
+        raise error.placed(path) from None
     if found is None:
         listed = ", ".join(f"{dimension} {size}" for dimension, size in sizes.items())
         raise InputError(f"its loops ({listed}) and tiles are no convolution's: give the problem's file", file=path)

@@ -43,7 +43,7 @@ _LEVEL = re.compile(r"=== (\S+) ===")
 _NETWORK = re.compile(r"(\S+ <==> \S+)")
 _TENSOR = re.compile(r" {4}([A-Za-z_]\w*):")
 _NUMBER = r"(\d{1,18}(?:\.\d*)?(?:e[-+]?\d{1,2})?)"
-_LINE = re.compile(rf"\s+([A-Z][^:]*?)\s*: {_NUMBER}(?![\w.]).*")
+_LINE = re.compile(rf"\s++([A-Z][^:]*): {_NUMBER}(?![\w.]).*")
 _TOTAL = re.compile(rf"(Cycles|MACCs|Computes)\b\s*[:=] *{_NUMBER}(?![\w.]).*")
 
 
@@ -89,9 +89,10 @@ def read_stats(path: Path) -> RunStats:
         elif found := _TENSOR.fullmatch(line):
             tensor = found[1]
         elif place and tensor and (count := _LINE.fullmatch(line)):
-            is_sparse = is_sparse or (count[1].startswith(_SPARSE) and float(count[2]) > 0)
-            if count[1] in known:
-                into[place, tensor, known[count[1]]] = float(count[2])
+            name = count[1].rstrip()
+            is_sparse = is_sparse or (name.startswith(_SPARSE) and float(count[2]) > 0)
+            if name in known:
+                into[place, tensor, known[name]] = float(count[2])
         elif total := _TOTAL.fullmatch(line):
             totals.setdefault(total[1].lower(), float(total[2]))
     if "cycles" not in totals or not counts:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-from dovetail.document import read_text
+from dovetail.document import Node, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.text import csv_cell
+from dovetail.workload.cells import cells_of
 from dovetail.workload.widths import LayerBits, parse_layer_bits, parse_widths
 
 _SUFFIXES = (".csv", ".yaml", ".yml")
@@ -33,7 +33,7 @@ def _rows(path: Path) -> tuple[LayerBits, ...]:
         raise InputError("the first line must be layer,bits", file=path, line=lines[0][0] if lines else None)
     found = []
     for number, line in lines[1:]:
-        cells = [csv_cell(cell).strip() for cell in next(csv.reader([line]))]
+        cells = [csv_cell(cell).strip() for cell in cells_of(line, path, number)]
         if len(cells) < 2:
             raise InputError("a layer without its bits", file=path, line=number)
         try:
@@ -46,15 +46,21 @@ def _rows(path: Path) -> tuple[LayerBits, ...]:
 def _entries(path: Path) -> tuple[LayerBits, ...]:
     found = []
     for layer, node in read_document(path).mapping().items():
-        text = node.value if isinstance(node.value, str) else None
-        if isinstance(node.value, int) and not isinstance(node.value, bool):
-            text = str(node.value)
         if isinstance(node.value, dict):
-            text = " ".join(f"{tensor}={bits.value}" for tensor, bits in node.mapping().items())
-        if text is None:
-            raise node.fail("the widths of a layer are a text such as weights=4,inputs=8, or tensors and their bits")
+            text = " ".join(f"{tensor}={_written(bits)}" for tensor, bits in node.mapping().items())
+        else:
+            text = _written(node)
         try:
             found.append(LayerBits(layer, parse_widths(text)))
         except InputError as error:
             raise node.fail(error.message) from None
     return tuple(found)
+
+
+def _written(node: Node) -> str:
+    """Return a width, or widths, as they were written."""
+    if isinstance(node.value, str | int) and not isinstance(node.value, bool):
+        return str(node.value)
+    raise node.fail(
+        f"a width is a number or a text such as 4+16/128, several are weights=4,inputs=8; found {node.kind}"
+    )

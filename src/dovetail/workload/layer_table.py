@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import yaml
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import csv_cell, csv_text
+from dovetail.workload.cells import cells_of
 from dovetail.workload.network import FreeOperation, Layer, Moved, Network, UnmappedOperation
 from dovetail.workload.problem import (
     CONVOLUTION,
@@ -68,7 +68,7 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
     headings, notes, lines = _split(text)
     if not lines:
         raise InputError("no header line: the first line names the columns, such as name,C,M,P,Q,R,S", file=file)
-    columns = [column.strip() for column in _cells(*lines[0], file)]
+    columns = [column.strip() for column in cells_of(lines[0][1], file, lines[0][0])]
     for column in columns:
         if column not in COLUMNS:
             raise InputError(f"unknown column '{column}'{did_you_mean(column, COLUMNS)}", file=file, line=lines[0][0])
@@ -76,7 +76,7 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
         raise InputError("no column 'name'", file=file, line=lines[0][0])
     rows: list[tuple[int, Row]] = []
     for number, line in lines[1:]:
-        cells = [csv_cell(cell) for cell in _cells(number, line, file)]
+        cells = [csv_cell(cell) for cell in cells_of(line, file, number)]
         if len(cells) != len(columns):
             raise InputError(f"{len(cells)} cells in a table of {len(columns)} columns", file=file, line=number)
         rows.append((number, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
@@ -86,13 +86,6 @@ def read_csv(text: str, *, file: Path | str, name: str) -> Network:
         rows, file=file, name=said.get("network", name), batch=batch, source=said.get("source", str(file))
     )
     return replace(network, notes=notes)
-
-
-def _cells(number: int, line: str, file: Path | str) -> list[str]:
-    try:
-        return next(csv.reader([line]))
-    except csv.Error as error:
-        raise InputError(f"is no row of cells: {error}", file=file, line=number) from None
 
 
 def _split(text: str) -> tuple[dict[str, tuple[str, int]], tuple[str, ...], list[tuple[int, str]]]:

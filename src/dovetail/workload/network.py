@@ -389,12 +389,14 @@ def problem_key(layer: Layer) -> tuple[Any, ...]:
 def unique_names(names: Iterable[str]) -> list[str]:
     """Return the names with ``:2``, ``:3``, ... put behind the second, third, ... use of one."""
     taken: set[str] = set()
+    last: dict[str, int] = {}  # so that many of one name are not counted through again and again
     result: list[str] = []
     for name in names:
-        candidate, number = name, 1
+        candidate, number = name, last.get(name, 1)
         while candidate in taken:
             number += 1
             candidate = f"{name}:{number}"
         taken.add(candidate)
+        last[name] = number
         result.append(candidate)
     return result

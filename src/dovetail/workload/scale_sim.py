@@ -6,12 +6,12 @@ SCALE-Sim counts them; each row is a layer that runs once.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dovetail.errors import InputError
+from dovetail.workload.cells import cells_of
 from dovetail.workload.network import Layer, Network, unique_names
 from dovetail.workload.problem import Problem, convolution, matrix_product
 
@@ -32,7 +32,8 @@ def read_scale_sim(text: str, *, file: Path, name: str) -> Network:
     Raises:
         InputError: with file, line and column.
     """
-    rows = [(number, _cells(line)) for number, line in enumerate(text.splitlines(), start=1) if line.strip(" ,\t")]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip(" ,\t")]
+    rows = [(number, _cells(line, file, number)) for number, line in lines]
     columns = _columns(rows[0][1])
     wanted = _PRODUCT if set(_PRODUCT) <= set(columns) else _CONVOLUTION
     missing = [column for column in wanted if column not in columns]
@@ -55,9 +56,9 @@ def read_scale_sim(text: str, *, file: Path, name: str) -> Network:
     return Network(name, tuple(layers), source=str(file), notes=notes)
 
 
-def _cells(line: str) -> list[str]:
+def _cells(line: str, file: Path, number: int) -> list[str]:
     separator = "\t" if "\t" in line and "," not in line else ","
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+    return [cell.strip() for cell in cells_of(line, file, number, separator)]
 
 
 def _columns(header: Sequence[str]) -> dict[str, int]:

@@ -132,7 +132,9 @@ def parse_layer_bits(text: str) -> LayerBits:
         InputError: it is of another form.
     """
     layer, colon, widths = text.rpartition(":")
-    return LayerBits((layer.strip() or "*") if colon else "*", parse_widths(widths))
+    if colon and not layer.strip():
+        raise InputError(f"'{text[:40]}' names no layer; write LAYER:8, or 8 for all of them")
+    return LayerBits(layer.strip() if colon else "*", parse_widths(widths))
 
 
 def unknown_tensor(name: str, tensors: Sequence[str], where: str) -> InputError:

@@ -1,0 +1,157 @@
+"""Small files that cost a reader much, or got past it: each is read or refused at once, and said in one line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from dovetail.cli.main import main
+from dovetail.components.technology import parse_node
+from dovetail.errors import InputError
+from dovetail.text import file_names
+from dovetail.workload.network import unique_names
+from test_runs import write_run
+
+FAMILY = """
+variables: {{version: 0.4, technology: "45nm"}}
+architecture:
+  version: 0.4
+  nodes:
+  - !Component {{name: DRAM, class: DRAM, attributes: {{width: 64, datawidth: 8}}}}
+  - !Component {{name: buf, class: SRAM, attributes: {{width: 64, datawidth: 8, depth: {depth}}}}}
+  - !Component {{name: mac, class: intmac, attributes: {{datawidth: 8}}}}
+family: {{where: {where}}}
+"""
+NETWORK = "network: n\nlayers:\n- {name: a, kind: convolution, C: 3, M: 4, P: 4, Q: 4}\n"
+SCALE_SIM = "Layer name, M, N, K,\n"
+SPACE = " " * 60_000
+
+
+def _refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run a command that must end with one line and exit code 2; return the line."""
+    try:
+        code = main(list(words))
+    except SystemExit as end:
+        code = int(end.code or 0)
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (2, 1), said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("t.csv", SCALE_SIM + "x" * 140_000 + ",1,1,1\n"), ("t.csv", "Layer," + "x" * 140_000 + "\n")],
+)
+def test_a_cell_longer_than_any_is_refused_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    line = text[: text.index("x" * 100)].count("\n") + 1
+    assert f"t.csv:{line}: is no row of cells: field larger" in _refused(capsys, "layers", str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("b.csv", "layer,bits\n" + "x" * 140_000 + ",8\n", "b.csv:2: is no row of cells"),
+        ("b.yaml", "a: {weights: [1]}\n", "found a list"),
+        ("b.yaml", "a: {weights: {x: 1}}\n", "found a mapping"),
+        ("b.yaml", "a: {weights: true}\n", "found 'true'"),
+        ("b.yaml", "a: 8.5\n", "found number 8.5"),
+    ],
+)
+def test_bits_of_a_wrong_kind_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, message: str
+) -> None:
+    (tmp_path / "n.yaml").write_text(NETWORK)
+    (tmp_path / name).write_text(text)
+    assert message in _refused(capsys, "layers", str(tmp_path / "n.yaml"), "--bits", str(tmp_path / name))
+
+
+def test_a_colon_without_a_layer_gives_nothing_its_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "names no layer" in _refused(capsys, "layers", "alexnet", "--bits", ":8")
+
+
+def test_many_of_one_name_are_numbered_in_one_go() -> None:
+    began = time.process_time()
+    count = 30_000
+    assert unique_names(["a", "a:3", *["a"] * count])[:4] == ["a", "a:3", "a:2", "a:4"]
+    assert file_names(["a", "A-3", *["a"] * count])[:4] == ["a", "A-3", "a-2", "a-4"]
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("depth", "where", "message"),
+    [
+        ("'!range [64, 256]'", "[]", "nothing varies"),
+        ("!range [1, 2, [3]]", "[]", "a step is a number or xN, found a list"),
+        ("!range [1, 2, true]", "[]", "a step is a number or xN, found 'true'"),
+        ("!choice [64, !range [1, 2]]", "[]", "varies inside of a choice"),
+        ("!choice [64, 128]", "[buf_depth]", "is no condition"),
+        ("!choice [64, 128]", "[nothing > 1]", "unknown name 'nothing'"),
+        ("!choice [64, 128]", "['round(buf_depth, -100000000) > 1']", "round() to -100000000 digits"),
+        ("!choice [-1, -2]", "[]", "no member of the family is a design"),
+    ],
+)
+def test_a_family_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], depth: str, where: str, message: str
+) -> None:
+    (tmp_path / "n.yaml").write_text(NETWORK)
+    (tmp_path / "f.yaml").write_text(FAMILY.format(depth=depth, where=where))
+    words = ("explore", str(tmp_path / "n.yaml"), "--on", str(tmp_path / "f.yaml"), "--workers", "1")
+    assert message in _refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("map", "for P in [0:999999999999)\n" * 500, "P is not from 1 to"),
+        ("map", "for X in [0:999999999999)\n" * 500, "X is not from 1 to"),
+        ("map", "for P in [0:0)\n", "P is not from 1 to"),
+        ("stats", "        A" + SPACE + ": x\n", ""),
+        ("stats", SPACE + "A" + SPACE + "\n", ""),
+        ("map", "a" * len(SPACE) + ":x\n", "neither a level nor a loop"),
+        ("map", "a" + SPACE + "!\n", "neither a level nor a loop"),
+    ],
+)
+def test_a_run_is_read_or_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, text: str, message: str
+) -> None:
+    write_run(tmp_path)
+    with next(tmp_path.glob(f"*.{file}.txt")).open("a") as stream:
+        stream.write(text)
+    began = time.process_time()
+    if message:
+        assert message in _refused(capsys, "check-run", str(tmp_path))
+    else:
+        assert main(["check-run", str(tmp_path)]) in (0, 1)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        f"temporal: {{factors: C=1{SPACE}x}}",
+        f"temporal: {{factors: [C={SPACE}1{SPACE}x]}}",
+        f"temporal: {{factors: C{SPACE}x}}",
+    ],
+)
+def test_space_in_a_constraint_costs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], constraints: str
+) -> None:
+    text = FAMILY.format(depth=64, where="[]").replace("family: {where: []}\n", "")
+    there = "depth: 64}"
+    (tmp_path / "f.yaml").write_text(text.replace(there, f"{there}, constraints: {{{constraints}}}"))
+    began = time.process_time()
+    assert "factor" in _refused(capsys, "designs", str(tmp_path / "f.yaml"))
+    assert time.process_time() - began < 2
+
+
+def test_space_in_a_word_of_a_component_costs_nothing() -> None:
+    began = time.process_time()
+    assert parse_node(f"{SPACE}45{SPACE}nm{SPACE}") == 45
+    with pytest.raises(InputError):
+        parse_node(f"45{SPACE}x")
+    assert time.process_time() - began < 2
