@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -127,6 +128,24 @@ def test_a_run_is_read_or_refused_at_once(
         assert message in _refused(capsys, "check-run", str(tmp_path))
     else:
         assert main(["check-run", str(tmp_path)]) in (0, 1)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(("experts", "layers"), [(1 << 24, 1), (1 << 16, 1 << 24)])
+def test_experts_without_number_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], experts: int, layers: int
+) -> None:
+    config = {
+        "model_type": "mixtral",
+        "vocab_size": 9,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_experts_per_tok": 2,
+    }
+    config |= {"num_attention_heads": 1, "num_local_experts": experts, "num_hidden_layers": layers}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    began = time.process_time()
+    assert " experts" in _refused(capsys, "layers", str(tmp_path / "config.json"), "--expert-load", "random")
     assert time.process_time() - began < 2
 
 

@@ -62,5 +62,5 @@ def _written(node: Node) -> str:
     if isinstance(node.value, str | int) and not isinstance(node.value, bool):
         return str(node.value)
     raise node.fail(
-        f"a width is a number or a text such as 4+16/128, several are weights=4,inputs=8; found {node.kind}"
+        f"the widths of a layer are a text such as weights=4,inputs=8, or tensors and their bits; found {node.kind}"
     )

@@ -11,6 +11,8 @@ from dovetail.workload.language.model import Experts
 
 #: Loads that differ, at most, where loads are spread: each is a layer to map.
 GROUPS = 8
+#: Experts of a block, and experts with a load of their own in all blocks: no model comes near.
+MOST_EXPERTS, MOST_LOADS = 1 << 16, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,11 @@ class Routing:
         """Return the chance that a token takes each expert; they sum up to how many it takes.
 
         Raises:
-            InputError: as many frequencies as experts there are not, or one expert would be taken more than once.
+            InputError: there are far too many experts, or not as many frequencies as experts; or one expert would be
+                taken more than once.
         """
+        if experts.count > MOST_EXPERTS:
+            raise InputError(f"a mixture of {experts.count:,} experts; at most {MOST_EXPERTS:,} are counted")
         if self.frequencies is None:
             return (experts.chosen / experts.count,) * experts.count
         if len(self.frequencies) != experts.count:
@@ -72,6 +77,8 @@ def loads(experts: Experts, tokens: int, blocks: int, routing: Routing | None = 
     runs = min(total, max(1, round(blocks * distinct(experts, tokens, routing))))
     if not routing.spread and routing.frequencies is None:
         return _evenly(total, runs)
+    if runs > MOST_LOADS:
+        raise InputError(f"{runs:,} experts with a load of their own; at most {MOST_LOADS:,} are told apart")
     wanted = _quantiles(_distribution(experts, tokens, routing), runs)
     scale = total / math.fsum(wanted)
     groups = [wanted[runs * part // GROUPS : runs * (part + 1) // GROUPS] for part in range(GROUPS)]
