@@ -21,7 +21,7 @@ from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.mapping import Mapping as LoopNest
 from dovetail.network.between import Between
 from dovetail.network.given import evaluate_given
-from dovetail.network.jobs import Sampled
+from dovetail.network.jobs import Sampled, odd_search
 from dovetail.network.map_network import Progress, map_network, map_networks
 from dovetail.network.readings import readings_on
 from dovetail.store import Store
@@ -46,6 +46,7 @@ def map(
     samples: int | None = None,
     seed: int = 0,
     imperfect: bool = False,
+    pad: bool = False,
 ) -> Best:
     """Find the best mapping of one layer on a design; results are kept in the store between runs.
 
@@ -62,6 +63,7 @@ def map(
         samples: take the best of so many random mappings instead, drawn from ``seed``.
         seed: see ``samples``.
         imperfect: also try factors that do not divide the dimensions.
+        pad: also try to pad dimensions to sizes that divide better; the notes say what that wastes.
 
     Raises:
         InputError: the layer or the design is wrong, or there is none of that name.
@@ -75,11 +77,7 @@ def map(
     """
     where = design(on)
     network = networks.layer(layer, input=input, batch=batch, rename=rename)
-    search: SearchFunction | None = None if samples is None else Sampled(samples, seed)
-    if imperfect:
-        if front or samples is not None:
-            raise InputError("imperfect=True goes with neither front=True nor samples=")
-        from dovetail.mapper.imperfect import search_imperfect as search  # compiles: only when it is needed
+    search = _search(samples, seed, imperfect, pad)
     with Store.open() as store:
         cost = map_network(
             network,
@@ -111,6 +109,8 @@ def compare(
     time_limit: float | None = SECONDS,
     samples: int | None = None,
     seed: int = 0,
+    imperfect: bool = False,
+    pad: bool = False,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
@@ -130,6 +130,8 @@ def compare(
         time_limit: seconds per layer, then the best so far with its bound; None: until it is proven.
         samples: take the best of so many random mappings of each layer instead, drawn from ``seed``.
         seed: see ``samples``.
+        imperfect: also try factors that do not divide the dimensions.
+        pad: also try to pad dimensions to sizes that divide better; the notes say what that wastes.
         workers: processes, by default one per CPU that this one may use; or any `concurrent.futures.Executor`.
         progress: called with how far it is after every layer.
 
@@ -159,7 +161,7 @@ def compare(
             store=store,
             workers=workers,
             progress=progress,
-            search=None if samples is None else Sampled(samples, seed),
+            search=_search(samples, seed, imperfect, pad),
         )
     rule = None if between is None else _rule(between)
     return Comparison(tuple(cost.with_between(rule) for cost in costs))
@@ -217,6 +219,8 @@ def explain(
     batch: int | None = None,
     rename: Mapping[str, str] | None = None,
     time_limit: float | None = None,
+    imperfect: bool = False,
+    pad: bool = False,
 ) -> Explanation:
     """Return what each constraint of a design costs a layer: its optimum with each of them lifted in turn.
 
@@ -228,6 +232,8 @@ def explain(
         batch: batch size.
         rename: new names of dimensions and tensors, by their old ones.
         time_limit: seconds per search.
+        imperfect: also try factors that do not divide the dimensions.
+        pad: also try to pad dimensions to sizes that divide better.
 
     >>> import dovetail
     >>> found = dovetail.explain("resnet18:fc", on="simple_weight_stationary")
@@ -236,11 +242,18 @@ def explain(
     """
     where, wanted = design(on), _objective(objective)
     problem = networks.layer(layer, input=input, batch=batch, rename=rename).layers[0].problem
+    search = _search(None, 0, imperfect, pad)
     if len(readings_on(problem, where.architecture)) > 1:
         problem = map(problem, where, objective=wanted, time_limit=time_limit).layer.problem
     else:
         problem = readings_on(problem, where.architecture)[0].problem
-    return explained(problem, where.architecture, where.energies, wanted, time_limit=time_limit)
+    return explained(problem, where.architecture, where.energies, wanted, time_limit=time_limit, search=search)
+
+
+def _search(samples: int | None, seed: int, imperfect: bool, pad: bool) -> SearchFunction | None:
+    """Return the search that is asked for instead of the exact one; None where that is wanted."""
+    odd = odd_search(imperfect=imperfect, pad=pad, others=samples is not None)
+    return odd if samples is None else Sampled(samples, seed)
 
 
 def _objective(text: str | Objective) -> Objective:

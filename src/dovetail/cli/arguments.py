@@ -26,7 +26,7 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import MOST_SAMPLES
 from dovetail.mapper.objective import Objective
 from dovetail.network.between import Between
-from dovetail.network.jobs import Sampled
+from dovetail.network.jobs import Imperfect, Padded, Sampled, odd_search
 from dovetail.store import cache_folder
 from dovetail.text import shown
 from dovetail.workload.bits_file import read_bits
@@ -310,6 +310,16 @@ def add_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random mappings (0)")
 
 
+def add_odd_sizes(parser: argparse._ActionsContainer) -> None:
+    """Declare what may be done where sizes do not divide."""
+    parser.add_argument("--imperfect", action="store_true", help="also try factors that do not divide the dimensions")
+    parser.add_argument(
+        "--pad",
+        action="store_true",
+        help="also try to pad dimensions to sizes that divide better; says what that wastes",
+    )
+
+
 def _samples(text: str) -> int:
     value = positive(text)
     if value > MOST_SAMPLES:
@@ -317,14 +327,17 @@ def _samples(text: str) -> int:
     return value
 
 
-def sampled_search_of(args: argparse.Namespace) -> Sampled | None:
-    """Return the random search that was asked for; None when the exact one is wanted."""
-    return Sampled(args.samples, args.seed) if args.samples else None
+def search_of(args: argparse.Namespace) -> Sampled | Imperfect | Padded | None:
+    """Return the search that was asked for instead of the exact one; None where that is wanted."""
+    samples = getattr(args, "samples", None)
+    asked = getattr(args, "imperfect", False), getattr(args, "pad", False)  # not every command declares them
+    odd = odd_search(imperfect=asked[0], pad=asked[1], others=bool(samples))
+    return Sampled(samples, args.seed) if samples else odd
 
 
-def kept_in_store(_args: argparse.Namespace) -> str:
+def kept_in_store(args: argparse.Namespace) -> str:
     """Return, in words, what is kept when a command that maps networks ends early; a command's ``kept``."""
-    if cache_folder() is None:
+    if cache_folder() is None or search_of(args) is not None:
         return ""
     return "layers that are done are in the store, the same command goes on from there"
 

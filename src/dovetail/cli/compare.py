@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"seconds per layer; then the best met ({SECONDS:g})",
     )
     arguments.add_samples(parser)
+    arguments.add_odd_sizes(parser)
     parser.add_argument("--totals", action="store_true", help="print the table of totals only")
     add_output(parser, "--csv", "write one row per layer, numbers in full")
     arguments.add_json(parser)
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             objective=args.objective,
             time_limit=args.time_limit if args.samples else args.time_limit or SECONDS,
             store=store,
-            search=arguments.sampled_search_of(args),
+            search=arguments.search_of(args),
             progress=progress,
         )
         costs = [cost.with_between(args.between) for cost in mapped]

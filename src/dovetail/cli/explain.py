@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_hardware(parser, beside_layer=True)
     arguments.add_objective(parser)
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per search")
+    arguments.add_odd_sizes(parser)
     arguments.add_json(parser)
 
 
@@ -61,10 +62,13 @@ def run(args: argparse.Namespace) -> int:
         if readings_on(problem, architecture) != (Reading(problem),):
             reading = _best_reading(problem, architecture, energies, args)
             problem, notes = reading.problem, [*notes, f"{problem.name}: {reading.text}"]
-        found = explain(problem, architecture, energies, args.objective, time_limit=args.time_limit, progress=report)
+        options: dict[str, Any] = {"time_limit": args.time_limit, "search": arguments.search_of(args)}
+        found = explain(problem, architecture, energies, args.objective, **options, progress=report)
         changes: list[OneBit] = []
         if found.result is not None:
-            changes += one_bit(problem, architecture, energies, args.objective, time_limit=args.time_limit)
+            changes += one_bit(problem, architecture, energies, args.objective, **options)
+    if found.result is not None and found.result.reading is not None:
+        problem, notes = found.result.reading.problem, [*notes, f"{problem.name}: {found.result.reading.text}"]
     told = _diagnosis(problem, architecture, energies, found.result)
     notes += design_notes(architecture, [problem])
     print_notes(notes)
@@ -85,7 +89,8 @@ def _best_reading(
     """Return the reading whose optimum is the best; the first where none has a mapping, so that it is explained."""
 
     def search(way: Problem, seconds: float | None) -> SearchResult:
-        return exact_search(way, architecture, energies, args.objective, time_limit=seconds)
+        searched = arguments.search_of(args) or exact_search
+        return searched(way, architecture, energies, args.objective, time_limit=seconds)
 
     try:
         return search_readings(problem, architecture, search, args.time_limit).reading

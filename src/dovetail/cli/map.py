@@ -27,7 +27,7 @@ from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.bottleneck import diagnose
 from dovetail.network.costs import MappedLayer
-from dovetail.network.jobs import Job
+from dovetail.network.jobs import Job, Sampled
 from dovetail.network.plain import layer_result
 from dovetail.network.readings import Read, readings_on, search_readings, share
 from dovetail.network.records import keep, kept_result
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=arguments.seconds, metavar="S", help="stop after S seconds with the best and a bound"
     )
     arguments.add_samples(parser)
-    parser.add_argument("--imperfect", action="store_true", help="also try factors that do not divide the dimensions")
+    arguments.add_odd_sizes(parser)
     add_output(parser, "--save", "write the mapping as Timeloop's mapping YAML")
     add_output(parser, "--certificate", "write what `dovetail verify` checks again")
     arguments.add_json(parser)
@@ -71,8 +71,12 @@ def run(args: argparse.Namespace) -> int:
 
     From the first Ctrl-C on it makes haste to the best so far and its bound; at the second the process ends.
     """
-    if args.imperfect:
-        _check_imperfect(args)
+    odd = arguments.search_of(args)
+    if odd is not None and not args.samples and args.certificate:
+        raise InputError(
+            "--certificate is for mappings whose factors divide, of the layer as it is: neither --imperfect "
+            "nor --pad goes with it"
+        )
     given, notes = layer_of(args)
     architecture, energies = arguments.load_hardware(given_of(args).design, args)
     arguments.check_settings(args)
@@ -154,12 +158,6 @@ def _print(
     sys.stdout.flush()  # while a Ctrl-C still waits for it
 
 
-def _check_imperfect(args: argparse.Namespace) -> None:
-    for given, option in ((args.front, "--front"), (args.certificate, "--certificate"), (args.samples, "--samples")):
-        if given:
-            raise InputError(f"{option} is for mappings whose factors divide; leave out either it or --imperfect")
-
-
 def _search(
     args: argparse.Namespace,
     waiting: Gracefully,
@@ -171,18 +169,16 @@ def _search(
     """Search as was asked for; a Ctrl-C ends that with the best so far and its bound."""
     given = (problem, architecture, energies, args.objective)
     seconds = _AT_ONCE if waiting.interrupted else time_limit
-    sampled = arguments.sampled_search_of(args)
-    args.all_kept &= not (sampled or args.imperfect)
-    if sampled is not None:
+    other = arguments.search_of(args)
+    args.all_kept &= other is None
+    if isinstance(other, Sampled):
         if waiting.interrupted:
-            sampled = replace(sampled, samples=min(args.samples, _FEW))
+            other = replace(other, samples=min(args.samples, _FEW))
         with waiting.raising():
-            return sampled(*given, front=args.front, time_limit=time_limit)
-    if args.imperfect:
-        from dovetail.mapper.imperfect import search_imperfect  # compiles: only when it is needed
-
+            return other(*given, front=args.front, time_limit=time_limit)
+    if other is not None:
         with progress() as report, waiting.raising():
-            return search_imperfect(*given, time_limit=seconds, progress=functools.partial(report, 0, 1))
+            return other(*given, front=args.front, time_limit=seconds, progress=functools.partial(report, 0, 1))
     try:
         return _exact(args, waiting, problem, architecture, energies, seconds)
     except NoMappingError as error:

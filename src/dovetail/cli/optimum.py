@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget", type=_microjoules, metavar="UJ", help="also the fewest cycles within so much energy"
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_odd_sizes(parser)
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--csv", "write the whole front over energy and cycles")
     arguments.add_json(parser)
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             store=store,
             workers=args.workers,
             progress=progress,
+            search=arguments.search_of(args),
         )
     print_notes(notes_of([cost]))
     fronts = fronts_of(cost)

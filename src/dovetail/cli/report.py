@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-advice", action="store_true", help="leave out what to change")
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_odd_sizes(parser)
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--html", "write one page that opens from disk")
     add_output(parser, "--svg", "write pictures as SVG into a folder", folder=True)
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     designs = [arguments.load_hardware(name, args) for name in args.on]
     networks = [arguments.network_of(args, name) for name in args.networks]
     arguments.check_settings(args)
+    search = arguments.search_of(args)
     pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as shown, Store.open() as store:
         mapped = map_networks(
@@ -89,11 +91,15 @@ def run(args: argparse.Namespace) -> int:
             store=store,
             workers=args.workers,
             progress=shown,
+            search=search,
         )
         costs = [cost.with_between(args.between) for cost in mapped]
         told = [diagnose_network(cost, store) for cost in costs]
-        advice = _advice(args, costs, told, store) if args.html and not args.no_advice else []
+        with_advice = args.html and not args.no_advice and search is None
+        advice = _advice(args, costs, told, store) if with_advice else []
     notes = notes_of(costs)
+    if args.html and not args.no_advice and search is not None:
+        notes.append("what to change is left out: it is found by mappings whose factors divide, of layers as they are")
     print_notes(notes)
     accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
     if args.html:

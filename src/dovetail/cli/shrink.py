@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(Objective),
         help="what each layer's mapping minimises (by default what the target bounds)",
     )
+    arguments.add_odd_sizes(search)
     search.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="of search and training (0)")
     _add_training(parser.add_argument_group("training"))
     add_execution_arguments(parser)
@@ -132,9 +133,8 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args, targets)
     objective = args.objective or OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
-        oracle = CostOracle(
-            architecture, energies, objective, store, args.processes, args.time_limit, mapping_progress(report)
-        )
+        told, search = mapping_progress(report), arguments.search_of(args)
+        oracle = CostOracle(architecture, energies, objective, store, args.processes, args.time_limit, told, search)
         result = shrink(request, oracle, report)
     if args.html:
         from dovetail.report.shrink_page import shrink_page  # templates load only when a page is asked for

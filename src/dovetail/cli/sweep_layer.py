@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_objective(parser)
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per size")
+    arguments.add_odd_sizes(parser)
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--csv", "write the table as CSV")
     add_output(parser, "--svg", "write the staircase as a picture")
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             store=store,
             workers=args.workers,
             progress=progress,
+            search=arguments.search_of(args),
         )
     print_notes([*notes, *sweep.notes, *compiling_notes()])
     if args.csv:

@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer (until proven)")
     arguments.add_samples(parser)
+    arguments.add_odd_sizes(parser)
     parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
     add_output(parser, "--csv", "write one row per point, numbers in full")
     arguments.add_json(parser)
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             energies,
             Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
             counting=Counting(args.between, args.resident),
-            searching=Searching(args.objective, args.time_limit, arguments.sampled_search_of(args)),
+            searching=Searching(args.objective, args.time_limit, arguments.search_of(args)),
             store=store,
             workers=args.workers,
             progress=progress,

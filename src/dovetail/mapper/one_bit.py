@@ -10,7 +10,8 @@ from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
-from dovetail.mapper.search import search
+from dovetail.mapper.search import SearchFunction
+from dovetail.mapper.search import search as exact_search
 from dovetail.workload.problem import Problem
 from dovetail.workload.widths import MOST_BITS, SUMS, Width
 
@@ -41,6 +42,7 @@ def one_bit(
     objective: Objective,
     *,
     time_limit: float | None = None,
+    search: SearchFunction | None = None,
 ) -> Iterator[OneBit]:
     """Yield the optimum with one bit fewer and one more, for every width that the layer states.
 
@@ -50,6 +52,7 @@ def one_bit(
         energies: of its components.
         objective: what to minimise.
         time_limit: seconds for each search; None: until it is proven.
+        search: what finds the optimum; None: the exact mapper.
     """
     stated: list[tuple[str, Width]] = [
         (tensor.name, width)
@@ -64,7 +67,7 @@ def one_bit(
                 continue
             other = problem.with_widths({name: replace(width, bits=bits)})
             try:
-                result = search(other, architecture, energies, objective, time_limit=time_limit)
+                result = (search or exact_search)(other, architecture, energies, objective, time_limit=time_limit)
                 yield OneBit(name, bits, change, result)
             except (InputError, NoMappingError) as error:
                 yield OneBit(name, bits, change, None, error.message if isinstance(error, InputError) else str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dovetail.mapper.objective import Objective
@@ -32,6 +33,15 @@ class FrontPoint:
     cycles: int
     mapping: Mapping
     reading: Reading | None = None
+
+
+def unbeaten(points: Iterable[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """Return the points that no other beats, by rising energy; one of those that are equal."""
+    best: list[FrontPoint] = []
+    for point in sorted(points, key=lambda point: (point.energy_pJ, point.cycles)):
+        if not best or point.cycles < best[-1].cycles:
+            best.append(point)
+    return tuple(best)
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,8 @@ class SearchResult:
         certificate: how this is known.
         front: when asked for, every point of the Pareto front over (energy, cycles), by rising energy.
         interrupted: whether a KeyboardInterrupt ended the search: it is the best so far.
+        reading: the reading of the problem that the mapping is of, where the search took another one (it padded it);
+            None: the problem's own.
     """
 
     objective: Objective
@@ -114,6 +126,7 @@ class SearchResult:
     certificate: Certificate
     front: tuple[FrontPoint, ...] = ()
     interrupted: bool = False
+    reading: Reading | None = None
 
     def unless_interrupted(self) -> SearchResult:
         """Return the result, for a search that is one of many; raise KeyboardInterrupt where one ended it."""

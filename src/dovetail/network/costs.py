@@ -18,7 +18,7 @@ from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
 from dovetail.network.between import BETWEEN, Between, BetweenCost, Products, price_between
 from dovetail.table import Cell, Table, headed
-from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, whole
+from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, percent, whole
 from dovetail.workload.network import Layer, Network, problem_key
 
 #: Under what energy that belongs to no tensor is counted.
@@ -324,7 +324,19 @@ class NetworkCost:
             for text, names in ways.items()
         )
         named = [replace(layer.problem, name=layer.name) for layer in self.network.layers]
-        return (*self.network.notes, *read, *design_notes(self.architecture, named), *self._between_notes())
+        padding = self._padding_notes()
+        return (*self.network.notes, *read, *padding, *design_notes(self.architecture, named), *self._between_notes())
+
+    def _padding_notes(self) -> Iterator[str]:
+        """Yield what padding adds to the whole network, if anything is padded."""
+        padded = [each for each in self.network.layers if each.padded_from]
+        if padded:
+            macs = sum(each.macs for each in self.network.layers)
+            more = sum((each.problem.macs - math.prod(each.padded_from)) * each.repeats for each in padded)
+            yield (
+                f"{self.name}: {len(padded)} of {len(self.network.layers)} layers are padded, {more:,} of {macs:,} "
+                f"multiply-accumulates ({percent(more / macs)}) are padding; they count as work in utilization"
+            )
 
     def _between_notes(self) -> Iterator[str]:
         if self.between is not None and self.between.unknown:
@@ -377,6 +389,7 @@ def _as_mapped(layer: Layer, mapped: MappedLayer) -> MappedLayer:
     """Return a layer in the reading, and with the result, that an equal one was mapped with."""
     problem = replace(mapped.layer.problem, name=layer.problem.name)
     read = replace(layer, problem=problem, reading=mapped.layer.reading, words=mapped.layer.words)
+    read = replace(read, padded_from=mapped.layer.padded_from)
     return MappedLayer(read, mapped.result)
 
 

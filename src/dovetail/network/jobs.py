@@ -9,7 +9,7 @@ from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.content import content_key
-from dovetail.errors import NoMappingError
+from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
@@ -46,6 +46,66 @@ class Sampled:
 
         given = problem, architecture, energies, objective
         return sampled_search(*given, front=front, time_limit=time_limit, samples=self.samples, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Imperfect:
+    """The search that also tries factors that do not divide, as a value; it is called as the exact search is."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        architecture: Architecture,
+        energies: EnergyTable,
+        objective: Objective = Objective.EDP,
+        *,
+        front: bool = False,
+        time_limit: float | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> SearchResult:
+        """Search; see `dovetail.mapper.imperfect`."""
+        from dovetail.mapper.imperfect import imperfect_front, search_imperfect  # compiles: only when it is needed
+
+        run = imperfect_front if front else search_imperfect
+        return run(problem, architecture, energies, objective, time_limit=time_limit, progress=progress)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """The search that also pads the layer, as a value; it is called as the exact search is."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        architecture: Architecture,
+        energies: EnergyTable,
+        objective: Objective = Objective.EDP,
+        *,
+        front: bool = False,
+        time_limit: float | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> SearchResult:
+        """Search; see `dovetail.mapper.padded.search_padded`."""
+        from dovetail.mapper.padded import search_padded  # loads compiled code: only when it is needed
+
+        given = problem, architecture, energies, objective
+        return search_padded(*given, front=front, time_limit=time_limit, progress=progress)
+
+
+def odd_search(*, imperfect: bool, pad: bool, others: bool = False) -> Imperfect | Padded | None:
+    """Return the search for sizes that do not divide that is asked for; None: neither is.
+
+    Args:
+        imperfect: also try factors that do not divide.
+        pad: also pad dimensions.
+        others: whether another search (of random mappings) is asked for as well.
+
+    Raises:
+        InputError: more than one search is asked for.
+    """
+    if imperfect + pad + others > 1:
+        raise InputError("only one of imperfect factors, padding and random samples can be asked for at a time")
+    return Imperfect() if imperfect else Padded() if pad else None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.names import named
-from dovetail.mapper.result import FrontPoint, SearchResult
+from dovetail.mapper.result import FrontPoint, SearchResult, unbeaten
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading, readings
 
@@ -54,6 +54,7 @@ def best_reading(found: Sequence[tuple[Reading, SearchResult]]) -> Read:
 
     It is proven to be the optimum only when every reading's search covered its space; the bound is the least of theirs.
     """
+    found = [(_padded(reading, result.reading), _in_words(reading, result)) for reading, result in found]
     reading, own = min(found, key=lambda each: (_value(each[1]), each[1].cost.cycles))
     certificates = [result.certificate for _, result in found]
     certificate = replace(
@@ -64,6 +65,22 @@ def best_reading(found: Sequence[tuple[Reading, SearchResult]]) -> Read:
     return Read(reading, replace(own, certificate=certificate, front=_front(found)), own)
 
 
+def _padded(reading: Reading, padded: Reading | None) -> Reading:
+    """Return a reading of which a search padded the problem, or the reading where it did not."""
+    if padded is None:
+        return reading
+    text = "; ".join(text for text in (reading.text, padded.text) if text)
+    return replace(reading, problem=padded.problem, text=text, padded_from=padded.padded_from)
+
+
+def _in_words(reading: Reading, result: SearchResult) -> SearchResult:
+    """Return a result whose front has the words of the reading for what it padded, too."""
+    front = (
+        replace(point, reading=_padded(reading, point.reading)) if point.reading else point for point in result.front
+    )
+    return replace(result, front=tuple(front))
+
+
 def _value(result: SearchResult) -> float:
     return result.objective.value_of(result.cost.energy_pJ, result.cost.cycles)
 
@@ -72,12 +89,12 @@ def _front(found: Sequence[tuple[Reading, SearchResult]]) -> tuple[FrontPoint, .
     """Return the points of all fronts that no other beats, each with its reading."""
     if len(found) == 1:
         return found[0][1].front
-    points = [replace(point, reading=reading) for reading, result in found for point in result.front]
-    best: list[FrontPoint] = []
-    for point in sorted(points, key=lambda point: (point.energy_pJ, point.cycles)):
-        if not best or point.cycles < best[-1].cycles:
-            best.append(point)
-    return tuple(best)
+    points = [
+        point if point.reading else replace(point, reading=reading)
+        for reading, result in found
+        for point in result.front
+    ]
+    return unbeaten(points)
 
 
 def search_readings(

@@ -46,5 +46,6 @@ def _at_point(each: MappedLayer, point: int, cost: NetworkCost) -> MappedLayer:
     if chosen.reading is not None:
         words = tuple((chosen.reading.names or {}).items())
         layer = replace(layer, problem=chosen.reading.problem, reading=chosen.reading.text, words=words)
+        layer = replace(layer, padded_from=chosen.reading.padded_from)
     there = evaluate(chosen.mapping, layer.problem, cost.architecture, cost.energies)
     return MappedLayer(layer, replace(each.result, mapping=chosen.mapping, cost=there))

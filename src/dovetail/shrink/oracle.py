@@ -10,6 +10,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import SearchFunction
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import Progress, map_network
 from dovetail.shrink.channels import Widths
@@ -55,6 +56,7 @@ class CostOracle:
         workers: processes, or any executor; None: one process per CPU. See `map_network`.
         time_limit: seconds per layer; None: until proven.
         progress: told of every mapped layer.
+        search: what finds a layer's best mapping; None: the exact mapper.
         known: energy in pJ and cycles of what was asked for already, by problem without its name.
         exact: whether all of them are proven best.
     """
@@ -66,6 +68,7 @@ class CostOracle:
     workers: int | Executor | None = None
     time_limit: float | None = None
     progress: Callable[[Progress], None] | None = None
+    search: SearchFunction | None = None
     known: dict[Problem, tuple[float, int]] = field(default_factory=dict)
     exact: bool = True
 
@@ -88,6 +91,7 @@ class CostOracle:
             store=self.store,
             workers=1 if len(new) < _FEW and not isinstance(self.workers, Executor) else self.workers,
             progress=self.progress,
+            search=self.search,
         )
         self.exact = self.exact and cost.exact
         for problem, mapped in zip(new, cost.layers, strict=True):
@@ -126,6 +130,7 @@ class CostOracle:
             store=self.store,
             workers=self.workers,
             progress=self.progress,
+            search=self.search,
         )
 
 

@@ -28,6 +28,7 @@ class Layer:
         batch_dimension: the dimension of `problem` that grows with the batch, None when none does.
         reading: what was read as what for a design, in words; empty where the problem stands as it came.
         words: the names that it came with and the words that they go by in that reading; see `word`.
+        padded_from: the sizes that the problem has without padding; empty where nothing is padded.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Layer:
     batch_dimension: str | None = None
     reading: str = ""
     words: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    padded_from: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown."""
@@ -62,7 +64,8 @@ class Layer:
         batch = None if self.batch_dimension is None else reading.word(self.batch_dimension)
         problem = replace(reading.problem, name=self.problem.name)
         words = tuple((reading.names or {}).items())
-        return replace(self, problem=problem, batch_dimension=batch, reading=reading.text, words=words)
+        read = replace(self, problem=problem, batch_dimension=batch, reading=reading.text, words=words)
+        return replace(read, padded_from=reading.padded_from)
 
     def renamed(self, names: Mapping[str, str]) -> Layer:
         """Return the layer with dimensions and tensors renamed; see `dovetail.workload.roles.renamed`."""
@@ -380,10 +383,10 @@ def _names_of(problem: Problem) -> tuple[str, ...]:
 
 
 def problem_key(layer: Layer) -> tuple[Any, ...]:
-    """Return what tells distinct layers apart: shape, bounds, coefficients, widths, and what grows with the batch."""
+    """Return what tells distinct layers apart: shape, bounds, coefficients, widths, batch, and what is padded."""
     problem = layer.problem
     widths = problem.widths, problem.sum_bits
-    return problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension, widths
+    return problem.shape, problem.bounds, problem.coefficients, layer.batch_dimension, widths, layer.padded_from
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

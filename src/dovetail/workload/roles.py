@@ -52,11 +52,13 @@ class Reading:
         text: what was read as what, for a person; empty where the problem stands as it was.
         names: the problem's own name -> the word it goes by, for every dimension and tensor that the problem has; a
             name that both have is the dimension's.
+        padded_from: the sizes that the problem has without padding; empty where nothing is padded.
     """
 
     problem: Problem
     text: str = ""
     names: Mapping[str, str] | None = None
+    padded_from: tuple[int, ...] = ()
 
     def word(self, name: str) -> str:
         """Return the word that one of the problem's own names goes by."""
