@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 
 from dovetail.cli.main import main
 from dovetail.components.technology import parse_node
 from dovetail.errors import InputError
 from dovetail.text import file_names
+from dovetail.workload.language.experts import Routing
+from dovetail.workload.language.model import Experts
 from dovetail.workload.network import unique_names
 from test_runs import write_run
 
@@ -27,6 +32,10 @@ family: {{where: {where}}}
 """
 NETWORK = "network: n\nlayers:\n- {name: a, kind: convolution, C: 3, M: 4, P: 4, Q: 4}\n"
 SCALE_SIM = "Layer name, M, N, K,\n"
+WITH_ZEROS = """problem:
+  instance: {C: 3, K: 8, P: 4, Q: 4, R: 1, S: 1, N: 1}
+  densities: {Weights: {distribution: actual_data, file: %s}}
+"""
 SPACE = " " * 60_000
 
 
@@ -129,6 +138,54 @@ def test_a_run_is_read_or_refused_at_once(
     else:
         assert main(["check-run", str(tmp_path)]) in (0, 1)
     assert time.process_time() - began < 2
+
+
+def _array(header: str) -> bytes:
+    """Return a NumPy file of a header alone."""
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode()
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "message"),
+    [
+        ("w.npy", b"PK\x03\x04 no archive", "is no NumPy array"),
+        ("w.npy", b"PK\x05\x06", "is no NumPy array"),
+        (
+            "w.npy",
+            _array(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**40}, {2**40}), }}\n"),
+            "can be read",
+        ),
+        ("w.npy", _array("{'descr': '<f8', 'fortran_order\n"), "can be read"),
+        ("w.npy", b"cos\nsystem\n(S'true'\ntR.", "is no NumPy array, as numpy.save writes it"),
+        ("../w.npy", _array(""), "lies outside the document's folder"),
+        ("/dev/zero", b"", "lies outside the document's folder"),
+        ("pipe", b"", "is a device or a pipe"),
+        ("n" * 5000, b"", "can be read without"),
+    ],
+)
+def test_a_file_of_zeros_is_an_array_beside_its_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, data: bytes, message: str
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    if data:
+        (folder / file).write_bytes(data)
+    os.mkfifo(folder / "pipe")
+    (folder / "p.yaml").write_text(WITH_ZEROS % file)
+    assert message in _refused(capsys, "layers", str(folder / "p.yaml"))
+
+
+def test_a_file_of_zeros_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numpy.save(tmp_path / "w.npy", numpy.ones((3, 8, 1, 1)))
+    (tmp_path / "p.yaml").write_text(WITH_ZEROS % "w.npy")
+    words = ("layers", str(tmp_path / "p.yaml"), "--csv", str(tmp_path / "w.npy"))
+    assert "is read, and --csv would write over it" in _refused(capsys, *words)
+
+
+def test_frequencies_beyond_all_numbers_are_shares_still() -> None:
+    experts = Experts(4, 2, ())
+    for size in (1e308, 1e-308, 5e-324):
+        assert Routing((size,) * 4).chances(experts) == (0.5,) * 4
 
 
 @pytest.mark.parametrize(("experts", "layers"), [(1 << 24, 1), (1 << 16, 1 << 24)])

@@ -16,13 +16,15 @@ import base64
 import binascii
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
-from dovetail.document import Node
+from dovetail import inputs
+from dovetail.document import Node, not_a_file
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_node
 from dovetail.workload.densities import (
@@ -36,6 +38,10 @@ from dovetail.workload.densities import (
 )
 from dovetail.workload.problem import Problem
 
+#: How a file of one NumPy array begins.
+_NPY = b"\x93NUMPY"
+#: How the operating system and NumPy say that a file can't be read: its header is Python, sizes in it are any.
+_UNREADABLE = (OSError, ValueError, EOFError, ArithmeticError, MemoryError, TypeError, SyntaxError, TokenError)
 DENSITIES, COMMON = ("densities",), ("commonDensity", "common_density")
 _KINDS = {
     "fixed_structured": FixedStructured.kind,
@@ -142,13 +148,16 @@ def _measured(entries: Mapping[str, Node], node: Node) -> Measured:
 
 
 def _from_file(node: Node) -> Measured:
-    """Return the pattern of a NumPy array; the file's folder is that of the document that names it."""
-    path = Path(node.file).parent / node.text()
+    """Return the pattern of a NumPy array, in a file in the folder of the document that names it or below."""
+    folder = Path(node.file).parent
+    path = folder / node.text()
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise node.fail(f"'{node.text()}' lies outside the document's folder")
     return read_pattern(path, node.fail)
 
 
-def read_pattern(path: Path, fail: Any = None) -> Measured:
-    """Return the pattern of the NumPy array in a file.
+def read_pattern(path: Path, fail: Callable[[str], InputError] | None = None) -> Measured:
+    """Read the pattern of the NumPy array in a file.
 
     Args:
         path: a ``.npy`` file; nothing in it is unpickled.
@@ -159,16 +168,20 @@ def read_pattern(path: Path, fail: Any = None) -> Measured:
     """
 
     def error(message: str) -> InputError:
-        found: InputError = fail(f"{path.name}: {message}") if fail is not None else InputError(message, file=path)
-        return found
+        return fail(f"{path.name}: {message}") if fail is not None else InputError(message, file=path)
 
-    if not path.is_file():
-        raise error("no such file")
+    inputs.reading(path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as reason:
-        raise error(f"is no NumPy array that can be read without unpickling ({reason})") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
+        if not path.is_file():
+            raise error(not_a_file(path))
+        with path.open("rb") as stream:
+            if not stream.read(len(_NPY)).startswith(_NPY):
+                raise error("is no NumPy array, as numpy.save writes it")
+        with np.errstate(over="raise"):  # what the header says multiplied out
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _UNREADABLE as reason:
+        raise error(f"is no NumPy array that can be read without unpickling ({str(reason)[:100]})") from None
+    if array.dtype.kind not in "biufc":
         raise error("is no array of numbers")
     if array.size > MOST_MEASURED:
         raise error(f"has {array.size:.3g} values; at most {MOST_MEASURED} are kept")

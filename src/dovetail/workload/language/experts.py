@@ -40,10 +40,12 @@ class Routing:
             return (experts.chosen / experts.count,) * experts.count
         if len(self.frequencies) != experts.count:
             raise InputError(f"{len(self.frequencies)} frequencies for {experts.count} experts")
-        total = math.fsum(self.frequencies)
-        if not total > 0 or min(self.frequencies) < 0:
+        most = max(self.frequencies)
+        if not most > 0 or min(self.frequencies) < 0:
             raise InputError("frequencies of experts must not be negative, and not all be 0")
-        chances = tuple(experts.chosen * each / total for each in self.frequencies)
+        shares = [each / most for each in self.frequencies]  # their sum is finite, whatever they are
+        total = math.fsum(shares)
+        chances = tuple(experts.chosen * each / total for each in shares)
         if max(chances) > 1 + 1e-9:
             raise InputError(
                 f"a token takes {experts.chosen} different experts, so that none can have more than "
