@@ -1,0 +1,346 @@
+"""Reads AccelForge's architectures: nodes from the outside in, sizes in bits, energies in joules, rates per second.
+
+Its memories, containers and compute units have equals here, and the sets of tensors that memories keep and fan-outs
+share. Time is in seconds there: a cycle is what the compute unit takes for one operation. Tolls, networks as nodes,
+forks, and bounds on loops by a workload's own names have none, and are refused by name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from dovetail.document import Node
+from dovetail.errors import InputError
+from dovetail.expression import evaluate, evaluate_all
+from dovetail.hardware.neighbours.building import TECHNOLOGY, WORD_BITS, Translation, line_of
+from dovetail.hardware.neighbours.tensor_sets import ALL, TENSORS, tensor_set
+
+_KEYS = ("arch", "workload", "renames", "mapping", "variables", "mapper", "config", "model", "components")
+_ARCH_KEYS = ("nodes", "variables", "extra_attributes_for_all_component_models", "version")
+_COMMON = (
+    "name", "spatial", "component_class", "actions", "enabled", "area", "area_scale", "leak_power", "energy_scale",
+    "leak_power_scale", "total_latency", "extra_attributes_for_component_model", "n_parallel_instances",
+    "throughput_scale", "latency_scale",
+)  # fmt: skip
+_MEMORY_KEYS = (*_COMMON, "size", "tensors", "bits_per_value", "bits_per_action", "skip_initial_output_write")
+_KNOWN = {"!Memory": _MEMORY_KEYS, "!Compute": _COMMON, "!Container": ("name", "spatial")}
+_SPATIAL_KEYS = ("name", "fanout", "reuse", "may_reuse", "min_usage", "loop_bounds", "usage_scale", "power_gateable")
+_ACTION_KEYS = (
+    "name", "energy", "energy_scale", "throughput", "throughput_scale", "latency", "bits_per_action",
+    "extra_attributes_for_component_model",
+)  # fmt: skip
+#: What has no equal here: the tag, and why.
+_REFUSED = {
+    "!Toll": "a charge for what passes by has no equal; a storage that keeps the tensor and holds one word comes near",
+    "!Network": "networks as nodes have none; what wires cost stands at the storage or container outside of them "
+    "(energy_per_hop, router_energy)",
+    "!Array": "components beside each other on one level have none; write them one after the other",
+    "!Fork": "a second path to another compute unit has none; give each path a file of its own",
+    "!Component": "a component that holds no tensor and computes nothing takes no part",
+    "!Hierarchical": "nodes inside of nodes have none; list them one after the other",
+}
+#: AccelForge's component models -> the classes that estimators here know.
+_CLASSES = {
+    "LPDDR4": "DRAM", "LPDDR5": "DRAM", "DDR3": "DRAM", "DDR4": "DRAM", "HBM2": "DRAM", "SmartBufferSRAM":
+    "smartbuffer_SRAM", "SRAM": "SRAM", "RegFile": "regfile", "Register": "reg", "IntMAC": "intmac", "Dummy":
+    "dummy_storage",
+}  # fmt: skip
+_ATTRIBUTES = {"n_rw_ports": "n_rdwr_ports", "n_r_ports": "n_rd_ports", "n_w_ports": "n_wr_ports"}
+_RATE = re.compile(r"sum\(a\.n_calls for a in actions\)((?:\s*/\s*[\d.]+(?:e[+-]?\d+)?)+)")
+_SEPARATE = "max(a.n_calls / a.throughput for a in actions)"
+_BITS = re.compile(r"\b(input|weight|output)\.bits_per_value\b")
+_UNITS_pJ = _UNITS_um2 = 1e12
+
+
+def is_accelforge(document: Node) -> bool:
+    """Say whether a document is an architecture of AccelForge."""
+    arch = document.value.get("arch") if isinstance(document.value, dict) else None
+    return arch is not None and isinstance(arch.value, dict) and "nodes" in arch.value
+
+
+def read_accelforge(document: Node) -> Node:
+    """Return the v0.4 document that an architecture of AccelForge means.
+
+    Raises:
+        InputError: with file, line and key, of what has no equal here.
+    """
+    entries = document.mapping(known=_KEYS)
+    arch = entries["arch"].mapping(known=_ARCH_KEYS, required=("nodes",))
+    reading = _Reading(document, entries, arch)
+    for node in arch["nodes"].sequence():
+        reading.node(node)
+    return reading.finished(arch["nodes"])
+
+
+class _Reading:
+    """Where the walk over the nodes stands."""
+
+    def __init__(self, document: Node, entries: Mapping[str, Node], arch: Mapping[str, Node]) -> None:
+        self.translation = Translation("AccelForge", document)
+        variables = {**_entries(entries.get("variables")), **_entries(arch.get("variables"))}
+        tensors = dict.fromkeys(TENSORS, True)
+        self.names: dict[str, Any] = {**tensors, **evaluate_all(variables, {"inf": math.inf, **tensors})}
+        self.every = self.extras(arch.get("extra_attributes_for_all_component_models"))
+        self.kept: dict[str, frozenset[str]] = {}
+        self.parts: list[Callable[[float], None]] = []  # added in this order, once it is known what a cycle takes
+        self.cycle_seconds: float | None = None
+        for name in ("workload", "mapping", "renames", "mapper", "config", "model", "components"):
+            if name in entries and entries[name].value:
+                self.translation.note(entries[name], f"'{name}' is passed over: the architecture alone is read")
+
+    def node(self, node: Node) -> None:
+        tag = node.tag or ""
+        if tag in _REFUSED:
+            raise node.fail(f"{tag} has no equal here: {_REFUSED[tag]}")
+        if tag not in _KNOWN:
+            raise node.fail(f"'{tag[:40]}' is no node of AccelForge; known: {', '.join((*_KNOWN, *_REFUSED))}")
+        entries = node.mapping(known=_KNOWN[tag], required=("name",))
+        if not self.enabled(entries):
+            return
+        for name in ("n_parallel_instances", "throughput_scale", "latency_scale"):
+            if name in entries and self.number(entries[name]) != 1:
+                raise entries[name].fail(f"'{name}' has no equal here other than 1; scale the action's throughput")
+        if "spatial" in entries:
+            self.spread(entries)
+        if tag == "!Memory":
+            self.memory(entries)
+        elif tag == "!Compute":
+            self.compute(entries)
+
+    def enabled(self, entries: Mapping[str, Node]) -> bool:
+        """Say whether a component takes part in a layer of two operands and a result."""
+        node = entries.get("enabled")
+        if node is None or isinstance(node.value, bool):
+            return node is None or bool(node.value)
+        text = re.sub(r"\blen\(\s*(All|Tensors)\s*\)", str(len(ALL)), node.text())
+        return bool(self.computed(replace(node, value=text)))
+
+    def spread(self, entries: Mapping[str, Node]) -> None:
+        """Place a node's fan-outs, one container for each."""
+        for place, node in enumerate(entries["spatial"].sequence()):
+            parts = node.mapping(known=_SPATIAL_KEYS, required=("fanout",))
+            fanout = replace(parts["fanout"], value=self.number(parts["fanout"])).integer(1)
+            if parts.get("loop_bounds", node).value and "loop_bounds" in parts:
+                raise parts["loop_bounds"].fail("bounds on loops by a workload's own names have no equal here")
+            if "usage_scale" in parts and self.number(parts["usage_scale"]) != 1:
+                raise parts["usage_scale"].fail("'usage_scale' has no equal here other than 1; scale the fanout")
+            if "min_usage" in parts and self.number(parts["min_usage"]) > 0:
+                why = "'min_usage' is passed over: mappings that leave units idle are compared by what they cost"
+                self.translation.note(parts["min_usage"], why)
+            spatial: dict[str, Any] = {}
+            reused = tensor_set(parts["reuse"], self.kept) if "reuse" in parts else frozenset[str]()
+            may = tensor_set(parts["may_reuse"], self.kept) if "may_reuse" in parts else reused or ALL
+            if reused:
+                spatial["no_iteration_over_dataspaces"] = sorted(reused)
+            if ALL - may:
+                spatial["no_reuse"] = sorted(ALL - may)
+            own = parts["name"].text() if "name" in parts else "spatial"
+            axis = "meshY" if place % 2 else "meshX"
+            label = re.sub(r"\W", "_", f"{entries['name'].text()}_{own}_{place}")
+            self.parts.append(partial(self._add_fan_out, node, label, axis, fanout, spatial))
+
+    def memory(self, entries: Mapping[str, Node]) -> None:
+        name = entries["name"]
+        keep, may = self.tensors(entries.get("tensors"))
+        self.kept[name.text()] = keep | may
+        bits = self.word_bits(entries, keep | may)
+        actions = self.actions(entries)
+        line = line_of(max((action[1] for action in actions.values()), default=1), bits)
+        size = self.number(entries["size"]) if "size" in entries else math.inf
+        attributes: dict[str, Any] = {"datawidth": bits, "width": line, **self.costs(entries, actions, line)}
+        attributes |= {"entries": int(size // bits)} if math.isfinite(size) else {}
+        if "write_pJ" in attributes:
+            attributes["update_pJ"] = attributes["write_pJ"]
+        sets = (("keep", keep), ("bypass", ALL - keep - may))
+        kept = {word: sorted(tensors) for word, tensors in sets if tensors}
+        kind = "storage" if math.isfinite(size) else "DRAM"
+        self.put(entries, kind, attributes, kept, self.bandwidths(entries, actions, bits))
+
+    def compute(self, entries: Mapping[str, Node]) -> None:
+        if self.cycle_seconds is not None:
+            raise entries["name"].fail("a second compute unit for the same layer has no equal here")
+        actions = self.actions(entries)
+        attributes = {"datawidth": WORD_BITS, **self.costs(entries, actions, 1)}
+        rate = self.rates(entries, actions).get("compute", math.inf)
+        if not math.isfinite(rate) or rate <= 0:
+            self.translation.note(entries["name"], "the compute unit has no rate: a cycle of 1 ns is assumed")
+            rate = 1e9
+        self.cycle_seconds = 1 / rate
+        self.put(entries, "compute", attributes, {}, {})
+
+    def put(
+        self, entries: Mapping[str, Node], kind: str, attributes: dict[str, Any], kept: Mapping[str, list[str]],
+        words: Mapping[str, float],
+    ) -> None:  # fmt: skip
+        """Add a component, later; ``words`` are its bandwidths per second."""
+        name = entries["name"]
+        model = entries["component_class"].text() if "component_class" in entries else kind
+        component = _CLASSES.get(model, model)
+        extras = {**self.every, **self.extras(entries.get("extra_attributes_for_component_model"))}
+        if not any(key.endswith("_pJ") for key in attributes) and "technology" not in extras and model != "Dummy":
+            self.translation.variables["technology"] = TECHNOLOGY
+            self.translation.note(name, f"costs are left to estimators: at {TECHNOLOGY}, or --set technology=...")
+        constraints = {"dataspace": dict(kept)} if kept else None
+        known = {**extras, **attributes}
+        self.parts.append(partial(self._add_component, name, kind, component, known, constraints, words))
+
+    def _add_component(
+        self, name: Node, kind: str, component: str, attributes: Mapping[str, Any],
+        constraints: Mapping[str, Any] | None, words: Mapping[str, float], cycle_seconds: float,
+    ) -> None:  # fmt: skip
+        known = {**attributes, **{key: float(f"{rate * cycle_seconds:.12g}") for key, rate in words.items()}}
+        if (watts := known.pop("leak_W", None)) is not None:
+            known["leak_pJ"] = watts * cycle_seconds * _UNITS_pJ
+        self.translation.component(name, kind, component, known, constraints)
+
+    def _add_fan_out(
+        self, node: Node, label: str, axis: str, size: int, spatial: dict[str, Any], cycle_seconds: float
+    ) -> None:
+        self.translation.fan_out(node, label, {axis: size}, spatial)
+
+    def bandwidths(
+        self, entries: Mapping[str, Node], actions: Mapping[str, tuple[float, float]], bits: int
+    ) -> dict[str, float]:
+        """Return a memory's bandwidths as words per second, by attribute."""
+        rates = self.rates(entries, actions)
+        words = {
+            name: rate * actions[name][1] / bits
+            for name, rate in rates.items()
+            if math.isfinite(rate) and name in ("read", "write") and name in actions
+        }
+        if "total_latency" in entries and entries["total_latency"].value == _SEPARATE:
+            return {f"{name}_bandwidth": rate for name, rate in words.items()}
+        if len(set(words.values())) > 1:
+            why = "reads and writes take turns: both are counted at the rate of the slower"
+            self.translation.note(entries["name"], why)
+        return {"shared_bandwidth": min(words.values())} if words else {}
+
+    def finished(self, place: Node) -> Node:
+        """Return the document, rates per cycle."""
+        if self.cycle_seconds is None:
+            raise place.fail("has no !Compute for a layer of two operands and a result")
+        for add in self.parts:
+            add(self.cycle_seconds)
+        self.translation.variables["global_cycle_seconds"] = self.cycle_seconds
+        return self.translation.document()
+
+    def tensors(self, node: Node | None) -> tuple[frozenset[str], frozenset[str]]:
+        """Return what a memory must keep, and what it may keep besides."""
+        if node is None:
+            return frozenset(), ALL
+        known = ("keep", "may_keep", "back", "force_memory_hierarchy_order")
+        entries = {key: value for key, value in node.mapping().items() if value.value not in (None, [])}
+        for key, value in entries.items():
+            if key not in known or (key == "force_memory_hierarchy_order" and value.value is not True):
+                raise value.fail(f"'{key[:40]}' has no equal here: memories lie in the order in which they are listed")
+        keep = tensor_set(entries["keep"], self.kept) if "keep" in entries else frozenset[str]()
+        keep |= tensor_set(entries["back"], self.kept) if "back" in entries else frozenset()
+        if "may_keep" in entries:
+            return keep, tensor_set(entries["may_keep"], self.kept) - keep
+        return keep, frozenset() if "keep" in entries else ALL
+
+    def word_bits(self, entries: Mapping[str, Node], held: frozenset[str]) -> int:
+        """Return the bits of a memory's words; of several tensors the widest counts, where they differ that is said."""
+        node = entries.get("bits_per_value")
+        if node is None or node.value is None:
+            return WORD_BITS
+        widths = dict.fromkeys(held, WORD_BITS)
+        for expression, value in node.mapping().items():
+            bits = replace(value, value=self.number(value)).integer(1)
+            widths |= dict.fromkeys(tensor_set(replace(value, value=expression), self.kept) & held, bits)
+        if len(set(widths.values())) > 1:
+            self.translation.note(node, "words of several widths: each is counted at the widest of its memory")
+        return max(widths.values(), default=WORD_BITS)
+
+    def actions(self, entries: Mapping[str, Node]) -> dict[str, tuple[float, float]]:
+        """Return what actions cost, pJ (NaN where an estimator says it), and the bits that each moves."""
+        node, whole = entries.get("actions"), entries.get("bits_per_action")
+        default = 1.0 if whole is None or whole.value is None else self.number(whole)
+        scale = self.number(entries["energy_scale"]) if "energy_scale" in entries else 1.0
+        found: dict[str, tuple[float, float]] = {}
+        for action in node.sequence() if node is not None and node.value is not None else ():
+            parts = action.mapping(known=_ACTION_KEYS, required=("name",))
+            energy = self.number(parts["energy"]) if "energy" in parts else math.nan
+            own = self.number(parts["energy_scale"]) if "energy_scale" in parts else 1.0
+            bits = self.number(parts["bits_per_action"]) if "bits_per_action" in parts else default
+            if energy < 0 or bits <= 0:
+                raise action.fail("energies and bits per action cannot be below 0")
+            found[parts["name"].text()] = (energy * scale * own * _UNITS_pJ, bits)
+        return found
+
+    def costs(
+        self, entries: Mapping[str, Node], actions: Mapping[str, tuple[float, float]], line: int
+    ) -> dict[str, float]:
+        """Return what a component says of its costs: pJ of each line, um^2 and W."""
+        found = {
+            f"{name}_pJ": energy * (line / bits if line > 1 else 1.0)
+            for name, (energy, bits) in actions.items()
+            if math.isfinite(energy) and name in ("read", "write", "compute")
+        }
+        for key, name, unit in (("area", "area_um2", _UNITS_um2), ("leak_power", "leak_W", 1.0)):
+            if key in entries:
+                scale = self.number(entries[f"{key}_scale"]) if f"{key}_scale" in entries else 1.0
+                found[name] = self.number(entries[key]) * unit * scale
+        return found
+
+    def rates(self, entries: Mapping[str, Node], actions: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+        """Return actions per second, by name; what is not said is not limited."""
+        latency = entries.get("total_latency")
+        if latency is not None and latency.value != _SEPARATE:
+            text = str(latency.value)
+            match = _RATE.fullmatch(text.strip())
+            if match is None:
+                raise latency.fail(f"'{text[:60]}' has no equal here; give each action a throughput")
+            rate = math.prod(float(part) for part in re.findall(r"[\d.]+(?:e[+-]?\d+)?", match[1]))
+            return dict.fromkeys(actions or ("compute",), rate)
+        node = entries.get("actions")
+        found: dict[str, float] = {}
+        for action in node.sequence() if node is not None and node.value is not None else ():
+            parts = action.mapping()
+            name = parts["name"].text()
+            if "throughput" in parts:
+                found[name] = self.number(parts["throughput"])
+            elif "latency" in parts:
+                seconds = self.number(parts["latency"])
+                found[name] = 1 / seconds if seconds > 0 else math.inf
+            if name in found and "throughput_scale" in parts:
+                found[name] *= self.number(parts["throughput_scale"])
+            if found.get(name, 1) <= 0:
+                raise action.fail("a throughput must be above 0")
+        return found
+
+    def extras(self, node: Node | None) -> dict[str, Any]:
+        """Return attributes for estimators by their names here."""
+        found: dict[str, Any] = {}
+        for name, value in _entries(node).items():
+            if name == "tech_node":
+                found["technology"] = f"{self.number(value) * 1e9:g}nm"
+            elif isinstance(value.value, int | float | str):
+                found[_ATTRIBUTES.get(name, name)] = self.computed(value)
+        return found
+
+    def number(self, node: Node) -> float:
+        """Return the number that a value or expression gives; may be infinite."""
+        value = self.computed(node)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+            raise node.fail(f"must be a number, found {str(value)[:40]!r}")
+        return value
+
+    def computed(self, node: Node) -> Any:
+        if not isinstance(node.value, str):
+            return node.plain()
+        if node.value.strip() in ("inf", ".inf"):
+            return math.inf
+        try:
+            return evaluate(_BITS.sub(str(WORD_BITS), node.value), self.names)
+        except InputError as error:
+            raise node.fail(error.message) from None
+
+
+def _entries(node: Node | None) -> dict[str, Node]:
+    return {} if node is None or node.value is None else node.mapping()
