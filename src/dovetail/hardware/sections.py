@@ -121,8 +121,8 @@ def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> 
         yield f"{mapper.file}:{mapper.line}: 'mapper' is passed over: the search here needs no such options"
     if "read_from" in sections:  # what a neighbour's design says that has no equal here
         origin = sections["read_from"].mapping(known=("tool", "passed_over"), required=("tool", "passed_over"))
-        for said in origin["passed_over"].sequence():
-            yield f"{said.file}:{said.line}: read from {origin['tool'].text()}: {said.text()}"
+        for each in origin["passed_over"].sequence():
+            yield f"{each.file}:{each.line}: read from {origin['tool'].text()}: {each.text()}"
     for name, keys in (
         ("globals", ("environment_variables", *_PYTHON)),
         ("mapspace", ("template", *_MAPSPACE)),
