@@ -258,3 +258,34 @@ def test_widths_that_cannot_be_had_are_one_message():
     blocked = replace(graph, groups=(ChannelGroup("a", 4, 2), *graph.groups[1:]))
     with pytest.raises(InputError, match="blocks of 2"):
         blocked.check((3, 8, 16, 16))
+
+
+class Stubborn(nn.Module):
+    """Every reason for which a layer keeps its channels, and one layer that does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.free = nn.Conv2d(1, 6, 3, padding=1)
+        self.normed = nn.Conv2d(6, 6, 3, padding=1)
+        self.norm = nn.LayerNorm([6, 8, 8])
+        self.weighed = nn.Conv2d(6, 4, 3, padding=1)
+        self.weight = nn.Parameter(torch.ones(4, 1, 1))
+        self.head = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x):
+        x = self.norm(self.normed(self.free(x)))
+        return self.head(self.weighed(x) * self.weight)
+
+
+def test_what_keeps_its_channels_is_listed_with_the_reason():
+    graph = channel_graph(Stubborn().eval(), (1, 1, 8, 8))
+    assert [group.name for group in graph.groups] == ["free"]
+    assert set(graph.left) == {"normed", "weighed", "head"}
+    assert "'norm', a LayerNorm" in graph.left["normed"]
+    assert "a weight that belongs to no layer" in graph.left["weighed"]
+    assert graph.left["head"] == "they are the network's output"
+
+
+def test_a_network_that_cannot_shrink_says_why():
+    with pytest.raises(InputError, match=r"no channels that can be removed.*0: they are the network's output"):
+        channel_graph(nn.Sequential(nn.Conv2d(1, 3, 3)).eval(), (1, 1, 8, 8))

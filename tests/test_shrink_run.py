@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ pytest.importorskip("torch_pruning")
 
 from dovetail.accuracy.datasets import load_data  # noqa: E402
 from dovetail.accuracy.evaluation import evaluate  # noqa: E402
+from dovetail.accuracy.models import ModelSpec  # noqa: E402
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.shrink import run  # noqa: E402
 from dovetail.shrink.saved import load_shrunk, read_shrunk  # noqa: E402
@@ -179,6 +181,25 @@ def test_wrong_input_is_one_message(arguments, words, capsys, tmp_path):
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1
+
+
+def test_a_network_that_knows_nothing_is_refused(tmp_path, capsys):
+    weights = ModelSpec("five-layer", width=4, channels=1, size=8)().state_dict()
+    torch.save(weights, tmp_path / "new.pt")
+    command = ["shrink", "five-layer-4", *SMALL, "--weights", str(tmp_path / "new.pt"), "--out", str(tmp_path)]
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "there is no accuracy to keep; train it first" in message
+    assert message.count("\n") == 1
+
+
+def test_a_network_that_costs_nothing_is_refused(done, tmp_path, capsys):
+    table = tmp_path / "ert.yaml"
+    assert main(["components", "--on", "eyeriss_like", "--ert", str(table)]) == 0
+    table.write_text(re.sub(r"energy: .*", "energy: 0", table.read_text()))
+    capsys.readouterr()
+    assert main(["shrink", "five-layer-4", *SMALL, "--ert", str(table), "--out", str(done)]) == 2
+    assert "five-layer-4 costs 0 J x cycle on eyeriss_like: nothing can be saved" in capsys.readouterr().err
 
 
 def test_a_target_out_of_reach_is_one_message(done, capsys):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from dovetail.accuracy.data import Split, in_order
 from dovetail.accuracy.execution import Execution
@@ -11,6 +14,8 @@ from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("evaluation")
 
+#: Standard deviations above a guess up to which a network's accuracy may be chance.
+_DEVIATIONS = 3.0
 #: Images a step in evaluation; results do not depend on it but for rounding.
 BATCH = 256
 
@@ -59,6 +64,26 @@ def top_accuracies(
     finally:
         model.train(was_training)
     return {rank: hits[rank] / len(split) for rank in ranks}
+
+
+def refuse_chance(name: str, accuracy: float, split: Split) -> None:
+    """Refuse a network whose answers are no better than naming the commonest class always.
+
+    Args:
+        name: what to call it.
+        accuracy: on the images, 0 to 1.
+        split: the images.
+
+    Raises:
+        InputError: it is within three standard deviations of that.
+    """
+    guess = float(np.bincount(split.labels).max()) / len(split)
+    if accuracy <= guess + _DEVIATIONS * math.sqrt(guess * (1 - guess) / len(split)):
+        raise InputError(
+            f"{name} is right on {100 * accuracy:.1f} % of {len(split)} validation images; naming one class always is "
+            f"right on {100 * guess:.1f} %: there is no accuracy to keep; train it first, or longer, or name its "
+            "trained --weights"
+        )
 
 
 def class_outputs(model: Any, images: Any, classes: int) -> Any:

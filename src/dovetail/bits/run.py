@@ -15,7 +15,7 @@ from dovetail.accuracy import checkpoint
 from dovetail.accuracy.bits import MOST_BITS, Plan, make_plan, plan_to_json
 from dovetail.accuracy.calibration import Seen, calibrated, observe
 from dovetail.accuracy.data import DataSet
-from dovetail.accuracy.evaluation import evaluate
+from dovetail.accuracy.evaluation import evaluate, refuse_chance
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec, with_weights
 from dovetail.accuracy.narrowing import of_checkpoint, start
@@ -187,6 +187,7 @@ def choose_bits(request: Request, oracle: CostOracle, report: Report = silent) -
     request.execution.torch_device  # noqa: B018  says now if it is not there
     with checkpoint.sole_writer(request.out), request.execution.applied():
         run = _Run(request, oracle, report)
+        refuse_chance(request.model.label, run.as_given.accuracy, run.data.validation)
         found, losses, proven = run.search()
         specs = {bits: run.start(bits) for finalists in found.values() for bits in finalists}
         chosen, trained = train_and_choose(run.training, found, specs, report)

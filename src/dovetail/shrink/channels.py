@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -96,10 +96,12 @@ class ChannelGraph:
     Attributes:
         groups: in the order in which their layers run.
         axes: sides of layers in which at least one position belongs to a group.
+        left: layers that keep all channels that they make, with the reason.
     """
 
     groups: tuple[ChannelGroup, ...]
     axes: tuple[Axis, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def widths(self) -> Widths:

@@ -7,8 +7,8 @@ import importlib
 import importlib.util
 import io
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,26 @@ from dovetail.workload.torchvision_import import import_torch
 torch = import_torch("shrinking networks")
 
 
+#: Why a layer keeps the channels that it makes.
+OUTPUT = "they are the network's output"
+SCATTERED = "they don't keep to places of their own (reshaped, split, or parted in groups on one side)"
+DISPUTED = "two groups of channels claim the same places"
+FAILING = "the network fails, or returns something else, without some of them"
+UNSEEN = "they can't be followed through the network"
+
+
 @dataclass
 class _Draft:
-    """A group as it is found: its root's channels, and per (module, side) positions with the channel of each."""
+    """A group as it is found: its root's channels, and per (module, side) positions with the channel of each.
+
+    What it reaches that we can't slice, if anything, is in ``stop``.
+    """
 
     name: str
     channels: int
     members: dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=dict)
     block: int = 1
+    stop: str | None = None
 
 
 def channel_graph(model: Any, shape: tuple[int, ...]) -> ChannelGraph:
@@ -56,15 +68,42 @@ def channel_graph(model: Any, shape: tuple[int, ...]) -> ChannelGraph:
             "convolutions, linear layers, normalisation, additions and concatenations only"
         )
     bare = without_weights(model).eval().requires_grad_(True)
-    drafts = _joined(_drafts(bare, shape, _outputs(network)), bare)
-    drafts = _undisputed([draft for draft in drafts if _is_regular(draft, bare)])
+    left: dict[str, str] = {}
+    drafts = _joined(_drafts(bare, shape, _outputs(network), left), bare)
+    drafts = _kept(drafts, [_is_regular(draft, bare) for draft in drafts], left, SCATTERED)
+    disputed = _disputed(drafts)
+    drafts = _kept(drafts, [number not in disputed for number in range(len(drafts))], left, DISPUTED)
     graph = _graph(drafts, bare)
     if graph.groups and not _runs(bare, graph, shape):
-        drafts = [draft for draft in drafts if _runs(bare, _graph([draft], bare), shape)]
+        drafts = _kept(drafts, [_runs(bare, _graph([draft], bare), shape) for draft in drafts], left, FAILING)
         graph = _graph(drafts, bare)
+    graph = replace(graph, left=_left(bare, graph, left))
     if not graph.groups:
-        raise InputError(f"{name} has no channels that can be removed without changing what it takes or returns")
+        why = "; ".join(f"{path}: {reason}" for path, reason in list(graph.left.items())[:3])
+        raise InputError(f"{name} has no channels that can be removed without changing what it takes or returns: {why}")
     return graph
+
+
+def _kept(drafts: Sequence[_Draft], stay: Sequence[bool], left: dict[str, str], why: str) -> list[_Draft]:
+    """Return the groups that stay, and note why the others do not."""
+    for draft in (draft for draft, stays in zip(drafts, stay, strict=True) if not stays):
+        _note(left, draft, why)
+    return [draft for draft, stays in zip(drafts, stay, strict=True) if stays]
+
+
+def _note(left: dict[str, str], draft: _Draft, why: str) -> None:
+    for path in [draft.name, *(path for path, side in draft.members if side == "out")]:
+        left.setdefault(path, why)
+
+
+def _left(bare: Any, graph: ChannelGraph, reasons: Mapping[str, str]) -> dict[str, str]:
+    """Return why each layer that makes channels, of which no group takes any away, keeps them."""
+    made = {axis.module for axis in graph.axes if axis.side == "out"}
+    return {
+        path: reasons.get(path, UNSEEN)
+        for path, module in bare.named_modules()
+        if isinstance(module, (*CONVOLUTIONS, torch.nn.Linear)) and path not in made
+    }
 
 
 def _outputs(network: Network) -> set[str]:
@@ -72,8 +111,8 @@ def _outputs(network: Network) -> set[str]:
     return {producer.partition(":")[0] for producer, consumer in network.edges if consumer == "output"}
 
 
-def _drafts(bare: Any, shape: tuple[int, ...], outputs: set[str]) -> Iterable[_Draft]:
-    """Yield groups as Torch-Pruning finds them, without those that reach what we don't understand."""
+def _drafts(bare: Any, shape: tuple[int, ...], outputs: set[str], left: dict[str, str]) -> Iterable[_Draft]:
+    """Yield groups as Torch-Pruning finds them; those that reach what we don't understand are noted in ``left``."""
     if importlib.util.find_spec("torch_pruning") is None:
         raise MissingExtraError("shrinking networks", "torch")
     paths = {id(module): path for path, module in bare.named_modules()}
@@ -92,12 +131,18 @@ def _drafts(bare: Any, shape: tuple[int, ...], outputs: set[str]) -> Iterable[_D
         ) from None
     for group in found:
         draft = _draft(group, graph, paths)
-        if draft is not None and not any(path in outputs and side == "out" for path, side in draft.members):
+        if draft is None:
+            continue
+        if draft.stop is not None:
+            _note(left, draft, draft.stop)
+        elif any(path in outputs and side == "out" for path, side in draft.members):
+            _note(left, draft, OUTPUT)
+        else:
             yield draft
 
 
 def _draft(group: Any, graph: Any, paths: dict[int, str]) -> _Draft | None:
-    """Return one group with its members; None when it reaches a parameter or module that we can't slice."""
+    """Return one group with its members, and what it reaches that we can't slice; None when it starts from nowhere."""
     root = paths.get(id(group[0].dep.target.module))
     if root is None:
         return None
@@ -107,12 +152,13 @@ def _draft(group: Any, graph: Any, paths: dict[int, str]) -> _Draft | None:
         path = paths.get(id(module))
         if path is None:
             if isinstance(module, torch.nn.Parameter):
-                return None
+                draft.stop = draft.stop or "its channels meet a weight that belongs to no layer"
             continue  # an operation between layers
         if isinstance(module, torch.nn.PReLU) and module.num_parameters == 1:
             continue  # one slope for all channels
         if not isinstance(module, (*CONVOLUTIONS, *CHANNELWISE, torch.nn.Linear)):
-            return None
+            draft.stop = draft.stop or f"its channels reach '{path}', a {type(module).__name__}, which is not cut"
+            continue
         side = "out" if graph.is_out_channel_pruning_fn(item.dep.handler) or isinstance(module, CHANNELWISE) else "in"
         positions, channels = np.asarray(item.idxs, np.int64), np.asarray(item.root_idxs, np.int64)
         before = draft.members.get((path, side))
@@ -168,8 +214,8 @@ def _block(draft: _Draft, path: str, module: Any) -> int | None:
     return int(module.in_channels // module.groups)
 
 
-def _undisputed(drafts: Sequence[_Draft]) -> list[_Draft]:
-    """Leave out groups that claim a position which another group claims, too."""
+def _disputed(drafts: Sequence[_Draft]) -> set[int]:
+    """Return the numbers of groups that claim a position which another group claims, too."""
     claims: dict[tuple[str, str], list[tuple[int, NDArray[np.int64]]]] = {}
     for number, draft in enumerate(drafts):
         for key, (positions, _) in draft.members.items():
@@ -181,7 +227,7 @@ def _undisputed(drafts: Sequence[_Draft]) -> list[_Draft]:
                 each for second, others in claimed[at + 1 :] if np.intersect1d(positions, others).size
                 for each in (first, second)
             }  # fmt: skip
-    return [draft for number, draft in enumerate(drafts) if number not in disputed]
+    return disputed
 
 
 def _graph(drafts: Sequence[_Draft], bare: Any) -> ChannelGraph:

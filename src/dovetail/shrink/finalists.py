@@ -109,6 +109,8 @@ def train_and_choose(
 ) -> tuple[dict[Any, Widths], dict[Widths, list[TrainingResult]]]:
     """Train every finalist under the first seed, choose per target on validation images, train the chosen on.
 
+    Of equals the widest is chosen.
+
     Args:
         training: how.
         found: widths per target, best first.
@@ -125,7 +127,7 @@ def train_and_choose(
     chosen = {
         target: finalists[0]
         if len(finalists) == 1
-        else max(finalists, key=lambda widths: (runs[widths, first].validation, -finalists.index(widths)))
+        else max(finalists, key=lambda widths: (runs[widths, first].validation, sum(widths), -finalists.index(widths)))
         for target, finalists in found.items()
     }
     kept = list(dict.fromkeys(chosen.values()))

@@ -12,6 +12,7 @@ from typing import Any
 
 from dovetail.accuracy import checkpoint
 from dovetail.accuracy.data import DataSet
+from dovetail.accuracy.evaluation import refuse_chance
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.exported import Exported, export_network
 from dovetail.accuracy.models import ModelSpec, with_weights
@@ -24,7 +25,7 @@ from dovetail.errors import InputError
 from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
-from dovetail.shrink.discover import channel_graph
+from dovetail.shrink.discover import OUTPUT, channel_graph
 from dovetail.shrink.finalists import Accuracy, Start, Training, kept_in, tested, train_and_choose
 from dovetail.shrink.layers import NetworkShapes, network_shapes
 from dovetail.shrink.oracle import CostOracle, Figures
@@ -39,13 +40,18 @@ from dovetail.shrink.supernet import (
     importance_order,
     measure,
 )
-from dovetail.shrink.target import Target
+from dovetail.shrink.target import METRICS, Target, metric_of
 from dovetail.table import Cell, Table, headed
+from dovetail.text import printable
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
 
+#: A network of less than this share of what its target allows deserves a word.
+_LITTLE = 0.5
+#: Layers that one note names.
+_MANY = 6
 #: How the supernet is trained on from the network as given.
 SUPERNET = replace(FINE_TUNE, name="supernet", epochs=6, learning_rate=0.1, rest_learning_rate=0.03)
 
@@ -174,6 +180,7 @@ class ShrinkResult:
             "recipe": self.request.recipe.to_dict(),
             "start": "scratch" if self.request.scratch else "trained",
             "groups": [group.name for group in self.graph.groups],
+            "left": dict(self.graph.left),
             "as_given": asdict(self.as_given),
             "unknown": [each.name for each in self.original.cost.network.unknown],
             "notes": list(self.notes()),
@@ -186,7 +193,13 @@ class ShrinkResult:
         """Yield what a person should know of it."""
         yield from unknown_text(self.original.cost.network)
         yield from self.original.cost.network.notes
+        yield from _left_text(self.graph)
         for each in self.networks:
+            if each.target is not None and (spent := each.target.spent(each.figures, self.original.figures)) < _LITTLE:
+                yield (
+                    f"{each.name}: its {each.target.metric} is {spent:.2g} of what the target allows; any layer's next "
+                    "width that this design likes is beyond it"
+                )
             if each.exported is not None:
                 yield from (f"{each.name}: {note}" for note in each.exported.notes)
 
@@ -215,6 +228,17 @@ class ShrinkResult:
         return self.table().html(f"{self.request.model.label} on {self.original.cost.architecture.name}")
 
 
+def _left_text(graph: ChannelGraph) -> Iterator[str]:
+    """Yield per reason the layers that keep their channels for it; that outputs stay needs no word."""
+    by_reason: dict[str, list[str]] = {}
+    for path, why in graph.left.items():
+        if why != OUTPUT:
+            by_reason.setdefault(why, []).append(path)
+    for why, paths in by_reason.items():
+        more = f" and {len(paths) - _MANY} more layers" if len(paths) > _MANY else ""
+        yield f"channels of {printable(', '.join(paths[:_MANY]))}{more} stay: {printable(why)}"
+
+
 def _means(accuracy: Accuracy | None) -> tuple[float | None, float | None]:
     """Return the mean over seeds on validation and on test images."""
     if accuracy is None:
@@ -236,6 +260,7 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
     request.execution.torch_device  # noqa: B018  says now if it is not there
     with checkpoint.sole_writer(request.out), request.execution.applied():
         run = _Run(request, oracle, report)
+        run.check_start()
         task = run.task()
         found = search_named(request.method)(task)
         starts = {widths: run.start(widths) for finalists in found.values() for widths in finalists}
@@ -243,7 +268,7 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
         chosen, runs = train_and_choose(training, found, starts, report)
         reference = run.reference()
         networks = tuple(run.outcome(target, chosen[target], runs[chosen[target]]) for target in request.targets)
-        result = ShrinkResult(request, run.graph, reference, run.as_given(), networks, dict(task.measured), run.space)
+        result = ShrinkResult(request, run.graph, reference, run.as_given, networks, dict(task.measured), run.space)
         checkpoint.write_json(request.out / f"result-{request.method}.json", result.to_json())
     return result
 
@@ -350,9 +375,22 @@ class _Run:
         checkpoint.write_json(file, asdict(found))
         return found
 
+    @cached_property
     def as_given(self) -> Measurement:
-        """Measure the original's own weights."""
+        """The original's own weights, measured."""
         return measure(self.model, self.data.validation, self.classes, self.request.execution)
+
+    def check_start(self) -> None:
+        """Refuse a network from which nothing can be learnt: it costs nothing, or its answers are chance.
+
+        Raises:
+            InputError: one of both.
+        """
+        metric = self.request.targets[0].metric
+        if metric_of(self.original, metric) <= 0:
+            design = self.oracle.architecture.name
+            raise InputError(f"{self.request.model.label} costs 0 {METRICS[metric]} on {design}: nothing can be saved")
+        refuse_chance(self.request.model.label, self.as_given.accuracy, self.data.validation)
 
     def start(self, widths: Widths) -> Start:
         """Write down what the training of a finalist starts from."""

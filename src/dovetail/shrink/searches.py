@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dovetail.errors import DovetailError, InputError, did_you_mean
 from dovetail.shrink.channels import Widths
-from dovetail.shrink.exact import ExactSearch
+from dovetail.shrink.exact import ExactSearch, Losses
 from dovetail.shrink.oracle import Figures
 from dovetail.shrink.predict import predicted_losses
 from dovetail.shrink.space import Choice, SearchSpace, even_space
@@ -25,6 +26,10 @@ _ROUNDS = 3
 _NETADAPT_STEP = 0.85
 #: Limits on MACs that a search driven by them tries, between the original's and the narrowest network's.
 _MACS_LIMITS = 40
+
+
+#: A network whose measured loss is so much that of another loses clearly more.
+_CLEARLY = 1.02
 
 
 class UnreachableError(DovetailError):
@@ -82,7 +87,7 @@ class Task:
     def unreachable(self, target: Target, nearest: Widths) -> UnreachableError:
         """Return the error for a target that the search did not reach."""
         cost = self.cost(nearest)
-        share = cost / metric_of(self.original, self.metric)
+        share = cost / metric_of(self.original, self.metric)  # which is above 0: `shrink` refuses to begin otherwise
         limit = self.limits()[target]
         widths = ", ".join(str(width) for width in nearest[:12]) + (", ..." if len(nearest) > 12 else "")
         return UnreachableError(
@@ -117,21 +122,23 @@ def netadapt(task: Task) -> Found:
     After T.-J. Yang et al., "NetAdapt: Platform-Aware Neural Network Adaptation for Mobile Applications", ECCV 2018;
     a step's candidates are measured in the supernet instead of after a short training of each.
     """
-    here: Choice = (0,) * len(task.space.knobs)
-    path, limits = [task.space.widths(here)], task.limits()
-    while task.cost(path[-1]) > min(limits.values()):
-        moves = _narrowed(task, here, task.cost(path[-1]) * _NETADAPT_STEP)
-        losses = [(task.loss(task.space.widths(move)), move) for move in moves]
-        if not losses or any(loss is None for loss, _ in losses):
+    space, search = task.space, ExactSearch(task.space, task.metric)
+    here: Choice = (0,) * len(space.knobs)
+    path, limits, known = [here], task.limits(), dict[Choice, float]()
+    while search.cost(path[-1]) > min(limits.values()):
+        moves = _narrowed(task, here, search.cost(path[-1]) * _NETADAPT_STEP)
+        if not moves or not _measured(task, known, moves):
             break
-        here = min((loss, move) for loss, move in losses if loss is not None)[1]
-        path.append(task.space.widths(here))
+        here = min((known[move], sum(move), move) for move in moves)[-1]
+        path.append(here)
+    losses = predicted_losses(space.shares, list(known), list(known.values())) if known else _even_losses(space)
     found: Found = {}
     for target, limit in limits.items():
-        fitting = [widths for widths in path if task.cost(widths) <= limit]
+        fitting = [choice for choice in path if search.cost(choice) <= limit]
         if not fitting:
-            raise task.unreachable(target, min(path, key=task.cost))
-        found[target] = fitting[: task.finalists]
+            raise task.unreachable(target, space.widths(min(path, key=search.cost)))
+        chosen = dict.fromkeys([_widened(search, fitting[0], limit, losses), *fitting])
+        found[target] = [space.widths(choice) for choice in chosen][: task.finalists]
     return found
 
 
@@ -160,13 +167,15 @@ def supernet(task: Task) -> Found:
         if search.cost(search.cheapest()) > limit:
             raise task.unreachable(target, task.space.widths(search.cheapest()))
     known = _explored(task, _spread(task, search))
-    each = max(task.finalists, (task.budget - len(known)) // (_ROUNDS * len(limits)))
+    left = task.budget - len(known) - len(limits)  # one measurement for what is widened, per target
+    each = max(task.finalists, left // (_ROUNDS * len(limits)))
+    losses = _even_losses(task.space)
     for _ in range(_ROUNDS):
         losses = predicted_losses(task.space.shares, list(known), [known[choice] for choice in known])
         for limit in limits.values():
             proposed = search.within(losses, limit, count=8 * each)
             _measured(task, known, [choice for choice in proposed if choice not in known][:each])
-    return _ranked(task, known, search, limits)
+    return _ranked(task, known, search, limits, losses)
 
 
 def macs_driven(task: Task) -> Found:
@@ -191,7 +200,7 @@ def macs_driven(task: Task) -> Found:
             if not proposed:
                 raise task.unreachable(target, space.widths(by_macs.cheapest()))
             _measured(task, known, [choice for choice in dict.fromkeys(proposed) if choice not in known][:each])
-    return _ranked(task, known, by_target, limits)
+    return _ranked(task, known, by_target, limits, None)
 
 
 def _spread(task: Task, search: ExactSearch) -> list[float]:
@@ -216,26 +225,78 @@ def _explored(task: Task, shares: Sequence[float]) -> dict[Choice, float]:
     return known
 
 
-def _measured(task: Task, known: dict[Choice, float], choices: Sequence[Choice]) -> None:
-    """Measure networks as long as the budget lasts."""
+def _measured(task: Task, known: dict[Choice, float], choices: Sequence[Choice]) -> bool:
+    """Measure networks as long as the budget lasts; returns whether it lasted."""
     for choice in choices:
         loss = task.loss(task.space.widths(choice))
         if loss is None:
-            return
+            return False
         known[choice] = loss
+    return True
 
 
-def _ranked(task: Task, known: dict[Choice, float], search: ExactSearch, limits: dict[Target, float]) -> Found:
-    """Return per target the measured networks within it, by measured loss."""
-    costs = {choice: search.cost(choice) for choice in known}
+def _ranked(
+    task: Task, known: dict[Choice, float], search: ExactSearch, limits: dict[Target, float], losses: Losses | None
+) -> Found:
+    """Return per target the measured networks within it, by measured loss, the widest of equals first.
+
+    Args:
+        task: what to do.
+        known: measured losses.
+        search: what choices cost.
+        limits: per target.
+        losses: predicted; the best is then widened as far as its target goes. None: it stays.
+    """
     found: Found = {}
     for target, limit in limits.items():
-        fitting = sorted((known[choice], choice) for choice in known if costs[choice] <= limit)
+        costs = {choice: search.cost(choice) for choice in known}  # what was widened for another target is in it, too
+        fitting = sorted(
+            (known[choice], -sum(task.space.widths(choice)), choice) for choice in known if costs[choice] <= limit
+        )
         if not fitting:
             nearest = min(costs, key=lambda choice: (costs[choice], choice))
             raise task.unreachable(target, task.space.widths(nearest))
-        found[target] = [task.space.widths(choice) for _, choice in fitting[: task.finalists]]
+        ranked = [choice for *_, choice in fitting]
+        if losses is not None:
+            ranked = _with_widened(task, known, ranked, _widened(search, ranked[0], limit, losses))
+        found[target] = [task.space.widths(choice) for choice in ranked[: task.finalists]]
     return found
+
+
+def _with_widened(task: Task, known: dict[Choice, float], ranked: list[Choice], wider: Choice) -> list[Choice]:
+    """Put the best network, widened, in its place: the first, unless it was measured to lose clearly more.
+
+    A network that holds the best one loses no more by what is predicted, and what was measured least of many is less
+    than it is: cost that is left is spent.
+    """
+    best = known[ranked[0]]
+    _measured(task, known, [wider])
+    place = 0 if known.get(wider, best) <= best * _CLEARLY else 1
+    rest = [choice for choice in ranked if choice != wider]
+    return [*rest[:place], wider, *rest[place:]]
+
+
+def _widened(search: ExactSearch, choice: Choice, limit: float, losses: Losses) -> Choice:
+    """Return a choice with one knob after the other widened, as long as one can be within the limit.
+
+    Each time the knob and option by which predicted loss falls most, the widest of equals.
+    """
+    while True:
+        moves = [(*choice[:k], option, *choice[k + 1 :]) for k, at in enumerate(choice) for option in range(at)]
+        if not moves:
+            return choice
+        fits = search.costs(np.array(moves)) <= limit
+        fitting = [move for move, is_within in zip(moves, fits.tolist(), strict=True) if is_within]
+        if not fitting:
+            return choice
+        choice = min(
+            fitting, key=lambda move: (sum(float(of[at]) for of, at in zip(losses, move, strict=True)), sum(move), move)
+        )
+
+
+def _even_losses(space: SearchSpace) -> list[NDArray[np.float64]]:
+    """Return what is predicted before anything is measured: every knob loses alike with the share that it gives up."""
+    return [np.log(1 / share) for share in space.shares]
 
 
 #: All searches by name.

@@ -48,6 +48,10 @@ class Target:
         """Return the largest value of the metric that meets the target, in the metric's unit."""
         return self.value * metric_of(original, self.metric) if self.relative else self.value
 
+    def spent(self, figures: Figures, original: Figures) -> float:
+        """Return what share of the target a network's cost is."""
+        return metric_of(figures, self.metric) / self.limit(original)
+
 
 def metric_of(figures: Figures, metric: str) -> float:
     """Return a cost in the unit of the metric."""
