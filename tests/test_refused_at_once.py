@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy
 import pytest
 
+import dovetail
 from dovetail.cli.main import main
 from dovetail.components.technology import parse_node
 from dovetail.errors import InputError
+from dovetail.hardware.reader import load_architecture
 from dovetail.text import file_names
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.model import Experts
@@ -231,3 +233,21 @@ def test_space_in_a_word_of_a_component_costs_nothing() -> None:
     with pytest.raises(InputError):
         parse_node(f"45{SPACE}x")
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("words", [("--pj-per-bit", "1e308"), ("--bandwidth", "1e-300"), ("--time-limit", "1e-300")])
+def test_numbers_that_end_in_endless_ones_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    (tmp_path / "n.yaml").write_text(NETWORK)
+    assert "at most 1e100" in _refused(capsys, "bound", str(tmp_path / "n.yaml"), *words)
+
+
+def test_python_s_door_refuses_what_is_no_result_and_no_design() -> None:
+    endless: dict[str, object] = {}
+    endless["a"] = endless
+    for value in (endless, {"problem": 10**5000}, {"a": object()}):
+        with pytest.raises(InputError, match="is no result"):
+            dovetail.load(value)
+    with pytest.raises(InputError, match="no design and no file"):
+        load_architecture("x" * 5000)

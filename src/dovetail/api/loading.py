@@ -73,7 +73,10 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Best | Evaluated
 def _value(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str | None, Any]:
     """Return the file's name, if it is one, and its value."""
     if isinstance(source, Mapping):
-        return None, json.loads(json_text(source))  # text as keys, lists: what a file has
+        try:
+            return None, json.loads(json_text(source))  # text as keys, lists: what a file has
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"is no result ({error})") from None
     text = str(source) if isinstance(source, str) and source.lstrip().startswith("{") else None
     file = None if text is not None else os.fspath(source)
     try:

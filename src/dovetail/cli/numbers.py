@@ -32,13 +32,15 @@ def seed(text: str) -> int:
 
 
 def number_above_0(text: str, what: str = "number") -> float:
-    """Return a number above 0."""
+    """Return a number above 0, and not so far from 1 that what is computed with it is endless."""
     try:
         value = float(text.replace(",", ""))
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is no {what} above 0")
+    if not 1e-100 <= value <= 1e100:
+        raise argparse.ArgumentTypeError(f"'{text}': at least 1e-100 and at most 1e100 is counted with")
     return value
 
 

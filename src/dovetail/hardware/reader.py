@@ -12,6 +12,7 @@ A document is read once, from the top down, each step in a module that knows onl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def _path(name_or_path: str | Path) -> Path:
     if not str(name_or_path):
         raise InputError("'' names no design and no file")
     path = Path(name_or_path)
-    if len(path.parts) == 1 and not path.suffix and not path.exists():
+    if len(path.parts) == 1 and not path.suffix and not os.path.exists(path):  # noqa: PTH110 - never raises
         raise InputError(f"no design and no file is named '{path}'{did_you_mean(str(path), bundled_designs())}")
     return path
 
