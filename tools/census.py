@@ -3,10 +3,11 @@
 The folder holds files as people have them: clones of public repositories, a group's own designs. Files of equal content
 count once. Nothing of them is kept or executed; each goes through the reader that a command would use::
 
-    python tools/census.py FOLDER [--kind mapping] [--reasons 20] [--list REASON] [--map]
+    python tools/census.py FOLDER [--kind mapping] [--reasons 20] [--list REASON] [--map 20]
 
 A design that does not stand alone is read with the files that lie around it: the folder's own, and those that the
-nearest template on top (``top.yaml.jinja2``) names. With ``--map`` a layer is mapped on every design that is read.
+nearest template on top (``top.yaml.jinja2``) names. With ``--map N`` a layer is mapped on N of the designs of each kind
+that are read, spread evenly over them: one of ResNet-18, or the design's own where it speaks of other names.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import argparse
 import contextlib
 import functools
 import hashlib
+import math
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +45,11 @@ _SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".txt", ".cfg", ".csv")
 #: CiMLoop's collection of layers leaves these to the design's variables.
 _VARIABLES = {f"ENCODED_{name}_BITS": 8 for name in ("INPUT", "WEIGHT", "OUTPUT")} | {"BATCH_SIZE": 1}
 #: What is mapped on each design, and for how long the best is looked for.
-_LAYER, _SECONDS = "resnet18:layer2.0.conv1", 1.0
+_LAYER, _SECONDS = "resnet18:layer2.0.conv1", 5.0
+#: Layers of a design's own that are tried.
+_MOST_OWN = 4
+#: Designs in other tools' forms.
+_NEIGHBOURS = ("ZigZag accelerator", "AccelForge architecture", "SCALE-Sim config")
 _WRITTEN_BY_TOOLS = re.compile(r"flattened_architecture|parsed-processed|aggregated|summary|^timeloop-(model|mapper)")
 
 
@@ -54,29 +60,44 @@ def main() -> int:
     parser.add_argument("--kind", help="only kinds whose name holds this")
     parser.add_argument("--reasons", type=int, default=8, help="reasons shown of each kind (8)")
     parser.add_argument("--list", metavar="REASON", help="name the files whose reason holds this")
-    parser.add_argument("--map", action="store_true", help="also map a layer of ResNet-18 on each design")
+    parser.add_argument("--map", type=int, default=0, metavar="N", help="also map a layer on N designs of each kind")
     args = parser.parse_args()
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    mapped: dict[str, Counter[str]] = defaultdict(Counter)
+    designs: dict[str, list[Path]] = defaultdict(list)
     for path, kind in kinds_of_files(args.folder):
         if args.kind and args.kind not in kind:
             continue
         reason = first_reason(path, kind)
         reasons[kind][reason] += 1
-        if args.map and not reason and kind.startswith("design"):
-            why = _mapped(path)
-            mapped[f"mapped: {kind}"][why] += 1
-            if args.list and args.list in why:
-                print(f"{path}: {why}")
+        if not reason and _is_design(kind):
+            designs[kind].append(path)
         if args.list and args.list in reason:
             print(f"{path}: {reason}")
     _print(reasons, args.reasons)
     if args.map:
-        _print(mapped, args.reasons)
+        _print(
+            {f"mapped: {kind}": _all_mapped(paths, args.map, args.list) for kind, paths in designs.items()},
+            args.reasons,
+        )
     return 0
 
 
-def _print(reasons: dict[str, Counter[str]], most: int) -> None:
+def _is_design(kind: str) -> bool:
+    return kind.startswith("design") or kind in _NEIGHBOURS
+
+
+def _all_mapped(paths: Sequence[Path], most: int, listed: str | None) -> Counter[str]:
+    """Return how often a layer has a mapping on designs, by the reason why it has none; at most so many are tried."""
+    counts: Counter[str] = Counter()
+    for path in paths[:: max(1, math.ceil(len(paths) / most))]:
+        why = _mapped(path)
+        counts[why] += 1
+        if listed and listed in why:
+            print(f"{path}: {why}", flush=True)
+    return counts
+
+
+def _print(reasons: Mapping[str, Counter[str]], most: int) -> None:
     print(f"{'kind':34} {'files':>6} {'read':>6} {'share':>7}")
     for kind, counts in sorted(reasons.items()):
         total = counts.total()
@@ -145,7 +166,7 @@ def _design(path: Path, keys: set[str], text: str) -> str:
 def first_reason(path: Path, kind: str) -> str:
     """Return why a file is not read, without names and numbers of its own; empty when it is."""
     try:
-        (_read_design if kind.startswith("design") else _READERS.get(kind, _no_reader))(path)
+        (_read_design if _is_design(kind) else _READERS.get(kind, _no_reader))(path)
     except DovetailError as error:
         return _general(getattr(error, "message", None) or str(error))
     except Exception as error:  # a census counts crashes, too
@@ -179,20 +200,33 @@ def _around(path: Path) -> Iterator[tuple[list[Path], list[Path], dict[str, Scal
     for above in list(path.parents)[:4]:
         for top in sorted(above.glob("top.yaml.jinja*")):
             yield [top], [], {"architecture": path.parent.name, "macro": path.parent.name, "iso": path.parent.name}
+            yield [top], [above], {"architecture": path.parent.name}
 
 
 def _mapped(path: Path) -> str:
-    """Return why a layer of ResNet-18 has no mapping on a design; empty when it has one. Every action costs 1 pJ."""
+    """Return why neither a layer of ResNet-18 nor its own has a mapping on a design; empty when one has.
+
+    Every action costs 1 pJ.
+    """
     try:
-        return _search(_read_design(path).levels)
+        levels = _read_design(path).levels
+        why = _search(levels, _LAYER)
+        own = (_search(levels, layer) for layer in _own_layers(path)) if why else iter([""])
+        return why if all(own) else ""
     except DovetailError as error:
         return _general(getattr(error, "message", None) or str(error))
     except Exception as error:  # as above
         return f"CRASH {type(error).__name__}: {str(error)[:60]}"
 
 
+def _own_layers(path: Path) -> Iterator[str]:
+    """Yield files that may hold a layer of a design's own: itself, and those near it that are called so."""
+    near = [path, *sorted(path.parent.glob("*prob*.yaml")), *sorted(path.parent.parent.glob("*prob*/*.yaml"))]
+    yield from (str(file) for file in near[:_MOST_OWN] if re.search(r"^problem\s*:", read_text(file), re.M))
+
+
 @functools.cache
-def _search(levels: tuple[Level, ...]) -> str:
+def _search(levels: tuple[Level, ...], layer: str) -> str:
     design = Architecture("design", levels, 1e-9)
     actions = dict.fromkeys(("read", "write", "update", "compute"), 1.0) | {"leak": 0.0}
     energies = EnergyTable({level.name: ComponentCost(actions) for level in levels})
@@ -201,7 +235,7 @@ def _search(levels: tuple[Level, ...]) -> str:
         return search(problem, design, energies, time_limit=seconds)
 
     try:
-        search_readings(load_layer(_LAYER), design, once, _SECONDS)
+        search_readings(load_layer(layer, variables=_VARIABLES), design, once, _SECONDS)
     except DovetailError as error:
         return _general(getattr(error, "message", None) or str(error))
     return ""

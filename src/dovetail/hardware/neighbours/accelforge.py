@@ -20,7 +20,6 @@ from dovetail.expression import evaluate, evaluate_all
 from dovetail.hardware.neighbours.building import TECHNOLOGY, WORD_BITS, Translation, line_of
 from dovetail.hardware.neighbours.tensor_sets import ALL, TENSORS, tensor_set
 
-_KEYS = ("arch", "workload", "renames", "mapping", "variables", "mapper", "config", "model", "components")
 _ARCH_KEYS = ("nodes", "variables", "extra_attributes_for_all_component_models", "version")
 _COMMON = (
     "name", "spatial", "component_class", "actions", "enabled", "area", "area_scale", "leak_power", "energy_scale",
@@ -69,7 +68,7 @@ def read_accelforge(document: Node) -> Node:
     Raises:
         InputError: with file, line and key, of what has no equal here.
     """
-    entries = document.mapping(known=_KEYS)
+    entries = document.mapping()
     arch = entries["arch"].mapping(known=_ARCH_KEYS, required=("nodes",))
     reading = _Reading(document, entries, arch)
     for node in arch["nodes"].sequence():
@@ -89,8 +88,8 @@ class _Reading:
         self.kept: dict[str, frozenset[str]] = {}
         self.parts: list[Callable[[float], None]] = []  # added in this order, once it is known what a cycle takes
         self.cycle_seconds: float | None = None
-        for name in ("workload", "mapping", "renames", "mapper", "config", "model", "components"):
-            if name in entries and entries[name].value:
+        for name in entries:
+            if name not in ("arch", "variables") and entries[name].value:
                 self.translation.note(entries[name], f"'{name}' is passed over: the architecture alone is read")
 
     def node(self, node: Node) -> None:
