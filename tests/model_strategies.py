@@ -122,7 +122,9 @@ def architectures(draw: st.DrawFn, problem: Problem, *, special: bool) -> Archit
     instances = 1
     for i, kind in enumerate(draw(st.permutations(kinds))):
         if kind == "storage":
-            levels.append(_storage(draw, f"buffer{i}", instances, tensors, special=special))
+            storage = _storage(draw, f"buffer{i}", instances, tensors, special=special)
+            gater = draw(st.sampled_from(["", *(level.name for level in levels)])) if special else ""
+            levels.append(replace(storage, gated_at=gater))
         else:
             array = _fan_out(draw, f"array{i}", instances, tensors, special=special)
             levels.append(array)

@@ -233,8 +233,8 @@ def test_wrong_sizes_are_refused_where_they_stand(attributes: str, said: str) ->
         ("- !Container {name: x, spatial: {meshx: 2}}", "unknown key 'meshx', did you mean 'meshX'?"),
         ("- !Container {name: x, spatial: {meshX: 0}}", "must be at least 1, found 0"),
         ("- !Container {name: x, spatial: {meshX: 1.5}}", "must be a whole number"),
-        ("- !Container {name: x, attributes: {has_power_gating: True}}", "'has_power_gating' is not supported"),
-        ("- !Container {name: x, constraints: {dataspace: {keep: [Inputs]}}}", "a container keeps nothing"),
+        ("- !Container {name: x, attributes: {has_power_gating: 3}}", "must be true or false, found '3'"),
+        ("- !Container {name: x, constraints: {dataspace: {keeps: [Inputs]}}}", "unknown key 'keeps'"),
         ("- !Hierarchical {node: []}", "unknown key 'node', did you mean 'nodes'?"),
         ("- !Parallel {nodes: [!Container {name: x}]}", "a !Container cannot stand directly under a !Parallel"),
         (DRAM + DRAM, "a second node is named 'DRAM'"),
@@ -355,3 +355,37 @@ def test_a_storage_that_holds_nothing_lets_everything_pass(size: str) -> None:
     without = search(problem, read(DRAM + MAC), energies)
     assert found.cost["dummy"].tensors == {}
     assert (found.cost.cycles, found.cost.energy_pJ) == (without.cost.cycles, without.cost.energy_pJ)
+
+
+def test_what_a_container_says_of_time_and_tensors_says_nothing_as_in_the_reference():
+    told = "constraints: {dataspace: {keep: [Inputs]}, temporal: {factors: [C=1]}, spatial: {factors: [C=2]}}"
+    around = "- !Container {name: x, spatial: {meshX: 2}, "
+    design = read(f"{DRAM}{around}{told}}}\n{MAC}")
+    bare = read(f"{DRAM}{around}constraints: {{spatial: {{factors: [C=2]}}}}}}\n{MAC}")
+    assert [level.constraints.spatial.factors[0].value for level in design.levels[1:2]] == [2]
+    assert [level.constraints.keep for level in design.levels] == [level.constraints.keep for level in bare.levels]
+    assert [note.partition(": ")[2] for note in design.notes] == [
+        "x is a container, which keeps nothing and has no loops over time: only its constraints in space say something"
+    ]
+
+
+GATED = """
+- !Component {name: DRAM, class: DRAM, attributes: {width: 64, datawidth: 8}}
+- !Container {name: tile, spatial: {meshX: 4}, attributes: {has_power_gating: True}}
+- !Component {name: shared, class: SRAM, attributes: {width: 64, depth: 4096, datawidth: 8}}
+- !Container {name: PE, spatial: {meshX: 8}}
+- !Component {name: local, class: SRAM, attributes: {width: 64, depth: 4096, datawidth: 8}}
+- !Component {name: mac, class: intmac}
+"""
+
+
+def test_gates_are_those_of_the_next_level_and_hold_for_all_that_lie_inside():
+    gated = {level.name: level.gated_at for level in read(GATED).levels if isinstance(level, Storage)}
+    assert gated == {"DRAM": "", "shared": "", "local": "shared"}
+    assert "has_power_gating" not in read(GATED).levels[2].attributes
+    named = read(GATED.replace("width: 64, depth: 4096, datawidth: 8}}\n- !Component {name: mac", "width: 64, depth: "
+                 "4096, datawidth: 8, power_gated_at: \"local\"}}\n- !Component {name: mac"))  # fmt: skip
+    assert {level.name: level.gated_at for level in named.levels if isinstance(level, Storage)}["local"] == ""
+    with pytest.raises(InputError, match="power_gated_at: no level is named 'nowhere'"):
+        read(GATED.replace("depth: 4096, datawidth: 8}}\n- !Container {name: PE", "depth: 4096, datawidth: 8, "
+             "power_gated_at: \"nowhere\"}}\n- !Container {name: PE"))  # fmt: skip

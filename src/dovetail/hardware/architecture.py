@@ -239,6 +239,7 @@ class Storage(Level):
         value_widths: bits of values that it has places for, rising; values are padded up. Empty: as many whole values
             lie in a word as fit.
         any_width: values of any width lie back to back.
+        gated_at: the level further out with whose idle instances its own are switched off; empty: each by itself.
         absent: tensors that lie elsewhere before and after: what a mapping moves of them here takes neither energy nor
             bandwidth; see `dovetail.network.resident`.
     """
@@ -257,6 +258,7 @@ class Storage(Level):
     metadata: MetadataStore = NO_METADATA
     value_widths: tuple[int, ...] = ()
     any_width: bool = False
+    gated_at: str = ""
     absent: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

@@ -40,8 +40,6 @@ def own_attributes(entries: Entries, scope: Scope) -> dict[str, Any]:
             own[plain] = _as_text(value) if plain in _LISTS else value
         values = evaluate_all(own, scope)
         result = {name: value for name, value in values.items() if value is not None}
-        if result.get("power_gated_at") == entries["name"].value:
-            del result["power_gated_at"]  # at itself: each instance alone, as without it
         check_names(result, partial(attribute_error, entries))
     for name in ("area_scale", "energy_scale"):
         if name in entries and (scale := evaluate_node(entries[name], scope)) is not None:

@@ -16,6 +16,7 @@ from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_node
 from dovetail.hardware.architecture import Compute, Constraints, Level, LoopConstraints, Said, Spatial, Storage
+from dovetail.hardware.attribute_list import Fail
 from dovetail.hardware.attributes import Entries, attribute_error, own_attributes, size_error
 from dovetail.hardware.constraint_reader import read_loops, read_tensors, target_kind
 from dovetail.hardware.energy_attributes import storage_charges, wires_below
@@ -58,7 +59,31 @@ def lay_out(
     for name, said in (*targeted.items(), *sparse.items()):
         if name not in walk.targets:
             raise said[0].fail(f"unknown target '{name}'{did_you_mean(name, walk.targets)}")
+    for name, error in walk.gates.named:
+        if name not in walk.targets:
+            raise error
     return tuple(walk.levels), tuple(walk.notes)
+
+
+@dataclass
+class _Gates:
+    """Where leakage is switched off, as the reference's front end finds it, level by level.
+
+    Attributes:
+        gater: the level that does it for all that lie inside; empty: every level for itself.
+        is_next: whether the next level takes that over.
+        named: levels that say themselves at which one they are, with the error where there is none.
+    """
+
+    gater: str = ""
+    is_next: bool = False
+    named: list[tuple[str, InputError]] = field(default_factory=list)
+
+    def passed(self, name: str, *, has_gating: bool) -> None:
+        """Pass a level, and what its node says of gating."""
+        if self.is_next:
+            self.gater = name
+        self.is_next = has_gating
 
 
 @dataclass
@@ -74,6 +99,7 @@ class _Walk:
     levels: list[Level] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    gates: _Gates = field(default_factory=_Gates)
     tensors: dict[Leaf, Constraints] = field(default_factory=dict)  # as far as they are read
 
     def place_all(self, parts: Iterable[Part], branch_keeps: frozenset[str] | None) -> None:
@@ -137,18 +163,16 @@ class _Walk:
     def container(self, leaf: Leaf) -> None:
         self.check_name(leaf)
         attributes = own_attributes(leaf.entries, self.inherited)
+        gating = _is_gating(leaf.entries, attributes)
         constraints = self.constraints_of(leaf)
-        if (
-            constraints.temporal != LoopConstraints()
-            or replace(constraints, spatial=LoopConstraints()) != Constraints()
-        ):
-            raise leaf.entries["name"].fail(
-                "a container keeps nothing and has no loops over time; constrain a component"
-            )
+        if replace(constraints, spatial=LoopConstraints()) != Constraints():
+            node = leaf.entries.get("constraints", leaf.entries["name"])
+            said = f"{leaf.name} is a container, which keeps nothing and has no loops over time: only its constraints "
+            self.notes.append(f"{node.file}:{node.line}: {said}in space say something")
         for node in self.zeros_of(leaf):
             raise node.fail("a container keeps nothing, so it can do nothing about zeros; say it of a component")
         self.handed_down |= attributes
-        self.spread(leaf, constraints.spatial)
+        self.spread(leaf, constraints.spatial, has_gating=gating)
         self.inherited |= attributes
 
     def zeros_of(self, leaf: Leaf) -> list[Node]:
@@ -170,7 +194,9 @@ class _Walk:
             return
         constraints = self.constraints_of(leaf)
         own = own_attributes(entries, self.inherited)
-        self.spread(leaf, constraints.spatial)
+        gating = _is_gating(entries, own)
+        self.spread(leaf, constraints.spatial, has_gating=gating)
+        self.gates.passed(leaf.name, has_gating=gating)
         stated, made = {**self.handed_down, **own}.get("instances"), self.mesh_x * self.mesh_y
         if stated is not None and stated != made:
             message = f"the fan-outs make {made} instances, not {stated}; write them as 'spatial: {{meshX: N}}'"
@@ -204,10 +230,21 @@ class _Walk:
         wires = wires_below(known, fields["datawidth"], fail)
         charges = storage_charges(known, fail)
         charges["metadata"] = metadata_store(known, fail)
+        charges["gated_at"] = self.gated_at(common["name"], known, fail)
         try:
             return Storage(**common, attributes=attributes, constraints=constraints, wires=wires, **fields, **charges)
         except InputError as error:  # a size is beyond what is counted
             raise size_error(entries, error) from None
+
+    def gated_at(self, name: str, known: Mapping[str, Any], fail: Fail) -> str:
+        """Return at which other level a storage is switched off; empty where it is by itself."""
+        said = known.get("power_gated_at")
+        if said is None:
+            return "" if self.gates.gater == name else self.gates.gater
+        if not isinstance(said, str):
+            raise fail("power_gated_at", f"must be the name of a level, found {str(said)[:40]!r}")
+        self.gates.named.append((said, fail("power_gated_at", f"no level is named '{said[:60]}'")))
+        return "" if said == name else said
 
     def compute(self, entries: Entries, own: dict[str, Any], constraints: Constraints, common: dict[str, Any]) -> Level:
         if replace(constraints, bypass_all_but=None) != Constraints():
@@ -221,7 +258,7 @@ class _Walk:
         widths = value_widths(attributes, partial(attribute_error, entries))
         return Compute(**common, attributes=attributes, datawidth=int(datawidth), value_widths=widths)
 
-    def spread(self, leaf: Leaf, spatial: LoopConstraints) -> None:
+    def spread(self, leaf: Leaf, spatial: LoopConstraints, *, has_gating: bool) -> None:
         """Place the fan-out level that a node brings, and count its instances."""
         fanout_x, fanout_y = self.fanout(leaf)
         name, entries = leaf.name, leaf.entries
@@ -247,6 +284,7 @@ class _Walk:
         except InputError as error:  # more instances than are counted
             raise entries["spatial"].fail(error.message) from None
         self.levels.append(fan_out)
+        self.gates.passed(fan_out.name, has_gating=has_gating)
         self.mesh_x *= fanout_x
         self.mesh_y *= fanout_y
 
@@ -269,6 +307,14 @@ def _passing(level: Level, tensors: frozenset[str], said: tuple[Said, ...]) -> L
         return level
     own = level.constraints
     return replace(level, constraints=replace(own, bypass=own.bypass | tensors, said=own.said + said))
+
+
+def _is_gating(entries: Entries, attributes: dict[str, Any]) -> bool:
+    """Take ``has_power_gating`` out of a node's attributes, which do not hand it down, and return what it says."""
+    said = attributes.pop("has_power_gating", False)
+    if not isinstance(said, bool):
+        raise attribute_error(entries, "has_power_gating", f"must be true or false, found {str(said)[:40]!r}")
+    return said
 
 
 def _kind(node: Node) -> str:

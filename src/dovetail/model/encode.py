@@ -204,7 +204,18 @@ def _prices(levels: tuple[Level, ...], energies: EnergyTable) -> tuple[Floats, F
             cost = energies[level.name]
             prices[i] = [cost.energy(action) for action in ACTIONS]
             leakage[i] = cost.energy("leak")
+    _gate(levels, leakage)
     return prices, leakage
+
+
+def _gate(levels: tuple[Level, ...], leakage: Floats) -> None:
+    """Let each level leak where it is gated: all instances inside of one that is in use leak with that one."""
+    places = {level.name: i for i, level in enumerate(levels)}
+    for i, level in enumerate(levels):
+        gater = places.get(level.gated_at) if isinstance(level, Storage) else None
+        if gater is not None and level.instances > levels[gater].instances:
+            leakage[gater] += leakage[i] * (level.instances / levels[gater].instances)
+            leakage[i] = 0.0
 
 
 def _words_held(storage: Storage | None) -> int:

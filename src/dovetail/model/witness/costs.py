@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
@@ -56,16 +56,28 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
             links["energy_pJ"] *= float(width)
     found["cycles"] = max(steps, *(entry["cycles"] for entry in found["levels"].values()))
     energy = computes * (energies[architecture.compute.name].energy("compute") * computing(problem, architecture))
-    for index, level in enumerate(levels):
-        entry, instances = found["levels"][level.name], next(iter(tiles.values()))[index].instances
-        leaks = isinstance(level, Storage) and level.line_pJ is None
-        leak = energies[level.name].energy("leak") if leaks else 0.0
-        entry["leakage_pJ"] = leak * found["cycles"] * instances
+    used = {level.name: next(iter(tiles.values()))[index].instances for index, level in enumerate(levels)}
+    for level in levels:
+        found["levels"][level.name]["leakage_pJ"] = sum(
+            energies[other.name].energy("leak") * found["cycles"] * used[level.name] * inside
+            for other in levels
+            if (inside := _leaking_with(level, other, levels)) and isinstance(other, Storage) and other.line_pJ is None
+        )
+    for level in levels:
+        entry = found["levels"][level.name]
         energy += entry["leakage_pJ"]
         energy += sum(tensor["energy_pJ"] + tensor["address_pJ"] for tensor in entry["tensors"].values())
     energy += sum(link["energy_pJ"] for links in found["networks"].values() for link in links.values())
     found["energy_pJ"] = energy
     return found
+
+
+def _leaking_with(level: Level, other: Level, levels: Sequence[Level]) -> float:
+    """Return how many instances of another level leak with one of this level that is in use: gated there, or itself."""
+    gater = next((each for each in levels if isinstance(other, Storage) and each.name == other.gated_at), other)
+    if gater.instances >= other.instances:
+        gater = other
+    return other.instances / gater.instances if gater is level else 0.0
 
 
 def _level(
