@@ -58,13 +58,14 @@ def page(tmp_path_factory):
     pairs = [(network, *design) for network in networks for design in designs]
     costs = map_networks(pairs, front=True, search=quick_search, workers=1)
     points = [Point("x", 50.0, {"energy_uJ": 1.0, "cycles": 2, "edp": 3.0})]
+    bars = {"energy_uJ": [1, 2], "cycles": [1, 2], "edp": [1, None]}
     sections = [
         text_section("Words", ["A paragraph."]),
         table_section("Figures", Table(headed("name", "size"), (("b", 2.0), ("a", None)))),
         curves_section("Curves", {"one": points, "other": points}, tags={"one": ["g", "u"], "other": ["h", "v"]}),
         stairs_section("Stairs", [Staircase("g", [(8, 1.0, ""), (7, 0.5, "taken")], 8, [7])], x="channels", y="EDP"),
         curves_section("Several", {"a": points, "b": points}, tags={"a": ["s", "u"], "b": ["t", "u"]}, multiples=True),
-        bars_section("Bars", ["i", "j"], {"one": {"energy_uJ": [1, 2], "cycles": [1, 2], "edp": [1, None]}}),
+        bars_section("Bars", ["i", "j"], {f"a series of number {i}": bars for i in range(6)}),
     ]
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(
@@ -180,6 +181,40 @@ def test_what_to_change_stands_above_the_figures_and_leads_to_them(opened):
     assert _run(opened, f"{steps}.getOption().series[2].data[0][0]") == 14
 
 
+def test_the_best_changes_stand_at_the_top_and_lead_to_their_figures(opened):
+    titles = _run(opened, "[...document.querySelectorAll('h2')].map(h => h.innerText)")
+    assert titles.index("What to change") < titles.index("Accuracy against cost")
+    assert "lift 'split 1': 50 % less EDP" in _run(opened, "document.querySelector('#changes').innerText")
+    opened.execute_script("choose(2)")
+    _click(opened, "cycles by layer", "#changes")
+    assert _run(opened, "document.querySelector('#detail h2').innerText") == "small on eyeriss_like"
+    assert abs(_run(opened, "document.getElementById('fig-layers').getBoundingClientRect().top")) < 40
+
+
+#: Words of charts that lie on each other, or beyond their chart.
+_UNREADABLE = """[...document.querySelectorAll('svg')].flatMap(svg => {
+  const all = svg.getBoundingClientRect(), found = [];
+  const words = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim()).map(t => [t.textContent, t.getBoundingClientRect()]);
+  words.forEach(([said, a], place) => {
+    if (a.left < all.left - 2 || a.right > all.right + 2) found.push('cut: ' + said);
+    for (const [other, b] of words.slice(place + 1)) {
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left), down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (across > 3 && down > 4) found.push(said + ' on ' + other);
+    }
+  });
+  return found;
+})"""  # noqa: E501
+
+
+@pytest.mark.parametrize("width", [390, 820, 1440])
+def test_no_word_of_a_chart_is_cut_or_lies_on_another(opened, width):
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    opened.refresh()
+    assert _run(opened, "document.documentElement.scrollWidth") <= width
+    assert _run(opened, _UNREADABLE) == []
+
+
 def test_a_layer_is_in_the_address(opened):
     opened.execute_script("choose(2)")
     opened.execute_script("document.querySelectorAll('#layers ~ div tbody tr')[2].click()")
@@ -234,7 +269,7 @@ def test_it_fits_a_phone(opened):
     assert _run(opened, "document.documentElement.scrollWidth") <= 390
     time.sleep(0.3)
     hint = "[...document.querySelectorAll('#summary .hint')].map(h => h.hidden ? '' : h.innerText).join()"
-    assert "scroll the table sideways" in _run(opened, hint)
+    assert "more columns: scroll sideways" in _run(opened, hint)
 
 
 def test_it_prints(opened):

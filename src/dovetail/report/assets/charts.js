@@ -23,7 +23,7 @@ function base() {
     backgroundColor: "transparent",
     textStyle: { color: colour.text, fontFamily: FONT },
     aria: { enabled: true },
-    legend: { type: "scroll", top: 0, left: 0, itemGap: 14, textStyle: { color: colour.text }, inactiveColor: colour.line, pageTextStyle: { color: colour.text } },
+    legend: { type: "plain", top: 0, left: 0, itemGap: 14, textStyle: { color: colour.text }, inactiveColor: colour.line },
     grid: { left: 16, right: 28, top: 40, bottom: 36 },
     tooltip: { confine: true, backgroundColor: colour.back, borderColor: colour.line, textStyle: { color: colour.text } },
   };
@@ -49,17 +49,39 @@ function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+const LEGEND_ROW = 28; // a mark of 14, and the gap between names
+const measured = document.createElement("canvas").getContext("2d");
+
+/* How many rows a chart's legend takes at a width: none of its names is cut or on another page. */
+function legendRows(option, width) {
+  if (!option.legend) return 1;
+  measured.font = "12px " + FONT;
+  const names = [...new Set(option.series.map((series) => series.name))];
+  let rows = 1, x = 0;
+  for (const name of names) {
+    const wide = 30 + measured.measureText(name).width; // a mark of 25, and 5 before the name
+    if (x > 0 && x + wide > width - 10) { rows += 1; x = 0; }
+    x += wide + option.legend.itemGap;
+  }
+  return rows;
+}
+
 /* A node with a chart in it that knows how to draw itself anew. */
 function figure(option, height, label, onclick) {
   const node = el("div", { class: "chart", role: "img", "aria-label": label });
   if (height) node.style.height = height + "px";
-  const each = { node, chart: null, draw() {
+  const each = { node, chart: null, draw(width = null) {
     if (!node.isConnected) return;
     if (each.chart === null) {
       each.chart = echarts.init(node, null, { renderer: "svg" });
       if (onclick) each.chart.on("click", onclick);
     }
-    each.chart.setOption(option(), { notMerge: true });
+    const now = option(), more = LEGEND_ROW * (legendRows(now, width || node.clientWidth) - 1);
+    if (more > 0) now.grid = { ...now.grid, top: now.grid.top + more };
+    node.style.height = ""; // what the style sheet says of this width
+    node.style.height = (height || node.clientHeight) + Math.max(0, more) + "px";
+    each.chart.resize({ width: width || "auto" });
+    each.chart.setOption(now, { notMerge: true });
   } };
   drawn.push(each);
   node.redraw = each.draw;
@@ -112,13 +134,20 @@ function curvesOption(series, metric, metricLabel, logarithmic, front) {
     series: list };
 }
 
+/* Whether names stand side by side below a chart as wide as the page. */
+function fitsAcross(names) {
+  measured.font = "12px " + FONT;
+  const widest = Math.max(0, ...names.map((name) => measured.measureText(name).width));
+  return (widest + 12) * names.length < Math.min(document.body.clientWidth, 1340) - 130;
+}
+
 /* items: names; series: [{name, colour, look, values: [..]}] */
 function barsOption(items, series, label, metric) {
   const option = base();
   const unit = unitOf(metric, series.flatMap((each) => each.values));
   return { ...option,
     tooltip: { ...option.tooltip, trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: number },
-    xAxis: axis("", { type: "category", data: items, axisLabel: { color: ink().soft, rotate: items.length > 8 ? 40 : 0, interval: 0 } }),
+    xAxis: axis("", { type: "category", data: items, axisLabel: { color: ink().soft, rotate: fitsAcross(items) ? 0 : 40, interval: 0 } }),
     yAxis: axis(unit.label || label, { type: "value", nameGap: 46 }),
     series: series.map((each) => ({ name: each.name, type: "bar", data: each.values.map((value) => (value === null || value === undefined ? null : value / unit.factor)), itemStyle: { color: COLOURS[each.colour % COLOURS.length], decal: DECALS[each.look % DECALS.length] } })) };
 }
@@ -131,7 +160,7 @@ function stairsOption(steps, now, marked, xLabel, yLabel) {
     grid: { ...option.grid, bottom: 44 },
     tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([xLabel + " " + p.value[0], yLabel + ": " + number(p.value[1]), p.value[2] || ""]) },
     xAxis: axis(xLabel, { type: "value", scale: true, minInterval: 1 }),
-    yAxis: axis(yLabel, { type: "value", scale: true, nameGap: 46 }),
+    yAxis: axis(yLabel.length > 30 ? "" : yLabel, { type: "value", scale: true, nameGap: 46 }),
     series: [
       { name: "sizes mapped", type: "line", symbolSize: 5, data: steps, itemStyle: { color: COLOURS[0] }, lineStyle: { width: 1.5 } },
       { name: "now", type: "scatter", symbol: "diamond", symbolSize: 15, data: mark(now), itemStyle: { color: colour.soft }, z: 4 },
@@ -192,15 +221,17 @@ function rooflineOption(layers, design, level) {
     high = Math.max(high, ridge * 2);
     lines.push([low, low * roof.words_per_cycle], [ridge, design.units], [high, design.units]);
   } else lines.push([low, design.units], [high, design.units]);
+  const middle = Math.sqrt(low * high);
+  points.forEach((point) => { point.label = { position: point.value[0] > middle ? "left" : "right" }; });
   return { ...option,
     grid: { ...option.grid, bottom: 44 },
     tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.name, "intensity: " + number(p.value[0]) + " computes per word", "reached: " + number(p.value[1]) + " computes per cycle", p.value[2] ? "its bandwidth allows: " + number(p.value[2]) : ""]) },
-    xAxis: axis("computes per word moved at " + level, { type: "log", min: low, max: high }),
+    xAxis: axis("computes per word moved at " + level, { type: "log", min: 10 ** Math.floor(Math.log10(low)), max: 10 ** Math.ceil(Math.log10(high)) }),
     yAxis: axis("computes per cycle", { type: "log", nameGap: 38 }),
     series: [
       { name: roof.words_per_cycle ? "roof: " + number(roof.words_per_cycle) + " words per cycle, " + design.units + " units" : "roof: " + design.units + " units", type: "line", symbol: "none", data: lines, lineStyle: { width: 3, color: colour.text }, itemStyle: { color: colour.text } },
       { name: "layers", type: "scatter", symbolSize: 11, data: points, itemStyle: { color: COLOURS[0], opacity: 0.85 },
-        label: { show: points.length <= 12, position: "right", formatter: (p) => p.name, color: colour.soft, fontSize: 11 }, labelLayout: { hideOverlap: true } },
+        label: { show: points.length <= 12, formatter: (p) => p.name, color: colour.soft, fontSize: 11 }, labelLayout: { hideOverlap: true } },
     ] };
 }
 
@@ -210,17 +241,18 @@ function flowOption(spots, name) {
   const big = spots.filter((spot) => spot[2] > 0.0005 * total);
   const components = [...new Set(big.map((spot) => spot[0]))], whats = [...new Set(big.map((spot) => spot[1]))];
   const sum = (place, key) => big.filter((spot) => spot[place] === key).reduce((all, spot) => all + spot[2], 0);
-  const nodes = [{ name, itemStyle: { color: colour.soft } },
+  const narrow = innerWidth < 600; // without the column of the whole there is room for all names
+  const nodes = [...(narrow ? [] : [{ name, itemStyle: { color: colour.soft } }]),
     ...components.map((each, place) => ({ name: "at " + each, itemStyle: { color: COLOURS[place % COLOURS.length] } })),
-    ...whats.map((each, place) => ({ name: each, itemStyle: { color: COLOURS[(place + 4) % COLOURS.length] } }))];
+    ...whats.map((each, place) => ({ name: each, itemStyle: { color: COLOURS[(place + 4) % COLOURS.length] }, ...(narrow ? { label: { position: "left" } } : {}) }))];
   const merged = new Map();
   for (const [component, what, value] of big) merged.set(component + "\0" + what, (merged.get(component + "\0" + what) || 0) + value);
-  const links = [...components.map((each) => ({ source: name, target: "at " + each, value: sum(0, each) })),
+  const links = [...(narrow ? [] : components.map((each) => ({ source: name, target: "at " + each, value: sum(0, each) }))),
     ...[...merged].map(([key, value]) => ({ source: "at " + key.split("\0")[0], target: key.split("\0")[1], value }))];
   return { ...option, legend: undefined, grid: undefined,
     tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => tip([p.dataType === "edge" ? p.data.source + " → " + p.data.target : p.name, energy(p.value) + ", " + percent(p.value / total)]) },
-    series: [{ type: "sankey", left: 8, right: 130, top: 8, bottom: 8, nodeAlign: "justify", data: nodes, links, emphasis: { focus: "adjacency" },
-      lineStyle: { color: "gradient", opacity: 0.35 }, label: { color: colour.text, fontSize: 12, formatter: (p) => (p.value < 0.02 * total ? "" : p.name + " " + percent(p.value / total)) }, labelLayout: { hideOverlap: true } }] };
+    series: [{ type: "sankey", left: 8, right: narrow ? 8 : 130, top: 8, bottom: 8, nodeAlign: "justify", data: nodes, links, emphasis: { focus: "adjacency" },
+      lineStyle: { color: "gradient", opacity: 0.35 }, label: { color: colour.text, fontSize: 12, formatter: (p) => (p.name === name ? name : p.value < 0.02 * total ? "" : p.name + " " + percent(p.value / total)) }, labelLayout: { hideOverlap: true } }] };
 }
 
 function frontOption(front, run) {

@@ -53,7 +53,8 @@ function tableSection(id, spec) {
 function stairsSection(id, spec) {
   const charts = spec.groups.map((group) => el("div", {}, el("h3", {}, group.name),
     figure(() => stairsOption(group.steps, group.now, group.marked, spec.x, spec.y), 260, "staircase of " + group.name)));
-  section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null, el("div", { class: "grid" }, charts));
+  const upwards = spec.y.length > 30 ? el("p", { class: "note" }, "Upwards: " + spec.y + ".") : null; // no chart is as high
+  section(spec.title, id, spec.note ? el("p", { class: "note" }, spec.note) : null, upwards, el("div", { class: "grid" }, charts));
 }
 
 function textSection(id, spec) {
@@ -74,7 +75,7 @@ function summary() {
     { title: "utilization", value: (run) => run.utilization, show: percent },
     { title: "DRAM, MB", value: (run) => run.dram_MB },
     { title: "area, mm2", value: (run) => run.area_mm2 },
-    { title: "top-1, %", value: (run) => run.accuracy },
+    { title: "top\u20111, %", value: (run) => run.accuracy },
     { title: "accuracy from", value: (run) => run.accuracy_source, words: true },
     { title: "proven optimal", value: (run) => (run.exact ? "yes" : "no"), words: true },
   ];
@@ -191,6 +192,18 @@ function adviceOf(run) {
     ...stairsOf(stairs)];
 }
 
+/* At the top: the best changes of every network on every design, with a link to all of them and to what shows each. */
+function whatToChange() {
+  const runs = DATA.runs.filter((run) => run.advice && run.advice.changes.length);
+  if (!runs.length) return;
+  const link = (text, run, id) => el("button", { type: "button", class: "plain", onclick: () => { choose(DATA.runs.indexOf(run)); goTo(id); } }, text);
+  const items = (run) => run.advice.changes.slice(0, 3).map((each) => el("li", {}, each.text + ": " + percent(each.gain) + " less " + run.objective.toUpperCase() +
+    (each.exact ? "" : " (not proven)") + "; see ", link(SHOWS[each.figure], run, FIGURES[each.figure])));
+  section("What to change", "changes", el("p", { class: "note" }, "The changes that pay most, one at a time, each mapped anew."),
+    runs.map((run) => [DATA.runs.length > 1 ? el("h3", {}, run.network + " on " + run.design) : null,
+      el("ul", { class: "findings" }, items(run)), el("p", { class: "note" }, link("all of them, with cycles, energy and area", run, "advice"))]));
+}
+
 function stairsOf(stairs) {
   if (!stairs.length) return [];
   let shown = stairs[0][1];
@@ -285,7 +298,7 @@ function layers(run, design) {
     { title: "utilization", value: (layer) => layer.utilization, show: percent },
     { title: "cycles over bound", value: (layer) => layer.over_bound },
     { title: "DRAM over must", value: (layer) => layer.over_compulsory },
-    { title: "held back by", value: (layer) => layer.binding + ": " + layer.reason, words: true, long: true },
+    { title: "held back by", value: (layer) => layer.binding + ": " + layer.reason, words: true, long: true, wide: true },
     ...(run.exact ? [] : [{ title: "optimal", value: (layer) => (layer.exact ? "yes" : "no"), words: true }]),
   ];
   const nest = el("div", { id: "layer" });
@@ -349,6 +362,7 @@ actions();
 DATA.sections.forEach((spec, place) => KINDS[spec.kind]("section-" + place, spec));
 if (DATA.runs.length) {
   summary();
+  whatToChange();
   accuracyCurves();
   comparison();
   drawDetail();
@@ -357,17 +371,17 @@ if (DATA.runs.length) {
 }
 redraw();
 if (DATA.runs.length) recall();
-addEventListener("resize", () => drawn.forEach((each) => each.chart && each.chart.resize()));
+addEventListener("resize", redraw);
 /* Paper: all that is folded opens, and charts are as wide as a page. */
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];
   folded.forEach((each) => { each.open = true; });
-  drawn.forEach((each) => each.chart && each.chart.resize({ width: 660 }));
+  drawn.forEach((each) => each.chart && each.draw(660));
 });
 addEventListener("afterprint", () => {
   folded.forEach((each) => { each.open = false; });
-  drawn.forEach((each) => each.chart && each.chart.resize({ width: "auto" }));
+  redraw();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.documentElement.dataset.ready = "yes";

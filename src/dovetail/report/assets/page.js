@@ -89,7 +89,7 @@ function sortable(columns, rows, options) {
     }
     body.replaceChildren(...list.map((row) => {
       const cells = columns.map((column) => el("td",
-        { class: [column.words ? "words" : "", column.long ? "long" : ""].join(" ").trim() || null },
+        { class: [column.words ? "words" : "", column.long ? "long" : "", column.wide ? "wide" : ""].join(" ").trim() || null },
         (column.show || number)(column.value(row), row)));
       const attributes = settings.onselect
         ? { class: "link", tabindex: 0, "aria-selected": String(settings.selected(row)),
@@ -112,7 +112,7 @@ function sortable(columns, rows, options) {
     download((settings.name || "table") + ".csv", "text/csv", csv(columns.map((c) => c.title), rows.map((row) => columns.map((c) => c.value(row))))) }, "CSV");
   fill();
   const scroll = el("div", { class: "scroll", tabindex: 0 }, el("table", {}, el("thead", {}, el("tr", {}, heads)), body));
-  const hint = el("p", { class: "hint", hidden: true }, "more columns to the right: scroll the table sideways →");
+  const hint = el("p", { class: "hint", hidden: true }, "more columns: scroll sideways →");
   new ResizeObserver(() => { hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; }).observe(scroll);
   return el("div", {}, el("div", { class: "bar" }, search, save), hint, scroll);
 }
