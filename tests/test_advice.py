@@ -139,7 +139,7 @@ def test_resized_designs_are_as_their_files_would_say(name):
 def test_the_command(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("name,C,M\nfc,32,20\n")
-    command = ["advise", "t.csv:fc", "--on", DESIGN, "--workers", "1", "--budget", "1e3"]
+    command = ["advise", "t.csv:fc", "--on", DESIGN, "--workers", "1", "--total-time", "1e3"]
     assert main([*command, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert check(shown, closed=True) == "advice"
@@ -165,3 +165,12 @@ def test_nothing_is_said_of_what_has_no_price(advice):
     registers = [level.name for level in architecture.storages if level.depth == 1]
     assert registers
     assert not [each.text for each in advice.found if each.kind == "buffer" and each.subject in registers]
+
+
+def test_from_python_it_prints_travels_and_stands_in_a_report(advice, tmp_path):
+    assert check(advice.to_dict(), closed=True) == "advice"
+    assert len(repr(advice)) < 160 and "changes pay of" in repr(advice)
+    assert advice.found[0].text in str(advice)
+    cost = dovetail.Comparison((replace(advice.cost),))  # an equal one, as from `dovetail.compare`
+    page = cost.report(tmp_path / "page.html", advice=[advice]).read_text(encoding="utf-8")
+    assert advice.found[0].subject in page and '"left_out":' in page

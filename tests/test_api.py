@@ -23,9 +23,9 @@ OTHER = dovetail.convolution(C=8, M=8, P=6, Q=6, name="other")
 
 #: Every name that users may rely on; a change here is a change for them.
 PUBLIC = """
-Best Bound CapacityError Comparison Design DovetailError Evaluated Exploration Explanation Figure InputError
+Advice Best Bound CapacityError Comparison Design DovetailError Evaluated Exploration Explanation Figure InputError
 InternalError Layer Mapping MappingError MissingExtraError Network NetworkCost NoMappingError Objective Problem Totals
-WriteError __version__ bound compare convolution design designs evaluate explain explore layers linear load map
+WriteError __version__ advise bound compare convolution design designs evaluate explain explore layers linear load map
 matrix_product networks
 """
 
@@ -83,7 +83,7 @@ def test_an_unknown_name_is_an_attribute_error():
         dovetail.mapp  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["calls", "designs", "networks", "results", "loading"])
+@pytest.mark.parametrize("name", ["advising", "calls", "designs", "networks", "results", "loading"])
 def test_the_examples_of_docstrings_run(name, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path_factory.getbasetemp() / "examples"))  # one store for all
     found = doctest.testmod(importlib.import_module(f"dovetail.api.{name}"))
@@ -92,7 +92,7 @@ def test_the_examples_of_docstrings_run(name, monkeypatch, tmp_path_factory):
 
 
 def test_every_public_function_and_result_has_an_example():
-    for name in ("map", "compare", "evaluate", "explain", "design", "designs", "layers", "networks", "load"):
+    for name in ("advise", "map", "compare", "evaluate", "explain", "design", "designs", "layers", "networks", "load"):
         assert ">>> " in getattr(dovetail, name).__doc__, name
     for name in ("Best", "Comparison", "Design"):
         assert ">>> " in getattr(dovetail, name).__doc__, name

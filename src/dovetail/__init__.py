@@ -20,6 +20,8 @@ from .version import __version__ as __version__
 
 # Relative, here and below: what `dovetail.sources` takes for a dependency of every module would be all of the program.
 if TYPE_CHECKING:
+    from .advice.advice import Advice as Advice
+    from .api.advising import advise as advise
     from .api.bounds import bound as bound
     from .api.calls import compare as compare
     from .api.calls import evaluate as evaluate
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 
 #: Where each name stands.
 _HOMES = {
+    "advice.advice": ("Advice",),
+    "api.advising": ("advise",),
     "api.bounds": ("bound",),
     "api.calls": ("compare", "evaluate", "explain", "map"),
     "api.designs": ("Design", "design", "designs"),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dovetail.json_text import json_document
 from dovetail.mapper.objective import Objective
 from dovetail.network.costs import NetworkCost
 from dovetail.table import Cell, Column, Table
 from dovetail.units import edp_J_cycle
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Advised:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
     """What would pay for a network on a design.
 
@@ -127,6 +131,27 @@ class Advice:
         """Return a row per liked size, at most so many; gains are per channel, changes those of the layer."""
         return _table(self.widths[:most], "gain per|channel")
 
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a row per change that pays; needs the extra ``pandas``."""
+        return self.table().to_frame()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values: the object that ``dovetail advise --json`` prints."""
+        return json_document("advice", self.to_json())
+
+    def __str__(self) -> str:
+        """Return the changes that pay as a table, and what was not tried."""
+        left = f"\n\n{len(self.left_out)} not tried for want of time" if self.left_out else ""
+        return f"{self._name}: what to change\n\n{self.table().text()}{left}"
+
+    def __repr__(self) -> str:
+        left = f", {len(self.left_out)} not tried" if self.left_out else ""
+        return f"<Advice for {self._name}: {len(self.found)} changes pay of {self.tried} tried{left}>"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.cost.network.name} on {self.cost.architecture.name}"
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {
@@ -142,7 +167,7 @@ class Advice:
         }
 
     def _repr_html_(self) -> str:
-        return self.table().html(f"{self.cost.network.name} on {self.cost.architecture.name}: what to change")
+        return self.table().html(f"{self._name}: what to change")
 
 
 def figures_of(cost: NetworkCost, share: int = 1) -> Figures:

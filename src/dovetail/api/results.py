@@ -32,6 +32,7 @@ from dovetail.workload.problem import Problem
 if TYPE_CHECKING:
     import pandas
 
+    from dovetail.advice.advice import Advice
     from dovetail.api.figures import Figure
 
 
@@ -304,11 +305,17 @@ class Comparison(Sequence[NetworkCost]):
         """Write a row per layer as CSV, as ``dovetail compare --csv`` does."""
         write_text(Path(path), self.layers().csv())
 
-    def report(self, path: str | Path, *, title: str = "") -> Path:
-        """Write one HTML page that opens from disk; returns its path."""
+    def report(self, path: str | Path, *, title: str = "", advice: Sequence[Advice] = ()) -> Path:
+        """Write one HTML page that opens from disk; returns its path.
+
+        Args:
+            path: the file.
+            title: its heading; empty: made from the networks and designs.
+            advice: what to change, from `dovetail.advise` of these networks on these designs.
+        """
         from dovetail.report.page import report_page
 
-        write_text(Path(path), report_page(self.costs, title=title, diagnoses=self.diagnoses))
+        write_text(Path(path), report_page(self.costs, title=title, diagnoses=self.diagnoses, advice=advice))
         return Path(path)
 
     def plot(self, kind: str = "") -> Figure:

@@ -104,7 +104,10 @@ def _run(cost: NetworkCost, diagnoses: Sequence[Diagnosis], accuracy: KnownAccur
 
 
 def _advice(cost: NetworkCost, advice: Sequence[Advice]) -> dict[str, Any] | None:
-    return next((each.to_json() for each in advice if each.cost is cost), None)
+    def of(one: NetworkCost) -> tuple[Any, ...]:
+        return one.network.name, one.network.batch, one.architecture, one.objective
+
+    return next((each.to_json() for each in advice if of(each.cost) == of(cost)), None)
 
 
 def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
