@@ -22,12 +22,14 @@ pytest.importorskip("sklearn", reason="needs the torch extra")
 image_module = pytest.importorskip("PIL.Image", reason="needs the torch extra")
 
 
+import dovetail  # noqa: E402
 from accuracy_toys import SPEC  # noqa: E402
 from dovetail.accuracy import checkpoint  # noqa: E402
 from dovetail.accuracy.execution import Execution  # noqa: E402
 from dovetail.accuracy.models import ModelSpec  # noqa: E402
 from dovetail.accuracy.recipe import MODERN  # noqa: E402
 from dovetail.accuracy.runs import DataRequest, RunRequest, WorkerError, _serve, run_all, summarise  # noqa: E402
+from dovetail.api.schema import check  # noqa: E402
 from dovetail.cli import progress  # noqa: E402
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.errors import DovetailError, InputError  # noqa: E402
@@ -164,7 +166,7 @@ def test_killed_command_continues_to_the_same_result(capsys, tmp_path):
     """The command, with two worker processes, is killed like a job on a cluster; the workers end with it."""
     arguments = ["train", "five-layer-2", "--data", "digits", "--seeds", "2", "--epochs", "3", "--device", "cpu"]
     started = subprocess.Popen(
-        [sys.executable, "-m", "dovetail.cli.main", *arguments, "--processes", "2", "--out", str(tmp_path / "killed")],
+        [sys.executable, "-m", "dovetail.cli.main", *arguments, "--workers", "2", "--out", str(tmp_path / "killed")],
         stderr=subprocess.PIPE,
     )
     with started:
@@ -180,7 +182,7 @@ def test_killed_command_continues_to_the_same_result(capsys, tmp_path):
     results = []
     for folder in ("killed", "whole"):
         out = tmp_path / folder
-        assert run_command(capsys, *arguments, "--processes", 1, "--out", out)[0] == 0
+        assert run_command(capsys, *arguments, "--workers", 1, "--out", out)[0] == 0
         results.append(json.loads((out / "result.json").read_text()))
         for run in results[-1]["runs"]:
             run |= {"seconds": 0, "checkpoint": None}
@@ -194,20 +196,21 @@ def trained(tmp_path_factory):
     """A folder that `dovetail train` has filled."""
     out = tmp_path_factory.mktemp("trained")
     arguments = ["train", "five-layer", "--width", "2,3", "--data", "digits", "--epochs", "1", "--device", "cpu"]
-    assert main([*arguments, "--processes", "1", "--out", str(out)]) == 0
+    assert main([*arguments, "--workers", "1", "--out", str(out)]) == 0
     return out
 
 
 def test_train_prints_a_line_per_network_and_writes_json(capsys, tmp_path):
-    options = ("--epochs", 1, "--device", "cpu", "--processes", 1, "--out", tmp_path)
+    options = ("--epochs", 1, "--device", "cpu", "--workers", 1, "--out", tmp_path)
     status, out, err = run_command(capsys, "train", "five-layer", "--width", "3,2", "--data", "digits", *options)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert "scikit-learn" in lines[0]
     rows = [line.split() for line in lines if line.startswith("five-layer")]
     assert [row[0] for row in rows] == ["five-layer-2", "five-layer-3"]
-    content = json.loads((tmp_path / "result.json").read_text())
-    found = {summary["model_name"]: summary["test"]["mean"] for summary in content["summary"]}
+    content = dovetail.load(tmp_path / "result.json")
+    assert check(content, closed=True) == "training"
+    found = {summary["network"]: summary["test"]["mean"] for summary in content["summary"]}
     assert {row[0]: float(row[4]) for row in rows} == {
         name: pytest.approx(100 * x, abs=0.01) for name, x in found.items()
     }
@@ -218,6 +221,7 @@ def test_json_is_one_object_on_stdout(capsys, tmp_path):
     options = ("--epochs", 1, "--device", "cpu", "--out", tmp_path, "--no-test", "--json")
     status, out, _ = run_command(capsys, "train", "five-layer-2", "--data", "digits", *options)
     assert status == 0
+    assert check(json.loads(out), closed=True) == "training"
     assert json.loads(out)["runs"][0]["test"] is None
 
 
@@ -228,6 +232,7 @@ def test_accuracy_of_a_checkpoint_is_what_training_said(capsys, trained):
             capsys, "accuracy", run["checkpoint"], "--split", part, "--device", "cpu", "--json"
         )
         assert status == 0
+        assert check(json.loads(out), closed=True) == "accuracy"
         assert json.loads(out)["top1"]["accuracy"] == run[part]
     status, out, _ = run_command(capsys, "accuracy", run["checkpoint"], "--device", "cpu")
     assert re.search(rf"top-1 +{100 * run['test']:.2f} % +\(95 % interval", out)
@@ -235,9 +240,9 @@ def test_accuracy_of_a_checkpoint_is_what_training_said(capsys, trained):
 
 def test_weights_file_for_a_model_by_name(capsys, trained, tmp_path):
     run = json.loads((trained / "result.json").read_text())["runs"][0]
-    torch.save(checkpoint.load_weights(trained / f"{run['model_name']}-seed-0" / "best.pt"), tmp_path / "plain.pth")
+    torch.save(checkpoint.load_weights(trained / f"{run['network']}-seed-0" / "best.pt"), tmp_path / "plain.pth")
     options = ("--data", "digits", "--weights", tmp_path / "plain.pth", "--device", "cpu", "--json")
-    status, out, _ = run_command(capsys, "accuracy", run["model_name"], *options)
+    status, out, _ = run_command(capsys, "accuracy", run["network"], *options)
     assert status == 0
     assert json.loads(out)["top1"]["accuracy"] == run["test"]
 

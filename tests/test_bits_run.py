@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the torch extra")
 
+import dovetail  # noqa: E402
+from dovetail.api.schema import check  # noqa: E402
 from dovetail.shrink.exact import ExactSearch  # noqa: E402
 from dovetail.shrink.space import LayerTable  # noqa: E402
 
@@ -105,6 +107,9 @@ def test_bits_are_chosen_trained_measured_and_cost_what_their_onnx_file_costs(tm
     assert evaluate(narrow, data.test) == chosen.accuracy.test[0]
     again = choose_bits(request, CostOracle(architecture, energies, Objective.ENERGY, workers=1))
     assert again.to_json() == result.to_json()
+    kept = dovetail.load(tmp_path / "run" / "result.json")
+    assert check(kept, closed=True) == "bits"
+    assert kept["networks"][0]["energy_pJ"] == chosen.figures.energy_pJ
     pytest.importorskip("onnx", reason="needs the onnx extra")
     export(narrow, (1, *data.shape), tmp_path / "net.onnx")
     read = load_network(str(tmp_path / "net.onnx"))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
@@ -128,6 +129,7 @@ def test_the_command_says_what_stays(tmp_path, capsys):
     words = ["tokens", str(tmp_path), "--on", "tpu_like", "--context", "32", "--workers", "1"]
     assert main([*words, "--resident", "weights@weight_fifo", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert check(told, closed=True) == "tokens"
     assert told["resident"] == [{"what": "weights", "level": "weight_fifo", "words": WEIGHTS, "of_words": WEIGHTS}]
 
 

@@ -17,6 +17,7 @@ pytest.importorskip("torch_pruning")
 from dovetail.accuracy.datasets import load_data  # noqa: E402
 from dovetail.accuracy.evaluation import evaluate  # noqa: E402
 from dovetail.accuracy.models import ModelSpec  # noqa: E402
+from dovetail.api.schema import check  # noqa: E402
 from dovetail.cli.main import main  # noqa: E402
 from dovetail.shrink import run  # noqa: E402
 from dovetail.shrink.saved import load_shrunk, read_shrunk  # noqa: E402
@@ -24,7 +25,7 @@ from dovetail.workload.torch_trace import trace  # noqa: E402
 
 SMALL = [
     "--on", "eyeriss_like", "--data", "digits", "--target", "edp=0.4x", "--target", "edp=0.1x", "--epochs", "1",
-    "--supernet-epochs", "1", "--budget", "8", "--finalists", "2", "--processes", "1", "--device", "cpu",
+    "--supernet-epochs", "1", "--budget", "8", "--finalists", "2", "--workers", "1", "--device", "cpu",
 ]  # fmt: skip
 
 
@@ -122,8 +123,9 @@ def test_a_notebook_shows_the_networks(done, monkeypatch):
 def test_the_same_command_again_prints_the_same_and_trains_nothing(done, capsys):
     before = {path: path.stat().st_mtime_ns for path in done.rglob("last.pt")}
     assert main(["shrink", "five-layer-4", *SMALL, "--out", str(done), "--json"]) == 0
-    found, head = json.loads(capsys.readouterr().out), ("schema", "schema_version", "dovetail_version")
-    assert {key: value for key, value in found.items() if key not in head} == plain(done)
+    found = json.loads(capsys.readouterr().out)
+    assert check(found, closed=True) == "shrink"
+    assert found == plain(done)
     assert before == {path: path.stat().st_mtime_ns for path in done.rglob("last.pt")}
 
 

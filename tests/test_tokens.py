@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
@@ -22,8 +23,8 @@ TINY = {"model_type": "llama", "vocab_size": 128, "hidden_size": 64, "intermedia
 TINY |= {"num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 4096}
 #: What the issue of language models asks of every point.
 KEYS = (
-    *("model", "phase", "batch", "context", "parameters", "macs_per_token", "energy_J_per_token", "ms_per_token"),
-    *("weights_bytes", "cache_bytes", "parts", "exact"),
+    *("network", "phase", "batch", "context", "parameters", "macs_per_token", "energy_pJ_per_token", "ms_per_token"),
+    *("weights_bytes", "cache_bytes", "energy_by_part_pJ_per_token", "exact"),
 )
 
 
@@ -179,6 +180,7 @@ def test_what_fits_where():
 def test_the_command_prints_one_object_with_what_was_asked_for(tiny, capsys):
     assert main(["tokens", str(tiny), "--on", "tpu_like", "--batch", "1,4", "--context", "16:64", *ONE, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert check(told, closed=True) == "tokens"
     assert [(each["batch"], each["context"]) for each in told["points"]] == [
         (b, c) for b in (1, 4) for c in (16, 32, 64)
     ]
@@ -191,8 +193,9 @@ def test_the_command_prints_one_object_with_what_was_asked_for(tiny, capsys):
     assert told["points"][0]["cache_bytes"] == 16 * 3 * 2 * 16 * told["points"][0]["weights_bytes"] / weights
     assert main(["tokens", str(tiny), "--on", "tpu_like", "--context", "64", *ONE, "--json"]) == 0
     single = json.loads(capsys.readouterr().out)
+    assert check(single, closed=True) == "tokens"
     assert not set(KEYS) - set(single)
-    assert single["energy_J_per_token"] == single["points"][0]["energy_J_per_token"]
+    assert single["energy_pJ_per_token"] == single["points"][0]["energy_pJ_per_token"]
 
 
 def test_the_command_prints_a_table_and_writes_it(tiny, tmp_path, capsys):
@@ -214,7 +217,9 @@ def test_shares_of_experts_come_from_a_file(tmp_path, capsys):
     for listed, awake in (([1] * 4 + [0] * 4, 4 * (1 - 0.5**3)), ([1] * 8, 8 * (1 - 0.75**3))):
         shares.write_text(json.dumps(listed))
         assert main([*words, "--expert-shares", str(shares)]) == 0
-        told = json.loads(capsys.readouterr().out)["experts"]
+        printed = json.loads(capsys.readouterr().out)
+        assert check(printed, closed=True) == "tokens"
+        told = printed["experts"]
         assert told["expected_distinct"] == pytest.approx(awake)
         assert told["tokens_per_expert"] == pytest.approx(6 / awake)
     shares.write_text("[1, 2]")

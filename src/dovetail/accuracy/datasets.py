@@ -34,7 +34,7 @@ def load_data(
     root: Path | None = None,
     download: bool = False,
     size: int | None = None,
-    workers: int = 0,
+    loaders: int = 0,
     seed: int = 0,
     check: bool = True,
     report: Report | None = None,
@@ -46,7 +46,7 @@ def load_data(
         root: folder that holds CIFAR as torchvision unpacks it; by default ``data``.
         download: fetch CIFAR into ``root`` if it is not there. Nothing is ever downloaded without it.
         size: rows and columns to train at, for folders.
-        workers: processes that read image files, for folders.
+        loaders: processes that read image files, for folders.
         seed: of composing and of holding out; results under different seeds here are not comparable.
         check: whether to look for broken files first, for folders.
         report: is told how far that is.
@@ -57,7 +57,7 @@ def load_data(
     """
     for what, value, least, most in (
         ("size", 1 if size is None else size, 1, MAX_PIXELS),
-        ("workers", workers, 0, MAX_WORKERS),
+        ("loaders", loaders, 0, MAX_WORKERS),
     ):
         if not least <= value <= most:
             raise InputError(f"{what} is {value}; it must be at least {least} and at most {most}")
@@ -68,7 +68,7 @@ def load_data(
     folder = Path(name) if root is None else root / name
     if not folder.is_dir():
         raise InputError(f"no data set '{name}'{did_you_mean(name, NAMES)}; or give a folder of images")
-    return image_folder(folder, size=size, workers=workers, seed=seed, check=check, report=report)
+    return image_folder(folder, size=size, workers=loaders, seed=seed, check=check, report=report)
 
 
 def _cifar(name: str, root: Path, download: bool, seed: int) -> DataSet:

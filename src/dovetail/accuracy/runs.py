@@ -55,7 +55,7 @@ class DataRequest:
     root: Path | None = None
     download: bool = False
     size: int | None = None
-    workers: int = 0
+    loaders: int = 0
     seed: int = 0
 
     def load(self, report: Checking | None = None, *, check: bool = True) -> DataSet:
@@ -306,7 +306,8 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
-        return asdict(self)
+        fields = asdict(self)
+        return {"network": fields.pop("model_name"), **fields}
 
 
 def summarise(results: Sequence[TrainingResult], confidence: float = 0.95) -> list[Summary]:

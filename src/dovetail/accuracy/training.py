@@ -129,12 +129,17 @@ class TrainingResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the network as plain values."""
-        plain = {name: value for name, value in vars(self).items() if name not in ("model", "recipe", "epochs")}
-        return plain | {
-            "recipe": self.recipe.to_dict(),
-            "epochs": [asdict(epoch) for epoch in self.epochs],
-            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
-        }
+        apart = ("model", "model_name", "data_name", "recipe", "epochs")
+        plain = {name: value for name, value in vars(self).items() if name not in apart}
+        return (
+            {"network": self.model_name, "data": self.data_name}
+            | plain
+            | {
+                "recipe": self.recipe.to_dict(),
+                "epochs": [asdict(epoch) for epoch in self.epochs],
+                "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
+            }
+        )
 
     def table(self) -> Table:
         """Return a row per epoch; accuracies are on the validation part."""

@@ -26,6 +26,7 @@ from dovetail.accuracy.training import TrainingResult, train
 from dovetail.bits.space import TRIED, BitsSpace, alone, bits_space
 from dovetail.content import content_key
 from dovetail.errors import InputError
+from dovetail.json_text import json_document
 from dovetail.shrink.exact import ExactSearch
 from dovetail.shrink.finalists import Accuracy, Training, tested, train_and_choose
 from dovetail.shrink.oracle import CostOracle, Figures
@@ -112,7 +113,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {
-            "name": self.name,
+            "network": self.name,
             "target": None if self.target is None else str(self.target),
             "bits": plan_to_json(self.plan),
             **asdict(self.figures),
@@ -158,7 +159,7 @@ class BitsResult:
             for bits, loss in zip(knob.options, losses, strict=True)
         ]
         return {
-            "model": self.request.model.label,
+            "network": self.request.model.label,
             "design": self.space.oracle.architecture.name,
             "data": self.request.data.name,
             "recipe": self.request.recipe.to_dict(),
@@ -168,6 +169,7 @@ class BitsResult:
             "eight_bits": self.eight.to_json(),
             "networks": [each.to_json() for each in self.networks],
             "sensitivities": sensitivities,
+            "notes": [],
         }
 
 
@@ -201,7 +203,7 @@ def choose_bits(request: Request, oracle: CostOracle, report: Report = silent) -
             evaluate(run.model, run.data.test, execution=request.execution),
             run.eight(), tuple(outcomes[target] for target in request.targets), run.sensitivities,
         )  # fmt: skip
-        checkpoint.write_json(request.out / "result.json", result.to_json())
+        checkpoint.write_json(request.out / "result.json", json_document("bits", result.to_json()))
     return result
 
 

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        metavar="WEIGHTS",
+        metavar="FILE|NAME",
         help="for a model: a file of weights, or one of torchvision's entries such as DEFAULT (fetched if need be)",
     )
     parser.add_argument(
@@ -105,7 +105,8 @@ def _narrow(args: argparse.Namespace, model: Any, data: DataSet, name: str, exec
 
 def _fields(name: str, data: DataSet, split: str, intervals: dict[int, Interval]) -> dict[str, Any]:
     top = {f"top{rank}": {"accuracy": s.mean, "low": s.low, "high": s.high} for rank, s in intervals.items()}
-    return {"network": name, "data": data.name, "split": split, "images": intervals[1].count, **top}
+    notes = [data.note] if data.note else []
+    return {"network": name, "data": data.name, "split": split, "images": intervals[1].count, **top, "notes": notes}
 
 
 def _from_checkpoint(args: argparse.Namespace) -> tuple[Any, DataSet, str]:

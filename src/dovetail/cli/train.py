@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from dovetail.cli.outputs import add_output, file_path
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json
 from dovetail.errors import InputError
+from dovetail.json_text import json_document
 from dovetail.text import printable
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
@@ -46,7 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--epochs", type=numbers.whole, metavar="N", help="instead of the recipe's")
     recipe.add_argument("--batch-size", type=numbers.whole, metavar="N", help="instead of the recipe's")
     recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="instead of the recipe's highest")
-    recipe.add_argument("--width", metavar="W,...", help="widths of five-layer, e.g. 2,4,8,16,24 for the curve")
+    recipe.add_argument(
+        "--width",
+        type=numbers.wholes,
+        default=[None],
+        metavar="W,...",
+        help="widths of five-layer, e.g. 2,4,8,16,24 for the curve",
+    )
     recipe.add_argument("--stem", choices=("auto", "imagenet", "cifar"), help="instead of the recipe's (see docs)")
     recipe.add_argument(
         "--seeds", type=numbers.whole, default=1, metavar="N", help="train under seeds 0 to N-1 (default 1)"
@@ -58,9 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_execution_arguments(parser)
     where = parser.add_argument_group("results")
-    where.add_argument(
-        "--processes", type=numbers.whole, metavar="N", help="runs at a time (default: one per core; 1 on a GPU)"
-    )
+    where.add_argument("--workers", type=numbers.whole, metavar="N", help="runs at a time (one per core; 1 on a GPU)")
     add_output(where, "--out", "checkpoints and result.json; an interrupted run there is continued", folder=True)
     where.add_argument("--log", action="append", default=[], metavar="LOGGER", help="also log to tensorboard or wandb")
     where.add_argument(
@@ -97,7 +101,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> No
         "--size", type=numbers.whole, metavar="PIXELS", help="rows and columns of images from folders (default 224)"
     )
     data.add_argument(
-        "--workers", type=numbers.whole, default=0, metavar="N", help="processes that read image files (default 0)"
+        "--loaders", type=numbers.whole, default=0, metavar="N", help="processes that read image files (0)"
     )
 
 
@@ -135,11 +139,12 @@ def run(args: argparse.Namespace) -> int:
     requests = _requests(args, data, recipe, out)
     narrow: list[Narrowed] = []
     with progress() as report:
-        results = run_all(requests, args.processes, report)
+        results = run_all(requests, args.workers, report)
         if args.bits:
             narrow = _narrowed(args, data, requests, results, out)
-            results += run_all([each.request for each in narrow], args.processes, report)
+            results += run_all([each.request for each in narrow], args.workers, report)
     summaries = summarise(results)
+    note = data.load(check=False).note
     content = {
         "data": args.data,
         "recipe": recipe.to_dict(),
@@ -147,12 +152,13 @@ def run(args: argparse.Namespace) -> int:
         "summary": [summary.to_dict() for summary in summaries],
         "runs": [result.to_dict() for result in results],
         "versions": _versions(),
+        "notes": [note] if note else [],
     }
-    write_json(out / "result.json", content)
+    write_json(out / "result.json", json_document("training", content))
     if args.json:
         print_json("training", content)
     else:
-        _print(summaries, data.load(check=False).note)
+        _print(summaries, note)
         _print_narrow(narrow)
         print(f"\nweights, checkpoints and result.json in {printable(str(out))}")
     return 0
@@ -175,7 +181,7 @@ class Narrowed:
         from dovetail.accuracy.bits import plan_to_json
 
         bits = plan_to_json(self.request.model.plan)  # type: ignore[attr-defined]
-        named = {"model_name": self.request.model.label, "seed": self.request.seed}
+        named = {"network": self.request.model.label, "seed": self.request.seed}
         return {**named, "bits": bits, "recipe": self.request.recipe.to_dict(), "calibrated": self.calibrated}
 
 
@@ -183,7 +189,7 @@ def data_request(args: argparse.Namespace, name: str) -> DataRequest:
     """Return what data the arguments ask for; importing torch here, behind the command line."""
     from dovetail.accuracy.runs import DataRequest
 
-    return DataRequest(name, args.root, args.download, args.size, args.workers)
+    return DataRequest(name, args.root, args.download, args.size, args.loaders)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -208,7 +214,7 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
     specs = [
         model_spec(name, loaded, width=width, stem=recipe.stem)
         for name in args.models
-        for width in (_widths(args.width) if name == "five-layer" else [None])
+        for width in (args.width if name == "five-layer" else [None])
     ]
     return [
         RunRequest(spec, data, recipe, seed, out, execution, tuple(args.log), test=not args.no_test)
@@ -248,14 +254,6 @@ def _print_narrow(narrow: list[Narrowed]) -> None:
     for label in dict.fromkeys(each.request.model.label for each in narrow):
         found = [each.calibrated for each in narrow if each.request.model.label == label]
         print(f"{label}: {100 * sum(found) / len(found):.2f} % on validation images after calibration alone")
-
-
-def _widths(text: str | None) -> list[int | None]:
-    if text is None:
-        return [None]
-    if not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", part) for part in text.split(",")):
-        raise InputError(f"--width is '{text}'; write whole numbers parted by commas, e.g. 2,4,8,16,24")
-    return [int(part) for part in text.split(",")]
 
 
 def _print(summaries: list[Summary], note: str) -> None:

@@ -22,6 +22,7 @@ from dovetail.accuracy.runs import MAX_SEEDS, DataRequest, Report, silent
 from dovetail.accuracy.training import fine_tune, train
 from dovetail.content import content_key
 from dovetail.errors import InputError
+from dovetail.json_text import json_document
 from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
@@ -136,7 +137,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {
-            "name": self.name,
+            "network": self.name,
             "target": None if self.target is None else str(self.target),
             "widths": list(self.widths),
             **asdict(self.figures),
@@ -173,7 +174,7 @@ class ShrinkResult:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {
-            "model": self.request.model.label,
+            "network": self.request.model.label,
             "design": self.original.cost.architecture.name,
             "data": self.request.data.name,
             "method": self.request.method,
@@ -269,7 +270,7 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
         reference = run.reference()
         networks = tuple(run.outcome(target, chosen[target], runs[chosen[target]]) for target in request.targets)
         result = ShrinkResult(request, run.graph, reference, run.as_given, networks, dict(task.measured), run.space)
-        checkpoint.write_json(request.out / f"result-{request.method}.json", result.to_json())
+        checkpoint.write_json(request.out / f"result-{request.method}.json", json_document("shrink", result.to_json()))
     return result
 
 

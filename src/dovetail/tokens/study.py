@@ -72,7 +72,7 @@ class TokenStudy:
             }
         return {
             **(points[0] if len(points) == 1 else {}),
-            "model": self.model.name,
+            "network": self.model.name,
             "design": self.architecture.name,
             "objective": str(self.objective),
             "source": self.model.source,
