@@ -60,7 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--search", type=int, default=64, help="networks that each search may measure")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--processes", type=int)
+    parser.add_argument("--workers", type=int)
     parser.add_argument("--out", type=Path, help="keep everything there, and go on from what is there")
     parser.add_argument("--html", type=Path, help="write the report page of the search by exact cost there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
@@ -105,7 +105,7 @@ def _results(args: argparse.Namespace, out: Path, recipe: Recipe) -> dict[str, S
         finalists=args.finalists,
         scratch=args.scratch,
         execution=execution,
-        processes=args.processes,
+        processes=args.workers,
     )
     results = {}
     with Store.open() as store, progress() as report:

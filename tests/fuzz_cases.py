@@ -446,9 +446,9 @@ COMMANDS = (
     ("verify", "%DIR%/c.json", "--on", "eyeriss_like", "--time-limit", "1"),
     ("cache", "--json"),
     ("train", "five-layer", "--data", "nowhere", "--epochs", "1", "--width", "2,3", "--seeds", "1", "--batch-size", "8",
-     "--learning-rate", "0.1", "--device", "cpu", "--recipe", "modern", "--out", "%DIR%/o", "--processes", "1"),
+     "--learning-rate", "0.1", "--device", "cpu", "--recipe", "modern", "--out", "%DIR%/o", "--workers", "1"),
     ("accuracy", "five-layer", "--data", "nowhere", "--weights", "%DIR%/w.pt", "--batch-size", "3", "--threads", "1"),
-    ("shrink", "five-layer-2", "--on", "eyeriss_like", "--target", "edp=0.4x", "--data", "nowhere", "--budget", "2",
+    ("shrink", "five-layer-2", "--on", "eyeriss_like", "--target", "edp=0.4x", "--data", "nowhere", "--candidates", "2",
      "--out", "%DIR%/o", "--method", "uniform", "--seeds", "1", "--epochs", "1", "--time-limit", "1"),
 )  # fmt: skip
 WORDS = (

@@ -93,7 +93,7 @@ def _trained() -> tuple[bytes, bytes]:
 
 
 def _train(folder: str) -> tuple[str, ...]:
-    return ("train", "five-layer", "--width", "2", "--data", "digits", "--epochs", "1", "--processes", "1", "--device",
+    return ("train", "five-layer", "--width", "2", "--data", "digits", "--epochs", "1", "--workers", "1", "--device",
             "cpu", "--no-test", "--out", folder)  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def _begun() -> dict[str, bytes]:
 
 
 _SHRINK = ("shrink", "%DIR%/best.pt", "--on", "simple_weight_stationary", "--target", "macs=0.5x", "--data",
-           "digits", "--budget", "2", "--out", "%DIR%/out", "--method", "macs", "--supernet-epochs", "1", "--epochs",
-           "1", "--finalists", "1", "--time-limit", "1", "--processes", "1", "--device", "cpu",
+           "digits", "--candidates", "2", "--out", "%DIR%/out", "--method", "macs", "--supernet-epochs", "1",
+           "--epochs", "1", "--finalists", "1", "--time-limit", "1", "--workers", "1", "--device", "cpu",
            "--no-reference")  # fmt: skip
 
 

@@ -58,10 +58,10 @@ COMMANDS: list[tuple[str, float]] = [
     ("study --shapes study --csv OUT/study --json", 20),
 ]
 WITH_TORCH: list[tuple[str, float]] = [
-    ("train five-layer --data digits --width 2 --epochs 1 --seeds 2 --processes 2 --out OUT/train --json", 12),
+    ("train five-layer --data digits --width 2 --epochs 1 --seeds 2 --workers 2 --out OUT/train --json", 12),
     (
         "shrink five-layer --data digits --on eyeriss_like --target energy=0.8x --train-first --epochs 1 "
-        "--supernet-epochs 1 --budget 4 --finalists 1 --processes 2 --out OUT/shrink --json",
+        "--supernet-epochs 1 --candidates 4 --finalists 1 --workers 2 --out OUT/shrink --json",
         25,
     ),
 ]

@@ -269,7 +269,6 @@ def test_folder_of_images_from_end_to_end(capsys, tmp_path):
             ["train", "five-layer", "--data", "digits", "--recipe", "sudy"],
             "unknown recipe 'sudy', did you mean 'study'",
         ),
-        (["train", "five-layer", "--data", "digits", "--width", "2,x"], "write whole numbers"),
         (["train", "five-layer", "--data", "digits", "--seeds", "0"], "--seeds is 0"),
         (["train", "five-layer", "--data", "digits", "--epochs", "0"], "epochs is 0"),
         (["train", "five-layer", "--data", "digits", "--threads", "0"], "threads is 0"),

@@ -66,6 +66,8 @@ def test_help_alone_lists_commands(capsys):
         ("compre alexnet --on eyeriss_like", "'compre'; did you mean 'compare'?"),
         ("map fc --objctive energy", "--objctive; did you mean '--objective'?"),
         ("map fc --on eyeriss_like --objective enery", "no objective 'enery', did you mean 'energy'?"),
+        ("hlp", "did you mean 'help'?"),
+        ("train x --data digits --width 2,1e", "'1e' is no whole number above 0: write whole numbers parted"),
         ("help swep-layer", "did you mean 'sweep-layer'?"),
         ("cache shw", "did you mean 'show'?"),
         ("layers resnet18 --batch 0", "argument --batch: '0' is no whole number above 0"),
@@ -95,6 +97,24 @@ def test_mistyped_words_are_answered_with_the_nearest(line, said, capsys):
 def test_the_design_does_not_swallow_what_follows(line, networks, on, parser):
     args = parser.parse_args(["compare", *line.split()])
     assert (args.networks, args.on) == (networks, on)
+
+
+#: Options that take several of what they take elsewhere, or the place of several files.
+SEVERAL = {
+    "--batch": "N,...", "--tokens": "LENGTHS", "--context": "LENGTHS", "--csv": "FOLDER", "--svg": "FOLDER",
+    "--png": "FOLDER", "--samples": "N|all", "--on": "FAMILY", "--budget": "energy<=N", "--yaml": None,
+}  # fmt: skip
+
+
+def test_an_option_takes_the_same_in_every_command(parser):
+    taken: dict[str, set[str | None]] = {}
+    for command in commands(parser).values():
+        for action in command._actions:
+            for option in action.option_strings:
+                taken.setdefault(option, set()).add(action.metavar)
+    odd = {option: found - {SEVERAL.get(option)} for option, found in taken.items() if len(found) > 1}
+    assert {option: found for option, found in odd.items() if len(found) > 1} == {}
+    assert set(odd) <= set(SEVERAL)
 
 
 def test_a_layer_stands_behind_the_files_of_a_design(parser):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from dovetail.cli import explain as command
+from dovetail.cli.interruption import INTERRUPTED
 from dovetail.cli.main import main
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
@@ -21,6 +22,7 @@ from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.constraints import bound_to, factor_range
+from dovetail.network import jobs
 from dovetail.workload.problem import Problem, convolution
 
 POINTWISE = convolution(C=16, M=16, P=1, Q=1, R=1, S=1, name="pointwise")
@@ -138,7 +140,7 @@ def test_a_gain_of_rounding_is_none_and_no_gain_is_no_proof(monkeypatch, capsys)
     found = explain(POINTWISE, architecture, estimate(architecture), search=guessed)
     assert {entry.gain for entry in found.lifted} == {0.0}
     assert all("no proof" in entry.note and not entry.proven for entry in found.lifted)
-    monkeypatch.setattr(command, "explain", functools.partial(explain, search=guessed))
+    monkeypatch.setattr(command, "stored_search", lambda _store: guessed)
     assert main(["explain", "alexnet@32:classifier.6", "--on", "simple_weight_stationary"]) == 0
     printed = capsys.readouterr().out
     assert "without effect when lifted alone" not in printed
@@ -148,7 +150,7 @@ def test_a_gain_of_rounding_is_none_and_no_gain_is_no_proof(monkeypatch, capsys)
 def test_what_is_not_proven_is_marked(monkeypatch, capsys) -> None:
     architecture = load_architecture("simple_weight_stationary")
     guessed = _one_value(lambda design: design == architecture, lambda design: 1.0 if design == architecture else 0.5)
-    monkeypatch.setattr(command, "explain", functools.partial(explain, search=guessed))
+    monkeypatch.setattr(command, "stored_search", lambda _store: guessed)
     assert main(["explain", "alexnet@32:classifier.6", "--on", "simple_weight_stationary"]) == 0
     printed = capsys.readouterr().out
     assert "spatial split 1 *" in printed
@@ -174,7 +176,7 @@ def test_says_which_constraint_stands_in_the_way() -> None:
 
 def test_the_command_prints_a_table_or_json(monkeypatch, capsys) -> None:
     few = functools.partial(sampled_search, samples=1000)
-    monkeypatch.setattr(command, "explain", functools.partial(explain, search=few))
+    monkeypatch.setattr(command, "stored_search", lambda _store: few)
     problem = "alexnet@32:classifier.6"
     assert main(["explain", problem, "--on", "simple_output_stationary", "--objective", "latency"]) == 0
     output = capsys.readouterr()
@@ -185,3 +187,45 @@ def test_the_command_prints_a_table_or_json(monkeypatch, capsys) -> None:
     assert found["cycles"] > 0
     assert {"level", "constraint", "gain"} <= set(found["lifted"][0])
     assert any(axis["idle_because_of"] for axis in found["axes"])
+
+
+def test_what_an_interrupted_explain_has_searched_is_in_the_store(monkeypatch, tmp_path, capsys) -> None:
+    """The second run searches only what the first, cut short, had not."""
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path))
+    found: list[Architecture] = []
+    most = [3]
+
+    def counted(problem: Problem, design: Architecture, *given: object, **options: object) -> SearchResult:
+        if len(found) == most[0]:
+            raise KeyboardInterrupt
+        found.append(design)
+        return search(problem, design, *given)
+
+    monkeypatch.setattr(jobs, "exact_search", counted)
+    words = ["explain", "alexnet@32:classifier.6", "--on", "simple_weight_stationary"]
+    assert main(words) == INTERRUPTED
+    assert "searches that are done are in the store, the same command goes on from there" in capsys.readouterr().err
+    most[0] = 1000
+    assert main(words) == 0
+    assert len(found) == len(set(found)) > 3
+    before = len(found)
+    assert main(words) == 0
+    assert len(found) == before
+
+
+def test_what_a_time_limit_ended_is_said_with_what_is_kept(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path))
+
+    def ended(problem: Problem, design: Architecture, *given: object, **options: object) -> SearchResult:
+        result = search(problem, design, *given)
+        exact = problem.bounds[problem.shape.dimensions.index("C")] < 256
+        return replace(result, certificate=replace(result.certificate, exact=exact, tie_proven=exact))
+
+    monkeypatch.setattr(jobs, "exact_search", ended)
+    (tmp_path / "t.csv").write_text("name,C,M\na,64,8\nb,256,8\n")
+    words = ["compare", str(tmp_path / "t.csv"), "--on", "simple_weight_stationary", "--workers", "1"]
+    assert main([*words, "--time-limit", "5"]) == 0
+    said = "the time limit ended 1 of 2 searches at the best found so far; what is proven is in the store"
+    assert said in capsys.readouterr().err
+    assert main([*words, "--samples", "2000"]) == 0
+    assert "time limit" not in capsys.readouterr().err

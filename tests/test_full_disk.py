@@ -117,7 +117,7 @@ def test_results_that_can_not_be_stored_are_printed_and_stored_later(disk, tmp_p
 def test_training_goes_on_where_the_disk_was_full(disk, tmp_path, capsys):
     pytest.importorskip("torch")
     train = ["train", "five-layer", "--width", "4", "--seeds", "2", "--data", "digits", "--epochs", "1", "--device", "cpu",  # noqa: E501
-             "--processes", "1", "--out"]  # fmt: skip
+             "--workers", "1", "--out"]  # fmt: skip
     resize(disk, 140)  # one network's checkpoints fit
     assert main([*train, str(disk / "runs")]) == 2
     said = message(capsys)
@@ -139,7 +139,7 @@ def test_shrinking_goes_on_where_the_disk_was_full(disk, capsys, monkeypatch):
     pytest.importorskip("torch_pruning")
     out = disk / "out"
     shrink = ["shrink", "five-layer-2", "--on", "simple_weight_stationary", "--data", "digits", "--target", "edp=0.4x",
-              "--epochs", "1", "--supernet-epochs", "1", "--budget", "4", "--finalists", "1", "--processes", "1",
+              "--epochs", "1", "--supernet-epochs", "1", "--candidates", "4", "--finalists", "1", "--workers", "1",
               "--device", "cpu", "--method", "uniform", "--no-reference", "--out", str(out)]  # fmt: skip
     for kilobytes in (40, 90, 130):
         resize(disk, kilobytes)

@@ -237,7 +237,7 @@ def test_folders_and_checkpoints_with_hostile_names(tmp_path, capsys, monkeypatc
         Path(data, name).mkdir(parents=True)
         for copy in range(9):
             image.new("RGB", (8, 8), (99 * number, 7 * copy, 0)).save(Path(data, name, f"{copy}{data}.png"))
-    train = ["train", "five-layer", "--width", "2", "--epochs", "1", "--processes", "1", "--device", "cpu"]
+    train = ["train", "five-layer", "--width", "2", "--epochs", "1", "--workers", "1", "--device", "cpu"]
     assert main([*train, "--data", data, "--out", "o"]) == 0
     assert main([*train, "--data", data]) == 0  # into a folder of that name
     best = "o/five-layer-2-seed-0/best.pt"

@@ -25,7 +25,7 @@ from dovetail.workload.torch_trace import trace  # noqa: E402
 
 SMALL = [
     "--on", "eyeriss_like", "--data", "digits", "--target", "edp=0.4x", "--target", "edp=0.1x", "--epochs", "1",
-    "--supernet-epochs", "1", "--budget", "8", "--finalists", "2", "--workers", "1", "--device", "cpu",
+    "--supernet-epochs", "1", "--candidates", "8", "--finalists", "2", "--workers", "1", "--device", "cpu",
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from dovetail.network.given import evaluate_given
 from dovetail.network.jobs import Sampled, odd_search
 from dovetail.network.map_network import Progress, map_network, map_networks
 from dovetail.network.readings import readings_on
+from dovetail.network.records import stored_search
 from dovetail.store import Store
 from dovetail.workload.network import unique_names
 
@@ -83,7 +84,7 @@ def map(
             network,
             where.architecture,
             where.energies,
-            objective=_objective(objective),
+            objective=objective_of(objective),
             front=front,
             time_limit=time_limit,
             store=store,
@@ -156,7 +157,7 @@ def compare(
     with Store.open() as store:
         costs = map_networks(
             pairs,
-            objective=_objective(objective),
+            objective=objective_of(objective),
             time_limit=None if samples is not None and time_limit == SECONDS else time_limit,  # samples know none
             store=store,
             workers=workers,
@@ -240,14 +241,16 @@ def explain(
     >>> found.lifted[0].constraint, round(found.lifted[0].gain, 2)
     ('spatial split 1', 0.9)
     """
-    where, wanted = design(on), _objective(objective)
+    where, wanted = design(on), objective_of(objective)
     problem = networks.layer(layer, input=input, batch=batch, rename=rename).layers[0].problem
     search = _search(None, 0, imperfect, pad)
     if len(readings_on(problem, where.architecture)) > 1:
         problem = map(problem, where, objective=wanted, time_limit=time_limit).layer.problem
     else:
         problem = readings_on(problem, where.architecture)[0].problem
-    return explained(problem, where.architecture, where.energies, wanted, time_limit=time_limit, search=search)
+    with Store.open() as store:
+        given = (problem, where.architecture, where.energies, wanted)
+        return explained(*given, time_limit=time_limit, search=search or stored_search(store))
 
 
 def _search(samples: int | None, seed: int, imperfect: bool, pad: bool) -> SearchFunction | None:
@@ -256,7 +259,8 @@ def _search(samples: int | None, seed: int, imperfect: bool, pad: bool) -> Searc
     return odd if samples is None else Sampled(samples, seed)
 
 
-def _objective(text: str | Objective) -> Objective:
+def objective_of(text: str | Objective) -> Objective:
+    """Return what to minimise; raises InputError with the nearest word that is one."""
     try:
         return Objective(text)
     except ValueError:

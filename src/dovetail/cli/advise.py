@@ -17,7 +17,7 @@ from dovetail.units import joules, whole
 EXAMPLES = (
     "advise resnet18 --on eyeriss_like",
     "advise resnet18:fc --on simple_weight_stationary",
-    "advise my_net.py:Net --input 1x3x48x320 --on my_arch.yaml --budget 300 --all",
+    "advise my_net.py:Net --input 1x3x48x320 --on my_arch.yaml --total-time 300 --all",
 )
 
 #: Rows of each table unless all are asked for.
@@ -41,20 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"seconds per search; then the best met ({SECONDS:g})",
     )
     parser.add_argument(
-        "--budget",
+        "--total-time",
         type=arguments.seconds,
         default=BUDGET,
         metavar="S",
         help=f"seconds in all; what is left to try then is named ({BUDGET:g})",
     )
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     parser.add_argument("--all", action="store_true", help=f"print every change that pays, not the best {_ROWS}")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Try changes, print those that pay."""
-    network = arguments.network_or_layer_of(args, args.network, args.on)
+    network = arguments.network_or_layer_of(args, args.network)
     architecture, energies = arguments.hardware_of(args)
     arguments.check_settings(args)
     with progress() as report, Store.open() as store:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             None if args.ert is None else energies,
             objective=args.objective,
             time_limit=args.time_limit,
-            budget=args.budget,
+            budget=args.total_time,
             store=store,
             workers=args.workers,
             progress=report,
@@ -86,7 +86,7 @@ def _left_out(advice: Advice) -> str:
     count = len(advice.left_out)
     more = "" if count <= 3 else f" and {count - 3} more"
     which = "; ".join(advice.left_out[:3])
-    kept = "; what was found is in the store, a larger --budget goes on from there"
+    kept = "; what was found is in the store, a larger --total-time goes on from there"
     return f"{count} changes were not tried for want of time: {which}{more}{kept}"
 
 

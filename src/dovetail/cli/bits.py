@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dovetail.cli import arguments
+from dovetail.cli import arguments, numbers
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
@@ -48,7 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, required=True)
     search = parser.add_argument_group("search")
     add_bits(search)
-    search.add_argument("--tried", default="8,6,4,3,2", metavar="N,...", help="bits to choose from (8,6,4,3,2)")
+    search.add_argument(
+        "--tried",
+        type=numbers.wholes,
+        default=[8, 6, 4, 3, 2],
+        metavar="N,...",
+        help="bits to choose from (8,6,4,3,2)",
+    )
     search.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="the first of the trainings' (0)")
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=arguments.positive, metavar="N", help="with narrow numbers (3)")
@@ -80,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     objective = OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
         told = mapping_progress(report)
-        oracle = CostOracle(architecture, energies, objective, store, args.processes, args.time_limit, told)
+        oracle = CostOracle(architecture, energies, objective, store, args.workers, args.time_limit, told)
         result = choose_bits(request, oracle, report)
     if args.onnx:
         _export(result, Path(args.onnx))
@@ -96,8 +101,6 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     from dovetail.accuracy.recipe import MODERN, QUANTISED
     from dovetail.bits.run import Request
 
-    if not re.fullmatch(r"[0-9]{1,2}(,[0-9]{1,2})*", args.tried):
-        raise InputError(f"--tried is '{args.tried[:40]}'; write whole numbers parted by commas, e.g. 8,4,2")
     if targets[0].metric == "macs":
         raise InputError("bits change no number of MACs: write energy=0.5x, cycles=... or edp=...")
     data = data_request(args, args.data)
@@ -114,7 +117,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
         targets,
         out,
         held=tuple(args.bits),
-        tried=tuple(int(bits) for bits in args.tried.split(",")),
+        tried=tuple(args.tried),
         recipe=QUANTISED if args.epochs is None else replace(QUANTISED, epochs=args.epochs),
         seeds=args.seeds,
         seed=args.seed,
@@ -122,7 +125,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
         reference=not args.no_reference,
         batch=args.batch or 1,
         execution=Execution(args.device, args.precision, threads=args.threads),
-        processes=args.processes,
+        processes=args.workers,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dovetail.cli import arguments
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
+from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=arguments.seconds, default=SECONDS, metavar="S", help=f"seconds per layer ({SECONDS:g})"
     )
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--csv", "write a row per size, numbers in full")
     add_output(parser, "--svg", "write the slope as a picture")
     arguments.add_json(parser)
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bound the network, map it on the design if there is one, and print both."""
-    network = arguments.network_of(args, args.network, args.on or ())
+    network = arguments.network_of(args, args.network)
     design = None if args.on is None else arguments.hardware_of(args)
     arguments.check_settings(args)
     dram = Dram(args.pj_per_bit, None if args.bandwidth is None else args.bandwidth * 1e9)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
                 progress=shown,
             )
         far = distance(cost)
-        notes = notes_of([cost])
+        notes = [*notes_of([cost]), *limited_of([cost])]
     notes += _left_out(network)
     print_notes(notes)
     _write(args.csv, args.svg, found, far, args.room)
@@ -119,7 +119,7 @@ def _write(
 def _rooms(text: str) -> list[float]:
     rooms = []
     for word in text.split(","):
-        parts = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kmg]i?|)b?\s*", word, re.IGNORECASE)
+        parts = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e\+?[0-9]{1,3})?)\s*([kmg]i?|)b?\s*", word, re.IGNORECASE)
         value = float(parts[1]) * _PREFIXES[parts[2].lower()] if parts else 0.0
         if not 0 < value < math.inf:
             raise argparse.ArgumentTypeError(f"'{word[:40]}' is no size: write bytes, or as 64kB, 108kB, 2MiB")

@@ -11,7 +11,7 @@ from dovetail.cli import arguments
 from dovetail.cli.between import between_texts
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION, energy_alike
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
+from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_samples(parser)
     arguments.add_odd_sizes(parser)
+    arguments.add_workers(parser)
     parser.add_argument("--totals", action="store_true", help="print the table of totals only")
     add_output(parser, "--csv", "write one row per layer, numbers in full")
     arguments.add_json(parser)
@@ -64,32 +65,32 @@ def run(args: argparse.Namespace) -> int:
     """Map every network on every design; each distinct layer is mapped once."""
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
-    networks = arguments.networks_on(args, args.networks, args.on)
+    networks = [arguments.network_of(args, name) for name in args.networks]
     designs = [arguments.load_hardware(name, args) for name in args.on]
     arguments.check_settings(args)
-    pairs = [(network, *design) for each in networks for network, design in zip(each, designs, strict=True)]
-    apart = list({id(network): network for network, *_ in pairs}.values())
+    pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as progress, Store.open() as store:
         mapped = map_networks(
             pairs,
             objective=args.objective,
             time_limit=args.time_limit if args.samples else args.time_limit or SECONDS,
             store=store,
+            workers=args.workers,
             search=arguments.search_of(args),
             progress=progress,
         )
         costs = [cost.with_between(args.between) for cost in mapped]
         tells = args.json or args.csv or not args.totals
         told = [diagnose_network(cost, store) for cost in costs] if tells else []
-    notes = notes_of(costs)
+    notes = [*notes_of(costs), *([] if arguments.search_of(args) else limited_of(costs))]
     print_notes(notes)
     if args.csv:
         write_text(args.csv, layers_table(costs, told).csv())
     if args.json:
         fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
-        print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
+        print_json("comparison", {**fields, "notes": [*unknown_of(networks), *notes]})
         return 0
-    print_unknown(apart)
+    print_unknown(networks)
     for cost, diagnoses in zip(costs, told, strict=True) if not args.totals else ():
         _print_layers(cost, diagnoses)
     _print_totals(costs)

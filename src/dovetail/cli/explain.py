@@ -10,7 +10,7 @@ from typing import Any
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.given import given_of, layer_of
-from dovetail.cli.notes import print_notes
+from dovetail.cli.notes import limited_notes, print_notes
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.components.energy_table import EnergyTable
@@ -19,12 +19,13 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
 from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
-from dovetail.mapper.search import search as exact_search
+from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.notes import design_notes
 from dovetail.network.bottleneck import Diagnosis, diagnose
 from dovetail.network.costs import MappedLayer
 from dovetail.network.plain import explanation, figures
 from dovetail.network.readings import readings_on, search_readings
+from dovetail.network.records import stored_search
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
@@ -34,6 +35,10 @@ from dovetail.workload.roles import Reading
 
 #: Constraints that gain less than this are not in the table.
 _NOTHING = 5e-4
+
+
+#: What is kept when it ends early.
+kept = arguments.searches_kept
 
 
 #: Command lines to begin with.
@@ -58,19 +63,23 @@ def run(args: argparse.Namespace) -> int:
     problem, notes = layer_of(args)
     architecture, energies = arguments.load_hardware(given_of(args).design, args)
     arguments.check_settings(args)
-    with progress() as report:
+    with progress() as report, Store.open() as store:
+        odd = arguments.search_of(args)
+        search = odd or stored_search(store)
         if readings_on(problem, architecture) != (Reading(problem),):
-            reading = _best_reading(problem, architecture, energies, args)
+            reading = _best_reading(problem, architecture, energies, args, search)
             problem, notes = reading.problem, [*notes, f"{problem.name}: {reading.text}"]
-        options: dict[str, Any] = {"time_limit": args.time_limit, "search": arguments.search_of(args)}
-        found = explain(problem, architecture, energies, args.objective, **options, progress=report)
+        options: dict[str, Any] = {"time_limit": args.time_limit, "search": search}
+        given = (problem, architecture, energies, args.objective)
+        found = explain(*given, **options, progress=report)
         changes: list[OneBit] = []
         if found.result is not None:
-            changes += one_bit(problem, architecture, energies, args.objective, **options)
-    if found.result is not None and found.result.reading is not None:
-        problem, notes = found.result.reading.problem, [*notes, f"{problem.name}: {found.result.reading.text}"]
-    told = _diagnosis(problem, architecture, energies, found.result)
+            changes += one_bit(*given, **options)
+        if found.result is not None and found.result.reading is not None:
+            problem, notes = found.result.reading.problem, [*notes, f"{problem.name}: {found.result.reading.text}"]
+        told = _diagnosis(problem, architecture, energies, found.result, store)
     notes += design_notes(architecture, [problem])
+    notes += limited_notes([] if found.result is None or odd else [found.result, *found.searched])
     print_notes(notes)
     if args.json:
         fields = explanation(found, problem, architecture, told) | _bits_fields(problem, changes)
@@ -84,28 +93,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _best_reading(
-    problem: Problem, architecture: Architecture, energies: EnergyTable, args: argparse.Namespace
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    args: argparse.Namespace,
+    search: SearchFunction,
 ) -> Reading:
     """Return the reading whose optimum is the best; the first where none has a mapping, so that it is explained."""
 
-    def search(way: Problem, seconds: float | None) -> SearchResult:
-        searched = arguments.search_of(args) or exact_search
-        return searched(way, architecture, energies, args.objective, time_limit=seconds)
+    def of(way: Problem, seconds: float | None) -> SearchResult:
+        return search(way, architecture, energies, args.objective, time_limit=seconds)
 
     try:
-        return search_readings(problem, architecture, search, args.time_limit).reading
+        return search_readings(problem, architecture, of, args.time_limit).reading
     except NoMappingError:
         return readings_on(problem, architecture)[0]
 
 
 def _diagnosis(
-    problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult | None
+    problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult | None, store: Store
 ) -> Diagnosis | None:
     """Return what holds the layer back, as `dovetail compare` and the report say it; None where it has no mapping."""
     if result is None:
         return None
-    with Store.open() as store:
-        return diagnose(MappedLayer(Layer(problem.name, problem), result), architecture, energies, store)
+    return diagnose(MappedLayer(Layer(problem.name, problem), result), architecture, energies, store)
 
 
 def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ _NOTHING = 1e6
 #: Command lines to begin with.
 EXAMPLES = (
     "explore resnet18 --on eyeriss_like --vary shared_glb.depth=4096:65536:x2 --vary PE.meshY=8,12,16",
-    "explore resnet18 mobilenet_v2 --weights 1,3 --on family.yaml --budget 'area <= 4 mm2' --save-front front",
+    "explore resnet18 mobilenet_v2 --shares 1,3 --on family.yaml --budget 'area <= 4 mm2' --save-front front",
     "explore alexnet --on family.yaml --axes area,edp --json",
 )
 
@@ -84,12 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget", action="append", default=[], metavar="WHAT<=N", help="such as 'area <= 4 mm2' or 'latency <= 5 ms'"
     )
     parser.add_argument(
-        "--weights", type=_weights, metavar="N,...", help="how often each network runs, in their order (once each)"
+        "--shares", type=_weights, metavar="N,...", help="how often each network runs, in their order (once each)"
     )
     parser.add_argument(
         "--time-limit", type=arguments.seconds, metavar="S", help="seconds in all; then the front so far"
     )
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--csv", "write a row per point of the front, numbers in full")
     add_output(parser, "--html", "write the front as one page that opens from disk")
     add_output(parser, "--certificate", "write what proves the front, for `dovetail verify`")
@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Explore the family, print its front and write what was asked for."""
     networks = [arguments.network_of(args, name) for name in args.networks]
-    network = together(networks, args.weights)
+    network = together(networks, args.shares)
     vary = dict(args.vary)
     if len(vary) != len(args.vary):
         raise InputError("--vary names one thing twice")

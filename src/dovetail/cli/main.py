@@ -28,6 +28,7 @@ from dovetail.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "accuracy of a trained network on a data set"),
     "advise": ("advise", "what to change of a network or a design, each change computed"),
+    "bits": ("bits", "bits for every layer that meet a cost on a design, trained and measured"),
     "bound": ("bound", "what no design can beat: the least DRAM traffic against the room on the chip"),
     "cache": ("cache", "show, verify or clear the store of results"),
     "check-run": ("check_run", "a run of Timeloop counted again: equal, or what differs and why"),
@@ -42,7 +43,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "map": ("map", "best mapping of one layer, with a certificate"),
     "optimum": ("optimum", "a network's mappings chosen together; deadlines and energy budgets"),
     "report": ("report", "networks on designs as one page that opens from disk"),
-    "bits": ("bits", "bits for every layer that meet a cost on a design, trained and measured"),
     "shrink": ("shrink", "smaller networks that meet a cost on a design, trained and measured"),
     "silicon": ("silicon", "the model beside what two published chips measured"),
     "study": ("study", "the founding study: as published, as reproduced, and corrected"),
@@ -75,6 +75,7 @@ def parser_of(wanted: str | None = None, *, every: bool = False) -> Parser:
         every: whether those of all commands are.
     """
     parser = Parser(prog="dovetail", description="Fit neural networks to accelerators.")
+    parser.epilog = "`dovetail help COMMAND` explains one, with examples; `dovetail` alone shows three to try."
     parser.add_argument("--version", action="version", version=f"dovetail {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, (module, summary) in COMMANDS.items():

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dovetail.store import cache_folder
 from dovetail.text import shown
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Network
 
 if TYPE_CHECKING:  # `layers` does without costs
+    from dovetail.mapper.result import SearchResult
     from dovetail.network.costs import NetworkCost
 
 
@@ -23,6 +25,22 @@ def print_notes(notes: Iterable[str]) -> None:
 def notes_of(costs: Iterable[NetworkCost]) -> list[str]:
     """Return the notes on networks on designs, each different one once."""
     return [*dict.fromkeys(note for cost in costs for note in cost.notes), *compiling_notes()]
+
+
+def limited_of(costs: Iterable[NetworkCost]) -> list[str]:
+    """Return a note where a time limit ended searches of layers of networks."""
+    return limited_notes(layer.result for cost in costs for layer in cost.distinct)
+
+
+def limited_notes(results: Iterable[SearchResult]) -> list[str]:
+    """Return a note where a time limit ended exact searches: how many, and what is kept of the others."""
+    found = list(results)
+    ended = sum(not result.certificate.exact for result in found)
+    if not ended:
+        return []
+    kept = "what is proven is in the store" if cache_folder() is not None else "nothing is kept"
+    again = ": with a longer --time-limit only the rest is searched again" if cache_folder() is not None else ""
+    return [f"the time limit ended {ended} of {len(found)} searches at the best found so far; {kept}{again}"]
 
 
 def compiling_notes() -> list[str]:

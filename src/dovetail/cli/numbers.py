@@ -23,6 +23,14 @@ def positive(text: str) -> int:
     return value
 
 
+def wholes(text: str) -> list[int]:
+    """Return whole numbers above 0, parted by commas."""
+    try:
+        return [positive(part) for part in text.split(",")]
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}: write whole numbers parted by commas, as 8,4,2") from None
+
+
 def seed(text: str) -> int:
     """Return what random numbers begin with."""
     value = read_whole(text)

@@ -8,10 +8,11 @@ from typing import Any
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import notes_of, print_notes, print_unknown
+from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
+from dovetail.family.budgets import read_budget
 from dovetail.files import write_text
 from dovetail.mapper.objective import Objective
 from dovetail.network.costs import NetworkCost
@@ -29,7 +30,6 @@ from dovetail.network.results import fronts_of
 from dovetail.store import Store
 from dovetail.table import Column, Table
 from dovetail.units import joules, whole
-from dovetail.workload.describe import unknown_text
 
 #: What is kept when it ends early.
 kept = arguments.kept_in_store
@@ -52,11 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deadline", type=arguments.positive, metavar="CYCLES", help="also the least energy within so many cycles"
     )
     parser.add_argument(
-        "--budget", type=_microjoules, metavar="UJ", help="also the fewest cycles within so much energy"
+        "--budget",
+        type=_energy,
+        metavar="energy<=N",
+        help="also the fewest cycles within so much energy, such as 'energy <= 5 mJ', or a number of uJ",
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     arguments.add_odd_sizes(parser)
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--csv", "write the whole front over energy and cycles")
     arguments.add_json(parser)
 
@@ -64,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Map the network with fronts, choose, print and write what was asked for."""
     architecture, energies = arguments.hardware_of(args)
-    network = arguments.network_of(args, args.network, args.on)
+    network = arguments.network_of(args, args.network)
     arguments.check_settings(args)
     with network_progress() as progress, Store.open() as store:
         cost = map_network(
@@ -79,14 +82,15 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             search=arguments.search_of(args),
         )
-    print_notes(notes_of([cost]))
+    notes = [*notes_of([cost]), *([] if arguments.search_of(args) else limited_of([cost]))]
+    print_notes(notes)
     fronts = fronts_of(cost)
     assert fronts is not None
     choices = _choices(fronts, args)
     if args.csv:
         write_text(args.csv, network_front(fronts).points().csv())
     if args.json:
-        print_json("optimum", _json(cost, choices))
+        print_json("optimum", {**_json(cost, choices), "notes": [*unknown_of([network]), *notes]})
         return 0
     print_unknown([network])
     _print(cost, choices, args.objective)
@@ -107,11 +111,11 @@ def _choices(fronts: list[LayerFront], args: argparse.Namespace) -> dict[str, Ch
             raise InputError(f"--deadline {args.deadline}: no choice takes fewer than {least} cycles")
         choices[f"within {whole(args.deadline)} cycles"] = found
     if args.budget is not None:
-        found = minimum_cycles(fronts, args.budget * 1e6)
+        found = minimum_cycles(fronts, args.budget)
         if found is None:
             least = joules(choices["least energy"].energy_pJ)
-            raise InputError(f"--budget {args.budget:g}: no choice takes less than {least}")
-        choices[f"within {joules(args.budget * 1e6)}"] = found
+            raise InputError(f"--budget of {joules(args.budget)}: no choice takes less than {least}")
+        choices[f"within {joules(args.budget)}"] = found
     return choices
 
 
@@ -124,7 +128,6 @@ def _json(cost: NetworkCost, choices: dict[str, Choice]) -> dict[str, Any]:
         "batch": cost.network.batch,
         "exact": cost.exact,
         "unknown": [each.name for each in cost.network.unknown],
-        "notes": [*unknown_text(cost.network), *cost.notes],
         "choices": [
             {
                 "choice": name,
@@ -160,5 +163,14 @@ def _changed(usual: Choice, other: Choice) -> int:
     return sum(one != two for one, two in zip(usual.counts, other.counts, strict=True))
 
 
-def _microjoules(text: str) -> float:
-    return arguments.number_above_0(text, "energy in microjoules")
+def _energy(text: str) -> float:
+    """Return how much energy a budget allows, in pJ."""
+    if "<=" not in text:
+        return 1e6 * arguments.number_above_0(text, "energy in microjoules")
+    try:
+        budget = read_budget(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+    if budget.what != "energy":
+        raise argparse.ArgumentTypeError(f"'{text}' bounds {budget.what}; what a choice may take is energy <= N")
+    return budget.most

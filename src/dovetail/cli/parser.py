@@ -43,7 +43,8 @@ class Parser(argparse.ArgumentParser):
         """Refuse what is none of an argument's choices, with the nearest that is."""
         if action.choices is not None and value not in action.choices:
             words = [str(choice) for choice in action.choices]
-            listed = "" if (near := _nearest(str(value), words)) else f" (choose from {', '.join(words)})"
+            known = [*words, "help"] if isinstance(action, argparse._SubParsersAction) else words
+            listed = "" if (near := _nearest(str(value), known)) else f" (choose from {', '.join(words)})"
             raise argparse.ArgumentError(action, f"invalid choice: '{value}'{near}{listed}")
 
 

@@ -12,7 +12,7 @@ from dovetail.advice.advise import advise
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import notes_of, print_notes, print_unknown, unknown_of
+from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-advice", action="store_true", help="leave out what to change")
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
     arguments.add_odd_sizes(parser)
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--html", "write one page that opens from disk")
     add_output(parser, "--svg", "write pictures as SVG into a folder", folder=True)
     add_output(parser, "--png", "write pictures as PNG into a folder", folder=True)
@@ -78,11 +78,10 @@ def run(args: argparse.Namespace) -> int:
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
     designs = [arguments.load_hardware(name, args) for name in args.on]
-    networks = arguments.networks_on(args, args.networks, args.on)
+    networks = [arguments.network_of(args, name) for name in args.networks]
     arguments.check_settings(args)
     search = arguments.search_of(args)
-    pairs = [(network, *design) for each in networks for network, design in zip(each, designs, strict=True)]
-    apart = list({id(network): network for network, *_ in pairs}.values())
+    pairs = [(network, *design) for network in networks for design in designs]
     with network_progress() as shown, Store.open() as store:
         mapped = map_networks(
             pairs,
@@ -98,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         told = [diagnose_network(cost, store) for cost in costs]
         with_advice = args.html and not args.no_advice and search is None
         advice = _advice(args, costs, told, store) if with_advice else []
-    notes = notes_of(costs)
+    notes = [*notes_of(costs), *([] if search else limited_of(costs))]
     if args.html and not args.no_advice and search is not None:
         notes.append("what to change is left out: it is found by mappings whose factors divide, of layers as they are")
     print_notes(notes)
@@ -112,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.csv / f"{name}.csv", layers_table([cost], [diagnoses]).csv())
     if args.json:
         fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
-        print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
+        print_json("comparison", {**fields, "notes": [*unknown_of(networks), *notes]})
     else:
         _print(costs, told, accuracies)
     return 0

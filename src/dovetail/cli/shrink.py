@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search = parser.add_argument_group("search")
     search.add_argument("--method", default="supernet", help="supernet (default), netadapt, uniform, or macs")
     search.add_argument(
-        "--budget", type=arguments.positive, default=120, metavar="N", help="networks that the search may measure (120)"
+        "--candidates", type=arguments.positive, default=120, metavar="N", help="networks that it may measure (120)"
     )
     search.add_argument(
         "--objective",
@@ -96,7 +96,7 @@ def add_finalists(group: Any) -> None:
 
 def add_run(where: Any) -> None:
     """Declare how much a run takes, and the folder that it is kept in."""
-    where.add_argument("--processes", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
+    where.add_argument("--workers", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
     where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
     add_output(where, "--out", "everything; an interrupted run there is continued", folder=True)
 
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     objective = args.objective or OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
         told, search = mapping_progress(report), arguments.search_of(args)
-        oracle = CostOracle(architecture, energies, objective, store, args.processes, args.time_limit, told, search)
+        oracle = CostOracle(architecture, energies, objective, store, args.workers, args.time_limit, told, search)
         result = shrink(request, oracle, report)
     if args.html:
         from dovetail.report.shrink_page import shrink_page  # templates load only when a page is asked for
@@ -181,13 +181,13 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
         supernet=supernet,
         seeds=args.seeds,
         seed=args.seed,
-        budget=args.budget,
+        budget=args.candidates,
         finalists=args.finalists,
         scratch=args.scratch,
         reference=not args.no_reference,
         batch=args.batch or 1,
         execution=Execution(args.device, args.precision, threads=args.threads),
-        processes=args.processes,
+        processes=args.workers,
     )
 
 

@@ -29,7 +29,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--html", "write one page that opens from disk")
     add_output(parser, "--markdown", "write the page of the documentation")
     arguments.add_json(parser)

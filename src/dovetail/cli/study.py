@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "included; corrected: the true shapes, both axes usable; or both (default)",
     )
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--html", "write one page that opens from disk")
     add_output(parser, "--csv", "write every table as CSV into a folder", folder=True)
     arguments.add_json(parser)

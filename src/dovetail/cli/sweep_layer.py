@@ -9,7 +9,7 @@ from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import compiling_notes, print_notes
+from dovetail.cli.notes import compiling_notes, limited_notes, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table
 from dovetail.files import write_text
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_objective(parser)
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per size")
     arguments.add_odd_sizes(parser)
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--csv", "write the table as CSV")
     add_output(parser, "--svg", "write the staircase as a picture")
     add_output(parser, "--png", "write the staircase as a picture")
@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             search=arguments.search_of(args),
         )
-    print_notes([*notes, *sweep.notes, *compiling_notes()])
+    limited = [] if arguments.search_of(args) else limited_notes(point.result for point in sweep.points)
+    print_notes([*notes, *sweep.notes, *limited, *compiling_notes()])
     if args.csv:
         write_text(args.csv, sweep.rows().csv())
     for path, kind in ((args.svg, "svg"), (args.png, "png")):

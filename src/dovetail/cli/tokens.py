@@ -9,7 +9,7 @@ from dovetail.cli import arguments
 from dovetail.cli.between import vector_unit_text
 from dovetail.cli.columns import energy_alike
 from dovetail.cli.network_progress import network_progress
-from dovetail.cli.notes import compiling_notes, print_notes
+from dovetail.cli.notes import compiling_notes, limited_of, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError, did_you_mean
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer (until proven)")
     arguments.add_samples(parser)
     arguments.add_odd_sizes(parser)
-    parser.add_argument("--workers", type=arguments.positive, metavar="N", help="processes (one per CPU)")
+    arguments.add_workers(parser)
     add_output(parser, "--csv", "write one row per point, numbers in full")
     arguments.add_json(parser)
 
@@ -124,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=progress,
         )
-    print_notes([*study.notes, *compiling_notes()])
+    limited = [] if arguments.search_of(args) else limited_of(point.cost for point in study.points)
+    print_notes([*study.notes, *limited, *compiling_notes()])
     if args.csv:
         write_text(args.csv, _table(study.points).csv())
     if args.json:

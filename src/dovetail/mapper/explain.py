@@ -87,6 +87,11 @@ class Explanation:
     lifted: tuple[Lifted, ...]
     axes: tuple[AxisUse, ...]
 
+    @property
+    def searched(self) -> tuple[SearchResult, ...]:
+        """The results of lifting constraints, where there are any."""
+        return tuple(entry.result for entry in self.lifted if entry.result is not None)
+
     def frees(self, idle: AxisUse) -> tuple[Lifted, ...]:
         """Return the constraints without which the optimum would use an axis that lies idle."""
         return tuple(

@@ -8,6 +8,7 @@ from typing import Any
 
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
+from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
 from dovetail.network.jobs import Job
@@ -26,6 +27,20 @@ def kept_result(store: Store, job: Job) -> SearchResult | None:
     """Return a job's result if the store has it."""
     key = job.key
     return kept_results(store, {key: job}).get(key)
+
+
+def stored_search(store: Store) -> SearchFunction:
+    """Return the exact search that asks the store first, and has it keep what is worth keeping."""
+
+    def search(*given: Any, **options: Any) -> SearchResult:
+        job = Job(*given, **options)
+        known = kept_result(store, job)
+        if known is None:
+            known = job.run()
+            keep(store, job, known)
+        return known
+
+    return search
 
 
 def keep(store: Store, job: Job, result: SearchResult) -> None:
