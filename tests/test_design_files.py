@@ -139,15 +139,11 @@ def test_values_reach_the_problem(folder: Path) -> None:
     ("name", "text", "said"),
     [
         ("a.cfg", "architecture = { };", "is in the libconfig form of Timeloop's first versions"),
-        (
-            "z.yaml",
-            "operational_array: {}\nmemories: {}\n",
-            "is an accelerator of ZigZag; its form is not read",
-        ),
-        ("f.yaml", "arch: {nodes: []}\n", "f.yaml:1: is an architecture of AccelForge; its form is not read"),
+        ("z.yaml", "operational_array: {}\nmemories: {}\n", "z.yaml:1: operational_array: the key 'dimensions'"),
+        ("f.yaml", "arch: {nodes: []}\n", "f.yaml:1: arch.nodes: has no !Compute for a layer"),
     ],
 )
-def test_files_of_other_tools_are_refused_by_name_with_their_equals_here(
+def test_empty_files_of_other_tools_are_refused_in_their_own_words(
     tmp_path: Path, name: str, text: str, said: str
 ) -> None:
     (tmp_path / name).write_text(text)

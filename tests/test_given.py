@@ -107,3 +107,18 @@ def test_what_is_missing_or_given_twice_is_said(folder, capsys, words, message) 
     (folder / "strange.yaml").write_text("strange: 1\n")
     assert main(["evaluate", *words, "--set", "BATCH=1"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_compare_and_its_kin_hand_each_designs_variables_to_problems(folder, capsys) -> None:
+    """`N: BATCH_SIZE` is another size on a design with another value, in one and the same call."""
+    (folder / "batch.yaml").write_text(PROBLEM.replace("N: BATCH,", "N: BATCH_SIZE,"))
+    for name, size in (("three", 3), ("six", 6)):
+        (folder / name).mkdir()
+        for file, text in FILES.items():
+            (folder / name / file).write_text(text)
+        said = FILES["variables.yaml"].replace("technology:", f"BATCH_SIZE: {size}, technology:")
+        (folder / name / "variables.yaml").write_text(said)
+    assert main(["compare", "batch.yaml", "--on", "three", "six", "--json"]) == 0
+    costs = json.loads(capsys.readouterr().out)["results"]
+    assert costs[1]["cycles"] == 2 * costs[0]["cycles"]
+    assert main(["optimum", "batch.yaml", "--on", "six", "--json"]) == 0

@@ -136,7 +136,7 @@ def test_star_means_every_tensor():
         ({"target": ["DRAM"], "type": "temporal"}, "mapping[0].target", "the name of a level"),
         ({"target": "weights_spad", "type": "spatial"}, "mapping[0].target", "no fan-out below it"),
         ({"target": "DRAM", "type": "temporal", "factor": "C=3"}, "mapping[0]", "did you mean 'factors'?"),
-        ({"target": "DRAM", "type": "temporal", "split": 3}, "mapping[0]", "unknown key 'split'"),
+        ({"target": "DRAM", "type": "temporal", "spilt": 3}, "mapping[0]", "unknown key 'spilt'"),
         ({"target": "DRAM", "type": "temporal", "no-reuse": ["Inputs"]}, "mapping[0]", "architecture does not say it"),
         ({"target": "DRAM", "type": "bypass", "no-coalesce": ["Inputs"]}, "mapping[0]", "not supported in a mapping"),
         ({"target": "DRAM", "type": "temporal", "no_link_transfer": ["Inputs"]}, "mapping[0]", "unknown key"),

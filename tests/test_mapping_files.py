@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.document import parse_document
 from dovetail.errors import DovetailError, InputError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.files import parse_mapping, read_mapping, read_mapping_file, write_mapping
@@ -18,7 +19,7 @@ from dovetail.mapping.mapping import LevelMapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.mapping.printed import parse_printed_mapping
 from dovetail.mapping.text import loop_nest_text
-from dovetail.mapping.timeloop_yaml import timeloop_mapping_yaml
+from dovetail.mapping.timeloop_yaml import parse_timeloop_mapping, timeloop_mapping_yaml
 from dovetail.model.evaluate import evaluate
 from mapping_strategies import EVERYTHING, EYERISS, LAYER, NEST, architectures, mappings, problems
 
@@ -229,6 +230,13 @@ def accesses(architecture: Architecture) -> object:
 FREE = ComponentCost(dict.fromkeys(("read", "write", "update", "compute", "leak"), 0.0), 0.0, "none")
 
 
+def test_a_split_of_loops_over_time_is_passed_over_as_in_the_reference():
+    text = timeloop_mapping_yaml(NEST, EYERISS, LAYER).replace("type: temporal,", "type: temporal, split: 1,")
+    read = parse_timeloop_mapping(parse_document(f"{text}model: {{verbose: true}}\n", file="m.yaml"), EYERISS, LAYER)
+    assert read.mapping == NEST
+    assert [note.partition(": ")[2] for note in read.notes] == ["'split' is passed over, as in the reference"]
+
+
 def test_what_older_tools_wrote_and_a_fused_mapping():
     text = timeloop_mapping_yaml(NEST, EYERISS, LAYER).replace(
         "  type: bypass\n", "  type: bypass\n  stream: [Weights]\n", 1
@@ -247,7 +255,7 @@ def test_what_older_tools_wrote_and_a_fused_mapping():
             "m.yaml:4: mapping[0].factors: cannot read 'C=x'",
         ),
         ("- target: inter_PE_spatial\n  type: spatial\n  no-reuse: [W]\n", "m.yaml:3: [0].no-reuse"),
-        ("- target: DRAM\n  type: temporal\n  split: 3\n", "m.yaml:1: [0]: unknown key 'split'"),
+        ("- target: DRAM\n  type: temporal\n  spilt: 3\n", "m.yaml:1: [0]: unknown key 'spilt'"),
         (
             "mapping:\n- {target: DRAM, type: bypass}\n- target: DROM\n  type: bypass\n",
             "m.yaml:3: mapping[1].target: eyeriss has no level 'DROM'",

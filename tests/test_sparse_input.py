@@ -82,6 +82,10 @@ def test_densities_of_every_kind_are_read() -> None:
     assert problem("densities: {A: {distribution: banded, band_width: 1}}").density("A") == Banded(1)
     assert problem("commonDensity: 0.5").densities == (FixedStructured(0.5),) * 3
     assert problem("densities: {A: 1, B: {density: 1.0}}") == problem("densities: {}")
+    written = (
+        "{distribution: fixed-structured, density: 0.5, band_width: 0, workload_tensor_size: 0}"  # by the front end
+    )
+    assert problem(f"densities: {{A: {written}}}") == problem("densities: {A: 0.5}")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,7 @@ def test_densities_of_every_kind_are_read() -> None:
         ("densities: {C: 0.5}", "has no tensor 'C'"),
         ("densities: {A: 1.5}", "must be a number from 0 to 1, found '1.5'"),
         ("densities: {A: {distribution: normal, density: 0.5}}", "unknown distribution 'normal'"),
+        ("densities: {A: {distribution: real-data, data_file_path: m.txt}}", "give an array: {distr"),
         ("densities: {A: {distribution: hypergeometric}}", "the key 'density' is missing"),
         ("densities: {A: {distribution: hypergeometric, density: 0.5, band_width: 3}}", "says nothing about hyper"),
         ("densities: {B: {distribution: banded, band_width: 1}}", "in square matrices only; B is 6 x 4"),

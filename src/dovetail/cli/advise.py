@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try changes, print those that pay."""
-    network = arguments.network_or_layer_of(args, args.network)
+    network = arguments.network_or_layer_of(args, args.network, args.on)
     architecture, energies = arguments.hardware_of(args)
     arguments.check_settings(args)
     with progress() as report, Store.open() as store:

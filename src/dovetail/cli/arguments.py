@@ -22,7 +22,9 @@ from dovetail.document_file import read_document
 from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.attribute_list import ATTRIBUTES
-from dovetail.hardware.reader import load_architecture
+from dovetail.hardware.contents import evaluated_variables
+from dovetail.hardware.design_files import SUFFIXES
+from dovetail.hardware.reader import bundled_designs, load_architecture
 from dovetail.mapper.certificate_file import MOST_SAMPLES
 from dovetail.mapper.objective import Objective
 from dovetail.network.between import Between
@@ -151,14 +153,54 @@ def routing_of(args: argparse.Namespace) -> Routing | None:
     return Routing(shares, args.expert_load == "random")
 
 
-def network_of(args: argparse.Namespace, name: str) -> Network:
-    """Return a network with what `add_model` and `add_values` declare."""
-    return load_network(name, **model_of(args))
+def network_of(args: argparse.Namespace, name: str, design: Sequence[str] = ()) -> Network:
+    """Return a network with what `add_model` and `add_values` declare.
+
+    Args:
+        args: what they declare.
+        name: of the network.
+        design: the words of the design that it is for, whose variables sizes in problem files may use.
+    """
+    model = model_of(args)
+    if design and _reads_variables(name):
+        model["variables"] = variables_of(args, design)
+    return load_network(name, **model)
 
 
-def network_or_layer_of(args: argparse.Namespace, name: str) -> Network:
-    """Return a network, or one of a single layer where the word names a layer."""
-    return load_network_or_layer(name, **model_of(args))
+def networks_on(args: argparse.Namespace, names: Sequence[str], designs: Sequence[str]) -> list[list[Network]]:
+    """Return for each network what it is on each design; one object where designs say the same of their variables."""
+    found: list[list[Network]] = []
+    for name in names:
+        known: dict[str, Network] = {}
+        said = [
+            repr(sorted(variables_of(args, [design]).items())) if _reads_variables(name) else "" for design in designs
+        ]
+        for design, values in zip(designs, said, strict=True):
+            if values not in known:
+                known[values] = network_of(args, name, [design])
+        found.append([known[values] for values in said])
+    return found
+
+
+def variables_of(args: argparse.Namespace, design: Sequence[str]) -> dict[str, Scalar]:
+    """Return what sizes of problems may use: a design's own variables, and what `--set` gives above them."""
+    given = dict(args.set)
+    files = [Path(word) for word in design if word not in bundled_designs()]
+    return {**evaluated_variables(files, args.include, given), **given} if files else given
+
+
+def _reads_variables(name: str) -> bool:
+    """Say whether a network may be a file of problems, one layer of it, or a folder of such."""
+    files = (Path(name), Path(name.rpartition(":")[0]))
+    return any(file.suffix in SUFFIXES for file in files) or Path(name).is_dir()
+
+
+def network_or_layer_of(args: argparse.Namespace, name: str, design: Sequence[str] = ()) -> Network:
+    """Return a network, or one of a single layer where the word names a layer; ``design`` as `network_of` has it."""
+    model = model_of(args)
+    if design and _reads_variables(name):
+        model["variables"] = variables_of(args, design)
+    return load_network_or_layer(name, **model)
 
 
 def model_of(args: argparse.Namespace) -> dict[str, Any]:

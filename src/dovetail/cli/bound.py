@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bound the network, map it on the design if there is one, and print both."""
-    network = arguments.network_of(args, args.network)
+    network = arguments.network_of(args, args.network, args.on or ())
     design = None if args.on is None else arguments.hardware_of(args)
     arguments.check_settings(args)
     dram = Dram(args.pj_per_bit, None if args.bandwidth is None else args.bandwidth * 1e9)

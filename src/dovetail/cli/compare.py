@@ -65,10 +65,11 @@ def run(args: argparse.Namespace) -> int:
     """Map every network on every design; each distinct layer is mapped once."""
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
-    networks = [arguments.network_of(args, name) for name in args.networks]
+    networks = arguments.networks_on(args, args.networks, args.on)
     designs = [arguments.load_hardware(name, args) for name in args.on]
     arguments.check_settings(args)
-    pairs = [(network, *design) for network in networks for design in designs]
+    pairs = [(network, *design) for each in networks for network, design in zip(each, designs, strict=True)]
+    apart = list({id(network): network for network, *_ in pairs}.values())
     with network_progress() as progress, Store.open() as store:
         mapped = map_networks(
             pairs,
@@ -88,9 +89,9 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.csv, layers_table(costs, told).csv())
     if args.json:
         fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
-        print_json("comparison", {**fields, "notes": [*unknown_of(networks), *notes]})
+        print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
         return 0
-    print_unknown(networks)
+    print_unknown(apart)
     for cost, diagnoses in zip(costs, told, strict=True) if not args.totals else ():
         _print_layers(cost, diagnoses)
     _print_totals(costs)

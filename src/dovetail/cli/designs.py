@@ -10,11 +10,10 @@ from dovetail.cli.arguments import add_json, add_settings, check_settings
 from dovetail.cli.notes import print_notes
 from dovetail.cli.tables import print_json
 from dovetail.components.estimate import estimate
-from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.contents import sections_of
 from dovetail.hardware.describe import describe
-from dovetail.hardware.design_files import design_paths
+from dovetail.hardware.design_files import design_paths, document_of
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture
 from dovetail.network.plain import priced_design
 
@@ -69,7 +68,7 @@ def _print_files(paths: Sequence[Path], args: argparse.Namespace) -> None:
     """Print what each file gives to the design, where there are several or one holds more than it."""
     said = []
     for file in (file for path in paths for file in design_paths(path)):
-        document = read_document(file, include_folders=args.include, data=dict(args.set))
+        document = document_of(file, args.include, dict(args.set))
         said.append((str(file), "; ".join(what for _, what in sections_of(document)) or "nothing of a design"))
     if said and (len(said) > 1 or ";" in said[0][1]):
         print("\nfiles")

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dovetail.cli.arguments import model_of
+from dovetail.cli.arguments import model_of, variables_of
 from dovetail.document import Scalar
-from dovetail.document_file import read_document
 from dovetail.errors import InputError
-from dovetail.hardware.contents import evaluated_variables, sections_of
-from dovetail.hardware.design_files import SUFFIXES, design_paths
+from dovetail.hardware.contents import sections_of
+from dovetail.hardware.design_files import SUFFIXES, design_paths, document_of
 from dovetail.hardware.reader import bundled_designs
 from dovetail.workload.loading import load_layer
 from dovetail.workload.problem import Problem
@@ -61,10 +60,8 @@ def layer_of(args: argparse.Namespace) -> tuple[Problem, list[str]]:
     A problem file's sizes may use the variables of the design.
     """
     given, model = given_of(args), model_of(args)
-    files = [Path(word) for word in given.design if word not in bundled_designs()]
-    if files and Path(given.layer).suffix in SUFFIXES:
-        values = model["variables"]
-        model["variables"] = {**evaluated_variables(files, args.include, values), **values}
+    if Path(given.layer).suffix in SUFFIXES:
+        model["variables"] = variables_of(args, given.design)
     return loaded(given.layer, model)
 
 
@@ -104,7 +101,7 @@ def _sorted(words: Sequence[str], args: argparse.Namespace) -> Given:
 
 def _kinds(file: str, include: Sequence[Path], values: Mapping[str, Scalar]) -> set[str]:
     """Return what a file gives: ``layer``, ``mapping``, ``design``, several of these."""
-    document = read_document(Path(file), include_folders=include, data=values)
+    document = document_of(Path(file), include, values)
     kinds = {kind for kind, _ in sections_of(document)}
     if not kinds:
         raise document.fail("holds no problem, no architecture and nothing that goes with them")

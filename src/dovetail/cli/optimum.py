@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Map the network with fronts, choose, print and write what was asked for."""
     architecture, energies = arguments.hardware_of(args)
-    network = arguments.network_of(args, args.network)
+    network = arguments.network_of(args, args.network, args.on)
     arguments.check_settings(args)
     with network_progress() as progress, Store.open() as store:
         cost = map_network(

@@ -78,10 +78,11 @@ def run(args: argparse.Namespace) -> int:
     if args.ert is not None and len(args.on) > 1:
         raise InputError(f"--ert holds the energies of one design, and --on names {len(args.on)}")
     designs = [arguments.load_hardware(name, args) for name in args.on]
-    networks = [arguments.network_of(args, name) for name in args.networks]
+    networks = arguments.networks_on(args, args.networks, args.on)
     arguments.check_settings(args)
     search = arguments.search_of(args)
-    pairs = [(network, *design) for network in networks for design in designs]
+    pairs = [(network, *design) for each in networks for network, design in zip(each, designs, strict=True)]
+    apart = list({id(network): network for network, *_ in pairs}.values())
     with network_progress() as shown, Store.open() as store:
         mapped = map_networks(
             pairs,
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.csv / f"{name}.csv", layers_table([cost], [diagnoses]).csv())
     if args.json:
         fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
-        print_json("comparison", {**fields, "notes": [*unknown_of(networks), *notes]})
+        print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
     else:
         _print(costs, told, accuracies)
     return 0

@@ -19,6 +19,8 @@ STORAGE_ACTIONS = ("read", "write", "update", "leak")
 COMPUTE_ACTIONS = ("compute", "leak")
 #: Accelergy writes pJ and um^2 to so many decimals; with the same, totals agree to the digit.
 DECIMALS = 6
+#: Who says what a design itself states, as attributes ``read_pJ``, ``compute_pJ`` and so on, and ``area_um2``.
+STATED = "stated"
 #: What a level costs that stands for a fan-out only, or that holds nothing.
 STRUCTURE = "dummy_storage"
 
@@ -112,11 +114,23 @@ def _estimate(
     attributes = {"global_cycle_seconds": architecture.cycle_seconds, **_sizes(level, classes.get(component))}
     try:
         instance = instantiate(component, attributes, classes)
-        actions = {name: composer.energy(level.name, instance, name) for name in _actions(level, instance)}
-        area = composer.area(level.name, instance)
+        actions = {
+            name: _stated(level, f"{name}_pJ", name) or composer.energy(level.name, instance, name)
+            for name in _actions(level, instance)
+        }
+        area = _stated(level, "area_um2", "") or composer.area(level.name, instance)
     except InputError as error:
         raise _placed(error, level) from None
     return Estimate(level.name, component, level.instances, actions, area)
+
+
+def _stated(level: Level, attribute: str, action: str) -> Share | None:
+    """Return what a design itself says that an action or the area costs: it stands above every estimator."""
+    value = level.attributes.get(attribute)
+    if value is None or isinstance(level, Spatial):
+        return None
+    cost = Query(level.component, level.attributes, action).number(attribute, positive=False)
+    return Share(level.name, level.component, action, 1, 1.0, cost, estimator=STATED, source="the design itself")
 
 
 def _sizes(level: Level, definition: ComponentClass | None) -> dict[str, Any]:

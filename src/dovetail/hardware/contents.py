@@ -46,6 +46,8 @@ def _described(name: str, node: Node) -> str:
         if key in entries and isinstance(items := entries[key].value, list):
             ending = "" if len(items) == 1 else "es" if what == "class" else "s"
             return f"{name}: {len(items)} {what}{ending}"
+    if name == "read_from" and "tool" in entries:
+        return f"read from {entries['tool'].value}"
     if name == "variables":
         return f"{name}: {', '.join(word for word in entries if word != 'version')}" if entries else name
     return f"{name}: passed over" if name == "mapper" else name

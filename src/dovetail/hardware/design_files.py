@@ -14,28 +14,13 @@ from pathlib import Path
 from dovetail.document import Node, Scalar
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
+from dovetail.hardware.neighbours.recognise import as_v04, read_config
 
-#: What the name of a file in Timeloop's form ends in; of a folder only those that are no templates are meant.
-SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2")
+#: What the name of a design's file ends in; of a folder only Timeloop's that are no templates are meant.
+SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".cfg")
 _PLAIN = (".yaml", ".yml")
-_LIBCONFIG = "is in the libconfig form of Timeloop's first versions; write its levels as a YAML list of v0.4 nodes"
-#: Files of neighbouring tools: what they are, the keys that tell them, and what has an equal here.
-_NEIGHBOURS = (
-    (
-        "an accelerator of ZigZag",
-        {"operational_array", "memories"},
-        "Its memories are !Component nodes of class SRAM or DRAM (size / bits of a word: depth), its operational array "
-        "is a fan-out 'spatial: {meshX, meshY}' around a !Component of class intmac",
-    ),
-    (
-        "an architecture of AccelForge",
-        {"arch"},
-        "Its !Memory is a !Component of class SRAM, its !Compute one of class intmac, its !Container the same, "
-        "'spatial' with a fanout is 'spatial: {meshX: N}', 'tensors: {keep}' is 'constraints: {dataspace: {keep}}'",
-    ),
-)
 #: Sections of which a design has one, whoever says it.
-_ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART", "dumped_by_timeloop_front_end")
+_ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART", "dumped_by_timeloop_front_end", "read_from")
 
 
 def read_design(
@@ -55,7 +40,7 @@ def read_design(
     for place, file in enumerate(files):
         if any(_is_same(file, other) for other in files[:place]):
             raise InputError("is named twice; name every file of a design once", file=file)
-    documents = [_document(file, include_folders, data) for file in files]
+    documents = [document_of(file, include_folders, data) for file in files]
     together = documents[0]
     for document in documents[1:]:
         together = replace(together, value=_joined(together.mapping(), document.mapping()))
@@ -66,15 +51,15 @@ def _is_same(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _document(file: Path, include_folders: Sequence[Path], data: Mapping[str, Scalar] | None) -> Node:
+def document_of(file: Path, include_folders: Sequence[Path], data: Mapping[str, Scalar] | None) -> Node:
+    """Read one file of a design; what is in a neighbouring tool's form becomes v0.4.
+
+    Raises:
+        InputError: as `read_document` does, or what a neighbour's design has, has no equal here.
+    """
     if file.suffix == ".cfg":
-        raise InputError(f"{_LIBCONFIG}; or it is a config of SCALE-Sim, which is not read", file=file)
-    document = read_document(file, include_folders=include_folders, data=data)
-    keys = set(document.value) if isinstance(document.value, dict) else set[str]()
-    for tool, known, equal in _NEIGHBOURS:
-        if known <= keys and "architecture" not in keys:
-            raise document.fail(f"is {tool}; its form is not read. {equal}")
-    return document
+        return read_config(file)
+    return as_v04(read_document(file, include_folders=include_folders, data=data))
 
 
 def design_paths(path: Path) -> list[Path]:
@@ -118,7 +103,13 @@ def _with_values(document: Node, data: Mapping[str, Scalar]) -> Node:
     """Return the document with values that stand above its variables."""
     entries = document.mapping()
     variables = entries.get("variables")
-    own = {} if variables is None or variables.value is None else variables.mapping()
+    listed = variables.sequence() if variables is not None and isinstance(variables.value, list) else [variables]
+    own = {
+        name: node
+        for part in listed
+        if part is not None and part.value is not None
+        for name, node in part.mapping().items()
+    }
     given = {name: Node(value, "--set", 1, name, quoted=isinstance(value, str)) for name, value in data.items()}
     place = variables or document
     return replace(document, value={**entries, "variables": replace(place, value={**own, **given})})

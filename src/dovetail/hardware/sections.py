@@ -24,7 +24,7 @@ _ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART")
 #: The sections that a document of a design may have.
 SECTIONS = (
     "architecture", "variables", *_COMPONENTS, *_CONSTRAINTS, *_ELSEWHERE, "globals", "mapspace",
-    "sparse_optimizations", "vector_unit", "dumped_by_timeloop_front_end",
+    "sparse_optimizations", "vector_unit", "dumped_by_timeloop_front_end", "read_from", "model",
 )  # fmt: skip
 
 
@@ -119,6 +119,10 @@ def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> 
     mapper = sections.get("mapper")
     if mapper is not None and mapper.value is not None:
         yield f"{mapper.file}:{mapper.line}: 'mapper' is passed over: the search here needs no such options"
+    if "read_from" in sections:  # what a neighbour's design says that has no equal here
+        origin = sections["read_from"].mapping(known=("tool", "passed_over"), required=("tool", "passed_over"))
+        for each in origin["passed_over"].sequence():
+            yield f"{each.file}:{each.line}: read from {origin['tool'].text()}: {each.text()}"
     for name, keys in (
         ("globals", ("environment_variables", *_PYTHON)),
         ("mapspace", ("template", *_MAPSPACE)),

@@ -47,8 +47,8 @@ _OF_HARDWARE = {
 }
 #: What the reference knows and a mapping of ours cannot say; refused by name unless empty.
 _UNSUPPORTED = {"no_coalesce": "accesses are always coalesced here"}
-#: What older versions of the reference wrote and its newest does not read.
-_PASSED_OVER = ("stream",)
+#: What the reference does not read -> the kind of directive of which it does: older versions wrote ``stream``.
+PASSED_OVER = {"stream": "", "split": "spatial"}
 _FACTOR = re.compile(r"\s*+,?\s*+(?:([A-Za-z_]\w*)\s*=+\s*|([A-Za-z_]+)\s*)([0-9]{1,18})(?:,([0-9]{1,18}))?(?![\w=])")
 _REST = re.compile(r"[\s,]*")
 
@@ -202,7 +202,7 @@ class _Directive:
         for name, value in self.values.items():
             if name in _UNSUPPORTED and value:
                 raise InputError(f"'{name}' is not supported in a mapping: {_UNSUPPORTED[name]}", key=self.key)
-            if name not in known | {"target", "type", *_UNSUPPORTED, *_OF_HARDWARE[self.kind], *_PASSED_OVER}:
+            if name not in known | {"target", "type", *_UNSUPPORTED, *_OF_HARDWARE[self.kind], *PASSED_OVER}:
                 raise InputError(f"unknown key '{name}'{did_you_mean(name, known)}", key=self.key)
         for one, other in (("factors", "factors_only"), ("keep", "keep_only"), ("bypass", "bypass_only")):
             if one in self.values and other in self.values:

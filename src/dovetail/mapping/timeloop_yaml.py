@@ -11,7 +11,12 @@ import yaml
 from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapping.directives import hardware_from_directives, mapping_from_directives, mapping_to_directives
+from dovetail.mapping.directives import (
+    PASSED_OVER,
+    hardware_from_directives,
+    mapping_from_directives,
+    mapping_to_directives,
+)
 from dovetail.mapping.mapping import Mapping
 from dovetail.workload.problem import Problem
 
@@ -27,7 +32,7 @@ __all__ = [
 _OTHER_SECTIONS = (
     "architecture", "problem", "variables", "components", "compound_components", "constraints",
     "architecture_constraints", "mapspace_constraints", "mapspace", "mapper", "globals", "sparse_optimizations",
-    "ERT", "ART", "dumped_by_timeloop_front_end",
+    "ERT", "ART", "dumped_by_timeloop_front_end", "model",
 )  # fmt: skip
 
 
@@ -68,9 +73,16 @@ def parse_timeloop_mapping(document: Node, architecture: Architecture, problem: 
 
 
 def _passed_over(items: list[Node]) -> tuple[str, ...]:
-    streams = [item.mapping()["stream"] for item in items if "stream" in item.mapping()]
-    said = [f"{node.file}:{node.line}" for node in streams if node.value]
-    return (f"{said[0]}: 'stream' is passed over, as the reference does now",) if said else ()
+    first: dict[str, Node] = {}
+    for item in items:
+        entries = item.mapping()
+        kind = entries["type"].value if "type" in entries else ""
+        for word, read_by in PASSED_OVER.items():
+            if word in entries and entries[word].value and kind != read_by:
+                first.setdefault(word, entries[word])
+    return tuple(
+        f"{node.file}:{node.line}: '{word}' is passed over, as in the reference" for word, node in first.items()
+    )
 
 
 def timeloop_mapping_yaml(mapping: Mapping, architecture: Architecture, problem: Problem) -> str:

@@ -58,6 +58,9 @@ _KEYS = {
     Measured.kind: ("distribution", "file", "shape", "nonzero"),
 }
 
+#: What the front end writes beside every distribution, 0 where it is another's.
+_OF_OTHERS = ("band_width", "workload_tensor_size")
+
 
 def densities_of(problem: Problem, entries: Mapping[str, Node], names: Mapping[str, Any]) -> tuple[Density, ...]:
     """Return a density per tensor as a problem's file has them; empty where it says nothing, or all are dense.
@@ -91,11 +94,15 @@ def _density(node: Node, problem: Problem, tensor: str | None, names: Mapping[st
     entries = {key.replace("-", "_"): value for key, value in node.mapping().items()}
     word = entries["distribution"].text() if "distribution" in entries else FixedStructured.kind
     kind = _KINDS.get(word.replace("-", "_"))
+    if word.replace("-", "_") == "real_data":
+        raise entries["distribution"].fail(
+            "masks of 'real-data' as text are not read; give an array: {distribution: actual_data, file: mask.npy}"
+        )
     if kind is None:
         known = ", ".join(dict.fromkeys(_KINDS.values()))
         raise entries["distribution"].fail(f"unknown distribution '{word[:60]}'; known: {known}")
     for key, value in entries.items():
-        if key not in _KEYS[kind]:
+        if key not in _KEYS[kind] and not (key in _OF_OTHERS and value.value in (0, None)):
             raise value.fail(f"'{key}' says nothing about {kind}{did_you_mean(key, _KEYS[kind])}")
     return _of_kind(kind, entries, node, problem, tensor, names)
 

@@ -1,0 +1,273 @@
+"""Designs in the forms of ZigZag, AccelForge and SCALE-Sim: what becomes of them, and what is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dovetail.components.estimate import estimate
+from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture, Spatial, Storage
+from dovetail.hardware.reader import load_architecture
+
+_PORTS = """
+    ports:
+      - {{name: r_port_1, type: read, bandwidth_min: {low}, bandwidth_max: {high}, allocation: ['{operand}, tl']}}
+      - {{name: w_port_1, type: write, bandwidth_min: {low}, bandwidth_max: {high}, allocation: ['{operand}, fh']}}
+"""
+
+
+def _memory(name: str, size: int, operands: str, served: str, *, low: int = 8, high: int = 8, more: str = "") -> str:
+    ports = _PORTS.format(low=low, high=high, operand=operands.split(",")[0])
+    entries = f"size: {size}\n    r_cost: 2.0\n    w_cost: 3.0\n    area: 1\n    latency: 1\n    operands: [{operands}]"
+    return f"  {name}:\n    {entries}\n    served_dimensions: [{served}]{ports}{more}\n"
+
+
+_ARRAY = "operational_array:\n  unit_energy: 0.5\n  unit_area: 1\n  dimensions: [D1, D2]\n  sizes: [4, 3]\n"
+
+
+def _zigzag(tmp_path: Path, *memories: str, array: str = _ARRAY) -> Path:
+    path = tmp_path / "chip.yaml"
+    path.write_text("name: chip\nmemories:\n" + "".join(memories) + array)
+    return path
+
+
+def _storages(design: Architecture) -> dict[str, Storage]:
+    return {level.name: level for level in design.levels if isinstance(level, Storage)}
+
+
+def test_memories_of_zigzag_become_levels_and_dimensions_fan_outs(tmp_path: Path) -> None:
+    path = _zigzag(
+        tmp_path,
+        _memory("cell", 16, "I2", ""),
+        _memory("column", 64, "O", "D1", low=16, high=16),
+        _memory("buffer", 8000, "I1, O", "D1, D2", low=64, high=128, more="    force_double_buffering: True"),
+        _memory("dram", 10**9, "I1, I2, O", "D1, D2", low=64, high=64),
+    )
+    design = load_architecture(path)
+    assert [level.name for level in design.levels] == [
+        "dram", "buffer", "inter_array_D2_spatial", "column", "inter_array_D1_spatial", "cell", "operational_unit",
+    ]  # fmt: skip
+    assert [level.fanout for level in design.levels if isinstance(level, Spatial)] == [3, 4]
+    buffer = _storages(design)["buffer"]
+    assert (buffer.words, buffer.block, buffer.multiple_buffering) == (1000, 8, 2)
+    assert (buffer.read_bandwidth, buffer.write_bandwidth) == (16, 16)
+    assert buffer.constraints.keep == {"Inputs", "Outputs"}
+    assert _storages(design)["cell"].instances == 12
+    assert any("areas" in note for note in design.notes)
+
+
+def test_costs_of_zigzag_are_those_of_the_bits_that_an_access_moves(tmp_path: Path) -> None:
+    path = _zigzag(tmp_path, _memory("dram", 10**9, "I1, I2, O", "D1, D2", low=32, high=128))
+    table = estimate(load_architecture(path))
+    assert table["dram"].actions["read"] == 2.0 * 32 / 128
+    assert table["dram"].actions["write"] == table["dram"].actions["update"] == 3.0 * 32 / 128
+    assert table["operational_unit"].actions["compute"] == 0.5
+
+
+def test_a_core_without_a_memory_of_every_operand_gets_one_around_which_is_said(tmp_path: Path) -> None:
+    design = load_architecture(_zigzag(tmp_path, _memory("weights", 8000, "I2", "D1, D2")))
+    assert [level.name for level in design.levels][:2] == ["off_chip", "weights"]
+    assert estimate(design)["off_chip"].actions["read"] == 0
+    assert any("stands around" in note for note in design.notes)
+
+
+@pytest.mark.parametrize(
+    ("memories", "array", "said"),
+    [
+        ([("a", 64, "O", "D1"), ("b", 64, "I2", "D2")], _ARRAY, "neither stands inside the other"),
+        ([("a", 64, "O", "D1, D2"), ("b", 64, "O", "D1")], _ARRAY, "a lower one serves more"),
+        ([("a", 64, "O", "D7")], _ARRAY, "'D7' is none of the dimensions D1, D2"),
+        ([("a", 64, "X", "D1")], _ARRAY, "'X' is none of I1, I2, O"),
+        ([("a", 4, "O", "D1")], _ARRAY, "4 bits hold no word of 8 bits"),
+        ([("a", 2**70, "O", "D1")], _ARRAY, "more than any memory has"),
+        ([("a", 64, "O", "D1")], _ARRAY.replace("[4, 3]", "[0, 0]"), "an array without units computes nothing"),
+        ([("a", 64, "O", "D1")], _ARRAY.replace("[4, 3]", "[4]"), "one size for each of the dimensions D1, D2"),
+        ([("a", 64, "O", "D1")], _ARRAY + "  is_imc: True\n", "inside of the memory's cells is not modelled"),
+        ([("a", 64, "O", "D1")], _ARRAY + "  colour: red\n", "unknown key 'colour'"),
+    ],
+)
+def test_what_has_no_equal_in_zigzag_is_refused_by_name(
+    tmp_path: Path, memories: list[tuple[str, int, str, str]], array: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        load_architecture(_zigzag(tmp_path, *(_memory(*one) for one in memories), array=array))
+    assert error.value.line
+
+
+_FORGE = """
+arch:
+  variables: {glb_kilobytes: 64}
+  extra_attributes_for_all_component_models: {tech_node: 45e-9}
+  nodes:
+  - !Memory
+    name: Main
+    size: inf
+    leak_power: 0
+    area: 0
+    tensors: {keep: ~Intermediates, may_keep: All}
+    actions:
+    - {name: read, energy: 7e-12, throughput: 8 * 38.4e9}
+    - {name: write, energy: 7e-12, throughput: 8 * 38.4e9}
+  - !Memory
+    name: Buffer
+    size: glb_kilobytes * 1024 * 8
+    leak_power: 1e-3
+    area: 2e-6
+    total_latency: max(a.n_calls / a.throughput for a in actions)
+    tensors: {keep: input | output, may_keep: ~Main}
+    actions:
+    - {name: read, energy: 0.25e-12, bits_per_action: 64, throughput: 4e9}
+    - {name: write, energy: 0.5e-12, bits_per_action: 64, throughput: 2e9}
+  - !Container
+    name: Array
+    spatial:
+    - {name: across, fanout: 16, reuse: input, min_usage: 1}
+    - {name: down, fanout: 8, may_reuse: output}
+  - !Memory
+    name: Register
+    size: 3 * output.bits_per_value if output else 0
+    bits_per_value: {output: 24}
+    component_class: Dummy
+    tensors: {keep: output}
+  - !Compute
+    name: Vector
+    enabled: len(All) == 2
+    actions: [{name: compute, energy: 0, throughput: 1e9}]
+  - !Compute
+    name: Unit
+    enabled: len(All) == 3
+    leak_power: 0
+    area: 1e-9
+    actions: [{name: compute, energy: 0.084e-12, throughput: 2e9}]
+workload: {rank_sizes: {M: 4}}
+"""
+
+
+def _forge(tmp_path: Path, text: str = _FORGE) -> Architecture:
+    path = tmp_path / "forge.yaml"
+    path.write_text(text)
+    return load_architecture(path)
+
+
+def test_nodes_of_accelforge_become_levels(tmp_path: Path) -> None:
+    design = _forge(tmp_path)
+    assert [level.name for level in design.levels] == [
+        "Main", "Buffer", "inter_Array_across_0_spatial", "inter_Array_down_1_spatial", "Register", "Unit",
+    ]  # fmt: skip
+    assert design.cycle_seconds == 0.5e-9
+    main, buffer, register = _storages(design).values()
+    assert main.depth is None
+    assert main.shared_bandwidth == pytest.approx(38.4 / 2)
+    assert (buffer.words, buffer.block) == (65536, 8)
+    assert (buffer.read_bandwidth, buffer.write_bandwidth) == (16, 8)
+    assert buffer.constraints.bypass == {"Weights"}
+    assert (register.datawidth, register.words, register.constraints.keep) == (24, 1, {"Outputs"})
+    across, down = (level.constraints.spatial for level in design.levels if isinstance(level, Spatial))
+    assert (across.no_iteration_over, across.no_reuse) == ({"Inputs"}, {"Outputs", "Weights"})
+    assert (down.no_iteration_over, down.no_reuse) == (frozenset(), {"Inputs", "Weights"})
+    assert [word for word in ("min_usage", "workload") if any(word in note for note in design.notes)] == [
+        "min_usage", "workload",
+    ]  # fmt: skip
+
+
+def test_joules_watts_and_square_metres_of_accelforge_become_pj_per_line_and_um2(tmp_path: Path) -> None:
+    table = estimate(_forge(tmp_path))
+    assert table["Main"].actions["read"] == pytest.approx(7 * 8)
+    assert table["Buffer"].actions == pytest.approx({"read": 0.25, "write": 0.5, "update": 0.5, "leak": 0.5})
+    assert table["Buffer"].area_um2 == pytest.approx(2e6)
+    assert table["Unit"].actions["compute"] == pytest.approx(0.084)
+    assert table["Register"].actions["read"] == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- !Container", "- !Toll", "!Toll has no equal here"),
+        ("- !Container", "- !Network", "!Network has no equal here: .*energy_per_hop"),
+        ("- !Container", "- !Wall", "'!Wall' is no node of AccelForge"),
+        ("keep: input | output", "keep: input + output", "'input \\+ output' is no set of tensors"),
+        ("keep: input | output", "keep: kernel", "names 'kernel', which is no tensor of a layer"),
+        ("may_keep: ~Main}", "no_refetch_from_above: input}", "'no_refetch_from_above' has no equal here"),
+        ("may_reuse: output", "loop_bounds: [{expression: ~m, operator: ==, value: 1}]", "workload's own names"),
+        ("max(a.n_calls / a.throughput for a in actions)", "max(read_latency, 3)", "give each action a throughput"),
+        ("size: glb_kilobytes * 1024 * 8", "size: __import__('os')", "not allowed in an expression"),
+        ("enabled: len(All) == 2", "enabled: len(All) == 3", "a second compute unit"),
+        ("fanout: 16", "fanout: 0", "must be at least 1"),
+        ("throughput: 2e9", "throughput: -1", "a throughput must be above 0"),
+    ],
+)
+def test_what_has_no_equal_in_accelforge_is_refused_by_name(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in _FORGE
+    with pytest.raises(InputError, match=said) as error:
+        _forge(tmp_path, _FORGE.replace(old, new))
+    assert error.value.line
+
+
+_SYSTOLIC = """[general]
+run_name = "small"
+[architecture_presets]
+ArrayHeight: 12
+ArrayWidth:  14
+IfmapSramSzkB: 108
+FilterSramSzkB: 64
+OfmapSramSzkB: 32
+IfmapOffset: 0
+Bandwidth : 10
+Dataflow : ws
+[sparsity]
+SparsitySupport : false
+"""
+
+
+def _systolic(tmp_path: Path, text: str = _SYSTOLIC) -> Architecture:
+    path = tmp_path / "small.cfg"
+    path.write_text(text)
+    return load_architecture(path)
+
+
+@pytest.mark.parametrize(
+    ("flow", "rests", "down", "along"),
+    [
+        ("ws", "Weights", "Outputs", "Inputs"),
+        ("os", "Outputs", "Weights", "Inputs"),
+        ("is", "Inputs", "Outputs", "Weights"),
+    ],
+)
+def test_a_dataflow_of_scale_sim_says_what_rests_and_what_runs_through(
+    tmp_path: Path, flow: str, rests: str, down: str, along: str
+) -> None:
+    design = _systolic(tmp_path, _SYSTOLIC.replace("Dataflow : ws", f"Dataflow : {flow}"))
+    storages = _storages(design)
+    assert storages["DRAM"].shared_bandwidth == 10
+    assert [storages[f"{name}_SRAM"].words for name in ("Inputs", "Weights", "Outputs")] == [
+        108 * 1024, 64 * 1024, 32 * 1024,
+    ]  # fmt: skip
+    assert storages["cell"].constraints.keep == {rests}
+    row, column = (level for level in design.levels if isinstance(level, Spatial))
+    assert (row.fanout, row.constraints.spatial.no_iteration_over) == (12, {down})
+    assert (column.fanout, column.constraints.spatial.no_iteration_over) == (14, {along})
+    assert any("45nm" in note for note in design.notes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("Dataflow : ws", "Dataflow : rs", "'rs' is none of ws, os, is"),
+        ("ArrayHeight: 12", "ArrayHeight: twelve", "must be a whole number of at least 1, found 'twelve'"),
+        ("ArrayHeight: 12", "ArrayHeight: ²", "must be a whole number of at least 1"),
+        ("ArrayHeight: 12", "ArrayHeight: 99999999999999999999", "must be a whole number"),
+        ("ArrayWidth:  14\n", "", "found ''"),
+        ("SparsitySupport : false", "SparsitySupport : true", "sparse formats have no equal here"),
+        ("[general]\n", "[general]\n[general]\n", "is no config of SCALE-Sim"),
+    ],
+)
+def test_what_is_wrong_with_a_config_of_scale_sim_is_said(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        _systolic(tmp_path, _SYSTOLIC.replace(old, new))
+
+
+def test_libconfig_is_refused_with_how_to_convert(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"libconfig form .* write its levels as a YAML list of v0.4 nodes"):
+        _systolic(tmp_path, "arch : { name = 'x'; };")
