@@ -26,7 +26,7 @@ from dovetail.components.accelergy_tables import read_energy_table
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture, Constraints, LoopConstraints
-from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.hardware.reader import dense_designs, load_architecture
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -57,7 +57,7 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """Yield the suite."""
-    designs = [*bundled_designs(), *sorted(path.stem for path in DESIGNS.glob("*.yaml") if ".ert" not in path.name)]
+    designs = [*dense_designs(), *sorted(path.stem for path in DESIGNS.glob("*.yaml") if ".ert" not in path.name)]
     for design, links, problem in itertools.product(designs, (False, True), LAYERS):
         for objective in (Objective.EDP, Objective.ENERGY, Objective.LATENCY):
             yield Case(design, links, problem, objective)

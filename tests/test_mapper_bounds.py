@@ -21,7 +21,7 @@ from dovetail.hardware.architecture import (
     Spatial,
     Storage,
 )
-from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.hardware.reader import dense_designs, load_architecture
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact import explore
 from dovetail.mapper.exact.bounds import bound_of
@@ -188,7 +188,7 @@ def stays_below(prepared: Prepared, nest: Nest, energy: float, cycles: int) -> N
 
 
 @pytest.mark.parametrize("problem", LAYERS, ids=[layer.name for layer in LAYERS])
-@pytest.mark.parametrize("design", bundled_designs())
+@pytest.mark.parametrize("design", dense_designs())
 def test_no_bound_exceeds_the_cost(design: str, problem: Problem) -> None:
     architecture = load_architecture(design)
     assert check(problem, architecture, estimate(architecture), count=60) > 0
@@ -238,7 +238,7 @@ def test_words_from_neighbours_are_spread_over_the_children_of_their_own_fanout(
 
 @pytest.mark.parametrize("problem", LAYERS, ids=[layer.name for layer in LAYERS])
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-@pytest.mark.parametrize("design", bundled_designs())
+@pytest.mark.parametrize("design", dense_designs())
 def test_no_bound_of_a_free_design_exceeds_the_cost(design: str, links: bool, problem: Problem) -> None:
     architecture = load_architecture(design)
     linked = frozenset[str]() if links else frozenset({"Weights", "Inputs", "Outputs"})

@@ -17,7 +17,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Storage
-from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.hardware.reader import dense_designs, load_architecture
 from dovetail.mapper.local.improve import improve
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -38,7 +38,7 @@ LAYERS = (
 
 
 @pytest.mark.parametrize("problem", LAYERS, ids=[layer.name for layer in LAYERS])
-@pytest.mark.parametrize("design", bundled_designs())
+@pytest.mark.parametrize("design", dense_designs())
 def test_obeys_every_constraint(design: str, problem: Problem) -> None:
     architecture = load_architecture(design)
     found = improve(problem, architecture, estimate(architecture), evaluations=6000)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dovetail.components.estimate import estimate
-from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.hardware.reader import dense_designs, load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.workload.problem import Problem
@@ -47,7 +47,7 @@ def test_a_recorded_search_comes_out_the_same(case: dict[str, Any]) -> None:
 
 def test_the_records_are_spread_over_designs_and_what_is_minimised() -> None:
     assert len(CASES) == 200
-    assert {case["design"] for case in RUN} == set(bundled_designs())
+    assert {case["design"] for case in RUN} == set(dense_designs())
     assert {case["objective"] for case in RUN} == set(Objective)
     assert any(case["front"] for case in RUN)
     assert len({case["shape"] for case in RUN}) > 3

@@ -99,6 +99,18 @@ def test_large_tensors_have_the_chances_of_exact_arithmetic(words: int, share: f
         assert np.allclose(one, other, rtol=1e-9, atol=1e-300)
 
 
+@given(st.integers(5_000, 400_000), st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=8)
+def test_occupancies_that_are_not_looked_at_have_no_chance(words: int, share: float, part: float) -> None:
+    nonzero, taken = math.ceil(share * words), max(1, round(part * words))
+    wanted = (words, nonzero, taken, 0, min(taken, nonzero))
+    likely = occupancy._drawn.__wrapped__(*wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(occupancy, "_likely", lambda words, nonzero, taken, first, last: (first, last))
+        every = occupancy._drawn.__wrapped__(*wanted)
+    assert np.array_equal(likely, every)
+
+
 def _chance_calls(words: int, nonzero: int, taken: int, first: int, last: int) -> list[tuple[Any, tuple[int, ...]]]:
     return [
         (occupancy._drawn, (words, nonzero, taken, first, last)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,7 +200,7 @@ def test_a_layer_on_eyeriss_with_its_zeros_is_proven() -> None:
     shape = convolution(C=256, M=256, P=14, Q=14, R=3, S=3, name="layer3.0.conv2")
     known = {"Inputs": Hypergeometric(0.5), "Outputs": Hypergeometric(0.5), "Weights": FixedStructured(1.0)}
     layer = replace(shape, densities=tuple(known[tensor.name] for tensor in shape.shape.tensors))
-    design = load_architecture(Path(__file__).parent / "data/eyeriss_sparse.yaml")
+    design = load_architecture("eyeriss_sparse")
     found = search(layer, design, estimate(design), Objective.ENERGY)
     assert found.certificate.exact
     dram = found.cost.levels[0].tensors

@@ -21,7 +21,7 @@ from typing import Any
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
 from dovetail.files import write_text
-from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.hardware.reader import dense_designs, load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.workload.loading import load_network
@@ -95,7 +95,7 @@ def candidates() -> Iterator[dict[str, Any]]:
     layers = [layer.problem for name in NETWORKS for layer in load_network(name).layers]
     layers = list({(one.bounds, one.coefficients, one.shape.name): one for one in layers}.values())
     queues = []
-    for place, design in enumerate(bundled_designs()):
+    for place, design in enumerate(dense_designs()):
         pool = random.Random(place).sample(layers, len(layers))
         others = random.Random(100 + place).sample(OTHERS, len(OTHERS))
         mixed = [one for pair in itertools.zip_longest(others, pool) for one in pair if one is not None]

@@ -120,6 +120,12 @@ def mentions(architecture: Architecture) -> Iterator[Mention]:
             yield from (Mention(what, name, level.name, None) for name in names if (what, name) not in known)
 
 
+def only_in_formats(architecture: Architecture) -> frozenset[str]:
+    """Return the dimensions that only formats name: a rank lists loops that it would take, and misses none."""
+    listed = {name for level in architecture.levels for name in level.sparse.dimensions}
+    return frozenset(listed.difference(*(_dimensions(level.constraints) for level in architecture.levels)))
+
+
 def named(architecture: Architecture, what: str) -> frozenset[str]:
     """Return the tensors or the dimensions (``tensor``, ``dimension``) that the constraints name."""
     return frozenset(mention.name for mention in mentions(architecture) if mention.what == what)

@@ -35,6 +35,11 @@ def bundled_designs() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _DESIGNS.glob("*.yaml") if not path.stem.startswith("_")))
 
 
+def dense_designs() -> tuple[str, ...]:
+    """Return the names of those that do nothing about zeros, sorted: the ones that searches prove to the last digit."""
+    return tuple(name for name in bundled_designs() if not load_architecture(name).is_sparse)
+
+
 def design_file(name: str) -> Path:
     """Return the file of a bundled design; raises InputError with the nearest name when there is none."""
     if name not in bundled_designs():

@@ -161,15 +161,22 @@ def orders_of(space: Mapspace, factors: Ints) -> list[tuple[tuple[int, ...], ...
         space: the mapspace.
         factors: ``(3, levels, dims)`` over time, X and Y.
     """
-    dims, each = factors.shape[2], []
-    for level, row in enumerate(space.limits.levels):
-        place = space.limits.loops[level, :, PLACE].tolist()
-        axes = (X, Y) if row[IS_FANOUT] else (TIME,)
-        parts = [_permutations([d for d in range(dims) if factors[axis, level, d] > 1], place) for axis in axes]
-        looping = {d for d in range(dims) if (factors[:, level, d] > 1).any()}
-        rest = tuple(d for d in range(dims) if d not in looping)
-        each.append([sum(order, ()) + rest for order in itertools.product(*parts)])
-    return list(itertools.product(*each))
+    return list(itertools.product(*(level_orders(space, at, factors[:, at] > 1) for at in range(factors.shape[1]))))
+
+
+def level_orders(space: Mapspace, level: int, looping: Bools) -> list[tuple[int, ...]]:
+    """Return every order of one level's loops that the pins leave, outer to inner; what does not loop stands last.
+
+    Args:
+        space: the mapspace.
+        level: which one.
+        looping: ``(3, dims)`` whether there is a loop over time, X and Y.
+    """
+    place = space.limits.loops[level, :, PLACE].tolist()
+    axes = (X, Y) if space.limits.levels[level, IS_FANOUT] else (TIME,)
+    parts = [_permutations(np.flatnonzero(looping[axis]).tolist(), place) for axis in axes]
+    rest = tuple(np.flatnonzero(~looping.any(axis=0)).tolist())
+    return [sum(order, ()) + rest for order in itertools.product(*parts)]
 
 
 def _permutations(loops: list[int], place: Sequence[int]) -> list[tuple[int, ...]]:

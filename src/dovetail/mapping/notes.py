@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from dovetail.hardware.architecture import Architecture, FactorConstraint, Level, Relation, Spatial
 from dovetail.hardware.binding import fixed_factor
-from dovetail.hardware.names import Names, check_names, mentions, source_of
+from dovetail.hardware.names import Names, check_names, mentions, only_in_formats, source_of
 from dovetail.mapping.constraints import axis_slots, bound_to, factor_range, names_of, pinned_order
 from dovetail.mapping.widths import width_notes
 from dovetail.workload.problem import Problem
@@ -59,7 +59,9 @@ def _unused_zeros(architecture: Architecture, layers: Sequence[Problem]) -> Iter
 def _lacking(architecture: Architecture, layers: Sequence[Names]) -> Iterator[str]:
     """Name what some or all layers lack; names that the same layers lack come in one note."""
     groups: dict[tuple[str, tuple[bool, ...]], list[str]] = {}
-    for what, name in dict.fromkeys((mention.what, mention.name) for mention in mentions(architecture)):
+    spoken = dict.fromkeys((mention.what, mention.name) for mention in mentions(architecture))
+    silent = only_in_formats(architecture)
+    for what, name in (each for each in spoken if each[0] != "dimension" or each[1] not in silent):
         lack = tuple(name not in layer.of(what) for layer in layers)
         if any(lack):
             groups.setdefault((what, lack), []).append(name)

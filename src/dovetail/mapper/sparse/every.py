@@ -6,6 +6,7 @@ is counted with its zeros only where what none goes below (`dovetail.mapper.spar
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ from dovetail.mapper.limits import (
     excess_of,
     obeys,
 )
-from dovetail.mapper.mapspace import Crowd, Mapspace, X, keepers_of, orders_of
-from dovetail.model.arrays import Bools, Ints
+from dovetail.mapper.mapspace import Crowd, Mapspace, X, keepers_of, level_orders
+from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.compile import jit_plain
 
 #: Choices of factors, and mappings, that are listed at most; mappings at a time.
@@ -59,15 +60,40 @@ def every_mapping(space: Mapspace) -> Listing | None:
     factors = _factors(space)
     if factors is None:
         return None
-    keepers = keepers_of(space)
-    orders = []
-    count = 0
-    for choice in factors:
-        orders.append(orders_of(space, choice))
-        count += len(orders[-1]) * len(keepers)
-        if count > MOST_MAPPINGS:
-            return None
-    return Listing(count, _batches(space, factors, orders, keepers))
+    keepers, orders = keepers_of(space), _orders(space, factors)
+    count = int(orders.count.sum()) * len(keepers)
+    return None if count > MOST_MAPPINGS else Listing(count, _batches(space, factors, orders, keepers))
+
+
+@dataclass(frozen=True)
+class _Orders:
+    """Orders of the loops of many choices of factors: choices that loop alike at a level share its orders.
+
+    Attributes:
+        levels: per level, per way to loop there, its orders: dimensions outer to inner.
+        which: ``(choices, levels)`` the way to loop.
+        count: ``(choices,)`` orders of all levels together.
+    """
+
+    levels: list[list[list[tuple[int, ...]]]]
+    which: Ints
+    count: Floats
+
+    def of(self, choice: int) -> Iterator[tuple[tuple[int, ...], ...]]:
+        """Yield every order of one choice of factors."""
+        return itertools.product(*(self.levels[at][way] for at, way in enumerate(self.which[choice].tolist())))
+
+
+def _orders(space: Mapspace, factors: Ints) -> _Orders:
+    """Return the orders of the loops of all choices of ``(choices, 3, levels, dims)`` factors."""
+    listed, which = [], np.empty((len(factors), factors.shape[2]), np.int64)
+    count = np.ones(len(factors))  # a float: one that overflows is too many, too
+    for level in range(factors.shape[2]):
+        ways, places = np.unique(factors[:, :, level] > 1, axis=0, return_inverse=True)
+        listed.append([level_orders(space, level, way) for way in ways])
+        which[:, level] = places.reshape(-1)
+        count *= np.array([len(orders) for orders in listed[-1]], np.float64)[which[:, level]]
+    return _Orders(listed, which, count)
 
 
 def _factors(space: Mapspace) -> Ints | None:
@@ -115,15 +141,12 @@ def _choices(space: Mapspace, level: int, d: int, left: int) -> Iterator[tuple[i
             yield 1, 1, factor
 
 
-def _batches(
-    space: Mapspace, factors: Ints, orders: list[list[tuple[tuple[int, ...], ...]]], keepers: list[Bools]
-) -> Iterator[Crowd]:
+def _batches(space: Mapspace, factors: Ints, orders: _Orders, keepers: list[Bools]) -> Iterator[Crowd]:
     """Yield genes and keepers of all mappings that obey and fit, some thousand at a time."""
     levels, dims = factors.shape[2:]
-    where = [(choice, order) for choice, each in enumerate(orders) for order in each]
+    where = ((choice, order) for choice in range(len(factors)) for order in orders.of(choice))
     step = max(1, BATCH // len(keepers))
-    for start in range(0, len(where), step):
-        part = where[start : start + step]
+    while part := list(itertools.islice(where, step)):
         genes = np.empty((len(part), GENES, levels, dims), np.int64)
         genes[:, [TEMPORAL, SPATIAL_X, SPATIAL_Y]] = factors[[at for at, _ in part]]
         genes[:, ORDER] = genes[:, SPATIAL_ORDER] = np.array([order for _, order in part], np.int64)

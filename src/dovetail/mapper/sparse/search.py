@@ -57,6 +57,8 @@ ROUNDED = 1e-4
 FEW, MOST_CELLS = 20_000, 64
 #: Changed mappings a round, those of them that are counted, rounds without a better one that end the search.
 BROOD, PICKED, STALE = 512, 12, 12
+#: Mappings that are counted at least before a search without time says that it met none that fits.
+TRIES = 64
 #: Share of the time there is that cells may take.
 PROVING = 0.7
 #: Rounds of changes at most: after the first cell, for a better mapping to prune by, and where nothing is proven.
@@ -156,6 +158,8 @@ class _Search:
                 covered = self._looked_at(space, floor, listing.batches)
             if not covered and not self._is_proven(proof):
                 self._change(floor, MOST_ROUNDS)
+            if not covered and self.best is None:
+                self._count_some(space)
         if self.best is None:
             if self.watch.is_stopped:
                 raise KeyboardInterrupt  # before anything was met
@@ -311,12 +315,17 @@ class _Search:
                     break
             stale = 0 if self.best.rank < before else stale + 1
 
+    @property
+    def _has_tried(self) -> bool:
+        """Whether enough was counted to say that nothing was met, however little time there is."""
+        return self.watch.is_stopped or self.counted >= TRIES
+
     def _count_some(self, space: Mapspace) -> None:
-        """Count mappings of a listed space, or random ones, until one fits."""
+        """Count random mappings until one fits."""
         for nests in (sample(self.problem, self._plain(), 2048, seed) for seed in range(4)):
             genes, keep = space.genes(nests), nests.keep
             for at in range(len(keep)):
-                if self.best is not None or self.watch.is_over():
+                if self.best is not None or (self.watch.is_over() and self._has_tried):
                     return
                 self._count(space.mapping(Crowd(genes[[at]], keep[[at]], np.zeros((1, 2)))))
 

@@ -157,12 +157,24 @@ def _drawn(words: int, nonzero: int, taken: int, first: int, last: int) -> Float
             np.float64,
         )
     else:
-        k = np.arange(first, last + 1)
+        low, high = _likely(words, nonzero, taken, first, last)
+        k = np.arange(low, high + 1)
         able = (k <= nonzero) & (k <= taken) & (taken - k <= words - nonzero)
         logs = _log_choose(nonzero, k) + _log_choose(words - nonzero, taken - k) - _log_choose(words, np.array(taken))
-        chances = np.where(able, np.exp(logs), 0).astype(np.float64)
+        chances = np.zeros(last + 1 - first)
+        chances[low - first : high + 1 - first] = np.where(able, np.exp(logs), 0).astype(np.float64)
     chances.setflags(write=False)
     return chances
+
+
+def _likely(words: int, nonzero: int, taken: int, first: int, last: int) -> tuple[int, int]:
+    """Return the part of a range of occupancies outside of which probabilities are 0 in double precision.
+
+    Hoeffding's bound, which holds without replacement, too, and for whichever of the words and their rest are drawn.
+    """
+    fewest = min(taken, nonzero, words - taken, words - nonzero)
+    mean, off = taken * nonzero / words, math.sqrt(-_UNDERFLOW * fewest / 2) + 2
+    return min(max(first, math.floor(mean - off)), last), max(min(last, math.ceil(mean + off)), first)
 
 
 def _log_choose(of: int, some: Ints) -> LongFloats:

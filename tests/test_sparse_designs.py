@@ -1,0 +1,121 @@
+"""The bundled sparse designs: published counts come out, layers of all kinds are mapped, and zeros pay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dovetail.components.estimate import estimate
+from dovetail.errors import MappingError
+from dovetail.hardware.reader import bundled_designs, dense_designs, load_architecture
+from dovetail.mapper.sparse.idle import with_idle_loops
+from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.model.cost import Cost
+from dovetail.model.evaluate import evaluate
+from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
+from dovetail.workload.problem import Problem, convolution
+
+SPARSE = ("dual_side_tensor_core", "eyeriss_sparse", "eyeriss_v2_pe", "sparse_tensor_core")
+
+
+def with_densities(problem: Problem, **densities: Density) -> Problem:
+    return replace(problem, densities=tuple(densities.get(one.name, DENSE) for one in problem.shape.tensors))
+
+
+def test_sparse_and_dense_ones_are_told_apart() -> None:
+    assert set(bundled_designs()) == {*dense_designs(), *SPARSE}
+    assert not set(dense_designs()) & set(SPARSE)
+
+
+#: Layer: M, C, P = Q, what of M and of C is within the element, densities of inputs and weights, cycles that
+#: Sparseloop publishes (Accelergy-Project/micro22-sparseloop-artifact, fig12_eyerissv2_pe_setup).
+MOBILENET = {
+    "L07": (64, 64, 32, 8, 8, 0.73, 0.52, 1592245),
+    "L09": (128, 64, 16, 16, 8, 0.86, 0.82, 1479114),
+    "L13": (256, 128, 8, 16, 8, 0.83, 0.64, 1114139),
+    "L19": (256, 256, 8, 16, 8, 0.61, 0.55, 1407304),
+    "L21": (256, 256, 8, 16, 8, 0.64, 0.60, 1610668),
+    "L23": (256, 256, 8, 16, 8, 0.61, 0.70, 1791135),
+    "L25": (512, 256, 4, 16, 8, 0.68, 0.65, 927185),
+    "L27": (512, 512, 4, 16, 8, 0.58, 0.30, 729915),
+}
+
+
+def loops(**factors: int) -> tuple[Loop, ...]:
+    return tuple(Loop(name, factor) for name, factor in factors.items())
+
+
+def on_the_element(layer: Problem, inner_m: int, inner_c: int) -> Cost:
+    """Count the artifact's mapping: all places outside, channels within."""
+    sizes = dict(zip(layer.shape.dimensions, layer.bounds, strict=True))
+    outside = loops(M=sizes["M"] // inner_m, C=sizes["C"] // inner_c, S=1, Q=sizes["Q"], P=sizes["P"], R=1)
+    idle = tuple(Loop(name, 1) for name in ("M", "C", "R", "S", "P", "Q"))
+    within = loops(Q=1, P=1, S=1, R=1, C=inner_c, M=inner_m)
+    levels = (
+        LevelMapping("backing_storage", temporal=outside, keep=frozenset({"Weights", "Inputs", "Outputs"})),
+        LevelMapping("iact_spad", temporal=idle, keep=frozenset({"Inputs"})),
+        LevelMapping("weight_spad", temporal=idle, keep=frozenset({"Weights"})),
+        LevelMapping("psum_spad", temporal=within, keep=frozenset({"Outputs"})),
+        LevelMapping("reg", temporal=idle, keep=frozenset({"Inputs"})),
+    )
+    design = load_architecture("eyeriss_v2_pe")
+    return evaluate(Mapping(levels), layer, design, estimate(design))
+
+
+@pytest.mark.parametrize("name", MOBILENET)
+def test_the_element_of_eyeriss_v2_takes_the_published_cycles(name: str) -> None:
+    m, c, side, inner_m, inner_c, inputs, weights, published = MOBILENET[name]
+    layer = with_densities(
+        convolution(C=c, M=m, P=side, Q=side, R=1, S=1, name=name),
+        Inputs=Hypergeometric(inputs),
+        Weights=Hypergeometric(weights),
+    )
+    cost = on_the_element(layer, inner_m, inner_c)
+    assert abs(cost.cycles - published) <= 3
+
+
+@pytest.mark.parametrize("weights", [0.25, 0.5, 1.0])
+def test_a_sparse_tensor_core_takes_the_share_of_its_weights(weights: float) -> None:
+    """As in Sparseloop's case study: half of the cycles at 2:4."""
+    layer = with_densities(convolution(C=64, M=64, P=64, Q=2, name="conv"), Weights=FixedStructured(weights))
+    levels = (
+        LevelMapping("DRAM", temporal=loops(Q=2), keep=frozenset({"Weights", "Inputs", "Outputs"})),
+        LevelMapping("SMEM", keep=frozenset({"Weights", "Inputs"})),
+        LevelMapping("inter_subpartition_spatial", spatial_y=loops(M=4)),
+        LevelMapping("RF", keep=frozenset({"Outputs"})),
+        LevelMapping("inter_row_spatial", spatial_y=loops(M=16)),
+        LevelMapping("inter_PE_spatial", spatial_x=loops(C=16)),
+        LevelMapping("LRF", temporal=loops(P=64, C=4), keep=frozenset({"Weights"})),
+    )
+    design = load_architecture("sparse_tensor_core")
+    energies = estimate(design)
+    mapping = with_idle_loops(Mapping(levels), bound_to(design, layer), layer)
+    if weights > 0.5:
+        with pytest.raises(MappingError, match="LRF: tiles need 4 words"):
+            evaluate(mapping, layer, design, energies)
+        return
+    cost = evaluate(mapping, layer, design, energies)
+    assert cost.levels[-1].cycles == layer.macs * weights / 1024
+    found = cost["LRF"].tensors["Weights"].zeros
+    assert found is not None
+    assert found.metadata_bits["random_read"] == 2 * cost["LRF"].tensors["Weights"].reads
+
+
+def test_a_dual_side_tensor_core_takes_the_share_of_both() -> None:
+    layer = with_densities(
+        convolution(C=32, M=32, P=32, Q=1, name="conv"), Weights=Hypergeometric(0.4), Inputs=Hypergeometric(0.3)
+    )
+    levels = (
+        LevelMapping("DRAM", keep=frozenset({"Weights", "Inputs", "Outputs"})),
+        LevelMapping("GLB", keep=frozenset({"Weights", "Inputs"})),
+        LevelMapping("buffer", temporal=loops(C=32), keep=frozenset({"Outputs"})),
+        LevelMapping("line_buffer", temporal=loops(M=4, P=2), keep=frozenset({"Weights", "Inputs"})),
+        LevelMapping("inter_row_spatial", spatial_y=loops(M=8)),
+        LevelMapping("inter_lane_spatial", spatial_x=loops(P=16)),
+    )
+    design = load_architecture("dual_side_tensor_core")
+    mapping = with_idle_loops(Mapping(levels), bound_to(design, layer), layer)
+    cost = evaluate(mapping, layer, design, estimate(design))
+    assert cost.levels[-1].cycles == pytest.approx(layer.macs * 0.12 / 128, rel=0.01)
