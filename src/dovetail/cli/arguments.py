@@ -35,6 +35,7 @@ from dovetail.workload.bits_file import read_bits
 from dovetail.workload.inputs import NetworkInput, parse_input
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import PHASES, Asked
+from dovetail.workload.layer_densities import LayerDensities, read_densities
 from dovetail.workload.loading import load_network, load_network_or_layer
 from dovetail.workload.network import Network
 from dovetail.workload.roles import parse_renaming
@@ -89,6 +90,29 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add_asked(parser)
     add_rename(parser)
     add_bits(parser)
+    add_densities(parser)
+
+
+def add_densities(parser: argparse.ArgumentParser) -> None:
+    """Declare where zeros are, as ``args.densities``: in all layers, or in some."""
+    parser.add_argument(
+        "--densities",
+        type=densities,
+        action="extend",
+        default=[],
+        metavar="TENSOR=D,...",
+        help="shares of values that are not zero, as inputs=0.5,weights=2:4 (at random places; 2 of every 4), "
+        "LAYER:inputs=0.5 for some layers, a CSV file of layers (layer,weights,inputs,outputs), 'published', or a .npy "
+        "file of inputs to measure them on, for a PyTorch network with its weights; may be repeated, the last stands",
+    )
+
+
+def densities(text: str) -> tuple[LayerDensities, ...]:
+    """Return densities by layer; for ``type=``."""
+    try:
+        return read_densities(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_bits(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +231,7 @@ def model_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model` and `add_settings` declare, as `load_network` and `load_layer` take it."""
     given = {"batch": args.batch, "input_size": args.input_size, "inputs": args.inputs}
     given["asked"] = Asked(args.phase, args.tokens, args.context, routing_of(args))
-    given |= {"rename": args.rename, "bits": args.bits}
+    given |= {"rename": args.rename, "bits": args.bits, "densities": args.densities}
     return {**given, "variables": dict(args.set), "include_folders": args.include}
 
 

@@ -17,6 +17,7 @@ from dovetail.files import write_text
 from dovetail.text import file_name, printable
 from dovetail.workload.describe import describe
 from dovetail.workload.language.reader import bundled_models, read_bundled_model
+from dovetail.workload.layer_densities import with_densities
 from dovetail.workload.layer_table import bundled_names, write_csv, write_yaml
 from dovetail.workload.network import Network
 from dovetail.workload.plain import network_document
@@ -88,7 +89,8 @@ def _load(args: argparse.Namespace) -> Network:
         raise InputError("--as-published is for the founding study's pickles (.pkl)", file=args.model)
     network = read_study_pickle(Path(args.model), as_published=True)
     network = network if args.batch is None else network.with_batch(args.batch)
-    return (network.renamed(args.rename) if args.rename else network).with_bits(args.bits)
+    network = (network.renamed(args.rename) if args.rename else network).with_bits(args.bits)
+    return with_densities(network, args.densities)
 
 
 def _write_problems(network: Network, folder: Path) -> None:

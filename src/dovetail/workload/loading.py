@@ -18,6 +18,7 @@ from dovetail.workload.inputs import NetworkInput, check_names, image_size
 from dovetail.workload.language.layers import Asked, network_of, step_of
 from dovetail.workload.language.model import LanguageModel
 from dovetail.workload.language.reader import bundled_models, is_model_file, read_bundled_model, read_model
+from dovetail.workload.layer_densities import LayerDensities, with_densities
 from dovetail.workload.layer_table import bundled_names, read_bundled, read_csv, read_yaml
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
@@ -26,7 +27,7 @@ from dovetail.workload.problem_yaml import problem_folders, problem_of_document
 from dovetail.workload.roles import renamed
 from dovetail.workload.scale_sim import is_scale_sim, read_scale_sim
 from dovetail.workload.study_pickle import read_study_pickle
-from dovetail.workload.widths import LayerBits
+from dovetail.workload.widths import LayerBits, is_meant
 from dovetail.workload.zigzag import is_zigzag, read_zigzag
 
 
@@ -39,6 +40,7 @@ def load_network(
     asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
     bits: Sequence[LayerBits] = (),
+    densities: Sequence[LayerDensities] = (),
     variables: Mapping[str, Scalar] | None = None,
     include_folders: Sequence[Path] = (),
 ) -> Network:
@@ -59,6 +61,7 @@ def load_network(
         variables: values of names that the sizes of Timeloop problems use, and of their files' template variables.
         include_folders: folders besides the files' own that includes of Timeloop problems may read.
         bits: widths of values, after renaming; see `Network.with_bits`.
+        densities: where zeros are, after renaming; see `dovetail.workload.layer_densities.with_densities`.
 
     Raises:
         InputError: when nothing answers to the name, or the file is wrong.
@@ -71,7 +74,7 @@ def load_network(
         if inputs or input_size is not None:
             raise InputError(f"{model.name} is given by --batch, --tokens and --context, not by --input")
         network = network_of(model, step_of(model, asked or Asked(), batch or 1))
-        return (network.renamed(rename) if rename else network).with_bits(bits)
+        return _said(network, rename, bits, densities, spec)
     if asked is not None and asked != Asked():
         raise InputError(
             f"{spec} is no language model by name or configuration: --phase, --tokens, --context and --expert-load are "
@@ -80,7 +83,7 @@ def load_network(
     given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
     network = _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given)
     network = network if given.batch is None else network.with_batch(given.batch)
-    return (network.renamed(rename) if rename else network).with_bits(bits)
+    return _said(network, rename, bits, densities, spec)
 
 
 def language_model(spec: str) -> LanguageModel | None:
@@ -127,14 +130,16 @@ def load_layer(
     asked: Asked | None = None,
     rename: Mapping[str, str] | None = None,
     bits: Sequence[LayerBits] = (),
+    densities: Sequence[LayerDensities] = (),
     variables: Mapping[str, Scalar] | None = None,
     include_folders: Sequence[Path] = (),
 ) -> Problem:
     """Load one problem: ``network:layer`` (by name, or row of ``dovetail layers``), or a Timeloop problem YAML's path.
 
     ``network`` is anything that `load_network` takes, and so is all else; ``rename`` gives dimensions and tensors new
-    names, ``bits`` gives values their widths, ``variables`` are values of names that the sizes of Timeloop problems
-    use, and of their templates, and ``include_folders`` are folders besides the files' own that these may include from.
+    names, ``bits`` gives values their widths, ``densities`` says where zeros are, ``variables`` are values of names
+    that the sizes of Timeloop problems use, and of their templates, and ``include_folders`` are folders besides the
+    files' own that these may include from.
     """
 
     def load(network: str) -> Network:
@@ -144,17 +149,35 @@ def load_layer(
             input_size=input_size,
             inputs=inputs,
             asked=asked,
+            densities=[each for each in densities if each.of_network],
             variables=variables,
             include_folders=include_folders,
         )
 
     problem = _load_layer(spec, load)[0].problem
     problem = renamed(problem, rename) if rename else problem
-    return _with_bits(Network(problem.name, (Layer(problem.name, problem),)), bits).layers[0].problem
+    return _said_of_one(Network(problem.name, (Layer(problem.name, problem),)), bits, densities).layers[0].problem
 
 
-def _with_bits(alone: Network, bits: Sequence[LayerBits]) -> Network:
-    """Give a layer alone its widths; those of several may speak of its network's other layers, too."""
+def _said(
+    network: Network,
+    rename: Mapping[str, str] | None,
+    bits: Sequence[LayerBits],
+    densities: Sequence[LayerDensities],
+    spec: str,
+) -> Network:
+    """Return a network with what is said of it: densities of all of it, other names, widths and densities in these."""
+    network = with_densities(network, [each for each in densities if each.of_network], spec)
+    network = (network.renamed(rename) if rename else network).with_bits(bits)
+    return with_densities(network, [each for each in densities if not each.of_network])
+
+
+def _said_of_one(alone: Network, bits: Sequence[LayerBits], densities: Sequence[LayerDensities]) -> Network:
+    """Give a layer alone its widths and densities; those of several may speak of its network's other layers, too."""
+    own = [each for each in densities if not each.of_network]
+    for each in own:
+        if len(own) == 1 or is_meant(each.layer, alone.layers[0].name, 0, 1):
+            alone = with_densities(alone, [each])
     for one in bits:
         if len(bits) == 1 or one.speaks_of(alone.layers[0].name, 0, 1):
             alone = alone.with_bits([one])
@@ -168,10 +191,11 @@ def load_network_or_layer(spec: str, **options: Any) -> Network:
     is_network = known or _is_file(name) or is_factory_file(name) or ":" in name
     if not colon or os.path.exists(spec) or is_factory_file(spec) or not is_network:  # noqa: PTH110 - never raises
         return load_network(spec, **options)
-    rename, bits = options.pop("rename", None), options.pop("bits", ())
-    layer, network = _load_layer(spec, lambda network: load_network(network, **options))
+    rename, bits, densities = options.pop("rename", None), options.pop("bits", ()), options.pop("densities", ())
+    whole = [each for each in densities if each.of_network]
+    layer, network = _load_layer(spec, lambda network: load_network(network, densities=whole, **options))
     alone = Network(layer.name, (replace(layer, repeats=1),), batch=network.batch, source=network.source)
-    return _with_bits(alone.renamed(rename) if rename else alone, bits)
+    return _said_of_one(alone.renamed(rename) if rename else alone, bits, densities)
 
 
 def _load_layer(spec: str, load: Callable[[str], Network]) -> tuple[Layer, Network]:

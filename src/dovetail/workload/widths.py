@@ -118,11 +118,12 @@ class LayerBits:
 
     def speaks_of(self, name: str, place: int, layers: int) -> bool:
         """Return whether a layer is meant, by its name and its place among so many."""
-        return (
-            self.layer == name
-            or fnmatchcase(name, self.layer)
-            or (self.layer, place) in (("first", 0), ("last", layers - 1))
-        )
+        return is_meant(self.layer, name, place, layers)
+
+
+def is_meant(pattern: str, name: str, place: int, layers: int) -> bool:
+    """Return whether a layer is meant: by its name, a pattern of names, or as the first or the last of so many."""
+    return pattern == name or fnmatchcase(name, pattern) or (pattern, place) in (("first", 0), ("last", layers - 1))
 
 
 def parse_layer_bits(text: str) -> LayerBits:
