@@ -134,7 +134,7 @@ def test_densities_are_measured_of_weights_and_on_inputs(tmp_path: Path, capsys:
     ("array", "message"),
     [
         (np.zeros((0, 4, 6, 6)), "is no array of inputs"),
-        (np.array(["a"]), "is no array of inputs"),
+        (np.array(["a"]), "is no array of numbers"),
         (np.ones((2, 3, 6, 6), np.float32), "can't run make on inputs of 2x3x6x6"),
     ],
 )

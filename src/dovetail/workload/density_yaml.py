@@ -22,6 +22,7 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dovetail import inputs
 from dovetail.document import Node, not_a_file
@@ -173,6 +174,11 @@ def read_pattern(path: Path, fail: Callable[[str], InputError] | None = None) ->
     Raises:
         InputError: there is no such file, or it is no array of numbers.
     """
+    return Measured.of(read_array(path, fail), path.name)
+
+
+def read_array(path: Path, fail: Callable[[str], InputError] | None = None) -> NDArray[Any]:
+    """Return the array of numbers in a file, as it lies there; see `read_pattern`."""
 
     def error(message: str) -> InputError:
         return fail(f"{path.name}: {message}") if fail is not None else InputError(message, file=path)
@@ -192,7 +198,7 @@ def read_pattern(path: Path, fail: Callable[[str], InputError] | None = None) ->
         raise error("is no array of numbers")
     if array.size > MOST_MEASURED:
         raise error(f"has {array.size:.3g} values; at most {MOST_MEASURED} are kept")
-    return Measured.of(array, path.name)
+    return array
 
 
 def densities_yaml(problem: Problem) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dovetail.errors import InputError
 from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
+from dovetail.workload.density_yaml import read_array
 from dovetail.workload.layer_densities import layer_with
 from dovetail.workload.network import Network
 from dovetail.workload.torch_models import user_factory
@@ -91,16 +92,10 @@ def _scattered(share: float) -> Density:
 
 
 def _inputs(data: Path) -> Any:
-    try:
-        inputs = np.load(data, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError("no such file", file=data) from None
-    except (OSError, ValueError, EOFError) as reason:
-        message = f"is no NumPy array that can be read without unpickling ({reason})"
-        raise InputError(message, file=data) from None
-    if not isinstance(inputs, np.ndarray) or inputs.dtype.kind not in "biuf" or inputs.ndim < 1 or not inputs.size:
-        raise InputError("is no array of inputs: numbers, the first axis over inputs", file=data)
-    return inputs.astype(np.float32) if inputs.dtype.kind == "f" else inputs
+    inputs = np.asarray(read_array(data))
+    if inputs.dtype.kind == "c" or inputs.ndim < 1 or not inputs.size:
+        raise InputError("is no array of inputs: real numbers, the first axis over inputs", file=data)
+    return inputs.astype(np.float32) if inputs.dtype.kind == "f" else np.array(inputs)
 
 
 @contextmanager
