@@ -191,7 +191,7 @@ def read_array(path: Path, fail: Callable[[str], InputError] | None = None) -> N
             if not stream.read(len(_NPY)).startswith(_NPY):
                 raise error("is no NumPy array, as numpy.save writes it")
         with np.errstate(over="raise"):  # what the header says multiplied out
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except _UNREADABLE as reason:
         raise error(f"is no NumPy array that can be read without unpickling ({str(reason)[:100]})") from None
     if array.dtype.kind not in "biufc":
