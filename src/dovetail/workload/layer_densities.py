@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -122,27 +123,15 @@ def _cells(line: str) -> list[str]:
     return [csv_cell(cell).strip() for cell in next(csv.reader([line]))]
 
 
-def with_densities(network: Network, given: Sequence[LayerDensities], spec: str = "") -> Network:
-    """Return a network with densities; where several speak of a layer's tensor, the last one stands.
-
-    Args:
-        network: the network.
-        given: in the order in which they are said.
-        spec: what the network was read from, for densities that are measured of it.
+def with_densities(network: Network, given: Sequence[LayerDensities]) -> Network:
+    """Return a network with densities that are said or published; the last one that speaks of a layer's tensor stands.
 
     Raises:
-        InputError: one speaks of a layer or a tensor that the network does not have, none were published for it, or
-            none can be measured.
+        InputError: one speaks of a layer or a tensor that the network does not have, or none were published for it.
     """
     for one in given:
-        if one.layer == PUBLISHED:
-            network = with_densities(network, _published(network.name))
-        elif one.data is not None:
-            from dovetail.workload.torch_densities import with_measured  # torch loads only where it is asked for
-
-            network = with_measured(network, spec, one.data)
-        else:
-            network = _with_one(network, one)
+        several = _published(network.name) if one.layer == PUBLISHED else (one,)
+        network = functools.reduce(_with_one, several, network)
     return network
 
 

@@ -167,7 +167,13 @@ def _said(
     spec: str,
 ) -> Network:
     """Return a network with what is said of it: densities of all of it, other names, widths and densities in these."""
-    network = with_densities(network, [each for each in densities if each.of_network], spec)
+    for each in (each for each in densities if each.of_network):
+        if each.data is None:
+            network = with_densities(network, [each])
+            continue
+        from dovetail.workload.torch_densities import with_measured  # torch loads only where it is asked for
+
+        network = with_measured(network, spec, each.data)
     network = (network.renamed(rename) if rename else network).with_bits(bits)
     return with_densities(network, [each for each in densities if not each.of_network])
 
