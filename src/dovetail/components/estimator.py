@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from dovetail.components.parts import KNOWN_PARTS
 from dovetail.components.technology import parse_node
 from dovetail.errors import InputError, did_you_mean
 
@@ -214,5 +215,13 @@ def _nobody(query: Query, declined: Sequence[str], candidates: Sequence[Estimato
     asked = [*declined, *([f"{', '.join(others)}: serve other classes"] if others else [])]
     return (
         f"no estimator gives the {what} of class {query.component}{hint if hint.endswith('?') else ''}; "
-        f"asked: {'; '.join(asked)}"
+        f"asked: {'; '.join(asked)}; {_otherwise(query)}"
     )
+
+
+def _otherwise(query: Query) -> str:
+    """Return how else a cost can be said: by the design itself, or by a table."""
+    known = {name.lower(): what for name, what in KNOWN_PARTS.items()}.get(query.component.lower())
+    word = f"{query.action}_pJ" if query.action else "area_um2"
+    table = f"an ERT (--ert) in which it has the action '{query.action}'" if query.action else "an ART (--art)"
+    return f"{f'it is {known}: ' if known else ''}say it as its attribute '{word}' or in {table}"
