@@ -229,3 +229,6 @@ def test_what_a_time_limit_ended_is_said_with_what_is_kept(monkeypatch, tmp_path
     assert said in capsys.readouterr().err
     assert main([*words, "--samples", "2000"]) == 0
     assert "time limit" not in capsys.readouterr().err
+    layer = ["map", f"{tmp_path / 't.csv'}:b", "--on", "simple_weight_stationary", "--time-limit", "5"]
+    assert main(layer) == 0
+    assert "it is not kept in the store, --certificate FILE keeps it" in capsys.readouterr().err

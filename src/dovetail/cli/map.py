@@ -112,6 +112,11 @@ def _notes(args: argparse.Namespace, read: Read, architecture: Architecture, int
         notes.append("from the store, as it was found before; DOVETAIL_CACHE=off searches again")
     if interrupted and not read.result.certificate.exact:
         notes.append("interrupted: this is the best so far, and its bound")
+    elif args.time_limit and not read.result.certificate.exact and arguments.search_of(args) is None:
+        notes.append(
+            "the time limit ended the search: this is the best so far, and its bound; it is not kept in the store, "
+            "--certificate FILE keeps it"
+        )
     return [*notes, *compiling_notes()]
 
 
