@@ -25,8 +25,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src" / "dovetail"
 #: What is run from both; every layer until it is proven, as what a clock ends differs from run to run.
-DEMO = ("compare", "alexnet", "resnet18@32", "--on", "eyeriss_like", "simple_weight_stationary", "--json")
-DEMO += ("--time-limit", "3600")
+DEMO = (
+    *("compare", "alexnet", "resnet18@32", "--on", "eyeriss_like", "simple_weight_stationary"),
+    *("--time-limit", "3600", "--json"),
+)
 #: What an sdist has besides the package.
 BESIDE = ("LICENSE", "README.md", "CITATION.cff", "Makefile", "constraints.txt", "docs/index.md", "tests/conftest.py")
 
