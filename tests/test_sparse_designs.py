@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from dovetail.cli.main import main
+from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.components.estimate import estimate
+from dovetail.document import parse_document
 from dovetail.errors import MappingError
-from dovetail.hardware.reader import bundled_designs, dense_designs, load_architecture
+from dovetail.hardware.reader import (
+    bundled_designs,
+    dense_designs,
+    design_file,
+    load_architecture,
+    read_architecture,
+)
+from dovetail.mapper.search import search
 from dovetail.mapper.sparse.idle import with_idle_loops
 from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.files import write_mapping
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
+from dovetail.model.sparse.prices import price_notes
 from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
 from dovetail.workload.problem import Problem, convolution
+from dovetail.workload.problem_yaml import write_problem
 
 SPARSE = ("dual_side_tensor_core", "eyeriss_sparse", "eyeriss_v2_pe", "sparse_tensor_core")
 
@@ -47,8 +61,8 @@ def loops(**factors: int) -> tuple[Loop, ...]:
     return tuple(Loop(name, factor) for name, factor in factors.items())
 
 
-def on_the_element(layer: Problem, inner_m: int, inner_c: int) -> Cost:
-    """Count the artifact's mapping: all places outside, channels within."""
+def element_mapping(layer: Problem, inner_m: int, inner_c: int) -> Mapping:
+    """Return the artifact's mapping: all places outside, channels within."""
     sizes = dict(zip(layer.shape.dimensions, layer.bounds, strict=True))
     outside = loops(M=sizes["M"] // inner_m, C=sizes["C"] // inner_c, S=1, Q=sizes["Q"], P=sizes["P"], R=1)
     idle = tuple(Loop(name, 1) for name in ("M", "C", "R", "S", "P", "Q"))
@@ -60,8 +74,12 @@ def on_the_element(layer: Problem, inner_m: int, inner_c: int) -> Cost:
         LevelMapping("psum_spad", temporal=within, keep=frozenset({"Outputs"})),
         LevelMapping("reg", temporal=idle, keep=frozenset({"Inputs"})),
     )
+    return Mapping(levels)
+
+
+def on_the_element(layer: Problem, inner_m: int, inner_c: int) -> Cost:
     design = load_architecture("eyeriss_v2_pe")
-    return evaluate(Mapping(levels), layer, design, estimate(design))
+    return evaluate(element_mapping(layer, inner_m, inner_c), layer, design, estimate(design))
 
 
 @pytest.mark.parametrize("name", MOBILENET)
@@ -74,6 +92,55 @@ def test_the_element_of_eyeriss_v2_takes_the_published_cycles(name: str) -> None
     )
     cost = on_the_element(layer, inner_m, inner_c)
     assert abs(cost.cycles - published) <= 3
+
+
+def test_what_zeros_do_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = convolution(C=8, M=8, P=4, Q=4, R=1, S=1, name="small")
+    halves = {name: Hypergeometric(0.5) for name in ("Inputs", "Weights")}
+    cost = on_the_element(with_densities(layer, **halves), 8, 8)
+    table = cost.zeros_table()
+    assert table is not None
+    rows = {row[:2]: dict(zip(table.keys[2:], row[2:], strict=True)) for row in table.rows}
+    computing = rows["mac", "computing"]
+    assert computing["done"] == pytest.approx(0.5)  # weights that would meet a zero are not even read
+    assert computing["gated"] == 0
+    weights = rows["weight_spad", "Weights"]
+    assert weights["format"] == "UOP-RLE"
+    assert weights["done"] + weights["skipped"] < 1
+    assert weights["skipped"] > 0
+    assert 0 < weights["metadata_energy_share"] < 1
+    assert weights["metadata_bits"] > 0
+    assert rows["backing_storage", "Inputs"]["density"] == pytest.approx(0.5)
+    design = load_architecture("eyeriss_v2_pe")
+    (tmp_path / "layer.yaml").write_text(write_problem(with_densities(layer, **halves)))
+    write_mapping(tmp_path / "map.yaml", element_mapping(layer, 8, 8), design, layer)
+    command = [
+        "evaluate",
+        str(tmp_path / "layer.yaml"),
+        "--on",
+        "eyeriss_v2_pe",
+        "--mapping",
+        str(tmp_path / "map.yaml"),
+    ]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "what zeros do" in shown
+    assert "UOP-RLE" in shown
+    assert on_the_element(layer, 8, 8).zeros_table() is not None
+    dense = load_architecture("eyeriss_like")
+    assert search(layer, dense, estimate(dense)).cost.zeros_table() is None
+
+
+@pytest.mark.parametrize(("kind", "word"), [("gating", "gated"), ("skipping", "skipped")])
+def test_what_is_left_out_at_full_price_is_said(kind: str, word: str) -> None:
+    text = design_file("eyeriss_v2_pe").read_text().replace("- {type: skipping}", f"- {{type: {kind}}}")
+    design = read_architecture(parse_document(text), "mine")
+    priced = estimate(design)
+    assert price_notes(design, priced) == ()
+    without = EnergyTable({**priced.components, "mac": ComponentCost({"compute": 2.0, "leak": 0.0})})
+    (note,) = price_notes(design, without)
+    assert f"mac has no energy compute_{word}" in note
+    assert price_notes(load_architecture("eyeriss_like"), estimate(load_architecture("eyeriss_like"))) == ()
 
 
 @pytest.mark.parametrize("weights", [0.25, 0.5, 1.0])

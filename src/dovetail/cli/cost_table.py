@@ -40,6 +40,9 @@ def print_levels(cost: Cost) -> None:
     rows = tuple(row for level in cost.levels for row in _level_rows(level, cost.energy_pJ))
     sums = ("all levels", *(None,) * 6, cost.energy_pJ, 1.0)
     print_table("words per instance; energy over all instances", Table(columns, rows, sums))
+    zeros = cost.zeros_table()
+    if zeros is not None:
+        print_table("what zeros do: shares of the words of a dense run", zeros)
 
 
 def limiting_levels(cost: Cost) -> tuple[str, ...]:

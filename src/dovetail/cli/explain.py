@@ -21,6 +21,7 @@ from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.notes import design_notes
+from dovetail.model.sparse.prices import price_notes
 from dovetail.network.bottleneck import Diagnosis, diagnose
 from dovetail.network.costs import MappedLayer
 from dovetail.network.plain import explanation, figures
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         if found.result is not None and found.result.reading is not None:
             problem, notes = found.result.reading.problem, [*notes, f"{problem.name}: {found.result.reading.text}"]
         told = _diagnosis(problem, architecture, energies, found.result, store)
-    notes += design_notes(architecture, [problem])
+    notes += [*design_notes(architecture, [problem]), *price_notes(architecture, energies)]
     notes += limited_notes([] if found.result is None or odd else [found.result, *found.searched])
     print_notes(notes)
     if args.json:

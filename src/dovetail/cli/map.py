@@ -25,6 +25,7 @@ from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
+from dovetail.model.sparse.prices import price_notes
 from dovetail.network.bottleneck import diagnose
 from dovetail.network.costs import MappedLayer
 from dovetail.network.jobs import Job, Sampled
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         )
         args.found, args.interrupted = True, waiting.interrupted
         keeping(kept(args))
-        notes += _notes(args, read, architecture, waiting.interrupted)
+        notes += _notes(args, read, architecture, energies, waiting.interrupted)
         print_notes(notes)
         try:
             _write(args, given, read, architecture, energies, waiting.interrupted)
@@ -105,9 +106,11 @@ def kept(args: argparse.Namespace) -> str:
     return "the result is in the store, the same command has it at once" if args.all_kept else "the result is printed"
 
 
-def _notes(args: argparse.Namespace, read: Read, architecture: Architecture, interrupted: bool) -> list[str]:
+def _notes(
+    args: argparse.Namespace, read: Read, architecture: Architecture, energies: EnergyTable, interrupted: bool
+) -> list[str]:
     notes = [f"{read.problem.name}: {read.reading.text}"] if read.reading.text else []
-    notes += design_notes(architecture, [read.problem])
+    notes += [*design_notes(architecture, [read.problem]), *price_notes(architecture, energies)]
     if args.stored:
         notes.append("from the store, as it was found before; DOVETAIL_CACHE=off searches again")
     if interrupted and not read.result.certificate.exact:

@@ -6,7 +6,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
 from dovetail.table import Cell, Column, Table, headed
-from dovetail.units import edp_J_cycle, figures_text
+from dovetail.units import edp_J_cycle, figures_text, percent, whole
 
 
 @dataclass(frozen=True)
@@ -248,8 +248,49 @@ class Cost:
         )
         return Table(heads, tuple(rows), ("all", "", "", "", "", "", "", self.energy_pJ))
 
+    def zeros_table(self) -> Table | None:
+        """Return what zeros do, a row per level and tensor and one for computing; None on a dense design.
+
+        Shares are of the words that a dense run would move, per instance; what is neither done, gated nor skipped never
+        comes there. Words held are of the tile's, with its metadata in bits beside them.
+        """
+        rows = [row for level in self.levels for row in _zeros_rows(level)]
+        heads = (
+            *(Column(name, words=True) for name in ("level", "tensor", "format")),
+            *(Column(name, show=percent) for name in ("density", "held")),
+            Column("metadata", "bits", key="metadata_bits", show=whole),
+            *(Column(name, show=percent) for name in _FATES),
+            Column("metadata's|energy", key="metadata_energy_share", show=percent),
+        )
+        return Table(heads, tuple(rows)) if rows else None
+
     def _repr_html_(self) -> str:
-        return self.table().html(
+        zeros = self.zeros_table()
+        return ("" if zeros is None else zeros.html("what zeros do")) + self.table().html(
             f"{self.cycles:,} cycles, {self.energy_pJ:.4g} pJ, {self.edp_J_cycle:.4g} J x cycle, "
             f"utilization {self.utilization:.1%}"
         )
+
+
+def _zeros_rows(level: LevelCost) -> list[tuple[Cell, ...]]:
+    """Return a level's rows of what zeros do."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, one in level.tensors.items():
+        zeros = one.zeros
+        if zeros is None:
+            continue
+        dense = zeros.dense_reads + zeros.dense_fills + zeros.dense_updates
+        fates = zeros.read, zeros.fill, zeros.update
+        moved = [sum(getattr(fate, what) for fate in fates) / dense if dense else 0.0 for what in _FATES]
+        share = zeros.metadata_pJ / one.energy_pJ if one.energy_pJ else 0.0
+        held = one.tile / zeros.dense_tile if zeros.dense_tile else 1.0
+        written = zeros.format or "as it is"
+        rows.append((level.name, name, written, zeros.density, held, zeros.metadata_held, *moved, share))
+    if level.computing is not None:
+        every = level.computing.done + level.computing.gated + level.computing.skipped
+        moved = [getattr(level.computing, what) / every if every else 0.0 for what in _FATES]
+        rows.append((level.name, "computing", "", None, None, None, *moved, None))
+    return rows
+
+
+_FATES = ("done", "gated", "skipped")

@@ -16,6 +16,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapping.notes import design_notes
 from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
+from dovetail.model.sparse.prices import price_notes
 from dovetail.network.between import BETWEEN, Between, BetweenCost, Products, price_between
 from dovetail.table import Cell, Table, headed
 from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, percent, whole
@@ -313,7 +314,8 @@ class NetworkCost:
     def notes(self) -> tuple[str, ...]:
         """What to know of the network's layers, and of how they and the design take to each other.
 
-        How they were read on the design, where there were several ways, and `dovetail.mapping.notes.design_notes`.
+        How they were read on the design, where there were several ways, `dovetail.mapping.notes.design_notes`, and
+        what leaving out cannot save there.
         """
         ways: dict[str, list[str]] = {}
         for each in self.layers:
@@ -325,7 +327,8 @@ class NetworkCost:
         )
         named = [replace(layer.problem, name=layer.name) for layer in self.network.layers]
         padding = self._padding_notes()
-        return (*self.network.notes, *read, *padding, *design_notes(self.architecture, named), *self._between_notes())
+        design = *design_notes(self.architecture, named), *price_notes(self.architecture, self.energies)
+        return (*self.network.notes, *read, *padding, *design, *self._between_notes())
 
     def _padding_notes(self) -> Iterator[str]:
         """Yield what padding adds to the whole network, if anything is padded."""

@@ -16,6 +16,7 @@ from dovetail.mapping.notes import design_notes
 from dovetail.mapping.timeloop_yaml import MappingFile
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
+from dovetail.model.sparse.prices import price_notes
 from dovetail.network.readings import readings_on
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
@@ -58,7 +59,7 @@ def evaluate_given(
             first reading's, and says how the problem was read.
     """
     problem, read, notes = _fitting(mapping, architecture, problem)
-    notes += [*read.notes, *design_notes(architecture, [problem])]
+    notes += [*read.notes, *design_notes(architecture, [problem]), *price_notes(architecture, energies)]
     cost = evaluate(read.mapping, problem, read.architecture, energies)
     broken = tuple(violations(read.mapping, problem, read.architecture))
     return Given(problem, read.architecture, read.mapping, cost, broken, tuple(notes))

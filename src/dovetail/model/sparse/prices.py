@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dovetail.components.energy_table import EnergyTable
+from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.sparse import Leaving
 from dovetail.model.sparse.accesses import FATES, KINDS
 
 
@@ -44,6 +47,16 @@ def compute_prices(actions: Mapping[str, float], full: float) -> dict[str, float
     }
 
 
-def has_gated_compute(actions: Mapping[str, float]) -> bool:
-    """Return whether a table knows what a gated computation costs."""
-    return any(name in actions for name in _GATED)
+def price_notes(architecture: Architecture, energies: EnergyTable) -> tuple[str, ...]:
+    """Say which computations that a design leaves out save nothing, as its energy table has no name for them."""
+    able = architecture.compute.sparse.computing
+    if not able or architecture.compute.name not in energies.components:
+        return ()
+    unit = architecture.compute.name
+    actions = energies[unit].actions
+    return tuple(
+        f"{architecture.name}: {unit} has no energy {names[-1]}, so a computation that is {how.done} "
+        f"costs as much as one that is done (the reference counts so); give its energy table one"
+        for how, names in ((Leaving.GATING, _GATED), (Leaving.SKIPPING, _SKIPPED[: -len(_GATED)]))
+        if how in able and not any(name in actions for name in (*names, *_GATED))
+    )
