@@ -23,10 +23,10 @@ OTHER = dovetail.convolution(C=8, M=8, P=6, Q=6, name="other")
 
 #: Every name that users may rely on; a change here is a change for them.
 PUBLIC = """
-Advice Best Bound CapacityError Comparison Design DovetailError Evaluated Exploration Explanation Figure InputError
-InternalError Layer Mapping MappingError MissingExtraError Network NetworkCost NoMappingError Objective Problem Totals
-WriteError __version__ advise bound compare convolution design designs evaluate explain explore layers linear load map
-matrix_product networks
+Advice Allowance Best Bound CapacityError Comparison Design DovetailError Evaluated Exploration Explanation Figure
+InputError InternalError Layer Mapping MappingError MissingExtraError Network NetworkCost NoMappingError Objective
+Problem Totals WriteError __version__ advise bound compare convolution design designs evaluate explain explore layers
+linear load map matrix_product networks
 """
 
 

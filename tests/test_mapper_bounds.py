@@ -26,10 +26,13 @@ from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact import explore
 from dovetail.mapper.exact.bounds import bound_of
 from dovetail.mapper.exact.chains import remember
+from dovetail.mapper.exact.completion import build_completion
+from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import _fewest_iterations
 from dovetail.mapper.exact.expand import note_way
+from dovetail.mapper.exact.flat import flat_completion
 from dovetail.mapper.exact.goal import goal_of
-from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.prepare import Prepared, lay_out, prepare, with_bounds
 from dovetail.mapper.exact.rows import (
     BY,
     FACTOR,
@@ -46,7 +49,7 @@ from dovetail.mapper.exact.rows import (
     kept_at,
     path_at,
 )
-from dovetail.mapper.exact.space import build_space
+from dovetail.mapper.exact.space import Space, build_space
 from dovetail.mapper.exact.traffic import keep, spread_out
 from dovetail.mapper.local.improve import improve
 from dovetail.mapper.local.sample import sample
@@ -154,7 +157,7 @@ def _fanout(prepared: Prepared, level: int, x: np.ndarray, y: np.ndarray, order:
 
 def check(problem: Problem, architecture: Architecture, energies: EnergyTable, count: int) -> int:
     """Replay random mappings and a good one; returns how many fitted."""
-    prepared = prepare(build_space(problem, architecture, energies))
+    prepared, _, flat = prepared_in_all_ways(build_space(problem, architecture, energies))
     bound = prepared.space.architecture
     rules, machine = encode_rules(problem, bound), encode_machine(problem, bound, energies)
     nests = sample(problem, architecture, count)
@@ -166,8 +169,17 @@ def check(problem: Problem, architecture: Architecture, energies: EnergyTable, c
         axes = (nest.spatial_x > 1) & (nest.spatial_y > 1)
         if axes.any():
             continue  # one dimension on both axes: its own case of the model, which the space does not list
-        stays_below(prepared, nest, energy, cycles)
+        for one in (prepared, flat):
+            stays_below(one, nest, energy, cycles)
     return len(chosen)
+
+
+def prepared_in_all_ways(space: Space) -> list[Prepared]:
+    """Return a space with its bounds, and with those that a search has for want of time: coarse and flat ones."""
+    laid_out, coarse = lay_out(space, Effort()), Effort(vectors=3, priced=3, entries=1)
+    given = laid_out.space, laid_out.tables, laid_out.per_word
+    found = [build_completion(*given, coarse), flat_completion(*given)]
+    return [prepare(space), *(with_bounds(laid_out, completion) for completion in found)]
 
 
 def stays_below(prepared: Prepared, nest: Nest, energy: float, cycles: int) -> None:
@@ -213,11 +225,12 @@ def replay_some(setup: Setup, random: Random, count: int) -> None:
     """Replay so many of all mappings that fit, at most."""
     problem, architecture, energies = setup
     nests, costs = everything(setup)
-    prepared = prepare(build_space(problem, architecture, energies))
+    prepared = prepared_in_all_ways(build_space(problem, architecture, energies))
     fitting = np.flatnonzero(costs.overflow < 0).tolist()
     for at in random.sample(fitting, min(count, len(fitting))):
         if is_allowed(nests, at, problem, architecture):
-            stays_below(prepared, candidate(nests, at), costs.energy_pJ[at], costs.cycles[at])
+            for one in prepared:
+                stays_below(one, candidate(nests, at), costs.energy_pJ[at], costs.cycles[at])
 
 
 def test_words_from_neighbours_are_spread_over_the_children_of_their_own_fanout() -> None:

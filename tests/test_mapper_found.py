@@ -28,8 +28,9 @@ from dovetail.hardware.architecture import (
 )
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact import explore, prepare, search
-from dovetail.mapper.exact.cover import Cover, Watch
+from dovetail.mapper.exact.cover import Cover
 from dovetail.mapper.exact.returns import may_return
+from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
@@ -197,13 +198,13 @@ def test_the_search_rings_when_its_energies_are_not_the_models(monkeypatch, obje
 
 
 def test_the_search_rings_when_its_prices_are_not_the_energy_tables(monkeypatch) -> None:
-    def cheaper(*arguments, true=search.prepare):
+    def cheaper(*arguments, true=search.with_bounds):
         prepared = true(*arguments)
         machine = prepared.scene.machine
         halved = machine._replace(energy=machine.energy * 0.5, compute_pJ=machine.compute_pJ * 0.5)
         return replace(prepared, scene=prepared.scene._replace(machine=halved))
 
-    monkeypatch.setattr(search, "prepare", cheaper)
+    monkeypatch.setattr(search, "with_bounds", cheaper)
     with pytest.raises(InternalError):
         search.search(*FOUND["sums in both inputs"][0], Objective.ENERGY)
 

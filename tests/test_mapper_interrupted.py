@@ -19,8 +19,8 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import CapacityError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
-from dovetail.mapper.exact.cover import Watch
 from dovetail.mapper.exact.search import search
+from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.imperfect.search import search_imperfect
 from dovetail.mapper.local import sample
 from dovetail.mapper.local.improve import best_of_few
@@ -200,11 +200,11 @@ def test_an_interrupt_while_code_is_compiled_is_passed_on(monkeypatch, run):
         run(Objective.EDP, False)
 
 
-@pytest.mark.parametrize("moment", ["prepare", "first_rows"])
+@pytest.mark.parametrize("moment", ["lay_out", "first_rows"])
 def test_an_interrupted_search_compiles_nothing_for_its_answer(monkeypatch, moment):
     """The first time on a version: an answer by what is compiled, or by plain Python, within a second."""
     whole, _ = undisturbed(Objective.EDP, False)
-    module = importlib.import_module(f"dovetail.mapper.exact.{'search' if moment == 'prepare' else 'cover'}")
+    module = importlib.import_module(f"dovetail.mapper.exact.{'search' if moment == 'lay_out' else 'cover'}")
     met = getattr(module, moment)
 
     def interrupted(*given: Any) -> Any:

@@ -53,7 +53,7 @@ def test_what_stays_is_as_good_as_what_went_whatever_lies_outside(
     outside: Outside, offered: list[tuple[Floats, int]], data: st.DataObject
 ) -> None:
     room = data.draw(st.sampled_from([2, 8]))  # in a small one vectors are merged
-    kept = Working.empty((1, room, 2 * TENSORS + FIXED), outside)
+    kept = Working.empty((1, room, 2 * TENSORS + FIXED), outside, np.zeros(1, np.int64))
     for vector, mask in offered:
         offer_vector(kept, 0, vector, mask)
     share = st.sampled_from([0.0, 0.25, 1.0])

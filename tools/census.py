@@ -31,6 +31,7 @@ from dovetail.document_file import read_document
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search
 from dovetail.mapping.printed import parse_printed_mapping
@@ -231,7 +232,7 @@ def _search(levels: tuple[Level, ...], layer: str) -> str:
     actions = dict.fromkeys(("read", "write", "update", "compute"), 1.0) | {"leak": 0.0}
     energies = EnergyTable({level.name: ComponentCost(actions) for level in levels})
 
-    def once(problem: Problem, seconds: float | None) -> SearchResult:
+    def once(problem: Problem, seconds: Limit) -> SearchResult:
         return search(problem, design, energies, time_limit=seconds)
 
     try:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .errors import NoMappingError as NoMappingError
     from .errors import WriteError as WriteError
     from .family.result import Exploration as Exploration
+    from .mapper.allowance import Allowance as Allowance
     from .mapper.explain import Explanation as Explanation
     from .mapper.objective import Objective as Objective
     from .mapping.mapping import Mapping as Mapping
@@ -78,6 +79,7 @@ _HOMES = {
     ),
     "family.result": ("Exploration",),
     "mapper.explain": ("Explanation",),
+    "mapper.allowance": ("Allowance",),
     "mapper.objective": ("Objective",),
     "mapping.mapping": ("Mapping",),
     "network.costs": ("NetworkCost", "Totals"),

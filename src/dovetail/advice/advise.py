@@ -14,6 +14,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Constraints
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.binding import Binding
 from dovetail.mapper.objective import Objective
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
@@ -43,7 +44,7 @@ def advise(
     energies: EnergyTable | None = None,
     *,
     objective: Objective = Objective.EDP,
-    time_limit: float = SECONDS,
+    time_limit: Limit = SECONDS,
     budget: float = BUDGET,
     store: Store | None = None,
     workers: int | Executor | None = None,
@@ -101,7 +102,7 @@ class _Search:
     cost: NetworkCost
     told: Sequence[Diagnosis]
     estimated: bool
-    time_limit: float
+    time_limit: Limit
     end: float
     store: Store
     executor: Executor

@@ -13,6 +13,7 @@ from dovetail.api import networks
 from dovetail.api.calls import DesignLike, objective_of
 from dovetail.api.designs import design
 from dovetail.api.networks import NetworkLike
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.store import Store
 
@@ -25,7 +26,7 @@ def advise(
     input: Any = None,
     batch: int | None = None,
     rename: Mapping[str, str] | None = None,
-    time_limit: float = SECONDS,
+    time_limit: Limit = SECONDS,
     total_time: float = BUDGET,
     workers: int | Executor | None = None,
     progress: Progress | None = None,

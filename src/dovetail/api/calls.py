@@ -14,6 +14,7 @@ from dovetail.api.networks import LayerLike, NetworkLike
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.explain import Explanation
 from dovetail.mapper.explain import explain as explained
 from dovetail.mapper.objective import Objective
@@ -43,7 +44,7 @@ def map(
     batch: int | None = None,
     rename: Mapping[str, str] | None = None,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     samples: int | None = None,
     seed: int = 0,
     imperfect: bool = False,
@@ -60,7 +61,8 @@ def map(
         batch: batch size.
         rename: new names of dimensions and tensors, by their old ones.
         front: also find every mapping that no other beats in both energy and cycles.
-        time_limit: seconds, then the best so far with its bound; None: until it is proven.
+        time_limit: seconds, or an `Allowance` of seconds, steps of work and memory; then the best so far with its
+            bound. None: until it is proven.
         samples: take the best of so many random mappings instead, drawn from ``seed``.
         seed: see ``samples``.
         imperfect: also try factors that do not divide the dimensions.
@@ -107,7 +109,7 @@ def compare(
     rename: Mapping[str, str] | None = None,
     objective: str | Objective = Objective.EDP,
     between: str | Between | None = None,
-    time_limit: float | None = SECONDS,
+    time_limit: Limit = SECONDS,
     samples: int | None = None,
     seed: int = 0,
     imperfect: bool = False,
@@ -128,7 +130,8 @@ def compare(
         rename: new names of dimensions and tensors, by their old ones.
         objective: what every layer minimises: ``edp``, ``energy``, ``latency`` or ``ed2p``.
         between: also count what lies between products, ``serial`` or ``overlapped``; None: it costs nothing.
-        time_limit: seconds per layer, then the best so far with its bound; None: until it is proven.
+        time_limit: seconds per layer, or an `Allowance`, then the best so far with its bound; None: until it is
+            proven.
         samples: take the best of so many random mappings of each layer instead, drawn from ``seed``.
         seed: see ``samples``.
         imperfect: also try factors that do not divide the dimensions.
@@ -219,7 +222,7 @@ def explain(
     input: Any = None,
     batch: int | None = None,
     rename: Mapping[str, str] | None = None,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     imperfect: bool = False,
     pad: bool = False,
 ) -> Explanation:

@@ -33,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_model(parser)
     arguments.add_hardware(parser)
     arguments.add_objective(parser)
-    parser.add_argument(
-        "--time-limit",
-        type=arguments.seconds,
-        default=SECONDS,
-        metavar="S",
-        help=f"seconds per search; then the best met ({SECONDS:g})",
-    )
+    arguments.add_limits(parser, f"seconds per search; then the best met ({SECONDS:g})", SECONDS)
     parser.add_argument(
         "--total-time",
         type=arguments.seconds,
@@ -64,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             architecture,
             None if args.ert is None else energies,
             objective=args.objective,
-            time_limit=args.time_limit,
+            time_limit=arguments.limit_of(args),
             budget=args.total_time,
             store=store,
             workers=args.workers,

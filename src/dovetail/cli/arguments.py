@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail import inputs
+from dovetail.cli.numbers import gigabytes as gigabytes
 from dovetail.cli.numbers import number_above_0 as number_above_0  # commands declare their options with this module
 from dovetail.cli.numbers import positive as positive
 from dovetail.cli.numbers import seconds as seconds
@@ -25,6 +26,7 @@ from dovetail.hardware.attribute_list import ATTRIBUTES
 from dovetail.hardware.contents import evaluated_variables
 from dovetail.hardware.design_files import SUFFIXES
 from dovetail.hardware.reader import bundled_designs, load_architecture
+from dovetail.mapper.allowance import MEMORY, Allowance, Limit
 from dovetail.mapper.certificate_file import MOST_SAMPLES
 from dovetail.mapper.objective import Objective
 from dovetail.network.between import Between
@@ -350,6 +352,25 @@ def setting(text: str) -> tuple[str, Scalar]:
     except InputError:
         found = value
     return name, found if isinstance(found, bool | int | float) else value
+
+
+def add_limits(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, meaning: str, default: float | None = None
+) -> None:
+    """Declare what one search may take; ``meaning``: of the seconds, of which there are so many by default."""
+    parser.add_argument("--time-limit", type=seconds, default=default, metavar="S", help=meaning)
+    parser.add_argument(
+        "--work", type=positive, metavar="N", help="end a search after N steps of work, the same on every machine"
+    )
+    parser.add_argument(
+        "--memory", type=gigabytes, default=MEMORY, metavar="GB", help=f"that a search may take ({MEMORY / 1e9:g})"
+    )
+
+
+def limit_of(args: argparse.Namespace, default: float | None = None) -> Limit:
+    """Return what one search may take; seconds by default as given."""
+    wanted = default if args.time_limit is None else args.time_limit
+    return wanted if args.work is None and args.memory == MEMORY else Allowance(wanted, args.work, args.memory)
 
 
 def add_objective(parser: argparse.ArgumentParser) -> None:

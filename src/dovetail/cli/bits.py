@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     objective = OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
         told = mapping_progress(report)
-        oracle = CostOracle(architecture, energies, objective, store, args.workers, args.time_limit, told)
+        oracle = CostOracle(architecture, energies, objective, store, args.workers, arguments.limit_of(args), told)
         result = choose_bits(request, oracle, report)
     if args.onnx:
         _export(result, Path(args.onnx))

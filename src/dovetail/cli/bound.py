@@ -61,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bandwidth", type=arguments.number_above_0, metavar="GB/S", help="what DRAM moves, reads and writes together"
     )
-    parser.add_argument(
-        "--time-limit", type=arguments.seconds, default=SECONDS, metavar="S", help=f"seconds per layer ({SECONDS:g})"
-    )
+    arguments.add_limits(parser, f"seconds per layer ({SECONDS:g})", SECONDS)
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write a row per size, numbers in full")
     add_output(parser, "--svg", "write the slope as a picture")
@@ -87,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
                 network,
                 *design,
                 objective=args.objective,
-                time_limit=args.time_limit,
+                time_limit=arguments.limit_of(args),
                 store=store,
                 workers=args.workers,
                 progress=shown,

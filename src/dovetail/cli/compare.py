@@ -47,12 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_hardware(parser, several=True)
     arguments.add_objective(parser)
     arguments.add_between(parser)
-    parser.add_argument(
-        "--time-limit",
-        type=arguments.seconds,
-        metavar="S",
-        help=f"seconds per layer; then the best met ({SECONDS:g})",
-    )
+    arguments.add_limits(parser, f"seconds per layer; then the best met ({SECONDS:g})")
     arguments.add_samples(parser)
     arguments.add_odd_sizes(parser)
     arguments.add_workers(parser)
@@ -74,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         mapped = map_networks(
             pairs,
             objective=args.objective,
-            time_limit=args.time_limit if args.samples else args.time_limit or SECONDS,
+            time_limit=arguments.limit_of(args, None if args.samples else SECONDS),
             store=store,
             workers=args.workers,
             search=arguments.search_of(args),

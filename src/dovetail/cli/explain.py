@@ -16,6 +16,7 @@ from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
 from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_layer(parser)
     arguments.add_hardware(parser, beside_layer=True)
     arguments.add_objective(parser)
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per search")
+    arguments.add_limits(parser, "seconds per search")
     arguments.add_odd_sizes(parser)
     arguments.add_json(parser)
 
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if readings_on(problem, architecture) != (Reading(problem),):
             reading = _best_reading(problem, architecture, energies, args, search)
             problem, notes = reading.problem, [*notes, f"{problem.name}: {reading.text}"]
-        options: dict[str, Any] = {"time_limit": args.time_limit, "search": search}
+        options: dict[str, Any] = {"time_limit": arguments.limit_of(args), "search": search}
         given = (problem, architecture, energies, args.objective)
         found = explain(*given, **options, progress=report)
         changes: list[OneBit] = []
@@ -102,11 +103,11 @@ def _best_reading(
 ) -> Reading:
     """Return the reading whose optimum is the best; the first where none has a mapping, so that it is explained."""
 
-    def of(way: Problem, seconds: float | None) -> SearchResult:
+    def of(way: Problem, seconds: Limit) -> SearchResult:
         return search(way, architecture, energies, args.objective, time_limit=seconds)
 
     try:
-        return search_readings(problem, architecture, of, args.time_limit).reading
+        return search_readings(problem, architecture, of, arguments.limit_of(args)).reading
     except NoMappingError:
         return readings_on(problem, architecture)[0]
 

@@ -19,6 +19,7 @@ from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.certificate_file import ESTIMATED, SearchOptions, write_certificate
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
@@ -30,7 +31,7 @@ from dovetail.network.bottleneck import diagnose
 from dovetail.network.costs import MappedLayer
 from dovetail.network.jobs import Job, Sampled
 from dovetail.network.plain import layer_result
-from dovetail.network.readings import Read, readings_on, search_readings, share
+from dovetail.network.readings import Read, readings_on, search_readings
 from dovetail.network.records import keep, kept_result
 from dovetail.store import Store
 from dovetail.table import Table
@@ -56,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_hardware(parser, beside_layer=True)
     arguments.add_objective(parser)
     parser.add_argument("--front", action="store_true", help="also find the Pareto front over energy and cycles")
-    parser.add_argument(
-        "--time-limit", type=arguments.seconds, metavar="S", help="stop after S seconds with the best and a bound"
-    )
+    arguments.add_limits(parser, "seconds, then the best so far and a bound")
     arguments.add_samples(parser)
     arguments.add_odd_sizes(parser)
     add_output(parser, "--save", "write the mapping as Timeloop's mapping YAML")
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             given,
             architecture,
             lambda way, seconds: _search(args, waiting, way, architecture, energies, seconds),
-            args.time_limit,
+            arguments.limit_of(args),
         )
         args.found, args.interrupted = True, waiting.interrupted
         keeping(kept(args))
@@ -134,7 +133,7 @@ def _write(
     if args.save:
         write_mapping(args.save, read.result.mapping, architecture, read.problem)
     if args.certificate:
-        each = share(args.time_limit, len(readings_on(given, architecture)))
+        each = divided(arguments.limit_of(args), len(readings_on(given, architecture)))
         samples = read.own.certificate.states if args.samples else None  # fewer where it was interrupted
         options = SearchOptions(args.front, each, samples, args.seed if args.samples else 0, interrupted)
         origin = ESTIMATED if args.ert is None else args.ert.name
@@ -172,7 +171,7 @@ def _search(
     problem: Problem,
     architecture: Architecture,
     energies: EnergyTable,
-    time_limit: float | None,
+    time_limit: Limit,
 ) -> SearchResult:
     """Search as was asked for; a Ctrl-C ends that with the best so far and its bound."""
     given = (problem, architecture, energies, args.objective)
@@ -206,7 +205,7 @@ def _exact(
     problem: Problem,
     architecture: Architecture,
     energies: EnergyTable,
-    seconds: float | None,
+    seconds: Limit,
 ) -> SearchResult:
     """Return the stored result of the exact search, or search and keep what is worth keeping."""
     job = Job(problem, architecture, energies, args.objective, args.front, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from dovetail.mapper.allowance import LEAST_MEMORY
 from dovetail.units import read_whole
 
 
@@ -29,6 +30,14 @@ def wholes(text: str) -> list[int]:
         return [positive(part) for part in text.split(",")]
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}: write whole numbers parted by commas, as 8,4,2") from None
+
+
+def gigabytes(text: str) -> float:
+    """Return bytes, of gigabytes; fewer than a search can begin with are refused."""
+    value = number_above_0(text, "number of GB") * 1e9
+    if value < LEAST_MEMORY:
+        raise argparse.ArgumentTypeError(f"{text} GB is less than a search begins with: {LEAST_MEMORY / 1e9:g} GB")
+    return value
 
 
 def seed(text: str) -> int:

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="energy<=N",
         help="also the fewest cycles within so much energy, such as 'energy <= 5 mJ', or a number of uJ",
     )
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_limits(parser, "seconds per layer")
     arguments.add_odd_sizes(parser)
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write the whole front over energy and cycles")
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             energies,
             objective=args.objective,
             front=True,
-            time_limit=args.time_limit,
+            time_limit=arguments.limit_of(args),
             store=store,
             workers=args.workers,
             progress=progress,

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"seconds for what to change, of each network on each design, on the page ({_ADVICE:g})",
     )
     parser.add_argument("--no-advice", action="store_true", help="leave out what to change")
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_limits(parser, "seconds per layer")
     arguments.add_odd_sizes(parser)
     arguments.add_workers(parser)
     add_output(parser, "--html", "write one page that opens from disk")
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             pairs,
             objective=args.objective,
             front=not args.no_front,
-            time_limit=args.time_limit,
+            time_limit=arguments.limit_of(args),
             store=store,
             workers=args.workers,
             progress=shown,

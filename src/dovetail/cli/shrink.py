@@ -97,7 +97,7 @@ def add_finalists(group: Any) -> None:
 def add_run(where: Any) -> None:
     """Declare how much a run takes, and the folder that it is kept in."""
     where.add_argument("--workers", type=arguments.positive, metavar="N", help="trainings and mappings at a time")
-    where.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer's mapping")
+    arguments.add_limits(where, "seconds per layer's mapping")
     add_output(where, "--out", "everything; an interrupted run there is continued", folder=True)
 
 
@@ -134,7 +134,8 @@ def run(args: argparse.Namespace) -> int:
     objective = args.objective or OBJECTIVES[targets[0].metric]
     with Store.open() as store, progress() as report:
         told, search = mapping_progress(report), arguments.search_of(args)
-        oracle = CostOracle(architecture, energies, objective, store, args.workers, args.time_limit, told, search)
+        limit = arguments.limit_of(args)
+        oracle = CostOracle(architecture, energies, objective, store, args.workers, limit, told, search)
         result = shrink(request, oracle, report)
     if args.html:
         from dovetail.report.shrink_page import shrink_page  # templates load only when a page is asked for

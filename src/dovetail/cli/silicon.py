@@ -28,7 +28,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_limits(parser, "seconds per layer")
     arguments.add_workers(parser)
     add_output(parser, "--html", "write one page that opens from disk")
     add_output(parser, "--markdown", "write the page of the documentation")
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare, print and write what was asked for."""
     with network_progress() as progress, Store.open() as store:
-        silicon = run_silicon(time_limit=args.time_limit, store=store, workers=args.workers, progress=progress)
+        silicon = run_silicon(time_limit=arguments.limit_of(args), store=store, workers=args.workers, progress=progress)
     if args.html:
         write_text(args.html, silicon_page(silicon))
     if args.markdown:

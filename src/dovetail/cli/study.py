@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="study: the study's own shapes and designs, its stride and grouping mistakes and its idle array axis "
         "included; corrected: the true shapes, both axes usable; or both (default)",
     )
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer")
+    arguments.add_limits(parser, "seconds per layer")
     arguments.add_workers(parser)
     add_output(parser, "--html", "write one page that opens from disk")
     add_output(parser, "--csv", "write every table as CSV into a folder", folder=True)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     with network_progress() as progress, Store.open() as store:
         study = run_study(
             shapes=_SHAPES[args.shapes],
-            time_limit=args.time_limit,
+            time_limit=arguments.limit_of(args),
             store=store,
             workers=args.workers,
             progress=progress,

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--values", required=True, metavar="SIZES", help="first:last, first:last:step, or sizes with commas between"
     )
     arguments.add_objective(parser)
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per size")
+    arguments.add_limits(parser, "seconds per size")
     arguments.add_odd_sizes(parser)
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write the table as CSV")
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             args.dim,
             parse_sizes(args.values),
             objective=args.objective,
-            time_limit=args.time_limit,
+            time_limit=arguments.limit_of(args),
             store=store,
             workers=args.workers,
             progress=progress,

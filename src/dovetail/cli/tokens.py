@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what stays on chip between layers and steps as far as it fits: weights, cache or activations, each with "
         "the level that holds it (all is read from the outermost level)",
     )
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds per layer (until proven)")
+    arguments.add_limits(parser, "seconds per layer (until proven)")
     arguments.add_samples(parser)
     arguments.add_odd_sizes(parser)
     arguments.add_workers(parser)
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             energies,
             Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
             counting=Counting(args.between, args.resident),
-            searching=Searching(args.objective, args.time_limit, arguments.search_of(args)),
+            searching=Searching(args.objective, arguments.limit_of(args), arguments.search_of(args)),
             store=store,
             workers=args.workers,
             progress=progress,

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-search", action="store_true", help="leave out the search; what it proved is not proven again then"
     )
-    parser.add_argument("--time-limit", type=arguments.seconds, metavar="S", help="seconds for the search")
+    arguments.add_limits(parser, "seconds for the search")
     parser.add_argument(
         "--samples",
         type=_samples,
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         energies=energies if known else None,
         energies_from=ESTIMATED if args.ert is None else args.ert.name,
         search=None if args.no_search else _search(claim),
-        time_limit=args.time_limit,
+        time_limit=arguments.limit_of(args),
     )
     notes = [] if known else [f"with the energies in this certificate; --ert names their file, {claim.energies_from}"]
     _print(args, checks, notes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.notes import for_layers
 from dovetail.network.jobs import Job
@@ -53,9 +54,7 @@ class Costs:
         time_limit: seconds for one search; None: until it is proven.
     """
 
-    def __init__(
-        self, layers: Sequence[Layer], store: Store, executor: Executor, time_limit: float | None = None
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], store: Store, executor: Executor, time_limit: Limit = None) -> None:
         self.layers, self._store, self._executor, self._limit = tuple(layers), store, executor, time_limit
         self.searches = 0
 

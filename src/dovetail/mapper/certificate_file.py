@@ -18,6 +18,7 @@ from dovetail.content import content_key
 from dovetail.document import Node, parse_document, read_text
 from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import LEAST_MEMORY, Allowance, Limit, allowance_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.native_yaml import native_mapping_yaml
@@ -49,14 +50,14 @@ class SearchOptions:
 
     Attributes:
         front: whether it covered the Pareto front, too.
-        time_limit: seconds; None: none.
+        time_limit: seconds, or all that it might take; None: no limit.
         samples: random mappings that it took the best of; None: it was the exact search.
         seed: of the random mappings.
         interrupted: whether it was ended before it was done.
     """
 
     front: bool = False
-    time_limit: float | None = None
+    time_limit: Limit = None
     samples: int | None = None
     seed: int = 0
     interrupted: bool = False
@@ -163,7 +164,7 @@ def gap(exact: bool, value: float, bound: float) -> float:
 
 def _claimed(exact: bool, search: SearchOptions) -> list[str]:
     """Return the names of a certificate's fields that its file has."""
-    ended_early = (search.time_limit is not None or search.interrupted) and not exact
+    ended_early = (allowance_of(search.time_limit).seconds is not None or search.interrupted) and not exact
     left_out = (*_TIME, *_OF_THE_RUN) if ended_early else _TIME
     return [field.name for field in fields(Certificate) if field.name not in left_out]
 
@@ -228,17 +229,31 @@ def _component(node: Node) -> ComponentCost:
 def _search(node: Node) -> SearchOptions:
     names = tuple(field.name for field in fields(SearchOptions))
     entries = node.mapping(names, names)
-    limit, samples = entries["time_limit"], entries["samples"]
+    samples = entries["samples"]
     if samples.value is not None and samples.integer(1) > MOST_SAMPLES:
         raise samples.fail(f"at most {MOST_SAMPLES} random mappings are drawn again, found {samples.value}")
     if samples.value is None and entries["seed"].integer() != 0:
         raise entries["seed"].fail("must be 0 where no random mappings were drawn")
     return SearchOptions(
         front=entries["front"].boolean(),
-        time_limit=None if limit.value is None else float(limit.number(0)),
+        time_limit=_limit(entries["time_limit"]),
         samples=None if samples.value is None else samples.integer(1),
         seed=entries["seed"].integer(0),
         interrupted=entries["interrupted"].boolean(),
+    )
+
+
+def _limit(node: Node) -> Limit:
+    """Return what a search might take: null, seconds, or seconds, work and memory."""
+    if not isinstance(node.value, dict):
+        return None if node.value is None else float(node.number(0))
+    names = tuple(field.name for field in fields(Allowance))
+    entries = node.mapping(names, names)
+    seconds, work = entries["seconds"], entries["work"]
+    return Allowance(
+        None if seconds.value is None else float(seconds.number(0)),
+        None if work.value is None else work.integer(1),
+        float(entries["memory"].number(LEAST_MEMORY)),
     )
 
 

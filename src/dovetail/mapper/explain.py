@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Spatial
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.relaxations import Relaxation, relaxations
 from dovetail.mapper.result import SearchResult
@@ -128,7 +129,7 @@ def explain(
     energies: EnergyTable,
     objective: Objective = Objective.EDP,
     *,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     search: SearchFunction | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Explanation:
@@ -191,7 +192,7 @@ def _attempt(
     architecture: Architecture,
     energies: EnergyTable,
     objective: Objective,
-    time_limit: float | None,
+    time_limit: Limit,
 ) -> tuple[SearchResult | None, str]:
     try:
         result = search(problem, architecture, energies, objective, time_limit=time_limit).unless_interrupted()

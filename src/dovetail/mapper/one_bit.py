@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -41,7 +42,7 @@ def one_bit(
     energies: EnergyTable,
     objective: Objective,
     *,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     search: SearchFunction | None = None,
 ) -> Iterator[OneBit]:
     """Yield the optimum with one bit fewer and one more, for every width that the layer states.

@@ -18,6 +18,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit, allowance_of, within
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
 from dovetail.mapper.exact.space import OutOfReach, build_space
@@ -59,7 +60,7 @@ def search_padded(
     objective: Objective = Objective.EDP,
     *,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best mapping of a layer, or of the layer padded: then ``reading`` says to what, and what that wastes.
@@ -70,7 +71,7 @@ def search_padded(
         energies: energy table.
         objective: what to minimise.
         front: also find the Pareto front over all these sizes.
-        time_limit: seconds for all sizes together.
+        time_limit: seconds for all sizes together; work and memory of each.
         progress: told how far the search is.
 
     Raises:
@@ -79,11 +80,11 @@ def search_padded(
     """
     if problem.densities or architecture.is_sparse:
         raise InputError(f"{problem.name}: padding is for dense layers and designs that do nothing about zeros")
-    began, found = time.monotonic(), _Found(objective)
+    began, found, seconds = time.monotonic(), _Found(objective), allowance_of(time_limit).seconds
     grown = sorted(_grown(problem, architecture, energies), key=lambda each: _bound(each, objective))
     waiting = [_Grown(problem, 0.0, 0), *grown]
     for each in waiting:
-        left = None if time_limit is None else time_limit - (time.monotonic() - began)
+        left = None if seconds is None else seconds - (time.monotonic() - began)
         if found.rules_out(each, front):
             found.ruled_out += 1
         elif (
@@ -93,7 +94,8 @@ def search_padded(
         else:
             if progress is not None:
                 progress(f"size {found.searched + 1} of {len(waiting)}")
-            found.add(each.problem, _attempt(each.problem, architecture, energies, objective, front, left))
+            limit = time_limit if left is None else within(time_limit, max(1e-3, left))
+            found.add(each.problem, _attempt(each.problem, architecture, energies, objective, front, limit))
     return found.result(problem, time.monotonic() - began)
 
 
@@ -103,9 +105,8 @@ def _attempt(
     energies: EnergyTable,
     objective: Objective,
     front: bool,
-    seconds: float | None,
+    limit: Limit,
 ) -> SearchResult | NoMappingError:
-    limit = None if seconds is None else max(1e-3, seconds)
     try:
         return search(problem, architecture, energies, objective, front=front, time_limit=limit)
     except NoMappingError as error:

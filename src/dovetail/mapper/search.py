@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.workload.problem import Problem
@@ -24,7 +25,7 @@ def search(
     objective: Objective = Objective.EDP,
     *,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best of all mappings that constraints and capacities allow: `dovetail.mapper.exact.search.search`.
@@ -37,7 +38,8 @@ def search(
         energies: energy table.
         objective: what to minimise; ties fall to the other of energy and cycles.
         front: return the whole Pareto front over (energy, cycles) as well.
-        time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
+        time_limit: what it may take, then the best so far is returned, with a bound: seconds, or an
+            `dovetail.mapper.allowance.Allowance` of seconds, steps of work and memory; None: no limit.
         progress: told about twice a second how far the search is.
 
     A KeyboardInterrupt ends the search with the best so far and its bound (`SearchResult.interrupted`); another one is

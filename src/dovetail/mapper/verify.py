@@ -12,6 +12,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.content import content_key
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.certificate_file import ESTIMATED, Claim, cost_claims, gap, plain, prices, proof_claims
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.constraints import bound_to, violations
@@ -66,7 +67,7 @@ def verify(
     energies: EnergyTable | None,
     energies_from: str = ESTIMATED,
     search: Callable[..., SearchResult] | None = None,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
 ) -> tuple[Check, ...]:
     """Check all that a certificate claims.
 
@@ -197,7 +198,7 @@ def _checks_of_bounds(claim: Claim, architecture: Architecture) -> Iterator[Chec
 
 
 def _check_of_search(
-    claim: Claim, architecture: Architecture, search: Callable[..., SearchResult] | None, time_limit: float | None
+    claim: Claim, architecture: Architecture, search: Callable[..., SearchResult] | None, time_limit: Limit
 ) -> Check:
     """Search once more, and check every field of the certificate against that of the search's own."""
     what = "searching again comes to the same"

@@ -149,7 +149,7 @@ def spatial_reductions(rules: Rules, nest: Nest, last: Residuals, work: Workspac
     if level + 1 == nest.keep.shape[0] or nest.keep[level + 1, tensor]:
         return int(row[kernel.DELIVERED] - row[kernel.SENT])
     total = 0
-    for route in Routes(rules, nest, last).below(level, tensor):
+    for route in Routes(rules, nest, last, hops=False).below(level, tensor):
         total = int(total + (route.receivers - 1) * route.words)
     return total
 
@@ -169,12 +169,12 @@ def _routed_energy(routes: Sequence[Route], wires: Wires, hop_pJ: float) -> floa
 
 
 class Routes:
-    """The ways of one mapping's words."""
+    """The ways of one mapping's words; without ``hops``, which take long to count, those are 0."""
 
-    def __init__(self, rules: Rules, nest: Nest, last: Residuals) -> None:
+    def __init__(self, rules: Rules, nest: Nest, last: Residuals, *, hops: bool = True) -> None:
         tensors, axes, dims = rules.coefficients.shape
         levels = nest.temporal.shape[0]
-        self.rules, self.nest, self.last = rules, nest, last
+        self.rules, self.nest, self.last, self.hops = rules, nest, last, hops
         self.work: Workspace = workspace(levels, tensors, axes, dims)
         self.tour: Tour = tour(levels, axes, dims)
         kernel.tile_sizes(nest, self.work)
@@ -208,11 +208,15 @@ class Routes:
             return [Route(1, float(row[kernel.SENT]), 0.0)]
         if row[kernel.LINKED] > 0 or (self.last.spatial[level] != self.work.spatial[level]).any():
             return self._walked(level, tensor)
+        shared = not self.rules.no_multicast[level, tensor]
+        different, most = kernel.spread(self.rules, tensor, level, self.work)
+        if not self.hops and shared and different * most == children:
+            return [Route(int(most), float(row[kernel.SENT]), 0.0)]
         positions = np.zeros((children, self.rules.coefficients.shape[1]), np.int64)
         children_of(self.rules, tensor, level, self.nest, self.last, 0, self.work, positions)
-        everyone, shared = np.ones(children, np.bool_), not self.rules.no_multicast[level, tensor]
+        everyone = np.ones(children, np.bool_)
         groups = groups_of_children(positions, everyone, shared)
-        reach = half_hops(positions, everyone, shared, self.rules.grid[level])
+        reach = half_hops(positions, everyone, shared, self.rules.grid[level]) if self.hops else np.zeros_like(groups)
         each = float(row[kernel.SENT] / groups.sum())
         return [Route(n, each * int(groups[n]), each * int(reach[n]) / 2) for n in np.flatnonzero(groups).tolist()]
 

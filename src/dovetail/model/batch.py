@@ -54,7 +54,7 @@ def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
     work = workspace(levels, tensors, axes, dims)
     counts = np.zeros((levels, tensors, COUNTS), np.int64)
     costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
-    evaluate_all(_plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
+    evaluate_all(plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
     return costs
 
 
@@ -89,7 +89,7 @@ def count_batch(nests: Nest, rules: Rules) -> Counted:
         computes=np.zeros(candidates, np.int64),
         spread=np.stack([nests.spatial_x.prod(axis=2), nests.spatial_y.prod(axis=2)], axis=2),
     )
-    _count_all(_plain(nests), rules, work, counted.counts, counted.steps, counted.instances, counted.computes)
+    _count_all(plain(nests), rules, work, counted.counts, counted.steps, counted.instances, counted.computes)
     return counted
 
 
@@ -112,8 +112,8 @@ def stack(nests: list[Nest]) -> Nest:
     return Nest._make(np.stack(arrays) for arrays in zip(*nests, strict=True))
 
 
-def _plain(nests: Nest) -> Nest:
-    """Return the arrays with the layout and types that the compiled code was made for."""
+def plain(nests: Nest) -> Nest:
+    """Return mappings as arrays with the layout and types that the compiled code was made for."""
     return Nest._make(np.ascontiguousarray(a, np.bool_ if a.dtype == np.bool_ else np.int64) for a in nests)
 
 

@@ -18,7 +18,9 @@ from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model import charges, kernel, residual
 from dovetail.model.apart import network_energy, network_shares, spatial_reductions
-from dovetail.model.arrays import Floats, Ints, Machine, Nest, Workspace, tour, workspace
+from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, tour, workspace
+from dovetail.model.batch import evaluate_all, plain
+from dovetail.model.compile import is_at_hand
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
 from dovetail.model.encode import (
     encode_machine,
@@ -31,6 +33,9 @@ from dovetail.model.encode import (
 from dovetail.model.sparse.cost import with_zeros
 from dovetail.model.sparse.count import Run
 from dovetail.workload.problem import Problem
+
+#: Children of one fan-out beyond which listing them one by one takes the interpreter long.
+MANY_CHILDREN = 4096
 
 
 def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, energies: EnergyTable) -> Cost:
@@ -64,7 +69,7 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         cycles, energy = residual.cost_of(machine, nest, work, walk, counts, computes)
         full, units = walk.full, int(residual.units_in_use(work, walk))
     else:
-        kernel.count_all(rules, nest, work, counts)
+        _count(rules, nest, machine, work, counts)
         cycles, energy = kernel.cost_of(machine, nest, work, counts)
         full, units = work.instances, int(kernel.units_in_use(work))
         computes = int(kernel.compute_steps(nest.temporal)) * units
@@ -85,6 +90,19 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         return cost
     run = Run(counts, work.instances, computes, totals.units)
     return with_zeros(cost, mapping, problem, architecture, energies, machine, run)
+
+
+def _count(rules: Rules, nest: Nest, machine: Machine, work: Workspace, counts: Ints) -> None:
+    """Count a mapping of factors that divide: interpreted, or compiled where children are many and that is at hand.
+
+    Children are listed one by one where tiles overlap or neighbours may pass words on; both give the same numbers.
+    """
+    children = nest.spatial_x.prod(axis=1) * nest.spatial_y.prod(axis=1)
+    if int(children.max(initial=1)) > MANY_CHILDREN and is_at_hand(evaluate_all):
+        one, cost = Nest._make([array[None] for array in nest]), np.empty(1, np.int64)
+        evaluate_all(plain(one), rules, machine, work, counts, cost, np.empty(1), cost.copy())
+    else:
+        kernel.count_all(rules, nest, work, counts)
 
 
 class Totals(NamedTuple):

@@ -11,6 +11,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.content import content_key
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Allowance, Limit, allowance_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -39,7 +40,7 @@ class Sampled:
         objective: Objective = Objective.EDP,
         *,
         front: bool = False,
-        time_limit: float | None = None,
+        time_limit: Limit = None,
     ) -> SearchResult:
         """Search; see `dovetail.mapper.local.sample.sampled_search`."""
         from dovetail.mapper.local.sample import sampled_search  # loads compiled code: only when it is needed
@@ -60,7 +61,7 @@ class Imperfect:
         objective: Objective = Objective.EDP,
         *,
         front: bool = False,
-        time_limit: float | None = None,
+        time_limit: Limit = None,
         progress: Callable[[str], None] | None = None,
     ) -> SearchResult:
         """Search; see `dovetail.mapper.imperfect`."""
@@ -82,7 +83,7 @@ class Padded:
         objective: Objective = Objective.EDP,
         *,
         front: bool = False,
-        time_limit: float | None = None,
+        time_limit: Limit = None,
         progress: Callable[[str], None] | None = None,
     ) -> SearchResult:
         """Search; see `dovetail.mapper.padded.search_padded`."""
@@ -128,7 +129,7 @@ class Job:
     energies: EnergyTable = field(repr=False)
     objective: Objective = Objective.EDP
     front: bool = False
-    time_limit: float | None = None
+    time_limit: Limit = None
     search: SearchFunction | None = None
 
     @property
@@ -158,13 +159,13 @@ class Job:
         return (self.search or exact_search)(*given, **options)
 
     def lasts(self, result: SearchResult) -> bool:
-        """Tell whether a result is worth keeping: all of it is proven, or nothing but the search itself ended it.
+        """Tell whether a result is worth keeping: all of it is proven, or nothing that was asked for ended it.
 
         What a clock or an interrupt ended differs each time; where the value is proven but not what breaks ties, a
         search with more time may still find better.
         """
         proven = result.certificate.exact and result.certificate.tie_proven
-        return proven or (self.time_limit is None and not result.interrupted)
+        return proven or (allowance_of(self.time_limit) == Allowance() and not result.interrupted)
 
 
 def outcome(job: Job) -> SearchResult | NoMappingError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -18,7 +19,7 @@ from dovetail.mapping.notes import for_layers
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.jobs import Job
 from dovetail.network.outcomes import Outcome, outcomes
-from dovetail.network.readings import Read, best_outcome, readings_on, share
+from dovetail.network.readings import Read, best_outcome, readings_on
 from dovetail.network.records import kept_results
 from dovetail.store import Store
 from dovetail.workers import executor_for
@@ -75,7 +76,7 @@ def map_network(
     *,
     objective: Objective = Objective.EDP,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     store: Store | None = None,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -122,7 +123,7 @@ def map_networks(
     *,
     objective: Objective = Objective.EDP,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     store: Store | None = None,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -155,7 +156,7 @@ def map_networks(
         for layer in network.distinct():
             ways = readings_on(layer.problem, architecture)
             keys = of_layers.setdefault(problem_key(layer), [])
-            seconds = share(time_limit, len(ways))
+            seconds = divided(time_limit, len(ways))
             for reading in ways:
                 read, design = layer.read_as(reading), (architecture, energies)
                 if design_of is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.names import named
+from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.result import FrontPoint, SearchResult, unbeaten
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading, readings
@@ -100,8 +101,8 @@ def _front(found: Sequence[tuple[Reading, SearchResult]]) -> tuple[FrontPoint, .
 def search_readings(
     problem: Problem,
     architecture: Architecture,
-    search: Callable[[Problem, float | None], SearchResult],
-    time_limit: float | None = None,
+    search: Callable[[Problem, Limit], SearchResult],
+    time_limit: Limit = None,
 ) -> Read:
     """Search every reading of a problem on a design and return the best.
 
@@ -119,14 +120,9 @@ def search_readings(
     failed: list[NoMappingError] = []
     for reading in ways:
         try:
-            found.append((reading, search(reading.problem, share(time_limit, len(ways)))))
+            found.append((reading, search(reading.problem, divided(time_limit, len(ways)))))
         except NoMappingError as error:
             failed.append(error)
     if not found:
         raise failed[0]
     return best_reading(found)
-
-
-def share(time_limit: float | None, ways: int) -> float | None:
-    """Return the seconds that each of several readings may take."""
-    return None if time_limit is None else time_limit / ways

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, did_you_mean
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -118,7 +119,7 @@ def sweep_layer(
     sizes: Sequence[int],
     *,
     objective: Objective = Objective.EDP,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     store: Store | None = None,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,

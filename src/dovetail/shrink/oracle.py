@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
 from dovetail.network.costs import NetworkCost
@@ -66,7 +67,7 @@ class CostOracle:
     objective: Objective = Objective.EDP
     store: Store = field(default_factory=Store.disabled)
     workers: int | Executor | None = None
-    time_limit: float | None = None
+    time_limit: Limit = None
     progress: Callable[[Progress], None] | None = None
     search: SearchFunction | None = None
     known: dict[Problem, tuple[float, int]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import Any
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.search import SearchFunction
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import Progress, map_networks
@@ -132,7 +133,7 @@ class _Task:
 def run_study(
     *,
     shapes: Sequence[str] = ("study", "corrected"),
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     store: Store | None = None,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,

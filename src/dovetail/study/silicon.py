@@ -16,6 +16,7 @@ from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture, read_architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.binding import Binding
 from dovetail.mapper.search import SearchFunction
 from dovetail.network.bottleneck import diagnose
@@ -120,7 +121,7 @@ def measured() -> dict[str, Any]:
 
 def run_silicon(
     *,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     store: Store | None = None,
     workers: int | Executor | None = None,
     progress: Callable[[Progress], None] | None = None,

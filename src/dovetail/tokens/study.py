@@ -10,6 +10,7 @@ from typing import Any
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
 from dovetail.network.between import Between
@@ -167,7 +168,7 @@ class Searching:
     """
 
     objective: Objective = Objective.EDP
-    time_limit: float | None = None
+    time_limit: Limit = None
     search: SearchFunction | None = None
 
 

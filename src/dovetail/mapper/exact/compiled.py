@@ -160,7 +160,7 @@ def _loop(function: Callable[..., Any]) -> None:
 
 
 def _working() -> Working:
-    return Working.empty((1, 1, 2 + FIXED), Outside(np.zeros(1), np.zeros(1), _bools(1), 0.0))
+    return Working.empty((1, 1, 2 + FIXED), Outside(np.zeros(1), np.zeros(1), _bools(1), 0.0), _ints(1))
 
 
 def _unite(function: Callable[..., Any]) -> None:

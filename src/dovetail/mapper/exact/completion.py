@@ -8,17 +8,17 @@ capacities and pinned orders included. ``docs/mapper.md`` says why it is a lower
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from dovetail.mapper.exact.demands import Demands, build_demands
+from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.pieces import in_pieces
-from dovetail.mapper.exact.pricing import MOST_PRICED, Prices, price_fanout
+from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.sources import Source, Sources, find_sources
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
@@ -30,10 +30,8 @@ from dovetail.model.charges import WRITE, bandwidth_spilt, bandwidth_taken
 
 #: By how much, relatively, the tables may be too high: they are kept in single precision, rounded at every level.
 ROUNDING = 1e-6
-#: Entries that the tables may have; beyond it prices are cut down until there are fewer sources.
-MOST_ENTRIES = 160_000_000
 #: Entries of a level's loops that are worked out at a time.
-MOST_AT_ONCE = 4_000_000
+MOST_AT_ONCE = 1_000_000
 #: Classes of speed that completions outside the outermost fan-out are told apart by.
 CLASSES = 8
 #: Ways to use a fan-out times tiles, beyond which filling the tables takes minutes.
@@ -87,8 +85,7 @@ def build_completion(
     space: Space,
     tables: Tables,
     per_word: Floats,
-    most_entries: int = MOST_ENTRIES,
-    look: Callable[[], None] = lambda: None,
+    effort: Effort,
 ) -> Completion:
     """Fill the tables of a space.
 
@@ -96,30 +93,20 @@ def build_completion(
         space: the mapspace.
         tables: what is known of every tile.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
-        most_entries: that the tables may have, about.
-        look: at the clock; called every now and then.
+        effort: that may be made.
 
     Raises:
-        OutOfReach: the tables would take minutes to fill, or the clock says so.
+        OutOfReach: the tables would take minutes to fill, or the effort ends it.
     """
-    levels, tiles = len(space.levels), space.tiles
-    idle = tuple(sorted({*left_in_place(space)} - {0})) or (0,)
-    lanes = 1 + len(idle) * (len(GRID) - 1)
+    levels, look = len(space.levels), effort.look
+    idle = idle_sets(space)
     feasible = _with_completions(space, tables)
-    count = np.array([len(found) for found in feasible], np.int64)
-    place = np.full((levels + 1, tiles), -1, np.int64)
-    for level, found in enumerate(feasible):
-        place[level, found] = np.arange(len(found))
-    sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), most_entries)
+    place, count = places_of(space, feasible)
+    lanes = 1 + len(idle) * (len(GRID) - 1)
+    sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), effort.entries)
     lattice, serves = lattice_of(space), serving(space, idle)
-    demands = build_demands(space, tables, per_word, lattice, look)
-    sizes = np.array([len(at) for at in sources.at]) * count[: space.outside + 1] * lanes * CLASSES
-    start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    least = np.full(int(sizes.sum()), np.inf, np.float32)
-    parts = [
-        least[first : first + size].reshape(len(at) * CLASSES, n, lanes)
-        for first, size, at, n in zip(start, sizes, sources.at, count, strict=False)
-    ]
+    demands = build_demands(space, tables, per_word, lattice, effort)
+    start, least, parts = room_of(space, sources, count, lanes)
     first = space.rules.touched / space.problem.macs * space.rules.is_output
     fans = lattice.places(feasible[space.outside])
     quickest = float(max(1, tables.parallelism[0, -1]))
@@ -128,7 +115,7 @@ def build_completion(
     ways = ways_of(space, space.outside)[0] if space.outside < levels else no_spreading(space)
     columns = 2 * len(first) + FIXED
     met, vector = (
-        Working.empty((1, MOST_PRICED, columns), outside_of(space, space.outside, per_word)),
+        Working.empty((1, effort.priced, columns), outside_of(space, space.outside, per_word), effort.compared),
         np.zeros(columns + len(first)),
     )
     price = partial(price_fanout, lattice, fans, ways, demands, prices, met, vector, parts[space.outside])
@@ -149,20 +136,53 @@ def build_completion(
             inside = through_loops(space, level, here, factors, serves, some)
             steps = by_class - at  # of some sources inside; the others' lead elsewhere
             enter(keepers, np.where(steps < len(inside), steps, -1), entering, arriving, inside, parts[level])
-    slack = _slack(space)
-    return Completion(sources, idle, serves, place, count, start.astype(np.int64), CLASSES, least, demands, *slack)
+    slack = slack_of(space)
+    return Completion(sources, idle, serves, place, count, start, CLASSES, least, demands, *slack)
+
+
+def idle_sets(space: Space) -> tuple[int, ...]:
+    """Return `Completion.idle`."""
+    return tuple(sorted({*left_in_place(space)} - {0})) or (0,)
+
+
+def places_of(space: Space, feasible: list[Ints]) -> tuple[Ints, Ints]:
+    """Return `Completion.place` and `Completion.count`, given the tiles that have a completion, by boundary."""
+    place = np.full((len(space.levels) + 1, space.tiles), -1, np.int64)
+    for level, found in enumerate(feasible):
+        place[level, found] = np.arange(len(found))
+    return place, np.array([len(found) for found in feasible], np.int64)
+
+
+def room_of(space: Space, sources: Sources, count: Ints, lanes: int) -> tuple[Ints, Singles, list[Singles]]:
+    """Return `Completion.start`, `Completion.least`, all infinity, and the latter by boundary."""
+    sizes = np.array([len(at) for at in sources.at]) * count[: space.outside + 1] * lanes * CLASSES
+    start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    least = np.full(int(sizes.sum()), np.inf, np.float32)
+    parts = [
+        least[first : first + size].reshape(len(at) * CLASSES, n, lanes)
+        for first, size, at, n in zip(start, sizes, sources.at, count, strict=False)
+    ]
+    return start, least, parts
+
+
+def with_completions(space: Space, tables: Tables) -> list[Ints]:
+    """Return, by boundary, the tiles that have a completion inside it."""
+    feasible = [np.flatnonzero(tables.parallelism[level] > 0) for level in range(len(space.levels) + 1)]
+    feasible[0] = feasible[0][feasible[0] == space.tiles - 1]  # only the whole problem enters the outermost level
+    return feasible
 
 
 def _with_completions(space: Space, tables: Tables) -> list[Ints]:
-    """Return, by boundary, the tiles that have a completion inside it.
+    """Return the same.
 
     Raises:
         OutOfReach: they are too many, with the ways to spread them, to fill tables for.
     """
-    levels = len(space.levels)
-    feasible = [np.flatnonzero(tables.parallelism[level] > 0) for level in range(levels + 1)]
-    feasible[0] = feasible[0][feasible[0] == space.tiles - 1]  # only the whole problem enters the outermost level
-    spreads = sum(len(rows) * len(found) for rows, found in zip(space.fanouts, feasible[:levels], strict=True))
+    feasible, levels = with_completions(space, tables), len(space.levels)
+    spreads = sum(
+        len({row.factors for row in rows}) * len(found)
+        for rows, found in zip(space.fanouts, feasible[:levels], strict=True)
+    )
     if spreads > MOST_SPREADS:
         raise OutOfReach(
             f"{spreads:.1e} pairs of a tile and a way to spread it, of which {MOST_SPREADS:.0e} are in reach"
@@ -194,7 +214,7 @@ def _prices(space: Space, sources: tuple[Source, ...], first: Floats, quickest: 
     )
 
 
-def _slack(space: Space) -> tuple[float, float]:
+def slack_of(space: Space) -> tuple[float, float]:
     """Return the pJ and cycles of one word at every keeper of the tensors whose fan-out the model counts with rounding.
 
     The cycles are those of the slowest level: levels work side by side.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,13 +10,14 @@ import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InternalError, NoMappingError
-from dovetail.mapper.exact.explore import Progress, explore, first_rows, mapping_of, pass_level
+from dovetail.mapper.exact.explore import explore, first_rows, mapping_of, pass_level
 from dovetail.mapper.exact.goal import Goal, goal_of, objective_value
 from dovetail.mapper.exact.physical import whole_cycles
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import STATES, TOO_LONG, Paths, Rows
 from dovetail.mapper.exact.space import OutOfReach
-from dovetail.mapper.local.improve import best_of_few, improve, is_compiled
+from dovetail.mapper.exact.watch import Progress, Watch
+from dovetail.mapper.local.improve import best_of_few, improve, is_compiled, make_ready
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Floats
@@ -28,10 +26,6 @@ from dovetail.model.evaluate import evaluate
 
 #: Values under which a first mapping is looked for in turn, as multiples of the lower bound.
 LIMITS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 16.0, math.inf)
-#: What ended a search that a KeyboardInterrupt ended.
-INTERRUPT = "an interrupt"
-#: CPU-seconds that a search may take whatever its limit, so that there is an answer worth having.
-GRACE = 0.4
 #: Partial mappings a level that a first mapping, and a better one, are looked for among.
 NARROW, WIDE = 8, 64
 #: A first mapping beyond this factor of the lower bound is compared with what a local search meets among so many.
@@ -84,55 +78,6 @@ class Answer:
     bound: float
     covered: bool
     ended: str = ""
-
-
-class Watch:
-    """Watches the clock, and tells how far the search is."""
-
-    def __init__(self, limit: float | None, report: Callable[[str], None] | None) -> None:
-        self._start, self._worked, self.limit, self._report = time.monotonic(), time.process_time(), limit, report
-        self._said = self._start
-        self.progress = Progress(check=self.check)
-        self.doing = ""
-        self.share = 1.0  # of the time there is, for what is being done
-        self.is_stopped = False
-
-    @property
-    def seconds(self) -> float:
-        """Since the search began."""
-        return time.monotonic() - self._start
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count what is done meanwhile: compiling takes long but once."""
-        start, worked = time.monotonic(), time.process_time()
-        yield
-        self._start += time.monotonic() - start
-        self._worked += time.process_time() - worked
-
-    def stop(self) -> None:
-        """Let time be up."""
-        self.is_stopped = True
-
-    def is_over(self) -> bool:
-        """Whether time is up: the limit and, however busy the machine, `GRACE` seconds of its own work."""
-        if self.limit is None or self.is_stopped:
-            return self.is_stopped
-        worked = time.process_time() - self._worked
-        return self.seconds > self.limit * self.share and worked > GRACE * self.share
-
-    def check(self) -> None:
-        """Report about twice a second; raise `OutOfReach` when time is up."""
-        now = time.monotonic()
-        if self._report is not None and now - self._said > 0.5:
-            self._said = now
-            states = int(self.progress.stats[STATES])
-            how_far = f"{self.doing}, level {self.progress.level + 1}: {states:,} partial mappings"
-            self._report(how_far if self.doing else "tabulating bounds")
-        if self.is_over():
-            raise OutOfReach(
-                INTERRUPT if self.is_stopped else f"the time limit of {self.limit:g} s; a longer one may be enough"
-            )
 
 
 class Cover:
@@ -234,6 +179,9 @@ class Cover:
         if stopped and not is_compiled():
             few = best_of_few(space.problem, space.architecture, self._energies, objective)
             return Found(few.cost.energy_pJ, few.cost.cycles, few.mapping)
+        if not stopped:
+            with self._watch.paused():
+                make_ready(space.problem, space.architecture, self._energies)
         found = improve(
             space.problem,
             space.architecture,
@@ -274,7 +222,7 @@ class Cover:
         costed = self.by_the_model(best)
         if costed.cost.cycles <= best.cycles:
             return costed
-        moment = Progress()
+        moment = self._watch.another()
 
         def look() -> None:
             self._watch.check()
@@ -327,7 +275,7 @@ class Cover:
             for width in (NARROW, 8 * WIDE, None):
                 for limit in LIMITS:
                     goal = goal_of(objective.code, floor * limit)
-                    found = _listed(*self._complete(goal, Progress(check=self._watch.check), width))
+                    found = _listed(*self._complete(goal, self._watch.another(), width))
                     if found:
                         return min(found, key=partial(rank, objective))
         except OutOfReach:  # too many partial mappings are as good as the bound lets one hope, or time is up

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import words_delivered
 from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.pieces import in_pieces
@@ -32,9 +33,7 @@ from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_
 from dovetail.model.compile import jit_plain, part
 
 #: Vectors that a tile has room for; where there are more, the two most alike become one that undercuts both.
-MOST_VECTORS, FEWEST_VECTORS = 48, 3
-#: Bytes that one working table may take.
-MOST_BYTES = 100_000_000
+FEWEST_VECTORS = 3
 #: Kinds of dimensions (by the tensors that they leave in place) whose orders are told apart.
 MOST_KINDS = 4
 
@@ -59,9 +58,7 @@ class Demands(NamedTuple):
     pending: Ints
 
 
-def build_demands(
-    space: Space, tables: Tables, per_word: Floats, lattice: Lattice, look: Callable[[], None]
-) -> Demands:
+def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Lattice, effort: Effort) -> Demands:
     """Return the demands of all completions inside the outermost fan-out.
 
     Args:
@@ -69,13 +66,16 @@ def build_demands(
         tables: what is known of every tile.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
         lattice: the divisors.
-        look: at the clock; called every now and then.
+        effort: that may be made.
+
+    Raises:
+        OutOfReach: that ends it.
     """
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
-    columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
-    room = int(np.clip(MOST_BYTES // (tiles * columns * 8), FEWEST_VECTORS, MOST_VECTORS))
+    columns, outermost, look = 2 * tensors + FIXED, min(space.outside + 1, levels), effort.look
+    room = int(np.clip(effort.bytes_at_once // (tiles * columns * 8), FEWEST_VECTORS, effort.vectors))
     around = [outside_of(space, boundary, per_word) for boundary in range(levels + 1)]
-    now = _at_compute(space, Working.empty((tiles, room, columns), around[levels]))
+    now = _at_compute(space, Working.empty((tiles, room, columns), around[levels], effort.compared))
     start = np.zeros((levels + 1, tiles + 1), np.int64)
     parts: list[tuple[Floats, Ints]] = []
     used = 0
@@ -112,9 +112,11 @@ def _through_storage(
     """Return the demands of tiles that enter a storage level; ``costs``: pJ per word there, and what is outside."""
     (tiles, _, columns), (price, outside) = inside.vectors.shape, costs
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
-    looped, vector = Working.empty(inside.vectors.shape, inside.outside), np.zeros(columns)
+    looped, vector = inside.like(inside.outside), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
-        passed = Working(inside.vectors.copy(), inside.pending.copy(), inside.counts.copy(), inside.outside)
+        passed = inside._replace(
+            vectors=inside.vectors.copy(), pending=inside.pending.copy(), counts=inside.counts.copy()
+        )
         for d in order:
             loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
             if loop.least > 1 or loop.most > 1:
@@ -122,7 +124,7 @@ def _through_storage(
         in_pieces(tiles, partial(unite, passed, looped), look)
     rules = space.rules
     first = rules.touched / space.problem.macs * rules.is_output
-    entered = Working.empty(inside.vectors.shape, outside)
+    entered = inside.like(outside)
     entry = Entry(
         np.array(space.keepers[level], np.int64),
         level,
@@ -339,7 +341,7 @@ def _through_fanout(
     look: Callable[[], None],
 ) -> Working:
     """Return the demands of tiles that are spread over a fan-out; ``around``: what is outside."""
-    outside, vector = Working.empty(inside.vectors.shape, around), np.zeros(inside.vectors.shape[2])
+    outside, vector = inside.like(around), np.zeros(inside.vectors.shape[2])
     sizes = lattice.places(np.arange(space.tiles))
     ways, _ = ways_of(space, level)
     feasible = np.ascontiguousarray(tables.parallelism[level])

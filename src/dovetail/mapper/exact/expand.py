@@ -42,6 +42,7 @@ from dovetail.mapper.exact.rows import (
     STATES,
     TILE,
     TOO_LONG,
+    UNTIL,
     Row,
     Rows,
     Scratch,
@@ -147,7 +148,7 @@ def rest_of(lattice: Lattice, d: int, loops: Ints) -> int:
 
 @part()
 def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratch, table: Table) -> bool:
-    """Offer every choice of loops of a storage level, factor by factor; False when there is no room left.
+    """Offer every choice of loops of a storage level, factor by factor; False: no room left, or too much to do.
 
     ``least``: pJ of any completion without leakage.
     """
@@ -160,6 +161,8 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
     for i in range(dims):
         loops[CHOICE, i] = -1
     while d >= 0:
+        if stats[STATES] >= stats[UNTIL]:
+            return False
         # A choice not yet undone means that this place was reached from further in.
         if (d == dims or loops[CHOICE, d] < 0) and no_use(scene, goal, (level, d, inside), entered, (least, slowest)):
             stats[STATES] += 1
@@ -204,7 +207,7 @@ def taken_at(scene: Scene, level: int, kept: int, tile: int) -> int:
 
 @part()
 def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
-    """Add to a table all partial mappings that pass a storage level and may still beat the goal; False: no room."""
+    """Add to a table all partial mappings that pass a storage level and may beat the goal; False: see `take_step`."""
     lattice, choices, sourcing, machine = scene.lattice, scene.choices, scene.sourcing, scene.machine
     row, loops, stats = scratch.row, scratch.loops, table.stats
     dims = loops.shape[1]
@@ -267,7 +270,7 @@ def note_way(scene: Scene, level: int, way: int, scratch: Scratch) -> None:
 
 @part()
 def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
-    """Add to a table all partial mappings that pass a fan-out and may still beat the goal; False: no room.
+    """Add to a table all partial mappings that pass a fan-out and may still beat the goal; False: see `take_step`.
 
     Where the model is to count the fan-out, rows are not merged yet, and bounds assume that links save all they can.
     """
@@ -283,6 +286,8 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             inside, children = tile_inside(scene.lattice, spreads, way, tile, scratch.loops)
             if inside < 0 or parallelism[level + 1, inside] == 0:
                 continue
+            if table.stats[STATES] >= table.stats[UNTIL]:
+                return False
             copy_row(parents, parent, row)
             row.key[TILE] = inside
             row.key[INSTANCES] *= children
@@ -327,7 +332,9 @@ def finish(scene: Scene, rows: Rows, scratch: Scratch) -> None:
 
 @jit_plain
 def take_step(kind: int, scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
-    """Take one step with some partial mappings; what comes of it is added to a table. False: it has no room left.
+    """Take one step with some partial mappings; what comes of it is added to a table.
+
+    False: it has no room left, or so many states were examined as `UNTIL` says.
 
     The kinds of step share most of their parts, so that all together compile as fast as two of them.
     """

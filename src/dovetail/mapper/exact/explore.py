@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from dovetail.mapper.exact.goal import Goal, goal_of
 from dovetail.mapper.exact.pieces import QUICK
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import (
-    COUNTERS,
     CYCLES,
     ENERGY,
     FACTOR,
@@ -30,7 +27,9 @@ from dovetail.mapper.exact.rows import (
     REAL_FIELDS,
     REUSE,
     SHARED,
+    STATES,
     TILE,
+    UNTIL,
     Paths,
     Rows,
     Scratch,
@@ -39,29 +38,17 @@ from dovetail.mapper.exact.rows import (
     scratch,
 )
 from dovetail.mapper.exact.space import OutOfReach
+from dovetail.mapper.exact.watch import ENDLESS, Progress
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.model.arrays import Floats, Ints, Nest, workspace
+from dovetail.model.arrays import Floats, Nest, workspace
 
 #: Rows that a fan-out counted by the model is expanded from at a time, before they are merged.
 CHUNK = 4096
-#: Rows that a level has room for at first; bytes that they may take.
-ROOM, MOST_BYTES = 1 << 11, 800_000_000
-
-
-@dataclass
-class Progress:
-    """What a search has done so far, and when to stop.
-
-    Attributes:
-        stats: counters; places as in `dovetail.mapper.exact.rows`.
-        level: the level under way.
-        check: called between steps; raises `OutOfReach` to stop.
-    """
-
-    stats: Ints = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
-    level: int = 0
-    check: Callable[[], None] = lambda: None
+#: Rows that a level has room for at first.
+ROOM = 1 << 11
+#: States that a step may examine before the clock is looked at, at first: some tens of milliseconds.
+BETWEEN = 1 << 15
 
 
 def first_rows(prepared: Prepared) -> Rows:
@@ -166,40 +153,79 @@ class _Sink:
         widths, tensors = prepared.widths, len(prepared.space.rules.is_output)
         # With every row go its bound and, in the table that merging looks it up in, four chain entries and a mark.
         columns = widths.key + REAL_FIELDS * tensors + widths.value
-        self._most = MOST_BYTES // (8 * columns + 4 * widths.path + 8 + 40)
-        self._table = table_for(room_for(ROOM, widths, tensors), progress.stats)
+        self._most = int(progress.memory // (8 * columns + 4 * widths.path + 8 + 40))
+        self._table = table_for(room_for(min(ROOM, self._most), widths, tensors), progress.stats)
+        self._between = BETWEEN
 
     def take(self, kind: int, parents: Rows) -> _Sink:
-        """Take a step with the parents, a piece at a time; returns itself."""
+        """Take a step with the parents, a piece at a time; returns itself.
+
+        Raises:
+            OutOfReach: time, work or memory does not suffice for all of them.
+        """
+        begun, spent = self._progress.stats.copy(), self._progress.spent
         start, size = 0, 4
         while start < len(parents.bound):
             self._progress.check()
             began = time.monotonic()
             piece = parents.pick(np.arange(start, min(start + size, len(parents.bound))))
             used, stats = int(self._table.used[0]), self._progress.stats.copy()
-            alive = self._table.alive[:used].copy()
-            if self.run(kind, piece):
+            alive, left = self._table.alive[:used].copy(), max(0, spent.most - spent.work)
+            self._progress.stats[UNTIL] = min(ENDLESS, int(stats[STATES]) + min(left + 1, self._between))
+            done = self.run(kind, piece)
+            examined = int(self._progress.stats[STATES] - stats[STATES])
+            if examined > left:
+                self._progress.stats[:] = begun  # wherever between two pieces that comes out
+                spent.over()
+            if done:
+                spent.work += examined
                 start += size
                 if time.monotonic() - began < QUICK:  # results do not depend on the pieces
                     size *= 2
                 elif size > 1:
                     size //= 2
                 continue
-            # No room: make some and take the piece again, as if it had not been tried.
-            self._progress.stats[:] = stats
+            # The piece is taken again, as if it had not been tried.
             self._table.alive[:used] = alive
-            self._grow(used)
+            is_cut = self._progress.stats[STATES] >= self._progress.stats[UNTIL]
+            self._progress.stats[:] = stats
+            if is_cut:
+                self._retract(used)
+                size = self._cut(size, examined, time.monotonic() - began)
+            else:  # no room: make some
+                self._grow(used)
         return self
 
     def run(self, kind: int, piece: Rows) -> bool:
-        """Take a step with some parents; False when there is no room left."""
+        """Take a step with some parents; False when there is no room left, or more to do than is to be done at once."""
         return take_step(kind, self._prepared.scene, self._goal, self._level, piece, self._scratch, self._table)
+
+    def _retract(self, used: int) -> None:
+        """Take back all rows after so many."""
+        alive = self._table.alive[:used].copy()
+        self._table.first[:] = -1
+        enlist(self._table, used)
+        self._table.alive[:used] = alive
+
+    def _cut(self, size: int, examined: int, seconds: float) -> int:
+        """Return how many parents to take after so many were too much to do, and allow for more where there is time."""
+        if seconds < QUICK:
+            self._between *= 2
+        elif size > 1:
+            return size // 2
+        else:  # one partial mapping alone is much to do
+            room = examined / seconds * self._progress.spent.seconds_left()
+            self._between = max(BETWEEN, int(min(4 * self._between, room, ENDLESS)))
+        return size
 
     def _grow(self, used: int) -> None:
         room = len(self._table.alive)
         if room >= self._most:
             where = self._prepared.space.levels[self._level].name
-            raise OutOfReach(f"the limit of memory: {MOST_BYTES / 1e6:.0f} MB, {room:,} partial mappings at {where}")
+            raise OutOfReach(
+                f"the limit of memory: {room:,} partial mappings at {where}, {self._progress.memory / 1e6:.0f} MB; "
+                "more (--memory) may be enough"
+            )
         kept = np.flatnonzero(self._table.alive[:used] == 1)
         room = min(2 * room, self._most)
         arrays: list[NDArray[Any]] = list(self._table.rows)

@@ -11,10 +11,9 @@ reuses every tensor at least as much.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 
 import numpy as np
 
@@ -100,26 +99,55 @@ class _Head:
     chain: tuple[int, ...]
 
 
-@lru_cache(maxsize=4096)
-def orders(movement: Movement, dims: tuple[int, ...], inner: tuple[int, ...], outer: tuple[int, ...]) -> Ints:
-    """Return the orders worth trying, ``(orders, len(dims))``, innermost first.
+def orders(
+    movement: Movement,
+    dims: tuple[int, ...],
+    inner: tuple[int, ...],
+    outer: tuple[int, ...],
+    look: Callable[[], None] = lambda: None,
+) -> Ints:
+    """Return the orders worth trying, ``(orders, len(dims))``, innermost first; what was listed once is remembered.
 
     Args:
         movement: how the dimensions move the tensors.
         dims: the dimensions that have a loop of more than one iteration at the level.
         inner: dimensions pinned innermost, innermost first; those without a loop do not count.
         outer: dimensions pinned outermost, innermost first.
+        look: at the clock; called every now and then.
     """
+    key = movement, dims, inner, outer
+    if key not in _LISTED:
+        found = _orders(*key, look)
+        if len(_LISTED) >= MOST_LISTED:
+            _LISTED.clear()
+        _LISTED[key] = found
+    return _LISTED[key]
+
+
+#: Lists of orders that are remembered, for how many levels and sets of dimensions.
+MOST_LISTED = 4096
+_LISTED: dict[tuple[Movement, tuple[int, ...], tuple[int, ...], tuple[int, ...]], Ints] = {}
+#: Heads that are listed between two looks at the clock.
+_BETWEEN = 256
+
+
+def _orders(
+    movement: Movement,
+    dims: tuple[int, ...],
+    inner: tuple[int, ...],
+    outer: tuple[int, ...],
+    look: Callable[[], None],
+) -> Ints:
     first = tuple(d for d in inner if d in dims)
     last = tuple(d for d in outer if d in dims)
     free = tuple(d for d in dims if d not in first + last)
     different: dict[tuple[object, object], _Head] = {}
-    for head in _heads(movement, first, free, last):  # of those that bring the same the first one stays
-        different.setdefault((head.reuse, head.chain), head)
-    heads = list(different.values())
-    kept = [head for i, head in enumerate(heads) if not _beaten(head, i, heads, movement.links is Links.NONE)]
+    for count, head in enumerate(_heads(movement, first, free, last)):
+        different.setdefault((head.reuse, head.chain), head)  # of those that bring the same the first one stays
+        if count % _BETWEEN == 0:
+            look()
     rows = []
-    for head in kept:
+    for head in _unbeaten(list(different.values()), movement.links is Links.NONE, look):
         rest = [d for d in first + free + last if d not in head.loops]
         rows.append(list(head.loops) + rest)
     return np.array(rows, np.int64).reshape(len(rows), len(dims))
@@ -194,20 +222,32 @@ def _chain(movement: Movement, loops: tuple[int, ...], done: bool) -> tuple[int,
     return tuple(chain)
 
 
-def _beaten(head: _Head, place: int, heads: Sequence[_Head], prefixes: bool) -> bool:
-    """Whether another head brings at least as much of everything (the first of equals stays)."""
-    for other_place, other in enumerate(heads):
-        if other_place == place or not _covers(other, head, prefixes):
-            continue
-        if other_place < place or not _covers(head, other, prefixes):
-            return True
-    return False
+def _unbeaten(heads: Sequence[_Head], prefixes: bool, look: Callable[[], None]) -> Iterator[_Head]:
+    """Yield the heads that no other one brings at least as much of everything as (the first of equals stays).
+
+    Args:
+        heads: all of them, in order.
+        prefixes: a chain that goes on where another one ends brings no less.
+        look: at the clock.
+    """
+    by_chain: dict[tuple[int, ...], list[int]] = {}  # heads of this chain, or of one that begins with it
+    for place, head in enumerate(heads):
+        for length in range(len(head.chain) + 1) if prefixes else (len(head.chain),):
+            by_chain.setdefault(head.chain[:length], []).append(place)
+    for place, head in enumerate(heads):
+        if place % _BETWEEN == 0:
+            look()
+        # What a longer chain adds can only be fetched less often than if it multiplied; links may undo that.
+        others = (other for other in by_chain[head.chain] if other != place and _reuses(heads[other], head))
+        if not any(other < place or not _equal(head, heads[other]) for other in others):
+            yield head
 
 
-def _covers(one: _Head, other: _Head, prefixes: bool) -> bool:
-    if any(not theirs <= ours for ours, theirs in zip(one.reuse, other.reuse, strict=True)):
-        return False
-    if one.chain == other.chain:
-        return True
-    # What a longer chain adds can only be fetched less often than if it multiplied; links may undo that.
-    return prefixes and one.chain[: len(other.chain)] == other.chain
+def _reuses(one: _Head, other: _Head) -> bool:
+    """Return whether a head reuses every tensor at least as much as another one."""
+    return all(theirs <= ours for ours, theirs in zip(one.reuse, other.reuse, strict=True))
+
+
+def _equal(one: _Head, other: _Head) -> bool:
+    """Return whether two heads, of which the other one brings as much, bring the same."""
+    return one.chain == other.chain and _reuses(one, other)

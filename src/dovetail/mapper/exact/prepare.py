@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dovetail.mapper.exact.completion import MOST_ENTRIES, Completion, build_completion
+from dovetail.mapper.exact.completion import Completion, build_completion
+from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axes, orders
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
 from dovetail.mapper.exact.rows import TRAFFIC, Widths
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
-from dovetail.mapper.exact.space import Space
-from dovetail.mapper.exact.tables import Tables, build_tables
+from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.exact.tables import Tables, build_tables, bytes_of_tables
 from dovetail.mapper.exact.through_loops import GRID
 from dovetail.mapper.exact.ways import ways_of
 from dovetail.model.arrays import Floats, Ints
@@ -44,23 +45,59 @@ class Prepared:
     compulsory_pJ: float
 
 
-def prepare(space: Space, most_entries: int = MOST_ENTRIES, look: Callable[[], None] = lambda: None) -> Prepared:
-    """Return everything that the search over a space needs; with so many tabulated least energies at most, about.
-
-    ``look`` looks at the clock; it is called every now and then.
+def prepare(space: Space, effort: Effort | None = None) -> Prepared:
+    """Return everything that the search over a space needs.
 
     Raises:
-        OutOfReach: tabulating would take minutes, or the clock says so.
+        OutOfReach: tabulating would take minutes, or the effort ends it.
     """
-    tables = build_tables(space)
+    effort = effort or Effort()
+    laid_out = lay_out(space, effort)
+    return with_bounds(laid_out, build_completion(space, laid_out.tables, laid_out.per_word, effort))
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """A mapspace without bounds.
+
+    Attributes:
+        space: the mapspace.
+        tables: what is known of every tile.
+        choices: of storage levels.
+        per_word: ``(levels, tensors, actions)`` least pJ per word.
+    """
+
+    space: Space
+    tables: Tables
+    choices: Choices
+    per_word: Floats
+
+
+def lay_out(space: Space, effort: Effort) -> LaidOut:
+    """Return a mapspace with all but its bounds.
+
+    Raises:
+        OutOfReach: its tables take too much memory, or the effort ends it.
+    """
+    taken = bytes_of_tables(space)
+    if taken > effort.bytes_of_tables:
+        raise OutOfReach(
+            f"the limit of memory: tables of {space.tiles:,} tiles take {taken / 1e6:,.0f} MB, for which there are "
+            f"{effort.bytes_of_tables / 1e6:,.0f}; more (--memory) may be enough"
+        )
+    tables = build_tables(space, effort.look)
+    return LaidOut(space, tables, _choices(space, effort.look), words_prices(space))
+
+
+def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
+    """Return everything that a search needs, given bounds."""
+    space, tables, choices, per_word = laid_out.space, laid_out.tables, laid_out.choices, laid_out.per_word
     tensors, levels, dims = len(space.problem.shape.tensors), len(space.levels), len(space.active)
     bounded = [i for i in range(levels) if np.isfinite(space.machine.bandwidth[i]).any()]
     counter = np.full(levels, -1, np.int64)
     counter[bounded] = TRAFFIC + 2 * np.arange(len(bounded))
     tied = any(len(set(joined_axes(axes != 0))) < len(axes) for axes in space.rules.coefficients)
     chain = (LONG_CHAIN if tied else CHAIN) if not space.rules.injective.all() else 0
-    per_word = words_prices(space)
-    completion = build_completion(space, tables, per_word, most_entries, look)
     distinct = np.array([touched(space, t) for t in range(tensors)])
     by_bandwidth = cycles_by_bandwidth(space)
     scene = Scene(
@@ -70,7 +107,7 @@ def prepare(space: Space, most_entries: int = MOST_ENTRIES, look: Callable[[], N
         space.machine,
         counter,
         _motion(space),
-        _choices(space, look),
+        choices,
         _spreads(space),
         _sourcing(completion),
         _bounds(space, completion, per_word, distinct, by_bandwidth, int(tables.parallelism[0, -1])),
@@ -132,7 +169,7 @@ def _orders(space: Space, look: Callable[[], None]) -> tuple[Ints, Ints, Ints]:
             key = (space.movements[i], looping, pins)
             if key not in known:
                 look()
-                found = orders(space.movements[i], looping, *pins)
+                found = orders(space.movements[i], looping, *pins, look)
                 padded = np.full((len(found), dims), -1, np.int64)
                 padded[:, : len(looping)] = found
                 rows.append(padded)

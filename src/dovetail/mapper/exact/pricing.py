@@ -14,9 +14,6 @@ from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
 from dovetail.model.charges import bandwidth_taken, cycles_taken
 from dovetail.model.compile import jit_plain, part
 
-#: Vectors of one tile that are priced; see `dovetail.mapper.exact.demands.MOST_VECTORS`.
-MOST_PRICED = 160
-
 
 class Prices(NamedTuple):
     """What lies outside a fan-out, for every situation there.

@@ -38,8 +38,8 @@ FACTOR, ON_Y, ORDER, PATH_FIELDS = range(4)
 # from the rest).
 SOURCE = -1
 
-# Places in `Table.stats`.
-STATES, BY_BOUND, BY_DOMINANCE, BY_CAPACITY, TOO_LONG, COUNTERS = range(6)
+# Places in `Table.stats`; `UNTIL`: the states after which a step leaves off.
+STATES, BY_BOUND, BY_DOMINANCE, BY_CAPACITY, TOO_LONG, UNTIL, COUNTERS = range(7)
 
 
 class Row(NamedTuple):

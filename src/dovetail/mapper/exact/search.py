@@ -6,20 +6,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.exact.compiled import compile_all, load_counting, load_most
-from dovetail.mapper.exact.completion import MOST_ENTRIES
-from dovetail.mapper.exact.cover import INTERRUPT, LIKELY, Answer, Cover, Watch, rank
+from dovetail.mapper.exact.completion import Completion, build_completion
+from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, rank
+from dovetail.mapper.exact.effort import Effort
+from dovetail.mapper.exact.flat import flat_completion
 from dovetail.mapper.exact.front import pareto_front
 from dovetail.mapper.exact.goal import MARGIN
 from dovetail.mapper.exact.infeasible import reason
-from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.prepare import LaidOut, Prepared, lay_out, with_bounds
 from dovetail.mapper.exact.rows import BY_BOUND, BY_CAPACITY, BY_DOMINANCE, STATES
 from dovetail.mapper.exact.space import OutOfReach, build_space
-from dovetail.mapper.exact.tables import mapspace_size
-from dovetail.mapper.local.improve import best_of_few, improve, is_compiled
+from dovetail.mapper.exact.tables import bytes_of_tables, mapspace_size
+from dovetail.mapper.exact.watch import INTERRUPT, Watch
+from dovetail.mapper.local.improve import best_of_few, improve, is_compiled, make_ready
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
@@ -28,11 +34,18 @@ from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
 from dovetail.workload.problem import Problem
 
-#: Tabulated least energies for every second that a search may take: filling them must not take most of it.
-ENTRIES_A_SECOND = 20_000_000
-#: Shares of a time limit after which bounds must be tabulated, and after which a proof ends: what is left goes to a
-#: local search, from the best known on.
-TABULATING, PROVING = 0.5, 0.8
+#: Tabulated least energies for every second that a search may take: filling them must not take most of it; likewise
+#: for every step of work.
+ENTRIES_A_SECOND, ENTRIES_A_STEP = 20_000_000, 10
+#: Shares of what a search may take after which bounds must be tabulated, or coarse ones where these took too long, and
+#: after which a proof ends: what is left goes to a local search, from the best known on.
+TABULATING, COARSELY, PROVING = 0.4, 0.5, 0.8
+#: Vectors that coarse bounds have room for, inside the outermost fan-out and at it.
+COARSE, COARSE_PRICED = 4, 12
+#: Shares of the memory there is for least energies, for what is known of tiles, and for a working table of vectors.
+FOR_ENTRIES, FOR_TABLES, FOR_VECTORS = 0.25, 0.5, 1 / 15
+#: Steps of work that meeting a mapping in a local search counts for.
+STEPS_A_MAPPING = 10
 #: Mappings that this may meet without a time limit, and with one.
 MANY, MOST = 60_000, 5_000_000
 
@@ -44,7 +57,7 @@ def search(
     objective: Objective = Objective.EDP,
     *,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`."""
@@ -103,20 +116,57 @@ class _Search:
         """
         if self.watch.is_stopped:
             raise OutOfReach(INTERRUPT)
-        limit, self.watch.share = self.watch.limit, TABULATING
-        entries = MOST_ENTRIES if limit is None else min(MOST_ENTRIES, int(ENTRIES_A_SECOND * limit))
-        prepared = prepare(build_space(self.problem, self.architecture, self.energies), entries, self.watch.check)
+        self.watch.share = TABULATING
+        space = build_space(self.problem, self.architecture, self.energies, look=self.watch.check)
+        laid_out = lay_out(space, self._effort)
+        prepared = with_bounds(laid_out, self._bounds(laid_out))
         if prepared.tables.parallelism[0, -1] == 0:
             said = reason(prepared.space, prepared.tables.words, self.architecture, self.energies, self.watch.is_over)
             raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: {said}")
+        self.watch.filled(bytes_of_tables(space) + prepared.scene.bounds.least.nbytes)
         if any(rows.any() for rows in prepared.space.by_model):
             with self.watch.paused():
                 load_counting()
         return Cover(prepared, self.energies, self.watch)
 
     @property
+    def _effort(self) -> Effort:
+        """What may be put into bounds."""
+        watch = self.watch
+        entries = FOR_ENTRIES * watch.room / np.dtype(np.float32).itemsize
+        if watch.limit is not None:
+            entries = min(entries, ENTRIES_A_SECOND * watch.limit)
+        if watch.work is not None:
+            entries = min(entries, ENTRIES_A_STEP * watch.work)
+        room = watch.room
+        return Effort(watch.check, watch.compared, int(entries), FOR_VECTORS * room, FOR_TABLES * room)
+
+    def _bounds(self, laid_out: LaidOut) -> Completion:
+        """Return the bounds of all that a mapspace holds: coarse ones, or flat ones, where better ones take too long.
+
+        Raises:
+            OutOfReach: the search was interrupted.
+        """
+        given, effort = (laid_out.space, laid_out.tables, laid_out.per_word), self._effort
+        try:
+            return build_completion(*given, effort)
+        except OutOfReach:
+            if self.watch.is_stopped:
+                raise
+        self.watch.share = COARSELY
+        try:
+            coarse = replace(effort, vectors=COARSE, priced=COARSE_PRICED, entries=effort.entries // 20)
+            return build_completion(*given, coarse)
+        except OutOfReach:
+            if self.watch.is_stopped:
+                raise
+        return flat_completion(*given)
+
+    @property
     def _evaluations(self) -> int:
         """How many mappings a local search may meet: where there is a time limit, that ends it first."""
+        if self.watch.work is not None:
+            return max(1, min(MOST, int(self.watch.work * (1 - PROVING)) // STEPS_A_MAPPING))
         return MANY if self.watch.limit is None else MOST
 
     def _likely(self, why: str) -> SearchResult:
@@ -124,6 +174,8 @@ class _Search:
         given = self.problem, self.architecture, self.energies, self.objective
         self.watch.share = 1.0
         if not self.watch.is_stopped:
+            with self.watch.paused():
+                make_ready(self.problem, self.architecture, self.energies)
             found = improve(*given, evaluations=self._evaluations, stop=self.watch.is_over)
         elif is_compiled():  # about a second, so that there is an answer worth having
             found = improve(*given, evaluations=LIKELY)

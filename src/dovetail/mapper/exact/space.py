@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,15 @@ from dovetail.hardware.names import source_of
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact.orders import Links, Movement, joined_axes
 from dovetail.mapper.exact.returns import may_return
-from dovetail.mapping.constraints import FactorRange, PinnedOrder, axis_slots, bound_to, factor_range, pinned_order
+from dovetail.mapping.constraints import (
+    AxisSlots,
+    FactorRange,
+    PinnedOrder,
+    axis_slots,
+    bound_to,
+    factor_range,
+    pinned_order,
+)
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.encode import encode_machine, encode_rules, mapped_levels, rules_of
 from dovetail.workload.problem import Problem
@@ -30,6 +38,8 @@ from dovetail.workload.problem import Problem
 MOST_FANOUTS = 200_000
 #: So are tables of more entries: one per tile (a divisor of every dimension), level and dimension.
 MOST_TABLED = 200_000_000
+#: Choices of factors at a fan-out between two looks at the clock.
+BETWEEN = 64
 #: And dimensions of more than this: the search remembers factors in 32 bits.
 MOST_FACTOR = 2**31 - 1
 
@@ -114,9 +124,20 @@ class Space:
 
 
 def build_space(
-    problem: Problem, architecture: Architecture, energies: EnergyTable, machine: Machine | None = None
+    problem: Problem,
+    architecture: Architecture,
+    energies: EnergyTable,
+    machine: Machine | None = None,
+    look: Callable[[], None] = lambda: None,
 ) -> Space:
-    """Return the mapspace; ``machine``: what mappings cost, where not what the model says.
+    """Return the mapspace.
+
+    Args:
+        problem: the layer.
+        architecture: with its constraints.
+        energies: energy table.
+        machine: what mappings cost, where not what the model says.
+        look: at the clock; called every now and then.
 
     Raises:
         InputError: a constraint contradicts itself; the energy table misses something.
@@ -135,7 +156,7 @@ def build_space(
         raise OutOfReach(f"{tiles:,} tiles, a divisor of every dimension each")
     if max(problem.bounds) > MOST_FACTOR:
         raise OutOfReach(f"a dimension of {max(problem.bounds):,}")
-    fanouts = [list(_fanouts(level, problem, active, divisors)) for level in levels]
+    fanouts = [list(_fanouts(level, problem, active, divisors, look)) for level in levels]
     linking = [_linking(rules, len(levels), i, rows) for i, rows in enumerate(fanouts)]
     links = np.array([rows.any(axis=0) for rows in linking]).reshape(len(levels), len(coefficients))
     kept = [list(range(len(rows))) if links[i].any() else _one_per_factors(rows) for i, rows in enumerate(fanouts)]
@@ -244,7 +265,11 @@ def _pins(
 
 
 def _fanouts(
-    level: Level, problem: Problem, active: tuple[int, ...], divisors: tuple[tuple[int, ...], ...]
+    level: Level,
+    problem: Problem,
+    active: tuple[int, ...],
+    divisors: tuple[tuple[int, ...], ...],
+    look: Callable[[], None],
 ) -> Iterator[Fanout]:
     """Yield every way to lay the active dimensions on a fan-out, one for each order that its pins allow."""
     dims = len(active)
@@ -253,13 +278,15 @@ def _fanouts(
     limits = level.constraints.spatial
     names = [problem.shape.dimensions[d] for d in active]
     ranges = [factor_range(limits, name, problem) for name in names]
-    pinned = pinned_order(limits, problem)
+    slots, pinned = axis_slots(limits, problem), pinned_order(limits, problem)
     found = 0
-    for factors in _products(ranges, divisors, level.fanout):
+    for at, factors in enumerate(_products(ranges, divisors, level.fanout)):
+        if at % BETWEEN == 0:
+            look()
         looping = [d for d in range(dims) if factors[d] > 1]
         if limits.max_dimensions is not None and len(looping) > limits.max_dimensions:
             continue
-        for on_y in _axes(looping, factors, names, level, problem):
+        for on_y in _axes(looping, factors, names, (level, slots, pinned)):
             for order in _spatial_orders(looping, on_y, names, pinned):
                 found += 1
                 if found > MOST_FANOUTS:
@@ -281,11 +308,13 @@ def _products(ranges: list[FactorRange], divisors: tuple[tuple[int, ...], ...], 
 
 
 def _axes(
-    looping: list[int], factors: tuple[int, ...], names: list[str], level: Spatial, problem: Problem
+    looping: list[int],
+    factors: tuple[int, ...],
+    names: list[str],
+    allowed: tuple[Spatial, AxisSlots | None, PinnedOrder],
 ) -> Iterator[frozenset[int]]:
-    """Yield every set of dimensions that may lie on Y, the others on X."""
-    limits = level.constraints.spatial
-    slots, pinned = axis_slots(limits, problem), pinned_order(limits, problem)
+    """Yield every set of dimensions that may lie on Y, the others on X; ``allowed``: the fan-out, and what it pins."""
+    level, slots, pinned = allowed
     for chosen in itertools.product((False, True), repeat=len(looping)):
         y = frozenset(d for d, on_y in zip(looping, chosen, strict=True) if on_y)
         x = frozenset(looping) - y

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +32,14 @@ class Tables(NamedTuple):
     partial: Ints
 
 
-def build_tables(space: Space) -> Tables:
-    """Return the tables of a space."""
+def bytes_of_tables(space: Space) -> int:
+    """Return the bytes that the tables of a space take, and what is needed to make them."""
+    levels, dims, tensors = len(space.levels), len(space.active), len(space.rules.is_output)
+    return 8 * space.tiles * (levels * (dims + 2) + tensors + 2 * dims + 4)
+
+
+def build_tables(space: Space, look: Callable[[], None] = lambda: None) -> Tables:
+    """Return the tables of a space; ``look`` looks at the clock: it is called every now and then."""
     grid = tile_sizes(space)
     words = np.ones((len(space.rules.coefficients), space.tiles), np.int64)
     for t, axes in enumerate(space.rules.coefficients):
@@ -39,7 +47,7 @@ def build_tables(space: Space) -> Tables:
     volume = np.ones(space.tiles, np.int64)
     for sizes in grid:
         volume *= sizes
-    parallelism, partial = _parallelism(space, words, space.machine.capacity)
+    parallelism, partial = _parallelism(space, words, space.machine.capacity, look)
     return Tables(words, volume, parallelism, partial)
 
 
@@ -81,13 +89,15 @@ def mapspace_size(space: Space) -> int:
 
 def _counted_fanouts(space: Space, level: int, inside: Floats) -> Floats:
     total = np.zeros_like(inside)
-    for row in space.fanouts[level]:
-        outer, inner, _ = _places(space, row.factors)
-        total[np.ix_(*outer)] += inside[np.ix_(*inner)]
+    for factors, ways in Counter(row.factors for row in space.fanouts[level]).items():
+        outer, inner, _ = _places(space, factors)
+        total[np.ix_(*outer)] += ways * inside[np.ix_(*inner)]
     return total
 
 
-def _parallelism(space: Space, words: Ints, capacities: Ints) -> tuple[Ints, Ints]:
+def _parallelism(
+    space: Space, words: Ints, capacities: Ints, look: Callable[[], None] = lambda: None
+) -> tuple[Ints, Ints]:
     """Return `Tables.parallelism` and `Tables.partial`, computed from the innermost level out."""
     levels = len(space.levels)
     shape = tuple(len(divisors) for divisors in space.divisors)
@@ -97,9 +107,9 @@ def _parallelism(space: Space, words: Ints, capacities: Ints) -> tuple[Ints, Int
     for i in range(levels - 1, -1, -1):
         inside = result[i + 1].reshape(shape)
         if space.is_spatial[i]:
-            result[i] = _through_fanout(space, i, inside).ravel()
+            result[i] = _through_fanout(space, i, inside, look).ravel()
             continue
-        _through_loops(space, i, inside, partial[i].reshape(-1, *shape), np.maximum)
+        _through_loops(space, i, inside, partial[i].reshape(-1, *shape), np.maximum, look)
         result[i] = partial[i, 0]
         capacity = int(capacities[i])
         if capacity >= 0:
@@ -121,7 +131,14 @@ def _fitting(space: Space, level: int, capacity: int, words: Ints) -> np.ndarray
     return found
 
 
-def _through_loops(space: Space, level: int, inside: np.ndarray, partial: np.ndarray, join: np.ufunc) -> None:
+def _through_loops(
+    space: Space,
+    level: int,
+    inside: np.ndarray,
+    partial: np.ndarray,
+    join: np.ufunc,
+    look: Callable[[], None] = lambda: None,
+) -> None:
     """Join (maximise, add up) over the level's loops, the last dimension first: factors do not depend on each other.
 
     Fills ``partial`` ``(dims + 1, *tile)``; its last entry is ``inside``, its first has all loops chosen as is best.
@@ -132,14 +149,16 @@ def _through_loops(space: Space, level: int, inside: np.ndarray, partial: np.nda
         before, after = np.moveaxis(partial[d + 1], d, 0), np.moveaxis(partial[d], d, 0)
         place = {value: i for i, value in enumerate(divisors)}
         for i, size in enumerate(divisors):
+            look()
             for factor in divisors[: i + 1]:
                 if size % factor == 0 and space.least[level, d] <= factor <= space.most[level, d]:
                     after[i] = join(after[i], before[place[size // factor]])
 
 
-def _through_fanout(space: Space, level: int, inside: Ints) -> Ints:
+def _through_fanout(space: Space, level: int, inside: Ints, look: Callable[[], None]) -> Ints:
     best = np.zeros_like(inside)
     for factors in dict.fromkeys(row.factors for row in space.fanouts[level]):
+        look()
         outer, inner, used = _places(space, factors)
         target = np.ix_(*outer)
         best[target] = np.maximum(best[target], used * inside[np.ix_(*inner)])

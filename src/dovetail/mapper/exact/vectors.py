@@ -65,17 +65,23 @@ class Working(NamedTuple):
         pending: ``(tiles, room)``.
         counts: ``(tiles,)`` vectors that a tile has.
         outside: what may lie outside their boundary.
+        compared: ``(1,)`` with how many others vectors were compared, all together.
     """
 
     vectors: Floats
     pending: Ints
     counts: Ints
     outside: Outside
+    compared: Ints
 
     @staticmethod
-    def empty(shape: tuple[int, int, int], outside: Outside) -> Working:
+    def empty(shape: tuple[int, int, int], outside: Outside, compared: Ints) -> Working:
         """Allocate it: tiles, room, columns."""
-        return Working(np.zeros(shape), np.zeros(shape[:2], np.int64), np.zeros(shape[0], np.int64), outside)
+        return Working(np.zeros(shape), np.zeros(shape[:2], np.int64), np.zeros(shape[0], np.int64), outside, compared)
+
+    def like(self, outside: Outside) -> Working:
+        """Allocate another one as large, of another boundary."""
+        return Working.empty(self.vectors.shape, outside, self.compared)
 
 
 @part()
@@ -110,6 +116,7 @@ def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside)
 def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
     vectors, pending, count = to.vectors[tile], to.pending[tile], to.counts
+    to.compared[0] += 1 + count[tile]
     k = 0
     while k < count[tile]:
         if undercuts(vectors[k], pending[k], vector, mask, to.outside):

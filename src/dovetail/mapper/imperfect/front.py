@@ -10,6 +10,7 @@ from dataclasses import replace
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.search import search_imperfect
 from dovetail.mapper.objective import Objective
@@ -23,7 +24,7 @@ def imperfect_front(
     energies: EnergyTable,
     objective: Objective = Objective.EDP,
     *,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best mapping met, and a front of mappings met: all perfect ones that nothing met beats are on it.
@@ -33,7 +34,7 @@ def imperfect_front(
     """
     began = time.monotonic()
     wanted = list(dict.fromkeys((objective, Objective.EDP, Objective.ENERGY, Objective.LATENCY)))
-    given, each = (problem, architecture, energies), None if time_limit is None else time_limit / (len(wanted) + 1)
+    given, each = (problem, architecture, energies), divided(time_limit, len(wanted) + 1)
     points: list[FrontPoint] = []
     with contextlib.suppress(NoMappingError):  # there may be one with factors that do not divide
         points += search(*given, objective, front=True, time_limit=each, progress=progress).unless_interrupted().front

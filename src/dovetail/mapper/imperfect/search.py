@@ -17,6 +17,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit, allowance_of
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.all import Covered, cover
@@ -57,7 +58,7 @@ def search_imperfect(
     *,
     evaluations: int = 4000,
     rounds: int = 100,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best mapping met whose factors need not divide the bounds; at least as good as all perfect ones.
@@ -101,7 +102,7 @@ class _Search:
     objective: Objective
     evaluations: int
     rounds: int
-    time_limit: float | None
+    time_limit: Limit
     progress: Callable[[str], None] | None
     is_stopped: bool = False
     perfect: SearchResult | str | None = None
@@ -116,7 +117,8 @@ class _Search:
 
     def is_over(self) -> bool:
         """Whether time is up."""
-        return self.time_limit is not None and time.monotonic() - self._began > self.time_limit
+        seconds = allowance_of(self.time_limit).seconds
+        return seconds is not None and time.monotonic() - self._began > seconds
 
     def result(self) -> SearchResult:
         """Return the best mapping, or the best so far once it is stopped; see `search_imperfect`."""

@@ -19,6 +19,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Level, LoopConstraints, Spatial
 from dovetail.hardware.binding import bind
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
@@ -130,7 +131,7 @@ def sampled_search(
     objective: Objective = Objective.EDP,
     *,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     samples: int = 100_000,
     seed: int = 0,
 ) -> SearchResult:

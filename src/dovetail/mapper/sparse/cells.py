@@ -16,12 +16,14 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.exact.cover import Cover, Found, Watch, rank
-from dovetail.mapper.exact.explore import Progress, explore
+from dovetail.mapper.exact.cover import Cover, Found, rank
+from dovetail.mapper.exact.effort import Effort
+from dovetail.mapper.exact.explore import explore
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.prepare import Prepared, prepare
 from dovetail.mapper.exact.rows import STATES, TOO_LONG
 from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.sparse.floor import Floor, floor_of
 from dovetail.mapper.sparse.shares import Allowed, Feature, TileShares
@@ -105,7 +107,7 @@ class Cells:
         """
         floor = self.floor(cell.allowed)
         space = replace(self.space, machine=floor.machine, allowed=cell.allowed)
-        prepared = prepare(space, MOST_CELL_ENTRIES, self.watch.check)
+        prepared = prepare(space, Effort(self.watch.check, self.watch.compared, MOST_CELL_ENTRIES))
         if prepared.tables.parallelism[0, -1] == 0:
             return Bounded(np.inf)
         cycles = max(1, int(floor.value(Objective.LATENCY, prepared.least_cycles, 0.0, 1.0)))
@@ -132,7 +134,7 @@ class Cells:
 
     def _glance(self, prepared: Prepared, value: float) -> list[Found] | None:
         """Return all mappings on a cell's machine below a value that none other beats; None where it takes long."""
-        progress = Progress()
+        progress = self.watch.another()
 
         def look() -> None:
             self.watch.check()

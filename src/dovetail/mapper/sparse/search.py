@@ -19,10 +19,11 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import MappingError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.exact.compiled import compile_all, load_counting
-from dovetail.mapper.exact.cover import Watch
 from dovetail.mapper.exact.space import OutOfReach, Space, build_space
 from dovetail.mapper.exact.tables import build_tables, mapspace_size
+from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.limits import GENES
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
@@ -74,7 +75,7 @@ def search_sparse(
     objective: Objective = Objective.EDP,
     *,
     front: bool = False,
-    time_limit: float | None = None,
+    time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best mapping of a problem on a sparse design that is found, and how it is known.
@@ -85,7 +86,8 @@ def search_sparse(
         energies: energy table.
         objective: what to minimise; ties fall to the other of energy and cycles.
         front: return a Pareto front over (energy, cycles), too: of the mappings met, complete where all were.
-        time_limit: seconds after which the best so far is returned, with a bound; None: no limit.
+        time_limit: what it may take, then the best so far is returned, with a bound: seconds, or an
+            `dovetail.mapper.allowance.Allowance` of seconds, steps of work and memory; None: no limit.
         progress: told now and then how far the search is.
 
     Raises:
