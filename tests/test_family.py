@@ -470,6 +470,7 @@ def test_a_page_has_the_front_and_leaves_out_what_is_the_same():
     ]
     page = family_page(found)
     assert "All points have PE.meshY = 12." in page
+    assert '"area, mm2","energy, uJ","cycles","EDP, J x cycle"]' in page
     assert "n</script>" not in page
     if importlib.util.find_spec("pandas") is not None:
         assert found.to_frame()["cycles"].tolist() == [100, 200, 150]

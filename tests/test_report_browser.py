@@ -310,4 +310,8 @@ def test_a_familys_front_tells_what_a_step_buys(browser, tmp_path):
     rows = _run(browser, "[...document.querySelectorAll('#section-0-worth tbody tr')].map(r => r.innerText)")
     assert rows[0].split("\t") == ["glb.depth", "1", "1", "the least", "+300 %", "the least", "the least"]
     assert rows[-1].split("\t")[2:4] == ["0", "not on the front"]
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    hint = "[...document.querySelectorAll('.hint')].some(h => !h.hidden && h.innerText.startsWith('more to the right'))"
+    assert _await(browser, hint, True)
     assert browser.get_log("browser") == []

@@ -10,6 +10,7 @@ from dovetail.family.front import Axis, Point
 from dovetail.family.result import Exploration
 from dovetail.report.page import report_page
 from dovetail.report.sections import table_section, text_section
+from dovetail.table import Table, headed
 from dovetail.units import percent, whole
 
 _KEYS = {Axis.AREA: "area_mm2", Axis.ENERGY: "energy_uJ", Axis.CYCLES: "cycles", Axis.EDP: "edp"}
@@ -28,7 +29,7 @@ def family_page(found: Exploration) -> str:
     sections = [
         text_section("What this is", _about(found)),
         family_section(found),
-        table_section("Every point", found.table()),
+        table_section("Every point", _points(found)),
     ]
     title = f"{found.network.name} on the family {found.family.name}"
     return report_page([], title=title, accuracies={}, sections=sections)
@@ -46,6 +47,20 @@ def family_section(found: Exploration) -> dict[str, Any]:
         "parameters": [{"name": parameters[at].name, "labels": list(parameters[at].labels)} for at in varied],
         "points": [_point(found, point, varied) for point in found.points],
     }
+
+
+def _points(found: Exploration) -> Table:
+    """Return a row per point, in the units of the page."""
+    parameters = [each.name for each in found.family.parameters]
+    rows = tuple(
+        (
+            found.family.member_name(point.choice),
+            *found.family.values(point.choice).values(),
+            *(point.area_um2 * 1e-6, point.energy_pJ * 1e-6, point.cycles, point.edp_J_cycle),
+        )
+        for point in found.points
+    )
+    return Table(headed("design", *parameters, "area, mm2", "energy, uJ", "cycles", "EDP, J x cycle"), rows)
 
 
 def _point(found: Exploration, point: Point, varied: list[int]) -> Mapping[str, Any]:
@@ -66,7 +81,8 @@ def _about(found: Exploration) -> list[str]:
     axes = ", ".join(found.axes)
     said = [
         f"The front of {axes} over {whole(found.designs)} designs, each layer of {found.network.name} at its best.",
-        f"{proof}: {whole(found.mapped)} designs were mapped, {whole(found.bounded)} are beaten whatever runs on them.",
+        f"{proof[0].upper()}{proof[1:]}: {whole(found.mapped)} designs were mapped, {whole(found.bounded)} are beaten "
+        "whatever runs on them.",
     ]
     if found.family.budgets:
         said.append(f"Budgets: {', '.join(map(str, found.family.budgets))}.")

@@ -96,7 +96,7 @@ function familySection(id, spec) {
     select("across", COSTS, x, (value) => set(() => { x = value; })), select("up", COSTS, y, (value) => set(() => { y = value; })),
     select("colours", [[-1, "none"], ...spec.parameters.map((each, place) => [place, each.name])], by, (value) => set(() => { by = Number(value); })));
   section(spec.title, id, el("p", { class: "note" }, spec.note), pickers, front, detail,
-    el("h3", {}, "All parameters at once"), el("p", { class: "note" }, "A line is a point of the front, coloured as above."), el("div", { class: "scroll" }, el("div", { class: "across" }, every)));
+    el("h3", {}, "All parameters at once"), el("p", { class: "note" }, "A line is a point of the front, coloured as above."), hinted(el("div", { class: "scroll" }, el("div", { class: "across" }, every)), "more to the right: scroll sideways →"));
   const shown = (value) => (value === null ? "not on the front" : value < 1e-9 ? "the least" : "+" + percent(value));
   const columns = [["parameter", true], ["value", true], ["points", false], ...COSTS.map(([, label]) => ["least " + label.split(",")[0], false])]
     .map(([title, words], place) => ({ title, words, value: (row) => row[place], show: place < 3 ? number : shown }));

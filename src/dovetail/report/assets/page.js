@@ -112,9 +112,14 @@ function sortable(columns, rows, options) {
     download((settings.name || "table") + ".csv", "text/csv", csv(columns.map((c) => c.title), rows.map((row) => columns.map((c) => c.value(row))))) }, "CSV");
   fill();
   const scroll = el("div", { class: "scroll", tabindex: 0 }, el("table", {}, el("thead", {}, el("tr", {}, heads)), body));
-  const hint = el("p", { class: "hint", hidden: true }, "more columns: scroll sideways →");
+  return el("div", {}, el("div", { class: "bar" }, search, save), hinted(scroll, "more columns: scroll sideways →"));
+}
+
+/* What scrolls sideways, under a hint while there is more than is seen. */
+function hinted(scroll, words) {
+  const hint = el("p", { class: "hint", hidden: true }, words);
   new ResizeObserver(() => { hint.hidden = scroll.scrollWidth <= scroll.clientWidth + 1; }).observe(scroll);
-  return el("div", {}, el("div", { class: "bar" }, search, save), hint, scroll);
+  return [hint, scroll];
 }
 
 function select(label, choices, value, onchange) {
