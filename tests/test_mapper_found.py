@@ -332,3 +332,15 @@ def test_chains_that_are_too_long_prove_nothing(monkeypatch) -> None:
     result = search.search(problem, architecture, energies, Objective.ENERGY)
     assert not result.certificate.exact
     assert result.certificate.bound <= least <= result.cost.energy_pJ
+
+
+@pytest.mark.parametrize("objective", [Objective.LATENCY, Objective.ED2P])
+def test_where_the_least_edp_takes_the_fewest_cycles_nothing_more_is_examined(objective: Objective) -> None:
+    problem, architecture = load_layer("resnet18:layer2.0.downsample.0"), load_architecture("eyeriss_like")
+    energies = estimate(architecture)
+    least = search.search(problem, architecture, energies, Objective.EDP)
+    found = search.search(problem, architecture, energies, objective)
+    assert found.mapping == least.mapping
+    assert found.certificate.exact
+    assert found.certificate.tie_proven
+    assert found.certificate.states == least.certificate.states

@@ -106,9 +106,7 @@ class Cover:
             NoMappingError: limits on how many loops a level may have leave none.
         """
         if objective not in self._answers:
-            if objective is Objective.LATENCY:
-                # Few mappings of the fewest cycles cost little energy; one of the least EDP mostly is among them, and
-                # then nothing that is as fast costs less.
+            if objective in (Objective.LATENCY, Objective.ED2P):  # mostly one of the least EDP is as good, or close
                 before = self._watch.share
                 self._watch.share = before / 2
                 self.best(Objective.EDP)
@@ -117,36 +115,52 @@ class Cover:
         return self._answers[objective]
 
     def _settled(self, objective: Objective) -> Answer | None:
-        """Return the fastest mapping if the one of the least EDP, proven, is as fast as any can be."""
+        """Return the mapping of the least EDP, proven, if it takes as few cycles as any can.
+
+        No mapping that is as fast costs less then, and none has a lower product of its EDP and cycles.
+        """
         edp = self._answers.get(Objective.EDP)
-        if objective is not Objective.LATENCY or edp is None or not edp.covered:
+        if objective not in (Objective.LATENCY, Objective.ED2P) or edp is None or not edp.covered:
             return None
-        floor = self._floor(objective)
-        return Answer(edp.best, floor, covered=True) if rank(objective, edp.best)[0] <= floor else None
+        is_fastest = edp.best.cycles <= self.prepared.least_cycles
+        return Answer(edp.best, rank(objective, edp.best)[0], covered=True) if is_fastest else None
 
     def _searched(self, objective: Objective) -> Answer:
-        code, progress = objective.code, self._watch.progress
-        known = self._met[objective] = self._met.get(objective) or self._known(objective)
-        least = self._least.setdefault(objective, self._floor(objective))
+        self._met[objective] = self._met.get(objective) or self._known(objective)
+        self._least.setdefault(objective, self._floor(objective))
         self._watch.doing = "looking for a better mapping everywhere"
         try:
-            rows = first_rows(self.prepared)
-            for level in range(len(self.prepared.space.levels)):
-                if len(rows.bound) > CROWD:
-                    known = self._better_among(objective, known, rows, level)
-                    rows = rows.pick(np.flatnonzero(rows.bound <= rank(objective, known)[0]))
-                if len(rows.bound):
-                    least = self._least[objective] = max(least, float(rows.bound.min()))
-                progress.level = level
-                goal = goal_of(code, *rank(objective, known))
-                rows = pass_level(self.prepared, goal, level, rows, progress)
-                _check_chains(progress)
-            known = self._better(objective, known, None, rows, len(self.prepared.space.levels))
+            if objective is Objective.LATENCY:
+                self._cover(objective, faster=True)
+                edp, fastest = self._answers[Objective.EDP], self._met[objective].cycles
+                if edp.covered and edp.best.cycles == fastest:  # of those that are as fast none costs less
+                    return Answer(edp.best, fastest, covered=True)
+            self._cover(objective)
         except OutOfReach as why:
-            known = self._met[objective]
+            known, least = self._met[objective], self._least[objective]
             least = whole_cycles(least) if objective is Objective.LATENCY else least
             return Answer(known, min(least, rank(objective, known)[0]), covered=False, ended=str(why))
-        return Answer(known, rank(objective, known)[0], covered=True)
+        return Answer(self._met[objective], rank(objective, self._met[objective])[0], covered=True)
+
+    def _cover(self, objective: Objective, faster: bool = False) -> None:
+        """Follow every partial mapping that may be better than the best known; of fewer cycles, with ``faster``.
+
+        Raises:
+            OutOfReach: time, work or memory does not suffice.
+        """
+        progress, known, rows = self._watch.progress, self._met[objective], first_rows(self.prepared)
+        for level in range(len(self.prepared.space.levels)):
+            if len(rows.bound) > CROWD:
+                known = self._better_among(objective, known, rows, level, faster)
+                rows = rows.pick(np.flatnonzero(rows.bound <= rank(objective, known)[0]))
+            if len(rows.bound):
+                least = min(float(rows.bound.min()), rank(objective, known)[0])
+                self._least[objective] = max(self._least[objective], least)
+            progress.level = level
+            rows = pass_level(self.prepared, _goal(objective, known, faster), level, rows, progress)
+            _check_chains(progress)
+        known = self._better(objective, known, None, rows, len(self.prepared.space.levels), faster)
+        self._least[objective] = max(self._least[objective], rank(objective, known)[0] if faster else 0.0)
 
     def _known(self, objective: Objective) -> Found:
         """Return a good mapping to begin with."""
@@ -248,18 +262,20 @@ class Cover:
         """
         return _listed(*self._complete(goal, self._watch.progress))
 
-    def _better_among(self, objective: Objective, known: Found, rows: Rows, level: int) -> Found:
+    def _better_among(self, objective: Objective, known: Found, rows: Rows, level: int, faster: bool) -> Found:
         """Return the best completion found of partial mappings: of more the further they are below the known one."""
         width, least = WIDE, float(rows.bound.min())
         while True:
-            known = self._better(objective, known, width, rows, level)
+            known = self._better(objective, known, width, rows, level, faster)
             if 8 * width > len(rows.bound) or rank(objective, known)[0] <= CLOSE * least:
                 return known
             width *= 4
 
-    def _better(self, objective: Objective, known: Found, width: int | None, rows: Rows, level: int) -> Found:
+    def _better(
+        self, objective: Objective, known: Found, width: int | None, rows: Rows, level: int, faster: bool
+    ) -> Found:
         """Return the best completion found of partial mappings, or the one known when none is better."""
-        goal = goal_of(objective.code, *rank(objective, known))
+        goal = _goal(objective, known, faster)
         found = _listed(*self._complete(goal, self._watch.progress, width, (rows, level)))
         best = self._met[objective] = min([known, *found], key=partial(rank, objective))
         return best
@@ -285,7 +301,10 @@ class Cover:
 
     def _floor(self, objective: Objective) -> float:
         """Return a value that no mapping goes below."""
-        return max(objective.value_of(self.prepared.compulsory_pJ, self.prepared.least_cycles), 1e-300)
+        floor = objective.value_of(self.prepared.compulsory_pJ, self.prepared.least_cycles)
+        if objective is Objective.ED2P and Objective.EDP in self._answers:
+            floor = max(floor, self._answers[Objective.EDP].bound * self.prepared.least_cycles)
+        return max(floor, 1e-300)
 
     def _complete(
         self, goal: Goal, progress: Progress, width: int | None = None, begin: tuple[Rows, int] | None = None
@@ -300,6 +319,13 @@ def _check_chains(progress: Progress) -> None:
     """Raise `OutOfReach` where partial mappings were left out because their chains are too long to remember."""
     if progress.stats[TOO_LONG]:
         raise OutOfReach("a sliding window that depends on more loops than the search remembers")
+
+
+def _goal(objective: Objective, known: Found, faster: bool) -> Goal:
+    """Return what is better than a mapping; with ``faster``, what takes fewer cycles, which are whole."""
+    if faster:
+        return goal_of(objective.code, known.cycles - 0.5, -math.inf)
+    return goal_of(objective.code, *rank(objective, known))
 
 
 def rank(objective: Objective, found: Found) -> tuple[float, float]:
