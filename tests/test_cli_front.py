@@ -138,6 +138,28 @@ def test_what_is_no_whole_number(text):
         positive(text)
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("bound net --room 11e6,1e3kB", "room", [11e6, 1e6]),
+        ("optimum net --on x --budget 5", "budget", 5e6),
+        ("optimum net --on x --budget energy<=5e-1mJ", "budget", 5e8),
+        ("train five-layer --data digits --width 2,1e1", "width", [2, 10]),
+        ("bits best.pt --on x --data digits --target energy=1e-1 --tried 8,4e0", "tried", [8, 4]),
+    ],
+)
+def test_numbers_with_powers_in_lists_and_budgets(line, name, value, parser):
+    assert getattr(parser.parse_args(line.split()), name) == value
+
+
+@pytest.mark.parametrize("budget", ["area<=4mm2", "energy<=x", "energy<=5W", "-1"])
+def test_a_budget_that_bounds_no_energy(budget, parser, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["optimum", "net", "--on", "x", f"--budget={budget}"])
+    assert caught.value.code == 2
+    assert "energy" in capsys.readouterr().err.partition("argument --budget")[2]
+
+
 def test_designs_as_json(capsys):
     assert main(["designs", "--json"]) == 0
     listed = {each["design"]: each["summary"] for each in json.loads(capsys.readouterr().out)["designs"]}
