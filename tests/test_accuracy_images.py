@@ -124,7 +124,7 @@ def test_truncated_jpegs_are_found_and_others_counted(tmp_path):
     check_images(files)
     for file in files[2:4]:
         file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"2\.jpg: not a readable image .*; so are 1 more of 5"):
+    with pytest.raises(InputError, match=r"2\.jpg: not a readable image .*; broken, too, of 5 files: "):
         check_images(files)
 
 
@@ -150,7 +150,7 @@ def test_broken_images_take_no_memory_once_they_are_known(tmp_path, monkeypatch)
     monkeypatch.setattr("dovetail.accuracy.images.available_cpus", lambda: 1)
     tracemalloc.start()
     try:
-        with pytest.raises(InputError, match="its values go from -1 to -1; 0 to 1 are read; so are 7 more of 8"):
+        with pytest.raises(InputError, match="its values go from -1 to -1; 0 to 1 are read; broken, too, of 8 files: "):
             check_images(sorted(tmp_path.glob("*.tiff")))
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -242,12 +242,18 @@ def _listed(folder: Path, classes: tuple[str, ...]) -> _Listed:
         raise InputError(f"class '{unknown[0]}' is not among the training classes", file=folder)
     files: list[Path] = []
     labels: list[int] = []
+    empty: list[str] = []
     for label, name in enumerate(classes):
         inside = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in _SUFFIXES)
         files += inside
         labels += [label] * len(inside)
+        empty += [] if inside or not (folder / name).is_dir() else [name]
     if not files:
         raise InputError(f"no images; known endings: {', '.join(sorted(_SUFFIXES))}", file=folder)
+    if empty:
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        known = f"known endings: {', '.join(sorted(_SUFFIXES))}; remove what is no class"
+        raise InputError(f"no images of {', '.join(empty[:5])}{more}; {known}", file=folder)
     return tuple(files), np.array(labels, dtype=np.int64)
 
 

@@ -16,6 +16,7 @@ from dovetail import inputs
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.store import Store
+from dovetail.text import printable
 from dovetail.workers import available_cpus
 
 #: Called with how many of how many files are checked, and what is done.
@@ -23,6 +24,8 @@ Report = Callable[[int, int, str], None]
 
 #: TIFF's tags for the bits of a sample and for its kind (1 unsigned, 2 signed, 3 floating point).
 _BITS, _KIND = 258, 339
+#: Broken files that one message names, beside the first.
+_NAMED = 8
 #: Files that are looked at between two reports.
 _AT_A_TIME = 256
 
@@ -118,9 +121,17 @@ def check_images(files: Sequence[Path], report: Report | None = None) -> None:
                 if report is not None:
                     report(min(start + _AT_A_TIME, len(files)), len(files), "checking images")
         if broken:
-            more = f"; so are {len(broken) - 1} more of {len(files)}" if len(broken) > 1 else ""
-            raise InputError(f"{broken[0].message}{more}", file=broken[0].file)
+            raise InputError(f"{broken[0].message}{_others(broken[1:], len(files))}", file=broken[0].file)
         store.put(key, {"files": len(files)})
+
+
+def _others(broken: Sequence[InputError], checked: int) -> str:
+    """Say which other files are broken, the first of them by name."""
+    if not broken:
+        return ""
+    names = ", ".join(printable(Path(str(each.file)).name) for each in broken[:_NAMED])
+    more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    return f"; broken, too, of {checked} files: {names}{more}"
 
 
 def _states(files: Sequence[Path]) -> list[tuple[str, int, int]]:

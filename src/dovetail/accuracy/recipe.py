@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from dovetail.accuracy.data import DataSet
+from dovetail.document import Node, parse_document, read_text
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import printable
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("training")
@@ -16,6 +20,10 @@ from dovetail.accuracy.muon import Muon  # noqa: E402  behind the check that tor
 
 #: No training survives a higher learning rate, and torch can't count with the highest numbers that there are.
 MAX_RATE = 1e6
+
+
+#: Fields that recipes have got since runs are kept on disk.
+_LATER = ("label_smoothing", "mixup", "cutout", "mean_weights", "patience")
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,14 @@ class Recipe:
         keep_last: whether an epoch's last, smaller batch is used.
         half_range: normalise each channel with mean and deviation 0.5, instead of as measured.
         stem: what a torchvision network's stem becomes if the user does not say (see `ModelSpec`).
+        label_smoothing: share of every label that is spread over all classes.
+        mixup: images are mixed in pairs, by shares drawn from Beta(mixup, mixup); 0: they are not (H. Zhang et al.,
+            "mixup: Beyond Empirical Risk Minimization", ICLR 2018).
+        cutout: rows and columns of a square in every training image that becomes its channel's mean; 0: none
+            (T. DeVries and G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017).
+        mean_weights: what a running mean of the weights keeps of itself at every step; validated, kept and tested are
+            those weights. 0: the last ones.
+        patience: epochs without better validation after which training ends; 0: it runs to its end.
     """
 
     name: str
@@ -56,13 +72,22 @@ class Recipe:
     keep_last: bool = False
     half_range: bool = False
     stem: str = "auto"
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutout: int = 0
+    mean_weights: float = 0.0
+    patience: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not 0.0 <= self.warm_up < 1.0:
-            raise InputError(f"warm_up is {self.warm_up}; it must be at least 0 and below 1")
+        for name in ("warm_up", "label_smoothing", "mean_weights", "momentum"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        for name in ("shift", "cutout", "patience", "mixup", "weight_decay", "rest_learning_rate"):
+            if not 0 <= getattr(self, name) <= MAX_RATE:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and at most {MAX_RATE:g}")
         if not 0.0 < self.learning_rate <= MAX_RATE:
             raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0 and at most {MAX_RATE:g}")
         for name, known in (("optimizer", ("muon", "sgd", "adam")), ("schedule", ("linear", "cosine"))):
@@ -96,8 +121,8 @@ class Recipe:
         return min(1.0, (step + 1) / rise if rise > 0 else 1.0, (steps - step) / (steps - rise))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
+        """Return the fields as plain values, without those of `_LATER` that are off: runs from before them go on."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _LATER}
 
 
 #: The default: short, made for convolutional networks. Muon's learning rate and the shifts were chosen on the
@@ -154,10 +179,46 @@ RECIPES = {recipe.name: recipe for recipe in (MODERN, STUDY, FINE_TUNE, QUANTISE
 
 
 def recipe_named(name: str) -> Recipe:
-    """Return a recipe by name; raises InputError with the nearest name when there is none."""
+    """Return a recipe by name, or the one in a YAML file.
+
+    Raises:
+        InputError: there is no such recipe, with the nearest name; or what `read_recipe` raises.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_recipe(Path(name))
     if name not in RECIPES:
-        raise InputError(f"unknown recipe '{name}'{did_you_mean(name, RECIPES)}")
+        raise InputError(f"unknown recipe '{name}'{did_you_mean(name, RECIPES)}; or write a YAML file's name")
     return RECIPES[name]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a file: fields of `Recipe`, and ``from``, the recipe that has the others (``modern``).
+
+    Raises:
+        InputError: the file can't be read, a field is unknown or of the wrong kind, a value makes no sense.
+    """
+    node = parse_document(read_text(path), file=str(path))
+    kinds = {each.name: each.type for each in fields(Recipe) if each.name != "name"}
+    given = node.mapping(known=("from", "name", *kinds))
+    basis = given["from"].text() if "from" in given else MODERN.name
+    if basis not in RECIPES:
+        raise given["from"].fail(f"unknown recipe '{basis}'{did_you_mean(basis, RECIPES)}")
+    values: dict[str, Any] = {"name": given["name"].text() if "name" in given else printable(path.stem)}
+    read: dict[str, Callable[[Node], Any]] = {
+        "int": Node.integer,
+        "float": Node.number,
+        "bool": Node.boolean,
+        "str": Node.text,
+    }
+    for name, value in given.items():
+        if name in kinds:
+            values[name] = read[str(kinds[name])](value)
+            values[name] = float(values[name]) if kinds[name] == "float" else values[name]
+    try:
+        return replace(RECIPES[basis], **values)
+    except InputError as error:
+        field = error.message.split(" ")[0]
+        raise given.get(field, node).fail(error.message) from None
 
 
 def optimizers(model: Any, recipe: Recipe) -> list[Any]:

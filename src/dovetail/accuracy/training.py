@@ -29,6 +29,7 @@ from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec, parameters
 from dovetail.accuracy.quantised import QuantisedSpec, integers
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
+from dovetail.accuracy.regularise import averaged, changed, softened_loss
 from dovetail.errors import DovetailError, InputError
 from dovetail.table import Table, headed
 from dovetail.workload.torchvision_import import import_torch
@@ -192,7 +193,7 @@ def train(
         run = _Run(model_factory, recipe.prepare(data), recipe, seed, out, execution, loss, tuple(observers))
         run.label = name or _name_of(model_factory)
         run.start()
-        while run.step < run.steps:
+        while run.step < run.steps and not run.is_stale():
             run.epoch()
         return run.finish(test)
 
@@ -242,6 +243,7 @@ class _Run:
         self.history: list[Epoch] = []
         self.loss_sum = torch.zeros((), device=self.device)
         self.best: dict[str, Any] = {}
+        self.mean: dict[str, Any] | None = None
         self.seconds, self.since, self.saved = 0.0, 0.0, 0.0
 
     def start(self) -> None:
@@ -271,6 +273,12 @@ class _Run:
         self._close_epoch(number)
         self._save()
         self._tell(self.history[-1])
+
+    def is_stale(self) -> bool:
+        """Whether the recipe's patience is at its end: so many epochs since the best."""
+        whole = self.step % self.steps_per_epoch == 0 and bool(self.history)
+        patience = self.recipe.patience
+        return patience > 0 and whole and len(self.history) - _best_of(self.history).number >= patience
 
     def finish(self, test: bool) -> TrainingResult:
         """Put the best epoch's weights back, write them, and measure them on the test part if asked."""
@@ -314,10 +322,13 @@ class _Run:
         self.scaler.update()
         self.loss_sum += loss.detach()
         self.step += 1
+        if self.recipe.mean_weights:
+            self.mean = averaged(self.mean, self.model.state_dict(), self.recipe.mean_weights, self.step)
 
     def _cross_entropy(self, model: Any, images: Any, labels: Any) -> Any:
+        images, labels, others, share = changed(images, labels, self.recipe, self.seed, self.step)
         outputs = class_outputs(model, images, len(self.data.classes))
-        return torch.nn.functional.cross_entropy(outputs.float(), labels)
+        return softened_loss(outputs.float(), labels, others, share, self.recipe.label_smoothing)
 
     def _close_epoch(self, number: int) -> None:
         """Validate, and keep the weights if none before were better."""
@@ -327,12 +338,17 @@ class _Run:
                 f"{self.label}, seed {self.seed}: the loss is {mean_loss} in epoch {number + 1}; "
                 f"lower the learning rate (now {self.recipe.learning_rate})"
             )
+        own = None if self.mean is None else _copied(self.model.state_dict())
+        if self.mean is not None:
+            checkpoint.apply_weights(self.model, self.mean)
         validation = evaluate(self.model, self.data.validation, execution=self.execution)
         rate = self.optimizers[0].param_groups[0]["lr"]
         self.history.append(Epoch(number + 1, mean_loss, rate, validation))
         self.loss_sum.zero_()
         if _best_of(self.history) is self.history[-1]:
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best = _copied(self.model.state_dict())
+        if own is not None:
+            checkpoint.apply_weights(self.model, own)
 
     def _orders(self, epoch: int) -> list[Order]:
         """Return the rows of each batch of an epoch."""
@@ -378,6 +394,7 @@ class _Run:
             "history": [asdict(epoch) for epoch in self.history],
             "best": self.best,
             "seconds": self._seconds(),
+            **({} if self.mean is None else {"mean": self.mean}),
         }
         checkpoint.save(self.out / "last.pt", content)
         self.saved = time.monotonic()
@@ -402,7 +419,16 @@ class _Run:
             raise InputError(message, file=last) from None
         if self.history:  # checks the best weights; the current ones follow
             checkpoint.apply_weights(self.model, self.best, last)
+        if self.recipe.mean_weights and self.step:
+            if not isinstance(content.get("mean"), dict):
+                raise InputError("holds no mean of the weights; delete it to start anew", file=last)
+            checkpoint.apply_weights(self.model, content["mean"], last)
+            self.mean = _copied(self.model.state_dict())
         checkpoint.apply_weights(self.model, content["weights"], last)
+
+
+def _copied(weights: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 def _epoch(fields: dict[str, Any]) -> Epoch:

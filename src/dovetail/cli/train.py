@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
 EXAMPLES = (
     "train five-layer --data digits --width 2,4,8,16 --seeds 5",
     "train resnet18 --data cifar10 --download --epochs 30",
+    "train resnet18 --data photos/ --optimizer adam --learning-rate 1e-3 --label-smoothing 0.1 --mixup 0.2",
     "train five-layer --data cluttered-digits --bits weights=4,inputs=8 --bits first:8 --bits last:8",
 )
 
@@ -40,12 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_arguments(parser, required=True)
     recipe = parser.add_argument_group("how")
-    recipe.add_argument(
-        "--recipe", default="modern", help="modern (default; short), study (as the founding study), fine-tune"
-    )
-    recipe.add_argument("--epochs", type=numbers.whole, metavar="N", help="instead of the recipe's")
-    recipe.add_argument("--batch-size", type=numbers.whole, metavar="N", help="instead of the recipe's")
-    recipe.add_argument("--learning-rate", type=float, metavar="RATE", help="instead of the recipe's highest")
+    _add_recipe(recipe)
     recipe.add_argument(
         "--width",
         type=numbers.wholes,
@@ -71,6 +67,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-test", action="store_true", help="leave the test images alone while there is more to choose"
     )
     where.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+#: Options that take the place of a recipe's fields: their metavar, kind and help.
+_FIELDS: dict[str, tuple[str, Any, str]] = {
+    "epochs": ("N", numbers.whole, "instead of the recipe's, as all that follow"),
+    "batch_size": ("N", numbers.whole, "images a step"),
+    "optimizer": ("NAME", str, "muon, sgd or adam"),
+    "learning_rate": ("RATE", float, "the highest"),
+    "momentum": ("SHARE", float, "of Muon or SGD"),
+    "weight_decay": ("RATE", float, "of what SGD or Adam trains"),
+    "schedule": ("NAME", str, "linear (with --warm-up) or cosine"),
+    "warm_up": ("SHARE", float, "of the steps in which the rate rises"),
+    "label_smoothing": ("SHARE", float, "of every label that is spread over all classes"),
+    "mixup": ("ALPHA", float, "mix images in pairs, by shares from Beta(ALPHA, ALPHA)"),
+    "cutout": ("PIXELS", numbers.whole, "cut a square of so many rows out of every training image"),
+    "mean_weights": ("DECAY", float, "keep a running mean of the weights (0.999, say), and use it"),
+    "patience": ("N", numbers.whole, "end after N epochs without better validation"),
+}
+
+
+def _add_recipe(group: Any) -> None:
+    """Declare the recipe and what may differ from it."""
+    group.add_argument(
+        "--recipe",
+        default="modern",
+        help="modern (default; short), study (as the founding study), fine-tune, or a YAML file of a recipe's fields",
+    )
+    for name, (metavar, kind, words) in _FIELDS.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=words)
 
 
 def add_bits(group: Any) -> None:
@@ -144,12 +169,17 @@ def run(args: argparse.Namespace) -> int:
             narrow = _narrowed(args, data, requests, results, out)
             results += run_all([each.request for each in narrow], args.workers, report)
     summaries = summarise(results)
-    note = data.load(check=False).note
+    loaded = data.load(check=False)
+    note = loaded.note
+    images = recipe.steps_per_epoch(len(loaded.train)) * recipe.batch_size
+    rates = [images / each.seconds_per_epoch if each.seconds_per_epoch > 0 else None for each in summaries]
     content = {
         "data": args.data,
         "recipe": recipe.to_dict(),
         "narrow": [each.to_json() for each in narrow],
-        "summary": [summary.to_dict() for summary in summaries],
+        "summary": [
+            summary.to_dict() | {"images_per_second": rate} for summary, rate in zip(summaries, rates, strict=True)
+        ],
         "runs": [result.to_dict() for result in results],
         "versions": _versions(),
         "notes": [note] if note else [],
@@ -158,7 +188,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json("training", content)
     else:
-        _print(summaries, note)
+        _print(summaries, rates, note)
         _print_narrow(narrow)
         print(f"\nweights, checkpoints and result.json in {printable(str(out))}")
     return 0
@@ -195,7 +225,7 @@ def data_request(args: argparse.Namespace, name: str) -> DataRequest:
 def _recipe(args: argparse.Namespace) -> Recipe:
     from dovetail.accuracy.recipe import recipe_named
 
-    given = {name: getattr(args, name) for name in ("epochs", "batch_size", "learning_rate", "stem")}
+    given = {name: getattr(args, name) for name in (*_FIELDS, "stem")}
     return replace(recipe_named(args.recipe), **{name: value for name, value in given.items() if value is not None})
 
 
@@ -256,7 +286,7 @@ def _print_narrow(narrow: list[Narrowed]) -> None:
         print(f"{label}: {100 * sum(found) / len(found):.2f} % on validation images after calibration alone")
 
 
-def _print(summaries: list[Summary], note: str) -> None:
+def _print(summaries: list[Summary], rates: list[float | None], note: str) -> None:
     from dovetail.cli.tables import print_table
     from dovetail.table import Column, Table
 
@@ -268,8 +298,9 @@ def _print(summaries: list[Summary], note: str) -> None:
             percent(summary.validation),
             percent(summary.test),
             summary.seconds_per_epoch,
+            rate,
         )
-        for summary in sorted(summaries, key=lambda summary: summary.parameters)
+        for summary, rate in sorted(zip(summaries, rates, strict=True), key=lambda pair: pair[0].parameters)
     )
     columns = (
         Column("network", words=True),
@@ -278,6 +309,7 @@ def _print(summaries: list[Summary], note: str) -> None:
         Column("validation", "%", words=False),
         Column("test", "%", words=False),
         Column("s/epoch", show="{:.2f}".format),
+        Column("images/s", show="{:,.0f}".format),
     )
     print_table(note, Table(columns, rows))
     if any(summary.validation.high is not None for summary in summaries):
