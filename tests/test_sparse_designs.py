@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.components.estimate import estimate
@@ -21,6 +23,7 @@ from dovetail.hardware.reader import (
 )
 from dovetail.mapper.search import search
 from dovetail.mapper.sparse.idle import with_idle_loops
+from dovetail.mapper.zeros import without_features
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.files import write_mapping
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
@@ -186,3 +189,39 @@ def test_a_dual_side_tensor_core_takes_the_share_of_both() -> None:
     mapping = with_idle_loops(Mapping(levels), bound_to(design, layer), layer)
     cost = evaluate(mapping, layer, design, estimate(design))
     assert cost.levels[-1].cycles == pytest.approx(layer.macs * 0.12 / 128, rel=0.01)
+
+
+def test_what_each_feature_saves_is_the_cost_without_it() -> None:
+    layer = convolution(C=8, M=8, P=4, Q=4, R=1, S=1, name="small")
+    layer = with_densities(layer, Inputs=Hypergeometric(0.25), Weights=Hypergeometric(0.5))
+    design = load_architecture("eyeriss_v2_pe")
+    energies, mapping = estimate(design), element_mapping(layer, 8, 8)
+    best = evaluate(mapping, layer, design, energies)
+    found = {(one.level, one.feature): one for one in without_features(mapping, layer, design, energies)}
+    assert len(found) == 8 + 2  # formats, ways of leaving out, computing; two tensors in any format
+    skipping = found["weight_spad", "skipping of Weights on Inputs"].cost
+    assert skipping is not None
+    assert skipping["weight_spad"].energy_pJ > best["weight_spad"].energy_pJ
+    inside = found["weight_spad", "Weights as UOP-RLE"]  # what lies outside can't be decompressed there
+    assert inside.cost is None
+    assert "weight_spad" in inside.reason
+    computing = found["mac", "skipping of computations"].cost
+    assert computing is not None
+    assert computing.cycles > best.cycles
+    dense = load_architecture("eyeriss_like")
+    assert without_features(mapping, layer, dense, estimate(dense)) == ()
+
+
+def test_explain_says_what_each_feature_saves(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dovetail.mapper.explain.relaxations", lambda *_: iter(()))  # constraints are tested elsewhere
+    layer = convolution(C=8, M=8, P=2, Q=2, R=1, S=1, name="small")
+    (tmp_path / "layer.yaml").write_text(write_problem(with_densities(layer, Inputs=Hypergeometric(0.25))))
+    command = ["explain", str(tmp_path / "layer.yaml"), "--on", "eyeriss_v2_pe"]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert check(told, closed=True) == "explanation"
+    assert {"level": "mac", "feature": "skipping of computations"}.items() <= told["zeros"][-3].items()
+    assert main(command) == 0
+    assert "without each thing that is done about zeros" in capsys.readouterr().out

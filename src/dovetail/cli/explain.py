@@ -21,6 +21,7 @@ from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
 from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
+from dovetail.mapper.zeros import WithoutFeature, without_features
 from dovetail.mapping.notes import design_notes
 from dovetail.model.sparse.prices import price_notes
 from dovetail.network.bottleneck import Diagnosis, diagnose
@@ -83,12 +84,16 @@ def run(args: argparse.Namespace) -> int:
     notes += [*design_notes(architecture, [problem]), *price_notes(architecture, energies)]
     notes += limited_notes([] if found.result is None or odd else [found.result, *found.searched])
     print_notes(notes)
+    zeros: tuple[WithoutFeature, ...] = ()
+    if found.result is not None and architecture.is_sparse:
+        zeros = without_features(found.result.mapping, problem, architecture, energies)
     if args.json:
         fields = explanation(found, problem, architecture, told) | _bits_fields(problem, changes)
-        print_json("explanation", {**fields, "notes": notes})
+        print_json("explanation", {**fields, **_zeros_fields(zeros), "notes": notes})
     else:
         _print(found, problem, architecture, told)
         _print_bits(found, problem, changes)
+        _print_zeros(found, zeros)
     if found.result is None:
         raise NoMappingError(found.reason)
     return 0
@@ -135,6 +140,48 @@ def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:
         for one in changes
     ]
     return {"bits": problem.bits_text, "one_bit": listed}
+
+
+def _zeros_fields(zeros: Sequence[WithoutFeature]) -> dict[str, Any]:
+    """Return the best mapping without each thing that its design does about zeros; nothing where it does none."""
+    listed = [
+        {
+            "level": one.level,
+            "feature": one.feature,
+            "reason": one.reason,
+            **({} if one.cost is None else figures(one.cost)),
+        }
+        for one in zeros
+    ]
+    return {"zeros": listed} if listed else {}
+
+
+def _print_zeros(found: Explanation, zeros: Sequence[WithoutFeature]) -> None:
+    """Print what the best mapping costs without each thing that its design does about zeros."""
+    if not zeros or found.result is None:
+        return
+    best = found.result.cost
+    rows: list[tuple[Cell, ...]] = []
+    for one in zeros:
+        if one.cost is not None:
+            pairs = (
+                (one.cost.cycles, best.cycles),
+                (one.cost.energy_pJ, best.energy_pJ),
+                (one.cost.edp_J_cycle, best.edp_J_cycle),
+            )
+            more = [100 * (without / now - 1) for without, now in pairs]
+            rows.append((one.level or "all levels", one.feature, one.cost.cycles, one.cost.energy_pJ, *more))
+    columns = (
+        Column("level", words=True),
+        Column("without", words=True),
+        replace(CYCLES, spare=2),
+        replace(ENERGY, spare=1),
+        *(Column(f"{what}|change", words=False, show="{:+.2f} %".format) for what in ("cycles", "energy", "EDP")),
+    )
+    print_table("the same mapping without each thing that is done about zeros", Table(columns, tuple(rows)))
+    for one in zeros:
+        if one.cost is None:
+            print_text(f"without {one.feature} at {one.level or 'all levels'}: {one.reason}", "  ")
 
 
 def _print_bits(found: Explanation, problem: Problem, changes: Sequence[OneBit]) -> None:
