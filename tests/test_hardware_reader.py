@@ -319,7 +319,7 @@ def test_a_network_that_no_storage_names_is_passed_over_with_a_note() -> None:
     found = read(DRAM + "- !Component {name: NoC, class: XY_NoC, attributes: {rows: 2}}\n" + MAC)
     assert found.levels == read(DRAM + MAC).levels
     assert found.notes == ("a.yaml:6: NoC is a network (XY_NoC) that no storage names: no part of the model",)
-    with pytest.raises(InputError, match="'network_read' is not supported"):
+    with pytest.raises(InputError, match="network_read: no network component is named 'NoC'"):
         read(DRAM.replace("datawidth: 8", "datawidth: 8, network_read: 'NoC'") + MAC)
 
 

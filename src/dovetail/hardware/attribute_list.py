@@ -57,7 +57,7 @@ def _no_effect(names: str, why: str, of: str = "storage") -> Attribute:
     return Attribute(tuple(names.split()), of, Fate.NO_EFFECT, why)
 
 
-_NETWORKS = "network components are not modelled; all networks are the reference's inferred ones"
+_NAMED = "names a network component, whose energies per word, hop and router count as those of the wires below"
 
 ATTRIBUTES: tuple[Attribute, ...] = (
     _counted("datawidth word_bits word_width", "bits of a word", "storage, compute"),
@@ -103,11 +103,17 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _counted("decompression_supported", "whether it decompresses what it gets from outside"),
     _refused("tile_partition_supported", "the reference stops there", False),
     _refused("network_type", "of the inferred networks only 1:N is modelled", "1:N", "1:1", of="storage, fan-out"),
-    _refused("network_read network_fill network_drain network_update", _NETWORKS),
-    _refused("network_operand network_result", _NETWORKS, of="compute"),
-    _refused("adder_energy", _NETWORKS, 0, of="reduction tree"),
-    _refused("action_name multicast_factor_argument", _NETWORKS, of="simple multicast"),
-    _refused("per_datatype_ERT", _NETWORKS, False, of="simple multicast"),
+    _counted("network_read network_update", _NAMED),
+    _no_effect("network_fill network_drain", "the storage outside names the same network, and counts it"),
+    _no_effect(
+        "network_operand network_result", "the storage outside names the same network, and counts it", "compute"
+    ),
+    _refused("adder_energy", "adding on the way costs nothing in the networks here", 0, of="reduction tree"),
+    _no_effect(
+        "action_name multicast_factor_argument per_datatype_ERT",
+        "a table's energies by destinations are not read; state 'energy-per-ingress'",
+        "simple multicast",
+    ),
     _no_effect("instances", "it must be the fan-outs' product, here as there", "storage, compute"),
     _no_effect("meshX meshY", "the front end writes the fan-outs' product over them", "storage, compute"),
     _no_effect("fill_latency drain_latency", "read and printed, never added up, in inferred networks", "storage"),

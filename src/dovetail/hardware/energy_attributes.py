@@ -20,6 +20,8 @@ _WIRES = {
     "wire_energy": "wire_pJ",
     "tile_width": "tile_width_um",
 }
+#: Attributes of a storage or a network that say what the wires below cost.
+WIRE_ATTRIBUTES = (*_WIRES, "network_word_bits")
 
 
 def storage_charges(attributes: Mapping[str, Any], fail: Fail) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from dovetail.hardware.attribute_list import Fail
 from dovetail.hardware.attributes import Entries, attribute_error, own_attributes, size_error
 from dovetail.hardware.constraint_reader import read_loops, read_tensors, target_kind
 from dovetail.hardware.energy_attributes import storage_charges, wires_below
+from dovetail.hardware.networks import NETWORK_CLASSES, Networks, named_networks
 from dovetail.hardware.node_reader import Leaf, Part, leaves, read_nodes
 from dovetail.hardware.sparse_reader import metadata_store, read_sparse
 from dovetail.hardware.storage_attributes import DEFAULTS, storage_fields, value_widths
@@ -27,7 +28,6 @@ from dovetail.hardware.values import whole_number, without_ignored
 
 _STORAGE = ("DRAM", "SRAM", "regfile", "smartbuffer", "storage")
 _COMPUTE = ("mac", "intmac", "fpmac", "compute")
-_NETWORK = ("XY_NoC", "Legacy", "ReductionTree", "SimpleMulticast")
 
 #: Constraints that stand elsewhere in the document, by the name of the node they are for.
 Targeted = Mapping[str, Sequence[Node]]
@@ -54,8 +54,9 @@ def lay_out(
     """
     for constraint in (one for constraints in targeted.values() for one in constraints):
         target_kind(constraint)
-    walk = _Walk(dict(variables), targeted, sparse)
-    walk.place_all(read_nodes(nodes), None)
+    parts = read_nodes(nodes)
+    walk = _Walk(dict(variables), targeted, sparse, networks=named_networks(parts))
+    walk.place_all(parts, None)
     for name, said in (*targeted.items(), *sparse.items()):
         if name not in walk.targets:
             raise said[0].fail(f"unknown target '{name}'{did_you_mean(name, walk.targets)}")
@@ -99,6 +100,7 @@ class _Walk:
     levels: list[Level] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    networks: Networks = field(default_factory=Networks)
     gates: _Gates = field(default_factory=_Gates)
     tensors: dict[Leaf, Constraints] = field(default_factory=dict)  # as far as they are read
 
@@ -187,10 +189,9 @@ class _Walk:
             self.targets.append(leaf.name)
             return
         kind = _kind(entries["class"])
-        if kind == "network":  # a network that no storage names is idle; the ones between levels are inferred
-            node, self.targets = entries["class"], [*self.targets, leaf.name]
-            said = f"{leaf.name} is a network ({node.text()[:60]}) that no storage names: no part of the model"
-            self.notes.append(f"{node.file}:{node.line}: {said}")
+        if kind == "network":  # one that no storage names is idle; the ones between levels are inferred
+            self.targets.append(leaf.name)
+            self.notes.append(self.networks.note(leaf))
             return
         constraints = self.constraints_of(leaf)
         own = own_attributes(entries, self.inherited)
@@ -226,7 +227,7 @@ class _Walk:
         is_dram = "DRAM" in entries["class"].text()
         fail = partial(attribute_error, entries)
         fields = storage_fields(attributes, is_dram=is_dram, fail=fail)
-        known = {**self.handed_down, **own}
+        known = {**self.handed_down, **self.networks.energies(own, self.inherited, fail), **own}
         wires = wires_below(known, fields["datawidth"], fail)
         charges = storage_charges(known, fail)
         charges["metadata"] = metadata_store(known, fail)
@@ -319,7 +320,7 @@ def _is_gating(entries: Entries, attributes: dict[str, Any]) -> bool:
 
 def _kind(node: Node) -> str:
     name = node.text()
-    for kind, words in (("storage", _STORAGE), ("compute", _COMPUTE), ("network", _NETWORK)):
+    for kind, words in (("storage", _STORAGE), ("compute", _COMPUTE), ("network", NETWORK_CLASSES)):
         if any(word in name for word in words):
             return kind
     known = ", ".join((*_STORAGE, *_COMPUTE))

@@ -21,6 +21,7 @@ from typing import Any
 from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.expression import FUNCTIONS, evaluate, evaluate_all
+from dovetail.hardware.networks import is_network, names_of
 from dovetail.hardware.storage_attributes import SYNONYMS
 from dovetail.hardware.values import without_ignored
 
@@ -111,7 +112,9 @@ def read_subtree(architecture: Node, variables: Mapping[str, Node]) -> OlderDesi
         raise architecture.fail(f"has no {'compute' if kinds['storage'] else 'storage'} component")
     *others, compute = kinds["compute"]  # the reference's model has one, the last, inside of all storages
     levels = [*kinds["storage"], compute]
-    passed_over = [one.entries["name"] for one in (*kinds[None], *others)]
+    named = {name for one in levels for name in names_of(one.entries)}
+    networks = [one for one in kinds[None] if one.name in named and is_network(one.entries.get("class", one.node))]
+    passed_over = [one.entries["name"] for one in (*kinds[None], *others) if one not in networks]
     if passed_over:
         listed = ", ".join(dict.fromkeys(name.text() for name in passed_over))
         notes.append(f"{_place(passed_over[0])}: neither storage nor compute, so no part of the model: {listed}")
@@ -120,6 +123,7 @@ def read_subtree(architecture: Node, variables: Mapping[str, Node]) -> OlderDesi
         one.mesh = _mesh(one, scope)
     _lie_alike(levels)
     nodes, targets, fan_outs = _nodes(levels, scope)
+    nodes += [_component(one, (1, 1), scope) for one in networks]
     place = replace(architecture, value=nodes, key=f"{architecture.key}.subtree")
     return OlderDesign(place, targets, frozenset(fan_outs), tuple(notes))
 
