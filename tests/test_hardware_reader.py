@@ -167,7 +167,8 @@ def test_sizes_under_all_their_names() -> None:
         assert dataclasses.replace(storage(other), attributes={}) == dataclasses.replace(plain, attributes={})
     odd = storage("{width: 64, entries: 100, datawidth: 8}")
     assert (odd.words, odd.depth) == (100, 13)
-    shared = storage("{width: 512, depth: 1, datawidth: 8, cluster_size: 64}")
+    one = BUFFER.format("b", ", spatial: {meshX: 64}").replace("width: 64, depth: 16", "width: 512, depth: 1")
+    shared = read(DRAM + one.replace("datawidth: 8", "datawidth: 8, cluster_size: 64") + MAC).storages[1]
     assert (shared.block, shared.words) == (1, 1)
     assert storage("{width: 8, depth: 4, datawidth: 8, multiple-buffering: 2}").multiple_buffering == 2
     halves = storage("{width: 8, depth: 4, datawidth: 8, bandwidth: 3}")
@@ -367,6 +368,13 @@ def test_what_a_container_says_of_time_and_tensors_says_nothing_as_in_the_refere
     assert [note.partition(": ")[2] for note in design.notes] == [
         "x is a container, which keeps nothing and has no loops over time: only its constraints in space say something"
     ]
+
+
+def test_instances_that_share_lines_make_whole_clusters():
+    shared = BUFFER.format("b", ", spatial: {meshX: 6}").replace("datawidth: 8", "datawidth: 8, cluster_size: 2")
+    assert read(DRAM + shared + MAC).storages[1].cluster_size == 2
+    with pytest.raises(InputError, match="cluster_size: lines shared by 4 instances each, and there are 6"):
+        read(DRAM + shared.replace("cluster_size: 2", "cluster_size: 4") + MAC)
 
 
 GATED = """

@@ -237,6 +237,14 @@ def test_a_split_of_loops_over_time_is_passed_over_as_in_the_reference():
     assert [note.partition(": ")[2] for note in read.notes] == ["'split' is passed over, as in the reference"]
 
 
+def test_the_same_said_twice_of_what_is_kept_is_no_contradiction():
+    text = timeloop_mapping_yaml(NEST, EYERISS, LAYER)
+    again = "- {target: shared_glb, type: datatype, keep: [Outputs, Inputs], bypass: [Weights], stream: []}\n"
+    assert parse_mapping(text + again, EYERISS, LAYER) == NEST
+    with pytest.raises(InputError, match="a second bypass directive for 'shared_glb'"):
+        parse_mapping(text + again.replace("[Outputs, Inputs]", "[Outputs]"), EYERISS, LAYER)
+
+
 def test_what_older_tools_wrote_and_a_fused_mapping():
     text = timeloop_mapping_yaml(NEST, EYERISS, LAYER).replace(
         "  type: bypass\n", "  type: bypass\n  stream: [Weights]\n", 1

@@ -227,6 +227,10 @@ class _Walk:
         is_dram = "DRAM" in entries["class"].text()
         fail = partial(attribute_error, entries)
         fields = storage_fields(attributes, is_dram=is_dram, fail=fail)
+        instances, cluster = common["mesh_x"] * common["mesh_y"], fields["cluster_size"]
+        if instances % cluster:  # as in the reference, which stops (``model/buffer.cpp``)
+            word = "cluster_size" if "cluster_size" in own else "block_size" if "block_size" in own else "width"
+            raise fail(word, f"lines shared by {cluster} instances each, and there are {instances}")
         known = {**self.handed_down, **self.networks.energies(own, self.inherited, fail), **own}
         wires = wires_below(known, fields["datawidth"], fail)
         charges = storage_charges(known, fail)

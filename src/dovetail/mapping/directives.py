@@ -73,6 +73,8 @@ def mapping_from_directives(directives: Any, architecture: Architecture, problem
     for directive in _read_directives(directives, architecture, problem):
         directive.refuse_other_hardware()
         place = (directive.level.name, directive.kind)
+        if place in said and said[place].keeps_the_same(directive):
+            continue
         if place in said:
             raise InputError(
                 f"a second {directive.kind} directive for '{directive.level.name}'; the first is {said[place].key}",
@@ -207,6 +209,13 @@ class _Directive:
         for one, other in (("factors", "factors_only"), ("keep", "keep_only"), ("bypass", "bypass_only")):
             if one in self.values and other in self.values:
                 raise InputError(f"'{one}' and '{other}' at once; give one", key=self.key)
+
+    def keeps_the_same(self, other: _Directive) -> bool:
+        """Say whether both say of the same tensors that they are kept, or pass by."""
+        mine, theirs = (
+            {word: frozenset(map(str, one.values.get(word) or ())) for word in _KEYS["bypass"]} for one in (self, other)
+        )
+        return self.kind == other.kind == "bypass" and mine == theirs
 
     def hardware(self) -> Iterator[tuple[str, str, frozenset[str]]]:
         """What it says of the level's hardware: its word, our word, and the tensors it holds for."""

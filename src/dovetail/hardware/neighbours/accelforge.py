@@ -7,6 +7,7 @@ forks, and bounds on loops by a workload's own names have none, and are refused 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -83,8 +84,11 @@ class _Reading:
         self.translation = Translation("AccelForge", document)
         variables = {**_entries(entries.get("variables")), **_entries(arch.get("variables"))}
         tensors = dict.fromkeys(TENSORS, True)
-        self.names: dict[str, Any] = {**tensors, **evaluate_all(variables, {"inf": math.inf, **tensors})}
-        self.every = self.extras(arch.get("extra_attributes_for_all_component_models"))
+        self.names: dict[str, Any] = {"inf": math.inf, **tensors}
+        for name, node in variables.items():  # what cannot be computed is an error where it is used
+            with contextlib.suppress(InputError):
+                self.names |= evaluate_all({name: node}, self.names)
+        self.of_all = arch.get("extra_attributes_for_all_component_models")
         self.kept: dict[str, frozenset[str]] = {}
         self.parts: list[Callable[[float], None]] = []  # added in this order, once it is known what a cycle takes
         self.cycle_seconds: float | None = None
@@ -180,7 +184,7 @@ class _Reading:
         name = entries["name"]
         model = entries["component_class"].text() if "component_class" in entries else kind
         component = _CLASSES.get(model, model)
-        extras = {**self.every, **self.extras(entries.get("extra_attributes_for_component_model"))}
+        extras = {**self.extras(self.of_all), **self.extras(entries.get("extra_attributes_for_component_model"))}
         if not any(key.endswith("_pJ") for key in attributes) and "technology" not in extras and model != "Dummy":
             self.translation.variables["technology"] = TECHNOLOGY
             self.translation.note(name, f"costs are left to estimators: at {TECHNOLOGY}, or --set technology=...")
