@@ -54,6 +54,13 @@ _ATTRIBUTES = {"n_rw_ports": "n_rdwr_ports", "n_r_ports": "n_rd_ports", "n_w_por
 _RATE = re.compile(r"sum\(a\.n_calls for a in actions\)((?:\s*/\s*[\d.]+(?:e[+-]?\d+)?)+)")
 _SEPARATE = "max(a.n_calls / a.throughput for a in actions)"
 _BITS = re.compile(r"\b(input|weight|output)\.bits_per_value\b")
+#: What comes near to what has no equal.
+_INSTEAD = {
+    "force_memory_hierarchy_order": ": memories lie in the order in which they are listed",
+    "no_refetch_from_above": "; 'no_iteration_over_dataspaces' in v0.4's constraints comes near",
+    "no_resend_to_below": "; 'no_reuse' in v0.4's constraints comes near",
+    "tile_shape": "; 'factors' in v0.4's constraints come near",
+}
 _UNITS_pJ = _UNITS_um2 = 1e12
 
 
@@ -240,7 +247,7 @@ class _Reading:
         entries = {key: value for key, value in node.mapping().items() if value.value not in (None, [])}
         for key, value in entries.items():
             if key not in known or (key == "force_memory_hierarchy_order" and value.value is not True):
-                raise value.fail(f"'{key[:40]}' has no equal here: memories lie in the order in which they are listed")
+                raise value.fail(f"'{key[:40]}' has no equal here{_INSTEAD.get(key, '')}")
         keep = tensor_set(entries["keep"], self.kept) if "keep" in entries else frozenset[str]()
         keep |= tensor_set(entries["back"], self.kept) if "back" in entries else frozenset()
         if "may_keep" in entries:
