@@ -20,7 +20,8 @@ from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.content import content_key
 from dovetail.document import parse_document
-from dovetail.errors import InputError, InternalError, NoMappingError
+from dovetail.errors import InputError, InternalError
+from dovetail.family.agenda import FIRST_SECONDS, MORE, SECONDS
 from dovetail.family.boxes import Boxes
 from dovetail.family.budgets import read_budget
 from dovetail.family.certificate import certificate_text, front_claim
@@ -39,12 +40,15 @@ from dovetail.family.verify import verify_front
 from dovetail.hardware.design_files import read_design
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture, read_architecture
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search
 from dovetail.mapper.verify import Verdict
 from dovetail.mapping.files import parse_mapping
 from dovetail.model.evaluate import evaluate
+from dovetail.network.jobs import Job
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_front, network_optimum
+from dovetail.network.records import keep, kept_result
 from dovetail.network.results import fronts_of
 from dovetail.report.family_page import family_page, family_section
 from dovetail.store import Store
@@ -128,6 +132,79 @@ def test_budgets_leave_the_best_of_what_keeps_to_them(brute, kept: Store, budget
     found = explore(family, network, read_axes("area,edp"), store=kept, workers=1)
     values = [(point.area_um2, point.edp_J_cycle) for point in found.points]
     assert np.allclose(values, [(p.area_um2, p.edp_J_cycle) for p in expected.sorted()], rtol=1e-12)
+
+
+class _Slow:
+    """Searches of which those that may take less than so many seconds prove nothing but a loose bound."""
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        self.store, self.seconds = store, seconds
+        self.asked: list[float] = []
+
+    def __call__(self, job: Job) -> SearchResult:
+        result = kept_result(self.store, job)
+        if result is None:
+            result = replace(job, time_limit=None).run()
+            keep(self.store, job, result)
+        assert job.time_limit is not None
+        self.asked.append(job.time_limit)
+        if job.time_limit >= self.seconds or job.objective is Objective.ENERGY:
+            return result
+        loose = replace(result.certificate, exact=False, tie_proven=False, bound=0.9 * result.certificate.value)
+        return replace(result, certificate=loose, front=())
+
+
+@pytest.mark.parametrize("axes", ["area,edp", "area,energy,cycles", "area,cycles"])
+def test_what_searches_leave_open_is_returned_to_with_more_time(
+    brute, kept: Store, axes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, network, members = brute
+    slow = _Slow(kept, SECONDS * MORE)
+    monkeypatch.setattr("dovetail.network.outcomes.outcome", slow)
+    expected = Front(read_axes(axes))
+    for choice, (area, points) in members.items():
+        for energy, cycles in points:
+            expected.add(Point(choice, area, energy, cycles))
+    found = explore(family, network, read_axes(axes), workers=1)
+    values = [[point.value(axis) for axis in found.axes] for point in found.points]
+    assert found.proven
+    assert np.allclose(values, [[p.value(axis) for axis in found.axes] for p in expected.sorted()], rtol=1e-12)
+    assert set(slow.asked) == {FIRST_SECONDS, SECONDS, SECONDS * MORE}
+    assert slow.asked.index(SECONDS * MORE) > slow.asked.index(SECONDS)  # short ones first
+
+
+@pytest.mark.parametrize("axes", ["area,edp", "area,energy,cycles"])
+def test_a_front_that_is_not_proven_has_a_gap_that_holds(
+    brute, kept: Store, axes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    family, network, members = brute
+    monkeypatch.setattr("dovetail.network.outcomes.outcome", _Slow(kept, math.inf))
+    monkeypatch.setattr("dovetail.family.explore.PATIENCE", 0.0)
+    with Store.open(tmp_path / "store") as store:
+        found = explore(family, network, read_axes(axes), workers=1, store=store)
+        again = explore(family, network, read_axes(axes), workers=1, store=store)
+    assert not found.proven
+    assert 1 < found.gap < 1.5
+    front = Front(found.axes)
+    for point in found.points:
+        front.add(point)
+    for choice, (area, points) in members.items():
+        true = [Point(choice, area, energy, cycles) for energy, cycles in points]
+        assert front.gap(np.array([[point.value(axis) for axis in found.axes] for point in true])) <= found.gap
+    assert again.searches == 0  # what was not proven is kept, too
+    assert again.points == found.points
+    claim = front_claim(parse_document(certificate_text(found), file="front.json", lines=True))
+    verdicts = {check.verdict for check in verify_front(claim, samples=1)}
+    assert verdicts <= {Verdict.HOLDS, Verdict.NOT_PROVEN}
+    assert Verdict.NOT_PROVEN in verdicts
+
+
+def test_time_that_is_up_ends_it_with_what_there_is(brute) -> None:
+    family, network, _ = brute
+    found = explore(family, network, read_axes("area,edp"), workers=1, time_limit=0.01)
+    assert not found.proven
+    assert found.mapped + found.bounded <= found.designs
+    assert found.searches < 4
 
 
 def test_every_point_has_its_design_and_mappings(kept: Store, tmp_path: Path) -> None:
@@ -496,14 +573,14 @@ def test_what_is_known_of_one_design_bounds_others(data: st.DataObject) -> None:
     sought = drawn()
     for box in [*asked, sought]:
         floor = boxes.has_floor(box)[0].floor
-        reads = costs.settle([Request(floor.architecture, floor.energies, Objective.EDP, front=True)])[0]
-        assert not isinstance(reads, NoMappingError)
+        seen = costs.settle([Request(floor.architecture, floor.energies, Objective.EDP, front=True)])[0]
+        assert isinstance(seen, tuple)
         if box is sought:
-            values = [[each.bound(read.result) for each in measures_for(None, 1.0)] for read in reads]
+            values = [[measure.bound(each) for measure in measures_for(None, 1.0)] for each in seen]
             likely = boxes.likely(sought)
             assert (boxes.least(sought) <= np.array(values) * (1 + 1e-12)).all()
             assert likely is None or (likely >= np.array(values) * (1 - 1e-12)).all()
-        boxes.learn(box, range(len(layers)), reads)
+        boxes.learn(box, range(len(layers)), seen)
     assert boxes.likely(sought) == pytest.approx(boxes.least(sought), rel=1e-12)
 
 

@@ -16,6 +16,7 @@ import oracle
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
+from dovetail.executors import executor_for
 from dovetail.hardware.architecture import (
     Architecture,
     Spatial,
@@ -29,7 +30,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search
 from dovetail.mapping.directives import mapping_from_directives
 from dovetail.model.evaluate import evaluate
-from dovetail.workers import executor_for, run_all
+from dovetail.workers import run_all
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
 from mapper_strategies import constrained, setups, with_level
 

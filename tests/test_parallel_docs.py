@@ -1,4 +1,4 @@
-"""The programs of docs/parallel.md run, but for those that need Dask or MPI; what they name is there."""
+"""The programs of docs/parallel.md run, but for those that need a cluster or MPI; what they name is there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def test_the_program_with_a_job_runs(capsys):
 
 
 def test_the_programs_are_python():
-    assert len(PROGRAMS) == 4
+    assert len(PROGRAMS) == 5
     for program in PROGRAMS:
         compile(program, "docs/parallel.md", "exec")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dovetail.errors import CapacityError, DovetailError, InputError, InternalError, MissingExtraError
-from dovetail.workers import InlineExecutor, WorkerError, WorkerExecutor, executor_for, run_all
+from dovetail.executors import executor_for
+from dovetail.workers import InlineExecutor, WorkerError, WorkerExecutor, run_all
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 

@@ -8,6 +8,7 @@
     ├── MappingError         a mapping does not fit its problem or its architecture
     │   └── CapacityError    a tile is larger than the storage that must hold it
     ├── NoMappingError       no mapping satisfies the constraints and capacities
+    │   └── NotMetError      none was met, which does not prove that there is none
     ├── InternalError        we contradict ourselves; the CLI exits with 70
     └── MissingExtraError    an optional dependency is needed and absent
 """
@@ -89,6 +90,10 @@ class CapacityError(MappingError):
 
 class NoMappingError(DovetailError):
     """No mapping satisfies the constraints and capacities."""
+
+
+class NotMetError(NoMappingError):
+    """No mapping was met in the time, or among the samples, there were: there may be one all the same."""
 
 
 class InternalError(DovetailError):

@@ -50,10 +50,10 @@ def _serve(calls: IO[bytes], answers: IO[bytes]) -> None:
     threading.Thread(target=listen, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            write(answers, _answer(waiting.get()))
+            write(answers, answer(waiting.get()))
 
 
-def _answer(call: bytes) -> bytes:
+def answer(call: bytes) -> bytes:
     """Return what became of a call, pickled: "result", "error", "memory" or "bug", and its value."""
     try:
         function, arguments, keywords = pickle.loads(call)  # noqa: S301 - our own parent wrote it

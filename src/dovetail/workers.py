@@ -114,23 +114,6 @@ def _finished(
     yield from as_completed(list(places))
 
 
-@contextlib.contextmanager
-def executor_for(calls: int, workers: int | Executor | None) -> Iterator[Executor]:
-    """Give an executor for so many calls.
-
-    Args:
-        calls: how many there will be.
-        workers: the executor itself; or the number of processes of one that ends with the block, where one process, or
-            one call, needs no other than this; None: one process per CPU.
-    """
-    if isinstance(workers, Executor):
-        yield workers
-        return
-    count = min(available_cpus() if workers is None else workers, calls)
-    with InlineExecutor() if count <= 1 else WorkerExecutor(count) as executor:
-        yield executor
-
-
 def kill_running() -> None:
     """Kill every worker process at once: for a process that is about to end without unwinding."""
     for process in list(_running):
@@ -156,6 +139,8 @@ def safe_start() -> Iterator[None]:
 
 class InlineExecutor(Executor):
     """Does every call at once, in the thread that hands it in; a Ctrl-C comes out of `submit`."""
+
+    processes = 1
 
     def submit(
         self, fn: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
@@ -186,7 +171,8 @@ class WorkerExecutor(Executor):
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"{workers} worker processes can do nothing; it must be at least 1")
-        self._crew = _Crew(available_cpus() if workers is None else workers)
+        self.processes = available_cpus() if workers is None else workers
+        self._crew = _Crew(self.processes)
         self._lock = threading.Lock()
         self._is_shut = False
         weakref.finalize(self, self._crew.finish)
@@ -326,7 +312,7 @@ class _Crew:
         except (OSError, EOFError) as error:
             future.set_exception(WorkerError(str(error) if worker is None else self._ended(worker)))
             return None
-        _settle(future, answer)
+        settle(future, answer)
         return worker
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -389,8 +375,8 @@ def _asked(worker: subprocess.Popen[bytes], call: bytes) -> bytes:
         raise EOFError from error
 
 
-def _settle(future: Future[Any], answer: bytes) -> None:
-    """Give a future the answer of a worker."""
+def settle(future: Future[Any], answer: bytes) -> None:
+    """Give a future the answer of a worker, as `dovetail.worker.answer` returns it."""
     try:
         kind, value = pickle.loads(answer)  # noqa: S301 - our own worker wrote it
     except Exception as error:  # as it comes: unpickling runs code of whatever is in the answer

@@ -13,6 +13,7 @@ from dovetail.advice.changes import BANDWIDTH, BUFFER, CONSTRAINT, Change, desig
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError, NoMappingError
+from dovetail.executors import Workers, executor_for
 from dovetail.hardware.architecture import Architecture, Constraints
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.binding import Binding
@@ -22,7 +23,6 @@ from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.map_network import map_network, map_networks
 from dovetail.network.sweep import liked_sizes
 from dovetail.store import Store
-from dovetail.workers import executor_for
 from dovetail.workload.network import Layer, Network
 
 #: Seconds per search and in all, unless said otherwise.
@@ -47,7 +47,7 @@ def advise(
     time_limit: Limit = SECONDS,
     budget: float = BUDGET,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Progress | None = None,
     cost: NetworkCost | None = None,
     diagnoses: Sequence[Diagnosis] | None = None,

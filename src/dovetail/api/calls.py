@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from dovetail.api.designs import Design, design
 from dovetail.api.networks import LayerLike, NetworkLike
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.errors import InputError, did_you_mean
+from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.explain import Explanation
@@ -114,7 +114,7 @@ def compare(
     seed: int = 0,
     imperfect: bool = False,
     pad: bool = False,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
     """Find what networks cost on designs, every distinct layer once, at its best mapping.

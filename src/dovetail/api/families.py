@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from dovetail.api import networks
 from dovetail.api.networks import NetworkLike
+from dovetail.executors import Workers
 from dovetail.family.explore import State
 from dovetail.family.explore import explore as explored
 from dovetail.family.family import load_family
@@ -29,7 +29,7 @@ def explore(
     input: Any = None,
     batch: int | None = None,
     time_limit: float | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[State], None] | None = None,
 ) -> Exploration:
     """Find the front of a family of designs, with its proof; most members are never mapped.

@@ -15,6 +15,7 @@ from dovetail.cli.numbers import positive as positive
 from dovetail.cli.numbers import seconds as seconds
 from dovetail.cli.numbers import seed as seed
 from dovetail.cli.outputs import file_path
+from dovetail.cluster import cluster_address
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
@@ -57,6 +58,26 @@ def add_layer(parser: argparse.ArgumentParser) -> None:
         "without --on, the design's files beside it, in any order",
     )
     add_model(parser)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Declare where layers are mapped, as ``args.workers``: `dovetail.executors.Workers`."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=positive, metavar="N", help="processes (one per CPU)")
+    where.add_argument(
+        "--cluster",
+        dest="workers",
+        type=_cluster,
+        metavar="dask://HOST:PORT",
+        help="map on the workers of this Dask scheduler instead",
+    )
+
+
+def _cluster(text: str) -> str:
+    try:
+        return cluster_address(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def add_networks(parser: argparse.ArgumentParser) -> None:
@@ -432,11 +453,6 @@ def kept_in_store(args: argparse.Namespace) -> str:
 def searches_kept(args: argparse.Namespace) -> str:
     """Return, in words, what is kept when a command that searches one layer several times ends early."""
     return "searches that are done are in the store, the same command goes on from there" if kept_in_store(args) else ""
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Declare how many searches run at a time."""
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (one per CPU)")
 
 
 def add_between(parser: argparse.ArgumentParser) -> None:

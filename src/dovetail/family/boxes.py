@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dovetail.family.costs import Seen
 from dovetail.family.floors import Apart, Box, Floor, Floors, kind_of
 from dovetail.family.front import Axis, Choice
 from dovetail.family.known import Known, Site, site_of
 from dovetail.family.measures import Measure, corners, measures_for
 from dovetail.family.members import Members
 from dovetail.mapper.objective import Objective
-from dovetail.network.readings import Read
+from dovetail.mapper.result import FrontPoint
 from dovetail.workload.network import Layer
 
 _Floats = NDArray[np.float64]
@@ -44,15 +45,15 @@ class Boxes:
         self._known: list[tuple[object, Known]] = []
         self._sites: dict[Box, tuple[Site, Known] | Apart] = {}
 
-    def begin(self, found: Sequence[tuple[Choice, Sequence[Read]]]) -> None:
+    def begin(self, found: Sequence[tuple[Choice, Sequence[Seen]]]) -> None:
         """Take in the first members that were mapped: they say at which prices cycles are weighed."""
-        ratios = [self._pJ_per_cycle(reads) for _, reads in found]
+        ratios = [self._pJ_per_cycle(seen) for _, seen in found]
         self._measures = measures_for(self._sole, float(np.median(ratios)) if ratios else 1.0)
-        for choice, reads in found:
-            self.learn(tuple((at, at + 1) for at in choice), range(len(reads)), reads)
+        for choice, seen in found:
+            self.learn(tuple((at, at + 1) for at in choice), range(len(seen)), seen)
 
-    def _pJ_per_cycle(self, reads: Sequence[Read]) -> float:
-        costs = [read.result.cost for read in reads]
+    def _pJ_per_cycle(self, seen: Sequence[Seen]) -> float:
+        costs = [each.read.result.cost for each in seen]
         energy = self.repeats @ np.array([cost.energy_pJ for cost in costs])
         return float(energy / (self.repeats @ np.array([float(cost.cycles) for cost in costs])))
 
@@ -77,11 +78,11 @@ class Boxes:
         assert not isinstance(found, Apart)
         return found
 
-    def learn(self, box: Box, places: Iterable[int], reads: Sequence[Read]) -> None:
+    def learn(self, box: Box, places: Iterable[int], seen: Sequence[Seen]) -> None:
         """Take in results of some layers on a box's floor."""
         site, known = self.has_floor(box)
-        for place, read in zip(places, reads, strict=True):
-            known.learn(site, place, read)
+        for place, each in zip(places, seen, strict=True):
+            known.learn(site, place, each)
 
     def least(self, box: Box) -> _Floats:
         """Return ``(layers, measures)``: what is proven of a box's floor, which it has."""
@@ -96,6 +97,15 @@ class Boxes:
         site, known = found
         met = known.met(site)
         return np.maximum(met, known.least(site)) if np.isfinite(met).all() else None
+
+    def choices(self, choice: Choice) -> tuple[tuple[FrontPoint, ...], ...] | None:
+        """Return, by layer, what was met that fits a member, unless beaten; None where nothing is known to fit."""
+        site, known = self.has_floor(tuple((at, at + 1) for at in choice))
+        return known.choices(site)
+
+    def is_bounded(self, box: Box) -> bool:
+        """Return whether something is proven of every layer on a box's floor, which it has."""
+        return bool((self.least(box) > 0).any(axis=1).all())
 
     def corners(self, box: Box, values: _Floats) -> _Floats:
         """Return the corners ``(corners, axes)`` of a box whose layers come to so much at least."""

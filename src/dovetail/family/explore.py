@@ -5,46 +5,53 @@ costs at least. A box is discarded, its members never mapped, when a point found
 corner on every axis. What a floor costs is mostly known before anything is searched (`dovetail.family.known`): where
 mappings met already are good enough for the box to stay, it is split, and a box of one member is mapped; where they are
 not, it will go, and only the layers whose bounds are missing are searched, on the floor of the largest box around it
-that would still discard it. Largest gap first, so that the front is good before the proof is complete.
+that would still discard it. Largest gap first, so that the front is good before the proof is complete. No search
+is waited for until it ends: what its bound leaves open is returned to with more time, once all else is settled
+(`dovetail.family.agenda`).
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.errors import NoMappingError
-from dovetail.family.boxes import Boxes, count_of, inside, lowest, widest
-from dovetail.family.costs import Costs, Request, fronts_of
+from dovetail.errors import NotMetError
+from dovetail.executors import Workers, executor_for, processes_of
+from dovetail.family.agenda import FIRST_SECONDS, Agenda, OpenBox
+from dovetail.family.boxes import Boxes, inside, lowest, widest
+from dovetail.family.costs import Costs, Request, Seen, fronts_of
 from dovetail.family.family import Family
 from dovetail.family.floors import Apart, Box, Floor
-from dovetail.family.front import Axis, Choice, Front, Point, point_at
+from dovetail.family.front import Axis, Choice, Front, Point, few, point_at
+from dovetail.family.measures import ROUNDING
 from dovetail.family.members import Members
+from dovetail.family.origins import Origin, fronts_among, reads_of
 from dovetail.family.result import Discarded, Exploration, Taken, Unmappable
 from dovetail.family.splits import best_cut, grown, halves
 from dovetail.mapper.objective import Objective
 from dovetail.network.optimum import LayerFront, network_front, network_optimum, sum_up
 from dovetail.network.readings import Read
 from dovetail.store import Store
-from dovetail.workers import available_cpus, executor_for
 from dovetail.workload.network import Network
 
 #: Members mapped at first, spread over the areas.
 SEEDS = 6
+#: A family of so many members has all of them priced as soon as the first mappings are known; of a larger one, those
+#: that are looked at.
+MOST_PRICED = 1000
 #: Boxes looked at together, per process.
 BATCH = 1
-#: Corners that are kept of a discarded box, where they are enough to discard it.
-_CORNERS = 16
 #: A bound this close to what a mapping met costs is not asked for again, relatively.
 _SAME = 1e-9
+#: Of a mapped member whose bounds are this close to its points nothing is left to be proven, but for rounding.
+_PROVEN = 1 + 4 * ROUNDING
+#: Seconds after which nothing is returned to with more time, where nobody says how long all may take.
+PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -68,27 +75,6 @@ class State:
     seconds: float
 
 
-@dataclass
-class _Open:
-    """A box that is not settled.
-
-    Attributes:
-        box: the members.
-        count: how many are designs.
-        corners: ``(corners, axes)``: every member's points are at or above one of them; EDP in J x cycle.
-        is_searched: whether all layers were searched on its own floor.
-    """
-
-    box: Box
-    count: int
-    corners: NDArray[np.float64]
-    is_searched: bool = False
-
-    @property
-    def is_single(self) -> bool:
-        return count_of(self.box) == 1
-
-
 @dataclass(frozen=True)
 class _Search:
     """What is to be found out for the sake of a box.
@@ -99,7 +85,7 @@ class _Search:
         places: of the layers.
     """
 
-    box: _Open
+    box: OpenBox
     around: Box
     places: tuple[int, ...]
 
@@ -110,7 +96,7 @@ def explore(
     axes: Sequence[Axis] = (Axis.AREA, Axis.ENERGY, Axis.CYCLES),
     *,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     time_limit: float | None = None,
     progress: Callable[[State], None] | None = None,
 ) -> Exploration:
@@ -122,7 +108,8 @@ def explore(
         axes: what the front is over.
         store: where every search's result is kept and found; None: nowhere.
         workers: processes, or any executor.
-        time_limit: seconds after which what was found is returned, with its gap; None: until all is proven.
+        time_limit: seconds after which what was found is returned, with its gap; None: until all is proven, or, where
+            searches leave something open that take long, `PATIENCE` seconds.
         progress: told how far it is.
 
     A KeyboardInterrupt ends it with what was found, too (`Exploration.interrupted`).
@@ -130,10 +117,9 @@ def explore(
     Raises:
         InputError: no member is a design.
     """
-    processes = available_cpus() if workers is None else workers if isinstance(workers, int) else 4
-    with executor_for(1 << 30, processes if workers is None else workers) as executor:
+    with executor_for(1 << 30, workers) as executor:
         costs = Costs(network.distinct(), store or Store.disabled(), executor)
-        return _Exploring(family, network, tuple(axes), costs, time_limit, progress).run(BATCH * processes)
+        return _Exploring(family, network, tuple(axes), costs, time_limit, progress).run(BATCH * processes_of(executor))
 
 
 class _Exploring:
@@ -148,8 +134,10 @@ class _Exploring:
         time_limit: float | None,
         progress: Callable[[State], None] | None,
     ) -> None:
-        self.start, self.limit, self.progress = time.monotonic(), time_limit, progress
+        self.start, self.progress = time.monotonic(), progress
         self.family, self.network, self.costs = family, network, costs
+        self.limit: float | None = None
+        self._limit(time_limit)
         self.members = Members(family)
         self.front = Front(axes)
         paid = [objective for axis in axes if (objective := axis.objective) is not None]
@@ -160,76 +148,85 @@ class _Exploring:
         self.valid, self.area = self.boxes.valid, self.boxes.area
         self.everything = tuple(range(len(costs.layers)))
         self.reused = 0
-        self.mapped: dict[Choice, tuple[Read, ...]] = {}
-        self.taken: dict[Point, Taken] = {}
+        self.mapped: dict[Choice, tuple[Seen, ...]] = {}
+        self.seconds_of: dict[tuple[Box, int], float] = {}  # that searches had, by their design and layer
+        self.taken: dict[Point, tuple[Origin, list[LayerFront] | None]] = {}
         self.discarded: list[Discarded] = []
         self.unmappable: list[Unmappable] = []
         self.unproven: list[float] = []
-        self.open: list[tuple[float, int, int, _Open]] = []
-        self.order = itertools.count()
+        self.agenda = Agenda(self._gap, self._discard)
         self.designs = int(self.valid.sum())
         self.is_mapped = np.zeros(self.valid.shape, np.bool_)
-        self.last_gap = math.inf
 
     def run(self, batch: int) -> Exploration:
         interrupted = False
         try:
             corner = [float(self.area[self.valid].min()) if axis is Axis.AREA else 0.0 for axis in self.front.axes]
-            self._push(_Open(tuple((0, size) for size in self.family.shape), self.designs, np.array([corner])))
+            self.agenda.add(OpenBox(tuple((0, size) for size in self.family.shape), self.designs, np.array([corner])))
             self._tell()
             self._seed()
-            while self.open and not self._is_over():
-                self._round(self._next(batch))
-                self._tell()
+            while not self._is_over():
+                if not self.agenda.is_over:
+                    self._round(self.agenda.next(batch))
+                    self._tell()
+                elif self.agenda.waiting:
+                    self._limit(PATIENCE)
+                    self.agenda.take_up()
+                else:
+                    break
         except KeyboardInterrupt:
             interrupted = True
         return self._result(interrupted)
 
+    def _limit(self, seconds: float | None) -> None:
+        """Set how long all may take where nobody has said so."""
+        if self.limit is None and seconds is not None:
+            self.limit = seconds
+            self.costs.until = self.start + seconds
+
+    def _left(self) -> float:
+        return math.inf if self.limit is None else self.limit - (time.monotonic() - self.start)
+
     def _is_over(self) -> bool:
-        return self.limit is not None and time.monotonic() - self.start > self.limit
+        return self._left() <= 0
 
     def _seed(self) -> None:
         """Map a few members, so that there is something to compare with."""
         places = np.argwhere(self.valid)
         by_area = np.argsort(self.area[self.valid], kind="stable")
         count = min(SEEDS, len(places))
-        chosen = dict.fromkeys(int(by_area[round(at)]) for at in np.linspace(0, len(places) - 1, count))
+        spread = [round(at) for at in np.linspace(0, len(places) - 1, count)]
+        chosen = dict.fromkeys(int(by_area[at]) for at in (spread[count // 2], *spread))
         choices = [tuple(places[at].tolist()) for at in chosen]
-        requests = [self._request(Floor(*self.members.design(choice)), whole=True) for choice in choices]
-        found = zip(choices, self.costs.settle(requests), strict=True)
-        mapped = [(choice, reads) for choice, reads in found if not isinstance(reads, NoMappingError)]
-        for choice, reads in mapped:
-            self._take(choice, reads)
+        mapped: list[tuple[Choice, tuple[Seen, ...]]] = []
+        for few_of_them in (choices[:1], choices[1:]):  # the first one alone: it is soon there
+            floors = [Floor(*self.members.design(choice)) for choice in few_of_them]
+            requests = [self._request(floor, FIRST_SECONDS, whole=True) for floor in floors]
+            for choice, seen in zip(few_of_them, self.costs.settle(requests), strict=True):
+                if isinstance(seen, tuple):
+                    self._take(choice, seen)
+                    mapped.append((choice, seen))
+            self._tell()
         self.boxes.begin(mapped)
+        for at in places.tolist() if len(places) <= MOST_PRICED else ():
+            self._offer_met(tuple(at))
+        self._tell()
 
-    def _request(self, floor: Floor, *, whole: bool, places: tuple[int, ...] | None = None) -> Request:
+    def _request(self, floor: Floor, seconds: float, *, whole: bool, places: tuple[int, ...] | None = None) -> Request:
         """Return what is to be found out on a design.
 
         Args:
             floor: the design.
+            seconds: for every search.
             whole: whether all of a member's points are wanted, or only what bounds them.
             places: of the layers.
         """
         front = self.sole is None or (whole and self.sole is Objective.EDP)
-        return Request(floor.architecture, floor.energies, self.sole or Objective.EDP, front=front, places=places)
+        seconds = max(min(seconds, self._left() / 2), FIRST_SECONDS)  # that it may wait for others, too
+        objective, ends = self.sole or Objective.EDP, self.sole is None
+        return Request(floor.architecture, floor.energies, objective, front, places, seconds, ends)
 
-    def _next(self, batch: int) -> list[_Open]:
-        """Return the boxes of the largest gaps; those that the front has caught up with are discarded on the way."""
-        taken: list[_Open] = []
-        while self.open and len(taken) < batch:
-            _, _, _, box = heapq.heappop(self.open)
-            gap = self._gap(box)
-            if gap <= 1:
-                self._discard(box)
-            elif self.open and -gap > self.open[0][0]:
-                self._push(box)
-            else:
-                if not taken:
-                    self.last_gap = gap
-                taken.append(box)
-        return taken
-
-    def _gap(self, box: _Open) -> float:
+    def _gap(self, box: OpenBox) -> float:
         """Return by what factor the front is at most above a box; 1 where the box has nothing to add."""
         return self._gap_of(box.box, box.corners)
 
@@ -247,54 +244,61 @@ class _Exploring:
         frame = next(frame for frame in self.members.frames.values() if frame is not None)
         return frame.architecture.cycle_seconds
 
-    def _push(self, box: _Open) -> None:
-        """Keep a box open, or discard it at once."""
-        gap = self._gap(box)
-        if gap <= 1:
-            self._discard(box)
-        else:
-            heapq.heappush(self.open, (-gap, box.count, next(self.order), box))
-
-    def _discard(self, box: _Open) -> None:
+    def _discard(self, box: OpenBox) -> None:
         count = int((self.valid & ~self.is_mapped)[inside(box.box)].sum())  # one of the first few may be in it
         corners = few(box.corners)
         corners = corners if self.front.gap(corners) <= 1 else box.corners
         self.discarded.append(Discarded(box.box, count, tuple(map(tuple, corners.tolist()))))
 
-    def _round(self, boxes: Sequence[_Open]) -> None:
+    def _round(self, boxes: Sequence[OpenBox]) -> None:
         """Take each box one step further: discard it, split it, map its only member, or raise its bounds."""
         asked = [search for box in boxes if (search := self._step(box)) is not None]
         requests = []
         for each in asked:
             floor = self.boxes.has_floor(each.around)[0].floor
-            requests.append(self._request(floor, whole=self._maps(each), places=each.places))
-        for each, reads in zip(asked, self.costs.settle(requests), strict=True):
-            box = each.box
-            if isinstance(reads, NoMappingError):
-                reason = str(reads).rpartition(": ")[2]
-                self.unmappable.append(Unmappable(box.box, box.count, reason))
-                continue
-            self.boxes.learn(each.around, each.places, reads)
-            if self._maps(each):
-                self._take(lowest(box.box), reads)
-                self._settle(box, reads)
+            requests.append(self._request(floor, each.box.seconds, whole=self._maps(each), places=each.places))
+        for each, seen in zip(asked, self.costs.settle(requests), strict=True):
+            if isinstance(seen, tuple):
+                self._learn(each, seen)
+            elif seen is None:  # time is up
+                self.agenda.add(each.box)
+            elif isinstance(seen, NotMetError):  # with more time one may be met
+                self._note_tried(each)
+                self.agenda.waiting.append(each.box)
             else:
-                self._bound(box)
-                self._push(box)
+                reason = str(seen).rpartition(": ")[2]
+                self.unmappable.append(Unmappable(each.box.box, each.box.count, reason))
+
+    def _learn(self, search: _Search, seen: tuple[Seen, ...]) -> None:
+        """Take in what searches for the sake of a box have found."""
+        box = search.box
+        self.boxes.learn(search.around, search.places, seen)
+        self._note_tried(search)
+        if self._maps(search):
+            self._take(lowest(box.box), seen)
+            self._settle(box, seen)
+        else:
+            self._bound(box)
+            self.agenda.add(box)
+
+    def _note_tried(self, search: _Search) -> None:
+        self.seconds_of |= {(search.around, place): search.box.seconds for place in search.places}
 
     def _maps(self, search: _Search) -> bool:
         """Return whether a search maps a member, with all its layers."""
         return search.box.is_single and search.around == search.box.box and search.places == self.everything
 
-    def _step(self, box: _Open) -> _Search | None:
+    def _step(self, box: OpenBox) -> _Search | None:
         """Discard or split a box, or return what has to be searched for its sake."""
-        if box.is_single and (reads := self.mapped.get(lowest(box.box))) is not None:  # one of the first few
-            self._settle(box, reads)
-            return None
         floor = self.boxes.floor(box.box)
         if isinstance(floor, Apart):
             self._replace(box, halves(box.box, self.boxes.splitting(box.box, floor)))
             return None
+        self._offer_met(lowest(box.box))
+        if box.is_single and self._settle_mapped(box):
+            return None
+        if not box.is_single and not box.is_searched and not self.boxes.is_bounded(box.box):
+            return self._looked_at(box)
         if self._bound(box) <= 1:
             self._discard(box)
             return None
@@ -308,29 +312,57 @@ class _Exploring:
         self._replace(box, best_cut(box.box, self._likely_gap))
         return None
 
-    def _missing(self, box: _Open) -> _Search | None:
+    def _settle_mapped(self, box: OpenBox) -> bool:
+        """Settle a box whose only member is mapped with as much time as it has; return whether it is one."""
+        seen = self.mapped.get(lowest(box.box))
+        if seen is None:
+            return False
+        is_new = self._is_tried(box, box.box, self.everything)
+        if is_new or _are_proven(seen):
+            self._settle(box, seen)
+            return True
+        return False
+
+    def _is_tried(self, box: OpenBox, around: Box, places: Iterable[int]) -> bool:
+        """Return whether searches on a design had as much time as those of a box may have in its round."""
+        return all(self.seconds_of.get((around, place), 0.0) >= box.seconds for place in places)
+
+    def _missing(self, box: OpenBox) -> _Search | None:
         """Return what has to be proven so that a box can be discarded, as it is likely to be."""
 
         def gap(larger: Box) -> float:
             return self._likely_gap(larger, box.box)
 
-        around = grown(box.box, self.family.shape, self.members.general, gap)
+        all_known = False
+        for around in dict.fromkeys((grown(box.box, self.family.shape, self.members.general, gap), box.box)):
+            places, all_known = self._worth_searching(box, around)
+            if places:
+                self.reused += len(self.everything) - len(places)
+                return _Search(box, around, places)
+        if all_known:  # rounding alone keeps the box: its members have to be looked at
+            return self._looked_at(box)
+        self.agenda.waiting.append(box)
+        return None
+
+    def _worth_searching(self, box: OpenBox, around: Box) -> tuple[tuple[int, ...], bool]:
+        """Return the layers to be searched on a floor, as few as it takes to discard a box, and whether all are known.
+
+        None where those that were not searched there for as long already would not be enough.
+        """
         least, likely = self.boxes.least(around), self.boxes.likely(around)
         assert likely is not None
         shares = self.boxes.repeats * ((likely - least) / likely.max(axis=0)).sum(axis=1)
+        unknown = np.asarray((least < likely * (1 - _SAME)).any(axis=1))
         places: list[int] = []
         for place in np.argsort(-shares).tolist():
-            if bool((least < likely * (1 - _SAME))[place].any()):
+            if unknown[place] and not self._is_tried(box, around, (place,)):
                 places.append(place)
                 least[place] = likely[place]
                 if self._gap_of(box.box, self.boxes.corners(box.box, least)) <= 1:
-                    break
-        if not places:  # all is known, and rounding alone keeps the box: its members have to be looked at
-            return self._looked_at(box)
-        self.reused += len(self.everything) - len(places)
-        return _Search(box, around, tuple(places))
+                    return tuple(places), False
+        return (), not unknown.any()
 
-    def _looked_at(self, box: _Open) -> _Search | None:
+    def _looked_at(self, box: OpenBox) -> _Search | None:
         """Return a search of all layers on a box's own floor; where that was done already, split the box."""
         if box.is_searched and not box.is_single:
             self._replace(box, halves(box.box, widest(box.box)))
@@ -351,7 +383,7 @@ class _Exploring:
         likely = self.boxes.likely(box)
         return math.inf if likely is None else self._gap_of(place, self.boxes.corners(place, likely))
 
-    def _bound(self, box: _Open) -> float:
+    def _bound(self, box: OpenBox) -> float:
         """Raise a box's corners to what is proven of its floor; returns its gap."""
         raised = self.boxes.corners(box.box, self.boxes.least(box.box))
         gap, before = self._gap_of(box.box, raised), self._gap(box)
@@ -359,27 +391,38 @@ class _Exploring:
             box.corners = raised
         return min(gap, before)
 
-    def _settle(self, box: _Open, reads: tuple[Read, ...]) -> None:
-        """Note what is not proven of a box of one mapped member."""
-        if not all(read.result.certificate.exact for read in reads):
-            self.unproven.append(self._gap(box))
+    def _settle(self, box: OpenBox, seen: tuple[Seen, ...]) -> None:
+        """Settle a box of one mapped member, or have it wait for what is not proven of it."""
+        if not _are_proven(seen) and self._bound(box) > _PROVEN:
+            self.agenda.waiting.append(box)
 
-    def _take(self, choice: Choice, reads: tuple[Read, ...]) -> None:
+    def _take(self, choice: Choice, seen: tuple[Seen, ...]) -> None:
         """Offer the front all that a member has to offer."""
-        self.mapped[choice] = reads
+        self.mapped[choice] = seen
         self.is_mapped[choice] = True
+        reads = tuple(each.read for each in seen)
         if not all(read.result.front for read in reads):
             self._offer_own(choice, reads)
             return
-        fronts = fronts_of(reads, self.costs.layers)
-        best = network_optimum(fronts)
-        self._offer(choice, best.energy_pJ, best.cycles, reads, fronts)
-        if self.sole is None:
-            whole = network_front(fronts)
-            for energy, cycles in zip(whole.energies_pJ.tolist(), whole.cycles.tolist(), strict=True):
-                self._offer(choice, energy, cycles, reads, fronts)
-            if not whole.complete:
-                self.unproven.append(1 + 1e-6)
+        if not self._offer_fronts(choice, reads, fronts_of(reads, self.costs.layers)):
+            self.unproven.append(1 + 1e-6)
+
+    def _offer_met(self, choice: Choice) -> None:
+        """Offer the front what mappings met so far, on whichever designs, cost on a member."""
+        choices = self.boxes.choices(choice) if self.valid[choice] and choice not in self.mapped else None
+        if choices is not None:
+            self._offer_fronts(choice, choices, fronts_among(choices, self.costs.layers))
+
+    def _offer_fronts(self, choice: Choice, origin: Origin, fronts: list[LayerFront]) -> bool:
+        """Offer what a network's layers have to choose from; return whether that is all of it."""
+        best = network_optimum(fronts, self.sole or Objective.EDP)
+        self._offer(choice, best.energy_pJ, best.cycles, origin, fronts)
+        if self.sole is not None:
+            return True
+        whole = network_front(fronts)
+        for energy, cycles in zip(whole.energies_pJ.tolist(), whole.cycles.tolist(), strict=True):
+            self._offer(choice, energy, cycles, origin, fronts)
+        return whole.complete
 
     def _offer_own(self, choice: Choice, reads: tuple[Read, ...]) -> None:
         """Offer what each layer's own best add up to."""
@@ -395,16 +438,22 @@ class _Exploring:
         choice: Choice,
         energy_pJ: float,
         cycles: int,
-        reads: tuple[Read, ...],
+        origin: Origin,
         fronts: list[LayerFront] | None,
     ) -> None:
         point = Point(choice, float(self.area[choice]), energy_pJ, cycles)
         if any(budget.broken_by(point, self._cycle_seconds) for budget in self.family.budgets):
             return
         if self.front.add(point):
-            self.taken[point] = Taken(reads, None if fronts is None else tuple(fronts))
+            self.taken[point] = origin, fronts
 
-    def _replace(self, box: _Open, parts: Iterable[Box]) -> None:
+    def _taken(self, point: Point) -> Taken:
+        """Return how a point comes about."""
+        origin, fronts = self.taken[point]
+        reads = reads_of(origin, *self.members.design(point.choice), self.sole or Objective.EDP)
+        return Taken(reads, None if fronts is None else tuple(fronts))
+
+    def _replace(self, box: OpenBox, parts: Iterable[Box]) -> None:
         """Put parts of a box in its place."""
         for part in parts:
             count = int(self.valid[inside(part)].sum())
@@ -412,7 +461,7 @@ class _Exploring:
                 corners = box.corners.copy()
                 if Axis.AREA in self.front.axes:
                     corners[:, self.front.axes.index(Axis.AREA)] = self.boxes.least_area(part)
-                self._push(_Open(part, count, corners))
+                self.agenda.add(OpenBox(part, count, corners, box.round))
 
     @property
     def settled(self) -> int:
@@ -425,11 +474,12 @@ class _Exploring:
         if self.progress is not None:
             seconds = time.monotonic() - self.start
             points = len(self.front.points)
-            gap = self.last_gap if self.open else 1.0
+            gap = self.agenda.largest_gap()
             self.progress(State(self.designs, self.settled, len(self.mapped), points, gap, seconds))
 
     def _result(self, interrupted: bool) -> Exploration:
-        gaps = [self._gap(box) for _, _, _, box in self.open] + self.unproven
+        left = list(self.agenda)
+        gaps = [self._gap(box) for box in left] + self.unproven
         return Exploration(
             family=self.family,
             network=self.network,
@@ -442,10 +492,10 @@ class _Exploring:
             mapped_choices=tuple(self.mapped),
             points=tuple(self.front.sorted()),
             gap=max((gap for gap in gaps if gap > 1), default=1.0),
-            proven=not self.open and not self.unproven and not interrupted,
+            proven=not left and not self.unproven and not interrupted,
             discarded=tuple(self.discarded),
             layers=self.costs.layers,
-            taken={point: self.taken[point] for point in self.front.points},
+            taken={point: self._taken(point) for point in self.front.points},
             searches=self.costs.searches,
             reused=self.reused,
             seconds=time.monotonic() - self.start,
@@ -453,20 +503,5 @@ class _Exploring:
         )
 
 
-def least_points(fronts: Sequence[LayerFront]) -> NDArray[np.float64]:
-    """Return points ``(points, 2)`` of pJ and cycles of which every choice of the layers' mappings is at or above one.
-
-    That is the network's front; where it is not known between two neighbours, the corner below both.
-    """
-    whole = network_front(fronts)
-    energies, cycles = whole.energies_pJ, whole.cycles.astype(np.float64)
-    if not whole.complete:
-        energies, cycles = np.append(energies, energies[-1]), np.append(cycles, cycles[-1])
-        energies, cycles = energies[:-1], cycles[1:]
-    return np.stack([energies, cycles], axis=1)
-
-
-def few(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return at most so many corners, each below those that it stands for."""
-    groups = np.array_split(corners, min(len(corners), _CORNERS))
-    return np.array([group.min(axis=0) for group in groups])
+def _are_proven(seen: Iterable[Seen]) -> bool:
+    return all(each.read.result.certificate.exact for each in seen)

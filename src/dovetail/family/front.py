@@ -18,6 +18,8 @@ from dovetail.units import edp_J_cycle
 Choice = tuple[int, ...]
 
 
+#: Corners that are kept of a discarded box, where they are enough to discard it.
+_CORNERS = 16
 #: What stands for nothing at all where it is divided by.
 _LEAST = 1e-30
 
@@ -143,3 +145,9 @@ class Front:
     def sorted(self) -> list[Point]:
         """Return the points by rising values of the first axis, then of the others."""
         return sorted(self.points, key=lambda point: [point.value(axis) for axis in self.axes])
+
+
+def few(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at most so many corners, each below those that it stands for."""
+    groups = np.array_split(corners, min(len(corners), _CORNERS))
+    return np.array([group.min(axis=0) for group in groups])

@@ -16,23 +16,26 @@ worth a proof.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dovetail.family.costs import Seen
 from dovetail.family.floors import Floor
-from dovetail.family.measures import Measure
+from dovetail.family.measures import Measure, joined
 from dovetail.hardware.architecture import Architecture, Spatial, Storage
+from dovetail.mapper.result import FrontPoint, unbeaten
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.notes import for_layers
-from dovetail.model.arrays import Ints, Machine, Nest
+from dovetail.model.arrays import Bools, Ints, Machine, Nest
 from dovetail.model.batch import Counted, count_batch, price_batch, stack
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.network.readings import Read, readings_on
 from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
+from dovetail.workload.roles import Reading
 
 _Floats = NDArray[np.float64]
 
@@ -92,40 +95,55 @@ class Known:
         self._facts = [_Facts() for _ in layers]
         self._met: dict[tuple[int, int], _Met] = {}
 
-    def learn(self, site: Site, place: int, read: Read) -> None:
+    def learn(self, site: Site, place: int, seen: Seen) -> None:
         """Take in a search's result.
 
         Args:
             site: the design that was searched on.
             place: of the layer.
-            read: its result.
+            seen: what came of it.
         """
-        values = np.array([measure.bound(read.result) for measure in self._measures])
+        values = np.array([measure.bound(seen) for measure in self._measures])
         self._facts[place].add(site.sizes, site.prices, values)
         if site.architecture.is_sparse:
             return
         readings = readings_on(self._layers[place].problem, site.architecture)
-        for mapping, problem in _mappings(read):
+        for mapping, problem in _mappings(seen.read):
             at = next(at for at, one in enumerate(readings) if one.problem == problem)
-            self._met.setdefault((place, at), _Met(problem)).add(mapping, site.architecture)
+            self._met.setdefault((place, at), _Met(readings[at])).add(mapping, site.architecture)
 
     def least(self, site: Site) -> _Floats:
         """Return ``(layers, measures)``: what no mapping goes below on a design; 0 where nothing is known."""
-        return np.array([facts.least(site.sizes, site.prices, len(self._measures)) for facts in self._facts])
+        values = [facts.least(site.sizes, site.prices, len(self._measures)) for facts in self._facts]
+        return joined(np.array(values), self._measures)
 
     def met(self, site: Site) -> _Floats:
         """Return ``(layers, measures)``: the least of what mappings met so far cost on a design; inf: none fits."""
         found = np.full((len(self._layers), len(self._measures)), math.inf)
+        for place, _, energies, cycles, fits in self._priced(site):
+            if fits.any():
+                values = [measure.of(energies[fits], cycles[fits]).min() for measure in self._measures]
+                found[place] = np.minimum(found[place], values)
+        return found
+
+    def choices(self, site: Site) -> tuple[tuple[FrontPoint, ...], ...] | None:
+        """Return, by layer, the mappings met so far that fit a design, unless beaten; None where one has none."""
+        found: list[list[FrontPoint]] = [[] for _ in self._layers]
+        for place, met, energies, cycles, fits in self._priced(site):
+            priced = zip(energies.tolist(), cycles.tolist(), met.mappings, fits.tolist(), strict=True)
+            found[place] += [
+                FrontPoint(energy, int(taken), mapping, met.reading) for energy, taken, mapping, fit in priced if fit
+            ]
+        return tuple(map(unbeaten, found)) if all(found) else None
+
+    def _priced(self, site: Site) -> Iterator[tuple[int, _Met, _Floats, _Floats, Bools]]:
+        """Yield, per layer's place and reading, pJ and cycles of what was met on a design, and what fits there."""
         for (place, at), met in self._met.items():
             machine = site.machines.get((place, at))
             if machine is None:
-                machine = encode_machine(met.problem, site.architecture, site.floor.energies)
+                machine = encode_machine(met.reading.problem, site.architecture, site.floor.energies)
                 site.machines[place, at] = machine
-            energies, cycles = met.costs(machine, site)
-            if len(cycles):
-                values = [measure.of(energies, cycles).min() for measure in self._measures]
-                found[place] = np.minimum(found[place], values)
-        return found
+            yield place, met, *met.costs(machine, site)
 
 
 class _Facts:
@@ -155,24 +173,29 @@ class _Facts:
 class _Met:
     """Mappings met of one layer, counted once."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
         self._nests: dict[Mapping, Nest] = {}
         self._counted: Counted | None = None
 
     def add(self, mapping: Mapping, architecture: Architecture) -> None:
         if mapping not in self._nests:
-            self._nests[mapping] = encode_mapping(mapping, self.problem, architecture)
+            self._nests[mapping] = encode_mapping(mapping, self.reading.problem, architecture)
             self._counted = None
 
-    def costs(self, machine: Machine, site: Site) -> tuple[_Floats, _Floats]:
-        """Return pJ and cycles of those mappings that fit a design."""
+    @property
+    def mappings(self) -> Iterable[Mapping]:
+        """The mappings."""
+        return self._nests
+
+    def costs(self, machine: Machine, site: Site) -> tuple[_Floats, _Floats, Bools]:
+        """Return pJ and cycles of the mappings on a design, and which of them fit."""
         if self._counted is None:
-            rules = encode_rules(self.problem, site.architecture)
+            rules = encode_rules(self.reading.problem, site.architecture)
             self._counted = count_batch(stack(list(self._nests.values())), rules)
         costs = price_batch(self._counted, machine)
         fits = (costs.overflow < 0) & (self._counted.spread <= site.grid).all(axis=(1, 2))
-        return costs.energy_pJ[fits], costs.cycles[fits].astype(np.float64)
+        return costs.energy_pJ, costs.cycles.astype(np.float64), fits
 
 
 def _mappings(read: Read) -> Iterable[tuple[Mapping, Problem]]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dovetail.family.costs import Seen
 from dovetail.family.front import Axis
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.result import SearchResult
 
 _Floats = NDArray[np.float64]
 #: Rounding of sums of floating point numbers, relatively.
@@ -44,14 +44,15 @@ class Measure:
             return energies * cycles
         return cycles if math.isinf(self.price) else energies + self.price * cycles
 
-    def bound(self, result: SearchResult) -> float:
-        """Return what no mapping goes below, as a search has proven it."""
-        objective, bound, price = result.objective, result.certificate.bound, self.price
+    def bound(self, seen: Seen) -> float:
+        """Return what no mapping goes below, as searches have proven it."""
+        result, price = seen.read.result, self.price
+        objective, bound = result.objective, result.certificate.bound
         if result.front and result.certificate.exact:
             energies = np.array([point.energy_pJ for point in result.front])
             return float(self.of(energies, np.array([float(point.cycles) for point in result.front])).min())
         if objective is Objective.EDP and price is not None:  # E + p C is at least twice the root of p E C
-            return 0.0 if math.isinf(price) else 2 * math.sqrt(price * bound)
+            return seen.least_cycles if math.isinf(price) else max(2 * math.sqrt(price * bound), seen.least_pJ)
         said = {Objective.EDP: None, Objective.ENERGY: 0.0, Objective.LATENCY: math.inf}
         return bound if said.get(objective, -1.0) == price else 0.0
 
@@ -66,6 +67,15 @@ def measures_for(sole: Objective | None, pJ_per_cycle: float) -> tuple[Measure, 
     if sole is None:
         return (Measure(0.0), *(Measure(pJ_per_cycle * each) for each in _PRICES), Measure(math.inf))
     return (Measure({Objective.ENERGY: 0.0, Objective.LATENCY: math.inf}.get(sole)),)
+
+
+def joined(values: _Floats, measures: Sequence[Measure]) -> _Floats:
+    """Return bounds ``(layers, measures)`` with what those of energy and of cycles say of trades of both."""
+    if len(measures) == 1:
+        return values
+    prices = np.array([each.price for each in measures[1:-1]], np.float64)
+    sums = values[:, :1] + values[:, -1:] * prices
+    return np.concatenate([values[:, :1], np.maximum(values[:, 1:-1], sums), values[:, -1:]], axis=1)
 
 
 def corners(

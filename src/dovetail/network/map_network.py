@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
+from dovetail.executors import Workers, executor_for
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.objective import Objective
@@ -22,7 +22,6 @@ from dovetail.network.outcomes import Outcome, outcomes
 from dovetail.network.readings import Read, best_outcome, readings_on
 from dovetail.network.records import kept_results
 from dovetail.store import Store
-from dovetail.workers import executor_for
 from dovetail.workload.network import Layer, Network, problem_key
 from dovetail.workload.roles import Reading
 
@@ -78,7 +77,7 @@ def map_network(
     front: bool = False,
     time_limit: Limit = None,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> NetworkCost:
@@ -125,7 +124,7 @@ def map_networks(
     front: bool = False,
     time_limit: Limit = None,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
     designs: Sequence[DesignOf | None] = (),
@@ -217,7 +216,7 @@ def _results(
     tasks: dict[str, _Task],
     needed: set[str],
     store: Store,
-    workers: int | Executor | None,
+    workers: Workers,
     progress: Callable[[Progress], None] | None,
 ) -> dict[str, Outcome]:
     """Return the outcome of every task; that one of those ``needed`` has no mapping is raised at once."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from dovetail.content import content_key
+from dovetail.mapper.allowance import allowance_of
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
+from dovetail.mapper.result import Certificate, FrontPoint, SearchResult, unbeaten
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
@@ -52,6 +55,53 @@ def keep(store: Store, job: Job, result: SearchResult) -> None:
 def _is_kept(job: Job) -> bool:
     """Tell whether results of a job are kept: those of other searches than the exact one are not."""
     return job.search is None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What searches of one job that time ended came to.
+
+    Attributes:
+        seconds: the longest that one of them was given; None: no end.
+        result: the best mapping that they met, under the highest bound that they have proven.
+    """
+
+    seconds: float | None
+    result: SearchResult
+
+    def answers(self, job: Job) -> bool:
+        """Return whether a search of the job need not be begun: all is proven, or this one had as much time."""
+        if self.result.certificate.exact or self.seconds is None:
+            return True
+        seconds = allowance_of(job.time_limit).seconds
+        return seconds is not None and self.seconds >= seconds
+
+    def with_earlier(self, earlier: Attempt | None) -> Attempt:
+        """Return this attempt with what an earlier one of the same job adds to it."""
+        if earlier is None or self.result.certificate.exact:
+            return self
+        ours, theirs = self.result, earlier.result
+        better = min((ours, theirs), key=lambda each: (each.certificate.value, each.cost.cycles))
+        bound = max(ours.certificate.bound, theirs.certificate.bound)
+        certificate = replace(better.certificate, bound=min(bound, better.certificate.value))
+        result = replace(better, certificate=certificate, front=unbeaten((*ours.front, *theirs.front)))
+        return Attempt(self.seconds, result)
+
+
+def keep_attempt(store: Store, key: str, attempt: Attempt) -> None:
+    """Have the store keep what is known of a job, of this key, whose result does not last."""
+    store.put(_attempt_key(key), {"seconds": attempt.seconds, "result": result_to_data(attempt.result)})
+
+
+def kept_attempts(store: Store, keys: Iterable[str]) -> dict[str, Attempt]:
+    """Return what the store has of that, by the jobs' keys."""
+    asked = {_attempt_key(key): key for key in keys}
+    found = store.get_many(asked)
+    return {asked[key]: Attempt(data["seconds"], result_from_data(data["result"])) for key, data in found.items()}
+
+
+def _attempt_key(key: str) -> str:
+    return content_key("attempt at", key)
 
 
 def result_to_data(result: SearchResult) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, did_you_mean
+from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
@@ -121,7 +121,7 @@ def sweep_layer(
     objective: Objective = Objective.EDP,
     time_limit: Limit = None,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> Sweep:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
+from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
@@ -66,7 +67,7 @@ class CostOracle:
     energies: EnergyTable
     objective: Objective = Objective.EDP
     store: Store = field(default_factory=Store.disabled)
-    workers: int | Executor | None = None
+    workers: Workers = None
     time_limit: Limit = None
     progress: Callable[[Progress], None] | None = None
     search: SearchFunction | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from dovetail.components.estimate import estimate
+from dovetail.executors import Workers
 from dovetail.hardware.reader import load_architecture
 from dovetail.network.jobs import Sampled
 from dovetail.network.map_network import Progress, map_network
@@ -66,7 +66,7 @@ class EnergyGap:
 def energy_gap(
     *,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EnergyGap:
     """Map ResNet-18 under every assumption; all searches have seed 0 or none."""

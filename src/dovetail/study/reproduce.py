@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dovetail.components.estimate import estimate
+from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.allowance import Limit
@@ -135,7 +135,7 @@ def run_study(
     shapes: Sequence[str] = ("study", "corrected"),
     time_limit: Limit = None,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> Study:

@@ -6,7 +6,6 @@ import functools
 import json
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
+from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.hardware.reader import load_architecture, read_architecture
 from dovetail.mapper.allowance import Limit
@@ -124,7 +124,7 @@ def run_silicon(
     *,
     time_limit: Limit = None,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
     search: SearchFunction | None = None,
 ) -> Silicon:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
+from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
@@ -181,7 +181,7 @@ def study_tokens(
     counting: Counting | None = None,
     searching: Searching | None = None,
     store: Store | None = None,
-    workers: int | Executor | None = None,
+    workers: Workers = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStudy:
     """Map a model's steps on a design.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import CapacityError, NoMappingError
+from dovetail.errors import CapacityError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.limits import GENES
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
@@ -85,7 +85,7 @@ def improve(
         begin: a mapping to begin with, beside random ones.
 
     Raises:
-        NoMappingError: no mapping that fits was met; there may be one all the same.
+        NotMetError: no mapping that fits was met; there may be one all the same.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
     mapspace = Mapspace.of(problem, bound_to(architecture, problem), energies, objective)
@@ -140,7 +140,7 @@ def best_of_few(
     bound, best = bound_to(architecture, problem), None
     try:
         drawn = sample(problem, architecture, FEW)
-    except NoMappingError:
+    except NotMetError:
         raise KeyboardInterrupt(NOT_COMPILED) from None
     for at in range(FEW):
         mapping = decode_mapping(candidate(drawn, at), problem, bound)
@@ -183,7 +183,7 @@ def _first(mapspace: Mapspace, nests: Nest, generator: np.random.Generator) -> C
         genes, keep, excess, marks = _changed(mapspace, tight.best(CROWD), generator)
         good = np.flatnonzero(excess >= 0)
         tight = tight.best(CROWD).joined(_by_excess(genes[good], keep[good], excess[good], marks[good]))
-    raise NoMappingError(
+    raise NotMetError(
         f"{mapspace.problem.name} on {mapspace.architecture.name}: the tiles of all mappings met are too large for "
         f"some storage, by {tight.rank[:, 0].min():.0f} words at least"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import InputError, NoMappingError
+from dovetail.errors import InputError, NotMetError
 from dovetail.hardware.architecture import Architecture, Level, LoopConstraints, Spatial
 from dovetail.hardware.binding import bind
 from dovetail.mapper.allowance import Limit
@@ -49,7 +49,7 @@ def sample(problem: Problem, architecture: Architecture, count: int, seed: int =
         seed: the same seed gives the same mappings, and the first ones of a longer list.
 
     Raises:
-        NoMappingError: no mapping seems to obey the constraints.
+        NotMetError: no mapping seems to obey the constraints.
     """
     drawn: list[Nest] = []
     have = 0
@@ -72,7 +72,7 @@ def random_search(
     """Return the best of so many random mappings, and its cost; there may be better ones.
 
     Raises:
-        NoMappingError: none of them fits; the message says which level is too small how often.
+        NotMetError: none of them fits; the message says which level is too small how often.
     """
     *_, met = _drawn(problem, architecture, energies, objective, samples, seed)
     return _best_of(met, problem, architecture, energies)
@@ -119,7 +119,7 @@ def _drawn(
 def _best_of(met: _Met, problem: Problem, architecture: Architecture, energies: EnergyTable) -> tuple[Mapping, Cost]:
     bound = _bound(problem, architecture)
     if met.best is None:
-        raise NoMappingError(_why_none(problem, bound, met.overflows, met.count))
+        raise NotMetError(_why_none(problem, bound, met.overflows, met.count))
     mapping = decode_mapping(met.best[1], problem, bound)
     return mapping, evaluate(mapping, problem, bound, energies)
 
@@ -141,7 +141,7 @@ def sampled_search(
 
     Raises:
         InputError: a front or a time limit is asked for; random mappings have neither.
-        NoMappingError: as `random_search` does.
+        NotMetError: as `random_search` does.
     """
     if front or time_limit is not None:
         raise InputError("random mappings make no Pareto front and know no time limit: leave out either of the two")
@@ -229,7 +229,7 @@ def _chunks(problem: Problem, architecture: Architecture, seed: int) -> Iterator
         nests, good = _draw(problem, bound, factors, generator)
         fruitless = 0 if good.any() else fruitless + 1
         if fruitless >= _FRUITLESS_CHUNKS:
-            raise NoMappingError(
+            raise NotMetError(
                 f"{problem.name} on {architecture.name}: none of {fruitless * CHUNK} draws obeys all constraints"
             )
         if good.any():

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import MappingError, NoMappingError
+from dovetail.errors import MappingError, NoMappingError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
 from dovetail.mapper.allowance import Limit
@@ -91,7 +91,7 @@ def search_sparse(
         progress: told now and then how far the search is.
 
     Raises:
-        NoMappingError: no mapping that fits was met.
+        NoMappingError: no mapping that fits was met (`NotMetError`), or there is none.
         InputError: a constraint contradicts itself, the energy table misses something, or the problem is no product
             of two tensors.
     """
@@ -166,8 +166,8 @@ class _Search:
             if self.watch.is_stopped:
                 raise KeyboardInterrupt  # before anything was met
             why = f" (the last one: {self._refusal})" if self._refusal else ""
-            none = "there is" if covered else "was met"
-            raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: no mapping that fits {none}{why}")
+            none, error = ("there is", NoMappingError) if covered else ("was met", NotMetError)
+            raise error(f"{self.problem.name} on {self.architecture.name}: no mapping that fits {none}{why}")
         size = listing.count if listing else mapspace_size(cells.space)
         return self._answer(self.best, covered, proof, size)
 
