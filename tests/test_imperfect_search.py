@@ -6,8 +6,10 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dovetail.cli.main import main
 from dovetail.components.energy_table import ComponentCost, EnergyTable
@@ -16,9 +18,12 @@ from dovetail.errors import CapacityError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.imperfect import search_imperfect
-from dovetail.mapper.imperfect.space import least_of
+from dovetail.mapper.imperfect.all import counted
+from dovetail.mapper.imperfect.floor import least_of
+from dovetail.mapper.imperfect.space import crowd_of
 from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.padded import search_padded
 from dovetail.mapper.search import search
 from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import bound_to
@@ -38,15 +43,46 @@ def eyeriss() -> tuple[Architecture, EnergyTable]:
 @given(setups(special=True, imperfect=True))
 @settings(max_examples=150)
 def test_no_mapping_is_below_the_bound(setup: Setup) -> None:
+    """By energies made good for instances that are cut off; cycles are those of the model."""
     mapping, problem, architecture, energies = setup
     bound = bound_to(architecture, problem)
-    least = least_of(Mapspace.of(problem, bound, energies, Objective.EDP))
     try:
         cost = evaluate(mapping, problem, architecture, energies)
     except (CapacityError, MappingError):
         return
     for objective in Objective:
-        assert least.value(objective) <= objective.value_of(cost.energy_pJ, cost.cycles) * (1 + 1e-9)
+        space = Mapspace.of(problem, bound, energies, objective)
+        least, crowd = least_of(space), crowd_of(space, mapping)
+        assert least.value(objective) <= crowd.rank[0, 0] * (1 + 1e-9)
+        assert least.cycles <= cost.cycles
+        assert objective.value_of(cost.energy_pJ, cost.cycles) <= crowd.rank[0, 0] * (1 + 1e-9)
+
+
+@given(st.integers(1, 90), st.lists(st.integers(1, 14), min_size=4, max_size=4), st.permutations([0, 0, 1, 2]))
+@settings(max_examples=300)
+def test_what_hides_at_the_end_of_a_dimension_costs_passes(bound: int, sizes: list[int], axes: list[int]) -> None:
+    """What the model counts of a dimension, times its passes, is no less than its size times the fewest passes."""
+    factors, last, left = np.ones((3, 5), np.int64), np.ones((2, 5), np.int64), bound
+    for level, (size, axis) in enumerate(zip([*sizes, bound], [*axes, 0], strict=True)):
+        factor = left if level == 4 else min(size, left)  # from the inside out; the outermost takes the rest
+        factors[axis, 4 - level], last[int(axis > 0), 4 - level] = factor, left % factor or factor
+        left = -(-left // factor)
+    steps, units = int(factors[0].prod()), int(factors[1:].prod())
+    shown = counted(factors, last)
+    assert shown * steps >= bound * -(-bound // units) * (1 - 1e-12)
+    assert shown >= bound / 2
+
+
+@pytest.mark.parametrize(("tokens", "at_most"), [(197, 31.0)])
+def test_the_search_begins_at_sizes_that_divide(eyeriss, tokens: int, at_most: float) -> None:
+    """Attention over 197 tokens: padded it is 21 times better than at 197, and the search is at least as good."""
+    architecture, energies = eyeriss
+    problem = convolution(C=64, M=tokens, P=tokens, Q=1, R=1, S=1, G=12)
+    found = search_imperfect(problem, architecture, energies, evaluations=200, rounds=2)
+    padded = search_padded(problem, architecture, energies)
+    assert found.certificate.value <= padded.certificate.value * (1 + 1e-9)
+    assert found.cost.edp_J_cycle < at_most
+    assert found.certificate.gap < 0.25
 
 
 @pytest.mark.parametrize(

@@ -460,6 +460,15 @@ def units_in_use(work, tour):
 
 
 @part()
+def energy_made_good(machine, nest, work, tour, counts, computes):
+    """Return the pJ of a mapping whose accesses are counted, were the average of instances in use not cut off."""
+    levels, steps = work.children.shape[0], compute_steps(nest.temporal)
+    units = tour.used[levels] if work.children[levels - 1] == 1 else tour.used[levels - 1] * work.children[levels - 1]
+    runs = computes * (units / units_in_use(work, tour))
+    return total_cost(machine, counts, steps, tour.full, tour.used, runs)[1]
+
+
+@part()
 def cost_of(machine, nest, work, tour, counts, computes):
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
     return total_cost(machine, counts, compute_steps(nest.temporal), tour.full, work.instances, computes)

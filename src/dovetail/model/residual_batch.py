@@ -24,8 +24,8 @@ def evaluate_imperfect_batch(
         machine: of the architecture and its energies.
 
     Returns:
-        The costs, and ``(candidates,)`` how many times the instances counted are in use on average, at the level where
-        cutting the average off to an integer loses the most: at least 1 and below 2.
+        The costs, and ``(candidates,)`` how many times their energy would be, were the average of instances in use not
+        cut off to an integer: at least 1 and below 2.
 
     Raises:
         MappingError: the arrays' shapes do not go together.
@@ -73,6 +73,6 @@ def _evaluate_all(
         last = Residuals(residuals.temporal[i], residuals.spatial[i])
         computes = residual.count_all(rules, nest, last, work, walk, counts)
         overflow[i] = overflowing_level(machine, counts)
-        for used in walk.used:
-            lost[i] = max(lost[i], used / int(used))
         cycles[i], energy[i] = residual.cost_of(machine, nest, work, walk, counts, computes)
+        if energy[i] > 0:
+            lost[i] = max(1.0, residual.energy_made_good(machine, nest, work, walk, counts, computes) / energy[i])

@@ -1,20 +1,21 @@
-"""All mappings of a small space whose factors need not divide, but for those that computing alone rules out.
+"""All mappings of a small space whose factors need not divide, but for those that their passes alone rule out.
 
 Every dimension's factors are listed on their own, from the inside out: each slot takes any factor that its limits
 allow, and what is left is divided by it and rounded up. Lists are joined dimension by dimension while the fan-outs have
-room and the steps leave hope. Every order that the pins leave and every choice of keepers of what fits is evaluated.
+room and the bound leaves hope. Every order that the pins leave and every choice of keepers of what fits is evaluated.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from dovetail.mapper.imperfect.floor import Least, weight_of
 from dovetail.mapper.imperfect.moves import fit_all
-from dovetail.mapper.imperfect.space import Least, evaluated
+from dovetail.mapper.imperfect.space import evaluated
 from dovetail.mapper.limits import (
     AXIS,
     GENES,
@@ -33,7 +34,7 @@ from dovetail.mapper.limits import (
     TEMPORAL,
 )
 from dovetail.mapper.mapspace import TIME, Crowd, Mapspace, X, Y, keepers_of, orders_of
-from dovetail.model.arrays import Bools, Ints
+from dovetail.model.arrays import Bools, Floats, Ints
 
 #: Ways to factor one dimension, and all of them together, that are listed at most.
 MOST_WAYS, MOST_CHOICES = 20_000, 200_000
@@ -49,7 +50,7 @@ class Covered:
         best: the best of those that rank before the known one, first of its crowd; None: there is none.
         least: the least value that the model gives any that was evaluated; infinity where none was.
         evaluated: how many were.
-        ruled_out: choices of factors that would take too many steps.
+        ruled_out: choices of factors that the bound rules out.
     """
 
     best: Crowd | None
@@ -67,7 +68,7 @@ def cover(space: Mapspace, least: Least, known: Crowd | None) -> Covered | None:
         known: a mapping, the first of its crowd; None: all mappings are evaluated.
     """
     goal = math.inf if known is None else float(known.rank[0, 0])
-    joined = _join(space, most_steps(space, least, goal))
+    joined = _join(space, least, goal)
     if joined is None:
         return None
     factors, last, ruled_out = joined
@@ -88,21 +89,6 @@ def cover(space: Mapspace, least: Least, known: Crowd | None) -> Covered | None:
     if best is not None and best.rank[0, 0] >= goal:
         best = None
     return Covered(best, lowest, count, ruled_out)
-
-
-def most_steps(space: Mapspace, least: Least, goal: float) -> int:
-    """Return the most cycles of computing with which the bound is below a goal; 0: there are none."""
-    low, high = 0, 1
-
-    def is_hopeful(steps: int) -> bool:
-        return replace(least, cycles=steps).value(space.objective) < goal
-
-    while is_hopeful(high) and high < 1 << 60:  # shorter last passes over time make more steps than executions
-        low, high = high, 2 * high
-    while low + 1 < high:
-        middle = (low + high) // 2
-        low, high = (middle, high) if is_hopeful(middle) else (low, middle)
-    return low
 
 
 def _ways(space: Mapspace, d: int) -> tuple[Ints, Ints] | None:
@@ -151,8 +137,44 @@ def _choices(space: Mapspace, level: int, d: int, left: int) -> Iterator[tuple[i
     yield from ((Y, factor) for factor in range(max(least, 2), on_y + 1) if axis != ON_X)
 
 
-def _join(space: Mapspace, most: int) -> tuple[Ints, Ints, int] | None:
-    """Return the choices of factors that fit the fan-outs and take no more steps than ``most``.
+def weights(space: Mapspace, d: int, factors: Ints, last: Ints) -> Floats:
+    """Return, of ways to factor a dimension, what each does to the objective; see `dovetail.mapper.imperfect.floor`.
+
+    Args:
+        space: the mapspace.
+        d: the dimension.
+        factors: ``(ways, 3, levels)`` over time, X and Y.
+        last: ``(ways, 2, levels)`` last passes over time and in space.
+    """
+    weight = [
+        weight_of(space.objective, float(way[TIME].prod()), counted(way, end) / int(space.limits.bounds[d]))
+        for way, end in zip(factors, last, strict=True)
+    ]
+    return np.array(weight)
+
+
+def counted(factors: Ints, last: Ints) -> float:
+    """Return what the model counts of a dimension: iterations of the first child times the children on average.
+
+    As in `dovetail.model.residual`. ``factors`` ``(3, levels)`` over time, X and Y; ``last`` ``(2, levels)``.
+    """
+    full = ended = 1
+    for over_time, on_x, on_y, time_end, space_end in np.vstack([factors, last]).T[::-1].tolist():
+        if on_x * on_y > 1 and space_end > 1:
+            ended = full
+        ended += full * (time_end - 1)
+        full *= over_time
+    average = passes = 1.0
+    for over_time, on_x, on_y, time_end, space_end in np.vstack([factors, last]).T.tolist():
+        passes, children = time_end + over_time * (passes - 1), on_x * on_y
+        if children > 1:
+            inside = space_end + children * (passes - 1)
+            average, passes = average * inside / passes, inside
+    return ended * average
+
+
+def _join(space: Mapspace, least: Least, goal: float) -> tuple[Ints, Ints, int] | None:
+    """Return the choices of factors that fit the fan-outs and that the bound leaves below a goal.
 
     Returns:
         ``(choices, 3, levels, dims)`` factors, ``(choices, 2, levels, dims)`` last passes, and how many took too long.
@@ -163,23 +185,23 @@ def _join(space: Mapspace, most: int) -> tuple[Ints, Ints, int] | None:
         return None
     ways = [pair[0] for pair in listed if pair is not None]
     ends = [pair[1] for pair in listed if pair is not None]
-    steps = [each[:, TIME].prod(axis=1) for each in ways]
+    weight = [weights(space, d, way, end) for d, (way, end) in enumerate(zip(ways, ends, strict=True))]
     room = space.limits.levels[:, [ROOM_X, ROOM_Y]].T
     chosen, used = np.zeros((1, 0), np.int64), np.ones((1, 2, levels), np.int64)
-    taken, ruled_out = np.ones(1, np.int64), 0
+    taken, ruled_out = np.ones(1), 0
     for d in range(dims):
         if len(chosen) * len(ways[d]) > 5 * MOST_CHOICES:
             return None
-        rest = math.prod(int(each.min(initial=1)) for each in steps[d + 1 :])
+        rest = math.prod(float(each.min()) if len(each) else 1.0 for each in weight[d + 1 :])
         both = used[:, None] * ways[d][None, :, X:]
         fits = (both <= room).all(axis=(2, 3))
-        slow = taken[:, None] * steps[d] > most // rest
+        slow = least.with_factors(space.objective, rest) * taken[:, None] * weight[d] >= goal
         ruled_out += int((fits & slow).sum())
         before, now = np.nonzero(fits & ~slow)
         if len(before) > MOST_CHOICES:
             return None
         chosen = np.concatenate([chosen[before], now[:, None]], axis=1)
-        used, taken = both[before, now], taken[before] * steps[d][now]
+        used, taken = both[before, now], taken[before] * weight[d][now]
     factors = np.stack([ways[d][chosen[:, d]] for d in range(dims)], axis=3)
     return factors, np.stack([ends[d][chosen[:, d]] for d in range(dims)], axis=3), ruled_out
 

@@ -54,7 +54,7 @@ def _fitting(space: Mapspace, is_over: Callable[[], bool]) -> tuple[Ints, Bools,
     """Return genes, keepers and last passes of some mappings that obey all limits; None where none was met."""
     generator = np.random.default_rng(0)
     genes, keep = _simplest(space)[None], space.kept_at_least()[None]
-    last, breaches, marks = _changed(space, genes, keep, genes, np.zeros(1, np.int64), np.empty((1, 0)))
+    last, breaches, marks = changed(space, genes, keep, genes, np.zeros(1, np.int64), np.empty((1, 0)))
     for _ in range(ROUNDS):
         if (breaches == 0).any():
             fit = breaches == 0
@@ -64,7 +64,7 @@ def _fitting(space: Mapspace, is_over: Callable[[], bool]) -> tuple[Ints, Bools,
         mothers = (generator.random(BROOD) ** 2 * len(genes)).astype(np.int64)
         fathers = generator.integers(0, len(genes), BROOD)
         new_genes, new_keep = genes[mothers], keep[mothers]
-        new = _changed(space, new_genes, new_keep, genes, fathers, generator.random((BROOD, DRAWS)))
+        new = changed(space, new_genes, new_keep, genes, fathers, generator.random((BROOD, DRAWS)))
         genes, keep = np.concatenate([genes, new_genes]), np.concatenate([keep, new_keep])
         last, breaches, marks = (np.concatenate(pair) for pair in zip((last, breaches, marks), new, strict=True))
         order = np.lexsort((marks, breaches))
@@ -89,10 +89,13 @@ def _simplest(space: Mapspace) -> Ints:
     return genes
 
 
-def _changed(
+def changed(
     space: Mapspace, genes: Ints, keep: Bools, others: Ints, fathers: Ints, draws: Floats
 ) -> tuple[Ints, Floats, Ints]:
-    """Change mappings in place; returns their last passes, by how much they break the limits, and marks."""
+    """Change mappings in place; returns their last passes, by how much they break the limits, and marks.
+
+    Draws of ``(candidates, 0)`` change nothing but what the bounds leave of factors.
+    """
     count, _, levels, dims = genes.shape
     last = np.empty((count, 2, levels, dims), np.int64)
     brood, breaches = brood_of(genes, keep, others, fathers, draws), np.empty(count)

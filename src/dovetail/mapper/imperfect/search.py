@@ -8,6 +8,7 @@ best is so by energies made good for that. The same problem and count of evaluat
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,8 +23,10 @@ from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.all import Covered, cover
 from dovetail.mapper.imperfect.first import first_fitting
+from dovetail.mapper.imperfect.floor import Least, least_of
 from dovetail.mapper.imperfect.moves import DRAWS, change_imperfect
-from dovetail.mapper.imperfect.space import Least, crowd_of, evaluated, least_of
+from dovetail.mapper.imperfect.space import crowd_of, evaluated
+from dovetail.mapper.imperfect.start import grown_crowd
 from dovetail.mapper.local.moves import brood_of
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.mapspace import Crowd, Mapspace
@@ -136,8 +139,8 @@ class _Search:
             none = "with factors that do not divide none was met either"
             every = "nor is there one with factors that do not divide"
             raise NoMappingError(f"{why_none}; {none if covered is None else every}")
-        mapping, cost = self._better(space, best, perfect)
-        certificate = _certificate(space, least, cost, covered, perfect, evaluated, self.energies)
+        mapping, cost, rank = self._better(space, best, perfect)
+        certificate = _certificate(space, least, (cost, rank), covered, perfect, evaluated, self.energies)
         if perfect is None:
             certificate = replace(certificate, binding=(f"without imperfect factors: {why_none}", *certificate.binding))
         certificate = replace(certificate, seconds=time.monotonic() - self._began)
@@ -159,6 +162,10 @@ class _Search:
         start = None if perfect is None else crowd_of(space, perfect.mapping)
         covered = cover(space, least, start)
         if covered is None:
+            goal = math.inf if start is None else float(start.rank[0, 0])
+            grown = grown_crowd(space, self.architecture, self.energies, least, goal, self.is_over)
+            if grown is not None:
+                start = (grown if start is None else start.joined(grown)).best(CROWD)
             start = start or first_fitting(space, self.is_over)
             if start is None:
                 return None, None
@@ -170,31 +177,34 @@ class _Search:
         best = self.hunted[0] or start
         return (best if covered is None else covered.best or best), covered
 
-    def _better(self, space: Mapspace, best: Crowd | None, perfect: SearchResult | None) -> tuple[Mapping, Cost]:
-        """Return the better of the best met and the best perfect mapping, one of which there is."""
+    def _better(self, space: Mapspace, best: Crowd | None, perfect: SearchResult | None) -> tuple[Mapping, Cost, float]:
+        """Return the better of the best met and the best perfect mapping, one of which there is, and its rank."""
         if best is not None:
             mapping = space.mapping(best)
             cost = evaluate(mapping, self.problem, space.architecture, self.energies)
             value = self.objective.value_of(cost.energy_pJ, cost.cycles)
             if perfect is None or value < perfect.certificate.value:
-                return mapping, cost
+                return mapping, cost, float(best.rank[0, 0])
         assert perfect is not None
-        return perfect.mapping, perfect.cost
+        return perfect.mapping, perfect.cost, perfect.certificate.value
 
 
 def _certificate(
     space: Mapspace,
     least: Least,
-    cost: Cost,
+    found: tuple[Cost, float],
     covered: Covered | None,
     perfect: SearchResult | None,
     evaluated: int,
     energies: EnergyTable,
 ) -> Certificate:
-    """Return how the answer is known; of the mapspace only the perfect part has a size, if there is one."""
-    objective = space.objective
+    """Return how the answer is known; of the mapspace only the perfect part has a size, if there is one.
+
+    ``found`` is its cost, and its value by energies made good for instances that are cut off, which bounds are of.
+    """
+    objective, (cost, rank) = space.objective, found
     value, method = objective.value_of(cost.energy_pJ, cost.cycles), _method(covered, perfect is not None, evaluated)
-    bound = min(value, least.value(objective)) if covered is None else value
+    bound = value * min(1.0, least.value(objective) / rank * (1 + 1e-12)) if covered is None else value
     if perfect is None:
         base = unproven(space.problem, space.architecture, energies, objective, cost, method, 0, 0.0)
         base, said = replace(base, mapspace_size=evaluated), list[str]()
@@ -225,7 +235,7 @@ def _method(covered: Covered | None, is_perfect: bool, evaluated: int) -> str:
         )
     return (
         f"imperfect factors, too: {evaluated:,} mappings evaluated, and {covered.ruled_out:,} choices of factors that "
-        "take too many cycles to be better ruled out, which is all of them"
+        "cannot be better ruled out, which is all of them"
     )
 
 
@@ -280,7 +290,7 @@ def _changed(
     change_imperfect(space.limits, brood, last, steps)
     chosen: list[int] = []
     for at in np.flatnonzero(steps).tolist():
-        hopeful = replace(least, cycles=int(steps[at])).value(space.objective) < goal * SLACK
+        hopeful = least.at_steps(int(steps[at])).value(space.objective) < goal * SLACK
         if hopeful and brood.marks[at] not in met and len(chosen) < PICKED:
             met.add(int(brood.marks[at]))
             chosen.append(at)
