@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dovetail.mapper.limits import AXIS, IS_FANOUT, MOST, ON_X, ON_Y, OPEN, ROOM_X, ROOM_Y
+from dovetail.mapper.imperfect.crossing import sent_again
+from dovetail.mapper.imperfect.rooms import may_lie, shares_of
+from dovetail.mapper.limits import IS_FANOUT, MOST, ON_X, ON_Y, OPEN, ROOM_X, ROOM_Y
 from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, lines_at_once, word_energy
-
-#: Rooms left on the axes of all fan-outs that are told apart; where there may be more, sizes are taken to divide.
-MOST_ROOMS = 20_000
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,14 @@ def least_of(space: Mapspace) -> Least:
     must, hidden = space.kept_at_least(), 0.5 ** _may_hide(space)
     for tensor in range(must.shape[1]):
         levels = np.flatnonzero(must[:, tensor]).tolist()
-        each += _asked(space, tensor, levels[-1], units, hidden)
+        each += _asked(space, tensor, levels[-1], units)
         for level in levels:
             energy = _once(space, tensor, level, level == levels[-1], units)
             if _instances(units, level) == 1:
                 once += energy
             else:
                 inside += energy
+    once += sent_again(space, np.array([_again(space, tensor, units) for tensor in range(must.shape[1])]))
     steps = fewest_steps(space)
     cycles = max(steps, math.ceil(_cycles_by_bandwidth(space, units) * (1 - 1e-12)))
     return Least(once, each, inside, hidden, steps, executions / units[-1], cycles)
@@ -137,7 +137,22 @@ def _once(space: Mapspace, tensor: int, level: int, is_innermost: bool, units: l
     return words * (written + (0.0 if is_innermost else _price(space, tensor, level, READ, units)))
 
 
-def _asked(space: Mapspace, tensor: int, last: int, units: list[int], hidden: float) -> float:
+def _again(space: Mapspace, tensor: int, units: list[int]) -> float:
+    """Return the least pJ of sending all of a tensor into the fan-outs once more; 0 where that is not known."""
+    fanouts = np.flatnonzero(space.limits.levels[:, IS_FANOUT]).tolist()
+    must = np.flatnonzero(space.kept_at_least()[:, tensor]).tolist()
+    if not fanouts or must[-1] < fanouts[0] or not space.rules.injective[tensor]:
+        return 0.0
+    if _may_pass_on(space, tensor, fanouts[0]):
+        return 0.0
+    last = max(level for level in must if level < fanouts[0])
+    keepers = [i for i in range(last, fanouts[0]) if i == last or space.limits.levels[i, OPEN + tensor]]
+    actions = (UPDATE, READ) if space.rules.is_output[tensor] else (READ,)
+    words = space.problem.touched(space.problem.shape.tensors[tensor])
+    return min(words * sum(_price(space, tensor, i, action, units) for action in actions) for i in keepers)
+
+
+def _asked(space: Mapspace, tensor: int, last: int, units: list[int]) -> float:
     """Return pJ of what computing asks of a tensor's innermost keeper, which is ``last`` or further in."""
     asked = math.prod(space.problem.bounds) / (units[-1] // _instances(units, last))
     if _may_pass_on(space, tensor, last):
@@ -146,7 +161,7 @@ def _asked(space: Mapspace, tensor: int, last: int, units: list[int], hidden: fl
     keepers = [i for i in storages if i == last or (i > last and space.limits.levels[i, OPEN + tensor])]
     if not space.rules.is_output[tensor]:
         return min(asked * _price(space, tensor, i, READ, units) for i in keepers)
-    again = max(0.0, asked - _held(space, tensor) / hidden)
+    again = max(0.0, asked - _held(space, tensor) - units[-1])  # of each instance rounded to whole words
     return min(
         asked * _price(space, tensor, i, UPDATE, units) + again * _price(space, tensor, i, READ, units) for i in keepers
     )
@@ -174,12 +189,6 @@ def _held(space: Mapspace, tensor: int) -> float:
     return float(space.problem.touched(space.problem.shape.tensors[tensor])) * copies
 
 
-def may_lie(space: Mapspace, level: int, d: int, axis: int) -> bool:
-    """Return whether a dimension may have a factor above 1 along an axis of a fan-out."""
-    loops, room = space.limits.loops[level, d], space.limits.levels[level, ROOM_X if axis == ON_X else ROOM_Y]
-    return bool(loops[MOST] > 1 and room > 1 and loops[AXIS] != (ON_Y if axis == ON_X else ON_X))
-
-
 def _may_hide(space: Mapspace) -> int:
     """Return of how many dimensions the first child may end early: shared out with a loop over time further in."""
     fanouts = np.flatnonzero(space.limits.levels[:, IS_FANOUT]).tolist()
@@ -197,48 +206,3 @@ def fewest_steps(space: Mapspace) -> int:
     """Return the fewest cycles of computing: of every dimension what its share of the units leaves, rounded up."""
     even = -(-math.prod(space.problem.bounds) // units_of(space)[-1])
     return max(even, min(shares_of(space), default=(0, ()))[0])
-
-
-def shares_of(space: Mapspace) -> list[tuple[int, tuple[int, ...]]]:
-    """Return ways to share dimensions out over the units: passes over time, all together, and units per dimension.
-
-    Where units are left over in the same way, the way of the fewest passes. None where fan-outs have too many axes.
-    """
-    limits = space.limits
-    axes = [
-        (level, axis)
-        for level in np.flatnonzero(limits.levels[:, IS_FANOUT]).tolist()
-        for axis in (ON_X, ON_Y)
-        if limits.levels[level, ROOM_X if axis == ON_X else ROOM_Y] > 1
-    ]
-    room = tuple(int(limits.levels[level, ROOM_X if axis == ON_X else ROOM_Y]) for level, axis in axes)
-    if math.prod(2 * math.isqrt(each) + 1 for each in room) > MOST_ROOMS:
-        return []
-    ways: dict[tuple[int, ...], tuple[int, tuple[int, ...]]] = {room: (1, ())}
-    for d, bound in enumerate(limits.bounds.tolist()):
-        shares = _shares(space, axes, d, room)
-        after: dict[tuple[int, ...], tuple[int, tuple[int, ...]]] = {}
-        for left, (steps, chosen) in ways.items():
-            for used, share in shares.items():
-                now = tuple(a // b for a, b in zip(left, used, strict=True))
-                if 0 not in now:
-                    way = steps * -(-bound // share), (*chosen, share)
-                    after[now] = min(after.get(now, way), way)
-        ways = after
-    return sorted(set(ways.values()))
-
-
-def _shares(space: Mapspace, axes: list[tuple[int, int]], d: int, room: tuple[int, ...]) -> dict[tuple[int, ...], int]:
-    """Return how many units a dimension may be shared out over, by what that takes along each axis."""
-    ways = {(1,) * len(axes): 1}
-    for at, (level, axis) in enumerate(axes):
-        if not may_lie(space, level, d, axis):
-            continue
-        most = min(int(space.limits.loops[level, d, MOST]), room[at])
-        for used, share in list(ways.items()):
-            other = [i for i, (where, _) in enumerate(axes) if where == level and i != at]
-            if any(used[i] > 1 for i in other):
-                continue  # a dimension lies on one axis of a fan-out
-            for factor in range(2, most + 1):
-                ways[(*used[:at], factor, *used[at + 1 :])] = share * factor
-    return ways

@@ -18,7 +18,7 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.allowance import Limit, allowance_of
+from dovetail.mapper.allowance import Limit, allowance_of, within
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.all import Covered, cover
@@ -39,6 +39,8 @@ from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
+#: Seconds that the search of one of several sizes may take where time is limited.
+SECONDS = 2.0
 #: Seconds for the perfect search once it was interrupted.
 AT_ONCE = 1e-3
 #: Mappings that stay from one round to the next.
@@ -118,10 +120,20 @@ class _Search:
         """Come to an end with what there is."""
         self.is_stopped = True
 
+    def seconds_left(self) -> float | None:
+        """Return how much time there is; None where there is no limit."""
+        seconds = allowance_of(self.time_limit).seconds
+        return None if seconds is None else seconds - (time.monotonic() - self._began)
+
+    def limit_of_one(self) -> Limit:
+        """Return what the search of one of several sizes may take."""
+        left = self.seconds_left()
+        return self.time_limit if left is None else within(self.time_limit, max(1e-3, min(left, SECONDS)))
+
     def is_over(self) -> bool:
         """Whether time is up."""
-        seconds = allowance_of(self.time_limit).seconds
-        return seconds is not None and time.monotonic() - self._began > seconds
+        left = self.seconds_left()
+        return left is not None and left <= 0
 
     def result(self) -> SearchResult:
         """Return the best mapping, or the best so far once it is stopped; see `search_imperfect`."""
@@ -163,7 +175,7 @@ class _Search:
         covered = cover(space, least, start)
         if covered is None:
             goal = math.inf if start is None else float(start.rank[0, 0])
-            grown = grown_crowd(space, self.architecture, self.energies, least, goal, self.is_over)
+            grown = grown_crowd(space, self.architecture, self.energies, least, goal, self.is_over, self.limit_of_one)
             if grown is not None:
                 start = (grown if start is None else start.joined(grown)).best(CROWD)
             start = start or first_fitting(space, self.is_over)

@@ -15,10 +15,12 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.allowance import Limit
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.imperfect.first import changed
-from dovetail.mapper.imperfect.floor import Least, shares_of
+from dovetail.mapper.imperfect.floor import Least
+from dovetail.mapper.imperfect.rooms import shares_of
 from dovetail.mapper.imperfect.space import evaluated
 from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.model.arrays import Nest
@@ -26,11 +28,9 @@ from dovetail.model.encode import encode_mapping
 from dovetail.workload.problem import Problem
 
 #: Sizes that are searched at most, and of how many more passes over time than the fewest possible.
-MOST_SIZES, MOST_PASSES = 24, 1.25
+MOST_SIZES, MOST_PASSES = 16, 1.25
 #: How much larger a dimension's passes may be made for the sake of more divisors, and how often.
 LONGER, TIMES = 1.08, 2
-#: Seconds that the search of one size may take.
-SECONDS = 2.0
 
 
 def grown_crowd(
@@ -40,6 +40,7 @@ def grown_crowd(
     least: Least,
     goal: float,
     is_over: Callable[[], bool],
+    limit_of_one: Callable[[], Limit],
 ) -> Crowd | None:
     """Return the best mappings of grown sizes as mappings of the layer, best first; None where none fits.
 
@@ -50,6 +51,7 @@ def grown_crowd(
         least: what no mapping goes below.
         goal: sizes that cannot come below this are left out.
         is_over: whether time is up.
+        limit_of_one: what the next search may take.
     """
     best: Crowd | None = None
     for passes, bounds in _sizes(space)[:MOST_SIZES]:
@@ -57,17 +59,19 @@ def grown_crowd(
         if is_over() or (hopeless and best is not None):
             break
         grown = replace(space.problem, bounds=bounds)
-        crowd = _as_layer(space, grown, architecture, energies)
+        crowd = _as_layer(space, grown, architecture, energies, limit_of_one())
         if crowd is not None and np.isfinite(crowd.rank[0, 0]):
             best = crowd if best is None else best.joined(crowd).best(MOST_SIZES)
             goal = min(goal, float(best.rank[0, 0]))
     return best
 
 
-def _as_layer(space: Mapspace, grown: Problem, architecture: Architecture, energies: EnergyTable) -> Crowd | None:
+def _as_layer(
+    space: Mapspace, grown: Problem, architecture: Architecture, energies: EnergyTable, limit: Limit
+) -> Crowd | None:
     """Return the best mapping of a grown layer as one of the layer; None where there is none, or it does not fit."""
     try:
-        found = search(grown, architecture, energies, space.objective, time_limit=SECONDS).unless_interrupted()
+        found = search(grown, architecture, energies, space.objective, time_limit=limit).unless_interrupted()
     except NoMappingError:
         return None
     nest = encode_mapping(found.mapping, grown, space.architecture, imperfect=True)
