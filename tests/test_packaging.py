@@ -70,7 +70,8 @@ def test_what_a_wheel_holds_answers_as_the_sources_do(built, tmp_path, capsys):
     entry = (installed / f"dovetail_codesign-{dovetail.__version__}.dist-info" / "entry_points.txt").read_text()
     module, function = re.search(r"dovetail = (\S+):(\S+)", entry).groups()
     program = f"import sys, {module} as m; assert m.__file__.startswith({str(installed)!r}); sys.exit(m.{function}())"
-    words = ["compare", "alexnet@32", "--on", "eyeriss_like", "--samples", "5", "--json"]
+    designs = ("eyeriss_like", "simple_weight_stationary")  # of the second a note names the file
+    words = ["compare", "alexnet@32", "--on", *designs, "--samples", "2000", "--json"]
     run = subprocess.run(
         [sys.executable, "-P", "-c", program, *words],
         capture_output=True,
