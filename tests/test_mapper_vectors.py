@@ -13,7 +13,17 @@ from dovetail.hardware.architecture import Constraints, LoopConstraints
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import build_space
-from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, offer_vector, undercuts
+from dovetail.mapper.exact.vectors import (
+    CYCLES,
+    ENERGY,
+    FIXED,
+    PER_COPY,
+    Outside,
+    Working,
+    dearest,
+    offer_vector,
+    undercuts,
+)
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.model.arrays import Floats
@@ -65,6 +75,19 @@ def test_what_stays_is_as_good_as_what_went_whatever_lies_outside(
         due = cost(vector, mask, prices, shares, copies)
         no_slower = [one for one in left if one[0][2 * TENSORS + CYCLES] <= vector[2 * TENSORS + CYCLES]]
         assert min(cost(*one, prices, shares, copies) for one in no_slower) <= due + 1e-9
+
+
+@given(surroundings(), vectors(), vectors())
+def test_what_undercuts_costs_no_more_at_the_dearest_prices(
+    outside: Outside, one: tuple[Floats, int], other: tuple[Floats, int]
+) -> None:
+    """So vectors are compared in full only where that leaves it open."""
+    if undercuts(*one, *other, outside):
+        assert dearest(one[0], outside) <= dearest(other[0], outside)
+    kept = Working.empty((1, 1, 2 * TENSORS + FIXED), outside, np.zeros(1, np.int64))
+    for vector, mask in (one, other):
+        offer_vector(kept, 0, vector, mask)
+        assert kept.keys[0, 0] == dearest(kept.vectors[0, 0], outside)
 
 
 def test_energy_that_saves_a_dear_word_pays_unless_the_level_outside_is_slow_for_what_it_costs() -> None:

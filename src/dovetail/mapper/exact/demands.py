@@ -114,9 +114,7 @@ def _through_storage(
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
     looped, vector = inside.like(inside.outside), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
-        passed = inside._replace(
-            vectors=inside.vectors.copy(), pending=inside.pending.copy(), counts=inside.counts.copy()
-        )
+        passed = inside.copied()
         for d in order:
             loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
             if loop.least > 1 or loop.most > 1:

@@ -63,6 +63,8 @@ class Working(NamedTuple):
     Attributes:
         vectors: ``(tiles, room, columns)``.
         pending: ``(tiles, room)``.
+        keys: ``(tiles, room)`` what they cost at most but for copies (`dearest`): cheap to compare first.
+        strong: ``(tiles,)`` the one that undercut something last: it is compared first.
         counts: ``(tiles,)`` vectors that a tile has.
         outside: what may lie outside their boundary.
         compared: ``(1,)`` with how many others vectors were compared, all together.
@@ -70,6 +72,8 @@ class Working(NamedTuple):
 
     vectors: Floats
     pending: Ints
+    keys: Floats
+    strong: Ints
     counts: Ints
     outside: Outside
     compared: Ints
@@ -77,7 +81,13 @@ class Working(NamedTuple):
     @staticmethod
     def empty(shape: tuple[int, int, int], outside: Outside, compared: Ints) -> Working:
         """Allocate it: tiles, room, columns."""
-        return Working(np.zeros(shape), np.zeros(shape[:2], np.int64), np.zeros(shape[0], np.int64), outside, compared)
+        pending, keys, counts = np.zeros(shape[:2], np.int64), np.zeros(shape[:2]), np.zeros(shape[0], np.int64)
+        return Working(np.zeros(shape), pending, keys, counts.copy(), counts, outside, compared)
+
+    def copied(self) -> Working:
+        """Return the same vectors, to be changed."""
+        arrays = self.vectors.copy(), self.pending.copy(), self.keys.copy(), self.strong.copy(), self.counts.copy()
+        return Working(*arrays, self.outside, self.compared)
 
     def like(self, outside: Outside) -> Working:
         """Allocate another one as large, of another boundary."""
@@ -113,19 +123,35 @@ def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside)
 
 
 @part()
+def dearest(vector: Floats, outside: Outside) -> float:
+    """Return what a vector costs where all is asked for at all visits, at the dearest prices: none undercuts less."""
+    fixed = vector.shape[0] - FIXED
+    tensors, cost = fixed // 2, vector[fixed + ENERGY]
+    for t in range(tensors):
+        cost += vector[t] * outside.high[t] + vector[tensors + t]
+    return float(cost)
+
+
+@part()
 def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
-    vectors, pending, count = to.vectors[tile], to.pending[tile], to.counts
+    vectors, pending, keys, count = to.vectors[tile], to.pending[tile], to.keys[tile], to.counts
     to.compared[0] += 1 + count[tile]
+    key = dearest(vector, to.outside)
+    k = to.strong[tile]
+    if k < count[tile] and keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside):
+        return
+    for k in range(count[tile]):
+        if keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside):
+            to.strong[tile] = k
+            return
     k = 0
     while k < count[tile]:
-        if undercuts(vectors[k], pending[k], vector, mask, to.outside):
-            return
-        if undercuts(vector, mask, vectors[k], pending[k], to.outside):
+        if key <= keys[k] and undercuts(vector, mask, vectors[k], pending[k], to.outside):
             count[tile] -= 1
             for j in range(vector.shape[0]):
                 vectors[k, j] = vectors[count[tile], j]
-            pending[k] = pending[count[tile]]
+            pending[k], keys[k] = pending[count[tile]], keys[count[tile]]
         else:
             k += 1
     if count[tile] == vectors.shape[0]:
@@ -133,7 +159,7 @@ def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
         return
     for j in range(vector.shape[0]):
         vectors[k, j] = vector[j]
-    pending[k] = mask
+    pending[k], keys[k] = mask, key
     count[tile] += 1
 
 
@@ -149,6 +175,7 @@ def merge_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     for j in range(vector.shape[0]):
         vectors[best, j] = min(vectors[best, j], vector[j])
     pending[best] |= mask
+    to.keys[tile, best] = dearest(vectors[best], to.outside)
 
 
 @part()
