@@ -21,6 +21,7 @@ from dovetail.hardware.reader import (
     load_architecture,
     read_architecture,
 )
+from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapper.sparse.idle import with_idle_loops
 from dovetail.mapper.zeros import without_features
@@ -225,3 +226,26 @@ def test_explain_says_what_each_feature_saves(
     assert {"level": "mac", "feature": "skipping of computations"}.items() <= told["zeros"][-3].items()
     assert main(command) == 0
     assert "without each thing that is done about zeros" in capsys.readouterr().out
+
+
+def test_run_lengths_pay_up_to_the_density_at_which_they_are_as_many_bits_as_zeros() -> None:
+    """A value and its run are 21 bits for 16, and a bit crosses the link at the same price in both."""
+    layer = convolution(C=8, M=8, P=16, Q=16, N=4, name="small")
+    layer = with_densities(layer, Inputs=Hypergeometric(0.5), Outputs=Hypergeometric(0.5))
+    design = load_architecture("eyeriss_sparse")
+    levels = (
+        LevelMapping("DRAM", temporal=loops(N=4), keep=frozenset({"Weights", "Inputs", "Outputs"})),
+        LevelMapping("shared_glb", temporal=loops(P=16), keep=frozenset({"Inputs", "Outputs"})),
+        LevelMapping("weights_glb", keep=frozenset({"Weights"})),
+        LevelMapping("inter_PE_column_spatial", spatial_x=loops(Q=8)),
+        LevelMapping("inter_PE_spatial", spatial_y=loops(C=8)),
+        LevelMapping("ifmap_spad", keep=frozenset({"Inputs"})),
+        LevelMapping("weights_spad", keep=frozenset({"Weights"})),
+        LevelMapping("psum_spad", temporal=loops(M=8), keep=frozenset({"Outputs"})),
+    )
+    levels = (replace(levels[0], temporal=loops(N=4, Q=2)), *levels[1:])
+    mapping = with_idle_loops(Mapping(levels), bound_to(design, layer), layer)
+    told = without_features(mapping, layer, design, estimate(design), Objective.ENERGY)
+    pays = {one.feature: one.pays_below for one in told}
+    assert pays["Inputs as UOP-RLE"] == pytest.approx(16 / 21, abs=0.01)
+    assert pays["gating of Weights on Inputs"] is None

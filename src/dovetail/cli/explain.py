@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     print_notes(notes)
     zeros: tuple[WithoutFeature, ...] = ()
     if found.result is not None and architecture.is_sparse:
-        zeros = without_features(found.result.mapping, problem, architecture, energies)
+        zeros = without_features(found.result.mapping, problem, architecture, energies, args.objective)
     if args.json:
         fields = explanation(found, problem, architecture, told) | _bits_fields(problem, changes)
         print_json("explanation", {**fields, **_zeros_fields(zeros), "notes": notes})
@@ -150,6 +150,7 @@ def _zeros_fields(zeros: Sequence[WithoutFeature]) -> dict[str, Any]:
             "feature": one.feature,
             "reason": one.reason,
             **({} if one.cost is None else figures(one.cost)),
+            **({} if one.pays_below is None else {"pays_below": one.pays_below}),
         }
         for one in zeros
     ]
@@ -180,6 +181,11 @@ def _print_zeros(found: Explanation, zeros: Sequence[WithoutFeature]) -> None:
     )
     print_table("the same mapping without each thing that is done about zeros", Table(columns, tuple(rows)))
     for one in zeros:
+        if one.pays_below is not None:
+            when = f"below a density of {one.pays_below:.2f}" if 0 < one.pays_below < 1 else "always"
+            when = when if one.pays_below else "at no density"
+            place = one.level or "all levels"
+            print_text(f"{one.feature} at {place} lowers this mapping's {found.objective} {when}", "  ")
         if one.cost is None:
             print_text(f"without {one.feature} at {one.level or 'all levels'}: {one.reason}", "  ")
 
