@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from dovetail.mapper.exact import vectors as of
-from dovetail.mapper.exact.completion import ROUNDING
+from dovetail.mapper.exact.completion import EXACT, ROUNDING
 from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.goal import FRONT, Goal, hopeless, objective_value
 from dovetail.mapper.exact.reuse import reuse_of
@@ -35,16 +36,36 @@ from dovetail.mapper.exact.rows import (
     of_tensor,
 )
 from dovetail.mapper.exact.scene import Bounds, Motion, Scene
-from dovetail.model.arrays import Floats, Ints
+from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.charges import READ, UPDATE, bandwidth_taken, cycles_taken
 from dovetail.model.compile import part
 
-#: By how much, relatively, sums of doubles in another order may be too high.
-EXACT = 1e-9
-
 # First axis of `Scratch.prices`: pJ per word asked on a visit; words that an instance of the keeper sends for a word
-# that a child asks; share of visits that ask for a pending tensor; words that a keeper's instance has yet to send.
-WORD, TIMES, SHARED_VISITS, ASKED = range(4)
+# that a child asks; words that it sends once at least; share of visits that fetch a tensor after the loops outside a
+# level, and after those of the level; words that a keeper's instance has yet to send.
+WORD, TIMES, DISTINCT, OPEN_VISITS, VISITS, ASKED = range(6)
+
+
+class Known(NamedTuple):
+    """What the loops of a storage level do not change of a partial mapping that entered it.
+
+    Attributes:
+        leak: pJ of leakage per cycle.
+        slowest: cycles of any completion, computing aside.
+        copies: instances that sum up parts of the same outputs; 0 where the levels inside have no demands.
+        unread: pJ by which what is first written, and not read before, undercuts `WORD` over the whole run; 0 likewise.
+    """
+
+    leak: float
+    slowest: float
+    copies: float
+    unread: float
+
+
+@part()
+def as_slow(known: Known, cycles: float) -> Known:
+    """Return what is known with so many cycles of any completion."""
+    return Known(known.leak, cycles, known.copies, known.unread)
 
 
 @part()
@@ -76,14 +97,6 @@ def class_apart(bounds: Bounds, level: int) -> int:
 
 
 @part()
-def cycles_of_class(scene: Scene, rank: int, slowest: float) -> float:
-    """Return the cycles that completions of a class of speed take at least."""
-    bounds = scene.bounds
-    reached = bounds.quickest * (1 - rank / bounds.classes)
-    return max(slowest, scene.tiles.volume[-1] / reached * (1 - EXACT) - bounds.slack_cycles)
-
-
-@part()
 def least_energy(bounds: Bounds, at: int, idle: int, share: float) -> float:
     """Return the least pJ per visit when a set of tensors is fetched at a share of the visits."""
     least, grid = bounds.least, bounds.grid
@@ -101,8 +114,7 @@ def least_energy(bounds: Bounds, at: int, idle: int, share: float) -> float:
 def price_words(scene: Scene, row: Row, prices: Floats) -> tuple[float, float]:
     """Fill in what a visit of a tile's words cost at their keepers, and how many of them a keeper sends.
 
-    ``prices`` ``(4, tensors)`` is filled but for `ASKED`. Returns the copies of outputs, and the pJ by which what is
-    first written, and not read before, undercuts these prices over the whole run.
+    Returns `Known.copies` and `Known.unread`.
     """
     key, real, rules = row.key, row.real, scene.rules
     tensors, instances = real.shape[1], row.key[INSTANCES]
@@ -123,8 +135,14 @@ def price_words(scene: Scene, row: Row, prices: Floats) -> tuple[float, float]:
             word += scene.bounds.price[level, t, UPDATE]
         prices[WORD, t] = word * times * used / instances
         prices[TIMES, t] = times
-        prices[SHARED_VISITS, t] = 1.0 / reuse_of(scene.motion, key, t)
     return copies, unread
+
+
+@part()
+def share_visits(motion: Motion, key: Ints, shares: Floats) -> None:
+    """Fill in ``(tensors,)`` at which share of a tile's visits the loops so far have a tensor fetched."""
+    for t in range(shares.shape[0]):
+        shares[t] = 1.0 / reuse_of(motion, key, t)
 
 
 @part()
@@ -133,31 +151,32 @@ def price_vector(demands: Demands, k: int, prices: Floats, copies: float) -> flo
     vector, tensors = demands.vectors[k], prices.shape[1]
     cost = vector[2 * tensors + of.ENERGY] + vector[2 * tensors + of.PER_COPY] * copies
     for t in range(tensors):
-        share = prices[SHARED_VISITS, t] if demands.pending[k] >> t & 1 else 1.0
+        share = prices[VISITS, t] if demands.pending[k] >> t & 1 else 1.0
         cost += share * (vector[t] * prices[WORD, t] + vector[tensors + t])
     return cost
 
 
 @part()
-def least_inside(scene: Scene, level: int, row: Row, tile: int, prices: Floats) -> float:
-    """Return the least pJ of all levels inside a boundary that has demands; ``prices`` are filled in but for shares."""
-    demands, copies = scene.demands, 0.0
-    best, rules, tensors = math.inf, scene.rules, prices.shape[1]
-    for t in range(tensors):
-        if rules.is_output[t]:
-            part_now = row.key[of_tensor(PART, t, tensors)]
-            copies = max(copies, row.key[INSTANCES] * part_now / max(1, rules.touched[t]))
+def least_inside(demands: Demands, level: int, tile: int, prices: Floats, copies: float) -> float:
+    """Return the least pJ of all levels inside a boundary that has demands."""
+    best = math.inf
     for k in range(demands.start[level, tile], demands.start[level, tile + 1]):
         best = min(best, price_vector(demands, k, prices, copies))
     return best
 
 
 @part()
-def ask_distinct(scene: Scene, row: Row, prices: Floats) -> None:
-    """Fill in that every keeper passes on every word of a tensor once, at least."""
-    tensors = prices.shape[1]
-    for t in range(tensors):
-        prices[ASKED, t] = scene.bounds.distinct[t] / row.key[of_tensor(KEEPER_INSTANCES, t, tensors)] - 1
+def known_of(scene: Scene, level: int, row: Row, prices: Floats) -> Known:
+    """Return what the next loops do not change, given how much is decided outside ``level``; fills in prices of it."""
+    tensors, copies, unread = prices.shape[1], 0.0, 0.0
+    for t in range(tensors):  # every keeper passes on every word of a tensor once, at least
+        prices[DISTINCT, t] = scene.bounds.distinct[t] / row.key[of_tensor(KEEPER_INSTANCES, t, tensors)] - 1
+        prices[ASKED, t] = prices[DISTINCT, t]
+    slowest = least_cycles(scene, row, 0.0, prices)
+    if level >= scene.demands.outermost:
+        copies, unread = price_words(scene, row, prices)
+    leak = row.value[LEAK] + scene.bounds.leak_inside[level] * row.key[INSTANCES]
+    return Known(leak, slowest, copies, unread)
 
 
 @part()
@@ -190,8 +209,9 @@ def least_of(scene: Scene, level: int, row: Row, prices: Floats) -> float:
     bounds, tiles, tile = scene.bounds, scene.tiles, row.key[TILE]
     visits = tiles.volume[-1] / tiles.volume[tile]
     if level >= scene.demands.outermost:
-        _, unread = price_words(scene, row, prices)
-        inside = visits * least_inside(scene, level, row, tile, prices)
+        copies, unread = price_words(scene, row, prices)
+        share_visits(scene.motion, row.key, prices[VISITS])
+        inside = visits * least_inside(scene.demands, level, tile, prices, copies)
         return row.value[ENERGY] + inside * (1 - EXACT) - unread - bounds.slack
     at = least_at(bounds, level, row.path[SOURCE], tile)
     if at < 0:
@@ -205,22 +225,27 @@ def least_of(scene: Scene, level: int, row: Row, prices: Floats) -> float:
 
 @part()
 def bound_of(scene: Scene, goal: Goal, level: int, row: Row, prices: Floats) -> tuple[float, float]:
-    """Return the least (energy, cycles) that any completion can have; the levels outside ``level`` are decided.
+    """Return the least (energy, cycles) that any completion can have; the levels outside ``level`` are decided."""
+    if scene.tiles.parallelism[level, row.key[TILE]] == 0:
+        return math.inf, math.inf
+    return bound_within(scene, goal, level, row, known_of(scene, level, row, prices), prices)
+
+
+@part()
+def bound_within(scene: Scene, goal: Goal, level: int, row: Row, known: Known, prices: Floats) -> tuple[float, float]:
+    """Return what `bound_of` does, given what loops just chosen did not change.
 
     Where the levels inside have demands, that is of the vector that the goal likes best: no other one helps if that one
     does not.
     """
-    bounds, tiles, tile, instances = scene.bounds, scene.tiles, row.key[TILE], row.key[INSTANCES]
-    macs, parallel = tiles.volume[-1], tiles.parallelism[level, tile]
+    parallel = scene.tiles.parallelism[level, row.key[TILE]]
     if parallel == 0:
         return math.inf, math.inf
-    leak = row.value[LEAK] + bounds.leak_inside[level] * instances
-    ask_distinct(scene, row, prices)
-    steps = macs / (instances * parallel)
-    slowest = least_cycles(scene, row, steps, prices)
+    slowest = max(known.slowest, scene.tiles.volume[-1] / (row.key[INSTANCES] * parallel))
     if level >= scene.demands.outermost:
-        return best_demand(scene, goal, level, row, (leak, slowest), prices)
-    return best_class(scene, goal, level, row, (leak, slowest))
+        share_visits(scene.motion, row.key, prices[VISITS])
+        return best_demand(scene, goal, level, row, as_slow(known, slowest), prices)
+    return best_class(scene, goal, level, row, (known.leak, slowest))
 
 
 @part()
@@ -250,7 +275,7 @@ def best_class(scene: Scene, goal: Goal, level: int, row: Row, known: tuple[floa
     for rank in range(bounds.classes):
         inside = least_energy(bounds, at + rank * apart, idle, share)
         if inside < math.inf:
-            cycles = cycles_of_class(scene, rank, slowest)
+            cycles = max(slowest, bounds.class_cycles[rank])
             energy = row.value[ENERGY] + visits * inside * (1 - ROUNDING) - bounds.slack + leak * cycles
             if liked(goal, (energy, cycles), best):
                 best = energy, cycles
@@ -258,25 +283,18 @@ def best_class(scene: Scene, goal: Goal, level: int, row: Row, known: tuple[floa
 
 
 @part()
-def best_demand(
-    scene: Scene, goal: Goal, level: int, row: Row, known: tuple[float, float], prices: Floats
-) -> tuple[float, float]:
-    """Return (energy, cycles) of the vector of demands that the goal likes best.
-
-    ``known``: pJ of leakage per cycle, and cycles of any completion.
-    """
+def best_demand(scene: Scene, goal: Goal, level: int, row: Row, known: Known, prices: Floats) -> tuple[float, float]:
+    """Return (energy, cycles) of the vector of demands that the goal likes best."""
     demands, tile = scene.demands, row.key[TILE]
-    leak, slowest = known
-    copies, unread = price_words(scene, row, prices)
     visits = scene.tiles.volume[-1] / scene.tiles.volume[tile]
     best = math.inf, math.inf
     for k in range(demands.start[level, tile], demands.start[level, tile + 1]):
-        energy = row.value[ENERGY] + visits * price_vector(demands, k, prices, copies) * (1 - EXACT)
-        energy -= unread + scene.bounds.slack
-        cycles = slowest
-        if not hopeless(goal, energy + leak * cycles, cycles):  # else no need to know how slow it is
-            cycles = time_vector(scene, row, k, (visits / row.key[INSTANCES], slowest), prices)
-        energy += leak * cycles
+        energy = row.value[ENERGY] + visits * price_vector(demands, k, prices, known.copies) * (1 - EXACT)
+        energy -= known.unread + scene.bounds.slack
+        cycles = known.slowest
+        if not hopeless(goal, energy + known.leak * cycles, cycles):  # else no need to know how slow it is
+            cycles = time_vector(scene, row, k, (visits / row.key[INSTANCES], known.slowest), prices)
+        energy += known.leak * cycles
         if liked(goal, (energy, cycles), best):
             best = energy, cycles
     return best
@@ -291,52 +309,43 @@ def time_vector(scene: Scene, row: Row, k: int, known: tuple[float, float], pric
     demands, tensors = scene.demands, prices.shape[1]
     visits, slowest = known
     for t in range(tensors):
-        share = prices[SHARED_VISITS, t] if demands.pending[k] >> t & 1 else 1.0
+        share = prices[VISITS, t] if demands.pending[k] >> t & 1 else 1.0
         asked = share * demands.vectors[k, t] * visits * prices[TIMES, t] - 1
-        distinct = scene.bounds.distinct[t] / row.key[of_tensor(KEEPER_INSTANCES, t, tensors)] - 1
-        prices[ASKED, t] = max(asked, distinct)
+        prices[ASKED, t] = max(asked, prices[DISTINCT, t])
     cycles = demands.vectors[k, 2 * tensors + of.CYCLES] * visits * (1 - EXACT) - scene.bounds.slack_cycles
     return least_cycles(scene, row, max(slowest, cycles), prices)
 
 
 @part()
-def no_use(scene: Scene, goal: Goal, at: tuple[int, int, int], row: Row, least: tuple[float, float]) -> bool:
+def no_use(scene: Scene, goal: Goal, at: tuple[int, int, int], row: Row, least: float, known: Known) -> bool:
     """Return whether the loops chosen for some dimensions of a storage level leave too few units in use.
 
-    ``at``: the level, how many dimensions, the tile so far; ``least``: pJ of any completion without leakage, and cycles
-    of any.
+    ``at``: the level, how many dimensions, the tile so far; ``least``: pJ of any completion without leakage.
     """
     level, dims, inside = at
     parallel = scene.tiles.partial[level, dims, inside]
     if parallel == 0:
         return True
-    energy, slowest = least
-    cycles = max(slowest, scene.tiles.volume[-1] / (row.key[INSTANCES] * parallel))
-    leak = row.value[LEAK] + scene.bounds.leak_inside[level + 1] * row.key[INSTANCES]
-    return hopeless(goal, energy + leak * cycles, cycles)
+    cycles = max(known.slowest, scene.tiles.volume[-1] / (row.key[INSTANCES] * parallel))
+    return hopeless(goal, least + known.leak * cycles, cycles)
 
 
 @part()
-def most_reuse(bounds: Bounds, at: int, loops: Ints, open_share: float) -> float:
-    """Return the least pJ per visit after a level's loops, whichever idle set the innermost leaves in place."""
-    best = math.inf
-    for idle in range(bounds.serves.shape[0]):
-        share, pure = 1.0, True
-        for d in range(loops.shape[1]):
-            if loops[BY, d] > 1:
-                if bounds.serves[idle, d]:
-                    share /= loops[BY, d]
-                else:
-                    pure = False
-        if pure:
-            share *= open_share
-        best = min(best, least_energy(bounds, at, idle, share))
-    return best
+def share_of(serves: Bools, idle: int, loops: Ints, open_share: float) -> float:
+    """Return the share of visits that fetch an idle set after a level's loops, when all that serve it are innermost."""
+    share, pure = 1.0, True
+    for d in range(loops.shape[1]):
+        if loops[BY, d] > 1:
+            if serves[idle, d]:
+                share /= loops[BY, d]
+            else:
+                pure = False
+    return share * open_share if pure else share
 
 
 @part()
 def share_most(scene: Scene, scratch: Scratch) -> None:
-    """Lower the share of visits that fetch a tensor by all loops of a level that leave it in place."""
+    """Fill in the share of visits that fetch a tensor when all loops that leave it in place are innermost."""
     stops, loops, prices = scene.motion.stops, scratch.loops, scratch.prices
     for t in range(prices.shape[1]):
         share, pure = 1.0, True
@@ -346,51 +355,49 @@ def share_most(scene: Scene, scratch: Scratch) -> None:
                     share /= loops[BY, d]
                 else:
                     pure = False
-        prices[SHARED_VISITS, t] = share * prices[SHARED_VISITS, t] if pure else share
+        prices[VISITS, t] = share * prices[OPEN_VISITS, t] if pure else share
 
 
 @part()
-def no_order(scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch, known: tuple[float, float]) -> bool:
+def no_order(
+    scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch, open_share: float, known: Known
+) -> bool:
     """Return whether a storage level's loops leave nothing to gain, whatever their order.
 
     An innermost loop leaves one idle set in place; all loops that serve it bring reuse at most, after what the loops
-    outside brought. ``known``: the share of visits that fetch what these leave in place, and cycles of any completion.
+    outside brought: ``open_share`` is the share of visits that fetch what these leave in place.
     """
     bounds, tiles, row = scene.bounds, scene.tiles, scratch.entered
-    open_share, slowest = known
     macs, instances = tiles.volume[-1], row.key[INSTANCES]
-    slowest = max(slowest, macs / (instances * tiles.parallelism[level + 1, inside]))
-    leak = row.value[LEAK] + bounds.leak_inside[level + 1] * instances
+    slowest = max(known.slowest, macs / (instances * tiles.parallelism[level + 1, inside]))
     spent, visits = row.value[ENERGY] - bounds.slack, macs / tiles.volume[inside]
     if level + 1 >= scene.demands.outermost:
-        return no_demand(scene, goal, level + 1, inside, scratch, (spent, leak, slowest))
+        return no_demand(scene, goal, level + 1, inside, scratch, spent, as_slow(known, slowest))
     at, apart = least_at(bounds, level + 1, row.path[SOURCE], inside), class_apart(bounds, level + 1)
-    for rank in range(bounds.classes if at >= 0 else 0):
-        if bounds.least[at + rank * apart] < math.inf:
-            least = most_reuse(bounds, at + rank * apart, scratch.loops, open_share)
-            cycles = cycles_of_class(scene, rank, slowest)
-            if not hopeless(goal, spent + visits * least * (1 - ROUNDING) + leak * cycles, cycles):
-                return False
+    for idle in range(bounds.serves.shape[0] if at >= 0 else 0):
+        share = share_of(bounds.serves, idle, scratch.loops, open_share)
+        for rank in range(bounds.classes):
+            if bounds.least[at + rank * apart] < math.inf:
+                least = least_energy(bounds, at + rank * apart, idle, share)
+                cycles = max(slowest, bounds.class_cycles[rank])
+                if not hopeless(goal, spent + visits * least * (1 - ROUNDING) + known.leak * cycles, cycles):
+                    return False
     return True
 
 
 @part()
-def no_demand(
-    scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch, known: tuple[float, float, float]
-) -> bool:
+def no_demand(scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch, spent: float, known: Known) -> bool:
     """Return whether no demand of a tile leaves anything to gain, whatever the order of the loops outside.
 
-    ``known``: pJ spent so far, pJ of leakage per cycle, and cycles of any completion.
+    ``spent``: pJ so far.
     """
     demands, row, prices = scene.demands, scratch.entered, scratch.prices
-    spent, leak, slowest = known
-    copies, unread = price_words(scene, row, prices)
     share_most(scene, scratch)
     visits = scene.tiles.volume[-1] / scene.tiles.volume[inside]
     for k in range(demands.start[level, inside], demands.start[level, inside + 1]):
         cycles = demands.vectors[k, 2 * prices.shape[1] + of.CYCLES] * visits / row.key[INSTANCES] * (1 - EXACT)
-        cycles = max(cycles - scene.bounds.slack_cycles, slowest)
-        energy = spent - unread + visits * price_vector(demands, k, prices, copies) * (1 - EXACT)
-        if not hopeless(goal, energy + leak * cycles, cycles):
+        cycles = max(cycles - scene.bounds.slack_cycles, known.slowest)
+        energy = spent - known.unread + visits * price_vector(demands, k, prices, known.copies) * (1 - EXACT)
+        if not hopeless(goal, energy + known.leak * cycles, cycles):
             return False
     return True

@@ -132,7 +132,23 @@ def _scene() -> Scene:
         Choices(two, two, one, two, two, two, two),
         Spreads(one, one, two, flags, two, flags, np.zeros((1, 1)), flags),
         Sourcing(one, one, one),
-        Bounds(_singles(1), 1, 1.0, one, two, one, reals, one, flags, reals, np.zeros((1, 1, 1)), reals, 0.0, 0.0, 0.0),
+        Bounds(
+            _singles(1),
+            1,
+            np.zeros(1),
+            one,
+            two,
+            one,
+            reals,
+            one,
+            flags,
+            reals,
+            np.zeros((1, 1, 1)),
+            reals,
+            0.0,
+            0.0,
+            0.0,
+        ),
         _demands(),
     )
 
@@ -155,7 +171,7 @@ def _enlist(function: Callable[..., Any]) -> None:
 def _loop(function: Callable[..., Any]) -> None:
     one, two, flags = _ints(1), _ints(1, 1), _bools(1, 1)
     factors = Factors(_lattice(), _ints(1, 1, 1), np.zeros((1, 1, 1)), one, one)
-    met = Met(one, two, one, one, np.zeros((1, 1)))
+    met = Met(one, two, one, one, one, np.zeros((1, 1)))
     function(factors, Innermost(flags, flags, one, flags, flags), met, Inner(one, _singles(0, 1, 1)), _singles(0, 1, 1))
 
 

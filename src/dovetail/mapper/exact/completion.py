@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import Demands, build_demands
+from dovetail.mapper.exact.demands import Boundaries, Demands, build_demands
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
@@ -23,13 +23,15 @@ from dovetail.mapper.exact.sources import Source, Sources, find_sources
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
-from dovetail.mapper.exact.vectors import FIXED, Working, outside_of
+from dovetail.mapper.exact.vectors import FIXED, Working
 from dovetail.mapper.exact.ways import no_spreading, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.charges import WRITE, bandwidth_spilt, bandwidth_taken
 
 #: By how much, relatively, the tables may be too high: they are kept in single precision, rounded at every level.
 ROUNDING = 1e-6
+#: By how much, relatively, sums of doubles in another order may be too high.
+EXACT = 1e-9
 #: Entries of a level's loops that are worked out at a time.
 MOST_AT_ONCE = 1_000_000
 #: Classes of speed that completions outside the outermost fan-out are told apart by.
@@ -51,6 +53,7 @@ class Completion:
         start: ``(boundaries,)`` where a boundary's table begins in ``least``.
         classes: how many classes of speed there are: class ``q`` holds the completions that are at most
             ``1 - q / classes`` as quick as the quickest mapping.
+        class_cycles: ``(classes,)`` what completions of a class take at least.
         least: all tables ``(sources * classes, places, lanes)`` one after the other, pJ per visit; lane 0 is without
             reuse, then for every idle set the points of `GRID` but the first. Boundaries inside the outermost fan-out
             have none.
@@ -66,6 +69,7 @@ class Completion:
     count: Ints
     start: Ints
     classes: int
+    class_cycles: Floats
     least: Singles
     demands: Demands
     slack: float
@@ -105,7 +109,8 @@ def build_completion(
     lanes = 1 + len(idle) * (len(GRID) - 1)
     sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), effort.entries)
     lattice, serves = lattice_of(space), serving(space, idle)
-    demands = build_demands(space, tables, per_word, lattice, effort)
+    boundaries = Boundaries.of(space, tables, per_word)
+    demands = build_demands(space, tables, boundaries, lattice, effort)
     start, least, parts = room_of(space, sources, count, lanes)
     first = space.rules.touched / space.problem.macs * space.rules.is_output
     fans = lattice.places(feasible[space.outside])
@@ -115,7 +120,7 @@ def build_completion(
     ways = ways_of(space, space.outside)[0] if space.outside < levels else no_spreading(space)
     columns = 2 * len(first) + FIXED
     met, vector = (
-        Working.empty((1, effort.priced, columns), outside_of(space, space.outside, per_word), effort.compared),
+        Working.empty((1, effort.priced, columns), boundaries.outside[space.outside], effort.compared),
         np.zeros(columns + len(first)),
     )
     price = partial(price_fanout, lattice, fans, ways, demands, prices, met, vector, parts[space.outside])
@@ -123,7 +128,7 @@ def build_completion(
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):
         here, inner = feasible[level], Inner(place[level + 1], parts[level + 1])
-        arriving = arriving_at(space, tables, level, here)
+        arriving = arriving_at(space, tables, level, boundaries.delivered[level], here)
         entering = entrance(space, level, sources, first, np.ascontiguousarray(shares.T), per_word[level, :, WRITE])
         keepers = Keepers(np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]))
         factors = Factors(lattice, low, weight, space.least[level], space.most[level])
@@ -136,13 +141,20 @@ def build_completion(
             inside = through_loops(space, level, here, factors, serves, some)
             steps = by_class - at  # of some sources inside; the others' lead elsewhere
             enter(keepers, np.where(steps < len(inside), steps, -1), entering, arriving, inside, parts[level])
-    slack = slack_of(space)
-    return Completion(sources, idle, serves, place, count, start, CLASSES, least, demands, *slack)
+    slack, slack_cycles = slack_of(space)
+    slowest = class_cycles_of(space, tables, slack_cycles)
+    return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
 
 
 def idle_sets(space: Space) -> tuple[int, ...]:
     """Return `Completion.idle`."""
     return tuple(sorted({*left_in_place(space)} - {0})) or (0,)
+
+
+def class_cycles_of(space: Space, tables: Tables, slack_cycles: float) -> Floats:
+    """Return `Completion.class_cycles`."""
+    reached = max(1, tables.parallelism[0, -1]) * (1 - np.arange(CLASSES) / CLASSES)
+    return np.asarray(space.problem.macs / reached * (1 - EXACT) - slack_cycles)
 
 
 def places_of(space: Space, feasible: list[Ints]) -> tuple[Ints, Ints]:

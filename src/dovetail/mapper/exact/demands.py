@@ -14,6 +14,7 @@ since its innermost keeper; what goes with fetching it then happens once for all
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import left_in_place
-from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, offer_vector, outside_of
+from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, all_outside, offer_vector
 from dovetail.mapper.exact.ways import Ways, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Machine
 from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, fits, space_taken
@@ -34,8 +35,30 @@ from dovetail.model.compile import jit_plain, part
 
 #: Vectors that a tile has room for; where there are more, the two most alike become one that undercuts both.
 FEWEST_VECTORS = 3
+#: Vectors that a tile is given room for at first, and how many times that where some tile has none left.
+FIRST_VECTORS, MORE = 6, 3
 #: Kinds of dimensions (by the tensors that they leave in place) whose orders are told apart.
 MOST_KINDS = 4
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """What is known of every boundary before anything is tabulated.
+
+    Attributes:
+        per_word: ``(levels, tensors, actions)`` least pJ per word.
+        outside: per boundary, what may lie outside it.
+        delivered: per level ``(tensors, tiles)`` least words that a visit of a tile brings to it.
+    """
+
+    per_word: Floats
+    outside: list[Outside]
+    delivered: list[Floats]
+
+    @staticmethod
+    def of(space: Space, tables: Tables, per_word: Floats) -> Boundaries:
+        """Return it for a space."""
+        return Boundaries(per_word, all_outside(space, per_word), words_delivered(space, tables))
 
 
 class Demands(NamedTuple):
@@ -58,13 +81,13 @@ class Demands(NamedTuple):
     pending: Ints
 
 
-def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Lattice, effort: Effort) -> Demands:
+def build_demands(space: Space, tables: Tables, boundaries: Boundaries, lattice: Lattice, effort: Effort) -> Demands:
     """Return the demands of all completions inside the outermost fan-out.
 
     Args:
         space: the mapspace.
         tables: what is known of every tile.
-        per_word: ``(levels, tensors, actions)`` least pJ per word.
+        boundaries: what is known of them.
         lattice: the divisors.
         effort: that may be made.
 
@@ -73,20 +96,21 @@ def build_demands(space: Space, tables: Tables, per_word: Floats, lattice: Latti
     """
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
     columns, outermost, look = 2 * tensors + FIXED, min(space.outside + 1, levels), effort.look
-    room = int(np.clip(effort.bytes_at_once // (tiles * columns * 8), FEWEST_VECTORS, effort.vectors))
-    around = [outside_of(space, boundary, per_word) for boundary in range(levels + 1)]
-    now = _at_compute(space, Working.empty((tiles, room, columns), around[levels], effort.compared))
+    most = int(np.clip(effort.bytes_at_once // (tiles * columns * 8), FEWEST_VECTORS, effort.vectors))
+    shape = tiles, min(FIRST_VECTORS, most), columns
+    now = _at_compute(space, Working.empty(shape, boundaries.outside[levels], effort.compared))
     start = np.zeros((levels + 1, tiles + 1), np.int64)
     parts: list[tuple[Floats, Ints]] = []
     used = 0
     for boundary in range(levels, outermost - 1, -1):
         if boundary < levels and space.is_spatial[boundary]:
-            now = _through_fanout(space, tables, boundary, around[boundary], lattice, now, look)
+            fanout = partial(_through_fanout, space, tables, boundary, boundaries, lattice, look)
+            now = _with_room(fanout, now, most)
         elif boundary < levels:
-            now = _through_storage(space, tables, boundary, (per_word[boundary], around[boundary]), lattice, now, look)
+            now = _with_room(partial(_through_storage, space, tables, boundary, boundaries, lattice, look), now, most)
         start[boundary] = used + np.concatenate([[0], np.cumsum(now.counts)])
         used = int(start[boundary, -1])
-        there = np.arange(room) < now.counts[:, None]
+        there = np.arange(now.vectors.shape[1]) < now.counts[:, None]
         parts.append((now.vectors[there], now.pending[there]))
     vectors = np.concatenate([each for each, _ in parts])
     return Demands(outermost, start, vectors, np.concatenate([each for _, each in parts]))
@@ -100,35 +124,47 @@ def _at_compute(space: Space, now: Working) -> Working:
     return now
 
 
+def _with_room(step: Callable[[Working], Working], inside: Working, most: int) -> Working:
+    """Take a step outwards with as much room for the vectors of a tile as it needs, but so much at most."""
+    while True:
+        before, room = int(inside.compared[0]), inside.vectors.shape[1]
+        outside = step(inside)
+        if room == most or not outside.merged[0]:
+            return outside
+        inside.compared[0] = before  # so that limits do not depend on what was tried first
+        inside = inside.copied(min(most, MORE * room))
+
+
 def _through_storage(
     space: Space,
     tables: Tables,
     level: int,
-    costs: tuple[Floats, Outside],
+    boundaries: Boundaries,
     lattice: Lattice,
-    inside: Working,
     look: Callable[[], None],
+    inside: Working,
 ) -> Working:
-    """Return the demands of tiles that enter a storage level; ``costs``: pJ per word there, and what is outside."""
-    (tiles, _, columns), (price, outside) = inside.vectors.shape, costs
+    """Return the demands of tiles that enter a storage level."""
+    (tiles, room, columns), price = inside.vectors.shape, boundaries.per_word[level]
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
     looped, vector = inside.like(inside.outside), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
-        passed = inside.copied()
+        passed = inside.copied(room)
         for d in order:
             loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
             if loop.least > 1 or loop.most > 1:
                 in_pieces(tiles, partial(loop_over, loop, lattice, sizes, passed, vector), look)
         in_pieces(tiles, partial(unite, passed, looped), look)
+        looped.merged[0] += passed.merged[0]
     rules = space.rules
     first = rules.touched / space.problem.macs * rules.is_output
-    entered = inside.like(outside)
+    entered = inside.like(boundaries.outside[level])
     entry = Entry(
         np.array(space.keepers[level], np.int64),
         level,
         space.machine,
         tables.words,
-        words_delivered(space, tables, level),
+        boundaries.delivered[level],
         np.multiply.outer(first, tables.volume.astype(np.float64)),
         rules.is_output,
         np.ascontiguousarray(rules.read_first[level]),
@@ -137,6 +173,7 @@ def _through_storage(
     )
     feasible = np.ascontiguousarray(tables.parallelism[level])
     in_pieces(tiles, partial(enter_all, entry, feasible, looped, entered, vector), look)
+    entered.merged[0] += looped.merged[0]
     return entered
 
 
@@ -333,13 +370,13 @@ def _through_fanout(
     space: Space,
     tables: Tables,
     level: int,
-    around: Outside,
+    boundaries: Boundaries,
     lattice: Lattice,
-    inside: Working,
     look: Callable[[], None],
+    inside: Working,
 ) -> Working:
-    """Return the demands of tiles that are spread over a fan-out; ``around``: what is outside."""
-    outside, vector = inside.like(around), np.zeros(inside.vectors.shape[2])
+    """Return the demands of tiles that are spread over a fan-out."""
+    outside, vector = inside.like(boundaries.outside[level]), np.zeros(inside.vectors.shape[2])
     sizes = lattice.places(np.arange(space.tiles))
     ways, _ = ways_of(space, level)
     feasible = np.ascontiguousarray(tables.parallelism[level])

@@ -57,27 +57,36 @@ class Entrance(NamedTuple):
     shares: Floats
 
 
-def arriving_at(space: Space, tables: Tables, level: int, here: Ints) -> Arriving:
-    """Return what arrives at a level, of the tiles ``here``."""
-    words = words_delivered(space, tables, level)
+def arriving_at(space: Space, tables: Tables, level: int, words: Floats, here: Ints) -> Arriving:
+    """Return what arrives at a level, of the tiles ``here``; ``words``: least words per visit, of all tiles."""
     held = np.ascontiguousarray(tables.words[:, here] * space.machine.size[level, :, None])
     return Arriving(np.ascontiguousarray(words[:, here]), tables.volume[here].astype(np.float64), held)
 
 
-def words_delivered(space: Space, tables: Tables, level: int) -> Floats:
-    """Return ``(tensors, tiles)`` the least words that a visit of a tile brings to a level, reuse by `GRID` aside.
+def words_delivered(space: Space, tables: Tables) -> list[Floats]:
+    """Return per level ``(tensors, tiles)`` the least words that a visit of a tile brings to it, reuse by `GRID` aside.
 
     That is all its words, but for a tensor that slides. There the first visit of a chain of loops along axes that are
     tied to each other brings them all, and the others what is fresh after the step of the chain's first loop. Steps
     that put a window back to where it was bring nothing; the first loop never takes one, so with its ``n`` iterations
     they are at most every ``n``-th.
     """
+    divided: frozenset[int] = frozenset()
+    delivered: dict[frozenset[int], Floats] = {}
+    by_level = []
+    for rows in space.fanouts:
+        if divided not in delivered:
+            delivered[divided] = _delivered(space, tables, divided)
+        by_level.append(delivered[divided])
+        divided |= {d for row in rows for d, factor in enumerate(row.factors) if factor > 1}
+    return by_level
+
+
+def _delivered(space: Space, tables: Tables, divided: frozenset[int]) -> Floats:
+    """Return what `words_delivered` does inside fan-outs that may split some dimensions."""
     words = tables.words.astype(np.float64)
     sizes = tile_sizes(space)
     full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
-    divided = frozenset(
-        d for rows in space.fanouts[:level] for row in rows for d, factor in enumerate(row.factors) if factor > 1
-    )
     fewest = [_fewest_iterations(divisors, size) for divisors, size in zip(space.divisors, sizes, strict=True)]
     tiles = np.arange(space.tiles)
     places = tuple((tiles // r) % len(divs) for r, divs in zip(space.radix, space.divisors, strict=True))
@@ -86,13 +95,12 @@ def words_delivered(space: Space, tables: Tables, level: int) -> Floats:
         tied = np.array(joined_axes(axes != 0), np.int64)
         extents = np.array([extent(steps, sizes) for steps in axes])
         least, whole = words[t].copy(), words[t].copy()
+        returning = [may_return(space.divisors, tuple(axis), divided)[places] for axis in axes.tolist()]
         for d in np.flatnonzero((axes != 0).any(axis=0)):
             fresh = whole - np.maximum(0, extents - axes[:, d, None] * sizes[d]).prod(axis=0)
             chain = np.flatnonzero((axes[tied == tied[np.argmax(axes[:, d] != 0)]] != 0).any(axis=0))
             visits = (full[chain] // sizes[chain]).prod(axis=0)
-            returns = np.logical_and.reduce(
-                [may_return(space.divisors, tuple(axis), divided)[places] for axis in axes.tolist() if axis[d] != 0]
-            )
+            returns = np.logical_and.reduce([returning[axis] for axis in np.flatnonzero(axes[:, d]).tolist()])
             bring = np.where(returns, 1 - 1 / fewest[d], 1.0)
             least = np.where(sizes[d] < full[d], np.minimum(least, (whole - fresh) / visits + bring * fresh), least)
         words[t] = least
@@ -102,8 +110,8 @@ def words_delivered(space: Space, tables: Tables, level: int) -> Floats:
 def _fewest_iterations(divisors: tuple[int, ...], sizes: Ints) -> Ints:
     """Return per tile the least factor above 1 of a dimension's loops outside of it (2 where there are none)."""
     whole = divisors[-1]
-    factors = {size: next((f for f in divisors[1:] if (whole // size) % f == 0), 2) for size in divisors}
-    return np.array([factors[size] for size in sizes.tolist()], np.int64)
+    factors = [next((f for f in divisors[1:] if (whole // size) % f == 0), 2) for size in divisors]
+    return np.array(factors, np.int64)[np.searchsorted(divisors, sizes)]
 
 
 def entrance(space: Space, level: int, sources: Sources, first: Floats, shares: Floats, write: Floats) -> Entrance:

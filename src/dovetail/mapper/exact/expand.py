@@ -14,7 +14,18 @@ from __future__ import annotations
 
 import math
 
-from dovetail.mapper.exact.bounds import ask_distinct, bound_of, least_cycles, least_of, no_order, no_use, open_set
+from dovetail.mapper.exact.bounds import (
+    OPEN_VISITS,
+    Known,
+    bound_of,
+    bound_within,
+    known_of,
+    least_of,
+    no_order,
+    no_use,
+    open_set,
+    share_visits,
+)
 from dovetail.mapper.exact.chains import count_loops, remember
 from dovetail.mapper.exact.dominance import offer
 from dovetail.mapper.exact.goal import Goal, hopeless, objective_value
@@ -112,7 +123,9 @@ def next_factor(lattice: Lattice, choices: Choices, level: int, d: int, loops: I
 
 
 @part()
-def try_orders(scene: Scene, goal: Goal, level: int, chosen: tuple[int, int], scratch: Scratch, table: Table) -> bool:
+def try_orders(
+    scene: Scene, goal: Goal, level: int, chosen: tuple[int, int], known: Known, scratch: Scratch, table: Table
+) -> bool:
     """Offer every order of a level's chosen loops; False when there is no room left.
 
     ``chosen``: the tile inside, and the looping dimensions as a bit mask.
@@ -128,7 +141,7 @@ def try_orders(scene: Scene, goal: Goal, level: int, chosen: tuple[int, int], sc
             table.stats[TOO_LONG] += 1
             continue
         table.stats[STATES] += 1
-        energy, cycles = bound_of(scene, goal, level + 1, row, scratch.prices)
+        energy, cycles = bound_within(scene, goal, level + 1, row, known, scratch.prices)
         if hopeless(goal, energy, cycles):
             table.stats[BY_BOUND] += 1
             continue
@@ -156,15 +169,15 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
     dims, lattice = loops.shape[1], scene.lattice
     inside, looping, mask, d = entered.key[TILE], 0, 0, 0
     _, open_share = open_set(scene.motion, scene.bounds.set_of, entered.key)
-    ask_distinct(scene, entered, scratch.prices)
-    slowest = least_cycles(scene, entered, 0.0, scratch.prices)
+    share_visits(scene.motion, entered.key, scratch.prices[OPEN_VISITS])
+    known = known_of(scene, level + 1, entered, scratch.prices)
     for i in range(dims):
         loops[CHOICE, i] = -1
     while d >= 0:
         if stats[STATES] >= stats[UNTIL]:
             return False
         # A choice not yet undone means that this place was reached from further in.
-        if (d == dims or loops[CHOICE, d] < 0) and no_use(scene, goal, (level, d, inside), entered, (least, slowest)):
+        if (d == dims or loops[CHOICE, d] < 0) and no_use(scene, goal, (level, d, inside), entered, least, known):
             stats[STATES] += 1
             stats[BY_BOUND] += 1
             d -= 1
@@ -172,10 +185,10 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
         if d == dims:
             stats[STATES] += 1
             if looping > scene.choices.most_loops[level] or no_order(
-                scene, goal, level, inside, scratch, (open_share, slowest)
+                scene, goal, level, inside, scratch, open_share, known
             ):
                 stats[BY_BOUND] += 1
-            elif not try_orders(scene, goal, level, (inside, mask), scratch, table):
+            elif not try_orders(scene, goal, level, (inside, mask), known, scratch, table):
                 return False
             d -= 1
             continue
@@ -216,6 +229,9 @@ def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
         for d in range(dims):
             loops[SIZE_PLACE, d] = (tile // lattice.radix[d]) % lattice.counts[d]
             loops[SIZE, d] = lattice.divisors[d, loops[SIZE_PLACE, d]]
+        # Whatever is kept, what the tile costs at least has been known since it was handed in.
+        copy_row(parents, parent, row)
+        least = least_of(scene, level, row, scratch.prices)
         for option in range(choices.keepers.shape[1]):
             kept = choices.keepers[level, option]
             if kept < 0:
@@ -224,8 +240,6 @@ def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
                 stats[BY_CAPACITY] += 1
                 continue
             copy_row(parents, parent, row)
-            # Whatever is kept, what the tile costs at least has been known since it was handed in.
-            least = least_of(scene, level, row, scratch.prices)
             keep(scene, level, kept, scratch)
             copy_to(row.key, scratch.entered.key)
             row.path[kept_at(level, dims)] = kept

@@ -13,6 +13,7 @@ import numpy as np
 from dovetail.mapper.exact.completion import (
     CLASSES,
     Completion,
+    class_cycles_of,
     idle_sets,
     places_of,
     room_of,
@@ -41,8 +42,9 @@ def flat_completion(space: Space, tables: Tables, per_word: Floats) -> Completio
     for level, part in enumerate(parts):
         part[0] = (tables.volume[place[level] >= 0] * an_execution)[:, None]
     demands = _demands(space, tables, an_execution)
-    serves, slack = serving(space, idle), slack_of(space)
-    return Completion(sources, idle, serves, place, count, start, CLASSES, least, demands, *slack)
+    serves, (slack, slack_cycles) = serving(space, idle), slack_of(space)
+    slowest = class_cycles_of(space, tables, slack_cycles)
+    return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
 
 
 def least_of_an_execution(space: Space, per_word: Floats) -> float:

@@ -110,7 +110,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
         choices,
         _spreads(space),
         _sourcing(completion),
-        _bounds(space, completion, per_word, distinct, by_bandwidth, int(tables.parallelism[0, -1])),
+        _bounds(space, completion, per_word, distinct, by_bandwidth),
         completion.demands,
     )
     least = max(compulsory(space, tables, per_word, distinct), completion.floor)
@@ -212,15 +212,13 @@ def _sourcing(completion: Completion) -> Sourcing:
     )
 
 
-def _bounds(
-    space: Space, completion: Completion, per_word: Floats, distinct: Floats, by_bandwidth: float, quickest: int
-) -> Bounds:
+def _bounds(space: Space, completion: Completion, per_word: Floats, distinct: Floats, by_bandwidth: float) -> Bounds:
     holds = [[mask & idle == mask for idle in completion.idle] for mask in range(1 << len(distinct))]
     set_of = [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)]
     return Bounds(
         completion.least,
         completion.classes,
-        float(max(1, quickest)),
+        completion.class_cycles,
         completion.start,
         completion.place,
         completion.count,

@@ -88,11 +88,11 @@ def mapspace_size(space: Space) -> int:
 
 
 def _counted_fanouts(space: Space, level: int, inside: Floats) -> Floats:
-    total = np.zeros_like(inside)
+    total, flat = np.zeros(space.tiles), inside.ravel()
     for factors, ways in Counter(row.factors for row in space.fanouts[level]).items():
-        outer, inner, _ = _places(space, factors)
-        total[np.ix_(*outer)] += ways * inside[np.ix_(*inner)]
-    return total
+        split, child = _children(space, factors)
+        total[split] += ways * flat[child]
+    return total.reshape(inside.shape)
 
 
 def _parallelism(
@@ -107,7 +107,7 @@ def _parallelism(
     for i in range(levels - 1, -1, -1):
         inside = result[i + 1].reshape(shape)
         if space.is_spatial[i]:
-            result[i] = _through_fanout(space, i, inside, look).ravel()
+            result[i] = _through_fanout(space, i, result[i + 1], look)
             continue
         _through_loops(space, i, inside, partial[i].reshape(-1, *shape), np.maximum, look)
         result[i] = partial[i, 0]
@@ -159,18 +159,20 @@ def _through_fanout(space: Space, level: int, inside: Ints, look: Callable[[], N
     best = np.zeros_like(inside)
     for factors in dict.fromkeys(row.factors for row in space.fanouts[level]):
         look()
-        outer, inner, used = _places(space, factors)
-        target = np.ix_(*outer)
-        best[target] = np.maximum(best[target], used * inside[np.ix_(*inner)])
+        split, child = _children(space, factors)
+        best[split] = np.maximum(best[split], math.prod(factors) * inside[child])
     return best
 
 
-def _places(space: Space, factors: tuple[int, ...]) -> tuple[list[list[int]], list[list[int]], int]:
-    """Return per dimension the divisors that a factor divides, what is left of them, and the units in use."""
-    outer, inner = [], []
-    for divisors, factor in zip(space.divisors, factors, strict=True):
-        place = {value: i for i, value in enumerate(divisors)}
-        fits = [i for i, size in enumerate(divisors) if size % factor == 0]
-        outer.append(fits)
-        inner.append([place[divisors[i] // factor] for i in fits])
-    return outer, inner, math.prod(factors)
+def _children(space: Space, factors: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """Return the tiles that some factors divide, and the tile of one child of each."""
+    split, child = np.arange(space.tiles), np.arange(space.tiles)
+    for divisors, radix, factor in zip(space.divisors, space.radix, factors, strict=True):
+        if factor > 1:
+            place = {value: i for i, value in enumerate(divisors)}
+            down = np.array(
+                [i - place[size // factor] if size % factor == 0 else -1 for i, size in enumerate(divisors)]
+            )
+            steps = down[(split // radix) % len(divisors)]
+            split, child = split[steps >= 0], (child - steps * radix)[steps >= 0]
+    return split, child

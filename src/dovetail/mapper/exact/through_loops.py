@@ -81,6 +81,7 @@ class Met(NamedTuple):
         sizes: ``(n, dims)`` their sizes as divisor indices.
         at: ``(tiles,)`` place among these.
         wanted: ``(places,)`` which of them enter the level.
+        short: ``(n,)`` dimensions in which no tile that enters has its size, as a bit mask.
         least: ``(n, grid)`` scratch: least pJ at every grid point of one idle set.
     """
 
@@ -88,6 +89,7 @@ class Met(NamedTuple):
     sizes: Ints
     at: Ints
     wanted: Ints
+    short: Ints
     least: Floats
 
 
@@ -127,7 +129,11 @@ def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves
     tiles = _divisors_of(space, here)
     at = np.full(space.tiles, -1, np.int64)
     at[tiles] = np.arange(len(tiles))
-    met = Met(tiles, factors.lattice.places(tiles), at, at[here], np.zeros((len(tiles), len(GRID))))
+    sizes = factors.lattice.places(tiles)
+    short = np.zeros(len(tiles), np.int64)
+    for d, size in enumerate(sizes.T):
+        short |= np.where(np.isin(size, size[at[here]]), 0, 1 << d)
+    met = Met(tiles, sizes, at, at[here], short, np.zeros((len(tiles), len(GRID))))
     outer = np.full((len(inner.least), len(here), inner.least.shape[2]), np.inf, np.float32)
     loop(factors, _innermost(space, level, serves), met, inner, outer)
     return outer
@@ -179,8 +185,8 @@ def loop(factors: Factors, innermost: Innermost, met: Met, inner: Inner, outer: 
             after_reuse(factors, innermost, u, met, inner, source, outer)
         for mode in range(innermost.mode_set.shape[0]):
             start(met, inner, source, innermost.mode_set[mode])
-            loop_over_some(factors, innermost.reused[mode], met, True)
-            loop_over_some(factors, innermost.plain[mode], met, False)
+            done = loop_over_some(factors, innermost.reused[mode], met, 0, True)
+            loop_over_some(factors, innermost.plain[mode], met, done, False)
             lower(met, source, outer)
         for i in range(outer.shape[1]):
             for lane in range(1, outer.shape[2]):
@@ -206,7 +212,7 @@ def after_reuse(
     pure = True
     for d in range(idle.shape[1]):
         pure = pure and (idle[u, d] or factors.least[d] <= 1)
-    loop_over_some(factors, idle[u], met, True)
+    done = loop_over_some(factors, idle[u], met, 0, True)
     if pure:  # what was idle outside stays so
         for i in range(met.wanted.shape[0]):
             at = met.wanted[i]
@@ -216,7 +222,7 @@ def after_reuse(
                     for k in range(1, grid):
                         lane = other * (grid - 1) + k
                         outer[source, i, lane] = min(outer[source, i, lane], met.least[at, k])
-    loop_over_some(factors, innermost.beyond[u], met, False)
+    loop_over_some(factors, innermost.beyond[u], met, done, False)
     lower(met, source, outer)
 
 
@@ -250,35 +256,44 @@ def start(met: Met, inner: Inner, source: int, u: int) -> None:
 
 
 @part()
-def loop_over_some(factors: Factors, which: Bools, met: Met, reuse: bool) -> None:
-    """Take the least over the factors of some dimensions, in place; without reuse at the first grid point only."""
+def loop_over_some(factors: Factors, which: Bools, met: Met, done: int, reuse: bool) -> int:
+    """Take the least over the factors of some dimensions, in place; without reuse at the first grid point only.
+
+    ``done``: the dimensions that this was done with before, as a bit mask; returns them with those of now.
+    """
     for d in range(which.shape[0]):
         if which[d] and factors.most[d] > 1:
-            loop_over(factors, d, met, reuse)
+            done |= 1 << d
+            loop_over(factors, d, met, done, reuse)
+    return done
 
 
 @part()
-def loop_over(factors: Factors, d: int, met: Met, reuse: bool) -> None:
-    """Take the least over the factors of one dimension: larger tiles first, they need the smaller ones."""
+def loop_over(factors: Factors, d: int, met: Met, done: int, reuse: bool) -> None:
+    """Take the least over the factors of one dimension: larger tiles first, they need the smaller ones.
+
+    A tile whose size in a dimension that is ``done`` no tile has that enters is not asked for again.
+    """
     divisors, quotient, radix = factors.lattice.divisors, factors.lattice.quotient, factors.lattice.radix
     least, last = met.least, met.least.shape[1] - 1
     points = last + 1 if reuse else 1
     for i in range(met.tiles.shape[0] - 1, -1, -1):
+        if met.short[i] & done:
+            continue
         size = met.sizes[i, d]
-        for k in range(points):
-            best = np.inf
-            for j in range(size + 1):
-                rest = quotient[d, size, j]
-                factor = divisors[d, j]
-                if rest < 0 or factor < factors.least[d] or factor > factors.most[d]:
-                    continue
-                other = met.at[met.tiles[i] + (rest - size) * radix[d]]
-                if reuse:
-                    below, share = factors.low[d, j, k], factors.weight[d, j, k]
-                    cost = least[other, below]
-                    if share < 1.0:
-                        cost = share * cost + (1.0 - share) * least[other, min(last, below + 1)]
-                else:
-                    cost = least[other, k]
-                best = min(best, factor * cost)
-            least[i, k] = best
+        if factors.least[d] > 1:
+            for k in range(points):
+                least[i, k] = np.inf
+        for j in range(1, size + 1):
+            rest, factor = quotient[d, size, j], divisors[d, j]
+            if rest < 0 or factor < factors.least[d] or factor > factors.most[d]:
+                continue
+            other = met.at[met.tiles[i] + (rest - size) * radix[d]]
+            if least[other, 0] == np.inf:
+                continue  # no completion, with reuse or without
+            for k in range(points):
+                below, share = (factors.low[d, j, k], factors.weight[d, j, k]) if reuse else (0, 1.0)
+                cost = least[other, below]
+                if share < 1.0:
+                    cost = share * cost + (1.0 - share) * least[other, min(last, below + 1)]
+                least[i, k] = min(least[i, k], factor * cost)

@@ -40,15 +40,21 @@ class Outside(NamedTuple):
     copies: float
 
 
-def outside_of(space: Space, boundary: int, per_word: Floats) -> Outside:
-    """Return what may lie outside a boundary; ``per_word`` ``(levels, tensors, actions)`` least pJ per word."""
+def all_outside(space: Space, per_word: Floats) -> list[Outside]:
+    """Return per boundary what may lie outside it; ``per_word`` ``(levels, tensors, actions)`` least pJ per word."""
+    shared = np.ones((len(space.levels), len(space.rules.is_output)))  # children that share a word, at most
+    for level in np.flatnonzero(space.is_spatial).tolist():
+        shared[level] = ways_of(space, level)[0].shared.max(axis=0, initial=1)  # no way through: no mapping at all
+        shared[level, space.by_model[level].any(axis=0)] = np.inf  # words are passed on
+    return [_outside_of(space, boundary, per_word, shared) for boundary in range(len(space.levels) + 1)]
+
+
+def _outside_of(space: Space, boundary: int, per_word: Floats, shared: Floats) -> Outside:
     tensors = len(space.rules.is_output)
     outside = Outside(np.full(tensors, np.inf), np.zeros(tensors), np.zeros(tensors, np.bool_), 1.0)
-    sharing = np.ones(tensors)  # of the fan-outs between a level and the boundary; infinity where words are passed on
+    sharing = np.ones(tensors)  # of the fan-outs between a level and the boundary
     for level in range(boundary - 1, -1, -1):
-        if space.is_spatial[level]:
-            sharing *= ways_of(space, level)[0].shared.max(axis=0, initial=1)  # no way through: no mapping at all
-            sharing[space.by_model[level].any(axis=0)] = np.inf
+        sharing *= shared[level]
         price = per_word[level, :, READ] + np.where(space.rules.is_output, per_word[level, :, UPDATE], 0.0)
         kept = np.array([any(option >> t & 1 for option in space.keepers[level]) for t in range(tensors)], np.bool_)
         outside.low[kept] = np.minimum(outside.low, price / sharing)[kept]
@@ -66,6 +72,7 @@ class Working(NamedTuple):
         keys: ``(tiles, room)`` what they cost at most but for copies (`dearest`): cheap to compare first.
         strong: ``(tiles,)`` the one that undercut something last: it is compared first.
         counts: ``(tiles,)`` vectors that a tile has.
+        merged: ``(1,)`` how many had to be merged with others for want of room.
         outside: what may lie outside their boundary.
         compared: ``(1,)`` with how many others vectors were compared, all together.
     """
@@ -75,6 +82,7 @@ class Working(NamedTuple):
     keys: Floats
     strong: Ints
     counts: Ints
+    merged: Ints
     outside: Outside
     compared: Ints
 
@@ -82,16 +90,21 @@ class Working(NamedTuple):
     def empty(shape: tuple[int, int, int], outside: Outside, compared: Ints) -> Working:
         """Allocate it: tiles, room, columns."""
         pending, keys, counts = np.zeros(shape[:2], np.int64), np.zeros(shape[:2]), np.zeros(shape[0], np.int64)
-        return Working(np.zeros(shape), pending, keys, counts.copy(), counts, outside, compared)
-
-    def copied(self) -> Working:
-        """Return the same vectors, to be changed."""
-        arrays = self.vectors.copy(), self.pending.copy(), self.keys.copy(), self.strong.copy(), self.counts.copy()
-        return Working(*arrays, self.outside, self.compared)
+        merged = np.zeros(1, np.int64)
+        return Working(np.zeros(shape), pending, keys, counts.copy(), counts, merged, outside, compared)
 
     def like(self, outside: Outside) -> Working:
         """Allocate another one as large, of another boundary."""
         return Working.empty(self.vectors.shape, outside, self.compared)
+
+    def copied(self, room: int) -> Working:
+        """Return a copy that has other room."""
+        copy = Working.empty((len(self.counts), room, self.vectors.shape[2]), self.outside, self.compared)
+        used = int(self.counts.max())
+        for ours, theirs in ((self.vectors, copy.vectors), (self.pending, copy.pending), (self.keys, copy.keys)):
+            theirs[:, :used] = ours[:, :used]
+        copy.strong[:], copy.counts[:] = self.strong, self.counts
+        return copy
 
 
 @part()
@@ -155,6 +168,7 @@ def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
         else:
             k += 1
     if count[tile] == vectors.shape[0]:
+        to.merged[0] += 1
         merge_vector(to, tile, vector, mask)
         return
     for j in range(vector.shape[0]):
