@@ -96,7 +96,7 @@ GROUPS = {
         ("tests/test_sparse_counts.py", "tests/test_sparse_input.py", "tests/test_sparse_search.py"),
     ),
     "sparse": Group(
-        ("mapper/sparse/every.py", "mapper/sparse/floor.py", "mapper/sparse/idle.py", "mapper/sparse/search.py"),
+        tuple(f"mapper/sparse/{name}.py" for name in ("cells", "every", "floor", "idle", "search", "shares")),
         ("tests/test_sparse_search.py",),
     ),
     "binding": Group(
@@ -107,9 +107,11 @@ GROUPS = {
         tuple(
             f"mapper/exact/{name}.py"
             for name in ("sources", "returns", "tables", "physical", "completion", "entering", "through_loops",
-                         "lattice", "bounds", "traffic", "chains", "prepare", "demands", "pricing", "fanouts", "reuse")
+                         "lattice", "bounds", "traffic", "chains", "prepare", "demands", "vectors", "ways", "pricing",
+                         "fanouts", "reuse")
         ),
-        ("tests/test_searches.py", "tests/test_mapper_bounds.py", "tests/test_mapper_exact.py"),
+        ("tests/test_mapper_tables.py", "tests/test_searches.py", "tests/test_mapper_bounds.py",
+         "tests/test_mapper_exact.py"),
         large=("tests/test_searches.py", "tests/test_mapper_bounds.py::test_no_bound_exceeds_the_cost["),
     ),
     "reach": Group(("mapper/exact/reach.py",), ("tests/test_mapper_reasons.py", "tests/test_mapper_infeasible.py")),
