@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.model import kernel
+from dovetail.model import kernel, sharing
 from dovetail.model.arrays import workspace
 from dovetail.model.charges import nearest
 from dovetail.model.encode import encode_mapping, encode_rules
@@ -25,8 +25,8 @@ def test_words_to_one_child_round_as_sums_of_quotients_do() -> None:
     """Of 15 children 4 are alone with their tile, 8 share it by twos, 3 by threes: 21 words each, or a hair less."""
     groups = np.zeros(16, np.int64)
     groups[1:4] = (4, 4, 1)
-    assert int(kernel.words_to_one_child(21, groups)) == 20
-    assert abs(kernel.words_to_one_child(21, groups) - 21) < 1e-12
+    assert int(sharing.words_to_one_child(21, groups)) == 20
+    assert abs(sharing.words_to_one_child(21, groups) - 21) < 1e-12
 
 
 @given(*[st.integers(1, 5)] * 4, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
@@ -48,9 +48,9 @@ def test_tiles_by_receivers_are_those_of_a_count(
     nest = encode_mapping(Mapping(entries), problem, architecture)
     work = workspace(2, *rules.coefficients.shape)
     kernel.tile_sizes(nest, work)
-    found = kernel.tiles_by_receivers(rules, 1, 1, work)
+    found = sharing.tiles_by_receivers(rules, 1, 1, work)
     rows = Counter(p * stride + r * dilation for p in range(P) for r in range(R))
     columns = Counter(q + s * 2 for q in range(Q) for s in range(S))
     wanted = Counter(a * b * M for a in rows.values() for b in columns.values())
     assert {i: n for i, n in enumerate(found) if n} == wanted
-    assert kernel.spread(rules, 1, 1, work) == (sum(wanted.values()), max(wanted))
+    assert sharing.spread(rules, 1, 1, work) == (sum(wanted.values()), max(wanted))

@@ -72,9 +72,10 @@ _MAPPING = (
 )  # fmt: skip
 GROUPS = {
     "model": Group(
-        ("model/charges.py", "model/kernel.py", "model/links.py", "model/apart.py", "model/encode.py",
-         "model/arrays.py", "model/evaluate.py", "model/cost.py", "model/residual.py", "model/passes.py",
-         "model/witness/boxes.py", "model/witness/nest.py", "model/witness/traffic.py", "model/witness/costs.py"),
+        ("model/charges.py", "model/kernel.py", "model/sharing.py", "model/links.py", "model/apart.py",
+         "model/encode.py", "model/arrays.py", "model/evaluate.py", "model/cost.py", "model/residual.py",
+         "model/passes.py", "model/witness/boxes.py", "model/witness/nest.py", "model/witness/traffic.py",
+         "model/witness/costs.py"),
         _MODEL, compiled=False,
     ),
     "batch": Group(("model/batch.py", "model/residual_batch.py"), ("tests/test_batch.py", "tests/test_imperfect.py")),
