@@ -53,4 +53,4 @@ def test_tiles_by_receivers_are_those_of_a_count(
     columns = Counter(q + s * 2 for q in range(Q) for s in range(S))
     wanted = Counter(a * b * M for a in rows.values() for b in columns.values())
     assert {i: n for i, n in enumerate(found) if n} == wanted
-    assert sharing.spread(rules, 1, 1, work) == (sum(wanted.values()), max(wanted))
+    assert sharing.tiles_handed_out(rules, 1, 1, work) == (sum(wanted.values()), max(wanted))

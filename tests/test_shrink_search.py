@@ -20,7 +20,7 @@ from dovetail.network.map_network import map_network  # noqa: E402
 from dovetail.shrink.discover import channel_graph  # noqa: E402
 from dovetail.shrink.exact import ExactSearch, minimise  # noqa: E402
 from dovetail.shrink.layers import network_shapes  # noqa: E402
-from dovetail.shrink.oracle import CostOracle, Figures  # noqa: E402
+from dovetail.shrink.oracle import CostOracle, PassCost  # noqa: E402
 from dovetail.shrink.predict import predicted_losses  # noqa: E402
 from dovetail.shrink.prune import prune  # noqa: E402
 from dovetail.shrink.searches import SEARCHES, Task, UnreachableError  # noqa: E402
@@ -322,5 +322,5 @@ def test_wrong_targets_are_one_message(texts, words):
 
 @given(st.floats(1, 1e12), st.integers(1, 10**12), st.floats(0.01, 0.99), st.sampled_from(sorted(METRICS)))
 def test_a_relative_limit_is_that_share(energy, cycles, share, metric):
-    original = Figures(energy, cycles, 1000)
+    original = PassCost(energy, cycles, 1000)
     assert Target(metric, share, True).limit(original) == share * metric_of(original, metric)

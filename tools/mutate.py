@@ -6,7 +6,7 @@ changed. What would be compiled runs as plain Python. Needs a system that forks 
 functions, and the same for the same seed::
 
     python tools/mutate.py model --most 20          # 20 mutants of every module of a group
-    python tools/mutate.py model/kernel.py --only spread --seed 2
+    python tools/mutate.py model/sharing.py --only words --seed 2
 
 A survivor is a hole in the tests, or no fault at all; ``CONTRIBUTING.md`` says how to go about it.
 """

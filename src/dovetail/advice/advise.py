@@ -35,7 +35,8 @@ HEAVY = 3
 SIZES, REACH = 16, 8
 BATCHES = (4, 16)
 
-Progress = Callable[[int, int, str], None]
+#: Told how many steps are done, of how many, and what is under way.
+Tell = Callable[[int, int, str], None]
 
 
 def advise(
@@ -48,7 +49,7 @@ def advise(
     budget: float = BUDGET,
     store: Store | None = None,
     workers: Workers = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
     cost: NetworkCost | None = None,
     diagnoses: Sequence[Diagnosis] | None = None,
 ) -> Advice:
@@ -106,7 +107,7 @@ class _Search:
     end: float
     store: Store
     executor: Executor
-    progress: Progress | None
+    progress: Tell | None
     tried: int = 0
     left_out: list[str] = field(default_factory=list)
     tables: dict[Architecture, EnergyTable] = field(default_factory=dict)

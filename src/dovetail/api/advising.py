@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from dovetail.advice.advice import Advice
-from dovetail.advice.advise import BUDGET, SECONDS, Progress
+from dovetail.advice.advise import BUDGET, SECONDS, Tell
 from dovetail.advice.advise import advise as advised
 from dovetail.api import networks
 from dovetail.api.calls import DesignLike, objective_of
@@ -29,7 +29,7 @@ def advise(
     time_limit: Limit = SECONDS,
     total_time: float = BUDGET,
     workers: int | Executor | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Advice:
     """Find what would pay to change: constraints, buffers, arrays, bandwidths, batch, padding, widths of layers.
 

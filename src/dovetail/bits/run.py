@@ -29,7 +29,7 @@ from dovetail.errors import InputError
 from dovetail.json_text import json_document
 from dovetail.shrink.exact import ExactSearch
 from dovetail.shrink.finalists import Accuracy, Training, tested, train_and_choose
-from dovetail.shrink.oracle import CostOracle, Figures
+from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.searches import UnreachableError
 from dovetail.shrink.supernet import Measurement, measure
 from dovetail.shrink.target import METRICS, Target, metric_of
@@ -105,7 +105,7 @@ class Outcome:
     name: str
     target: Target | None
     plan: Plan
-    figures: Figures
+    figures: PassCost
     accuracy: Accuracy | None
     loss: float | None = None
     proven: bool = False
@@ -247,7 +247,7 @@ class _Run:
         return bits_space(self.network, self.oracle, self.full, self.request.tried, stated)
 
     @cached_property
-    def original(self) -> Figures:
+    def original(self) -> PassCost:
         """What the network costs at the design's own words."""
         return self.space.figures(())
 

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from dovetail.accuracy.bits import NarrowLayer, Plan, module_of, plan_bits
-from dovetail.shrink.oracle import CostOracle, Figures
+from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.space import Choice, LayerTable
 from dovetail.workload.network import Network
 from dovetail.workload.problem import Problem
@@ -62,13 +62,13 @@ class BitsSpace:
         """Return the network with the widths of a plan, outputs as wide as what reads them."""
         return self.network.with_bits(plan_bits(plan)).with_read_outputs()
 
-    def figures(self, plan: Plan) -> Figures:
+    def figures(self, plan: Plan) -> PassCost:
         """Return what the network costs when its layers are as narrow as a plan says; none of them: as it is."""
         network = self.at(plan) if plan else self.network
         self.oracle.learn(layer.problem for layer in network.layers)
         costs = [(self.oracle.of(layer.problem), layer.repeats) for layer in network.layers]
         energy = sum(one[0] * repeats for one, repeats in costs)
-        return Figures(energy, sum(one[1] * repeats for one, repeats in costs), network.known_macs)
+        return PassCost(energy, sum(one[1] * repeats for one, repeats in costs), network.known_macs)
 
     @cached_property
     def _numbers(self) -> Mapping[tuple[str, str], int]:

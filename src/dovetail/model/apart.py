@@ -19,7 +19,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Storage, Wires
 from dovetail.mapping.widths import held
-from dovetail.model import kernel, residual
+from dovetail.model import kernel, residual, sharing
 from dovetail.model.arrays import Floats, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
 from dovetail.model.links import groups_of_children, half_hops
 from dovetail.model.passes import children_of
@@ -209,7 +209,7 @@ class Routes:
         if row[kernel.LINKED] > 0 or (self.last.spatial[level] != self.work.spatial[level]).any():
             return self._walked(level, tensor)
         shared = not self.rules.no_multicast[level, tensor]
-        different, most = kernel.spread(self.rules, tensor, level, self.work)
+        different, most = sharing.tiles_handed_out(self.rules, tensor, level, self.work)
         if not self.hops and shared and different * most == children:
             return [Route(int(most), float(row[kernel.SENT]), 0.0)]
         positions = np.zeros((children, self.rules.coefficients.shape[1]), np.int64)

@@ -34,7 +34,7 @@ from dovetail.model.charges import (
 )
 from dovetail.model.compile import part
 from dovetail.model.links import can_link, groups_of_children, how_many, link, list_children, most_receivers
-from dovetail.model.sharing import moves, spread, tiles_by_receivers, words_to_one_child
+from dovetail.model.sharing import moves, tiles_by_receivers, tiles_handed_out, words_to_one_child
 
 #: The largest number in 64 bits.
 LARGEST = 2**63 - 1
@@ -301,7 +301,7 @@ def fan_out(rules, tensor, level, nest, work):
     if rules.no_multicast[level, tensor]:
         row[SENT] = sent * children
         return
-    different, most = spread(rules, tensor, level, work)
+    different, most = tiles_handed_out(rules, tensor, level, work)
     if different == 0:
         hand_out(rules, tensor, level, nest, sent, work)
         return

@@ -35,7 +35,7 @@ def distinct_sums(a: int, b: int, first: int, second: int) -> tuple[int, int]:
 
 
 @part(inline=True)
-def spread(rules: Rules, tensor: int, level: int, work: Workspace) -> tuple[int, int]:
+def tiles_handed_out(rules: Rules, tensor: int, level: int, work: Workspace) -> tuple[int, int]:
     """Return how many different tiles a fan-out hands out, and how many children at most share one.
 
     (0, 0) where the closed form does not hold: more than two spatial dimensions on one axis, or one on two axes.
@@ -76,7 +76,7 @@ def axis_steps(rules: Rules, tensor: int, level: int, axis: int, work: Workspace
 
 @part()
 def tiles_by_receivers(rules: Rules, tensor: int, level: int, work: Workspace) -> Ints:
-    """Return, per number of children, how many tiles exactly that many share; where `spread` has a closed form.
+    """Return, per number of children, how many tiles exactly that many share; where `tiles_handed_out` has one.
 
     Children that share a sum ``a*i + b*j`` form a chain of steps ``(b, -a)``. There are ``(first - k*b) * (second -
     k*a)`` pairs that are ``k`` steps apart in one, so second differences count the chains of each length.

@@ -10,7 +10,7 @@ from dovetail.report.page import report_page
 from dovetail.report.sections import Point, bars_section, curves_section, table_section, text_section
 from dovetail.study.conclusions import shown_agreement
 from dovetail.study.energy_gap import EnergyGap
-from dovetail.study.published import DESIGNS, RESNETS, Figures, published
+from dovetail.study.published import DESIGNS, RESNETS, StudyFigures, published
 from dovetail.study.reproduce import Study
 from dovetail.study.rows import SIMPLE, Row, parts, title
 from dovetail.table import Table, headed
@@ -93,7 +93,7 @@ def _points(study: Study, design: str, kind: str) -> list[Point]:
     accuracy = {each.network: each for each in study.accuracies}
     points = []
     for row in study.part("resnet"):
-        figures: Figures | None = getattr(row, kind)
+        figures: StudyFigures | None = getattr(row, kind)
         if row.design == design and figures is not None:
             known = accuracy[row.item]
             top1 = known.top1_percent if kind == "corrected" else known.plotted
@@ -101,7 +101,7 @@ def _points(study: Study, design: str, kind: str) -> list[Point]:
     return points if len(points) == len(RESNETS) else []
 
 
-def _costs(figures: Figures) -> dict[str, float]:
+def _costs(figures: StudyFigures) -> dict[str, float]:
     return {"energy_uJ": figures.energy_pJ * 1e-6, "cycles": figures.cycles, "edp": figures.edp_J_cycle}
 
 
@@ -121,7 +121,7 @@ def _bars(study: Study, part: str) -> dict[str, Any]:
 
 
 def _values(rows: Sequence[Row], kind: str) -> dict[str, list[float | None]]:
-    figures: list[Figures | None] = [getattr(row, kind) for row in rows]
+    figures: list[StudyFigures | None] = [getattr(row, kind) for row in rows]
     return {
         key: [None if each is None else _costs(each)[key] for each in figures] for key in ("energy_uJ", "cycles", "edp")
     }

@@ -27,7 +27,7 @@ _FEW = 40
 
 
 @dataclass(frozen=True)
-class Figures:
+class PassCost:
     """What a network costs in one pass.
 
     Attributes:
@@ -106,11 +106,11 @@ class CostOracle:
             self.learn([key])
         return self.known[key]
 
-    def figures(self, shapes: NetworkShapes, widths: Widths) -> Figures:
+    def figures(self, shapes: NetworkShapes, widths: Widths) -> PassCost:
         """Return what the network costs at these widths."""
         return self.figures_of(shapes, [widths])[0]
 
-    def figures_of(self, shapes: NetworkShapes, several: Sequence[Widths]) -> list[Figures]:
+    def figures_of(self, shapes: NetworkShapes, several: Sequence[Widths]) -> list[PassCost]:
         """Return what the network costs at each of several widths; what is new is mapped together."""
         self.learn(each.problem(widths) for widths in several for each in shapes.layers)
         found = []
@@ -118,7 +118,7 @@ class CostOracle:
             parts = [(self.of(each.problem(widths)), each.layer.repeats) for each in shapes.layers]
             energy = sum(energy * repeats for (energy, _), repeats in parts)
             cycles = sum(cycles * repeats for (_, cycles), repeats in parts)
-            found.append(Figures(energy, cycles, shapes.macs(widths)))
+            found.append(PassCost(energy, cycles, shapes.macs(widths)))
         return found
 
     def network_cost(self, shapes: NetworkShapes, widths: Widths) -> NetworkCost:
@@ -145,4 +145,4 @@ def _named(problem: Problem) -> str:
     return " ".join(f"{name}{bound}" for name, bound in sizes if bound > 1)
 
 
-__all__ = ["CostOracle", "Figures", "NoMappingError"]
+__all__ = ["CostOracle", "NoMappingError", "PassCost"]

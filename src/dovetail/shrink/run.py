@@ -29,7 +29,7 @@ from dovetail.shrink.channels import ChannelGraph, Widths
 from dovetail.shrink.discover import OUTPUT, channel_graph
 from dovetail.shrink.finalists import Accuracy, Start, Training, kept_in, tested, train_and_choose
 from dovetail.shrink.layers import NetworkShapes, network_shapes
-from dovetail.shrink.oracle import CostOracle, Figures
+from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.saved import describe, save_shrunk
 from dovetail.shrink.searches import BUDGET, Task, search_named
 from dovetail.shrink.space import SearchSpace, search_space
@@ -128,7 +128,7 @@ class Outcome:
     name: str
     target: Target | None
     widths: Widths
-    figures: Figures
+    figures: PassCost
     cost: NetworkCost = field(repr=False)
     accuracy: Accuracy | None
     folder: Path | None
@@ -306,7 +306,7 @@ class _Run:
         return network_shapes(self.model, self.graph, (self.request.batch, *self.data.shape), self.request.model.label)
 
     @cached_property
-    def original(self) -> Figures:
+    def original(self) -> PassCost:
         """What it costs."""
         return self.oracle.figures(self.shapes, self.graph.widths)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dovetail.errors import DovetailError, InputError, did_you_mean
 from dovetail.shrink.channels import Widths
 from dovetail.shrink.exact import ExactSearch, Losses
-from dovetail.shrink.oracle import Figures
+from dovetail.shrink.oracle import PassCost
 from dovetail.shrink.predict import predicted_losses
 from dovetail.shrink.space import Choice, SearchSpace, even_space
 from dovetail.shrink.supernet import Measurement, random_choices
@@ -55,7 +55,7 @@ class Task:
     space: SearchSpace
     measure: Callable[[Widths], Measurement]
     targets: tuple[Target, ...]
-    original: Figures
+    original: PassCost
     budget: int = BUDGET
     finalists: int = 2
     seed: int = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.mapper.objective import Objective
-from dovetail.shrink.oracle import Figures
+from dovetail.shrink.oracle import PassCost
 from dovetail.units import EDP_UNIT
 
 #: What a target may bound, with the unit of an absolute value.
@@ -44,16 +44,16 @@ class Target:
     def __str__(self) -> str:
         return f"{self.metric}={self.value:g}{'x' if self.relative else ''}"
 
-    def limit(self, original: Figures) -> float:
+    def limit(self, original: PassCost) -> float:
         """Return the largest value of the metric that meets the target, in the metric's unit."""
         return self.value * metric_of(original, self.metric) if self.relative else self.value
 
-    def spent(self, figures: Figures, original: Figures) -> float:
+    def spent(self, figures: PassCost, original: PassCost) -> float:
         """Return what share of the target a network's cost is."""
         return metric_of(figures, self.metric) / self.limit(original)
 
 
-def metric_of(figures: Figures, metric: str) -> float:
+def metric_of(figures: PassCost, metric: str) -> float:
     """Return a cost in the unit of the metric."""
     if metric == "edp":
         return figures.edp_J_cycle

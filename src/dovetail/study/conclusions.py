@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dovetail.study.published import Figures, published, width_figures
+from dovetail.study.published import StudyFigures, published, width_figures
 from dovetail.study.rows import BATCHES, SIMPLE, Row
 from dovetail.table import shown_cell
 
@@ -56,11 +56,11 @@ def _anomalies() -> list[str]:
     return found
 
 
-def _layers(rows: Sequence[Row], batch: int, kind: str) -> list[tuple[str, Figures, Figures]]:
+def _layers(rows: Sequence[Row], batch: int, kind: str) -> list[tuple[str, StudyFigures, StudyFigures]]:
     """Return (layer, weight stationary, output stationary) for every layer known in that kind."""
-    by_design: dict[str, dict[str, Figures]] = {design: {} for design in SIMPLE}
+    by_design: dict[str, dict[str, StudyFigures]] = {design: {} for design in SIMPLE}
     for row in rows:
-        figures: Figures | None = getattr(row, kind)
+        figures: StudyFigures | None = getattr(row, kind)
         if row.part == f"alexnet_batch_{batch}" and figures is not None:
             by_design[row.design][row.item] = figures
     weight, output = (by_design[design] for design in SIMPLE)

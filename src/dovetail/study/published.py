@@ -21,7 +21,7 @@ WIDTHS = (0.9, 0.8, 0.7)
 
 
 @dataclass(frozen=True)
-class Figures:
+class StudyFigures:
     """Three figures of one layer or network.
 
     Attributes:
@@ -53,20 +53,20 @@ def alexnet_layers() -> tuple[str, ...]:
     return tuple(published()["alexnet_layerwise"]["layers"])
 
 
-def alexnet_figures(batch: int, design: str) -> tuple[Figures, ...]:
+def alexnet_figures(batch: int, design: str) -> tuple[StudyFigures, ...]:
     """Return the figures of AlexNet's layers at batch 1 or 16 on one of the two simple designs, by its short name."""
     table = published()["alexnet_layerwise"][f"batch_{batch}"]
     pairs = zip(table["mega_cycles"][design], table["energy_uJ"][design], strict=True)
-    return tuple(Figures(c * 1e6, e * 1e6, c * 1e6 * e * 1e-6) for c, e in pairs)
+    return tuple(StudyFigures(c * 1e6, e * 1e6, c * 1e6 * e * 1e-6) for c, e in pairs)
 
 
-def resnet_figures(design: str) -> dict[str, Figures]:
+def resnet_figures(design: str) -> dict[str, StudyFigures]:
     """Return the figures of the ResNets on a design, by its short name; read off plots."""
     record = published()["resnet_baselines"]
     of_design = record[design]
     columns = (of_design["mega_cycles"], of_design["energy_mJ"], of_design["edp_MJ_cycle"])
     return {
-        model: Figures(cycles * 1e6, energy * 1e9, edp * 1e6)
+        model: StudyFigures(cycles * 1e6, energy * 1e9, edp * 1e6)
         for model, cycles, energy, edp in zip(record["models"], *columns, strict=True)
     }
 
@@ -77,12 +77,12 @@ def resnet_top1_percent() -> dict[str, float]:
     return dict(zip(record["models"], record["imagenet_top1_percent"], strict=True))
 
 
-def width_figures() -> dict[str, tuple[Figures, float]]:
+def width_figures() -> dict[str, tuple[StudyFigures, float]]:
     """Return the figures and the top-1 accuracy in percent of ``original`` and ``channel_shrunk`` ResNet-50."""
     record = published()["resnet50_for_eyeriss_cifar10"]
     return {
         name: (
-            Figures(each["kilo_cycles"] * 1e3, each["energy_mJ"] * 1e9, each["edp_kJ_cycle"] * 1e3),
+            StudyFigures(each["kilo_cycles"] * 1e3, each["energy_mJ"] * 1e9, each["edp_kJ_cycle"] * 1e3),
             each["top1_percent"],
         )
         for name, each in record.items()

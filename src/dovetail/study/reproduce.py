@@ -22,7 +22,7 @@ from dovetail.study.published import (
     DESIGNS,
     RESNETS,
     WIDTHS,
-    Figures,
+    StudyFigures,
     alexnet_figures,
     alexnet_layers,
     published,
@@ -185,8 +185,8 @@ def _tasks(kind: str) -> list[_Task]:
     return tasks
 
 
-def _figures(cost: NetworkCost | None) -> Figures | None:
-    return None if cost is None else Figures(cost.cycles, cost.energy_pJ, cost.edp_J_cycle)
+def _figures(cost: NetworkCost | None) -> StudyFigures | None:
+    return None if cost is None else StudyFigures(cost.cycles, cost.energy_pJ, cost.edp_J_cycle)
 
 
 def _resnet_rows(costs: dict[tuple[str, str, str, str], NetworkCost]) -> list[Row]:
@@ -211,9 +211,11 @@ def _alexnet_rows(costs: dict[tuple[str, str, str, str], NetworkCost]) -> list[R
     return rows
 
 
-def _by_layer(cost: NetworkCost | None) -> dict[str, Figures]:
+def _by_layer(cost: NetworkCost | None) -> dict[str, StudyFigures]:
     layers = () if cost is None else cost.layers
-    return {each.name: Figures(each.totals.cycles, each.totals.energy_pJ, each.totals.edp_J_cycle) for each in layers}
+    return {
+        each.name: StudyFigures(each.totals.cycles, each.totals.energy_pJ, each.totals.edp_J_cycle) for each in layers
+    }
 
 
 def _width_rows(costs: dict[tuple[str, str, str, str], NetworkCost]) -> list[Row]:

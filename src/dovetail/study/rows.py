@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dovetail.study.published import Figures
+from dovetail.study.published import StudyFigures
 
 #: The designs of the study's layer-by-layer tables.
 SIMPLE = ("weight_stationary", "output_stationary")
@@ -28,9 +28,9 @@ class Row:
     part: str
     item: str
     design: str
-    published: Figures | None
-    reproduced: Figures | None
-    corrected: Figures | None
+    published: StudyFigures | None
+    reproduced: StudyFigures | None
+    corrected: StudyFigures | None
 
 
 def parts(rows: Sequence[Row]) -> list[str]:

@@ -16,7 +16,7 @@ from dovetail.mapper.exact.physical import whole_cycles
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import STATES, TOO_LONG, Paths, Rows
 from dovetail.mapper.exact.space import OutOfReach
-from dovetail.mapper.exact.watch import Progress, Watch
+from dovetail.mapper.exact.watch import Tally, Watch
 from dovetail.mapper.local.improve import best_of_few, improve, is_compiled, make_ready
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import Mapping
@@ -307,7 +307,7 @@ class Cover:
         return max(floor, 1e-300)
 
     def _complete(
-        self, goal: Goal, progress: Progress, width: int | None = None, begin: tuple[Rows, int] | None = None
+        self, goal: Goal, progress: Tally, width: int | None = None, begin: tuple[Rows, int] | None = None
     ) -> tuple[Paths, Floats]:
         """Return paths and (energy, cycles) of the complete mappings below the goal."""
         rows, totals = explore(self.prepared, goal, progress, width, begin)
@@ -315,7 +315,7 @@ class Cover:
         return rows.path, totals
 
 
-def _check_chains(progress: Progress) -> None:
+def _check_chains(progress: Tally) -> None:
     """Raise `OutOfReach` where partial mappings were left out because their chains are too long to remember."""
     if progress.stats[TOO_LONG]:
         raise OutOfReach("a sliding window that depends on more loops than the search remembers")

@@ -38,7 +38,7 @@ from dovetail.mapper.exact.rows import (
     scratch,
 )
 from dovetail.mapper.exact.space import OutOfReach
-from dovetail.mapper.exact.watch import ENDLESS, Progress
+from dovetail.mapper.exact.watch import ENDLESS, Tally
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.model.arrays import Floats, Nest, workspace
@@ -73,7 +73,7 @@ def scratch_for(prepared: Prepared) -> Scratch:
 def explore(
     prepared: Prepared,
     goal: Goal,
-    progress: Progress,
+    progress: Tally,
     width: int | None = None,
     begin: tuple[Rows, int] | None = None,
 ) -> tuple[Rows, Floats]:
@@ -90,7 +90,7 @@ def explore(
         The complete mappings left, and their energy and cycles ``(rows, 2)``.
 
     Raises:
-        OutOfReach: too many partial mappings, or `Progress.check` said so.
+        OutOfReach: too many partial mappings, or `Tally.check` said so.
     """
     rows, outermost = begin or (first_rows(prepared), 0)
     for level in range(outermost, len(prepared.space.levels)):
@@ -104,11 +104,11 @@ def explore(
 def _totals(prepared: Prepared, rows: Rows) -> Floats:
     """Return the energy and cycles of complete mappings, ``(rows, 2)``."""
     finished = rows._replace(value=rows.value.copy())
-    _Sink(prepared, goal_of(Objective.EDP.code), len(prepared.space.levels), Progress()).run(END, finished)
+    _Sink(prepared, goal_of(Objective.EDP.code), len(prepared.space.levels), Tally()).run(END, finished)
     return finished.value[:, [ENERGY, CYCLES]]
 
 
-def pass_level(prepared: Prepared, goal: Goal, level: int, parents: Rows, progress: Progress) -> Rows:
+def pass_level(prepared: Prepared, goal: Goal, level: int, parents: Rows, progress: Tally) -> Rows:
     """Return all partial mappings that extend these by one level and may still beat the goal; see `explore`."""
     space = prepared.space
     if not space.is_spatial[level]:
@@ -147,7 +147,7 @@ def _count_fanout(prepared: Prepared, level: int, rows: Rows) -> None:
 class _Sink:
     """Room for the rows that pass a level, made larger as they come."""
 
-    def __init__(self, prepared: Prepared, goal: Goal, level: int, progress: Progress) -> None:
+    def __init__(self, prepared: Prepared, goal: Goal, level: int, progress: Tally) -> None:
         self._prepared, self._goal, self._level, self._progress = prepared, goal, level, progress
         self._scratch = scratch_for(prepared)
         widths, tensors = prepared.widths, len(prepared.space.rules.is_output)

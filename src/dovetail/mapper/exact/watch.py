@@ -41,7 +41,7 @@ class Spent:
 
 
 @dataclass
-class Progress:
+class Tally:
     """What a search has done so far, and when to stop.
 
     Attributes:
@@ -88,9 +88,9 @@ class Watch:
         self.is_stopped = False
         self.share = 1.0
 
-    def another(self, check: Callable[[], None] | None = None) -> Progress:
+    def another(self, check: Callable[[], None] | None = None) -> Tally:
         """Return counters of their own for something that takes of what there is, too; ``check`` is called as well."""
-        return Progress(check=check or self.check, spent=self.spent, memory=self._for_rows)
+        return Tally(check=check or self.check, spent=self.spent, memory=self._for_rows)
 
     def filled(self, taken: float) -> None:
         """Say how many bytes bounds take; the rest is for the partial mappings of two levels at a time."""

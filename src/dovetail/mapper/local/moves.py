@@ -127,7 +127,7 @@ def take_factors(other: Ints, genes: Ints, draw: float) -> None:
 
 
 @part()
-def source(genes: Ints, d: int, prime: int, draw: float) -> tuple[int, int]:
+def slot_with(genes: Ints, d: int, prime: int, draw: float) -> tuple[int, int]:
     """Return the field and level of a random slot whose factor of a dimension a prime divides; field -1: none does."""
     found = 0
     for level in range(genes.shape[1]):
@@ -192,7 +192,7 @@ def move_factor(limits: Limits, genes: Ints, draw: Floats, at: int) -> None:
     prime = some_prime(limits, d, draw[at + 1])
     if prime == 0:
         return
-    field, level = source(genes, d, prime, draw[at + 2])
+    field, level = slot_with(genes, d, prime, draw[at + 2])
     factor = power(genes[field, level, d], prime, draw[at + 3])
     genes[field, level, d] //= factor
     to_field, to_level = target(limits, genes, d, factor, draw[at + 4])
@@ -227,10 +227,10 @@ def exchange_factors(limits: Limits, genes: Ints, draw: Floats, at: int) -> None
     prime, prime_back = some_prime(limits, d, draw[at + 2]), some_prime(limits, back, draw[at + 3])
     if prime == 0 or prime_back == 0:
         return
-    field, level = source(genes, d, prime, draw[at + 4])
+    field, level = slot_with(genes, d, prime, draw[at + 4])
     prime = power(genes[field, level, d], prime, draw[at + 7])
     genes[field, level, d] //= prime
-    to_field, to_level = source(genes, back, prime_back, draw[at + 5])
+    to_field, to_level = slot_with(genes, back, prime_back, draw[at + 5])
     if to_field < 0:
         genes[field, level, d] *= prime
         return
