@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail.cli.former import FORMER, renamed
 from dovetail.cli.main import COMMANDS, main, parser_of
 from dovetail.cli.numbers import positive
 from dovetail.units import read_whole
@@ -115,6 +116,16 @@ def test_an_option_takes_the_same_in_every_command(parser):
     odd = {option: found - {SEVERAL.get(option)} for option, found in taken.items() if len(found) > 1}
     assert {option: found for option, found in odd.items() if len(found) > 1} == {}
     assert set(odd) <= set(SEVERAL)
+
+
+@pytest.mark.parametrize(("command", "former", "now"), [(c, f, n) for c, of in FORMER.items() for f, n in of.items()])
+def test_options_answer_to_their_former_names(parser, capsys, command, former, now):
+    known = {option for action in commands(parser)[command]._actions for option in action.option_strings}
+    assert now in known
+    assert former not in known
+    assert renamed(command, [command, f"{former}=2", former, "2"]) == [command, f"{now}=2", now, "2"]
+    assert f"note: {former} is {now} now" in capsys.readouterr().err
+    assert renamed("layers", [former]) == [former]
 
 
 def test_a_layer_stands_behind_the_files_of_a_design(parser):

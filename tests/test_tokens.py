@@ -23,8 +23,8 @@ TINY = {"model_type": "llama", "vocab_size": 128, "hidden_size": 64, "intermedia
 TINY |= {"num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 4096}
 #: What the issue of language models asks of every point.
 KEYS = (
-    *("network", "phase", "batch", "context", "parameters", "macs_per_token", "energy_pJ_per_token", "ms_per_token"),
-    *("weights_bytes", "cache_bytes", "energy_by_part_pJ_per_token", "exact"),
+    *("model", "phase", "batch", "context", "parameters", "macs_per_token", "energy_J_per_token", "ms_per_token"),
+    *("weights_bytes", "cache_bytes", "parts", "exact"),
 )
 
 
@@ -195,7 +195,7 @@ def test_the_command_prints_one_object_with_what_was_asked_for(tiny, capsys):
     single = json.loads(capsys.readouterr().out)
     assert check(single, closed=True) == "tokens"
     assert not set(KEYS) - set(single)
-    assert single["energy_pJ_per_token"] == single["points"][0]["energy_pJ_per_token"]
+    assert single["energy_J_per_token"] == single["points"][0]["energy_J_per_token"]
 
 
 def test_the_command_prints_a_table_and_writes_it(tiny, tmp_path, capsys):

@@ -18,6 +18,7 @@ import importlib
 from collections.abc import Sequence
 
 from dovetail.cli import outputs
+from dovetail.cli.former import renamed
 from dovetail.cli.parser import Parser
 from dovetail.errors import DovetailError, InternalError, WriteError
 from dovetail.text import shown
@@ -132,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]
     wanted = next((word for word in arguments if not word.startswith("-")), None)
+    arguments = renamed(wanted, arguments)
     args = argparse.Namespace(begun=False)
     try:
         parser_of(wanted).parse_args(arguments, args)

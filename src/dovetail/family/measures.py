@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dovetail.family.costs import Seen
 from dovetail.family.front import Axis
 from dovetail.mapper.objective import Objective
+from dovetail.units import edp_J_cycle
 
 _Floats = NDArray[np.float64]
 #: Rounding of sums of floating point numbers, relatively.
@@ -99,7 +100,7 @@ def corners(
         Axis.AREA: np.full(len(energy), area),
         Axis.ENERGY: energy,
         Axis.CYCLES: cycles,
-        Axis.EDP: energy * cycles * 1e-12,
+        Axis.EDP: edp_J_cycle(energy, cycles),
     }
     return np.stack([of_axis[axis] for axis in axes], axis=1)
 

@@ -20,6 +20,7 @@ from dovetail.report.sections import (
 from dovetail.shrink.space import staircase
 from dovetail.table import Cell, Table, headed
 from dovetail.text import printable
+from dovetail.units import edp_J_cycle
 
 if TYPE_CHECKING:  # needs PyTorch, which a page does not
     from dovetail.shrink.run import Outcome, ShrinkResult
@@ -228,7 +229,7 @@ def _stairs(result: ShrinkResult) -> Table:
             costs = [(space.oracle.of(problem), repeats) for problem, repeats in layers]
             energy = sum(cost[0] * repeats for cost, repeats in costs)
             cycles = sum(cost[1] * repeats for cost, repeats in costs)
-            each = energy * cycles / sum(option) ** 2
+            each = edp_J_cycle(energy, cycles) / sum(option) ** 2
             first = first or each
             taken = [
                 str(network.target)

@@ -112,7 +112,7 @@ class Point:
         """Return plain data, for one new token where it says so."""
         step = self.step
         return {
-            "network": self.model.name,
+            "model": self.model.name,
             "design": self.cost.architecture.name,
             "phase": step.phase,
             "batch": step.batch,
@@ -121,7 +121,7 @@ class Point:
             "parameters": self.model.parameters,
             "active_parameters": self.model.active_parameters,
             "macs_per_token": self.cost.network.known_macs / self.tokens,
-            "energy_pJ_per_token": self.energy_J_per_token * 1e12,
+            "energy_J_per_token": self.energy_J_per_token,
             "ms_per_token": self.ms_per_token,
             "ms_per_step": self.ms,
             "tokens_per_second": self.tokens_per_second,
@@ -129,7 +129,7 @@ class Point:
             "weights_bytes": self.weights_bytes,
             "cache_bytes": self.cache_bytes,
             "outermost_bytes_per_token": self.cost.dram_bytes / self.tokens,
-            "energy_by_part_pJ_per_token": {part: joules * 1e12 for part, joules in self.parts.items()},
+            "parts": dict(self.parts),
             "experts": self.experts,
             **({} if self.plan is None else {"resident": self.plan.to_json()}),
             **({} if self.cost.between is None else {"between": self.cost.between.to_json()}),

@@ -73,7 +73,7 @@ class TokenStudy:
             }
         return {
             **(points[0] if len(points) == 1 else {}),
-            "network": self.model.name,
+            "model": self.model.name,
             "design": self.architecture.name,
             "objective": str(self.objective),
             "source": self.model.source,
