@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -251,3 +252,39 @@ def test_python_s_door_refuses_what_is_no_result_and_no_design() -> None:
             dovetail.load(value)
     with pytest.raises(InputError, match="no design and no file"):
         load_architecture("x" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: dovetail.map("alexnet:1", on=None), "a design is a name, a path.*found a NoneType"),
+        (lambda: dovetail.compare("alexnet", on=[None]), "a design is a name, a path.*found a NoneType"),
+        (lambda: dovetail.compare("alexnet", on=7), "a design is a name, a path.*found a int"),
+        (lambda: dovetail.design(["eyeriss_like", 3]), "a design is a name, a path.*found a int"),
+        (lambda: dovetail.design(()), "a design is a name, a path.*found none"),
+        (lambda: dovetail.compare(5, on="eyeriss_like"), "a network is a name"),
+        (lambda: dovetail.evaluate("alexnet:1", "eyeriss_like", 3), "a mapping is a path.*found a int"),
+        (lambda: dovetail.load(3.5), "a result is a path.*found a float"),
+        (lambda: dovetail.bound("alexnet", word_bits=10**20), "a width is a whole number of bits"),
+    ],
+)
+def test_python_s_door_names_what_a_wrong_kind_should_have_been(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+def test_bits_of_words_are_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "n.yaml").write_text(NETWORK)
+    assert "from 1 to 64" in _refused(capsys, "bound", str(tmp_path / "n.yaml"), "--word-bits", "99999999999999999999")
+
+
+def test_a_run_s_broken_design_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no such folder" in _refused(capsys, "check-run", str(tmp_path / "nowhere"))
+    write_run(tmp_path)
+    for path in tmp_path.glob("*.yaml"):
+        path.unlink()
+    (tmp_path / "arch.yaml").write_text("architecture: [")
+    said = _refused(capsys, "check-run", str(tmp_path))
+    assert "no design lies beside it" in said
+    assert "one file there can't be read" in said
+    assert "arch.yaml:1" in said

@@ -209,6 +209,8 @@ def evaluate(
     where = design(on)
     problem = networks.layer(layer, input=input, batch=batch, rename=rename).layers[0].problem
     given = Path(mapping) if isinstance(mapping, str) else mapping
+    if not isinstance(given, Path | LoopNest):
+        raise InputError(f"a mapping is a path or a Mapping, found a {type(mapping).__name__}")
     found = evaluate_given(given, problem, where.architecture, where.energies)
     changed = where if found.architecture == where.architecture else Design(found.architecture, where.energies)
     return Evaluated(changed, found.problem, found.mapping, found.cost, found.broken, found.notes)
@@ -272,7 +274,7 @@ def objective_of(text: str | Objective) -> Objective:
 
 def _several(given: Any, single: tuple[type, ...]) -> Sequence[Any]:
     """Return what is given as a list, also where it is but one."""
-    listed = [given] if isinstance(given, single) else list(given)
+    listed = [given] if isinstance(given, single) or not isinstance(given, Iterable) else list(given)
     if not listed:
         raise InputError("nothing is given to compare")
     return listed

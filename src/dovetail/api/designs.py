@@ -214,9 +214,8 @@ def design(
         return Design(replace(files, name=name) if name else files)
     if art is not None and ert is None:
         raise InputError("art needs ert: areas without energies are of no use here")
-    given = (files,) if isinstance(files, str | Path) else tuple(files)
     return Origin(
-        given,
+        _files(files),
         tuple(map(Path, include)),
         dict(variables or {}),
         changes,
@@ -224,6 +223,25 @@ def design(
         None if art is None else Path(art),
         name,
     ).read()
+
+
+def _files(given: Any) -> tuple[str | Path, ...]:
+    """Return a design's name or files as they are given.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    listed: list[Any] = [given]
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        listed = list(given)
+    for one in listed:
+        if not isinstance(one, str | Path):
+            raise InputError(
+                f"a design is a name, a path, several paths or an architecture, found a {type(one).__name__}"
+            )
+    if not listed:
+        raise InputError("a design is a name, a path or several paths, found none")
+    return tuple(listed)
 
 
 def designs() -> tuple[str, ...]:

@@ -77,6 +77,10 @@ def _value(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str | No
             return None, json.loads(json_text(source))  # text as keys, lists: what a file has
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"is no result ({error})") from None
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"a result is a path, its text or what `json.loads` makes of it, found a {type(source).__name__}"
+        )
     text = str(source) if isinstance(source, str) and source.lstrip().startswith("{") else None
     file = None if text is not None else os.fspath(source)
     try:

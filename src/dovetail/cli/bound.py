@@ -14,6 +14,7 @@ from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown,
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
+from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.map_network import map_network
 from dovetail.report.slope import slope_picture
@@ -23,6 +24,7 @@ from dovetail.traffic.bounds import WORD_BITS, Bound, Dram, bound
 from dovetail.traffic.distance import Distance, distance
 from dovetail.units import four_digits, joules, whole
 from dovetail.workload.network import Network
+from dovetail.workload.widths import checked_bits
 
 #: How long a layer is searched on the design unless said otherwise.
 SECONDS = 10.0
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--word-bits",
-        type=arguments.positive,
+        type=_word_bits,
         default=WORD_BITS,
         metavar="N",
         help=f"bits of values that no width is given for ({WORD_BITS})",
@@ -112,6 +114,13 @@ def _write(
         write_text(csv, found.table(rooms).csv())
     if svg:
         write_text(svg, slope_picture(found, [] if far is None else [far]))
+
+
+def _word_bits(text: str) -> int:
+    try:
+        return checked_bits(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _rooms(text: str) -> list[float]:

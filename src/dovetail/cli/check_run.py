@@ -46,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare; exit code 1 when a number differs that no change of the reference explains."""
+    if not args.folder.exists():
+        raise InputError("there is no such folder", file=args.folder)
     found = runs_below(args.folder)
     if not found:
         raise InputError("holds no run: a file whose name ends in stats.txt", file=args.folder)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,11 @@ def read_run(
         raise InputError(f"no mapping beside it: {printed.name} is missing", file=stats_file)
     notes: list[str] = []
     documents = [read_document(path, include_folders=include_folders, data=data) for path in files]
-    inside = list(_inside(folder))
+    inside, unread = _inside(folder)
     if any("architecture" in document.mapping() for document in documents):
         design = read_design(files, include_folders=include_folders, data=data)
     else:
-        design = _left_design(inside, stats_file)
+        design = _left_design(inside, unread, stats_file)
     architecture = read_architecture(design, _name(folder))
     problem = _problem([*documents, *(document for _, document in inside)], printed, notes)
     bound = bound_to(architecture, problem)
@@ -99,23 +99,28 @@ def read_run(
     return Run(stats_file, stats, read.architecture, problem, read.mapping, energies, tuple(notes))
 
 
-def _inside(folder: Path) -> Iterator[tuple[Path, Node]]:
+def _inside(folder: Path) -> tuple[list[tuple[Path, Node]], list[InputError]]:
+    """Return the documents of a folder that can be read, and why others cannot: those need not be the run's."""
+    read, unread = [], []
     for path in sorted(folder.glob("*.yaml")):
         try:
             document = read_document(path)
-        except InputError:
-            continue  # none of the run's inputs: those were read before
+        except InputError as error:
+            unread.append(error.placed(path))
+            continue
         if isinstance(document.value, dict):
-            yield path, document
+            read.append((path, document))
+    return read, unread
 
 
-def _left_design(inside: Sequence[tuple[Path, Node]], stats_file: Path) -> Node:
+def _left_design(inside: Sequence[tuple[Path, Node]], unread: Sequence[InputError], stats_file: Path) -> Node:
     """Return the design that the run itself left, the fullest first."""
     having = [path for path, document in inside if "architecture" in document.mapping()]
     rank = {name: place for place, name in enumerate(_DESIGNS)}
     having.sort(key=lambda path: next((rank[name] for name in rank if path.name.endswith(name)), -1))
     if not having:
-        raise InputError("no design lies beside it: give its files behind the folder", file=stats_file)
+        but = f"; one file there can't be read: {unread[0]}" if unread else ""
+        raise InputError(f"no design lies beside it: give its files behind the folder{but}", file=stats_file)
     return read_design([having[0]])
 
 

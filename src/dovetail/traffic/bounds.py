@@ -15,7 +15,7 @@ from dovetail.table import Table, headed
 from dovetail.traffic.slope import Slope, Weights, slope
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
-from dovetail.workload.widths import Width
+from dovetail.workload.widths import Width, checked_bits
 
 #: Bits of a value that no width is given for.
 WORD_BITS = 16
@@ -182,6 +182,7 @@ def bound(
         InputError: the network has no layers, or no bound is known for one; see `dovetail.traffic.slope.slope`.
     """
     distinct = network.distinct()
+    checked_bits(word_bits)
     if not distinct:
         raise InputError(f"{network.name} has no layers to bound")
     found = []
