@@ -279,7 +279,7 @@ def test_the_mapper_lists_exactly_the_ways_that_break_no_constraint(data):
         tuple(
             tuple(names[d] for d in way.order if way.factors[d] > 1 and way.on_y[d] == on_y) for on_y in (False, True)
         )
-        for way in _fanouts(array, problem, active, ((1, 2),) * 3)
+        for way in _fanouts(array, problem, active, ((1, 2),) * 3, lambda: None)
     ]
     assert len(listed) == len(set(listed))
     assert set(listed) == allowed

@@ -31,8 +31,8 @@ def sent_again(space: Mapspace, again_pJ: Floats) -> float:
     if not again_pJ.any():
         return 0.0
     tiles, shares = _tiles(space), _shares(space)
-    if tiles is None or shares is None or len(tiles) * len(shares) > MOST_BOTH:
-        return 0.0
+    if tiles is None or shares is None or not 0 < len(tiles) * len(shares) <= MOST_BOTH:
+        return 0.0  # where no tile fits there is no mapping, which the search says
     moved = (space.rules.coefficients != 0).any(axis=1)
     least = math.inf
     for tile in tiles:
@@ -57,7 +57,8 @@ def _shares(space: Mapspace) -> Ints | None:
         }
         if len(ways) > MOST_SHARES:
             return None
-    return _largest(np.array(sorted({chosen for _, chosen in ways}), np.int64))
+    dims = len(space.limits.bounds)
+    return _largest(np.array(sorted({chosen for _, chosen in ways}), np.int64).reshape(-1, dims))
 
 
 def _tiles(space: Mapspace) -> Ints | None:
@@ -72,7 +73,7 @@ def _tiles(space: Mapspace) -> Ints | None:
         sizes.append([size for size in values if _fits(space, looping, storages, d, size)])
         if np.prod([len(each) for each in sizes], dtype=np.float64) > MOST_TILES:
             return None
-    tiles = np.array(list(itertools.product(*sizes)), np.int64)
+    tiles = np.array(list(itertools.product(*sizes)), np.int64).reshape(-1, len(sizes))
     fit = np.ones(len(tiles), np.bool_)
     for level in storages:
         fit &= _all_fit(space, looping, level, tiles)
@@ -109,4 +110,4 @@ def _largest(rows: Ints) -> Ints:
     for row in rows[np.argsort(-rows.astype(np.float64).sum(axis=1), kind="stable")]:
         if not any((other >= row).all() for other in kept):
             kept.append(row)
-    return np.array(kept, np.int64)
+    return np.array(kept, np.int64).reshape(-1, rows.shape[1])
