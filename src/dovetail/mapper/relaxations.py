@@ -161,6 +161,15 @@ def _iterates(problem: Problem, dimension: str) -> bool:
     return dimension in problem.shape.dimensions and problem.bound(dimension) > 1
 
 
+def _binds(problem: Problem, factor: FactorConstraint) -> bool:
+    """Return whether a factor can matter: of a dimension that iterates, and within what it may have anyway."""
+    if not _iterates(problem, factor.dimension):
+        return False
+    if factor.relation is Relation.LE:
+        return factor.value < problem.bound(factor.dimension)
+    return factor.relation is not Relation.GE or factor.value > 1
+
+
 def _listed(value: Any) -> str:
     if isinstance(value, frozenset):
         return ", ".join(sorted(value))
@@ -173,7 +182,7 @@ def _factor_relaxations(architecture: Architecture, level: Level, kind: str, pro
     """Yield the factors that matter: all together, with each of them as its parts."""
     prefix = "spatial " if kind == "spatial" else ""
     loops: LoopConstraints = getattr(level.constraints, kind)
-    binding = [factor for factor in loops.factors if _iterates(problem, factor.dimension)]
+    binding = [factor for factor in loops.factors if _binds(problem, factor)]
     parts = []
     for factor in binding:
         lift = functools.partial(_without_factors, kind=kind, dropped=(factor,), problem=problem)
