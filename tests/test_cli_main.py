@@ -65,7 +65,13 @@ def test_every_command_explains_itself(command, capsys):
 
 
 #: What the entry itself needs of the command line's modules.
-LIGHT = ["dovetail.cli.interruption", "dovetail.cli.main", "dovetail.cli.outputs", "dovetail.cli.parser"]
+LIGHT = [
+    "dovetail.cli.former",
+    "dovetail.cli.interruption",
+    "dovetail.cli.main",
+    "dovetail.cli.outputs",
+    "dovetail.cli.parser",
+]
 
 
 def test_help_lists_every_command_without_importing_any(tmp_path):
