@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dovetail.accuracy.standalone import standalone_source
+from dovetail.accuracy.standalone import reason_of, standalone_source
 from dovetail.errors import DovetailError, InputError, MissingExtraError
 from dovetail.files import write_bytes
 from dovetail.workload.torchvision_import import import_torch
@@ -101,7 +101,7 @@ def onnx_bytes(model: Any, shape: Sequence[int], *, open_batch: bool = False) ->
     except InputError:
         raise
     except Exception as error:  # whatever the exporter meets in the network's code
-        raise InputError(f"torch can't export the network: {_reason(error)}") from None
+        raise InputError(f"torch can't export the network: {reason_of(error)}") from None
     finally:
         model.train(training)
     return packed.getvalue()
@@ -126,7 +126,7 @@ def _program(model: Any, shape: Sequence[int]) -> bytes:
             warnings.simplefilter("ignore")
             torch.export.save(torch.export.export(model.eval(), (torch.zeros(tuple(shape)),)), packed)
     except Exception as error:  # whatever the exporter meets in the network's code
-        raise InputError(f"torch can't export the network: {_reason(error)}") from None
+        raise InputError(f"torch can't export the network: {reason_of(error)}") from None
     return packed.getvalue()
 
 
@@ -134,10 +134,6 @@ def _packed(state: Mapping[str, Any]) -> bytes:
     packed = io.BytesIO()
     torch.save(dict(state), packed)
     return packed.getvalue()
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
 
 __all__ = ["FILES", "OPSET", "Exported", "export_network", "onnx_bytes"]

@@ -88,8 +88,7 @@ def standalone_source(model: Any, shape: Sequence[int], about: str, weights: str
             warnings.simplefilter("ignore")
             graph = torch.fx.Tracer().trace(model.eval())
     except Exception as error:  # whatever its code does with what is no tensor yet
-        reason = (str(error).splitlines() or [""])[0][:150]
-        raise InputError(f"torch.fx can't follow its code ({type(error).__name__}: {reason})") from None
+        raise InputError(f"torch.fx can't follow its code ({reason_of(error)})") from None
     finally:
         model.train(training)
     _without_drops(graph)
@@ -105,6 +104,11 @@ def standalone_source(model: Any, shape: Sequence[int], about: str, weights: str
     )  # fmt: skip
     _check(source, model, shape)
     return source
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of torch's says first, behind its kind."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
 
 def _without_drops(graph: Any) -> None:
@@ -168,12 +172,11 @@ def _check(source: str, model: Any, shape: Sequence[int]) -> None:
         with torch.no_grad():
             found, right = again.eval()(images), model.eval()(images)
     except Exception as error:  # a layer whose text does not make it again
-        reason = (str(error).splitlines() or [""])[0][:150]
-        raise InputError(f"its layers' texts don't make it again ({type(error).__name__}: {reason})") from None
+        raise InputError(f"its layers' texts don't make it again ({reason_of(error)})") from None
     finally:
         model.train(training)
     if not torch.allclose(found, right, rtol=1e-4, atol=1e-5):
         raise InputError("its layers' texts make another network")
 
 
-__all__ = ["standalone_source"]
+__all__ = ["reason_of", "standalone_source"]
