@@ -83,7 +83,7 @@ def test_an_unknown_name_is_an_attribute_error():
         dovetail.mapp  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["advising", "calls", "designs", "networks", "results", "loading"])
+@pytest.mark.parametrize("name", ["advising", "calls", "designs", "explanations", "networks", "results", "loading"])
 def test_the_examples_of_docstrings_run(name, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path_factory.getbasetemp() / "examples"))  # one store for all
     found = doctest.testmod(importlib.import_module(f"dovetail.api.{name}"))
@@ -108,6 +108,40 @@ def test_results_are_short_values(best, compared):
             value.notes = ()
     assert str(best).splitlines()[-1].strip().startswith("Outputs[n][m][p][q] +=")
     assert str(compared).count("\n") == 5
+
+
+@pytest.fixture(scope="module")
+def answers(best, compared):
+    """Return an answer of every kind."""
+    vary = {"shared_glb.depth": "8192,16384"}
+    return [
+        best,
+        compared,
+        best.design,
+        dovetail.evaluate(SMALL, best.design, best.mapping),
+        dovetail.explain(SMALL, on="eyeriss_like"),
+        dovetail.explain(dovetail.convolution(C=4, M=7, P=5, Q=5, name="odd"), on="eyeriss_like", pad=True),
+        dovetail.bound(SMALL),
+        dovetail.explore(SMALL, on="eyeriss_like", vary=vary, workers=1),
+    ]
+
+
+def test_every_answer_is_short_shows_itself_and_is_plain_data(answers):
+    for value in answers:
+        assert "\n" not in repr(value) and len(repr(value)) < 160, repr(value)
+        assert "\n" in str(value)
+        assert "<table>" in value._repr_html_()
+        document = value.to_dict()
+        assert check(document) == document["schema"].removeprefix("dovetail.")
+        assert type(dovetail.load(document)) in (type(value), dict)
+        if importlib.util.find_spec("pandas") is not None:
+            assert len(value.to_frame()) > 0
+
+
+def test_dir_lists_the_public_names(answers):
+    assert [name for name in dir(dovetail) if not name.startswith("_")] == sorted(
+        set(dovetail.__all__) - {"__version__"}
+    )
 
 
 def test_they_add_up_and_compare(best, compared):

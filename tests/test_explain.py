@@ -17,7 +17,7 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Constraints, FactorConstraint, LoopConstraints, Relation
 from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.mapper.explain import Explanation, SearchFunction, explain, relaxations
+from dovetail.mapper.explain import Explained, SearchFunction, explain, relaxations
 from dovetail.mapper.local.sample import sampled_search
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
@@ -32,12 +32,12 @@ search = functools.partial(sampled_search, samples=6000)
 
 
 @pytest.fixture(scope="module")
-def pointwise() -> Explanation:
+def pointwise() -> Explained:
     architecture = load_architecture("simple_weight_stationary")
     return explain(POINTWISE, architecture, estimate(architecture), Objective.LATENCY, search=search)
 
 
-def test_finds_the_axis_that_split_leaves_idle(pointwise: Explanation) -> None:
+def test_finds_the_axis_that_split_leaves_idle(pointwise: Explained) -> None:
     assert pointwise.result is not None
     assert pointwise.result.mapping.parallelism == 16
     idle = [axis for axis in pointwise.axes if axis.idle]
@@ -50,12 +50,12 @@ def test_finds_the_axis_that_split_leaves_idle(pointwise: Explanation) -> None:
     assert best.gain >= 1 - 16 / 128
 
 
-def test_the_dearest_stand_first(pointwise: Explanation) -> None:
+def test_the_dearest_stand_first(pointwise: Explained) -> None:
     gains = [entry.gain for entry in pointwise.lifted]
     assert gains == sorted(gains, reverse=True)
 
 
-def test_a_notebook_shows_the_optimum_and_what_each_constraint_costs(pointwise: Explanation) -> None:
+def test_a_notebook_shows_the_optimum_and_what_each_constraint_costs(pointwise: Explained) -> None:
     table = pointwise.table()
     assert len(table.rows) == 1 + len(pointwise.lifted)
     assert "spatial split 1" in pointwise._repr_html_()

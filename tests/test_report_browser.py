@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import dovetail
 from dovetail.advice.advice import Advice, Advised, Figures
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
@@ -113,6 +114,13 @@ def test_it_draws_every_chart_without_a_network(opened):
         assert heading in _run(opened, "document.body.innerText")
     text = _run(opened, "[...document.querySelectorAll('section')].map(s => s.innerText).join()")
     assert not {"null", "undefined", "NaN", "[object"} & set(text.replace("[object", " [object ").split())
+
+
+def test_the_button_saves_what_json_prints(opened):
+    text = opened.execute_async_script("results().then(arguments[arguments.length - 1])")
+    assert [each.name for each in dovetail.load(text)] == [
+        f"{network} on {design}" for network in ("small", "large") for design in ("eyeriss_like", "simba_like")
+    ]
 
 
 def test_filters_take_designs_away(opened):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import re
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import dovetail
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError
 from dovetail.hardware.reader import load_architecture
@@ -66,6 +69,16 @@ def test_the_page_is_the_same_every_time(costs):
     assert report_page(costs, accuracies=ACCURACIES) == report_page(costs, accuracies=ACCURACIES)
 
 
+def _document(page):
+    packed = re.search(r'<script type="text/plain" id="document">(.*?)</script>', page, re.S)[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def test_the_page_holds_what_json_prints(costs):
+    again = dovetail.load(_document(report_page(costs, accuracies=ACCURACIES)))
+    assert [each.edp_J_cycle for each in again] == [cost.edp_J_cycle for cost in costs]
+
+
 def test_the_payload_holds_the_costs(costs):
     data = _payload(report_page(costs, accuracies=ACCURACIES))
     assert [run["network"] for run in data["runs"]] == ["small", "small", "large", "large"]
@@ -87,7 +100,7 @@ def test_hostile_names_stay_text(costs):
     evil = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
     network = replace(costs[0].network, name=evil, source=evil)
     page = report_page([replace(costs[0], network=network)], title=evil, accuracies={})
-    assert page.count("</script>") == 3
+    assert page.count("</script>") == 4  # data, document, charts, script
     assert "<img src=x" not in page
     assert _payload(page)["runs"][0]["network"] == evil
 
@@ -182,6 +195,7 @@ _PAGE = """
 import sys
 sys.path.insert(0, {tests!r})
 from network_search import quick_search
+import dovetail
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.network.map_network import map_network

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .api.designs import Design as Design
     from .api.designs import design as design
     from .api.designs import designs as designs
+    from .api.explanations import Explanation as Explanation
     from .api.families import explore as explore
     from .api.figures import Figure as Figure
     from .api.loading import load as load
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from .errors import WriteError as WriteError
     from .family.result import Exploration as Exploration
     from .mapper.allowance import Allowance as Allowance
-    from .mapper.explain import Explanation as Explanation
     from .mapper.objective import Objective as Objective
     from .mapping.mapping import Mapping as Mapping
     from .network.costs import NetworkCost as NetworkCost
@@ -68,6 +68,7 @@ _HOMES = {
     "api.bounds": ("bound",),
     "api.calls": ("compare", "evaluate", "explain", "map"),
     "api.designs": ("Design", "design", "designs"),
+    "api.explanations": ("Explanation",),
     "api.families": ("explore",),
     "api.figures": ("Figure",),
     "api.loading": ("load",),
@@ -78,7 +79,6 @@ _HOMES = {
         "NoMappingError", "WriteError",
     ),
     "family.result": ("Exploration",),
-    "mapper.explain": ("Explanation",),
     "mapper.allowance": ("Allowance",),
     "mapper.objective": ("Objective",),
     "mapping.mapping": ("Mapping",),
@@ -102,5 +102,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return what there is, loaded or not."""
-    return sorted({*globals(), *_HOME_OF})
+    """Return what a person needs, loaded or not, and no modules that happen to be loaded."""
+    return sorted({*(name for name in globals() if name.startswith("__")), *_HOME_OF})

@@ -9,13 +9,13 @@ from typing import Any
 
 from dovetail.api import networks
 from dovetail.api.designs import Design, design
+from dovetail.api.explanations import Explanation
 from dovetail.api.networks import LayerLike, NetworkLike
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.errors import InputError, did_you_mean
 from dovetail.executors import Workers
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
-from dovetail.mapper.explain import Explanation
 from dovetail.mapper.explain import explain as explained
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
@@ -255,7 +255,10 @@ def explain(
         problem = readings_on(problem, where.architecture)[0].problem
     with Store.open() as store:
         given = (problem, where.architecture, where.energies, wanted)
-        return explained(*given, time_limit=time_limit, search=search or stored_search(store))
+        found = explained(*given, time_limit=time_limit, search=search or stored_search(store))
+    if found.result is not None and found.result.reading is not None:  # padded
+        problem = found.result.reading.problem
+    return Explanation(where, problem, found)
 
 
 def _search(samples: int | None, seed: int, imperfect: bool, pad: bool) -> SearchFunction | None:

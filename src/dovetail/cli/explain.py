@@ -17,7 +17,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
-from dovetail.mapper.explain import AxisUse, Explanation, Lifted, explain
+from dovetail.mapper.explain import AxisUse, Explained, Lifted, explain
 from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -157,7 +157,7 @@ def _zeros_fields(zeros: Sequence[WithoutFeature]) -> dict[str, Any]:
     return {"zeros": listed} if listed else {}
 
 
-def _print_zeros(found: Explanation, zeros: Sequence[WithoutFeature]) -> None:
+def _print_zeros(found: Explained, zeros: Sequence[WithoutFeature]) -> None:
     """Print what the best mapping costs without each thing that its design does about zeros."""
     if not zeros or found.result is None:
         return
@@ -190,7 +190,7 @@ def _print_zeros(found: Explanation, zeros: Sequence[WithoutFeature]) -> None:
             print_text(f"without {one.feature} at {one.level or 'all levels'}: {one.reason}", "  ")
 
 
-def _print_bits(found: Explanation, problem: Problem, changes: Sequence[OneBit]) -> None:
+def _print_bits(found: Explained, problem: Problem, changes: Sequence[OneBit]) -> None:
     """Print what one bit fewer and one more on each tensor come to."""
     if not changes or found.result is None:
         return
@@ -215,7 +215,7 @@ def _print_bits(found: Explanation, problem: Problem, changes: Sequence[OneBit])
             print_text(f"with {one.tensor}={one.bits}: {one.reason}", "  ")
 
 
-def _print(found: Explanation, problem: Problem, architecture: Architecture, told: Diagnosis | None) -> None:
+def _print(found: Explained, problem: Problem, architecture: Architecture, told: Diagnosis | None) -> None:
     print(f"{problem.name} on {architecture.name}, best {found.objective}")
     if told is not None:
         print_text(f"bound by {told.held.label}, because {told.held.text}")
@@ -273,7 +273,7 @@ def _name(entry: Lifted) -> str:
     return f"{entry.constraint} at {entry.level}"
 
 
-def _sentence(axis: AxisUse, found: Explanation) -> str:
+def _sentence(axis: AxisUse, found: Explained) -> str:
     text = f"{axis.level}: {axis.used} of {axis.available} along {axis.axis} in use"
     if not axis.idle:
         return text

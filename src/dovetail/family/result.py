@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.family.family import Family
 from dovetail.family.floors import Box
 from dovetail.family.front import Axis, Choice, Point
+from dovetail.json_text import json_document
 from dovetail.mapping.mapping import Mapping
 from dovetail.network.optimum import LayerFront, minimum_energy
 from dovetail.network.readings import Read
@@ -136,6 +137,14 @@ class Exploration:
     def to_frame(self) -> pandas.DataFrame:
         """Return `table` as pandas' data frame; pandas is an extra."""
         return self.table().to_frame()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values: an object as ``dovetail explore --json`` prints."""
+        return json_document("exploration", {**self.to_json(), "notes": list(self.network.notes)})
+
+    def __str__(self) -> str:
+        """Return the front as a table."""
+        return f"{repr(self)[1:-1]}\n\n{self.table().text()}"
 
     @property
     def open(self) -> int:

@@ -71,7 +71,7 @@ class AxisUse:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explained:
     """An optimum, and what every constraint costs.
 
     Attributes:
@@ -132,7 +132,7 @@ def explain(
     time_limit: Limit = None,
     search: SearchFunction | None = None,
     progress: Callable[[int, int, str], None] | None = None,
-) -> Explanation:
+) -> Explained:
     """Find the optimum, then the optimum with each constraint lifted in turn.
 
     The factors that a level prescribes are lifted together first, and one by one only where that changes anything.
@@ -164,7 +164,7 @@ def explain(
             open_ones += relaxation.parts
             total += len(relaxation.parts)
     lifted.sort(key=lambda entry: -entry.gain)
-    return Explanation(
+    return Explained(
         objective, base, reason, tuple(lifted), () if base is None else axis_use(base.mapping, _axes(architecture))
     )
 

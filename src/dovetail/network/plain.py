@@ -9,7 +9,7 @@ from typing import Any
 from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.plain import design_fields
-from dovetail.mapper.explain import Explanation, Lifted
+from dovetail.mapper.explain import Explained, Lifted
 from dovetail.mapper.result import FrontPoint, SearchResult
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.plain import mapping_fields
@@ -220,7 +220,7 @@ def comparison_fields(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence
 
 
 def explanation(
-    found: Explanation, problem: Problem, architecture: Architecture, told: Diagnosis | None
+    found: Explained, problem: Problem, architecture: Architecture, told: Diagnosis | None
 ) -> dict[str, Any]:
     """Return what every constraint of a design costs a layer.
 

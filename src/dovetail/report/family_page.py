@@ -32,7 +32,7 @@ def family_page(found: Exploration) -> str:
         table_section("Every point", _points(found)),
     ]
     title = f"{found.network.name} on the family {found.family.name}"
-    return report_page([], title=title, accuracies={}, sections=sections)
+    return report_page([], title=title, accuracies={}, sections=sections, document=found.to_dict())
 
 
 def family_section(found: Exploration) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import jinja2
 
 from dovetail.advice.advice import Advice
-from dovetail.json_text import json_text
-from dovetail.network.bottleneck import Diagnosis
+from dovetail.json_text import json_document, json_text
+from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
+from dovetail.network.plain import comparison_fields
 from dovetail.report.data import KnownAccuracy, report_data
 from dovetail.workload.published_accuracy import FIRST, published_accuracies
 
@@ -26,6 +29,7 @@ def report_page(
     sections: Sequence[Mapping[str, Any]] = (),
     diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
     advice: Sequence[Advice] = (),
+    document: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the page.
 
@@ -36,14 +40,24 @@ def report_page(
         sections: shown before the networks; see `dovetail.report.sections`.
         diagnoses: of each network's distinct layers, where they are known already.
         advice: what to change, of those of the mapped networks that it was asked of; see `dovetail.advice`.
+        document: the object that the page's button JSON saves; None: the comparison of the networks.
     """
     known = published_for(costs) if accuracies is None else accuracies
-    options: dict[str, Any] = {"sections": sections, "diagnoses": diagnoses, "advice": advice}
-    return page_of(report_data(costs, title=title or _title(costs), accuracies=known, **options))
+    told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
+    options: dict[str, Any] = {"sections": sections, "diagnoses": told, "advice": advice}
+    data = report_data(costs, title=title or _title(costs), accuracies=known, **options)
+    return page_of(data, _comparison(costs, told) if document is None else document)
 
 
-def page_of(data: Mapping[str, Any]) -> str:
-    """Return the page that shows what `dovetail.report.data.report_data` made."""
+def _comparison(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence[Diagnosis]]) -> dict[str, Any]:
+    """Return what ``--json`` prints of them, for `dovetail.load`."""
+    objective = {"objective": str(costs[0].objective)} if costs else {}
+    notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
+    return json_document("comparison", {**objective, **comparison_fields(costs, diagnoses), "notes": notes})
+
+
+def page_of(data: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Return the page that shows what `dovetail.report.data.report_data` made, and saves a document of results."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(_asset("page.html"))
     return template.render(
@@ -52,6 +66,7 @@ def page_of(data: Mapping[str, Any]) -> str:
         charts=_script(_asset("echarts.min.js")),
         script="\n".join(_script(_asset(name)) for name in ("page.js", "charts.js", "family.js", "details.js")),
         payload=_payload(data),
+        document=_packed(document),
     )
 
 
@@ -88,3 +103,8 @@ def _payload(data: Mapping[str, Any]) -> str:
     """Return the data as JSON that may stand inside a script element."""
     text = json_text(data, indent=None, digits=6)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _packed(document: Mapping[str, Any]) -> str:
+    """Return a document as base64 of compressed JSON, numbers in full: a tenth of its text, which the page unpacks."""
+    return base64.b64encode(gzip.compress(json_text(document).encode(), mtime=0)).decode()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.errors import InputError
+from dovetail.json_text import json_document
 from dovetail.table import Table, headed
 from dovetail.traffic.slope import Slope, Weights, slope
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 from dovetail.workload.widths import Width, checked_bits
+
+if TYPE_CHECKING:
+    import pandas
 
 #: Bits of a value that no width is given for.
 WORD_BITS = 16
@@ -142,6 +146,18 @@ class Bound:
             rows.append((row, each.layer.name, each.layer.repeats, known, each.once_bytes, each.enough_bytes))
         keys = ("row", "layer", "runs", "traffic_bytes", "once_bytes", "enough_bytes")
         return Table(headed(*keys), tuple(rows))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return `table` as pandas' data frame; needs the extra ``pandas``."""
+        return self.table().to_frame()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values: the object that ``dovetail bound --json`` prints without a design."""
+        return json_document("bound", {**self.to_json(), "on": None, "notes": list(self.network.notes)})
+
+    def __str__(self) -> str:
+        """Return the least traffic by size as a table."""
+        return f"{repr(self)[1:-1]}\n\n{self.table().text()}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data: every point of every layer's slope, of one run, and the network's at `rooms`."""
