@@ -22,7 +22,6 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.objective import Objective
-from dovetail.mapper.one_bit import one_bit
 from dovetail.mapper.search import search
 from dovetail.mapping.files import parse_mapping
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
@@ -30,6 +29,12 @@ from dovetail.mapping.widths import needed_sum_bits, states_widths, width_notes
 from dovetail.model.batch import candidate
 from dovetail.model.evaluate import evaluate
 from dovetail.model.witness.widths import _exact_sum
+from dovetail.network.by_width import energy_by_width, layer_energy_by_width
+from dovetail.network.costs import MappedLayer
+from dovetail.network.map_network import map_network
+from dovetail.network.one_bit import OneBit, network_bits, one_bit
+from dovetail.network.plain import network_result
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, convolution, linear
 from dovetail.workload.problem_yaml import read_problem
 from dovetail.workload.widths import Width, parse_widths
@@ -298,9 +303,14 @@ def test_what_a_design_pads_or_rounds_is_said_once() -> None:
     assert list(width_notes(architecture, [linear(C=8, M=8)])) == []
 
 
+def one_bit_of(problem: Problem, architecture: Architecture) -> tuple[OneBit, ...]:
+    as_it_is = MappedLayer(Layer("l", problem), search(problem, architecture, TABLE, Objective.ENERGY))
+    return one_bit([as_it_is], architecture, TABLE, Objective.ENERGY)[0]
+
+
 def test_one_bit_more_or_fewer_is_the_optimum_searched_anew() -> None:
     problem = with_bits(linear(C=8, M=4, P=2), "weights=4,sums=16")
-    changes = list(one_bit(problem, chip(), TABLE, Objective.ENERGY))
+    changes = one_bit_of(problem, chip())
     assert [(one.tensor, one.bits, one.change) for one in changes] == [
         ("Weights", 3, -1),
         ("Weights", 5, 1),
@@ -311,9 +321,45 @@ def test_one_bit_more_or_fewer_is_the_optimum_searched_anew() -> None:
         other = with_bits(problem, f"{one.tensor}={one.bits}")
         assert one.result is not None
         assert one.result.cost == search(other, chip(), TABLE, Objective.ENERGY).cost
-    wide = list(one_bit(with_bits(linear(C=8, M=4), "weights=16"), chip(line=16), TABLE, Objective.ENERGY))
+    wide = one_bit_of(with_bits(linear(C=8, M=4), "weights=16"), chip(line=16))
     assert wide[1].result is None
     assert wide[1].reason == "memory: Weights of 17 bits are wider than its line of 16 bits"
+
+
+def test_a_networks_bits_add_up_from_its_layers() -> None:
+    wide, narrow = (with_bits(linear(C=8, M=4, P=2), f"weights={bits}") for bits in (16, 4))
+    network = Network("n", (Layer("a", wide, 3), Layer("b", narrow), Layer("c", linear(C=4, M=4))))
+    cost = map_network(network, chip(line=16), TABLE, objective=Objective.ENERGY, workers=1)
+    changes = one_bit(cost.distinct, chip(line=16), TABLE, Objective.ENERGY)
+    fewer, more = network_bits(cost, changes)
+    assert (fewer.change, fewer.layers, fewer.left) == (-1, 4, 0)
+    assert (more.change, more.layers, more.left) == (1, 1, 3)  # 17 bits are wider than a line
+    expected = cost.energy_pJ
+    for each, row in zip(cost.distinct, changes, strict=True):
+        for one in row:
+            if one.change == -1 and one.result is not None:
+                expected += each.layer.repeats * (one.result.cost.energy_pJ - each.cost.energy_pJ)
+    assert fewer.energy_pJ == pytest.approx(expected, rel=1e-12)
+    fields = network_result(cost, None, changes)
+    assert [each["tensor"] for each in fields["one_bit"]] == ["Weights", "Weights"]
+    assert [len(layer.get("one_bit", ())) for layer in fields["layers"]] == [2, 2, 0]
+
+
+def test_energy_by_width_is_all_the_energy_each_at_its_width() -> None:
+    layers = [Layer("a", with_bits(linear(C=8, M=4, P=2), "weights=4,inputs=8,outputs=8"), 2)]
+    layers += [Layer("b", with_bits(linear(C=16, M=4, P=2), "weights=8,sums=16")), Layer("c", linear(C=4, M=4))]
+    cost = map_network(Network("n", tuple(layers)), chip(), TABLE, objective=Objective.ENERGY, workers=1)
+    found = energy_by_width(cost)
+    assert sum(pJ for row in found.values() for pJ in row.values()) == pytest.approx(cost.energy_pJ, rel=1e-12)
+    assert list(found["Weights"]) == ["4", "8"]
+    assert list(found["compute"]) == ["4x8", "8x16"]
+    assert list(found["sums"]) == ["15", "16"]  # 4 + 8 + log2 of 8 bits, in a word of 16
+    weights = [level.tensors["Weights"].energy_pJ for level in cost.layers[0].cost.levels if level.tensors]
+    assert found["Weights"]["4"] == pytest.approx(2 * sum(weights), rel=1e-12)
+    assert found["layers without widths"]["any"] == cost.layers[2].cost.energy_pJ
+    plain = map_network(Network("n", (layers[2],)), chip(), TABLE, objective=Objective.ENERGY, workers=1)
+    assert energy_by_width(plain) == {}
+    assert layer_energy_by_width(plain.layers[0].cost, layers[2].problem, chip()) == {}
 
 
 @given(setups(), st.data())

@@ -14,6 +14,7 @@ from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
 from dovetail.cli.tables import print_json, print_table, print_text
+from dovetail.cli.width_tables import print_network_widths, searched_bits
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.between import VECTOR_UNIT, BetweenCost
@@ -51,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_samples(parser)
     arguments.add_odd_sizes(parser)
     arguments.add_workers(parser)
+    parser.add_argument(
+        "--one-bit", action="store_true", help="also map with one bit fewer and more on each tensor that states a width"
+    )
     parser.add_argument("--totals", action="store_true", help="print the table of totals only")
     add_output(parser, "--csv", "write one row per layer, numbers in full")
     arguments.add_json(parser)
@@ -78,28 +82,46 @@ def run(args: argparse.Namespace) -> int:
         costs = [cost.with_between(args.between) for cost in mapped]
         tells = args.json or args.csv or not args.totals
         told = [diagnose_network(cost, store) for cost in costs] if tells else []
+        default = None if args.samples else SECONDS
+        changes = searched_bits(args, costs, store, default) if args.one_bit else None
     notes = [*notes_of(costs), *([] if arguments.search_of(args) else limited_of(costs))]
     print_notes(notes)
     if args.csv:
         write_text(args.csv, layers_table(costs, told).csv())
     if args.json:
-        fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
+        fields = {"objective": str(args.objective), **comparison_fields(costs, told, changes)}
         print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
         return 0
     print_unknown(apart)
     for cost, diagnoses in zip(costs, told, strict=True) if not args.totals else ():
         _print_layers(cost, diagnoses)
+    for place, cost in enumerate(costs):
+        print_network_widths(cost, None if changes is None else changes[place])
     _print_totals(costs)
     return 0
 
 
 def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
     title = f"{cost.network.name} on {cost.architecture.name}, batch {cost.network.batch}"
-    rows = [(row, *_row(each)) for row, each in enumerate(diagnoses, start=1)]
+    rows: list[tuple[Cell, ...]] = [(row, *_row(each)) for row, each in enumerate(diagnoses, start=1)]
     rows += [] if cost.between is None else [_between_row(cost.between)]
     runs = sum(each.layer.layer.repeats for each in diagnoses)
-    sums = ("", "all layers", runs, "", cost.cycles, cost.energy_pJ, cost.utilization, cost.edp_J_cycle, None)
+    sums: tuple[Cell, ...] = (
+        "",
+        "all layers",
+        runs,
+        "",
+        cost.cycles,
+        cost.energy_pJ,
+        cost.utilization,
+        cost.edp_J_cycle,
+        None,
+    )
     energies = energy_alike(each.layer.totals.energy_pJ for each in diagnoses)
+    wide = [each.layer.layer.problem.bits_text for each in diagnoses]
+    if any(wide):
+        rows = [(*row, bits) for row, bits in zip(rows, [*wide, *("" for _ in rows[len(wide) :])], strict=True)]
+        sums = (*sums, "")
     columns = (
         Column("row", words=True),
         Column("layer", words=True),
@@ -110,6 +132,7 @@ def _print_layers(cost: NetworkCost, diagnoses: Sequence[Diagnosis]) -> None:
         UTILIZATION,
         replace(EDP, spare=2),
         Column("dearest level", words=True, spare=1),
+        *((Column("bits", words=True),) if any(wide) else ()),
     )
     print_table(f"{title}: all runs of each layer at its best {cost.objective}", Table(columns, tuple(rows), sums))
     for operation in cost.network.unmapped:

@@ -18,7 +18,6 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.explain import AxisUse, Explained, Lifted, explain
-from dovetail.mapper.one_bit import OneBit, one_bit
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.zeros import WithoutFeature, without_features
@@ -26,6 +25,7 @@ from dovetail.mapping.notes import design_notes
 from dovetail.model.sparse.prices import price_notes
 from dovetail.network.bottleneck import Diagnosis, diagnose
 from dovetail.network.costs import MappedLayer
+from dovetail.network.one_bit import OneBit, one_bit
 from dovetail.network.plain import explanation, figures
 from dovetail.network.readings import readings_on, search_readings
 from dovetail.network.records import stored_search
@@ -75,9 +75,11 @@ def run(args: argparse.Namespace) -> int:
         options: dict[str, Any] = {"time_limit": arguments.limit_of(args), "search": search}
         given = (problem, architecture, energies, args.objective)
         found = explain(*given, **options, progress=report)
-        changes: list[OneBit] = []
+        changes: Sequence[OneBit] = ()
         if found.result is not None:
-            changes += one_bit(*given, **options)
+            layer = MappedLayer(Layer(problem.name, problem), found.result)
+            asked: dict[str, Any] = {"time_limit": arguments.limit_of(args), "store": store, "progress": report}
+            (changes,) = one_bit([layer], architecture, energies, args.objective, search=odd, **asked)
         if found.result is not None and found.result.reading is not None:
             problem, notes = found.result.reading.problem, [*notes, f"{problem.name}: {found.result.reading.text}"]
         told = _diagnosis(problem, architecture, energies, found.result, store)
@@ -130,16 +132,7 @@ def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:
     """Return a layer's widths, and the optimum with each a bit less and a bit more; nothing where it states none."""
     if not problem.bits_text:
         return {}
-    listed = [
-        {
-            "tensor": one.tensor,
-            "bits": one.bits,
-            "reason": one.reason,
-            **({} if one.result is None else {**figures(one.result.cost), "exact": one.result.certificate.exact}),
-        }
-        for one in changes
-    ]
-    return {"bits": problem.bits_text, "one_bit": listed}
+    return {"bits": problem.bits_text, "one_bit": [one.to_json() for one in changes]}
 
 
 def _zeros_fields(zeros: Sequence[WithoutFeature]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dovetail.cli.notes import compiling_notes, print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
+from dovetail.cli.width_tables import print_by_width
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
@@ -28,6 +29,7 @@ from dovetail.mapping.notes import design_notes
 from dovetail.mapping.text import loop_nest_text
 from dovetail.model.sparse.prices import price_notes
 from dovetail.network.bottleneck import diagnose
+from dovetail.network.by_width import layer_energy_by_width
 from dovetail.network.costs import MappedLayer
 from dovetail.network.jobs import Job, Sampled
 from dovetail.network.plain import layer_result
@@ -153,6 +155,8 @@ def _print(
     else:
         print(f"{problem.name} on {architecture.name}, best {args.objective}\n")
         print_totals(result.cost, architecture)
+        if problem.bits_text:
+            print(f"{'bits':12} {problem.bits_text}")
         if limits := limiting_levels(result.cost):
             print(f"{'limited by':12} the bandwidth of {', '.join(limits)}")
         print()
@@ -161,6 +165,7 @@ def _print(
             _print_front(result)
         print()
         print_levels(result.cost)
+        print_by_width(problem.name, layer_energy_by_width(result.cost, problem, architecture))
         print(loop_nest_text(result.mapping, architecture, problem), end="")
     sys.stdout.flush()  # while a Ctrl-C still waits for it
 

@@ -16,12 +16,14 @@ from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown,
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table, print_text
+from dovetail.cli.width_tables import print_network_widths, searched_bits
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_networks
+from dovetail.network.one_bit import OneBit
 from dovetail.network.plain import comparison_fields
 from dovetail.network.rows import layers_table
 from dovetail.report.data import KnownAccuracy
@@ -62,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"seconds for what to change, of each network on each design, on the page ({_ADVICE:g})",
     )
+    parser.add_argument(
+        "--no-one-bit", action="store_true", help="leave out one bit fewer and more on each tensor that states a width"
+    )
     parser.add_argument("--no-advice", action="store_true", help="leave out what to change")
     arguments.add_limits(parser, "seconds per layer")
     arguments.add_odd_sizes(parser)
@@ -96,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         )
         costs = [cost.with_between(args.between) for cost in mapped]
         told = [diagnose_network(cost, store) for cost in costs]
+        changes = None if args.no_one_bit else searched_bits(args, costs, store)
         with_advice = args.html and not args.no_advice and search is None
         advice = _advice(args, costs, told, store) if with_advice else []
     notes = [*notes_of(costs), *([] if search else limited_of(costs))]
@@ -104,17 +110,18 @@ def run(args: argparse.Namespace) -> int:
     print_notes(notes)
     accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
     if args.html:
-        write_text(args.html, report_page(costs, accuracies=accuracies, diagnoses=told, advice=advice))
+        known: dict[str, Any] = {"diagnoses": told, "advice": advice, "changes": changes}
+        write_text(args.html, report_page(costs, accuracies=accuracies, **known))
     for folder, kind in ((args.svg, "svg"), (args.png, "png")):
         if folder:
             write_figures(folder, costs, accuracies, kind)
     for cost, diagnoses, name in zip(costs, told, cost_names(costs), strict=True) if args.csv else ():
         write_text(args.csv / f"{name}.csv", layers_table([cost], [diagnoses]).csv())
     if args.json:
-        fields = {"objective": str(args.objective), **comparison_fields(costs, told)}
+        fields = {"objective": str(args.objective), **comparison_fields(costs, told, changes)}
         print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
     else:
-        _print(costs, told, accuracies)
+        _print(costs, told, accuracies, changes)
     return 0
 
 
@@ -149,7 +156,12 @@ def _given(texts: list[str], costs: list[NetworkCost]) -> dict[str, KnownAccurac
     return given
 
 
-def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accuracies: dict[str, KnownAccuracy]) -> None:
+def _print(
+    costs: list[NetworkCost],
+    told: Sequence[Sequence[Diagnosis]],
+    accuracies: dict[str, KnownAccuracy],
+    changes: Sequence[Sequence[Sequence[OneBit]]] | None,
+) -> None:
     print_unknown(cost.network for cost in costs)
     rows: list[tuple[Cell, ...]] = []
     for cost in costs:
@@ -181,3 +193,5 @@ def _print(costs: list[NetworkCost], told: Sequence[Sequence[Diagnosis]], accura
         print(f"{cost.network.name} on {cost.architecture.name}")
         for each in findings(cost, diagnoses):
             print_text(f"  - {each.text}", "    ")
+    for place, cost in enumerate(costs):
+        print_network_widths(cost, None if changes is None else changes[place], by_layer=False)

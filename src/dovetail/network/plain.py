@@ -15,8 +15,10 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.plain import mapping_fields
 from dovetail.model.cost import Cost, LevelCost
 from dovetail.network.bottleneck import Diagnosis
+from dovetail.network.by_width import ByWidth, energy_by_width, layer_energy_by_width
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
+from dovetail.network.one_bit import OneBit, network_bits
 from dovetail.network.roofline import roofline_json
 from dovetail.network.sweep import Sweep
 from dovetail.units import edp_J_cycle
@@ -127,6 +129,7 @@ def layer_result(
         "reading": mapped.layer.reading,
         "design": architecture.name,
         **cost_fields(result.cost),
+        **_by_width(layer_energy_by_width(result.cost, problem, architecture)),
         **search_fields(result, problem),
         "front": front_fields(result, problem),
         "diagnosis": None if told is None else diagnosis_fields(told, architecture),
@@ -142,6 +145,7 @@ def evaluation(
         **problem_fields(problem),
         "design": architecture.name,
         **cost_fields(cost),
+        **_by_width(layer_energy_by_width(cost, problem, architecture)),
         "mapping": mapping_fields(mapping, problem),
         "designs": [priced_design(architecture, energies)],
     }
@@ -166,14 +170,25 @@ def diagnosis_fields(told: Diagnosis, architecture: Architecture) -> dict[str, A
     }
 
 
-def network_result(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = None) -> dict[str, Any]:
+def _by_width(found: ByWidth) -> dict[str, Any]:
+    """Return energy by width, where widths are stated."""
+    return {"energy_by_width_pJ": found} if found else {}
+
+
+def network_result(
+    cost: NetworkCost,
+    diagnoses: Sequence[Diagnosis] | None = None,
+    changes: Sequence[Sequence[OneBit]] = (),
+) -> dict[str, Any]:
     """Return what one pass of a network costs on a design, and every layer in the order they run, each of one run.
 
     Args:
         cost: the mapped network.
         diagnoses: of its distinct layers, in their order; None: without them, and without findings.
+        changes: one bit fewer and more on each of these layers' tensors; empty: without.
     """
     rows, told = cost.network.rows(), {problem_key(each.layer.layer): each for each in diagnoses or ()}
+    bits = {problem_key(each.layer): row for each, row in zip(cost.distinct, changes, strict=bool(changes))}
     return {
         **network_fields(cost.network),
         "design": cost.architecture.name,
@@ -186,12 +201,16 @@ def network_result(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = No
         "dram_bytes": cost.dram_bytes,
         "energy_by_level_pJ": dict(cost.totals.energy_by_component),
         "energy_by_tensor_pJ": dict(cost.totals.energy_by_tensor),
+        **_by_width(energy_by_width(cost)),
+        **({"one_bit": [each.to_json() for each in network_bits(cost, changes)]} if any(changes) else {}),
         **({} if cost.between is None else {"between": cost.between.to_json()}),
         **({} if diagnoses is None else {"findings": [each.to_json() for each in findings(cost, diagnoses)]}),
         "layers": [
             {
                 **layer_fields(each.layer, rows[each.name]),
                 **_shares(each.cost),
+                **_by_width(layer_energy_by_width(each.cost, each.layer.problem, cost.architecture)),
+                **_one_bit(bits.get(problem_key(each.layer))),
                 **search_fields(each.result, each.layer.problem),
                 **_told(told.get(problem_key(each.layer)), cost.architecture),
             }
@@ -201,20 +220,30 @@ def network_result(cost: NetworkCost, diagnoses: Sequence[Diagnosis] | None = No
     }
 
 
+def _one_bit(changes: Sequence[OneBit] | None) -> dict[str, Any]:
+    return {"one_bit": [each.to_json() for each in changes]} if changes else {}
+
+
 def _told(told: Diagnosis | None, architecture: Architecture) -> dict[str, Any]:
     return {} if told is None else {"diagnosis": diagnosis_fields(told, architecture)}
 
 
-def comparison_fields(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence[Diagnosis]]) -> dict[str, Any]:
+def comparison_fields(
+    costs: Sequence[NetworkCost],
+    diagnoses: Sequence[Sequence[Diagnosis]],
+    changes: Sequence[Sequence[Sequence[OneBit]]] | None = None,
+) -> dict[str, Any]:
     """Return networks on designs, and the designs.
 
     Args:
         costs: mapped networks.
         diagnoses: of each one's distinct layers.
+        changes: of these, one bit fewer and more on each tensor; None: without.
     """
+    told = zip(costs, diagnoses, changes or [()] * len(costs), strict=True)
     designs = {cost.architecture.name: (cost.architecture, cost.energies) for cost in costs}
     return {
-        "results": [network_result(cost, each) for cost, each in zip(costs, diagnoses, strict=True)],
+        "results": [network_result(*each) for each in told],
         "designs": [priced_design(*design) for design in designs.values()],
     }
 

@@ -14,9 +14,11 @@ from dovetail.mapping.mapping import LevelMapping, Loop
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.between import Between
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
+from dovetail.network.by_width import energy_by_width
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.jobs import engine_version
+from dovetail.network.one_bit import OneBit, network_bits
 from dovetail.network.optimum import Choice, LayerFront, network_front, network_optimum, own_best
 from dovetail.network.results import fronts_of
 from dovetail.network.roofline import roofline_json, roofs
@@ -50,6 +52,7 @@ def report_data(
     sections: Sequence[Mapping[str, Any]] = (),
     diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
     advice: Sequence[Advice] = (),
+    changes: Sequence[Sequence[Sequence[OneBit]]] | None = None,
 ) -> dict[str, Any]:
     """Return everything that a page shows.
 
@@ -60,6 +63,7 @@ def report_data(
         sections: more to show before the networks; see `dovetail.report.sections`.
         diagnoses: of each network's distinct layers, where they are known already.
         advice: what to change, of those of the mapped networks that it was asked of.
+        changes: of each network's distinct layers, one bit fewer and more on each tensor; None: not asked for.
     """
     known = accuracies or {}
     told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
@@ -69,8 +73,13 @@ def report_data(
         "engine": engine_version()[:12] if costs else "",
         "sections": [dict(section) for section in sections],
         "runs": [
-            {**_run(cost, each, known.get(cost.network.name)), "advice": _advice(cost, advice)}
-            for cost, each in zip(costs, told, strict=True)
+            {
+                **_run(cost, each, known.get(cost.network.name)),
+                "advice": _advice(cost, advice),
+                "by_width": _by_width(cost),
+                "one_bit": _one_bit(cost, bits),
+            }
+            for cost, each, bits in zip(costs, told, changes or [()] * len(costs), strict=True)
         ],
         "designs": list({cost.architecture.name: _design(cost) for cost in costs}.values()),
     }
@@ -110,6 +119,25 @@ def _advice(cost: NetworkCost, advice: Sequence[Advice]) -> dict[str, Any] | Non
     return next((each.to_json() for each in advice if of(each.cost) == of(cost)), None)
 
 
+def _by_width(cost: NetworkCost) -> list[list[Any]]:
+    """Return ``[tensor, bits, uJ]`` of one pass."""
+    found = energy_by_width(cost)
+    return [[name, bits, pJ * 1e-6] for name, row in found.items() for bits, pJ in row.items() if pJ]
+
+
+def _one_bit(cost: NetworkCost, changes: Sequence[Sequence[OneBit]]) -> dict[str, Any] | None:
+    """Return a network with a bit fewer and more on a tensor of all layers, and each layer's; None where none is."""
+    if not any(changes):
+        return None
+    layers = [
+        {"layer": each.name, **one.to_json(), "before": {"cycles": now.cycles, "energy_pJ": now.energy_pJ}}
+        for each, row in zip(cost.distinct, changes, strict=True)
+        for now in (each.cost,)
+        for one in row
+    ]
+    return {"network": [each.to_json() for each in network_bits(cost, changes)], "layers": layers}
+
+
 def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
     mapped, repeats = told.layer, told.layer.layer.repeats
     problem, cost, totals = mapped.layer.problem, mapped.cost, totals_of(mapped.cost)
@@ -134,6 +162,7 @@ def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, A
         "binding": told.held.label,
         "reason": told.held.text,
         "exact": mapped.result.certificate.exact,
+        "bits": problem.bits_text,
         "mapspace": mapped.result.certificate.mapspace_size,
         "spots": _spots(mapped),
         "roofline": roofline_json(mapped.cost, architecture),

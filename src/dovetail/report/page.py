@@ -14,6 +14,7 @@ from dovetail.advice.advice import Advice
 from dovetail.json_text import json_document, json_text
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
 from dovetail.network.costs import NetworkCost
+from dovetail.network.one_bit import OneBit
 from dovetail.network.plain import comparison_fields
 from dovetail.report.data import KnownAccuracy, report_data
 from dovetail.workload.published_accuracy import FIRST, published_accuracies
@@ -30,6 +31,7 @@ def report_page(
     diagnoses: Sequence[Sequence[Diagnosis]] | None = None,
     advice: Sequence[Advice] = (),
     document: Mapping[str, Any] | None = None,
+    changes: Sequence[Sequence[Sequence[OneBit]]] | None = None,
 ) -> str:
     """Return the page.
 
@@ -41,19 +43,24 @@ def report_page(
         diagnoses: of each network's distinct layers, where they are known already.
         advice: what to change, of those of the mapped networks that it was asked of; see `dovetail.advice`.
         document: the object that the page's button JSON saves; None: the comparison of the networks.
+        changes: of each network's distinct layers, one bit fewer and more on each tensor; None: not asked for.
     """
     known = published_for(costs) if accuracies is None else accuracies
     told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
-    options: dict[str, Any] = {"sections": sections, "diagnoses": told, "advice": advice}
+    options: dict[str, Any] = {"sections": sections, "diagnoses": told, "advice": advice, "changes": changes}
     data = report_data(costs, title=title or _title(costs), accuracies=known, **options)
-    return page_of(data, _comparison(costs, told) if document is None else document)
+    return page_of(data, _comparison(costs, told, changes) if document is None else document)
 
 
-def _comparison(costs: Sequence[NetworkCost], diagnoses: Sequence[Sequence[Diagnosis]]) -> dict[str, Any]:
+def _comparison(
+    costs: Sequence[NetworkCost],
+    diagnoses: Sequence[Sequence[Diagnosis]],
+    changes: Sequence[Sequence[Sequence[OneBit]]] | None,
+) -> dict[str, Any]:
     """Return what ``--json`` prints of them, for `dovetail.load`."""
     objective = {"objective": str(costs[0].objective)} if costs else {}
     notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
-    return json_document("comparison", {**objective, **comparison_fields(costs, diagnoses), "notes": notes})
+    return json_document("comparison", {**objective, **comparison_fields(costs, diagnoses, changes), "notes": notes})
 
 
 def page_of(data: Mapping[str, Any], document: Mapping[str, Any]) -> str:

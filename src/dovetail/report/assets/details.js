@@ -247,7 +247,7 @@ function drawDetail() {
     el("h3", {}, "What stands out"),
     el("ul", { class: "findings" }, run.findings.map((each) => el("li", {}, each.text + "."))),
     run.unmapped > 0 ? el("p", { class: "note" }, percent(run.unmapped) + " of the MACs have no mapping form and are not in these costs.") : null,
-    ...breakdown(run), ...twoCharts(run, design), ...networkFront(run), ...layers(run, design)].filter(Boolean));
+    ...breakdown(run), ...widths(run), ...twoCharts(run, design), ...networkFront(run), ...layers(run, design)].filter(Boolean));
   for (const each of drawn) if (detail.contains(each.node)) each.draw();
 }
 
@@ -262,6 +262,26 @@ function breakdown(run) {
     el("div", { class: "bar" }, select("energy by", [["component", "component"], ["tensor", "tensor"]], by, (value) => { by = value; chart.redraw(); }),
       toggle("shares", (on) => { share = on; chart.redraw(); })),
     el("div", { class: "grid" }, el("div", {}, cycles), el("div", {}, chart))];
+}
+
+/* What widths cost: energy by tensor and bits, and the optimum with one bit fewer and more. */
+function widths(run) {
+  if (!run.by_width.length) return [];
+  const all = run.by_width.reduce((sum, each) => sum + each[2], 0) || 1;
+  const parts = [el("h3", { id: "widths" }, "Widths"),
+    sortable([{ title: "tensor", value: (row) => row[0], words: true }, { title: "bits", value: (row) => row[1], words: true },
+      { title: "energy, uJ", value: (row) => row[2] }, { title: "share", value: (row) => row[2] / all, show: percent }], run.by_width, { name: "by_width" })];
+  if (!run.one_bit) return parts;
+  const shares = (now) => [["cycles", "cycles"], ["energy_pJ", "energy"]].map(([key, title]) =>
+    ({ title, value: (row) => (key in row ? change(now(row)[key], row[key]) : null), show: signed }));
+  const before = { cycles: run.cycles, energy_pJ: run.energy_uJ * 1e6 };
+  const star = (row) => (row.exact === false ? " (not proven)" : "");
+  const sums = [{ title: "tensor", value: (row) => row.tensor, words: true }, { title: "bits", value: (row) => (row.change > 0 ? "+1" : "−1") + star(row), words: true },
+    { title: "runs of layers", value: (row) => row.layers }, ...shares(() => before)];
+  const each = [{ title: "layer", value: (row) => row.layer, words: true }, { title: "tensor", value: (row) => row.tensor, words: true },
+    { title: "bits", value: (row) => row.bits }, ...shares((row) => row.before), { title: "", value: (row) => row.reason + star(row), words: true, long: true }];
+  return [...parts, el("p", { class: "note" }, "One bit fewer and more on a tensor of all layers that state its width, every layer mapped anew:"), sortable(sums, run.one_bit.network, { name: "one_bit" }),
+    el("details", {}, el("summary", {}, "layer by layer"), sortable(each, run.one_bit.layers, { name: "one_bit_layers" }))];
 }
 
 function twoCharts(run, design) {
@@ -296,6 +316,7 @@ function layers(run, design) {
     { title: "cycles", value: (layer) => layer.cycles },
     { title: "energy, uJ", value: (layer) => layer.energy_uJ },
     { title: "utilization", value: (layer) => layer.utilization, show: percent },
+    ...(run.layers.some((layer) => layer.bits) ? [{ title: "bits", value: (layer) => layer.bits, words: true }] : []),
     { title: "cycles over bound", value: (layer) => layer.over_bound },
     { title: "DRAM over must", value: (layer) => layer.over_compulsory },
     { title: "held back by", value: (layer) => layer.binding + ": " + layer.reason, words: true, long: true, wide: true },
