@@ -168,7 +168,7 @@ OPERATIONS = (
 
 def test_prices_are_words_and_steps_by_hand():
     """Lines of 8 words at DRAM, 256 lanes, 17 steps a score; 48.57 words read and 20 written a cycle."""
-    priced = price_between(OPERATIONS, DESIGN, ENERGIES, Between.SERIAL, Products(1000, 0, 0))
+    priced = price_between(OPERATIONS, DESIGN, ENERGIES, Between.SERIAL, Products(1000, {}))
     dram, unit = ENERGIES["DRAM"], unit_of(DESIGN, ENERGIES)
     softmax, embedding = priced.passes
     assert (softmax.steps, unit.lanes) == (170_000, 256)
@@ -197,7 +197,8 @@ def test_beside_the_products_is_never_longer_than_after_them_and_costs_as_much(m
     storage = design.vector_level()
     assert isinstance(storage, Storage)
     read, written = products[0] * storage.read_bandwidth, products[0] * storage.write_bandwidth
-    beside = Products(products[0], read * products[1] / 10**6, written * products[2] / 10**6)
+    words = read * products[1] / 10**6, written * products[2] / 10**6
+    beside = Products(products[0], {storage.name: words})
     operations = [FreeOperation("gelu", 1, Moved(*each)) for each in moved]
     serial, overlapped = (price_between(operations, design, ENERGIES, rule, beside) for rule in Between)
     assert 0 <= overlapped.cycles <= serial.cycles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dovetail.cli import arguments
 from dovetail.cli.between import vector_unit_text
@@ -20,7 +20,7 @@ from dovetail.table import Cell, Column, Table
 from dovetail.tokens.point import Point, fits
 from dovetail.tokens.resident import Resident, parse_residents
 from dovetail.tokens.study import Counting, Questions, Searching, TokenStudy, study_tokens
-from dovetail.units import four_digits, percent, whole
+from dovetail.units import four_digits, joules, percent, whole
 from dovetail.workload.language.layers import PHASES, Phase
 from dovetail.workload.language.model import LanguageModel
 from dovetail.workload.language.reader import bundled_models
@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT@LEVEL,...",
         help="what stays on chip between layers and steps as far as it fits: weights, cache or activations, each with "
         "the level that holds it (all is read from the outermost level)",
+    )
+    parser.add_argument(
+        "--fused-attention",
+        metavar="LEVEL",
+        help="also map attention's two products as one nest, whose scores never leave this memory, and show it beside "
+        "the two one after the other",
     )
     arguments.add_limits(parser, "seconds per layer (until proven)")
     arguments.add_samples(parser)
@@ -118,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
             architecture,
             energies,
             Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
-            counting=Counting(args.between, args.resident),
+            counting=Counting(args.between, args.resident, args.fused_attention),
             searching=Searching(args.objective, arguments.limit_of(args), arguments.search_of(args)),
             store=store,
             workers=args.workers,
@@ -184,21 +190,48 @@ def _print(study: TokenStudy) -> None:
     )
     if first.cost.between is not None:
         print_text(vector_unit_text(first.cost.between), "  ")
+    for text in _fused_texts(study):
+        print_text(text, "  ")
     for text in (*study.straight, *(bend.text for bend in study.bends)):
         print_text(text, "  ")
-    if not all(point.cost.exact for point in study.points):
+    if not all(point.exact for point in study.points):
         print_text("* not proven to be the optimum")
+
+
+def _fused_texts(study: TokenStudy) -> Iterator[str]:
+    """Yield how attention is fused, and what that changes, per point and kind of attention; equal texts once."""
+    for point in study.points:
+        fields = point.to_json().get("fused")
+        if fields is None:
+            continue
+        step, before = point.step, point.unfused
+        length = step.attended if step.phase == "decode" else step.rows if point.model.decodes else step.source
+        of = f"{step.phase}, batch {step.batch}, {whole(length)}: " if len(study.points) > 1 else ""
+        assert before is not None
+        for each, one in zip(point.fused, fields["attention"], strict=True):
+            blocks, count = each.blocks, each.blocks.count(each.attention)
+            several = "one block" if count == 1 else f"{whole(count)} blocks"
+            yield (
+                f"{of}{each.attention.name} fused in {each.level}: {joules(one['unfused_energy_J_per_token'] * 1e12)} "
+                f"a token becomes {joules(one['energy_J_per_token'] * 1e12)}, "
+                f"{four_digits(one['unfused_ms_per_step'])} ms a step {four_digits(one['ms_per_step'])}; in "
+                f"{several} of {whole(blocks.groups)} x {whole(blocks.queries)} "
+                f"queries x {whole(blocks.keys)} keys, {each.known}"
+            )
 
 
 def _table(points: Sequence[Point]) -> Table:
     parts = list(dict.fromkeys(part for point in points for part in point.parts))
-    energy = energy_alike([point.energy_J_per_token * 1e12 for point in points])
+    apart = [point.unfused.energy_pJ / point.tokens for point in points if point.unfused is not None]
+    energy = energy_alike([*(point.energy_J_per_token * 1e12 for point in points), *apart])
     columns = (
         Column("phase", words=True),
         Column("batch", show=whole),
         Column("length", show=whole),
         Column("energy a token", energy.unit, key="energy_pJ_per_token", show=energy.show),
+        *([Column("unfused", energy.unit, key="unfused_energy_pJ_per_token", show=energy.show)] if apart else []),
         Column("ms|a step", key="ms_per_step", show=four_digits),
+        *([Column("unfused|ms", key="unfused_ms_per_step", show=four_digits)] if apart else []),
         Column("tokens|a second", key="tokens_per_second", show=four_digits),
         Column("util.", key="utilization", show=percent, spare=1),
         *(Column(part, key=f"share_{part}", show=percent, spare=2) for part in parts),
@@ -210,11 +243,13 @@ def _row(point: Point, parts: Sequence[str]) -> tuple[Cell, ...]:
     step = point.step
     length = step.attended if step.phase == "decode" else step.rows if point.model.decodes else step.source
     return (
-        step.phase + ("" if point.cost.exact else " *"),
+        step.phase + ("" if point.exact else " *"),
         step.batch,
         length,
         point.energy_J_per_token * 1e12,
+        *([] if point.unfused is None else [point.unfused.energy_pJ / point.tokens]),
         point.ms,
+        *([] if point.unfused is None else [point.unfused.seconds * 1e3]),
         point.tokens_per_second,
         point.cost.utilization,
         *(point.parts.get(part, 0.0) / point.energy_J_per_token for part in parts),

@@ -7,14 +7,15 @@ nothing. All runs of an operation take the longest of its steps, its reads and i
 
 ``serial``: one operation after another and after the products. ``overlapped``: the vector unit works beside the
 products, which share the storage's bandwidth with it; a pass takes as long as the longest of the products, all the
-steps, and all the words of both at that storage. These are the longest and the shortest that a schedule can make of it.
+steps, and all the words of both at that storage (at each, where some operations are placed at another one). These are
+the longest and the shortest that a schedule can make of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -100,12 +101,13 @@ class Pass:
     Attributes:
         name: the operation.
         count: how often it runs.
-        words_read: at the unit's storage.
+        words_read: at its storage.
         words_written: there.
         steps: of all lanes together.
         cycles: the longest of steps, reads and writes.
         traffic_pJ: of its accesses to the storage.
         unit_pJ: of its steps, and of words on their way.
+        level: the storage that it reads and writes.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Pass:
     cycles: int
     traffic_pJ: float
     unit_pJ: float
+    level: str
 
     @property
     def energy_pJ(self) -> float:
@@ -148,17 +151,17 @@ class BetweenCost:
         """Everything."""
         return math.fsum([*(each.energy_pJ for each in self.passes), *self.leakage_pJ.values()])
 
-    @property
-    def words(self) -> int:
-        """Words read and written at the unit's storage."""
-        return sum(each.words_read + each.words_written for each in self.passes)
+    def words_at(self, level: str) -> int:
+        """Return the words read and written at a storage."""
+        return sum(each.words_read + each.words_written for each in self.passes if each.level == level)
 
     @property
     def energy_by_component(self) -> dict[str, float]:
         """PJ of the storage, of the unit, and leaked."""
         found = dict(self.leakage_pJ)
-        level = self.unit.level.name
-        found[level] = found.get(level, 0.0) + math.fsum(each.traffic_pJ for each in self.passes)
+        for level in dict.fromkeys((self.unit.level.name, *(each.level for each in self.passes))):
+            traffic = math.fsum(each.traffic_pJ for each in self.passes if each.level == level)
+            found[level] = found.get(level, 0.0) + traffic
         return found | {VECTOR_UNIT: math.fsum(each.unit_pJ for each in self.passes)}
 
     def to_json(self) -> dict[str, Any]:
@@ -174,6 +177,7 @@ class BetweenCost:
             "operations": [
                 {
                     "operation": each.name,
+                    "level": each.level,
                     "count": each.count,
                     "words_read": each.words_read,
                     "words_written": each.words_written,
@@ -193,13 +197,11 @@ class Products:
 
     Attributes:
         cycles: one after another.
-        words_read: at the vector unit's storage, in words of its own width.
-        words_written: there.
+        words: read and written, by storage, in words of its own width: of those that operations are worked on at.
     """
 
     cycles: int
-    words_read: float
-    words_written: float
+    words: Mapping[str, tuple[float, float]]
 
 
 def price_between(
@@ -208,6 +210,7 @@ def price_between(
     energies: EnergyTable,
     rule: Between,
     products: Products,
+    placed: Sequence[tuple[Storage, FreeOperation]] = (),
 ) -> BetweenCost:
     """Return what operations between products cost.
 
@@ -217,24 +220,43 @@ def price_between(
         energies: what its components cost.
         rule: how their time is counted.
         products: what they run beside.
+        placed: further ones, with the storages that they read and write instead of the vector unit's.
     """
     unit = unit_of(architecture, energies)
-    moving = [each for each in operations if each.moved is not None and _moves(each.moved)]
-    passes = tuple(_pass(each.name, each.count, each.moved, unit, energies) for each in moving if each.moved)
+    listed = [*((unit.level, each) for each in operations), *placed]
+    passes = tuple(
+        _pass(each.name, each.count, each.moved, replace(unit, level=level), energies)
+        for level, each in listed
+        if each.moved is not None and _moves(each.moved)
+    )
     if rule is Between.SERIAL:
         cycles = sum(each.cycles for each in passes)
     else:
-        reads = products.words_read + sum(each.words_read for each in passes)
-        writes = products.words_written + sum(each.words_written for each in passes)
         steps = math.ceil(sum(each.steps for each in passes) / unit.lanes)
-        cycles = max(products.cycles, steps, _cycles_of_words(unit.level, reads, writes)) - products.cycles
+        storages = {level.name: level for level in (unit.level, *(level for level, _ in placed))}
+        busy = [_busy(level, passes, products) for level in storages.values()]
+        cycles = max(products.cycles, steps, *busy) - products.cycles
+    leaking = leakage_pJ(architecture, energies, cycles)
+    unknown = tuple(each.name for each in operations if each.moved is None and steps_of(each.name))
+    return BetweenCost(rule, unit, passes, cycles, leaking, unknown)
+
+
+def _busy(level: Storage, passes: Sequence[Pass], products: Products) -> int:
+    """Return the cycles that a storage takes for the words of both."""
+    read, written = products.words.get(level.name, (0.0, 0.0))
+    here = [each for each in passes if each.level == level.name]
+    reads, writes = (sum(each.words_read for each in here), sum(each.words_written for each in here))
+    return cycles_of_words(level, read + reads, written + writes)
+
+
+def leakage_pJ(architecture: Architecture, energies: EnergyTable, cycles: int) -> dict[str, float]:
+    """Return what every level that leaks loses in so many cycles, all of its instances."""
     leaking = {
         level.name: energies[level.name].actions.get("leak", 0.0) * level.instances * cycles
         for level in architecture.levels
         if level.name in energies.components
     }
-    unknown = tuple(each.name for each in operations if each.moved is None and steps_of(each.name))
-    return BetweenCost(rule, unit, passes, cycles, {name: pJ for name, pJ in leaking.items() if pJ}, unknown)
+    return {name: energy for name, energy in leaking.items() if energy}
 
 
 def _moves(moved: Moved) -> bool:
@@ -244,20 +266,20 @@ def _moves(moved: Moved) -> bool:
 def _pass(name: str, count: int, moved: Moved, unit: Unit, energies: EnergyTable) -> Pass:
     reads, writes = moved.reads + moved.parameters, moved.writes
     steps = moved.elements * unit.steps_of(name)
-    cycles = max(math.ceil(steps / unit.lanes), _cycles_of_words(unit.level, reads, writes))
-    traffic = _access(unit.level, energies, "read", reads) + _access(unit.level, energies, "write", writes)
-    return Pass(
-        name, count, reads, writes, steps, cycles, traffic, steps * unit.step_pJ + (reads + writes) * unit.word_pJ
-    )
+    cycles = max(math.ceil(steps / unit.lanes), cycles_of_words(unit.level, reads, writes))
+    traffic = access_pJ(unit.level, energies, "read", reads) + access_pJ(unit.level, energies, "write", writes)
+    unit_pJ = steps * unit.step_pJ + (reads + writes) * unit.word_pJ
+    return Pass(name, count, reads, writes, steps, cycles, traffic, unit_pJ, unit.level.name)
 
 
-def _access(level: Storage, energies: EnergyTable, action: str, words: int) -> float:
+def access_pJ(level: Storage, energies: EnergyTable, action: str, words: int) -> float:
+    """Return what reading or writing so many words costs, lines as full as accesses of products are."""
     line = level.line_pJ if level.line_pJ is not None else energies[level.name].energy(action)
     return -(-words // level.block) * line
 
 
-def _cycles_of_words(level: Storage, reads: float, writes: float) -> int:
-    """Return the cycles that a storage takes for words, all of its instances at once."""
+def cycles_of_words(level: Storage, reads: float, writes: float) -> int:
+    """Return the cycles that a storage takes for words read and written, all of its instances at once."""
     needed = (
         (reads, level.read_bandwidth),
         (writes, level.write_bandwidth),

@@ -18,12 +18,16 @@ from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
 from dovetail.model.sparse.prices import price_notes
 from dovetail.network.between import BETWEEN, Between, BetweenCost, Products, price_between
+from dovetail.network.carried import Carried
+from dovetail.network.resident import OPERANDS, RESULTS
 from dovetail.table import Cell, Table, headed
 from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, percent, whole
-from dovetail.workload.network import Layer, Network, problem_key
+from dovetail.workload.network import FreeOperation, Layer, Network, problem_key
 
 #: Under what energy that belongs to no tensor is counted.
 COMPUTE, LEAKAGE = "compute", "leakage"
+#: Under what energy of what fused products take in and put out is counted.
+CARRIED = "carried"
 
 
 class HasTotals(Protocol):
@@ -114,6 +118,12 @@ def totals_of(cost: Cost) -> Totals:
     )
 
 
+def totals_of_carried(carried: Carried, outermost: str) -> Totals:
+    """Return what is carried between memories as totals."""
+    words = sum(carried.words.get(outermost, (0, 0)))
+    return Totals(carried.cycles, carried.energy_pJ, 0, words, carried.energy_by_level, {CARRIED: carried.energy_pJ})
+
+
 @dataclass(frozen=True)
 class MappedLayer:
     """A layer with the best mapping found for it.
@@ -147,16 +157,18 @@ class MappedLayer:
 
 def _words_at(mapped: MappedLayer, architecture: Architecture, level: Storage) -> tuple[float, float]:
     """Return the words of a level's own width that one run of a layer reads and writes there."""
-    problem, cost = mapped.layer.problem, mapped.cost[level.name]
+    problem = mapped.layer.problem
     place = next(at for at, each in enumerate(architecture.levels) if each.name == level.name)
     rooms = held(problem, architecture)[place] if states_widths(problem) else None
+    parts = {level.name, f"{level.name}_{OPERANDS}", f"{level.name}_{RESULTS}"}
     read = written = 0.0
-    for at, tensor in enumerate(problem.shape.tensors):
-        count = cost.tensors.get(tensor.name)
-        if count is not None:
-            width = 1.0 if rooms is None else float(rooms[at].words)
-            read += count.reads * count.instances * width
-            written += (count.fills + count.updates) * count.instances * width
+    for cost in (each for each in mapped.cost.levels if each.name in parts):
+        for at, tensor in enumerate(problem.shape.tensors):
+            count = cost.tensors.get(tensor.name)
+            if count is not None:
+                width = 1.0 if rooms is None else float(rooms[at].words)
+                read += count.reads * count.instances * width
+                written += (count.fills + count.updates) * count.instances * width
     return read, written
 
 
@@ -186,6 +198,8 @@ class NetworkCost:
         objective: what each layer's mapping minimises.
         layers: every layer in the order they run; equal layers share one result.
         between: what lies between products, priced; None: it costs nothing.
+        carried: what fused products take in and put out; None: none are fused.
+        placed: operations between fused products, each with the level that holds what it works on.
     """
 
     network: Network
@@ -194,6 +208,8 @@ class NetworkCost:
     objective: Objective
     layers: tuple[MappedLayer, ...] = field(repr=False)
     between: BetweenCost | None = field(default=None, repr=False)
+    carried: Carried | None = field(default=None, repr=False)
+    placed: tuple[tuple[str, FreeOperation], ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -215,8 +231,11 @@ class NetworkCost:
 
     @cached_property
     def products(self) -> Totals:
-        """The layers added up."""
-        return sum_of((totals_of(each.cost), each.layer.repeats) for each in self.layers)
+        """The layers added up, and what is carried for them."""
+        layers = [(totals_of(each.cost), each.layer.repeats) for each in self.layers]
+        if self.carried is not None:
+            layers.append((totals_of_carried(self.carried, self.architecture.levels[0].name), 1))
+        return sum_of(layers)
 
     @cached_property
     def totals(self) -> Totals:
@@ -224,7 +243,7 @@ class NetworkCost:
         between = self.between
         if between is None:
             return self.products
-        words = between.words if between.unit.level.name == self.architecture.levels[0].name else 0
+        words = between.words_at(self.architecture.levels[0].name)
         by_component = between.energy_by_component
         parts = {
             BETWEEN: math.fsum(each.energy_pJ for each in between.passes),
@@ -236,12 +255,18 @@ class NetworkCost:
         """Return the same network with what lies between its products priced; None: as costing nothing."""
         if rule is None:
             return replace(self, between=None)
-        level = self.architecture.vector_level()
+        own, storages = self.architecture.vector_level(), {each.name: each for each in self.architecture.storages}
+        words = {name: self._demand(storages[name]) for name in (own.name, *(name for name, _ in self.placed))}
+        placed = [(storages[name], operation) for name, operation in self.placed]
+        given = self.network.free, self.architecture, self.energies, rule, Products(self.products.cycles, words)
+        return replace(self, between=price_between(*given, placed))
+
+    def _demand(self, level: Storage) -> tuple[float, float]:
+        """Return the words that all products, and what is carried for them, read and write at a storage."""
         demands = [(*_words_at(each, self.architecture, level), each.layer.repeats) for each in self.layers]
-        read, written = (float(sum(demand[way] * demand[2] for demand in demands)) for way in (0, 1))
-        products = Products(self.products.cycles, read, written)
-        priced = price_between(self.network.free, self.architecture, self.energies, rule, products)
-        return replace(self, between=priced)
+        carried = (0, 0) if self.carried is None else self.carried.words.get(level.name, (0, 0))
+        read, written = (float(sum(each[way] * each[2] for each in demands) + carried[way]) for way in (0, 1))
+        return read, written
 
     @property
     def between_share(self) -> tuple[float, float] | None:
@@ -287,8 +312,10 @@ class NetworkCost:
         outermost = self.architecture.levels[0]
         assert isinstance(outermost, Storage)
         words = sum(each.layer.repeats * outer_words(each, self.architecture) for each in self.layers)
-        if self.between is not None and self.between.unit.level.name == outermost.name:
-            words += self.between.words
+        if self.between is not None:
+            words += self.between.words_at(outermost.name)
+        if self.carried is not None:
+            words += sum(self.carried.words.get(outermost.name, (0, 0)))
         return float(words * outermost.datawidth / 8)
 
     @property

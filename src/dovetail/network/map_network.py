@@ -51,7 +51,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """A job, and what the network's mapping knows of it.
 
     Attributes:
@@ -144,7 +144,7 @@ def map_networks(
             None: the pair's own. Empty: the pairs' own. Equal layers of a network run on equal designs. Where it gives
             None there is none for this reading.
     """
-    tasks: dict[str, _Task] = {}
+    tasks: dict[str, Task] = {}
     ways_of: list[dict[object, list[tuple[Reading, str]]]] = []
     for network, _, _ in pairs:
         if not network.layers:
@@ -165,12 +165,12 @@ def map_networks(
                     design = told
                 job = Job(read.problem, *design, objective, front, seconds, search)
                 keys.append((reading, job.key))
-                tasks.setdefault(keys[-1][1], _Task(job, layer.name))
+                tasks.setdefault(keys[-1][1], Task(job, layer.name))
             if not keys:
                 raise InputError(f"{layer.name} on {architecture.name}: what is to stay passes its level by")
         ways_of.append(of_layers)
     needed = {ways[0][1] for of_layers in ways_of for ways in of_layers.values() if len(ways) == 1}
-    results = _results(tasks, needed, store or Store.disabled(), workers, progress)
+    results = results_of(tasks, needed, store or Store.disabled(), workers, progress)
     return [
         _cost(network, architecture, energies, objective, of_layers, results)
         for (network, architecture, energies), of_layers in zip(pairs, ways_of, strict=True)
@@ -212,14 +212,22 @@ def _cost(
     )
 
 
-def _results(
-    tasks: dict[str, _Task],
+def results_of(
+    tasks: dict[str, Task],
     needed: set[str],
     store: Store,
     workers: Workers,
     progress: Callable[[Progress], None] | None,
 ) -> dict[str, Outcome]:
-    """Return the outcome of every task; that one of those ``needed`` has no mapping is raised at once."""
+    """Return the outcome of every task; that one of those ``needed`` has no mapping is raised at once.
+
+    Args:
+        tasks: by their jobs' keys.
+        needed: keys of the jobs that nothing goes without.
+        store: where finished results are kept and found.
+        workers: processes, or any executor.
+        progress: called after every finished job.
+    """
     start = time.monotonic()
     found: dict[str, Outcome] = {}
     found |= kept_results(store, {key: task.job for key, task in tasks.items()})

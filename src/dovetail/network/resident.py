@@ -68,6 +68,7 @@ def with_resident(
     operands: Set[str] = frozenset(),
     outputs: Set[str] = frozenset(),
     reserved: int = 0,
+    added: bool = False,
 ) -> tuple[Architecture, EnergyTable]:
     """Return a design in one of whose memories tensors stay.
 
@@ -78,6 +79,7 @@ def with_resident(
         operands: tensors that are read there; names that are none of a layer's are of no effect.
         outputs: tensors that are written there.
         reserved: words of the memory that the mapper does not have: those of all that stays, in this layer or others.
+        added: whether outputs are added to what stays there of earlier layers, so that their first sums read it.
 
     Raises:
         InputError: nothing can stay there, or the design lets one of the tensors pass it by.
@@ -92,7 +94,7 @@ def with_resident(
     assert isinstance(outermost, Storage)
     inner = [_without(replace(memory, entries=max(0, memory.words - reserved)), staying)]
     parts = [_part(memory, OPERANDS, operands)] if operands else []
-    parts += [_part(memory, RESULTS, outputs)] if outputs else []
+    parts += [_part(memory, RESULTS, outputs, added=added)] if outputs else []
     prices = {part.name: _price(energies[level], written=part.name.endswith(RESULTS)) for part in parts}
     first = replace(outermost, absent=outermost.absent | staying)
     levels: tuple[Level, ...] = (first, *parts, *outer, *inner, *architecture.levels[place + 1 :])
@@ -115,7 +117,7 @@ def _without(level: Level, tensors: frozenset[str]) -> Level:
     )
 
 
-def _part(memory: Storage, called: str, tensors: Set[str]) -> Storage:
+def _part(memory: Storage, called: str, tensors: Set[str], *, added: bool = False) -> Storage:
     """Return the part of a memory that holds what stays: as large as it must be, as fast as the memory.
 
     What lies there before is not written, so that of operands only reading takes time; all loops are outside.
@@ -125,7 +127,8 @@ def _part(memory: Storage, called: str, tensors: Set[str]) -> Storage:
     name = f"{memory.name}_{called}"
     part = replace(memory, name=name, depth=None, entries=None, multiple_buffering=1, constraints=keep)
     if called == RESULTS:
-        return part
+        first = LoopConstraints(rmw_first_update=names if added else frozenset())
+        return replace(part, constraints=replace(keep, temporal=first))
     reading = [each for each in (memory.read_bandwidth, memory.shared_bandwidth) if each is not None]
     return replace(
         part,

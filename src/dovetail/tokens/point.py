@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dovetail.fused.search import FusedAttention
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.network.between import BETWEEN
-from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
+from dovetail.network.costs import MappedLayer, NetworkCost, sum_of, totals_of
 from dovetail.tokens.resident import Plan
 from dovetail.workload.language.experts import distinct
 from dovetail.workload.language.layers import Step
@@ -37,12 +38,16 @@ class Point:
         step: which phase, of how many tokens.
         cost: of all its layers.
         plan: what stays on chip; None: nothing.
+        fused: its attention, where that is fused.
+        unfused: what the step costs where it is not; None: nothing is fused.
     """
 
     model: LanguageModel
     step: Step
     cost: NetworkCost = field(repr=False)
     plan: Plan | None = field(default=None, repr=False)
+    fused: tuple[FusedAttention, ...] = field(default=(), repr=False)
+    unfused: NetworkCost | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -94,6 +99,8 @@ class Point:
             part = part_of(each.name)
             found[part] = found.get(part, 0.0) + each.totals.energy_pJ - cached
             found[CACHE] = found.get(CACHE, 0.0) + cached
+        if self.cost.carried is not None:
+            found["attention"] = found.get("attention", 0.0) + self.cost.carried.energy_pJ
         if self.cost.between is not None:
             found[BETWEEN] = self.cost.between.energy_pJ
         return {part: energy * 1e-12 / self.tokens for part, energy in found.items() if energy}
@@ -133,7 +140,46 @@ class Point:
             "experts": self.experts,
             **({} if self.plan is None else {"resident": self.plan.to_json()}),
             **({} if self.cost.between is None else {"between": self.cost.between.to_json()}),
-            "exact": self.cost.exact,
+            **({} if self.unfused is None else {"fused": self._fused_json(self.unfused)}),
+            "exact": self.exact,
+        }
+
+    @property
+    def exact(self) -> bool:
+        """Whether every layer's mapping, and every nest of fused attention, is proven the best."""
+        return self.cost.exact and all(each.exact for each in self.fused)
+
+    def _fused_json(self, unfused: NetworkCost) -> dict[str, Any]:
+        return {
+            "level": self.fused[0].level,
+            "attention": [self._nest_json(each, unfused) for each in self.fused],
+            "unfused": {
+                "energy_J_per_token": unfused.energy_pJ * 1e-12 / self.tokens,
+                "ms_per_step": unfused.seconds * 1e3,
+                "outermost_bytes_per_token": unfused.dram_bytes / self.tokens,
+            },
+        }
+
+    def _nest_json(self, fused: FusedAttention, unfused: NetworkCost) -> dict[str, Any]:
+        place, second = fused.attention.place, self.cost.architecture.cycle_seconds
+        apart = sum_of((each.totals, 1) for each in unfused.layers[place : place + 2])
+        return {
+            "name": fused.attention.name,
+            "blocks": {
+                "groups": fused.blocks.groups,
+                "queries": fused.blocks.queries,
+                "keys": fused.blocks.keys,
+                "count": fused.blocks.count(fused.attention),
+            },
+            "words": fused.words,
+            "energy_J_per_token": fused.totals.energy_pJ * 1e-12 / self.tokens,
+            "unfused_energy_J_per_token": apart.energy_pJ * 1e-12 / self.tokens,
+            "ms_per_step": fused.totals.cycles * second * 1e3,
+            "unfused_ms_per_step": apart.cycles * second * 1e3,
+            "sizes_that_fit": fused.possible,
+            "sizes_searched": fused.searched,
+            "gap": fused.gap,
+            "exact": fused.exact,
         }
 
 

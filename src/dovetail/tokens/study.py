@@ -9,6 +9,7 @@ from typing import Any
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.executors import Workers
+from dovetail.fused.network import fuse_network
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
@@ -23,6 +24,7 @@ from dovetail.tokens.resident import Plan, Resident, plan_of
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import Asked, Phase, Step, network_of, step_of
 from dovetail.workload.language.model import LanguageModel
+from dovetail.workload.network import Network
 
 #: Points of one study, at most.
 MOST_POINTS = 512
@@ -104,6 +106,33 @@ def _with_between(cost: NetworkCost, rule: Between | None, plan: Plan | None) ->
     return cost.with_between(rule)
 
 
+def _fused(
+    point: Point,
+    network: Network,
+    level: str,
+    time_limit: Limit,
+    store: Store | None,
+    workers: Workers,
+    progress: Callable[[Progress], None] | None,
+) -> Point:
+    """Return a point with its attention fused."""
+    rule = None if point.cost.between is None else point.cost.between.rule
+    cost, fused = fuse_network(
+        network, point.cost, level, time_limit=time_limit, store=store, workers=workers, progress=progress
+    )
+    return replace(point, cost=cost.with_between(rule), fused=fused, unfused=point.cost)
+
+
+def _check_fused(counting: Counting, searching: Searching) -> None:
+    """Refuse what is not counted together with fused attention."""
+    if counting.fused is None:
+        return
+    if counting.resident:
+        raise InputError("what stays on chip (--resident) is not counted together with fused attention; ask for either")
+    if searching.search is not None:
+        raise InputError("fused attention is searched exactly: leave out --samples, --imperfect and --pad")
+
+
 @dataclass(frozen=True)
 class Questions:
     """Which steps of a model are asked for.
@@ -151,10 +180,13 @@ class Counting:
     Attributes:
         between: how the time of what lies between products is counted; None: it costs nothing.
         resident: what stays on chip, as far as it fits; empty: nothing.
+        fused: the memory that scores of fused attention do not leave; None: attention's two products run one after the
+            other.
     """
 
     between: Between | None = None
     resident: Sequence[Resident] = ()
+    fused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +234,7 @@ def study_tokens(
         NoMappingError: a layer cannot be mapped.
     """
     counting, searching = counting or Counting(), searching or Searching()
+    _check_fused(counting, searching)
     steps = questions.steps(model)
     networks = [network_of(model, step) for step in steps]
     plans = [
@@ -218,8 +251,11 @@ def study_tokens(
         progress=progress,
         search=searching.search,
     )
-    points = tuple(
+    points = [
         Point(model, step, _with_between(cost, counting.between, plan), plan)
         for step, cost, plan in zip(steps, costs, plans, strict=True)
-    )
-    return TokenStudy(model, architecture, searching.objective, points)
+    ]
+    if counting.fused is not None:
+        given = counting.fused, searching.time_limit, store, workers, progress
+        points = [_fused(point, network, *given) for point, network in zip(points, networks, strict=True)]
+    return TokenStudy(model, architecture, searching.objective, tuple(points))

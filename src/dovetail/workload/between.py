@@ -24,6 +24,10 @@ ERF = 1 + RECIPROCAL + 5 + EXP + 1
 STEPS: dict[str, int] = {
     "softmax": 3 + EXP + 1,  # the largest, the difference, its power, the sum, the share
     "log_softmax": 3 + EXP + 1,
+    "softmax_block": 3 + EXP,  # of a softmax in blocks: the largest, the difference, its power, the sum
+    "softmax_state": 2 + EXP + 1,  # once a row and block: the larger one, the difference, its power, the new sum
+    "softmax_rescale": 1,
+    "softmax_share": 1,
     "layer_norm": 5,  # the sum, the difference, the sum of squares, both scales
     "group_norm": 5,
     "instance_norm": 5,
