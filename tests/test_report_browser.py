@@ -6,6 +6,7 @@ import base64
 import re
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,9 @@ from dovetail.report.sections import (
     text_section,
 )
 from dovetail.table import Table, headed
+from dovetail.workload.densities import Hypergeometric
+from dovetail.workload.network import Layer, Network
+from dovetail.workload.problem import convolution
 from network_search import quick_search
 from test_report_page import ACCURACIES, _network
 
@@ -121,6 +125,26 @@ def test_the_button_saves_what_json_prints(opened):
     assert [each.name for each in dovetail.load(text)] == [
         f"{network} on {design}" for network in ("small", "large") for design in ("eyeriss_like", "simba_like")
     ]
+
+
+def test_what_zeros_do_is_drawn_over_density(browser, tmp_path):
+    design = load_architecture("sparse_tensor_core")
+    half = convolution(C=4, M=4, P=2, Q=2, name="half")
+    half = replace(half, densities=tuple(Hypergeometric(0.5) for _ in half.shape.tensors))
+    more = replace(half, name="more", bounds=(*half.bounds[:1], 8, *half.bounds[2:]))
+    network = Network("n", (Layer("half", half, 3), Layer("more", more, 1)))
+    file = tmp_path / "sparse.html"
+    file.write_text(report_page(map_networks([(network, design, estimate(design))], workers=1)), encoding="utf-8")
+    browser.get(file.as_uri())
+    charts = "drawn.filter(d => d.node.closest('#layer-zeros'))"
+    assert _run(browser, f"{charts}.length") == 1
+    assert _run(browser, f"{charts}[0].chart.getOption().series.map(s => s.name).join()") == (
+        "as designed,with Weights in no format"
+    )
+    browser.execute_script("chooseLayer(1)")
+    assert _run(browser, f"{charts}.length") == 1
+    assert "What zeros do in more" in _run(browser, "document.querySelector('#layer-zeros').innerText")
+    assert browser.get_log("browser") == []
 
 
 def test_filters_take_designs_away(opened):

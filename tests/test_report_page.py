@@ -30,6 +30,7 @@ from dovetail.report.svg import Line, line_chart, stacked_bars
 from dovetail.study.reproduce import Accuracy, Study
 from dovetail.study.rows import Row
 from dovetail.table import Table, headed
+from dovetail.workload.densities import Hypergeometric
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
@@ -94,6 +95,23 @@ def test_the_payload_holds_the_costs(costs):
         assert kinds[0] == "storage"
         assert kinds[-1] == "compute"
     assert {design["name"] for design in data["designs"]} == {"eyeriss_like", "tpu_like"}
+
+
+def test_a_sparse_design_shows_what_zeros_do(costs):
+    design = load_architecture("sparse_tensor_core")
+    half = convolution(C=4, M=4, P=2, Q=2, name="half")
+    half = replace(half, densities=tuple(Hypergeometric(0.5) for _ in half.shape.tensors))
+    cost = map_network(Network("n", (Layer("half", half, 3),)), design, estimate(design), workers=1)
+    (run,) = _payload(report_page([cost]))["runs"]
+    computing = next(row for row in run["zeros"] if row[1] == "computing")
+    assert computing[3:6] == [0.5, 0, 0.5], "half of the weights are zero, and their work is left out"
+    zeros = run["layers"][0]["zeros"]
+    assert [row[0:2] for row in zeros["rows"]] == [row[0:2] for row in run["zeros"]]
+    (curve,) = zeros["curves"]
+    half_way = curve["costs"][zeros["densities"].index(0.5)]
+    assert half_way["cycles"] == cost.cycles and half_way["energy_uJ"] == pytest.approx(cost.energy_pJ * 1e-6)
+    assert half_way["cycles"] < curve["plain"][0]["cycles"]
+    assert _payload(report_page(costs[:1]))["runs"][0]["zeros"] == []
 
 
 def test_hostile_names_stay_text(costs):
@@ -200,6 +218,7 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.network.map_network import map_network
 from dovetail.report.page import report_page
+from dovetail.workload.densities import Hypergeometric
 from dovetail.workload.loading import load_network
 design = load_architecture("eyeriss_like")
 cost = map_network(load_network("alexnet"), design, estimate(design), front=True, search=quick_search, workers=1)

@@ -24,7 +24,7 @@ from dovetail.hardware.reader import (
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapper.sparse.idle import with_idle_loops
-from dovetail.mapper.zeros import without_features
+from dovetail.mapper.zeros import DENSITIES, over_densities, without_features
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.files import write_mapping
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
@@ -249,3 +249,12 @@ def test_run_lengths_pay_up_to_the_density_at_which_they_are_as_many_bits_as_zer
     pays = {one.feature: one.pays_below for one in told}
     assert pays["Inputs as UOP-RLE"] == pytest.approx(16 / 21, abs=0.01)
     assert pays["gating of Weights on Inputs"] is None
+    curves = {one.tensor: one for one in over_densities(mapping, layer, design, estimate(design), Objective.ENERGY)}
+    assert set(curves) == {"Inputs", "Outputs"}
+    for curve in curves.values():
+        assert curve.pays_below == pytest.approx(16 / 21, abs=0.01)
+        better = [with_them[1] < without[1] for with_them, without in zip(curve.costs, curve.plain, strict=True)]
+        assert better == [density < curve.pays_below for density in DENSITIES], "also beside 1, where lines jump"
+        half = DENSITIES.index(0.5)
+        cost = evaluate(mapping, layer, design, estimate(design))
+        assert curve.now == 0.5 and curve.costs[half] == (cost.cycles, cost.energy_pJ)

@@ -20,7 +20,7 @@ from dovetail.mapper.allowance import Limit
 from dovetail.mapper.explain import AxisUse, Explained, Lifted, explain
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
-from dovetail.mapper.zeros import WithoutFeature, without_features
+from dovetail.mapper.zeros import DENSITIES, WithoutFeature, without_features
 from dovetail.mapping.notes import design_notes
 from dovetail.model.sparse.prices import price_notes
 from dovetail.network.bottleneck import Diagnosis, diagnose
@@ -172,11 +172,12 @@ def _print_zeros(found: Explained, zeros: Sequence[WithoutFeature]) -> None:
         replace(ENERGY, spare=1),
         *(Column(f"{what}|change", words=False, show="{:+.2f} %".format) for what in ("cycles", "energy", "EDP")),
     )
+    print()
     print_table("the same mapping without each thing that is done about zeros", Table(columns, tuple(rows)))
     for one in zeros:
         if one.pays_below is not None:
-            when = f"below a density of {one.pays_below:.2f}" if 0 < one.pays_below < 1 else "always"
-            when = when if one.pays_below else "at no density"
+            when = f"below a density of {one.pays_below:.2f}" if 0 < one.pays_below < 1 else "at every density"
+            when = when if one.pays_below else f"not even at a density of {DENSITIES[0]:g}"
             place = one.level or "all levels"
             print_text(f"{one.feature} at {place} lowers this mapping's {found.objective} {when}", "  ")
         if one.cost is None:

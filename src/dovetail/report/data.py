@@ -22,6 +22,7 @@ from dovetail.network.one_bit import OneBit, network_bits
 from dovetail.network.optimum import Choice, LayerFront, network_front, network_optimum, own_best
 from dovetail.network.results import fronts_of
 from dovetail.network.roofline import roofline_json, roofs
+from dovetail.report.zeros import layer_zeros, network_zeros
 from dovetail.version import __version__
 from dovetail.workload.describe import unknown_text
 
@@ -107,7 +108,8 @@ def _run(cost: NetworkCost, diagnoses: Sequence[Diagnosis], accuracy: KnownAccur
         "accuracy": None if accuracy is None else accuracy.top1_percent,
         "accuracy_source": "" if accuracy is None else accuracy.source,
         "findings": [each.to_json() for each in findings(cost, diagnoses)],
-        "layers": [_layer(row, each, cost.architecture) for row, each in enumerate(diagnoses, start=1)],
+        "layers": [_layer(row, each, cost) for row, each in enumerate(diagnoses, start=1)],
+        "zeros": network_zeros(cost) if cost.architecture.is_sparse else [],
         "front": _front(cost),
     }
 
@@ -138,8 +140,8 @@ def _one_bit(cost: NetworkCost, changes: Sequence[Sequence[OneBit]]) -> dict[str
     return {"network": [each.to_json() for each in network_bits(cost, changes)], "layers": layers}
 
 
-def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, Any]:
-    mapped, repeats = told.layer, told.layer.layer.repeats
+def _layer(row: int, told: Diagnosis, network: NetworkCost) -> dict[str, Any]:
+    mapped, repeats, architecture = told.layer, told.layer.layer.repeats, network.architecture
     problem, cost, totals = mapped.layer.problem, mapped.cost, totals_of(mapped.cost)
     sizes = zip(problem.shape.dimensions, problem.bounds, strict=True)
     return {
@@ -166,6 +168,7 @@ def _layer(row: int, told: Diagnosis, architecture: Architecture) -> dict[str, A
         "mapspace": mapped.result.certificate.mapspace_size,
         "spots": _spots(mapped),
         "roofline": roofline_json(mapped.cost, architecture),
+        "zeros": layer_zeros(mapped, network),
         "nest": _nest(mapped, architecture),
         "text": _reading(mapped) + loop_nest_text(mapped.result.mapping, architecture, problem),
     }

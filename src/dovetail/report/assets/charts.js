@@ -168,6 +168,26 @@ function stairsOption(steps, now, marked, xLabel, yLabel) {
     ] };
 }
 
+/* What a layer's mapping costs over the density of a tensor, with its formats and without; where they begin to pay. */
+function densityOption(zeros, curve, metric) {
+  const option = base(), colour = ink();
+  const known = [...curve.costs, ...curve.plain].filter((each) => each !== null).map((each) => each[metric]);
+  const unit = unitOf(metric, known);
+  const data = (costs) => costs.map((each, place) => [zeros.densities[place], each === null ? null : each[metric] / unit.factor]);
+  const marks = curve.now === null ? [] : [{ xAxis: curve.now, name: "now" }];
+  if (curve.pays_below > 0 && curve.pays_below < 1) marks.push({ xAxis: curve.pays_below, name: "pays below" });
+  const line = (name, place, costs, type) => ({ name, type: "line", symbolSize: 5, data: data(costs), itemStyle: { color: COLOURS[place] }, lineStyle: { width: 2, type } });
+  const first = line("as designed", 0, curve.costs, "solid");
+  first.markLine = { symbol: "none", silent: true, lineStyle: { color: colour.soft, type: "dotted" },
+    label: { color: colour.soft, formatter: (p) => p.name + " " + number(p.value), position: "end" }, data: marks };
+  return { ...option,
+    grid: { ...option.grid, top: 62, bottom: 44 },
+    tooltip: { ...option.tooltip, trigger: "axis", valueFormatter: number },
+    xAxis: axis("density of " + curve.tensor, { type: "value", min: 0, max: 1 }),
+    yAxis: axis(unit.label || "EDP, J x cycle", { type: "value", min: 0, nameGap: 46 }),
+    series: curve.plain.length ? [first, line("with " + curve.tensor + " in no format", 1, curve.plain, "dashed")] : [first] };
+}
+
 const layerLabel = (layer) => layer.name + (layer.runs > 1 ? " x" + layer.runs : "");
 /* The ends of long names tell layers apart. */
 const ending = (text, most) => (text.length <= most ? text : "…" + text.slice(text.length - most + 1));

@@ -247,7 +247,7 @@ function drawDetail() {
     el("h3", {}, "What stands out"),
     el("ul", { class: "findings" }, run.findings.map((each) => el("li", {}, each.text + "."))),
     run.unmapped > 0 ? el("p", { class: "note" }, percent(run.unmapped) + " of the MACs have no mapping form and are not in these costs.") : null,
-    ...breakdown(run), ...widths(run), ...twoCharts(run, design), ...networkFront(run), ...layers(run, design)].filter(Boolean));
+    ...breakdown(run), ...widths(run), ...twoCharts(run, design), ...networkFront(run), ...networkZeros(run), ...layers(run, design)].filter(Boolean));
   for (const each of drawn) if (detail.contains(each.node)) each.draw();
 }
 
@@ -324,14 +324,54 @@ function layers(run, design) {
   ];
   const nest = el("div", { id: "layer" });
   const table = el("div", {});
+  const zeros = el("div", { id: "layer-zeros" });
   const show = () => {
     nest.replaceChildren(...loopNest(run.layers[state.layer]));
+    forget(zeros);
+    zeros.replaceChildren(...layerZeros(run.layers[state.layer]));
+    for (const each of drawn) if (zeros.contains(each.node)) each.draw();
     for (const row of table.querySelectorAll("tbody tr")) row.setAttribute("aria-selected", String(row.dataset.key === run.layers[state.layer].name));
   };
   table.append(sortable(columns, run.layers, { name: run.network + "_" + run.design, onselect: (layer) => chooseLayer(run.layers.indexOf(layer)), selected: (layer) => run.layers[state.layer] === layer, key: (layer) => layer.name }));
   show();
   listen("layer", show);
-  return [el("h3", { id: "layers" }, "Layers"), el("p", { class: "note" }, "Cycles and energy are of all runs. Choose a row to see how its layer runs."), table, nest];
+  return [el("h3", { id: "layers" }, "Layers"), el("p", { class: "note" }, "Cycles and energy are of all runs. Choose a row to see how its layer runs."), table, nest, zeros];
+}
+
+const FATES = ["done", "gated", "skipped"];
+
+/* What zeros do over the whole network. */
+function networkZeros(run) {
+  if (!run.zeros.length) return [];
+  const columns = [["level", true], ["tensor", true], ["format", true], ...FATES.map((name) => [name, false]), ["metadata's energy", false]]
+    .map(([title, words], place) => ({ title, value: (row) => row[place], words, ...(words ? {} : { show: percent }) }));
+  return [el("h3", { id: "zeros" }, "What zeros do"),
+    el("p", { class: "note" }, "Shares of the words that a dense run would move, all layers and runs together; what is neither done, gated nor skipped never comes there."),
+    sortable(columns, run.zeros, { name: "zeros" })];
+}
+
+/* What zeros do in one layer, and what it costs over density. */
+function layerZeros(layer) {
+  const zeros = layer.zeros;
+  if (!zeros) return [];
+  const words = ["level", "tensor", "format"];
+  const shares = ["density", "held", "metadata, bits", ...FATES, "metadata's energy"];
+  const columns = [...words, ...shares].map((title, place) => ({ title, value: (row) => row[place], words: place < 3, ...(place >= 3 && place !== 5 ? { show: percent } : {}) }));
+  const parts = [el("h3", {}, "What zeros do in " + layer.name), sortable(columns, zeros.rows, { name: "zeros_" + layer.name })];
+  if (!zeros.curves.length) return parts;
+  let curve = zeros.curves[0], metric = "energy_uJ";
+  const chart = figure(() => densityOption(zeros, curve, metric), 320, "cost over density");
+  const said = el("p", { class: "note" });
+  const tell = () => {
+    const pays = curve.pays_below;
+    said.textContent = "The same mapping at other densities, all runs; the other tensors as they are." + (pays === null ? "" :
+      " Formats of " + curve.tensor + " lower its " + zeros.objective + (pays >= 1 ? " at every density." : pays > 0 ? " below a density of " + number(Number(pays.toPrecision(2))) + "." : " not even at a density of " + number(zeros.densities[0]) + "."));
+  };
+  tell();
+  const draw = () => { tell(); chart.redraw(); };
+  return [...parts, el("div", { class: "bar" },
+    select("density of", zeros.curves.map((each, place) => [place, each.tensor]), 0, (value) => { curve = zeros.curves[Number(value)]; draw(); }),
+    metricPicker(METRICS, metric, (value) => { metric = value; draw(); })), said, chart];
 }
 
 function loopNest(layer) {
