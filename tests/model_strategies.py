@@ -206,6 +206,7 @@ def charged_setups(draw: st.DrawFn, *, imperfect: bool = False) -> Setup:
             level = replace(level, wires=wires)
         if isinstance(level, Storage):
             level = replace(level, line_pJ=draw(st.sampled_from([None, None, 3.0])), address_pJ=draw(charge))
+            level = replace(level, adds=draw(st.booleans()))
         levels.append(level)
     area = st.sampled_from([0.0, 100.0, 2500.0])
     table = EnergyTable({name: replace(cost, area_um2=draw(area)) for name, cost in energies.components.items()})

@@ -63,6 +63,20 @@ def test_equals_the_reference(tmp_path: Path, attributes: dict[str, object], ene
     assert sum(cost.energy_by_level.values()) == pytest.approx(energy_pJ, rel=1e-12)
 
 
+def test_sums_that_a_storage_cannot_add_run_back_and_forth_below_it_and_nowhere_else(tmp_path: Path) -> None:
+    plain = cost_of(tmp_path, {"buf": {"energy-per-ingress": 1.0}})
+    both = cost_of(tmp_path, {"buf": {"energy-per-ingress": 1.0, "reduction_supported": False}})
+    assert (both.cycles, both["buf"].tensors, both["DRAM"].tensors) == (
+        plain.cycles,
+        plain["buf"].tensors,
+        plain["DRAM"].tensors,
+    )
+    before, after = (cost.networks["buf <==> inter_pe_spatial"]["Z"] for cost in (plain, both))
+    assert after.ingresses == 2 * before.ingresses - plain["buf"].tensors["Z"].partition
+    assert after.energy_pJ - before.energy_pJ == after.ingresses - before.ingresses > 0
+    assert both.networks["DRAM <==> buf"] == plain.networks["DRAM <==> buf"]
+
+
 @given(charged_setups())
 @settings(max_examples=60)
 def test_equals_a_literal_walk(setup: Setup) -> None:

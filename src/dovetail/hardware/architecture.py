@@ -240,6 +240,8 @@ class Storage(Level):
             lie in a word as fit.
         any_width: values of any width lie back to back.
         gated_at: the level further out with whose idle instances its own are switched off; empty: each by itself.
+        adds: whether it adds up partial sums that arrive; else they are carried out and back in, which only the network
+            below it takes note of.
         absent: tensors that lie elsewhere before and after: what a mapping moves of them here takes neither energy nor
             bandwidth; see `dovetail.network.resident`.
     """
@@ -259,6 +261,7 @@ class Storage(Level):
     value_widths: tuple[int, ...] = ()
     any_width: bool = False
     gated_at: str = ""
+    adds: bool = True
     absent: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

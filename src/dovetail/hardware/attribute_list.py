@@ -84,7 +84,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _counted("wire_energy", "pJ per bit and mm, unless energy_per_hop is given. Not by a search", "storage, fan-out"),
     _counted("tile_width", "um per hop; otherwise from the areas of what lies inside", "storage, fan-out"),
     _counted("network_word_bits", "bits of a word on the wires; otherwise the storage's", "storage, fan-out"),
-    _refused("reduction_supported", "without it the network carries partial sums back and forth", True),
+    _counted("reduction_supported", "without it the network below carries partial sums back and forth"),
     _refused("min_utilization", "mappings that leave room are never rejected", 0),
     _refused("allow_overbooking", "the reference's own search for a fitting share of tiles may not end", False),
     _refused("network_fill_latency", "networks have no latency", 0),
@@ -153,7 +153,9 @@ def check_names(attributes: Mapping[str, Any], fail: Fail) -> None:
 
 
 def _nearly(name: str) -> str | None:
-    """Return the attribute that a name is a slip of; ``depth2`` is another attribute, ``dpeth`` is a slip."""
+    """Return the attribute that a name is a slip of; ``depth2`` and ``own_depth`` are others, ``dpeth`` is a slip."""
     turned = [known for known in _MEANT if sorted(known.lower()) == sorted(name.lower())]
     close = turned or difflib.get_close_matches(name.lower(), _MEANT, n=1, cutoff=0.88)
-    return close[0] if close and name.rstrip("0123456789_") != close[0] else None
+    if not close or name.rstrip("0123456789_") == close[0] or name.endswith(f"_{close[0]}"):
+        return None  # depth2 and phy_metadata_datawidth are attributes of their own
+    return close[0]

@@ -50,7 +50,11 @@ def storage_fields(attributes: Mapping[str, Any], *, is_dram: bool, fail: Fail) 
     read, write = sizes.number("read_bandwidth"), sizes.number("write_bandwidth")
     if (both := sizes.number("bandwidth")) is not None:
         read, write = read or both / 2, write or both / 2
+    adds = attributes.get("reduction_supported", True)
+    if not isinstance(adds, bool):
+        raise fail("reduction_supported", f"must be true or false, found {str(adds)[:40]!r}")
     return {
+        "adds": adds,
         "width": width,
         "datawidth": datawidth,
         "depth": depth,

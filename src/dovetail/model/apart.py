@@ -9,7 +9,7 @@ search does not follow: it refuses designs in which that costs anything (`refuse
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Storage, Wires
 from dovetail.mapping.widths import held
 from dovetail.model import kernel, residual, sharing
-from dovetail.model.arrays import Floats, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
+from dovetail.model.arrays import Floats, Ints, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
+from dovetail.model.charges import PARTITION
 from dovetail.model.links import groups_of_children, half_hops
 from dovetail.model.passes import children_of
 from dovetail.workload.problem import Problem
@@ -99,8 +100,31 @@ def _area(level: Level, energies: EnergyTable) -> float:
     return 0.0 if cost is None else cost.area_um2
 
 
+#: By level and tensor, words of the storage there that never come in: of outputs that it cannot add up.
+Carried = Mapping[tuple[int, int], int]
+
+
+def carried(architecture: Architecture, rules: Rules, nest: Nest, counts: Ints) -> Carried:
+    """Return the partitions of outputs in storages that add nothing up: their sums run back and forth below.
+
+    Every update then takes two words on the network, but for the first of each word (``network-legacy.cpp``).
+    """
+    return {
+        (i, t): int(counts[i, t, PARTITION]) * int(nest.keep[i, t])
+        for i, level in enumerate(architecture.levels)
+        if isinstance(level, Storage) and not level.adds
+        for t in np.flatnonzero(rules.is_output).tolist()
+    }
+
+
 def network_energy(
-    architecture: Architecture, energies: EnergyTable, rules: Rules, nest: Nest, last: Residuals, work: Workspace
+    architecture: Architecture,
+    energies: EnergyTable,
+    rules: Rules,
+    nest: Nest,
+    last: Residuals,
+    work: Workspace,
+    both_ways: Carried,
 ) -> Floats:
     """Return ``(levels, tensors)`` pJ of the network below each level, over all instances of the level.
 
@@ -111,6 +135,7 @@ def network_energy(
         nest: the mapping.
         last: its last passes.
         work: with the traffic of the mapping, as counting leaves it.
+        both_ways: as `carried` gives it.
     """
     result = np.zeros(work.statistics.shape[:2])
     hops = hop_energies(architecture, energies)
@@ -119,7 +144,7 @@ def network_energy(
         wires = wires_of(level, energies)
         if wires is not None:
             for t in range(len(rules.is_output)):
-                each = _routed_energy(routes.below(i, t), wires, hops[i])
+                each = _routed_energy(_doubled(routes.below(i, t), both_ways.get((i, t))), wires, hops[i])
                 each += int(work.statistics[i, t, kernel.LINKED]) * (hops[i] + 2 * wires.router_pJ)
                 result[i, t] = each * int(work.instances[i])
     return result
@@ -137,7 +162,18 @@ def network_shares(problem: Problem, architecture: Architecture) -> Floats:
     return shares
 
 
-def spatial_reductions(rules: Rules, nest: Nest, last: Residuals, work: Workspace, level: int, tensor: int) -> int:
+def ingresses(rules: Rules, nest: Nest, last: Residuals, work: Workspace, both_ways: Carried) -> Floats:
+    """Return ``(levels, tensors)`` words put on the network below each level, per instance of the level."""
+    sent = work.statistics[:, :, kernel.SENT].astype(np.float64)
+    for place, partition in both_ways.items():
+        routes = Routes(rules, nest, last, hops=False).below(*place)
+        sent[place] = sum(route.words for route in _doubled(routes, partition))
+    return sent
+
+
+def spatial_reductions(
+    rules: Rules, nest: Nest, last: Residuals, work: Workspace, both_ways: Carried, level: int, tensor: int
+) -> int:
     """Return the partial sums of an output added on the network below a level, per instance of the level.
 
     Words that a level inside lets pass by are fractions; sums are cut off to an integer each time that words with other
@@ -146,12 +182,20 @@ def spatial_reductions(rules: Rules, nest: Nest, last: Residuals, work: Workspac
     row = work.statistics[level, tensor]
     if int(work.children[level]) == 1:
         return 0
-    if level + 1 == nest.keep.shape[0] or nest.keep[level + 1, tensor]:
+    twice = both_ways.get((level, tensor))
+    if twice is None and (level + 1 == nest.keep.shape[0] or nest.keep[level + 1, tensor]):
         return int(row[kernel.DELIVERED] - row[kernel.SENT])
     total = 0
-    for route in Routes(rules, nest, last, hops=False).below(level, tensor):
+    for route in _doubled(Routes(rules, nest, last, hops=False).below(level, tensor), twice):
         total = int(total + (route.receivers - 1) * route.words)
     return total
+
+
+def _doubled(routes: list[Route], partition: int | None) -> list[Route]:
+    """Return ways whose words go back and forth but for a partition; as they are where there is None."""
+    if partition is None:
+        return routes
+    return [route._replace(words=2 * route.words - partition) for route in routes]
 
 
 def _routed_energy(routes: Sequence[Route], wires: Wires, hop_pJ: float) -> float:

@@ -17,7 +17,7 @@ from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.model import charges, kernel, residual
-from dovetail.model.apart import network_energy, network_shares, spatial_reductions
+from dovetail.model.apart import carried, ingresses, network_energy, network_shares, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, tour, workspace
 from dovetail.model.batch import evaluate_all, plain
 from dovetail.model.compile import is_at_hand
@@ -79,12 +79,15 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         raise InputError(
             f"{problem.name} on {architecture.name}: more than {charges.ENDLESS:.3g} cycles; a bandwidth is too small"
         )
-    networks = network_energy(architecture, energies, rules, nest, last, work) * network_shares(problem, architecture)
+    both_ways = carried(architecture, rules, nest, counts)
+    networks = network_energy(architecture, energies, rules, nest, last, work, both_ways)
+    networks *= network_shares(problem, architecture)
     outputs = [t for t, tensor in enumerate(problem.shape.tensors) if tensor.is_output]
     reductions = np.zeros((levels, tensors), np.int64)
     for level, tensor in itertools.product(range(levels), outputs):
-        reductions[level, tensor] = spatial_reductions(rules, nest, last, work, level, tensor)
-    totals = Totals(int(cycles), float(energy), computes, units, full, networks, reductions)
+        reductions[level, tensor] = spatial_reductions(rules, nest, last, work, both_ways, level, tensor)
+    sent = ingresses(rules, nest, last, work, both_ways)
+    totals = Totals(int(cycles), float(energy), computes, units, full, networks, sent, reductions)
     cost = _cost(problem, architecture, energies, machine, nest, work, counts, totals)
     if not architecture.is_sparse:
         return cost
@@ -115,6 +118,7 @@ class Totals(NamedTuple):
         units: compute units in use.
         full: ``(levels,)`` instances that any pass uses; on average fewer are, where factors leave a remainder.
         networks_pJ: ``(levels, tensors)`` of the networks below each level.
+        sent: ``(levels, tensors)`` words put on them, per instance of the level.
         reductions: ``(levels, tensors)`` partial sums added there, per instance of the level.
     """
 
@@ -124,6 +128,7 @@ class Totals(NamedTuple):
     units: int
     full: Ints
     networks_pJ: Floats
+    sent: Floats
     reductions: Ints
 
 
@@ -242,7 +247,7 @@ def _networks(
             tensor.name: LinkCost(
                 fanout=int(work.children[i]),
                 multicast_factor=int(work.statistics[i, t, kernel.MULTICAST]),
-                ingresses=float(work.statistics[i, t, kernel.SENT]),
+                ingresses=float(totals.sent[i, t]),
                 link_transfers=int(work.statistics[i, t, kernel.LINKED]),
                 spatial_reductions=int(totals.reductions[i, t]),
                 energy_pJ=float(totals.networks_pJ[i, t]),

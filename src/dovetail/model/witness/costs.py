@@ -6,6 +6,7 @@ import functools
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dovetail.components.energy_table import EnergyTable
@@ -44,7 +45,15 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
         names = [lv.name for lv in architecture.levels]
         inner = names[names.index(level.name) + 1]
         found["networks"][f"{level.name} <==> {inner}"] = {
-            tensor.name: _network(level, tiles[tensor.name][index], tensor.is_output, architecture, energies)
+            tensor.name: _network(
+                level,
+                _carried(level, tiles[tensor.name][index], tensor.name in kept)
+                if tensor.is_output
+                else tiles[tensor.name][index],
+                tensor.is_output,
+                architecture,
+                energies,
+            )
             for tensor in problem.shape.tensors
         }
         for links, width in zip(
@@ -140,6 +149,14 @@ def _tensor(level: Level, tile: Tile, room: Room, energies: EnergyTable) -> dict
         found["energy_pJ"] = line / (tile.most / clusters) * tile.instances
         found["address_pJ"] = found["address_generations"] * level.address_pJ * clusters
     return found
+
+
+def _carried(level: Level, tile: Tile, is_kept: bool) -> Tile:
+    """Return what the network sees where a storage adds nothing up: a sum goes out, and back in, but for the first."""
+    if not isinstance(level, Storage) or level.adds:
+        return tile
+    first = tile.partition if is_kept else 0
+    return replace(tile, records={key: 2 * words - first for key, words in tile.records.items()})
 
 
 def _network(
