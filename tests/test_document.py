@@ -117,6 +117,9 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
     ("text", "line", "said"),
     [
         ("a: 1\nb: 2\na: 3", 3, "the key 'a' is given twice (first in line 1)"),
+        ("a: 1\na: 1.0", 2, "the key 'a' is given twice"),
+        ("a: x\na: 'x'", 2, "the key 'a' is given twice"),
+        ("a: [1, {b: 2}]\na: [1, {b: 3}]", 2, "the key 'a' is given twice"),
         ("a:\n\t- 1", 2, "a tab cannot indent"),
         ("a: [1, 2", 1, "is not YAML"),
         ("a: 1\n b: 2", 2, "is not YAML"),
@@ -142,6 +145,10 @@ def test_what_is_refused(text: str, line: int, said: str) -> None:
         parse_document(text, file="a.yaml")
     assert said in str(caught.value)
     assert (caught.value.file, caught.value.line) == ("a.yaml", line)
+
+
+def test_a_key_may_be_given_twice_where_both_say_the_same() -> None:
+    assert parse_document("a: [1, {b: !x 2}]\nc: 3\na: [1, {b: !x 2}]").plain() == {"a": [1, {"b": 2}], "c": 3}
 
 
 def test_unknown_and_missing_keys() -> None:

@@ -66,6 +66,45 @@ def test_costs_of_zigzag_are_those_of_the_bits_that_an_access_moves(tmp_path: Pa
     assert table["operational_unit"].actions["compute"] == 0.5
 
 
+_COUNTED = """
+  dram:
+    size: 80_000
+    r_bw: 64
+    w_bw: 32
+    r_cost: 51_200
+    w_cost: 3
+    r_port: 0
+    w_port: 0
+    rw_port: 1
+    min_r_granularity: 16
+    operands: [I1, I2, O]
+    ports: [{fh: rw_port_1}]
+    served_dimensions: [D1, D2]
+"""
+
+
+def test_ports_that_earlier_zigzag_counts_are_read(tmp_path: Path) -> None:
+    sram = _COUNTED.replace("dram", "sram").replace("r_port: 0", "r_port: 3").replace("rw_port: 1", "rw_port: 0")
+    array = _ARRAY.replace("unit_energy", "multiplier_energy").replace(
+        "unit_area", "input_precision: [32, 32]\n  unit_area"
+    )
+    design = load_architecture(_zigzag(tmp_path, sram.replace(" w_port: 0", " w_port: 1"), _COUNTED, array=array))
+    dram, buffer = _storages(design)["dram"], _storages(design)["sram"]
+    assert (dram.datawidth, dram.width, dram.shared_bandwidth, dram.words) == (8, 16, 8, 10_000)
+    assert (buffer.read_bandwidth, buffer.write_bandwidth) == (3 * 64 / 8, 32 / 8)
+    table = estimate(design)
+    assert table["sram"].actions["read"] == 51_200 * 16 / 64  # of one port's bits, however many ports there are
+    with pytest.raises(InputError, match="of how many bits are the ports of 'rw_port'"):
+        load_architecture(_zigzag(tmp_path, _COUNTED.replace("    r_bw: 64\n", ""), array=array))
+
+
+def test_of_keys_that_zigzag_is_given_twice_the_last_stands_which_is_said(tmp_path: Path) -> None:
+    path = _zigzag(tmp_path, _memory("dram", 10**9, "I1, I2, O", "D1, D2", more="    size: 8000"))
+    design = load_architecture(path)
+    assert _storages(design)["dram"].words == 1000
+    assert any("'size' is given twice: the last one stands, as in ZigZag" in note for note in design.notes)
+
+
 def test_a_core_without_a_memory_of_every_operand_gets_one_around_which_is_said(tmp_path: Path) -> None:
     design = load_architecture(_zigzag(tmp_path, _memory("weights", 8000, "I2", "D1, D2")))
     assert [level.name for level in design.levels][:2] == ["off_chip", "weights"]
@@ -172,6 +211,43 @@ def test_nodes_of_accelforge_become_levels(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("latency", "read", "write", "together"),
+    [
+        ("max(read_latency, write_latency)", 16, 8, None),
+        ("sum(*action2latency.values())", None, None, 8),
+        ("(read_actions + write_actions) / 4 / 1e9", None, None, 16),
+        ("max(read_actions / 8e9, write_actions / (2 * 1e9))", 32, 8, None),
+        ("sum(a.n_calls for a in actions) / 2e9", None, None, 8),
+    ],
+)
+def test_total_latencies_of_accelforge_say_what_goes_on_at_once(
+    tmp_path: Path, latency: str, read: float | None, write: float | None, together: float | None
+) -> None:
+    design = _forge(tmp_path, _FORGE.replace("max(a.n_calls / a.throughput for a in actions)", latency))
+    buffer = _storages(design)["Buffer"]
+    assert (buffer.read_bandwidth, buffer.write_bandwidth, buffer.shared_bandwidth) == (read, write, together)
+
+
+def test_paths_of_accelforge_that_compute_no_such_layer_are_passed_over_and_nested_nodes_are_listed(
+    tmp_path: Path,
+) -> None:
+    vector = _FORGE[_FORGE.index("  - !Compute\n    name: Vector") : _FORGE.index("  - !Compute\n    name: Unit")]
+    lane = "    - !Memory\n      name: Lane\n      size: 64\n      tensors: {keep: input}\n"
+    fork = "  - !Fork\n    nodes:\n" + lane + "".join(f"  {line}\n" for line in vector.splitlines())
+    nested = _FORGE.replace(vector, fork).replace(
+        "  - !Container\n", "  - !Hierarchical\n    nodes:\n    - !Container\n", 1
+    )
+    nested = nested.replace("    name: Array\n    spatial:\n    -", "      name: Array\n      spatial:\n      -")
+    nested = nested.replace("\n    - {name: down", "\n      - {name: down")
+    design = _forge(tmp_path, nested)
+    assert design.levels == _forge(tmp_path).levels
+    assert any("a path without a compute unit" in note for note in design.notes)
+    chosen = _FORGE.replace(vector, fork.replace("== 2", "== 3"))
+    with pytest.raises(InputError, match="a second compute unit for the same layer"):
+        _forge(tmp_path, chosen)
+
+
 def test_joules_watts_and_square_metres_of_accelforge_become_pj_per_line_and_um2(tmp_path: Path) -> None:
     table = estimate(_forge(tmp_path))
     assert table["Main"].actions["read"] == pytest.approx(7 * 8)
@@ -186,6 +262,12 @@ def test_joules_watts_and_square_metres_of_accelforge_become_pj_per_line_and_um2
     [
         ("- !Container", "- !Toll", "!Toll has no equal here"),
         ("- !Container", "- !Network", "!Network has no equal here: .*energy_per_hop"),
+        (
+            "size: glb_kilobytes",
+            "attributes: {_size: 1}\n    size: glb_kilobytes",
+            "'attributes' are of releases before",
+        ),
+        ("max(a.n_calls / a.throughput for a in actions)", "max_hops", "give each action a throughput"),
         ("- !Container", "- !Wall", "'!Wall' is no node of AccelForge"),
         ("keep: input | output", "keep: input + output", "'input \\+ output' is no set of tensors"),
         ("keep: input | output", "keep: kernel", "names 'kernel', which is no tensor of a layer"),

@@ -200,8 +200,9 @@ def parse_document(
     origins: Sequence[tuple[str, int]] | None = None,
     included: Mapping[str, Node] | None = None,
     lines: bool = False,
+    superseded: list[Node] | None = None,
 ) -> Node:
-    """Parse YAML text.
+    """Parse YAML text. A key may be given twice where both say the same.
 
     Args:
         text: the document.
@@ -209,11 +210,12 @@ def parse_document(
         origins: file and line of every line of the text, when it was put together from several files.
         included: documents that ``!include_loaded`` names stand for (put there by the template reader).
         lines: keep the line breaks in texts, which may be documents themselves; else a text is one line.
+        superseded: where given, the last value of a key that is given several stands, and the others are put here.
 
     Raises:
-        InputError: the text is not YAML, repeats a key, has an object tag, or expands beyond the limits.
+        InputError: the text is not YAML, gives a key two values, has an object tag, or expands beyond the limits.
     """
-    tree = _Composer(file, origins, included or {}, lines)
+    tree = _Composer(file, origins, included or {}, lines, superseded)
     try:
         return tree.document(text)
     except yaml.MarkedYAMLError as error:
@@ -239,6 +241,18 @@ def _line(event: Any) -> int:
     return line
 
 
+def _is_same(one: Node, other: Node) -> bool:
+    """Say whether two values are the same, tags and what stands in quotes included."""
+    if (one.tag, one.quoted) != (other.tag, other.quoted) or type(one.value) is not type(other.value):
+        return False
+    if isinstance(one.value, dict) and isinstance(other.value, dict):
+        pairs = zip(one.value.values(), other.value.values(), strict=False)
+        return list(one.value) == list(other.value) and all(_is_same(*pair) for pair in pairs)
+    if isinstance(one.value, list) and isinstance(other.value, list):
+        return len(one.value) == len(other.value) and all(map(_is_same, one.value, other.value))
+    return one.value == other.value
+
+
 def _size(node: Node) -> int:
     children = node.value.values() if isinstance(node.value, dict) else node.value
     return 1 + (sum(map(_size, children)) if isinstance(children, Iterable) and not isinstance(children, str) else 0)
@@ -260,9 +274,15 @@ class _Composer:
     """
 
     def __init__(
-        self, file: str, origins: Sequence[tuple[str, int]] | None, included: Mapping[str, Node], lines: bool
+        self,
+        file: str,
+        origins: Sequence[tuple[str, int]] | None,
+        included: Mapping[str, Node],
+        lines: bool,
+        superseded: list[Node] | None,
     ) -> None:
         self.file, self.origins, self.included, self.lines = file, origins, included, lines
+        self.last_stands, self.superseded = superseded is not None, [] if superseded is None else superseded
         self.anchors: dict[str, tuple[Node, int] | None] = {}
         self.values = 0
 
@@ -397,8 +417,12 @@ class _Composer:
                 merges[name] = node
                 continue
             if name in entries:
+                if _is_same(entries[name], node):
+                    continue
                 first = lines[name]
-                raise self.failure(at, f"the key '{_clip(name)}' is given twice (first in line {first})", key)
+                if not self.last_stands:
+                    raise self.failure(at, f"the key '{_clip(name)}' is given twice (first in line {first})", key)
+                self.superseded.append(entries.pop(name))
             entries[name], lines[name] = self.at_key(node, at, path), self.place(at)[1]
         for name, merged in merges.items():
             _merge(entries, _sources(merged), deep=name == "<<<")

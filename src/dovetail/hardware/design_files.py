@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dovetail.document import Node, Scalar
+from dovetail.document import Node, Scalar, parse_document, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.neighbours.recognise import as_v04, read_config
+from dovetail.hardware.neighbours.zigzag import is_zigzag_text, read_zigzag
 
 #: What the name of a design's file ends in; of a folder only Timeloop's that are no templates are meant.
 SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".cfg")
@@ -59,6 +60,9 @@ def document_of(file: Path, include_folders: Sequence[Path], data: Mapping[str, 
     """
     if file.suffix == ".cfg":
         return read_config(file)
+    if file.suffix in _PLAIN and is_zigzag_text(text := read_text(file)):
+        superseded: list[Node] = []
+        return read_zigzag(parse_document(text, file=str(file), superseded=superseded), superseded)
     return as_v04(read_document(file, include_folders=include_folders, data=data))
 
 

@@ -2,7 +2,7 @@
 
 Its memories, containers and compute units have equals here, and the sets of tensors that memories keep and fan-outs
 share. Time is in seconds there: a cycle is what the compute unit takes for one operation. Tolls, networks as nodes,
-forks, and bounds on loops by a workload's own names have none, and are refused by name.
+several compute units, and bounds on loops by a workload's own names have none, and are refused by name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from dovetail.expression import evaluate, evaluate_all
 from dovetail.hardware.neighbours.building import TECHNOLOGY, WORD_BITS, Translation, line_of
 from dovetail.hardware.neighbours.tensor_sets import ALL, TENSORS, tensor_set
 
-_ARCH_KEYS = ("nodes", "variables", "extra_attributes_for_all_component_models", "version")
+_ARCH_KEYS = ("nodes", "name", "variables", "extra_attributes_for_all_component_models", "version")
 _COMMON = (
     "name", "spatial", "component_class", "actions", "enabled", "area", "area_scale", "leak_power", "energy_scale",
     "leak_power_scale", "total_latency", "extra_attributes_for_component_model", "n_parallel_instances",
@@ -29,6 +29,8 @@ _COMMON = (
 )  # fmt: skip
 _MEMORY_KEYS = (*_COMMON, "size", "tensors", "bits_per_value", "bits_per_action", "skip_initial_output_write")
 _KNOWN = {"!Memory": _MEMORY_KEYS, "!Compute": _COMMON, "!Container": ("name", "spatial")}
+#: Nodes that hold others: of a path of their own, or as if these stood in their place.
+_FORK, _INLINE = "!Fork", "!Hierarchical"
 _SPATIAL_KEYS = ("name", "fanout", "reuse", "may_reuse", "min_usage", "loop_bounds", "usage_scale", "power_gateable")
 _ACTION_KEYS = (
     "name", "energy", "energy_scale", "throughput", "throughput_scale", "latency", "bits_per_action",
@@ -40,9 +42,7 @@ _REFUSED = {
     "!Network": "networks as nodes have none; what wires cost stands at the storage or container outside of them "
     "(energy_per_hop, router_energy)",
     "!Array": "components beside each other on one level have none; write them one after the other",
-    "!Fork": "a second path to another compute unit has none; give each path a file of its own",
     "!Component": "a component that holds no tensor and computes nothing takes no part",
-    "!Hierarchical": "nodes inside of nodes have none; list them one after the other",
 }
 #: AccelForge's component models -> the classes that estimators here know.
 _CLASSES = {
@@ -51,8 +51,13 @@ _CLASSES = {
     "dummy_storage",
 }  # fmt: skip
 _ATTRIBUTES = {"n_rw_ports": "n_rdwr_ports", "n_r_ports": "n_rd_ports", "n_w_ports": "n_wr_ports"}
-_RATE = re.compile(r"sum\(a\.n_calls for a in actions\)((?:\s*/\s*[\d.]+(?:e[+-]?\d+)?)+)")
-_SEPARATE = "max(a.n_calls / a.throughput for a in actions)"
+#: Actions that take time, and what is said of all of them in words that are no arithmetic.
+_TIMED = ("read", "write", "compute")
+_LATENCY_WORDS = {
+    "sum(a.n_calls for a in actions)": "(read_actions + write_actions + compute_actions)",
+    "max(a.n_calls / a.throughput for a in actions)": "max(read_latency, write_latency, compute_latency)",
+    "sum(*action2latency.values())": "(read_latency + write_latency + compute_latency)",
+}
 _BITS = re.compile(r"\b(input|weight|output)\.bits_per_value\b")
 #: What comes near to what has no equal.
 _INSTEAD = {
@@ -105,10 +110,23 @@ class _Reading:
 
     def node(self, node: Node) -> None:
         tag = node.tag or ""
+        if tag in (_FORK, _INLINE):
+            inner = node.mapping(known=("nodes", "name"), required=("nodes",))["nodes"].sequence()
+            if tag == _FORK and not self.computes(inner):
+                why = "a path without a compute unit for a layer of two operands and a result is passed over"
+                self.translation.note(node, why)
+                return
+            for each in inner:
+                self.node(each)
+            return
         if tag in _REFUSED:
             raise node.fail(f"{tag} has no equal here: {_REFUSED[tag]}")
         if tag not in _KNOWN:
-            raise node.fail(f"'{tag[:40]}' is no node of AccelForge; known: {', '.join((*_KNOWN, *_REFUSED))}")
+            known = ", ".join((*_KNOWN, _FORK, _INLINE, *_REFUSED))
+            raise node.fail(f"'{tag[:40]}' is no node of AccelForge; known: {known}")
+        if "attributes" in node.mapping():
+            why = "'attributes' are of releases before 2026; size, tensors, actions stand beside the name there"
+            raise node.mapping()["attributes"].fail(f"{why}; 'extra_attributes_for_component_model' has the rest")
         entries = node.mapping(known=_KNOWN[tag], required=("name",))
         if not self.enabled(entries):
             return
@@ -121,6 +139,16 @@ class _Reading:
             self.memory(entries)
         elif tag == "!Compute":
             self.compute(entries)
+
+    def computes(self, nodes: Sequence[Node]) -> bool:
+        """Say whether a path has a compute unit that takes part."""
+        for node in nodes:
+            if node.tag in (_FORK, _INLINE):
+                if self.computes(node.mapping(required=("nodes",))["nodes"].sequence()):
+                    return True
+            elif node.tag == "!Compute" and self.enabled(node.mapping()):
+                return True
+        return False
 
     def enabled(self, entries: Mapping[str, Node]) -> bool:
         """Say whether a component takes part in a layer of two operands and a result."""
@@ -173,10 +201,11 @@ class _Reading:
 
     def compute(self, entries: Mapping[str, Node]) -> None:
         if self.cycle_seconds is not None:
-            raise entries["name"].fail("a second compute unit for the same layer has no equal here")
+            said = "a second compute unit for the same layer has no equal here; give each path a file of its own"
+            raise entries["name"].fail(said)
         actions = self.actions(entries)
         attributes = {"datawidth": WORD_BITS, **self.costs(entries, actions, 1)}
-        rate = self.rates(entries, actions).get("compute", math.inf)
+        rate = self.rates(entries)[0].get("compute", math.inf)
         if not math.isfinite(rate) or rate <= 0:
             self.translation.note(entries["name"], "the compute unit has no rate: a cycle of 1 ns is assumed")
             rate = 1e9
@@ -217,15 +246,16 @@ class _Reading:
         self, entries: Mapping[str, Node], actions: Mapping[str, tuple[float, float]], bits: int
     ) -> dict[str, float]:
         """Return a memory's bandwidths as words per second, by attribute."""
-        rates = self.rates(entries, actions)
+        rates, apart = self.rates(entries)
+        moved = {name: actions[name][1] if name in actions else self.bits_per_action(entries) for name in rates}
         words = {
-            name: rate * actions[name][1] / bits
+            name: rate * moved[name] / bits
             for name, rate in rates.items()
-            if math.isfinite(rate) and name in ("read", "write") and name in actions
+            if math.isfinite(rate) and name in ("read", "write")
         }
-        if "total_latency" in entries and entries["total_latency"].value == _SEPARATE:
+        if apart:
             return {f"{name}_bandwidth": rate for name, rate in words.items()}
-        if len(set(words.values())) > 1:
+        if len({f"{rate:.9g}" for rate in words.values()}) > 1:
             why = "reads and writes take turns: both are counted at the rate of the slower"
             self.translation.note(entries["name"], why)
         return {"shared_bandwidth": min(words.values())} if words else {}
@@ -267,10 +297,14 @@ class _Reading:
             self.translation.note(node, "words of several widths: each is counted at the widest of its memory")
         return max(widths.values(), default=WORD_BITS)
 
+    def bits_per_action(self, entries: Mapping[str, Node]) -> float:
+        """Return the bits that an action of a component moves where it does not say so itself."""
+        node = entries.get("bits_per_action")
+        return 1.0 if node is None or node.value is None else self.number(node)
+
     def actions(self, entries: Mapping[str, Node]) -> dict[str, tuple[float, float]]:
         """Return what actions cost, pJ (NaN where an estimator says it), and the bits that each moves."""
-        node, whole = entries.get("actions"), entries.get("bits_per_action")
-        default = 1.0 if whole is None or whole.value is None else self.number(whole)
+        node, default = entries.get("actions"), self.bits_per_action(entries)
         scale = self.number(entries["energy_scale"]) if "energy_scale" in entries else 1.0
         found: dict[str, tuple[float, float]] = {}
         for action in node.sequence() if node is not None and node.value is not None else ():
@@ -298,31 +332,52 @@ class _Reading:
                 found[name] = self.number(entries[key]) * unit * scale
         return found
 
-    def rates(self, entries: Mapping[str, Node], actions: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-        """Return actions per second, by name; what is not said is not limited."""
-        latency = entries.get("total_latency")
-        if latency is not None and latency.value != _SEPARATE:
-            text = str(latency.value)
-            match = _RATE.fullmatch(text.strip())
-            if match is None:
-                raise latency.fail(f"'{text[:60]}' has no equal here; give each action a throughput")
-            rate = math.prod(float(part) for part in re.findall(r"[\d.]+(?:e[+-]?\d+)?", match[1]))
-            return dict.fromkeys(actions or ("compute",), rate)
+    def rates(self, entries: Mapping[str, Node]) -> tuple[dict[str, float], bool]:
+        """Return actions per second, by name, and whether they go on at once; what is not said has no limit."""
         node = entries.get("actions")
-        found: dict[str, float] = {}
+        own: dict[str, float] = {}
         for action in node.sequence() if node is not None and node.value is not None else ():
             parts = action.mapping()
             name = parts["name"].text()
             if "throughput" in parts:
-                found[name] = self.number(parts["throughput"])
+                own[name] = self.number(parts["throughput"])
             elif "latency" in parts:
                 seconds = self.number(parts["latency"])
-                found[name] = 1 / seconds if seconds > 0 else math.inf
-            if name in found and "throughput_scale" in parts:
-                found[name] *= self.number(parts["throughput_scale"])
-            if found.get(name, 1) <= 0:
+                own[name] = 1 / seconds if seconds > 0 else math.inf
+            if name in own and "throughput_scale" in parts:
+                own[name] *= self.number(parts["throughput_scale"])
+            if own.get(name, 1) <= 0:
                 raise action.fail("a throughput must be above 0")
-        return found
+        total = entries.get("total_latency")
+        if total is None or total.value is None:
+            return own, False
+        each, apart = self.latencies(total, own)
+        return {name: 1 / taken if taken > 0 else math.inf for name, taken in each.items()}, apart
+
+    def latencies(self, node: Node, own: Mapping[str, float]) -> tuple[dict[str, float], bool]:
+        """Return what one action of each name takes of a component's time, and whether they go on at the same time.
+
+        The expression is tried on counts of actions: it must be a sum of what they take each, or the largest of these.
+        """
+        text = str(node.value)
+        for words, meant in _LATENCY_WORDS.items():
+            text = text.replace(words, meant)
+
+        def total(**counts: int) -> float:
+            known: dict[str, Any] = {f"{name}_actions": counts.get(name, 0) for name in _TIMED}
+            known |= {f"{name}_latency": counts.get(name, 0) / own.get(name, math.inf) for name in _TIMED}
+            return self.number(replace(node, value=evaluate(text, {**self.names, **known})))
+
+        try:
+            seconds = {name: total(**{name: 1}) for name in _TIMED}
+            several = total(read=3, write=5, compute=7)
+        except InputError:
+            several, seconds = math.nan, {}
+        each = [seconds.get(name, 0.0) * count for name, count in (("read", 3), ("write", 5), ("compute", 7))]
+        for whole, apart in ((sum(each), False), (max(each), True)):
+            if math.isclose(several, whole, rel_tol=1e-9):
+                return seconds, apart
+        raise node.fail(f"'{str(node.value)[:60]}' has no equal here; give each action a throughput")
 
     def extras(self, node: Node | None) -> dict[str, Any]:
         """Return attributes for estimators by their names here."""

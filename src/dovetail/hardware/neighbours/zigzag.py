@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.document import Node
@@ -26,11 +26,20 @@ _MEMORY_KEYS = (
     "size", "r_cost", "w_cost", "area", "latency", "mem_type", "auto_cost_extraction", "operands", "ports",
     "served_dimensions", "force_double_buffering", "min_r_granularity", "min_w_granularity",
 )  # fmt: skip
+#: Earlier releases count the ports of a kind and give their width once -> the kind, the width, the least of an access.
+_COUNTED_PORTS = {
+    "r_port": ("read", "r_bw", "min_r_granularity"),
+    "w_port": ("write", "w_bw", "min_w_granularity"),
+    "rw_port": ("read_write", "r_bw", "min_r_granularity"),
+}
 _ARRAY_KEYS = ("dimensions", "sizes", "unit_energy", "unit_area", "input_precision", "is_imc", "imc_type",
                "adc_resolution", "bit_serial_precision")  # fmt: skip
+#: What the array's keys were called before.
+_FORMER = {"multiplier_energy": "unit_energy", "multiplier_area": "unit_area"}
 _PORT_KEYS = ("name", "type", "bandwidth_min", "bandwidth_max", "allocation")
 #: More lines than any memory has; what is larger is a mistake.
 _MOST_BITS = 2**60
+_MOST_PORTS = 1000
 
 
 @dataclass(frozen=True)
@@ -48,15 +57,27 @@ def is_zigzag(keys: frozenset[str]) -> bool:
     return {"operational_array", "memories"} <= keys
 
 
-def read_zigzag(document: Node) -> Node:
+def is_zigzag_text(text: str) -> bool:
+    """Say whether a YAML file's text is an accelerator of ZigZag; its reader takes the last of keys given twice."""
+    return all(re.search(rf"^{key}[ \t]*:", text, re.M) for key in ("operational_array", "memories"))
+
+
+def read_zigzag(document: Node, superseded: Sequence[Node] = ()) -> Node:
     """Return the v0.4 document that an accelerator of ZigZag means.
+
+    Args:
+        document: the accelerator.
+        superseded: values of keys that are given again further down.
 
     Raises:
         InputError: with file, line and key, of what has no equal here.
     """
     entries = document.mapping(known=_KEYS, required=("memories", "operational_array"))
     translation = Translation("ZigZag", document)
-    array = entries["operational_array"].mapping(known=_ARRAY_KEYS, required=("dimensions", "sizes"))
+    for node in superseded:
+        key = node.key.rpartition(".")[2]
+        translation.note(node, f"'{key[:40]}' is given twice: the last one stands, as in ZigZag")
+    array = _array(entries["operational_array"])
     sizes = _sizes(entries["operational_array"], array)
     bits = _word_bits(entries, array)
     memories = _nested([_memory(name, node, sizes) for name, node in entries["memories"].mapping().items()])
@@ -77,6 +98,14 @@ def read_zigzag(document: Node) -> Node:
     unit = Node("operational_unit", where.file, where.line, where.key, quoted=True)
     translation.component(unit, "compute", "intmac", attributes)
     return translation.document()
+
+
+def _array(node: Node) -> Mapping[str, Node]:
+    """Return what is said of the array; earlier releases used its precision for nothing, so it says no width there."""
+    said = node.mapping()
+    if not _FORMER.keys().isdisjoint(said):
+        said = {_FORMER.get(key, key): value for key, value in said.items() if key != "input_precision"}
+    return replace(node, value=dict(said)).mapping(known=_ARRAY_KEYS, required=("dimensions", "sizes"))
 
 
 def _sizes(node: Node, array: Mapping[str, Node]) -> dict[str, int]:
@@ -102,7 +131,10 @@ def _word_bits(entries: Mapping[str, Node], array: Mapping[str, Node]) -> int:
 
 
 def _memory(name: str, node: Node, sizes: Mapping[str, int]) -> _Memory:
-    entries = node.mapping(known=_MEMORY_KEYS, required=("size", "operands", "ports", "served_dimensions"))
+    entries = node.mapping(required=("size", "operands", "ports", "served_dimensions"))
+    if not _COUNTED_PORTS.keys().isdisjoint(entries):
+        entries = _with_ports(node, entries)
+    entries = replace(node, value=dict(entries)).mapping(known=_MEMORY_KEYS)
     served = frozenset(item.text() for item in entries["served_dimensions"].sequence())
     for other in sorted(served - set(sizes)):
         raise entries["served_dimensions"].fail(f"'{other[:60]}' is none of the dimensions {', '.join(sizes)}")
@@ -112,6 +144,22 @@ def _memory(name: str, node: Node, sizes: Mapping[str, int]) -> _Memory:
             raise entries["operands"].fail(f"'{other[:60]}' is none of {', '.join(_TENSORS)}")
     place = Node(name, node.file, node.line, node.key, quoted=True)
     return _Memory(place, served, tuple(_TENSORS[operand] for operand in operands), entries)
+
+
+def _with_ports(node: Node, entries: Mapping[str, Node]) -> dict[str, Node]:
+    """Return the entries of a memory whose ports are counted, with a list of these ports."""
+    rest = {key: value for key, value in entries.items() if key not in (*_COUNTED_PORTS, "r_bw", "w_bw", "ports")}
+    ports: list[Node] = []
+    for key, (kind, width, least) in _COUNTED_PORTS.items():
+        for _ in range(_whole(entries[key], 0) if key in entries else 0):
+            if width not in entries:
+                raise node.fail(f"the key '{width}' is missing: of how many bits are the ports of '{key}'?")
+            values = {"type": replace(entries[key], value=kind), "bandwidth_max": entries[width]}
+            values["bandwidth_min"] = entries.get(least, entries[width])
+            ports.append(replace(entries[key], value=values))
+            if len(ports) > _MOST_PORTS:
+                raise entries[key].fail(f"more than {_MOST_PORTS} ports are more than any memory has")
+    return {**rest, "ports": replace(entries["ports"], value=ports)}
 
 
 def _nested(memories: list[_Memory]) -> list[_Memory]:
@@ -168,24 +216,24 @@ def _place(translation: Translation, memory: _Memory, bits: int) -> None:
     size = _whole(entries["size"])
     if size > _MOST_BITS:
         raise entries["size"].fail(f"{size} bits are more than any memory has")
-    reads, writes, both, smallest = _bandwidths(translation, memory)
-    line = line_of(smallest, bits)
+    ports = _ports(translation, memory)
+    line = line_of(ports.least, bits)
     extracted = entries.get("auto_cost_extraction")
     attributes: dict[str, object] = {"width": line, "datawidth": bits, "entries": size // bits}
     if size < bits:
         raise entries["size"].fail(f"{size} bits hold no word of {bits} bits")
     attributes |= {
-        "read_bandwidth": (reads or None) and reads / bits,
-        "write_bandwidth": (writes or None) and writes / bits,
-        "shared_bandwidth": (both or None) and both / bits,
+        "read_bandwidth": ports.reads / bits or None,
+        "write_bandwidth": ports.writes / bits or None,
+        "shared_bandwidth": ports.both / bits or None,
         "multiple_buffering": 2 if entries.get("force_double_buffering", entries["size"]).value is True else None,
     }
     component = "SRAM"
     if extracted is None or extracted.value is not True:
         component = "storage"
-        for action, cost, port in (("read", "r_cost", reads or both), ("write", "w_cost", writes or both)):
+        for action, cost, port in (("read", "r_cost", ports.read), ("write", "w_cost", ports.write)):
             if cost in entries:
-                attributes[f"{action}_pJ"] = float(entries[cost].number(0)) * line / port
+                attributes[f"{action}_pJ"] = _cost(entries[cost]) * line / port
         attributes |= {"update_pJ": attributes.get("write_pJ"), "leak_pJ": 0.0, "area_um2": 0.0}
     elif "technology" not in translation.variables:
         translation.variables["technology"] = TECHNOLOGY
@@ -194,35 +242,57 @@ def _place(translation: Translation, memory: _Memory, bits: int) -> None:
     translation.component(memory.name, "storage", component, attributes, keeps)
 
 
-def _whole(node: Node) -> int:
-    """Return a whole number of at least 1, which ZigZag lets write as ``16_777_216``."""
+def _whole(node: Node, least: int = 1) -> int:
+    """Return a whole number, at least 1 unless said, which ZigZag lets write as ``16_777_216``."""
     text = node.value.replace("_", "") if isinstance(node.value, str) else ""
     return replace(
         node, value=int(text) if text.isascii() and text.isdigit() and len(text) < 20 else node.value
-    ).integer(1)
+    ).integer(least)
 
 
-def _bandwidths(translation: Translation, memory: _Memory) -> tuple[int, int, int, int]:
-    """Return bits per cycle (of reads, of writes, of both together) and the fewest that an access moves."""
-    totals = {"read": 0, "write": 0, "read_write": 0}
-    smallest: list[int] = []
-    for node in memory.entries["ports"].sequence():
+def _cost(node: Node) -> float:
+    return float(_whole(node, 0) if isinstance(node.value, str) else node.number(0))
+
+
+@dataclass(frozen=True)
+class _Ports:
+    """Bits per cycle of a memory's ports: of reads, of writes, of both; and of one port.
+
+    Attributes:
+        reads: of ports for reads alone, together; 0 without any.
+        writes: likewise.
+        both: of ports that read or write.
+        read: of the port that costs of reads are meant for.
+        write: likewise.
+        least: the fewest that an access moves.
+    """
+
+    reads: int
+    writes: int
+    both: int
+    read: int
+    write: int
+    least: int
+
+
+def _ports(translation: Translation, memory: _Memory) -> _Ports:
+    where = memory.entries["ports"]
+    widths: dict[str, list[int]] = {"read": [], "write": [], "read_write": []}
+    least: list[int] = []
+    for node in where.sequence():
         port = node.mapping(known=_PORT_KEYS, required=("type", "bandwidth_min", "bandwidth_max"))
         kind = port["type"].text()
-        if kind not in totals:
-            raise port["type"].fail(f"'{kind[:60]}' is none of {', '.join(totals)}")
-        totals[kind] += _whole(port["bandwidth_max"])
-        smallest.append(_whole(port["bandwidth_min"]))
-    if not smallest:
-        raise memory.entries["ports"].fail("a memory without ports is never reached")
-    if len(smallest) > len([kind for kind in totals if totals[kind]]):
-        translation.note(
-            memory.entries["ports"], "which traffic takes which port is passed over: ports of a kind add up"
-        )
-    shared = totals["read_write"]
-    if shared and (totals["read"] or totals["write"]):
-        translation.note(
-            memory.entries["ports"], "ports both for reads and for writes are added to those for one of them"
-        )
-        return totals["read"] + shared, totals["write"] + shared, 0, min(smallest)
-    return totals["read"], totals["write"], shared, min(smallest)
+        if kind not in widths:
+            raise port["type"].fail(f"'{kind[:60]}' is none of {', '.join(widths)}")
+        widths[kind].append(_whole(port["bandwidth_max"]))
+        least.append(_whole(port["bandwidth_min"]))
+    if not least:
+        raise where.fail("a memory without ports is never reached")
+    if any(len(each) > 1 for each in widths.values()):
+        translation.note(where, "which traffic takes which port is passed over: ports of a kind add up")
+    reads, writes, both = (sum(widths[kind]) for kind in ("read", "write", "read_write"))
+    read, write = ([*widths[kind], *widths["read_write"], 1][0] for kind in ("read", "write"))
+    if both and (reads or writes):
+        translation.note(where, "ports both for reads and for writes are added to those for one of them")
+        reads, writes, both = reads + both, writes + both, 0
+    return _Ports(reads, writes, both, read, write, min(least))
