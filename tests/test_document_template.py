@@ -107,7 +107,24 @@ def test_a_cycle_of_includes_is_named(write) -> None:
         ("a: {{ setenv('A', 'b') }}", "may not use the call of 'setenv'"),
         ("a: {{ lipsum(5) }}", "the call of 'lipsum'"),
         ("a: {{ _iterate(5) }}", "may not use"),
-        ("{% macro f() %}{% endmacro %}", "may not use 'macro'"),
+        ("{% call f() %}{% endcall %}", "may not use 'callblock'"),
+        ("{% macro include(name) %}{% endmacro %}", "the name 'include' for a macro"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}a: {{ f() }}", "recursion"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}a: {{ f(40) }}",
+            "run more than",
+        ),
+        (
+            "{% macro f(n) %}ab{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}a: {{ f(20) }}",
+            "more than",
+        ),
+        ("{% macro f() %}{% endmacro %}a: {{ f.__globals__ }}", "may not use 'getattr'"),
+        ("{% set s = namespace(n=1) %}a: {{ s.__class__ }}", "may not use 'getattr'"),
+        ("{% set s = namespace(n=1) %}a: {{ s }}", "only text and numbers can be printed"),
+        ("a: {{ 'x'.items() }}", "'items' is asked of a str; only dictionaries have it"),
+        ("a: {{ dict(x=1) }}", "'dict' with arguments"),
+        ("a: {{ dict().pop('x') }}", "a call of anything but a function"),
+        ("a: {{ width }}", "'width' is undefined: give it a value with --set width=VALUE"),
         ("{% include 't.yaml' %}", "may not use 'include'"),
         ("{% import 't.yaml' as x %}", "may not use 'import'"),
         ("{% for x in y recursive %}{% endfor %}", "a recursive loop"),
@@ -140,6 +157,26 @@ def test_what_templates_may_not_do(write, text: str, said: str) -> None:
     assert said in str(caught.value)
     if said != "t.yaml":  # Python's own limits, met while compiling, know no line
         assert caught.value.line == text.count("\n") + 1
+
+
+def test_macros_namespaces_and_dictionaries_of_a_template_work(write) -> None:
+    path = write(
+        "t.yaml",
+        "{% set at = namespace(n=0) %}\n"
+        "{% macro storage(name, depth=4) -%}\n"
+        "- {name: {{ name }}_{{ at.n }}, depth: {{ depth }}}{% set at.n = at.n + 1 %}\n"
+        "{%- endmacro %}\n"
+        "{% set more = more | default(dict()) %}\n"
+        "nodes:\n"
+        "{{ storage('one') }}\n"
+        "{{ storage('two', depth=8) }}\n"
+        "{% for key, value in more.items() %}{{ key }}: {{ value }}{% endfor %}\n"
+        "{% if 'keep' not in more %}kept: {{ more.get('keep', 3) }}{% endif %}\n",
+    )
+    assert read_document(path).plain() == {
+        "nodes": [{"name": "one_0", "depth": 4}, {"name": "two_1", "depth": 8}],
+        "kept": 3,
+    }
 
 
 def test_what_loops_print_is_bounded(write) -> None:

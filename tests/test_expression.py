@@ -67,6 +67,21 @@ def test_examples(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[1, width, 'x']", [1, 16, "x"]),
+        ("[0] * 3 + [1]", [0, 0, 0, 1]),
+        ("2 * [1]", [1, 1]),
+        ("sum([1, 2, width]) / len([1, 2])", 9.5),
+        ("max([1, 4, 2]) + min([3, 2])", 6),
+        ("'M=' + str(width // 2)", "M=8"),
+    ],
+)
+def test_lists_and_texts_are_joined_and_counted(text: str, value: object) -> None:
+    assert evaluate(text, {"width": 16}) == value
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("__import__('os').system('ls')", "the call of '__import__('os').system' is not allowed"),
@@ -74,7 +89,14 @@ def test_examples(text: str, value: object) -> None:
         ("cel(2)", "the call of 'cel' is not allowed in an expression, did you mean 'ceil'?"),
         ("depth.real", "attribute access"),
         ("depth[0]", "indexing"),
-        ("[1, 2]", "a list is not allowed"),
+        ("[1, 2] + 3", "cannot compute with [1, 2]; it is no number"),
+        ("[1] * 10 ** 9", "more than 1000 items"),
+        ("[1] * -1.5", "it is no number"),
+        ("str([1])", "str() takes numbers"),
+        ("sum(3)", "sum() takes a list"),
+        ("[x for x in [1]]", "is not allowed"),
+        ("[1, 2][0]", "indexing"),
+        ("average([1])", "functions of a user's Python are not run; --set gives a name a value"),
         ("lambda: 1", "'lambda' is not allowed"),
         ("[i for i in 9]", "is not allowed"),
         ("f'{depth}'", "an f-string"),

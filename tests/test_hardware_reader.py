@@ -35,6 +35,33 @@ MAC = "- !Component {name: mac, class: intmac}\n"
 BUFFER = "- !Component {{name: {}, class: SRAM, attributes: {{width: 64, depth: 16, datawidth: 8}}{}}}\n"
 
 
+def test_elements_are_components_and_names_may_begin_with_a_digit() -> None:
+    nodes = DRAM + BUFFER.format("8bit_buffer", "") + MAC
+    assert read(nodes).levels == read(nodes.replace("!Component", "!Element")).levels
+    assert [level.name for level in read(nodes).levels] == ["DRAM", "8bit_buffer", "mac"]
+    with pytest.raises(InputError, match="'12' cannot be a name"):
+        read(DRAM + BUFFER.format("'12'", "") + MAC)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "head", "said"),
+    [
+        ("- !ArrayContainer {name: row, spatial: {meshX: 4}}", "", "!ArrayContainer is CiMLoop's"),
+        (DRAM + MAC, "einsum: {}", "is a specification of TeAAL"),
+        (DRAM + MAC, "network: {}", "describes a network"),
+        (DRAM + MAC, "workload: {}", "is a specification of AccelForge"),
+    ],
+)
+def test_other_programs_documents_are_refused_by_name(nodes: str, head: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read(nodes, head)
+
+
+def test_an_attribute_that_ends_in_the_name_of_another_is_its_own() -> None:
+    design = read(DRAM + BUFFER.format("buffer", "").replace("width: 64", "width: 64, phy_metadata_datawidth: 8") + MAC)
+    assert design.levels[1].attributes["phy_metadata_datawidth"] == 8
+
+
 @pytest.mark.parametrize(
     ("name", "reference"),
     [
@@ -197,7 +224,7 @@ def test_sizes_under_all_their_names() -> None:
         ("{width: 64, depth: 16, datawidth: 8, block_size: 3}", "but the width is 64"),
         ("{width: 64, depth: 16, datawidth: 8, min_utilization: 0.5}", "'min_utilization' is not supported"),
         ("{width: 64, depth: 16, datawidth: 8, allow_overbooking: true}", "'allow_overbooking' is not supported"),
-        ("{width: 64, depth: 16, datawidth: 8, reduction_supported: false}", "'reduction_supported' is not supp"),
+        ("{width: 64, depth: 16, datawidth: 8, reduction_supported: 3}", "must be true or false, found '3'"),
         ("{width: 64, depth: 16, datawidth: 8, network_fill_latency: 3}", "not supported"),
         (
             "{width: 64, depth: 16, datawidth: 8, metadata_datawidth: 3, metadata_storage_width: 8}",

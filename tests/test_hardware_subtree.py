@@ -222,6 +222,7 @@ def test_fan_outs_are_what_the_mesh_grows_by(fan_outs, data):
             "unknown target 'colum'",
         ),
         ("name: DRAM", "name: DRAM[0..1]", "DRAM, the outermost, has 2 instances; there must be one"),
+        ("subtree:\n    - name: chip", "subtree:\n    - spatial: {meshX: 4}\n      name: chip", "'spatial' is of v0.4"),
         ("memory_depth: 128", "dpeth: 128", "unknown attribute 'dpeth', did you mean 'depth'?"),
         ("R1 S1, split", "R1 S1x, split", "'S1x' is no factor"),
         (

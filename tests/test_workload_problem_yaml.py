@@ -7,8 +7,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.document import parse_document
 from dovetail.errors import InputError
+from dovetail.hardware.architecture import Architecture, Compute, Storage
+from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.model.evaluate import evaluate
+from dovetail.model.witness import walk
 from dovetail.workload.loading import load_layer, load_network, read_network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
 from dovetail.workload.problem_yaml import problem_of_document, read_problem, read_problem_file, write_problem
@@ -96,6 +101,33 @@ def test_both_spellings_and_short_projections():
     assert read.problem.extent(read.problem.shape.tensor("Inputs")) == (18,)
     assert read.problem.shape.tensor("Outputs").is_output
     assert read.notes == ()
+
+
+def test_a_tensor_without_an_axis_is_one_word_as_sums_over_everything_have():
+    problem = parse(SMALL.replace("[[[P]]]", "[[]]").replace("[[[R], [P]]]", "[[], [[R], [P]]]")).problem
+    inputs, outputs = problem.shape.tensors[1:]
+    assert (len(inputs.projection), outputs.projection) == (1, ())
+    assert problem.touched(outputs) == 1
+    levels = (
+        Storage(name="DRAM", component="DRAM", width=8, datawidth=8),
+        Storage(name="spad", component="SRAM", width=8, datawidth=8, depth=64),
+        Compute(name="mac", component="mac"),
+    )
+    energies = EnergyTable(
+        {
+            level.name: ComponentCost(dict.fromkeys(("read", "write", "update", "compute", "leak"), 1.0))
+            for level in levels
+        }
+    )
+    every = frozenset(["Weights", "Inputs", "Outputs"])
+    loops = (
+        LevelMapping("DRAM", temporal=(Loop("P", 16),), keep=every),
+        LevelMapping("spad", temporal=(Loop("R", 3),), keep=every),
+    )
+    cost = evaluate(Mapping(loops), problem, Architecture("a", levels), energies)
+    assert cost["spad"].tensors["Outputs"].tile == 1
+    assert (cost["DRAM"].tensors["Outputs"].updates, cost["spad"].tensors["Outputs"].updates) == (1, 48)
+    assert cost.energy_pJ == walk(Mapping(loops), problem, Architecture("a", levels), energies)["energy_pJ"]
 
 
 def test_what_collections_say_of_a_layer_is_read_and_what_does_not_count_is_said(collection):
@@ -214,7 +246,6 @@ def test_a_batch_in_the_file_is_its_own(tmp_path):
         ("[[[R], [P]]]", "[[[R], [Q]]]", "unknown dimension 'Q'"),
         ("[[[R], [P]]]", "[[[R], [P, stride]]]", "unknown coefficient 'stride'"),
         ("[[[R], [P]]]", "[[[R, P, P]]]", "a term is [dimension] or [dimension, coefficient]"),
-        ("[[[R], [P]]]", "[[]]", "an axis needs at least one term"),
         ("read-write", "readwrite", "unknown key 'readwrite', did you mean 'read_write'?"),
         ("0.4", "0.9", "version 0.9 is not read"),
         ("name: Conv1D", "flatten: [{name: X, dimensions: [R, P]}]", "flattened dimensions are not supported"),

@@ -1,8 +1,10 @@
 """Arithmetic expressions in documents, such as ``max(1, ceil(log2(depth)))``: computed without executing anything.
 
 The text is parsed with Python's grammar and its syntax tree walked by hand. Allowed are numbers, texts in quotes,
-names, ``+ - * / // % **``, comparisons, ``and or not``, ``a if b else c`` and calls of :data:`FUNCTIONS`; everything
-else is refused by name. Numbers stay below :data:`MAX_MAGNITUDE`, so that no expression can eat memory or time.
+names, lists, ``+ - * / // % **``, comparisons, ``and or not``, ``a if b else c`` and calls of :data:`FUNCTIONS`, of
+``len`` and ``sum`` of a list and ``str`` of a number; everything else is refused by name. Lists and texts are joined by
+``+``, lists repeated by ``*``. Numbers stay below :data:`MAX_MAGNITUDE`, lists and texts below :data:`MAX_LENGTH`
+items, so that no expression can eat memory or time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
 
-Value = int | float | bool | str
+Value = int | float | bool | str | list[Any]
 
 MAX_LENGTH = 1_000
 MAX_DEPTH = 50
@@ -44,6 +46,9 @@ _GROWING: dict[str, tuple[Callable[..., Any], int]] = {
     "comb": (math.comb, 200), "factorial": (math.factorial, 40), "perm": (math.perm, 200),
 }  # fmt: skip
 
+#: What may be called on a list.
+_OF_LISTS: dict[str, Callable[..., Any]] = {"len": len, "max": max, "min": min, "sum": sum}
+
 #: Names every expression knows.
 CONSTANTS: dict[str, Value] = {"pi": math.pi, "e": math.e, "tau": math.tau, "inf": math.inf}
 
@@ -61,7 +66,6 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _REFUSED = {
     ast.Attribute: "attribute access with '.'",
     ast.Subscript: "indexing with [ ]",
-    ast.List: "a list",
     ast.Tuple: "a tuple",
     ast.Dict: "a dictionary",
     ast.Set: "a set",
@@ -177,6 +181,8 @@ def _compute(tree: ast.expr, names: Mapping[str, Any], depth: int) -> Any:
     match tree:
         case ast.Constant(value=bool() | int() | float() | str() as value):
             return _bounded(value)
+        case ast.List(elts=items):
+            return [inner(item) for item in items]
         case ast.Name(id=name):
             return _lookup(name, names)
         case ast.BinOp(left, op, right) if type(op) in _BINARY:
@@ -205,12 +211,28 @@ def _lookup(name: str, names: Mapping[str, Any]) -> Any:
 
 
 def _binary(op: ast.operator, left: Any, right: Any) -> Any:
+    if isinstance(left, list | str) or isinstance(right, list | str):
+        return _strung(op, left, right)
     for value in (left, right):
         if not isinstance(value, int | float):
             raise InputError(f"cannot compute with {_clip(repr(value))}; it is no number")
     if isinstance(op, ast.Pow) and (abs(right) > MAX_EXPONENT or (abs(left) > 1 and abs(right) > _room(left))):
         raise InputError(f"{left} ** {right} is too large")
     return _applied(_BINARY[type(op)], f"{left} {_SIGNS[type(op)]} {right}", left, right)
+
+
+def _strung(op: ast.operator, left: Any, right: Any) -> Any:
+    """Return two texts or lists joined, or a list repeated."""
+    if isinstance(op, ast.Mult) and isinstance(right, list):
+        left, right = right, left
+    joins = isinstance(op, ast.Add) and type(left) is type(right)
+    repeats = isinstance(op, ast.Mult) and isinstance(left, list) and type(right) is int
+    if not joins and not repeats:
+        value = left if isinstance(left, list | str) else right
+        raise InputError(f"cannot compute with {_clip(repr(value))}; it is no number")
+    if (len(left) + len(right) if joins else len(left) * right) > MAX_LENGTH:
+        raise InputError(f"the expression makes a text or list of more than {MAX_LENGTH} items")
+    return left + right if joins else left * right
 
 
 _SIGNS = {
@@ -247,11 +269,19 @@ def _called(call: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
     if not isinstance(call.func, ast.Name):
         raise InputError(f"the call of '{_clip(ast.unparse(call.func))}' is not allowed in an expression")
     name = call.func.id
-    if name not in (*FUNCTIONS, *_GROWING, "pow"):
-        raise InputError(f"the call of '{name}' is not allowed in an expression{did_you_mean(name, FUNCTIONS)}")
+    if name not in (*FUNCTIONS, *_GROWING, *_OF_LISTS, "pow", "str"):
+        hint = did_you_mean(name, FUNCTIONS)
+        more = hint if hint.endswith("?") else ": functions of a user's Python are not run; --set gives a name a value"
+        raise InputError(f"the call of '{name}' is not allowed in an expression{more}")
     if call.keywords or any(isinstance(argument, ast.Starred) for argument in call.args):
         raise InputError(f"{name}() takes plain arguments only")
     arguments = [inner(argument) for argument in call.args]
+    if len(arguments) == 1 and isinstance(arguments[0], list) and name in _OF_LISTS:
+        return _applied(_OF_LISTS[name], f"{name}()", arguments[0])
+    if name in ("len", "sum"):
+        raise InputError(f"{name}() takes a list")
+    if name == "str" and len(arguments) == 1 and isinstance(arguments[0], str | int | float):
+        return str(arguments[0])
     for argument in arguments:
         if not isinstance(argument, int | float):
             raise InputError(f"{name}() takes numbers, found {_clip(repr(argument))}")

@@ -1,11 +1,12 @@
 """The Jinja2 part of Timeloop v0.4 documents: variables, conditions, loops and includes, in a sandbox.
 
-A template may use names, literals, arithmetic, comparisons, ``if``, ``for``, ``set`` and the functions that the
-reference gives to specifications: ``include``, ``include_all``, ``include_text``, ``add_to_path``, ``cwd``,
-``find_path``, ``find_paths``, ``path_exists`` and ``range``. The older form of an include, a line ``!include FILE`` or
-a value ``!include FILE``, means the same. Everything else (attributes, methods, macros, imports,
-environment variables) is refused by name, files outside the document's own folder are read only when the user named
-their folder, and the work a template can cause is bounded.
+A template may use names, literals, arithmetic, comparisons, ``if``, ``for``, ``set``, macros of its own, namespaces,
+``items``, ``keys``, ``values`` and ``get`` of dictionaries, and the functions that the reference gives to
+specifications: ``include``, ``include_all``, ``include_text``, ``add_to_path``, ``cwd``, ``find_path``, ``find_paths``,
+``path_exists`` and ``range``. The older form of an include, a line ``!include FILE`` or a value ``!include FILE``,
+means the same. Everything else (other attributes and methods, imports, environment variables) is refused by name,
+files outside the document's own folder are read only when the user named their folder, and the work a template can
+cause is bounded.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import bisect
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from jinja2 import nodes
+from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 from dovetail.document import MAX_BYTES, Node, Scalar, parse_document, read_text
 from dovetail.errors import InputError, did_you_mean
@@ -39,7 +42,10 @@ _FAULTS = (
 
 _FUNCTIONS = (
     "include", "include_all", "include_text", "add_to_path", "cwd", "find_path", "find_paths", "path_exists", "range",
+    "dict", "namespace",
 )  # fmt: skip
+#: What may be asked of a dictionary.
+_METHODS = ("items", "keys", "values", "get")
 _FILTERS = (
     "abs", "capitalize", "count", "default", "d", "first", "float", "int", "last", "length", "lower", "max", "min",
     "round", "string", "sum", "title", "trim", "upper",
@@ -53,7 +59,7 @@ _SYNTAX = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign, nodes.Name, nodes.Const,
     nodes.List, nodes.Tuple, nodes.Call, nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or,
     nodes.Not, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow,
-    nodes.CondExpr, nodes.Concat,
+    nodes.CondExpr, nodes.Concat, nodes.Macro, nodes.Getattr, nodes.NSRef,
 )  # fmt: skip
 
 
@@ -102,6 +108,11 @@ class _Templates:
             if self.iterations > MAX_ITERATIONS:
                 raise InputError(f"template loops run more than {MAX_ITERATIONS} times; refused")
             yield item
+
+    def called(self, result: Any) -> Any:
+        """Return what a macro gave, counting it as a step of a loop."""
+        next(self.iterate([result]))
+        return _bounded(result)
 
 
 class _Page:
@@ -220,13 +231,22 @@ def _small_range(*bounds: int) -> range:
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox without attributes, and with results of bounded size."""
+    """Jinja2's sandbox without attributes but those of namespaces, and with results of bounded size."""
 
     intercepted_binops = frozenset(["+", "-", "*", "**", "%", "/", "//"])
 
+    def __init__(self, templates: _Templates) -> None:
+        super().__init__(undefined=jinja2.StrictUndefined, finalize=_printed, keep_trailing_newline=True)
+        self.templates = templates
+
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Allow no attribute at all."""
-        return False
+        """Allow what a template itself keeps in a namespace."""
+        return isinstance(obj, Namespace) and not attr.startswith("_")
+
+    def call(self, __context: Any, __obj: Any, *arguments: Any, **named: Any) -> Any:
+        """Call a function, or a macro, whose calls are counted and whose results are bounded."""
+        result = super().call(__context, __obj, *arguments, **named)
+        return self.templates.called(result) if isinstance(__obj, Macro) else result
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Compute on numbers only, and within bounds; strings are joined with ``~``."""
@@ -252,8 +272,9 @@ def _bounded(value: Any) -> Any:
 
 
 def _environment(templates: _Templates, functions: Mapping[str, Callable[..., Any]]) -> _Sandbox:
-    environment = _Sandbox(undefined=jinja2.StrictUndefined, finalize=_printed, keep_trailing_newline=True)
-    environment.globals = {**functions, "_iterate": templates.iterate, "_joined": _joined}
+    environment = _Sandbox(templates)
+    own = {"_iterate": templates.iterate, "_joined": _joined, "_asked": _asked, "dict": dict, "namespace": Namespace}
+    environment.globals = {**functions, **own}
     environment.filters = {name: environment.filters[name] for name in _FILTERS} | {"indent": indented}
     environment.tests = {name: environment.tests[name] for name in _TESTS}
     return environment
@@ -275,6 +296,12 @@ def _printed(value: Any) -> Any:
     return value
 
 
+def _asked(method: str, of: Any, *arguments: Any) -> Any:
+    if not isinstance(of, dict):
+        raise InputError(f"'{method}' is asked of a {type(of).__name__}; only dictionaries have it")
+    return getattr(of, method)(*arguments)
+
+
 def _joined(*parts: Any) -> str:
     return str(_bounded("".join(str(_printed(part)) for part in parts)))
 
@@ -290,7 +317,10 @@ def _rendered(environment: _Sandbox, source: str, path: Path, data: Mapping[str,
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"is no valid template: {error.message}", file=path, line=error.lineno) from None
     except _FAULTS as error:
-        raise InputError(f"template: {str(error)[:200]}", file=path, line=_template_line(error)) from None
+        message, absent = str(error)[:200], re.fullmatch(r"'(\w{1,60})' is undefined", str(error))
+        if absent and isinstance(error, jinja2.UndefinedError):
+            message += f": give it a value with --set {absent[1]}=VALUE"
+        raise InputError(f"template: {message}", file=path, line=_template_line(error)) from None
 
 
 def _limited(pieces: Iterable[str]) -> Iterator[str]:
@@ -314,26 +344,45 @@ def _template_line(error: BaseException) -> int | None:
 
 
 def _checked(tree: nodes.Template, path: Path) -> nodes.Template:
-    """Refuse what templates may not use, and route loops and joins through the bounded functions."""
+    """Refuse what templates may not use, and route loops, joins and dictionaries through the bounded functions."""
+    macros = {node.name for node in tree.find_all(nodes.Macro)}
+    spaces = {_namespace(node) for node in tree.find_all(nodes.Assign)} - {""}
+    asked: set[int] = set()
     for node in list(tree.find_all(nodes.Node)):
-        _check(node, path)
+        if id(node) in asked:
+            continue
+        if isinstance(node, nodes.Call) and isinstance(method := node.node, nodes.Getattr) and method.attr in _METHODS:
+            asked.add(id(method))
+            node.args = [nodes.Const(method.attr), method.node, *node.args]
+            node.node = cast(nodes.Expr, nodes.Name("_asked", "load").set_lineno(node.lineno))
+        else:
+            _check(node, path, macros, spaces)
         if isinstance(node, nodes.For):
             node.iter = _call("_iterate", [node.iter])
     _bound_joins(tree)
     return tree
 
 
-def _check(node: nodes.Node, path: Path) -> None:
+def _namespace(node: nodes.Assign) -> str:
+    """Return the name that an assignment gives to a new namespace; empty where it makes none."""
+    made, target = node.node, node.target
+    is_call = isinstance(made, nodes.Call) and isinstance(made.node, nodes.Name) and made.node.name == "namespace"
+    return target.name if is_call and isinstance(target, nodes.Name) else ""
+
+
+def _check(node: nodes.Node, path: Path, macros: Collection[str], spaces: Collection[str]) -> None:
     what = ""
     if not isinstance(node, (*_SYNTAX, nodes.Keyword)):
         what = f"'{type(node).__name__.lower()}'"
     elif isinstance(node, nodes.For) and node.recursive:
         what = "a recursive loop"
-    elif isinstance(node, nodes.Call) and (not isinstance(node.node, nodes.Name) or node.node.name not in _FUNCTIONS):
-        name = node.node.name if isinstance(node.node, nodes.Name) else ""
-        what = f"the call of '{name}'{did_you_mean(name, _FUNCTIONS)}" if name else "a call of anything but a function"
-    elif isinstance(node, nodes.Call) and (node.dyn_args or node.dyn_kwargs):
-        what = "a call with * arguments"
+    elif isinstance(node, nodes.Getattr | nodes.NSRef):
+        owner = node.name if isinstance(node, nodes.NSRef) else getattr(node.node, "name", "")
+        what = "" if owner in spaces and not node.attr.startswith("_") else f"'getattr' ('.{node.attr}')"
+    elif isinstance(node, nodes.Macro) and (node.name in _FUNCTIONS or node.name.startswith("_")):
+        what = f"the name '{node.name}' for a macro"
+    elif isinstance(node, nodes.Call):
+        what = _refused_call(node, macros)
     elif isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
         what = "a number that is not finite"
     elif isinstance(node, nodes.Name) and node.name.startswith("_"):
@@ -342,10 +391,22 @@ def _check(node: nodes.Node, path: Path) -> None:
         isinstance(i, nodes.List | nodes.Tuple) for i in node.items
     ):
         what = "a list of lists"
-    elif isinstance(node, nodes.Assign) and not isinstance(node.target, nodes.Name):
+    elif isinstance(node, nodes.Assign) and not isinstance(node.target, nodes.Name | nodes.NSRef):
         what = "an assignment to several names"
     if what:
         raise InputError(f"templates may not use {what}", file=path, line=node.lineno)
+
+
+def _refused_call(node: nodes.Call, macros: Collection[str]) -> str:
+    """Return why a call is refused; empty where it is not."""
+    name = node.node.name if isinstance(node.node, nodes.Name) else ""
+    if not name:
+        return "a call of anything but a function"
+    if name not in (*_FUNCTIONS, *macros):
+        return f"the call of '{name}'{did_you_mean(name, _FUNCTIONS)}"
+    if name == "dict" and (node.args or node.kwargs):
+        return "'dict' with arguments"
+    return "a call with * arguments" if node.dyn_args or node.dyn_kwargs else ""
 
 
 def _call(name: str, arguments: Sequence[Any]) -> nodes.Call:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dovetail.document import Node
 from dovetail.errors import did_you_mean
@@ -12,6 +12,13 @@ from dovetail.hardware.values import without_ignored
 
 _BRANCHES = ("!Hierarchical", "!Parallel", "!Pipelined")
 _TAGS = ("!Component", "!Container", "!Nothing", *_BRANCHES)
+#: Tags of the front end's first releases, and of tools built on it, that mean one of these.
+_SAME = {"!Element": "!Component"}
+#: Tags that another program replaces before the format's own reader sees them.
+_ELSEWHERE = {
+    "!ArrayContainer": "is CiMLoop's: its Python sizes the array around it; read the parsed-processed-input.yaml "
+    "that a run of it leaves",
+}
 _LEAF_KEYS = ("name", "attributes", "spatial", "constraints", "sparse_optimizations")
 _COMPONENT_KEYS = (*_LEAF_KEYS, "class", "subclass", "required_actions", "area_scale", "energy_scale", "enabled")
 _CONTAINER_KEYS = (*_LEAF_KEYS, "networks")
@@ -71,6 +78,10 @@ def leaves(part: Part) -> Iterator[Leaf]:
 
 
 def _part(node: Node) -> Part:
+    if node.tag in _SAME:
+        node = replace(node, tag=_SAME[node.tag])
+    if node.tag in _ELSEWHERE:
+        raise node.fail(f"{node.tag} {_ELSEWHERE[node.tag]}")
     if node.tag not in _TAGS:
         found = f"the tag '{node.tag}' is unknown" if node.tag else "a node needs a tag"
         raise node.fail(found + (did_you_mean(node.tag, _TAGS) if node.tag else f", one of {', '.join(_TAGS)}"))
@@ -100,7 +111,7 @@ def _branch(tag: str, node: Node) -> Branch:
 def _named(tag: str, node: Node, known: tuple[str, ...], required: tuple[str, ...]) -> Leaf:
     entries = without_ignored(node).mapping(known=known, required=required)
     name = entries["name"].text()
-    if not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
+    if not re.fullmatch(r"(?=.*[A-Za-z_])\w[\w.-]*", name):
         hint = "; for copies use 'spatial: {meshX: N}'" if "[" in name else ""
         raise entries["name"].fail(f"'{name[:60]}' cannot be a name{hint}")
     return Leaf(tag, name, entries, node)

@@ -28,6 +28,12 @@ SECTIONS = (
 )  # fmt: skip
 
 
+#: Keys of other programs' documents that also have an architecture -> what such a document is.
+_FOREIGN = {
+    "einsum": "is a specification of TeAAL, whose architectures and mappings have no equal here",
+    "network": "describes a network; its layers are the problems beside it: give their folder as the network",
+    "workload": "is a specification of AccelForge; give its architecture ('arch') alone",
+}
 #: What `globals` names of other programs' code, which is never run -> what that means for the design.
 _PYTHON = {
     "expression_custom_functions": "Python code is not run; give the names that call it a value with --set NAME=VALUE",
@@ -68,7 +74,11 @@ def read_sections(document: Node) -> Sections:
     Raises:
         InputError: a section or a key in it is unknown, not supported, or missing.
     """
-    sections = without_ignored(document).mapping(known=SECTIONS, required=("architecture",))
+    whole = without_ignored(document)
+    for key, what in _FOREIGN.items():
+        if key in whole.mapping():
+            raise whole.mapping()[key].fail(what)
+    sections = whole.mapping(known=SECTIONS, required=("architecture",))
     architecture = without_ignored(sections["architecture"])
     versions = OLDER_VERSIONS if is_older(architecture) else ("0.4",)
     notes = tuple(_check_the_rest(sections, versions))

@@ -172,6 +172,11 @@ def _walk(
 ) -> Iterator[_Found]:
     entries = without_ignored(branch).mapping()
     if depth:
+        if "spatial" in entries:
+            why = (
+                "'spatial' is of v0.4: in a subtree copies are ranges in names, such as PE[0..11], or meshX of storages"
+            )
+            raise entries["spatial"].fail(why)
         entries = branch.mapping(known=("version", *_BRANCH_KEYS))
     attributes = entries.get("attributes")
     own = {} if attributes is None or attributes.value is None else without_ignored(attributes).mapping()

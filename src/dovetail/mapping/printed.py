@@ -22,7 +22,7 @@ from dovetail.mapping.directives import mapping_from_directives
 from dovetail.mapping.mapping import Mapping
 from dovetail.workload.problem import Problem
 
-_LEVEL = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)\s*+(?:\[(?P<sizes>[^\]]*)\]|keeps\s+(?P<kept>.+))?\s*+")
+_LEVEL = re.compile(r"(?P<name>(?=[\w.-]*[A-Za-z_])\w[\w.-]*)\s*+(?:\[(?P<sizes>[^\]]*)\]|keeps\s+(?P<kept>.+))?\s*+")
 _LOOP = re.compile(
     r"(?:parallel\s+)?for\s+(?P<dimension>\w+)\s+in\s+\[0:(?P<factor>[0-9]{1,18})(?:,(?P<residual>[0-9]{1,18}))?\)"
     r"(?:\s+last\s+\[0:(?P<last>[0-9]{1,18})\))?(?:\s+(?:\(Spatial-|on\s+)(?P<axis>[XY])\)?)?\s*"

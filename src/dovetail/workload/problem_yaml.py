@@ -322,17 +322,12 @@ def _tensor(node: Node, dimensions: Sequence[str], coefficients: Sequence[str]) 
         projection = tuple((_term([axis], axis, dimensions, coefficients),) for axis in axes)
     else:
         projection = tuple(
-            tuple(_term(term.sequence(), term, dimensions, coefficients) for term in _not_empty(axis)) for axis in axes
+            tuple(_term(term.sequence(), term, dimensions, coefficients) for term in axis.sequence())
+            for axis in axes
+            if axis.sequence()  # without terms it is always at 0: a sum over everything has no axis at all
         )
     is_output = entries["read_write"].boolean() if "read_write" in entries else False
     return Tensor(_word(entries["name"]), projection, is_output)
-
-
-def _not_empty(axis: Node) -> list[Node]:
-    terms = axis.sequence()
-    if not terms:
-        raise axis.fail("an axis needs at least one term, such as [[C]]")
-    return terms
 
 
 def _term(words: Sequence[Node], node: Node, dimensions: Sequence[str], coefficients: Sequence[str]) -> Term:
