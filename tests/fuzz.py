@@ -59,7 +59,10 @@ _KEEPING = ("shrink",)
 _FIRST = re.compile(
     r"is not YAML|is no valid template|is not UTF-8|is no ONNX file|is no exported program|can't be read|cannot be read"
     r"|not a checkpoint|is no plain pickle|is no row of cells|more than \d+ deep|unpacks to"
+    r"|the first line must be|is no NumPy array|is no config of"
 )
+#: A file's line in a message about the command line: an option named the file, which was read.
+_LINE = re.compile(r"/fuzz-\w+/\S+:\d+: ")
 
 
 class _OutOfTime(BaseException):
@@ -159,7 +162,8 @@ def _judged(out: str, err: str, code: object, *, usage: bool = False) -> Outcome
         return Outcome("accepted", err)
     if code != 2 or len(lines) != 1 or not re.match(r"dovetail[\w -]*: error: .", lines[0]):
         return Outcome("finding", f"exit code {code}, printed {err[:3000]!r}", f"exit {code} {err[:60]}")
-    return Outcome("unread" if usage or _FIRST.search(err) else "refused", lines[0])
+    is_unread = (usage and not _LINE.search(err)) or _FIRST.search(err)
+    return Outcome("unread" if is_unread else "refused", lines[0])
 
 
 def _where(error: BaseException | None) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import functools
 import importlib.util
-import io
 import json
 import pickle
 import random
 import re
 import sqlite3
 import tempfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fuzz_designs
+import fuzz_layers
+import fuzz_results
 from dovetail.components import compound
 from dovetail.expression import evaluate
 from dovetail.hardware.reader import bundled_designs, design_file
@@ -28,15 +26,8 @@ from dovetail.store import Store
 from dovetail.workload.problem import convolution
 from dovetail.workload.problem_yaml import write_problem
 from fuzz_bombs import bombed, with_holes
-from fuzz_mutations import (
-    LEAVES,
-    NASTY,
-    mutated_bytes,
-    mutated_text,
-    mutated_tree,
-    tree_of,
-    yaml_of,
-)
+from fuzz_case import Case, as_bytes, mutated_cells, mutated_yaml, tree
+from fuzz_mutations import NASTY, mutated_bytes, mutated_text, mutated_tree, yaml_of
 from mapping_strategies import EYERISS, LAYER, NEST
 
 DATA = Path(__file__).parent / "data"
@@ -128,9 +119,18 @@ ERT:
   - {name: "a.buf[1..4]", actions: [{name: random_read, energy: 2}, {name: fill, energy: 3}, {name: update, energy: 3}]}
   - {name: "a.mac[1..4]", actions: [{name: compute, energy: 0.5}, {name: leak, energy: 0}]}
 """,
+    """
+ERT_summary:
+  version: '0.4'
+  table_summary:
+  - {name: "a.DRAM[1..1]", actions: [{name: read, energy: 2}, {name: write, max_energy: 3, energy: 2}]}
+  - {name: "a.buf[1..4]", actions: [{name: read, energy: 2}, {name: write, energy: 3}, {name: update, energy: 3}]}
+  - {name: "a.mac[1..4]", actions: [{name: compute, energy: 0.5}]}
+""",
     "ERT: {version: 0.2, tables: {DRAM: {access: {energy: 3}}, buf: {access: [{energy: 3}]}, mac: {mac: {energy: 1}}}}",
 )
 ART = "ART: {version: 0.4, tables: [{name: a.DRAM, area: 0}, {name: 'a.buf[1..4]', area: 10.5}, {name: mac, area: 2}]}"
+ART_SUMMARY = "ART_summary: {version: 0.4, table_summary: [{name: a.DRAM, area: 0}, {name: 'a.buf[1..4]', area: 10.5}]}"
 SMALL = """
 variables: {version: 0.4, technology: "45nm"}
 architecture:
@@ -149,58 +149,6 @@ EXPRESSIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Case:
-    """One attempt.
-
-    Attributes:
-        arguments: of the command; or the name of one of `READERS`. ``%DIR%`` is the folder the files lie in.
-        files: their content, by name.
-    """
-
-    arguments: tuple[str, ...]
-    files: dict[str, bytes]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data: text where a file is text."""
-        return {"arguments": list(self.arguments), "files": {name: _shown(data) for name, data in self.files.items()}}
-
-    @staticmethod
-    def of_json(content: dict[str, Any]) -> Case:
-        """Return the case that `to_json` wrote."""
-        files = {
-            name: zlib.decompress(base64.b64decode(data["packed"])) if isinstance(data, dict) else data.encode()
-            for name, data in content["files"].items()
-        }
-        return Case(tuple(content["arguments"]), files)
-
-
-def _shown(data: bytes) -> str | dict[str, str]:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"packed": base64.b64encode(zlib.compress(data, 9)).decode()}
-
-
-def _text(text: str) -> bytes:
-    return text.encode("utf-8", errors="surrogatepass")
-
-
-def _yaml(text: str, chance: random.Random, *others: str) -> bytes:
-    """Mutate a YAML document: its values, and once in a while its text."""
-    tree = mutated_tree(_tree(text), chance, [_tree(other) for other in others])
-    try:
-        written = yaml_of(tree)
-    except UnicodeEncodeError:
-        written = text
-    return _text(mutated_text(written, chance) if chance.random() < 0.1 else written)
-
-
-@functools.cache
-def _tree(text: str) -> Any:
-    return tree_of(text)
-
-
 @functools.cache
 def _designs() -> list[str]:
     return [ARCHITECTURE, ARCHITECTURE, ESTIMATED, *(design_file(name).read_text() for name in bundled_designs())]
@@ -209,7 +157,7 @@ def _designs() -> list[str]:
 def architecture(chance: random.Random) -> Case:
     """An architecture, shown, estimated or mapped on."""
     text = chance.choice(_designs())
-    files = {"a.yaml": _yaml(text, chance, ARCHITECTURE, ESTIMATED, PROBLEMS[0])}
+    files = {"a.yaml": mutated_yaml(text, chance, ARCHITECTURE, ESTIMATED, PROBLEMS[0])}
     ways = (("designs", "%DIR%/a.yaml"), ("components", "--on", "%DIR%/a.yaml"),
             ("components", "--on", "%DIR%/a.yaml", "--json"),
             ("map", "alexnet:1", "--on", "%DIR%/a.yaml", "--samples", "2"))  # fmt: skip
@@ -227,9 +175,9 @@ def template(chance: random.Random) -> Case:
         text = text[: found.start()] + _template_expression(chance, 0) + text[found.end() :]
     if chance.random() < 0.15:
         text = mutated_text(text, chance)
-    text += body if chance.random() < 0.8 else _yaml(SMALL, chance).decode()
-    inner = _yaml("x: {y: [1, 2]}", chance) if chance.random() < 0.3 else b"x: {y: 3}\n"
-    files = {"a.yaml": _text(text), "inner.yaml": inner, "text.yaml": b"# {{ 1 + 1 }}\n"}
+    text += body if chance.random() < 0.8 else mutated_yaml(SMALL, chance).decode()
+    inner = mutated_yaml("x: {y: [1, 2]}", chance) if chance.random() < 0.3 else b"x: {y: 3}\n"
+    files = {"a.yaml": as_bytes(text), "inner.yaml": inner, "text.yaml": b"# {{ 1 + 1 }}\n"}
     return Case(("designs", "%DIR%/a.yaml"), files)
 
 
@@ -261,23 +209,11 @@ def _template_expression(chance: random.Random, depth: int) -> str:
 
 def problem(chance: random.Random) -> Case:
     """A problem, shown, written again, or mapped."""
-    files = {"p.yaml": _yaml(chance.choice(PROBLEMS), chance, *PROBLEMS, LAYERS)}
+    files = {"p.yaml": mutated_yaml(chance.choice(PROBLEMS), chance, *PROBLEMS, LAYERS)}
     ways = (("layers", "%DIR%/p.yaml"), ("layers", "%DIR%/p.yaml", "--json", "--batch", "2"),
             ("layers", "%DIR%/p.yaml", "--timeloop", "%DIR%/out"),
             ("map", "%DIR%/p.yaml", "--on", "simple_weight_stationary", "--samples", "2"))  # fmt: skip
     return Case(chance.choice(ways), files)
-
-
-def _cells(chance: random.Random, rows: list[list[str]]) -> bytes:
-    strings = tuple(str(leaf) for leaf in LEAVES)
-    tree = mutated_tree(rows, chance, leaves=strings)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    for row in tree if isinstance(tree, list) else [tree]:
-        writer.writerow([str(cell) for cell in row] if isinstance(row, list) else [str(row)])
-    text = f"# network: {chance.choice(('net', NASTY, ''))}\n# batch: {chance.choice(('1', '1', '2', '0', '²'))}\n"
-    text = chance.choice(("", text)) + stream.getvalue()
-    return _text(mutated_text(text, chance) if chance.random() < 0.1 else text)
 
 
 def layer_table(chance: random.Random) -> Case:
@@ -286,16 +222,18 @@ def layer_table(chance: random.Random) -> Case:
             ("layers", "--yaml", "%DIR%/out.yaml"))  # fmt: skip
     command, *rest = chance.choice(ways)
     name = chance.choice(("t.csv", "t.yaml"))
-    content = _cells(chance, TABLE) if name == "t.csv" else _yaml(LAYERS, chance, PROBLEMS[0])
+    content = mutated_cells(chance, TABLE) if name == "t.csv" else mutated_yaml(LAYERS, chance, PROBLEMS[0])
     return Case((command, f"%DIR%/{name}", *rest), {name: content})
 
 
 def folder(chance: random.Random) -> Case:
     """A folder of problems with an index of how often each occurs."""
     files = {f"f/{number}_conv.yaml": text.encode() for number, text in enumerate(PROBLEMS)}
-    files["f/index.csv"] = _cells(chance, [["name", "repeats"], ["0_conv", "2"], ["1_conv", "1"]])
+    files["f/index.csv"] = mutated_cells(chance, [["name", "repeats"], ["0_conv", "2"], ["1_conv", "1"]])
     if chance.random() < 0.5:
-        files[chance.choice(("f/0_conv.yaml", "f/²_conv.yaml", "f/x٣.yaml"))] = _yaml(PROBLEMS[1], chance, *PROBLEMS)
+        files[chance.choice(("f/0_conv.yaml", "f/²_conv.yaml", "f/x٣.yaml"))] = mutated_yaml(
+            PROBLEMS[1], chance, *PROBLEMS
+        )
     return Case(("layers", "%DIR%/f"), files)
 
 
@@ -305,7 +243,7 @@ def mapping(chance: random.Random) -> Case:
     layer = write_problem(_REFERENCE if "Timeloop's mapper" in text else LAYER).encode()
     way = ("evaluate", "%DIR%/p.yaml", "--on", "eyeriss_like", "--mapping", "%DIR%/m.yaml")
     return Case(
-        (*way, *chance.choice(((), ("--json",)))), {"m.yaml": _yaml(text, chance, *_mappings()), "p.yaml": layer}
+        (*way, *chance.choice(((), ("--json",)))), {"m.yaml": mutated_yaml(text, chance, *_mappings()), "p.yaml": layer}
     )
 
 
@@ -318,9 +256,12 @@ def _mappings() -> tuple[str, ...]:
 def energies(chance: random.Random) -> Case:
     """An energy and an area table."""
     files = {"a.yaml": SMALL.encode(), "p.yaml": PROBLEMS[1].encode()}
-    files |= {"ert.yaml": _yaml(chance.choice(ERTS), chance, *ERTS, ART), "art.yaml": ART.encode()}
+    files |= {"ert.yaml": mutated_yaml(chance.choice(ERTS), chance, *ERTS, ART), "art.yaml": ART.encode()}
     if chance.random() < 0.3:
-        files |= {"ert.yaml": ERTS[0].encode(), "art.yaml": _yaml(ART, chance, *ERTS)}
+        files |= {
+            "ert.yaml": ERTS[0].encode(),
+            "art.yaml": mutated_yaml(chance.choice((ART, ART_SUMMARY)), chance, *ERTS),
+        }
     way = ("map", "%DIR%/p.yaml", "--on", "%DIR%/a.yaml", "--samples", "1", "--ert", "%DIR%/ert.yaml", "--art")
     return Case((*way, "%DIR%/art.yaml"), files)
 
@@ -328,9 +269,9 @@ def energies(chance: random.Random) -> Case:
 def classes(chance: random.Random) -> Case:
     """Compound component classes of one's own."""
     text = (Path(compound.__file__).parent / "data" / "classes.yaml").read_text()
-    tree = mutated_tree(_tree(text), chance, [_tree(ESTIMATED)])
-    sections = {**_tree(ESTIMATED), **tree} if isinstance(tree, dict) else tree
-    return Case(("components", "--on", "%DIR%/a.yaml"), {"a.yaml": _text(yaml_of(sections))})
+    mutated = mutated_tree(tree(text), chance, [tree(ESTIMATED)])
+    sections = {**tree(ESTIMATED), **mutated} if isinstance(mutated, dict) else mutated
+    return Case(("components", "--on", "%DIR%/a.yaml"), {"a.yaml": as_bytes(yaml_of(sections))})
 
 
 @functools.cache
@@ -346,12 +287,12 @@ def _certificate() -> Any:
 
 def certificate(chance: random.Random) -> Case:
     """A certificate, checked again."""
-    tree = mutated_tree(_certificate(), chance)
-    if isinstance(tree, dict) and chance.random() < 0.3 and isinstance(tree.get("problem"), dict):
-        tree["problem"] = {"name": "x", "yaml": _yaml(PROBLEMS[1], chance).decode("utf-8", "replace")}
+    mutated = mutated_tree(_certificate(), chance)
+    if isinstance(mutated, dict) and chance.random() < 0.3 and isinstance(mutated.get("problem"), dict):
+        mutated["problem"] = {"name": "x", "yaml": mutated_yaml(PROBLEMS[1], chance).decode("utf-8", "replace")}
     search = chance.choice((("--no-search",), ("--no-search",), ("--time-limit", "1")))
     way = ("verify", "%DIR%/c.json", *search, *chance.choice(((), ("--json",))))
-    return Case(way, {"c.json": json.dumps(tree).encode()})
+    return Case(way, {"c.json": json.dumps(mutated).encode()})
 
 
 def study(chance: random.Random) -> Case:
@@ -366,7 +307,7 @@ def study(chance: random.Random) -> Case:
 
 def expression(chance: random.Random) -> Case:
     """An expression."""
-    return Case(("expression",), {"x": _text(mutated_text(chance.choice(EXPRESSIONS), chance))})
+    return Case(("expression",), {"x": as_bytes(mutated_text(chance.choice(EXPRESSIONS), chance))})
 
 
 @functools.cache
@@ -444,6 +385,19 @@ COMMANDS = (
     ("optimum", "%DIR%/t.csv", "--on", "simple_weight_stationary", "--deadline", "100000", "--budget", "5",
      "--time-limit", "1", "--workers", "1"),
     ("verify", "%DIR%/c.json", "--on", "eyeriss_like", "--time-limit", "1"),
+    ("map", "%DIR%/t.csv:1", "--on", "simple_weight_stationary", "--pad", "--imperfect", "--time-limit", "1",
+     "--memory", "1", "--work", "1000", "--bits", "weights=4", "--densities", "inputs=0.5"),
+    ("explore", "%DIR%/t.csv", "--on", "simple_weight_stationary", "--vary", "pe_spad.depth=16,32", "--axes",
+     "area,edp", "--budget", "area <= 4 mm2", "--shares", "2", "--time-limit", "1", "--workers", "1",
+     "--save-front", "%DIR%/o"),
+    ("tokens", "gpt2", "--on", "tpu_like", "--phase", "decode", "--batch", "1,2", "--context", "8:16",
+     "--samples", "1", "--resident", "weights@DRAM", "--between", "overlapped", "--expert-load",
+     "random", "--csv", "%DIR%/o.csv"),
+    ("bound", "%DIR%/t.csv", "--on", "eyeriss_like", "--room", "1,2", "--pj-per-bit", "3", "--bandwidth", "10",
+     "--time-limit", "1", "--svg", "%DIR%/o.svg"),
+    ("advise", "%DIR%/t.csv", "--on", "simple_weight_stationary", "--time-limit", "1", "--workers", "1", "--json"),
+    ("explain", "%DIR%/t.csv:1", "--on", "simple_weight_stationary", "--time-limit", "1"),
+    ("check-run", "%DIR%", "%DIR%/t.csv", "--set", "a=1"),
     ("cache", "--json"),
     ("train", "five-layer", "--data", "nowhere", "--epochs", "1", "--width", "2,3", "--seeds", "1", "--batch-size", "8",
      "--learning-rate", "0.1", "--device", "cpu", "--recipe", "modern", "--out", "%DIR%/o", "--workers", "1"),
@@ -490,7 +444,7 @@ TARGETS: dict[str, Callable[[random.Random], Case]] = {
     "architecture": architecture, "template": template, "problem": problem, "layer table": layer_table,
     "folder": folder, "mapping": mapping, "energies": energies, "classes": classes, "certificate": certificate,
     "study pickle": study, "expression": expression, "store": store, "arguments": arguments,
-    "bomb": bomb,
+    "bomb": bomb, **fuzz_designs.TARGETS, **fuzz_layers.TARGETS, **fuzz_results.TARGETS,
 }  # fmt: skip
 
 
@@ -511,12 +465,14 @@ def _read_store(folder: Path) -> None:
 _STORED = {"one": {"cycles": [1, 2.5, None]}, "two": "x" * 300, "three": list(range(50))}
 
 #: Readers that no command reaches by itself.
-READERS: dict[str, Callable[[Path], None]] = {"expression": _read_expression, "store": _read_store}
+READERS: dict[str, Callable[[Path], None]] = {
+    "expression": _read_expression, "store": _read_store, **fuzz_designs.READERS, **fuzz_results.READERS,
+}  # fmt: skip
 
 if _has("onnx") and _has("torch"):
     import fuzz_networks
 
-    TARGETS |= dict(fuzz_networks.targets(Case))
+    TARGETS |= fuzz_networks.TARGETS
     READERS |= fuzz_networks.READERS
 
 __all__ = ["READERS", "TARGETS", "Case"]

@@ -14,10 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_bombs import archive_bomb
+from fuzz_case import Case, mutated_yaml
 from fuzz_mutations import LEAVES, mutate_message, mutated_bytes, mutated_tree
 
+RECIPE = """
+from: modern
+name: mine
+epochs: 2
+batch_size: 64
+optimizer: sgd
+learning_rate: 0.1
+momentum: 0.9
+weight_decay: 1e-4
+schedule: cosine
+warm_up: 0.1
+shift: 1
+mirror: false
+keep_last: true
+half_range: true
+stem: auto
+label_smoothing: 0.1
+mixup: 0.2
+cutout: 4
+mean_weights: 0.99
+patience: 3
+"""
 DATA = Path(__file__).parent / "data"
-_Make = Callable[[random.Random], Any]
 
 
 @functools.cache
@@ -73,6 +95,64 @@ def _models() -> list[Any]:
         (2, 7, 6), "y",
     )  # fmt: skip
     return [images, tokens]
+
+
+@functools.cache
+def _narrow_models() -> list[Any]:
+    """Small graphs of narrow numbers: pairs that quantise and dequantise, integers, blocks that share a scale."""
+    from onnx import TensorProto as Of
+    from onnx import helper
+
+    node = helper.make_node
+
+    def zeros(name: str, kind: int, *shape: int) -> Any:
+        size = functools.reduce(int.__mul__, shape, 1)
+        size = (size + 1) // 2 if kind == Of.INT4 else size * {Of.FLOAT: 4, Of.FLOAT16: 2, Of.INT16: 2}.get(kind, 1)
+        return helper.make_tensor(name, kind, shape, bytes(size), raw=True)
+
+    def model(nodes: list[Any], weights: list[Any], shape: tuple[int, ...], kind: int = Of.FLOAT) -> Any:
+        ends = [helper.make_tensor_value_info("x", kind, shape)], [helper.make_empty_tensor_value_info("y")]
+        opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+        return helper.make_model(helper.make_graph(nodes, "g", *ends, weights), opset_imports=opsets)
+
+    pairs = model(
+        [
+            node("QuantizeLinear", ["x", "s", "z8"], ["xq"]),
+            node("Clip", ["xq", "low", "high"], ["xc"]),
+            node("DequantizeLinear", ["xc", "s", "z8"], ["xd"]),
+            node("DequantizeLinear", ["w4", "s", "z4"], ["wd"]),
+            node("Conv", ["xd", "wd"], ["c"], kernel_shape=[3, 3]),
+            node("Relu", ["c"], ["r"]),
+            node("QuantizeLinear", ["r", "s", "z16"], ["rq"]),
+            node("DequantizeLinear", ["rq", "s", "z16"], ["rd"]),
+            node("Flatten", ["rd"], ["f"]),
+            node("DequantizeLinear", ["m8", "s", "z8"], ["md"]),
+            node("MatMul", ["f", "md"], ["y"]),
+        ],
+        [zeros("s", Of.FLOAT), zeros("z8", Of.INT8), zeros("z4", Of.INT4), zeros("z16", Of.INT16),
+         zeros("low", Of.INT8), zeros("high", Of.INT8), zeros("w4", Of.INT4, 6, 4, 3, 3), zeros("m8", Of.INT8, 96, 10)],
+        (1, 4, 6, 6),
+    )  # fmt: skip
+    whole = model(
+        [
+            node("QLinearConv", ["x", "s", "z", "w", "s", "z", "s", "z"], ["c"], kernel_shape=[1, 1]),
+            node("Flatten", ["c"], ["f"]),
+            node("MatMulInteger", ["f", "m"], ["y"]),
+        ],
+        [zeros("s", Of.FLOAT), zeros("z", Of.UINT8), zeros("w", Of.UINT8, 6, 4, 1, 1), zeros("m", Of.UINT8, 96, 10)],
+        (1, 4, 4, 4), Of.UINT8,
+    )  # fmt: skip
+    blocks = model(
+        [
+            node("DequantizeLinear", ["w", "s"], ["wd"], axis=0, block_size=32),
+            node("MatMul", ["x", "wd"], ["h"]),
+            node("MatMulNBits", ["h", "b", "t"], ["y"], domain="com.microsoft", K=8, N=4, bits=4, block_size=16),
+        ],
+        [zeros("w", Of.INT4, 64, 8), zeros("s", Of.FLOAT16, 2, 8), zeros("b", Of.UINT8, 4, 1, 8),
+         zeros("t", Of.FLOAT, 4)],
+        (1, 64), Of.FLOAT16,
+    )  # fmt: skip
+    return [pairs, whole, blocks]
 
 
 @functools.cache
@@ -183,73 +263,91 @@ def _shrunk() -> dict[str, bytes]:
 _CLASSES = ("=1+a\x1b[31m\x07", "\u202e<b onclick=x>", "..x", "-", "a b", "é", "a", "\n")
 
 
-def targets(case: Callable[[tuple[str, ...], dict[str, bytes]], Any]) -> dict[str, _Make]:
-    """Return what makes a case of each, by name."""
+def onnx_graph(chance: random.Random) -> Case:
+    return graph_of(_models(), chance)
 
-    def onnx_graph(chance: random.Random) -> Any:
-        graph = copy.deepcopy(chance.choice(_models()))
-        mutate_message(graph, chance)
-        data = graph.SerializeToString()
-        data = mutated_bytes(data, chance) if chance.random() < 0.1 else data
-        way = chance.choice(((), ("--batch", "3"), ("--json",)))
-        return case(("layers", "%DIR%/m.onnx", *way), {"m.onnx": data})
 
-    def exported(chance: random.Random) -> Any:
-        packed = io.BytesIO()
-        tree = mutated_tree(json.loads(_exported()), chance)
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("x/models/model.json", json.dumps(tree))
-        data = mutated_bytes(packed.getvalue(), chance) if chance.random() < 0.1 else packed.getvalue()
-        return case(("layers", "%DIR%/m.pt2"), {"m.pt2": data})
+def narrow(chance: random.Random) -> Case:
+    return graph_of(_narrow_models(), chance)
 
-    def resumed(chance: random.Random) -> Any:
-        return case(_train("%DIR%"), {"five-layer-2-seed-0/last.pt": _mutated_checkpoint(_trained()[0], chance)})
 
-    def measured(chance: random.Random) -> Any:
-        which = chance.randrange(2)
-        return case(
-            ("accuracy", "%DIR%/c.pt", "--device", "cpu"), {"c.pt": _mutated_checkpoint(_trained()[which], chance)}
-        )
+def graph_of(models: list[Any], chance: random.Random) -> Case:
+    graph = copy.deepcopy(chance.choice(models))
+    mutate_message(graph, chance)
+    data = graph.SerializeToString()
+    data = mutated_bytes(data, chance) if chance.random() < 0.1 else data
+    way = chance.choice(((), ("--batch", "3"), ("--json",)))
+    return Case(("layers", "%DIR%/m.onnx", *way), {"m.onnx": data})
 
-    def shrunk(chance: random.Random) -> Any:
-        files = dict(_shrunk())
-        if chance.random() < 0.7:
-            files["network.json"] = json.dumps(mutated_tree(json.loads(files["network.json"]), chance)).encode()
-        else:
-            files["weights.pt"] = _mutated_checkpoint(files["weights.pt"], chance)
-        return case(("shrunk",), files)
 
-    def begun(chance: random.Random) -> Any:
-        files = dict(_begun())
-        name = chance.choice([each for each in sorted(files) if each.endswith((".json", ".pt")) and "/" in each])
-        if chance.random() < 0.2:
-            files[name] = mutated_bytes(files[name], chance)
-        elif name.endswith(".json"):
-            files[name] = json.dumps(mutated_tree(json.loads(files[name]), chance)).encode()
-        else:
-            files[name] = _mutated_checkpoint(files[name], chance)
-        return case(_SHRINK, files)
+def exported(chance: random.Random) -> Case:
+    packed = io.BytesIO()
+    tree = mutated_tree(json.loads(_exported()), chance)
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x/models/model.json", json.dumps(tree))
+    data = mutated_bytes(packed.getvalue(), chance) if chance.random() < 0.1 else packed.getvalue()
+    return Case(("layers", "%DIR%/m.pt2"), {"m.pt2": data})
 
-    def images(chance: random.Random) -> Any:
-        files = dict(_images())
-        name = chance.choice(sorted(files))
+
+def resumed(chance: random.Random) -> Case:
+    return Case(_train("%DIR%"), {"five-layer-2-seed-0/last.pt": _mutated_checkpoint(_trained()[0], chance)})
+
+
+def recipe(chance: random.Random) -> Case:
+    files = {"r.yaml": mutated_yaml(RECIPE, chance)}
+    way = (*_train("%DIR%/o"), "--recipe", "%DIR%/r.yaml", "--batch-size", "64", "--learning-rate", "0.1")
+    return Case(way if chance.random() < 0.2 else ("recipe",), files)
+
+
+def measured(chance: random.Random) -> Case:
+    which = chance.randrange(2)
+    return Case(("accuracy", "%DIR%/c.pt", "--device", "cpu"), {"c.pt": _mutated_checkpoint(_trained()[which], chance)})
+
+
+def shrunk(chance: random.Random) -> Case:
+    files = dict(_shrunk())
+    if chance.random() < 0.7:
+        files["network.json"] = json.dumps(mutated_tree(json.loads(files["network.json"]), chance)).encode()
+    else:
+        files["weights.pt"] = _mutated_checkpoint(files["weights.pt"], chance)
+    return Case(("shrunk",), files)
+
+
+def begun(chance: random.Random) -> Case:
+    files = dict(_begun())
+    name = chance.choice([each for each in sorted(files) if each.endswith((".json", ".pt")) and "/" in each])
+    if chance.random() < 0.2:
         files[name] = mutated_bytes(files[name], chance)
-        if chance.random() < 0.3:
-            files = {each.replace("f/b/", f"f/{chance.choice(_CLASSES)}/"): data for each, data in files.items()}
-        return case((*_train("%DIR%/o"), "--data", "%DIR%/f"), files)
+    elif name.endswith(".json"):
+        files[name] = json.dumps(mutated_tree(json.loads(files[name]), chance)).encode()
+    else:
+        files[name] = _mutated_checkpoint(files[name], chance)
+    return Case(_SHRINK, files)
 
-    def archive(chance: random.Random) -> Any:
-        if chance.random() < 0.5:
-            return case(
-                ("layers", "%DIR%/m.pt2"), {"m.pt2": archive_bomb(chance, {"x/models/model.json": _exported()})}
-            )
-        with zipfile.ZipFile(io.BytesIO(_trained()[1])) as packed:
-            inside = {name: packed.read(name) for name in packed.namelist()}
-        return case(("accuracy", "%DIR%/c.pt", "--device", "cpu"), {"c.pt": archive_bomb(chance, inside)})
 
-    return {"onnx": onnx_graph, "exported program": exported, "archive": archive, "resumed training": resumed,
-            "checkpoint": measured, "smaller network": shrunk, "resumed shrinking": begun,
-            "images": images}  # fmt: skip
+def images(chance: random.Random) -> Case:
+    files = dict(_images())
+    name = chance.choice(sorted(files))
+    files[name] = mutated_bytes(files[name], chance)
+    if chance.random() < 0.3:
+        files = {each.replace("f/b/", f"f/{chance.choice(_CLASSES)}/"): data for each, data in files.items()}
+    return Case((*_train("%DIR%/o"), "--data", "%DIR%/f"), files)
+
+
+def archive(chance: random.Random) -> Case:
+    if chance.random() < 0.5:
+        return Case(("layers", "%DIR%/m.pt2"), {"m.pt2": archive_bomb(chance, {"x/models/model.json": _exported()})})
+    with zipfile.ZipFile(io.BytesIO(_trained()[1])) as packed:
+        inside = {name: packed.read(name) for name in packed.namelist()}
+    return Case(("accuracy", "%DIR%/c.pt", "--device", "cpu"), {"c.pt": archive_bomb(chance, inside)})
+
+
+#: What can be attacked where ONNX and PyTorch are there: name -> what makes a case.
+TARGETS: dict[str, Callable[[random.Random], Case]] = {
+    "onnx": onnx_graph, "narrow onnx": narrow, "recipe": recipe, "exported program": exported, "archive": archive,
+    "resumed training": resumed, "checkpoint": measured, "smaller network": shrunk, "resumed shrinking": begun,
+    "images": images,
+}  # fmt: skip
 
 
 def _read_shrunk(folder: Path) -> None:
@@ -258,4 +356,12 @@ def _read_shrunk(folder: Path) -> None:
     load_shrunk(folder)
 
 
-READERS: dict[str, Callable[[Path], None]] = {"shrunk": _read_shrunk}
+def _read_recipe(folder: Path) -> None:
+    from dovetail.accuracy.recipe import read_recipe
+
+    read = read_recipe(folder / "r.yaml")
+    json.dumps(read.to_dict())
+    assert 0 <= read.factor(0, 10, 0) <= 1
+
+
+READERS: dict[str, Callable[[Path], None]] = {"shrunk": _read_shrunk, "recipe": _read_recipe}
