@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -226,7 +227,7 @@ TARGETS: dict[str, Callable[[random.Random], Case]] = {"family": family, "zeros"
 def _read_family(folder: Path) -> None:
     """Read a family, look at its members, and see that what is written of it is the same family."""
     read = load_family(folder / "f.yaml")
-    Members(read).laid_out()
+    Members(read).laid_out(time.monotonic() + 1.0)
     again = family_of(parse_document(read.text(), file="f.yaml"), read.name)
     assert again.key == read.key, f"written and read again it is another family:\n{read.text()}"
 

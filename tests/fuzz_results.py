@@ -175,7 +175,7 @@ def front(chance: random.Random) -> Case:
         family = mutated_yaml(FAMILY, chance).decode("utf-8", "replace")
         tree[chance.choice(("family", "axes"))] = chance.choice((family, family, "area,energy", "edp"))
     search = chance.choice((("--no-search",), ("--no-search",), ("--samples", "1")))
-    return Case(("verify", "%DIR%/c.json", *search), {"c.json": json.dumps(tree).encode()})
+    return Case(("verify", "%DIR%/c.json", "--time-limit", "1", *search), {"c.json": json.dumps(tree).encode()})
 
 
 def result(chance: random.Random) -> Case:

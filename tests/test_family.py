@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +58,7 @@ from dovetail.workload.layer_table import write_yaml
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
 from dovetail.workload.together import together
+from dovetail.workload.widths import parse_layer_bits
 
 _VARY = {"shared_glb.depth": "256:4096:x4", "weights_spad.depth": "24,96", "PE.meshY": "4,6"}
 #: By member its area, and the energy and cycles of every point it has.
@@ -343,6 +345,82 @@ def test_what_is_no_design_is_left_out_with_its_reason(kept: Store) -> None:
     assert found.proven
 
 
+@pytest.mark.parametrize("vary", [{"PE.meshX": "1:5", "PE.meshY": "1:5"}, {"shared_glb.depth": "1024:9216:1024"}])
+def test_members_are_looked_at_until_time_is_up(vary: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read by then is a design with the area that it has; nothing is read later, and floors do without."""
+    family = load_family("eyeriss_like", vary)
+    whole, areas = Members(family).laid_out()
+    monkeypatch.setattr("dovetail.family.members.time", SimpleNamespace(monotonic=itertools.count().__next__))
+    members = Members(family)
+    valid, area = members.laid_out(until=5)
+    read, sites = len(members.frames), len(members.sites)
+    assert 1 <= valid.sum() <= 7
+    assert members.unread == family.size - valid.sum()
+    assert np.array_equal(area[valid], areas[valid])
+    assert whole[valid].all()
+    assert isinstance(Floors(members).of(tuple((0, size) for size in family.shape)), Floor)
+    assert (len(members.frames), len(members.sites)) == (read, sites)
+
+
+def test_conditions_are_asked_until_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(design_file("eyeriss_like").read_text() + "family: {where: [shared_glb_depth > 1500]}\n")
+    members = Members(load_family(file, {"shared_glb.depth": "1000:1099:1"}))
+
+    def clock() -> float:  # it is up once all members were read
+        return 9.0 if sum(name == "shared_glb" for name, _ in members.sites) == 100 else 0.0
+
+    monkeypatch.setattr("dovetail.family.members.time", SimpleNamespace(monotonic=clock))
+    with pytest.raises(InputError, match="none of the 64 members that were looked at, of 100, is a design"):
+        members.laid_out(until=5)
+
+
+def test_a_front_of_members_looked_at_in_time_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = load_family("eyeriss_like", {"PE.meshX": "1:5", "PE.meshY": "1:5"})
+    monkeypatch.setattr("dovetail.family.members.time", SimpleNamespace(monotonic=lambda: math.inf))
+    found = explore(family, _network(), read_axes("area,edp"), workers=1, time_limit=600)
+    assert (found.designs, found.unread, found.proven) == (1, 24, False)
+    assert math.isinf(found.gap)
+    assert len(found.points) == 1
+    claim = front_claim(parse_document(certificate_text(found), file="front.json", lines=True))
+    verdicts = {check.what: check.verdict for check in verify_front(claim, samples=0, time_limit=1.0)}
+    assert verdicts["every design"] is Verdict.NOT_PROVEN
+    assert Verdict.REJECTED not in verdicts.values()
+
+
+_NARROW = """
+variables: {version: 0.4, technology: "45nm", global_cycle_seconds: 1e-9}
+architecture:
+  version: 0.4
+  nodes:
+  - !Component {name: DRAM, class: DRAM, attributes: {width: 64, datawidth: 8}}
+  - !Component {name: buffer, class: SRAM, attributes: {width: !choice [16, 32], datawidth: 8, depth: 200}}
+  - !Component {name: mac, class: intmac, attributes: {datawidth: 8}}
+"""
+
+
+def test_a_member_too_narrow_for_a_layer_is_left_out(tmp_path: Path, kept: Store) -> None:
+    """Lines of 16 bits hold no sums of 24: only the other member is explored, and the first ends nothing."""
+    file = tmp_path / "narrow.yaml"
+    file.write_text(_NARROW)
+    network = _network().with_bits([parse_layer_bits("sums=24")])
+    found = explore(load_family(file), network, read_axes("area,edp"), store=kept, workers=1)
+    assert (found.designs, found.mapped, found.proven) == (2, 1, True)
+    assert [each.reason for each in found.unmappable] == ["partial sums of 24 bits are wider than its line of 16 bits"]
+
+
+def test_a_choice_with_a_name_that_no_layer_has_is_refused_before_anything_is_mapped(tmp_path: Path) -> None:
+    text = design_file("eyeriss_like").read_text()
+    constraints = "dataspace: {keep: [Inputs, Outputs], bypass: [Weights]}"
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.replace(constraints, f"dataspace: !choice [{constraints[11:]}, {{keep: [Imputs]}}]"))
+    told: list[object] = []
+    with pytest.raises(InputError, match=r"'Imputs', did you mean 'Inputs'") as caught:
+        explore(load_family(file), _network(), workers=1, progress=told.append)
+    assert caught.value.line
+    assert told == []
+
+
 _WRONG = {
     "shared_glb.depth=4096:1024": "empty",
     "shared_glb.depth=1:2:0": "never ends",
@@ -363,6 +441,19 @@ def test_bad_values_get_one_message(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         load_family("eyeriss_like", {name: values})
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_chosen_from_has_a_bound_and_is_compared_at_once(tmp_path: Path) -> None:
+    """Every value with every other one takes minutes where there are as many as a document may have."""
+    file, text = tmp_path / "mine.yaml", design_file("eyeriss_like").read_text()
+    for count, more, message in (
+        (10_001, "", "10,001 values; at most 10,000"), (9_999, ", 7", "a value stands twice"),
+        (2, ", [1], {a: 1}, [1.0]", "a value stands twice"), (2, ", [1], {a: 1}, '[1]', 1.0", "a value stands twice"),
+    ):  # fmt: skip
+        values = ", ".join(map(str, range(count))) + more
+        file.write_text(text.replace("depth: 16384", f"depth: !choice [{values}]"))
+        with pytest.raises(InputError, match=message):
+            load_family(file)
 
 
 def test_far_too_many_designs_are_refused_before_anything_is_read() -> None:

@@ -63,6 +63,8 @@ def test_what_is_wrong_is_said(said: str, message: str) -> None:
         ("name,weights\n", 1, "the first line must be"),
         ("layer,weights\nfc,2\n", 2, "a share from 0 to 1"),
         ("layer,weights\n\nfc,0.2,0.3\n", 3, "3 cells under 2 heads"),
+        (f"layer,weights\nfc,{'0' * 140_000}\n", 2, "is no row of cells"),
+        (f"layer,{'w' * 140_000}\n", 1, "is no row of cells"),
     ],
 )
 def test_a_table_that_is_wrong_is_shown_its_line(text: str, line: int, message: str, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from dovetail.files import write_text
 from dovetail.report.family_page import family_page
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
+from dovetail.text import shown
 from dovetail.units import four_digits, percent, whole
 from dovetail.workload.together import together
 
@@ -117,14 +118,17 @@ def run(args: argparse.Namespace) -> int:
             time_limit=args.time_limit,
             progress=tell,
         )
-    notes = [*network.notes, *_left_out(found), *_early(found)]
+    empty = (
+        [f"{shown(str(args.html))} is not written: no point is on the front"] if args.html and not found.points else []
+    )
+    notes = [*network.notes, *_left_out(found), *_early(found), *empty]
     print_notes(notes)
     files: dict[Point, Path] = {} if args.save_front is None else save_front(found, args.save_front)
     if args.certificate:
         write_text(args.certificate, certificate_text(found))
     if args.csv:
         write_text(args.csv, found.table().csv())
-    if args.html:
+    if args.html and found.points:
         write_text(args.html, family_page(found))
     if args.json:
         print_json("exploration", _json(found, files, [*unknown_of(networks), *notes]))
@@ -179,9 +183,17 @@ def _left_out(found: Exploration) -> list[str]:
 def _early(found: Exploration) -> list[str]:
     if found.proven:
         return []
+    of_all = [_unread(found)] if found.unread else []
     why = "interrupted" if found.interrupted else "time is up" if found.open else "some searches were not proven"
     gap = f"at most {percent(found.gap - 1)} above the true front" if found.gap < _NOTHING else "with no bound yet"
-    return [f"{why}: {whole(found.open)} designs are neither mapped nor bounded; this front is {gap}"]
+    return [*of_all, f"{why}: {whole(found.open)} designs are neither mapped nor bounded; this front is {gap}"]
+
+
+def _unread(found: Exploration) -> str:
+    return (
+        f"time is up: {whole(found.unread)} of the {whole(found.family.size)} members were not looked at, not even "
+        "whether they are designs; the front is of the others, and a longer --time-limit looks at more"
+    )
 
 
 def _json(found: Exploration, files: dict[Point, Path], notes: list[str]) -> dict[str, object]:
@@ -224,7 +236,8 @@ def _by_design(found: Exploration) -> Table:
 def _print(found: Exploration, files: dict[Point, Path]) -> None:
     axes = " and ".join(filter(None, (", ".join(found.axes[:-1]), found.axes[-1])))
     if not found.points:
-        print(f"No design of {found.family.name} keeps to the budgets.")
+        which = "keeps to the budgets" if found.mapped or found.bounded else "was found that every layer runs on"
+        print(f"No design of {found.family.name} {which}.")
     else:
         print_table(f"{found.network.name} on the family {found.family.name}: the front of {axes}", _by_design(found))
         varied = _varied_names(found)
@@ -238,8 +251,9 @@ def _print(found: Exploration, files: dict[Point, Path]) -> None:
             print(f"{whole(len(found.points))} points in all: a design has several where its layers' mappings trade")
             print("energy for cycles; --csv and --json have every one.")
     proof = "proven" if found.proven else "not proven"
+    looked_at = " that were looked at" if found.unread else ""
     print(
-        f"{proof}: of {whole(found.designs)} designs {whole(found.mapped)} were mapped and "
+        f"{proof}: of {whole(found.designs)} designs{looked_at} {whole(found.mapped)} were mapped and "
         f"{whole(found.bounded)} are beaten by a point above whatever runs on them "
         f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
     )

@@ -102,7 +102,7 @@ def _run_front(document: Node, args: argparse.Namespace) -> int:
     if args.on or args.layer or args.ert:
         raise InputError("the certificate of a front holds its designs and layers: leave out --on, --layer and --ert")
     samples = 0 if args.no_search else args.samples
-    checks = verify_front(front_claim(document), samples=samples)
+    checks = verify_front(front_claim(document), samples=samples, time_limit=args.time_limit)
     _print(args, checks, [])
     return 0 if all(check.passed for check in checks) else 1
 

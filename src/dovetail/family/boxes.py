@@ -29,6 +29,7 @@ class Boxes:
         layers: distinct ones of the network.
         axes: what corners are over.
         sole: the one objective that counts beside area; None: every trade of energy for cycles does.
+        until: of the clock (`time.monotonic`), when no more members are looked at; None: all are.
 
     Attributes:
         valid: of the family's shape: which members are designs.
@@ -36,9 +37,16 @@ class Boxes:
         repeats: ``(layers,)`` how often each runs.
     """
 
-    def __init__(self, members: Members, layers: Sequence[Layer], axes: Sequence[Axis], sole: Objective | None) -> None:
+    def __init__(
+        self,
+        members: Members,
+        layers: Sequence[Layer],
+        axes: Sequence[Axis],
+        sole: Objective | None,
+        until: float | None = None,
+    ) -> None:
         self.members, self._layers, self._axes, self._sole = members, tuple(layers), tuple(axes), sole
-        self.valid, self.area = members.laid_out()
+        self.valid, self.area = members.laid_out(until)
         self.repeats = np.array([float(layer.repeats) for layer in layers])
         self._floors = Floors(members)
         self._measures: tuple[Measure, ...] = ()

@@ -14,12 +14,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import NoMappingError, NotMetError
+from dovetail.errors import InputError, NoMappingError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import allowance_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import FrontPoint, unbeaten
 from dovetail.mapping.notes import for_layers
+from dovetail.mapping.widths import held
 from dovetail.network.jobs import Job
 from dovetail.network.optimum import LayerFront
 from dovetail.network.outcomes import Outcome, outcomes
@@ -141,6 +142,7 @@ class Costs:
         for key, job in jobs.items():
             if key not in found and (attempt := self._attempts.get(key)) is not None and attempt.answers(job):
                 found[key] = attempt.result
+        found |= {key: refused for key, job in jobs.items() if key not in found and (refused := _refused(job))}
         missing = {key: job for key, job in jobs.items() if key not in found}
         names = [f"{job.problem.name} on {job.architecture.name}" for job in missing.values()]
         with contextlib.closing(outcomes(missing, self._executor, self._store, names)) as answers:
@@ -161,6 +163,15 @@ class Costs:
         if not job.lasts(attempt.result):
             keep_attempt(self._store, key, attempt)
         return attempt.result
+
+
+def _refused(job: Job) -> NoMappingError | None:
+    """Return why no mapping of a layer may stand on a design: its values are wider than a line there."""
+    try:
+        held(job.problem, job.architecture)
+    except InputError as error:
+        return NoMappingError(error.message)
+    return None
 
 
 def fronts_of(reads: Sequence[Read], layers: Sequence[Layer]) -> list[LayerFront]:

@@ -33,7 +33,9 @@ from dovetail.family.members import Members
 from dovetail.family.origins import Origin, fronts_among, reads_of
 from dovetail.family.result import Discarded, Exploration, Taken, Unmappable
 from dovetail.family.splits import best_cut, grown, halves
+from dovetail.hardware.names import mentions
 from dovetail.mapper.objective import Objective
+from dovetail.mapping.notes import for_layers
 from dovetail.network.optimum import LayerFront, network_front, network_optimum, sum_up
 from dovetail.network.readings import Read
 from dovetail.store import Store
@@ -44,6 +46,8 @@ SEEDS = 6
 #: A family of so many members has all of them priced as soon as the first mappings are known; of a larger one, those
 #: that are looked at.
 MOST_PRICED = 1000
+#: Share of a time limit after which no more members are looked at: the rest is for mapping those that were.
+LOOKING = 0.5
 #: Boxes looked at together, per process.
 BATCH = 1
 #: A bound this close to what a mapping met costs is not asked for again, relatively.
@@ -108,8 +112,9 @@ def explore(
         axes: what the front is over.
         store: where every search's result is kept and found; None: nowhere.
         workers: processes, or any executor.
-        time_limit: seconds after which what was found is returned, with its gap; None: until all is proven, or, where
-            searches leave something open that take long, `PATIENCE` seconds.
+        time_limit: seconds after which what was found is returned, with its gap; members that were not looked at in
+            half of them are left out, and there is no gap then (`Exploration.unread`). None: until all is proven, or,
+            where searches leave something open that take long, `PATIENCE` seconds.
         progress: told how far it is.
 
     A KeyboardInterrupt ends it with what was found, too (`Exploration.interrupted`).
@@ -144,8 +149,10 @@ class _Exploring:
         aside = [budget for budget in family.budgets if budget.what not in (Axis.AREA, *axes)]
         # Where one number says it all, one search does; else energy is weighed against cycles, by fronts.
         self.sole = paid[0] if len(paid) == 1 and not aside else None
-        self.boxes = Boxes(self.members, costs.layers, axes, self.sole)
+        until = None if time_limit is None else self.start + LOOKING * time_limit
+        self.boxes = Boxes(self.members, costs.layers, axes, self.sole, until)
         self.valid, self.area = self.boxes.valid, self.boxes.area
+        _check_names(self.members, network)
         self.everything = tuple(range(len(costs.layers)))
         self.reused = 0
         self.mapped: dict[Choice, tuple[Seen, ...]] = {}
@@ -209,6 +216,8 @@ class _Exploring:
             self._tell()
         self.boxes.begin(mapped)
         for at in places.tolist() if len(places) <= MOST_PRICED else ():
+            if self._is_over():
+                break
             self._offer_met(tuple(at))
         self._tell()
 
@@ -479,7 +488,8 @@ class _Exploring:
 
     def _result(self, interrupted: bool) -> Exploration:
         left = list(self.agenda)
-        gaps = [self._gap(box) for box in left] + self.unproven
+        unread = self.members.unread
+        gaps = [self._gap(box) for box in left] + self.unproven + [math.inf] * bool(unread)
         return Exploration(
             family=self.family,
             network=self.network,
@@ -492,7 +502,7 @@ class _Exploring:
             mapped_choices=tuple(self.mapped),
             points=tuple(self.front.sorted()),
             gap=max((gap for gap in gaps if gap > 1), default=1.0),
-            proven=not left and not self.unproven and not interrupted,
+            proven=not left and not self.unproven and not interrupted and not unread,
             discarded=tuple(self.discarded),
             layers=self.costs.layers,
             taken={point: self._taken(point) for point in self.front.points},
@@ -500,7 +510,23 @@ class _Exploring:
             reused=self.reused,
             seconds=time.monotonic() - self.start,
             interrupted=interrupted,
+            unread=unread,
         )
+
+
+def _check_names(members: Members, network: Network) -> None:
+    """Check what members' constraints name before anything is mapped: a choice with a slip ends no long search.
+
+    Raises:
+        InputError: a tensor or dimension that no layer has; with file, line and key.
+    """
+    problems = [layer.problem for layer in network.layers]
+    checked: set[frozenset[tuple[str, str]]] = set()
+    for frame in filter(None, members.frames.values()):
+        spoken = frozenset((mention.what, mention.name) for mention in mentions(frame.architecture))
+        if spoken not in checked:
+            for_layers(frame.architecture, problems)
+            checked.add(spoken)
 
 
 def _are_proven(seen: Iterable[Seen]) -> bool:

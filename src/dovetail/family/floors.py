@@ -10,7 +10,7 @@ anything else (line widths, constraints, levels), there is no such design, and t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,8 +58,7 @@ class Floors:
     def of(self, box: Box) -> Floor | Apart:
         """Return the floor of a box that has a member."""
         members = self._members
-        generals = itertools.product(*(range(*box[at]) for at in members.general))
-        frames = [frame for frame in map(members.frame, generals) if frame is not None]
+        frames = [frame for _, frame in members.general_values(box)]
         first = frames[0].architecture
         names = [level.name for level in first.levels]
         for frame in frames[1:]:
@@ -84,21 +83,20 @@ class Floors:
         parameters = members.general + members.own_of.get(name, ())
         key = name, tuple(box[at] for at in parameters)
         if key not in self._levels:
-            self._levels[key] = lowest(self._sites(name, box, parameters))
+            self._levels[key] = lowest(list(self._sites(name, box)))
         return self._levels[key]
 
-    def _sites(self, name: str, box: Box, parameters: Sequence[int]) -> list[Site]:
+    def _sites(self, name: str, box: Box) -> Iterator[Site]:
+        members = self._members
+        own = members.own_of.get(name, ())
         choice = [low for low, _ in box]
-        found: list[Site] = []
-        for values in itertools.product(*(range(*box[at]) for at in parameters)):
-            for at, value in zip(parameters, values, strict=True):
-                choice[at] = value
-            if self._members.frame(tuple(choice[at] for at in self._members.general)) is None:
-                continue
-            site = self._members.site(name, tuple(choice))
-            if isinstance(site, Site):
-                found.append(site)
-        return found
+        for general, _ in members.general_values(box):
+            for values in itertools.product(*(range(*box[at]) for at in own)):
+                for at, value in zip(members.general + own, general + values, strict=True):
+                    choice[at] = value
+                site = members.site(name, tuple(choice))
+                if isinstance(site, Site):
+                    yield site
 
 
 def lowest(sites: Sequence[Site]) -> Site | None:

@@ -8,7 +8,9 @@ general ones, and a member is put together from such levels.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,6 +52,17 @@ class Frame:
     own: Choice
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """Until when members are looked at; None: there is no end."""
+
+    until: float | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.until is not None and time.monotonic() > self.until
+
+
 @dataclass
 class Members:
     """All members of a family, as far as they were looked at.
@@ -59,12 +72,15 @@ class Members:
         frames: by the values of the general parameters; None where these make no design, whatever the others are.
         sites: by level name and the values of its own and the general parameters; an InputError where they make none.
         skipped: why members are no designs: each reason, and how many.
+        unread: members that were not looked at when time was up: nobody knows whether they are designs.
     """
 
     family: Family
     frames: dict[Choice, Frame | None] = field(default_factory=dict)
     sites: dict[tuple[str, Choice], Site | InputError] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
+    unread: int = 0
+    _is_closed: bool = False
     _broken: dict[Choice, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,10 +90,12 @@ class Members:
         self.general = tuple(at for at, owner in enumerate(owners) if owner is None)
         self.own_of = {name: tuple(at for at, owner in enumerate(owners) if owner == name) for name in set(owners)}
 
-    def laid_out(
-        self, progress: Callable[[int, int], None] | None = None
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    def laid_out(self, until: float | None = None) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Look at every member: return whether it is one, and its area in um^2, both of the family's shape.
+
+        Args:
+            until: of the clock (`time.monotonic`): what was not looked at by then is left out, and nothing more is
+                read later. Members come in an order of chance then, so that those looked at are spread over all.
 
         Raises:
             InputError: far too many designs must be read in full; or no member is a design, and why.
@@ -91,35 +109,61 @@ class Members:
                 f"{reads:,} designs would have to be read, at most {MOST_READ:,} are: "
                 "let parameters stand among the attributes of components rather than among variables"
             )
-        valid, area = np.ones(shape, np.bool_), np.zeros(shape)
+        clock = _Clock(until)
+        valid, area, read = np.ones(shape, np.bool_), np.zeros(shape), np.ones(shape, np.bool_)
         why: dict[str, NDArray[np.bool_]] = {}
-        done = 0
-        for general in self._choices_of(self.general):
-            at = self._spread(self.general, general)
-            frame = self.frame(general)
-            done += 1
-            if progress is not None:
-                progress(done, _count(shape, self.general))
-            if frame is None:
-                _note(why, shape, at, self._broken[general])
-                continue
-            for level in frame.architecture.levels:
-                own = self.own_of.get(level.name, ())
-                for values in self._choices_of(own):
-                    site = self.site(level.name, self._joined(general, own, values))
-                    where = self._spread(self.general + own, general + values)
-                    if isinstance(site, InputError):
-                        _note(why, shape, where, str(site))
-                    else:
-                        area[where] += site.level.instances * site.cost.area_um2
+        for general in self._spread_out(self.general, until):
+            if clock.is_over and self.frames:
+                read[self._spread(self.general, general)] = False
+            else:
+                self._lay_out(general, area, read, why, clock)
+        self._is_closed = not read.all()
+        valid &= read
         for reason, marked in why.items():
             self.skipped[reason] = int((marked & valid).sum())
             valid &= ~marked
-        self._rule_out(valid)
+        self._rule_out(valid, read, clock)
+        self.unread = int((~read).sum())
         if not valid.any():
-            reason = next(iter(self.skipped), "there is none")
-            raise InputError(f"no member of the family is a design: {reason}")
+            raise self._nothing()
         return valid, area
+
+    def _lay_out(
+        self,
+        general: Choice,
+        area: NDArray[np.float64],
+        read: NDArray[np.bool_],
+        why: dict[str, NDArray[np.bool_]],
+        clock: _Clock,
+    ) -> None:
+        """Look at the members of the same general values; of the first ones, at one at least."""
+        is_first = not self.frames
+        frame = self.frame(general)
+        if frame is None:
+            _note(why, area.shape, self._spread(self.general, general), self._broken[general])
+            return
+        for level in frame.architecture.levels:
+            own = self.own_of.get(level.name, ())
+            for at, values in enumerate(self._spread_out(own, clock.until)):
+                where = self._spread(self.general + own, general + values)
+                if clock.is_over and (at or not is_first):
+                    read[where] = False
+                    continue
+                site = self.site(level.name, self._joined(general, own, values))
+                if isinstance(site, InputError):
+                    _note(why, area.shape, where, str(site))
+                else:
+                    area[where] += site.level.instances * site.cost.area_um2
+
+    def _nothing(self) -> InputError:
+        reason = next(iter(self.skipped), "there is none")
+        if self.unread:
+            looked_at = self.family.size - self.unread
+            return InputError(
+                f"time is up, and none of the {looked_at:,} members that were looked at, of {self.family.size:,}, is "
+                f"a design: {reason}"
+            )
+        return InputError(f"no member of the family is a design: {reason}")
 
     def design(self, choice: Choice) -> tuple[Architecture, EnergyTable]:
         """Return a member, read as if it stood alone.
@@ -142,6 +186,8 @@ class Members:
         key = name, tuple(choice[at] for at in self.general + own)
         if key not in self.sites:
             frame = self.frame(general)
+            if self._is_closed:
+                return InputError("was not looked at in time")
             assert frame is not None
             place = list(frame.own)
             for at in own:
@@ -150,10 +196,26 @@ class Members:
         return self.sites[key]
 
     def frame(self, general: Choice) -> Frame | None:
-        """Return what members of the same general values share; None where they are no designs."""
+        """Return what members of the same general values share; None where they are no designs, or were not read."""
+        if general not in self.frames and self._is_closed:
+            return None
         if general not in self.frames:
             self.frames[general] = self._frame(general)
         return self.frames[general]
+
+    def general_values(self, box: Sequence[tuple[int, int]]) -> Iterator[tuple[Choice, Frame]]:
+        """Yield the general values of a box's members that make designs, as far as they were read, with their frames.
+
+        Args:
+            box: per parameter the first value's place and the one behind the last.
+        """
+        ranges = [range(*box[at]) for at in self.general]
+        every: Iterable[Choice] = itertools.product(*ranges)
+        if self._is_closed:
+            every = (each for each in self.frames if all(at in one for at, one in zip(each, ranges, strict=True)))
+        for general in every:
+            if (frame := self.frame(general)) is not None:
+                yield general, frame
 
     def _frame(self, general: Choice) -> Frame | None:
         others = tuple(at for at in range(len(self.owners)) if at not in self.general)
@@ -185,15 +247,25 @@ class Members:
             key = level.name, tuple(choice[at] for at in self.general + own)
             self.sites.setdefault(key, Site(level, energies[level.name]))
 
-    def _rule_out(self, valid: NDArray[np.bool_]) -> None:
-        """Take out the members that a condition rules out."""
+    def _rule_out(self, valid: NDArray[np.bool_], read: NDArray[np.bool_], clock: _Clock) -> None:
+        """Take out the members that a condition rules out, and those that it was not asked of in time."""
         if not self.family.conditions:
             return
-        for place in np.argwhere(valid).tolist():
-            if (broken := self.family.broken_condition(tuple(place))) is not None:
+        for at, place in enumerate(np.argwhere(valid).tolist()):
+            if at >= _TRIED and clock.is_over:
+                valid[tuple(place)] = read[tuple(place)] = False
+            elif (broken := self.family.broken_condition(tuple(place))) is not None:
                 valid[tuple(place)] = False
                 reason = f"not {broken}"
                 self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+    def _spread_out(self, parameters: tuple[int, ...], until: float | None) -> Iterator[Choice]:
+        """Return all values of parameters; where time may be up before all were seen, in an order of chance."""
+        if until is None or not parameters:
+            return self._choices_of(parameters)
+        choices = list(self._choices_of(parameters))
+        random.Random(0).shuffle(choices)  # noqa: S311 - which members come first is no secret
+        return iter(choices)
 
     def _choices_of(self, parameters: tuple[int, ...]) -> Iterator[Choice]:
         return itertools.product(*(range(self.family.shape[at]) for at in parameters))

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
@@ -127,10 +128,18 @@ def _choices(node: Node) -> tuple[Node, ...]:
     for value in values:
         for _, inner, _ in _tagged(value, (), ""):
             raise inner.fail(f"varies inside of a choice; what is chosen holds no {RANGE} and no {CHOICE} itself")
-    plain = [each.plain() for each in values]
-    if any(plain.count(each) > 1 for each in plain):
+    if len(values) > MOST_VALUES:
+        raise node.fail(f"{len(values):,} values; at most {MOST_VALUES:,} are chosen from")
+    if len({_comparable(each.plain()) for each in values}) < len(values):
         raise node.fail("a value stands twice in the choice")
     return values
+
+
+def _comparable(value: Any) -> Any:
+    """Return a plain value such that equal ones are equal and can stand in a set: 1 and 1.0 are, 1 and '1' are not."""
+    if isinstance(value, dict):
+        return frozenset((key, _comparable(each)) for key, each in value.items())
+    return (list, *map(_comparable, value)) if isinstance(value, list) else value
 
 
 def _range(node: Node) -> tuple[Node, ...]:

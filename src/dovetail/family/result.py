@@ -95,6 +95,7 @@ class Exploration:
         reused: those that a larger, cheaper design's result answered.
         seconds: all in all.
         interrupted: whether a KeyboardInterrupt ended it.
+        unread: members that were not looked at in time: nobody knows whether they are designs, nor what they cost.
     """
 
     family: Family
@@ -116,6 +117,7 @@ class Exploration:
     reused: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    unread: int = 0
 
     def __repr__(self) -> str:
         proof = "proven" if self.proven else "not proven"
@@ -185,6 +187,7 @@ class Exploration:
             "bounded": self.bounded,
             "unmappable": self.unmappable_by_reason,
             "skipped": dict(self.skipped),
+            "unread": self.unread,
             "open": self.open,
             "proven": self.proven,
             "gap": self.gap - 1 if math.isfinite(self.gap) else None,

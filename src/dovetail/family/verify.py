@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,22 +28,27 @@ _ROUNDING = 1e-9
 SECONDS = 30.0
 
 
-def verify_front(claim: FrontClaim, *, samples: int | None = 8, seed: int = 0) -> tuple[Check, ...]:
+def verify_front(
+    claim: FrontClaim, *, samples: int | None = 8, seed: int = 0, time_limit: float | None = None
+) -> tuple[Check, ...]:
     """Check all that a certificate of a front claims.
 
     Args:
         claim: what the certificate says.
         samples: designs that are mapped again, of those on the front and of those that were discarded each; None: all.
         seed: of which they are.
+        time_limit: seconds in which the members are looked at, and that a layer's search may take; None: as long as it
+            takes, and `SECONDS`.
     """
-    return _Checking(claim, samples, seed).run()
+    return _Checking(claim, samples, seed, time_limit).run()
 
 
 class _Checking:
-    def __init__(self, claim: FrontClaim, samples: int | None, seed: int) -> None:
+    def __init__(self, claim: FrontClaim, samples: int | None, seed: int, time_limit: float | None) -> None:
         self.claim, self.samples, self.random = claim, samples, random.Random(seed)  # noqa: S311 - which designs are looked at is no secret
         self.members = Members(claim.family)
-        self.valid, self.area = self.members.laid_out()
+        self.valid, self.area = self.members.laid_out(None if time_limit is None else time.monotonic() + time_limit)
+        self.seconds = SECONDS if time_limit is None else min(SECONDS, time_limit)
         self.costs = Costs(claim.layers, Store.disabled(), InlineExecutor())
         self.is_whole = True
         self.front = Front(claim.axes)
@@ -61,7 +67,8 @@ class _Checking:
         yield self._beaten()
         single = len(self.front.points) == len(claim.points)
         yield _check("the front", single, f"no point beats another of {len(claim.points)}", "a point beats another")
-        for choice in self._drawn([point.choice for point in claim.points]):
+        looked_at = [point.choice for point in claim.points if self.valid[point.choice] or not self.members.unread]
+        for choice in self._drawn(looked_at):
             yield self._on_the_front(choice)
         on_it = {point.choice for point in claim.points}
         for choice in self._drawn([tuple(at) for at in np.argwhere(self.valid).tolist() if tuple(at) not in on_it]):
@@ -83,6 +90,9 @@ class _Checking:
         missing, twice = int((self.valid & (counts == 0)).sum()), int((self.valid & (counts > 1)).sum())
         said = f"of {int(self.valid.sum())} designs {missing} are neither mapped nor discarded, {twice} twice"
         whole = missing == 0 and twice == 0
+        if self.members.unread and whole:
+            unread = f"{self.members.unread} of {self.valid.size} members were not looked at when time was up"
+            return Check("every design", Verdict.NOT_PROVEN, unread)
         if self.claim.proven:
             return _check("every design", whole, f"{int(self.valid.sum())} are mapped or discarded, each once", said)
         verdict = Verdict.NOT_PROVEN if twice == 0 else Verdict.REJECTED
@@ -114,7 +124,7 @@ class _Checking:
 
     def _reads(self, choice: Choice) -> list[tuple[float, int]] | None:
         """Return a member's points, mapped again; None where some layer has no mapping."""
-        request = Request(*self.members.design(choice), Objective.EDP, front=True, seconds=SECONDS, ends=True)
+        request = Request(*self.members.design(choice), Objective.EDP, front=True, seconds=self.seconds, ends=True)
         seen = self.costs.settle([request])[0]
         self.is_whole = not isinstance(seen, NotMetError)
         if not isinstance(seen, tuple):
@@ -142,7 +152,7 @@ class _Checking:
                 wrong += not (same and area)
         if wrong == 0 and open_points:
             return Check(
-                name, Verdict.NOT_PROVEN, f"searches of {SECONDS:g} s do not settle {open_points} of its points"
+                name, Verdict.NOT_PROVEN, f"searches of {self.seconds:g} s do not settle {open_points} of its points"
             )
         return _check(name, wrong == 0, "its points on the front are what it costs", f"{wrong} of its points are wrong")
 
@@ -159,7 +169,7 @@ class _Checking:
         except DovetailError as error:
             return Check(name, Verdict.REJECTED, str(error))
         if points is None and not self.is_whole:
-            return Check(name, Verdict.NOT_PROVEN, f"searches of {SECONDS:g} s have met no mapping")
+            return Check(name, Verdict.NOT_PROVEN, f"searches of {self.seconds:g} s have met no mapping")
         if points is None:
             known = any(_inside(choice, each.box) for each in self.claim.unmappable)
             return _check(name, known, "has no mapping, as said", "has no mapping")
@@ -177,7 +187,9 @@ class _Checking:
             if self.front.add(point):
                 return Check(name, Verdict.REJECTED, f"{energy:.6g} pJ in {cycles} cycles: the front lacks it")
         if not self.is_whole:
-            return Check(name, Verdict.NOT_PROVEN, f"the front beats what searches of {SECONDS:g} s have met on it")
+            return Check(
+                name, Verdict.NOT_PROVEN, f"the front beats what searches of {self.seconds:g} s have met on it"
+            )
         return Check(name, Verdict.HOLDS, "mapped, and the front beats it")
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from dovetail.document import read_text
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import csv_cell
+from dovetail.workload.cells import cells_of
 from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.widths import is_meant
@@ -102,13 +103,13 @@ def _rows(path: Path) -> list[LayerDensities]:
     """Return the rows of a CSV file: a layer, and a density for every tensor that a column names, if any."""
     lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), start=1) if line.strip(" ,\t")]
     lines = [(n, line) for n, line in lines if not line.startswith("#")]
-    head = _cells(lines[0][1]) if lines else []
+    head = _cells(lines[0][1], path, lines[0][0]) if lines else []
     if len(head) < 2 or head[0] != "layer" or len(set(head)) < len(head):
         said = "the first line must be layer and the names of tensors: layer,weights,inputs"
         raise InputError(said, file=path, line=lines[0][0] if lines else None)
     found = []
     for number, line in lines[1:]:
-        cells = _cells(line)
+        cells = _cells(line, path, number)
         if len(cells) > len(head):
             raise InputError(f"{len(cells)} cells under {len(head)} heads", file=path, line=number)
         try:
@@ -119,8 +120,8 @@ def _rows(path: Path) -> list[LayerDensities]:
     return found
 
 
-def _cells(line: str) -> list[str]:
-    return [csv_cell(cell).strip() for cell in next(csv.reader([line]))]
+def _cells(line: str, path: Path, number: int) -> list[str]:
+    return [csv_cell(cell).strip() for cell in cells_of(line, path, number)]
 
 
 def with_densities(network: Network, given: Sequence[LayerDensities]) -> Network:
