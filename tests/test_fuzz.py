@@ -9,10 +9,12 @@ from fuzz_cases import READERS, TARGETS
 
 #: Words for every option of every command take their time; the others are quick.
 QUICK = sorted(set(TARGETS) - {"arguments"})
+#: How often each is attempted; those less often whose attempts do much work.
+ATTEMPTS, FEWER = 25, {"resumed shrinking": 10, "result": 15}
 #: What was found, as ``fuzz.py --keep`` wrote it; each is mended.
 FOUND = sorted((Path(__file__).parent / "data" / "fuzz").glob("*.json"))
 #: Commands that need PyTorch.
-NEED_TORCH = {"train", "accuracy", "shrink", "shrunk"}
+NEED_TORCH = {"train", "accuracy", "shrink", "shrunk", "recipe"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,7 +25,7 @@ def _compiled():
 
 @pytest.mark.parametrize("target", QUICK)
 def test_every_reader_ends_in_success_or_one_message(target):
-    for number in range(25):
+    for number in range(FEWER.get(target, ATTEMPTS)):
         _, case = case_of(number, target)
         found = outcome(case)
         assert found.kind != "finding", f"{target} {number}: {found.text}"
