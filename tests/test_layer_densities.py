@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dovetail.cli.main import main
+from dovetail.cli.samples import NAMES
 from dovetail.errors import InputError
 from dovetail.workload.densities import DENSE, FixedStructured, Hypergeometric
 from dovetail.workload.layer_densities import (
@@ -77,13 +78,15 @@ def test_a_table_that_is_wrong_is_shown_its_line(text: str, line: int, message: 
 
 def test_published_densities_are_of_layers_that_there_are() -> None:
     known = published_densities()
-    assert set(known) == {"alexnet", "alexnet_original", "vgg16", "resnet50"}
+    assert set(known) == {"alexnet", "alexnet_original", "vgg16", "resnet50", "mobilenet_v1_050"}
     assert set(known) <= set(bundled_names())
     for name in known:
         network = load_network(name, densities=read_densities("published"))
         sparse = [layer for layer in network.layers if layer.problem.densities]
-        assert len(sparse) == {"resnet50": 10}.get(name, len(network.layers))
+        assert len(sparse) == {"resnet50": 10, "mobilenet_v1_050": 8}.get(name, len(network.layers))
     assert load_layer("vgg16:classifier.0", densities=read_densities("published")).density("Weights").share == 0.04
+    l19 = load_layer("mobilenet_v1_050:features.54", densities=read_densities("published"))
+    assert (l19.bound("C"), l19.bound("M"), l19.bound("P"), l19.density("Inputs").share) == (256, 256, 8, 0.61)
     with pytest.raises(InputError, match="no densities of resnet18 were published"):
         load_network("resnet18", densities=read_densities("published"))
 
@@ -130,6 +133,39 @@ def test_densities_are_measured_of_weights_and_on_inputs(tmp_path: Path, capsys:
     assert found[1]["Inputs"] == {"kind": "hypergeometric", "share": 0.25}  # after ReLU
     assert found[1]["Outputs"] is None  # every value of it is read
     assert found[2]["Weights"]["share"] == pytest.approx((5 * 64 + 1) / 640)
+
+
+def test_densities_are_measured_on_images_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    from PIL import Image
+
+    from dovetail.accuracy.datasets import NAMES as KNOWN
+
+    assert set(NAMES) == set(KNOWN)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def make(channels=1):\n"
+        "    net = nn.Sequential(nn.Conv2d(channels, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.Flatten())\n"
+        "    nn.init.constant_(net[0].weight, 1.0); nn.init.zeros_(net[0].bias)\n"
+        "    net[0].weight.data[1] = -1\n"
+        "    return net\n"
+        "def colour(): return make(3)\n"
+    )
+
+    def read(spec: str, shape: str, data: str) -> float:
+        assert main(["layers", f"{tmp_path / 'net.py'}:{spec}", "--input", shape, "--densities", data, "--json"]) == 0
+        tensors = json.loads(capsys.readouterr().out)["layers"][1]["tensors"]
+        return next(one["density"]["share"] for one in tensors if one["tensor"] == "Inputs")
+
+    assert read("make", "1x1x8x8", "digits") == 0.5, "what is positive in one channel is negative in the other"
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for place in range(10):
+            Image.new("RGB", (8, 8), (20 * place, 90, 10)).save(tmp_path / "images" / name / f"{place}.png")
+    assert read("colour", "1x3x8x8", str(tmp_path / "images")) == 0.5
+    assert main(["layers", f"{tmp_path / 'net.py'}:colour", "--input", "1x3x8x8", "--densities", "digits"]) == 2
+    assert "can't run colour on inputs of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

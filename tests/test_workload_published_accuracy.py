@@ -29,7 +29,7 @@ def test_one_curve_has_one_recipe():
         published_curve(["resnet19"], allow_mixed=True)
 
 
-@pytest.mark.parametrize("name", sorted(set(bundled_names()) - {"alexnet_original"}))
+@pytest.mark.parametrize("name", sorted(set(bundled_names()) - {"alexnet_original", "mobilenet_v1_050"}))
 def test_macs_agree_with_the_layer_tables(name):
     published = published_accuracy(name)
     assert published.gmacs == round(load_network(name, input_size=published.input_size).macs / 1e9, 3)

@@ -14,7 +14,7 @@ from dovetail.files import write_text
 from dovetail.text import csv_text
 from dovetail.workload.layer_table import write_csv
 from dovetail.workload.published_accuracy import FIELDS
-from dovetail.workload.torch_models import classes_for, image_factory
+from dovetail.workload.torch_models import OWN, classes_for, image_factory
 from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torchvision
 
@@ -22,25 +22,31 @@ MODELS = (
     *("alexnet", "alexnet_original", "vgg16"),
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("densenet121", "densenet161", "densenet169", "densenet201"),
-    *("mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"),
+    *("mobilenet_v1_050", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"),
 )
-SIZES = (224, 32)
+#: Rows and columns of small images; large ones have the network's usual size.
+SMALL_SIZE, USUAL_SIZE = 32, 224
 WORKLOAD = Path(__file__).parents[1] / "src" / "dovetail" / "workload"
 TABLES = WORKLOAD / "tables"
 ACCURACIES = WORKLOAD / "data" / "published_accuracy.csv"
 
 
+def sizes(name: str) -> tuple[int, int]:
+    """Return the rows and columns that a network's tables are for."""
+    return OWN[name][1] if name in OWN else USUAL_SIZE, SMALL_SIZE
+
+
 def exported() -> Iterator[tuple[str, str]]:
     """Yield each table as (file name, text)."""
     for name in MODELS:
-        for size in SIZES:
+        for size in sizes(name):
             yield f"{name}@{size}.csv", export(name, size)
 
 
 def export(name: str, size: int) -> str:
     """Return one table's text."""
     factory, shape = image_factory(name, size)
-    origin = "tools/export_tables.py" if name == "alexnet_original" else f"torchvision.models.{name}"
+    origin = "tools/export_tables.py" if name in OWN else f"torchvision.models.{name}"
     stem = ", first convolution with stride 1" if name.startswith("alexnet") and size == 32 else ""
     source = f"{origin}, input 3x{size}x{size}, {classes_for(size)} classes{stem}"
     return write_csv(trace(factory, shape, name=name, source=source))

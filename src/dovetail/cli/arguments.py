@@ -15,6 +15,7 @@ from dovetail.cli.numbers import positive as positive
 from dovetail.cli.numbers import seconds as seconds
 from dovetail.cli.numbers import seed as seed
 from dovetail.cli.outputs import file_path
+from dovetail.cli.samples import image_densities
 from dovetail.cluster import cluster_address
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
@@ -125,15 +126,16 @@ def add_densities(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="TENSOR=D,...",
         help="shares of values that are not zero, as inputs=0.5,weights=2:4 (at random places; 2 of every 4), "
-        "LAYER:inputs=0.5 for some layers, a CSV file of layers (layer,weights,inputs,outputs), 'published', or a .npy "
-        "file of inputs to measure them on, for a PyTorch network with its weights; may be repeated, the last stands",
+        "LAYER:inputs=0.5 for some layers, a CSV file of layers (layer,weights,inputs,outputs), 'published', or what "
+        "to measure them on, for a PyTorch network with its weights: a .npy file of inputs, digits, cluttered-digits, "
+        "cifar10, a folder of images; may be repeated, the last stands",
     )
 
 
 def densities(text: str) -> tuple[LayerDensities, ...]:
     """Return densities by layer; for ``type=``."""
     try:
-        return read_densities(text)
+        return image_densities(text) or read_densities(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -7,6 +7,8 @@
     mine.csv                        # layer,weights,inputs,outputs
     published                       # of the networks that `published_densities.csv` knows
     batch.npy                       # measured: of a PyTorch network and its weights, on these inputs
+
+`LayerDensities.data` also takes other inputs, such as images of a data set, which commands know.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from dovetail.document import read_text
 from dovetail.errors import InputError, did_you_mean
@@ -32,18 +37,31 @@ _TABLE = "published_densities.csv"
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Inputs to measure on that are read when they are needed.
+
+    Attributes:
+        name: what they are.
+        read: returns them, the first axis over inputs, as a network takes them.
+    """
+
+    name: str
+    read: Callable[[], NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class LayerDensities:
     """Densities of some layers of a network.
 
     Attributes:
         layer: a layer's name, a pattern of names with ``*``, ``first`` or ``last``; `PUBLISHED`: see there.
         densities: by the names of tensors.
-        data: a file of inputs to measure them on, instead.
+        data: inputs to measure them on, instead; a path is that of a ``.npy`` file.
     """
 
     layer: str
     densities: Mapping[str, Density]
-    data: Path | None = None
+    data: Path | Samples | None = None
 
     @property
     def of_network(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from dovetail.errors import InputError
 from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
 from dovetail.workload.density_yaml import read_array
-from dovetail.workload.layer_densities import layer_with
+from dovetail.workload.layer_densities import Samples, layer_with
 from dovetail.workload.network import Network
 from dovetail.workload.torch_models import user_factory
 from dovetail.workload.torchvision_import import import_torch
@@ -26,7 +26,7 @@ _AT_ONCE = 32
 _GROUPS = (4, 8)
 
 
-def with_measured(network: Network, spec: str, data: Path) -> Network:
+def with_measured(network: Network, spec: str, data: Path | Samples) -> Network:
     """Return a network with the densities of its layers, measured.
 
     Inputs are those that arrive at a layer's module, over all runs of it; outputs are what the layers that read them
@@ -36,7 +36,7 @@ def with_measured(network: Network, spec: str, data: Path) -> Network:
     Args:
         network: as it was read from ``spec``.
         spec: ``package.module:factory`` or ``file.py:factory``, which makes the network with its weights.
-        data: a ``.npy`` file of inputs, the first axis over inputs.
+        data: a ``.npy`` file of inputs, the first axis over inputs; or what reads such.
 
     Raises:
         InputError: the network has no weights here, the file holds no such inputs, or the network does not take them.
@@ -50,7 +50,8 @@ def with_measured(network: Network, spec: str, data: Path) -> Network:
     module = user_factory(spec)()
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"'{spec}' makes a {type(module).__name__}, not a network of PyTorch")
-    inputs = _inputs(data)
+    file = data if isinstance(data, Path) else Path(data.name)
+    inputs = _inputs(data) if isinstance(data, Path) else data.read()
     counted, met = Counter[str](), Counter[str]()
     with _evaluated(module), torch.no_grad(), _counting(module, counted, met):
         for start in range(0, len(inputs), _AT_ONCE):
@@ -60,7 +61,7 @@ def with_measured(network: Network, spec: str, data: Path) -> Network:
                 shape = "x".join(map(str, inputs.shape))
                 first = str(error).strip().splitlines()[:1]
                 raise InputError(
-                    f"can't run {network.name} on inputs of {shape}: {' '.join(first)}", file=data
+                    f"can't run {network.name} on inputs of {shape}: {' '.join(first)}", file=file
                 ) from None
     parts, layers = dict(module.named_modules()), []
     for layer in network.layers:

@@ -1,4 +1,4 @@
-"""Models by name for tracing: torchvision's, timm's, `package.module:factory`, exported programs, the older AlexNet."""
+"""Models by name for tracing: torchvision's, timm's, `package.module:factory`, exported programs, two older ones."""
 
 from __future__ import annotations
 
@@ -66,8 +66,41 @@ def alexnet_original(num_classes: int = 1000) -> Any:
     return model
 
 
+def mobilenet_v1_050(num_classes: int = 1000) -> Any:
+    """Make the first MobileNet at half its width: 13 pairs of a depthwise and a pointwise convolution.
+
+    Howard et al.: MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, arXiv 1704.04861,
+    table 1, every width halved. With inputs of 128 rows and columns 49 million MACs, as there in table 7.
+    """
+    nn = import_torch("building MobileNet").nn
+
+    def convolved(channels: int, made: int, stride: int, size: int, groups: int = 1) -> tuple[Any, Any, Any]:
+        padding, wide = size // 2, {"stride": stride, "groups": groups, "bias": False}
+        return nn.Conv2d(channels, made, size, padding=padding, **wide), nn.BatchNorm2d(made), nn.ReLU()
+
+    features, channels = nn.Sequential(*convolved(3, 16, 2, 3)), 16
+    made = (32, 64, 64, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
+    for place, width in enumerate(made):
+        stride = 2 if place in (1, 3, 5, 11) else 1
+        features.extend(convolved(channels, channels, stride, 3, channels))
+        features.extend(convolved(channels, width, 1, 1))
+        channels = width
+    model = nn.Sequential()
+    for name, part in (("features", features), ("avgpool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten(1))):
+        model.add_module(name, part)
+    model.add_module("classifier", nn.Linear(channels, num_classes))
+    return model
+
+
+#: Networks that torchvision does not have, with their usual rows and columns.
+OWN: dict[str, tuple[Callable[..., Any], int]] = {
+    "alexnet_original": (alexnet_original, 224),
+    "mobilenet_v1_050": (mobilenet_v1_050, 128),
+}
+
+
 def image_factory(name: str, input_size: int | None = None) -> tuple[Callable[[], Any], tuple[int, ...]]:
-    """Return what makes a torchvision model (or ``alexnet_original``), and its input's shape at batch 1.
+    """Return what makes a torchvision model (or one of `OWN`), and its input's shape at batch 1.
 
     Up to `SMALL` rows and columns the model has 10 classes, and AlexNet's first convolution has stride 1, because its
     own stem would leave nothing of so small an image; every other model is as it is published.
@@ -80,7 +113,7 @@ def image_factory(name: str, input_size: int | None = None) -> tuple[Callable[[]
         InputError: when torchvision has no such model.
     """
     vision = import_torchvision(f"the model {name}")
-    if name != "alexnet_original" and name not in vision.models.list_models():
+    if name not in OWN and name not in vision.models.list_models():
         raise InputError(f"torchvision has no model '{name}'{did_you_mean(name, vision.models.list_models())}")
     shape = _input_shape(vision, name, input_size)
     arguments: dict[str, Any] = {"num_classes": classes_for(shape[-1])} if shape[-1] <= SMALL else {}
@@ -92,8 +125,8 @@ def image_factory(name: str, input_size: int | None = None) -> tuple[Callable[[]
         arguments["weights_backbone"] = None  # the default would download
 
     def make() -> Any:
-        if name == "alexnet_original":
-            model = alexnet_original(**arguments)
+        if name in OWN:
+            model = OWN[name][0](**arguments)
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about how weights will be initialised, and there are none
@@ -109,9 +142,10 @@ _WITH_BACKBONE = ("rcnn", "fcos", "ssd", "deeplab", "fcn_", "lraspp", "retinanet
 
 
 def _input_shape(vision: Any, name: str, input_size: int | None) -> tuple[int, ...]:
+    if name in OWN:
+        size = input_size or OWN[name][1]
+        return (1, 3, size, size)
     rows = columns = 224
-    if name == "alexnet_original":
-        return (1, 3, input_size or rows, input_size or columns)
     best = getattr(vision.models.get_model_weights(name), "DEFAULT", None)
     crop = getattr(getattr(best, "transforms", None), "keywords", {}).get("crop_size")
     if crop is not None:
