@@ -183,6 +183,33 @@ def test_files_given_stand_for_what_the_folder_lacks(tmp_path):
     )
 
 
+def test_what_was_put_in_may_lie_in_the_folder_above_the_outputs(tmp_path):
+    stats = write_run(tmp_path / "case/outputs", design="", ert="")
+    (tmp_path / "case/aggregated_input.yaml").write_text(DESIGN)
+    (tmp_path / "case/ERT.yaml").write_text(ERT)
+    run = read_run(stats)
+    assert run.notes[0] == "the architecture is that of aggregated_input.yaml in the folder above"
+    assert run.energies is not None
+    assert agreement(run).changes == (Change.FIRST_FILLS, Change.DEAREST)
+    (tmp_path / "case/other.yaml").write_text(DESIGN)  # which of the two is not for us to say
+    with pytest.raises(InputError, match="no design lies beside it"):
+        read_run(stats)
+
+
+def test_the_mapping_may_be_a_yaml_file_left_or_given(tmp_path):
+    stats = write_run(tmp_path / "run", mapping="")
+    directives = "mapping:\n- {target: MainMemory, type: temporal, factors: [P=16, R=1]}\n"
+    directives += "- {target: Buffer, type: temporal, factors: [P=1, R=3]}\n"
+    problem = "problem: {shape: cnn_layer, instance: {R: 3, P: 16, C: 1, K: 1, N: 1, Q: 1, S: 1}}\n"
+    (tmp_path / "problem.yaml").write_text(problem)
+    (tmp_path / "own.yaml").write_text(directives)
+    given = read_run(stats, [tmp_path / "own.yaml", tmp_path / "problem.yaml"])
+    (tmp_path / "run/timeloop-model.map.yaml").write_text(directives)
+    left = read_run(stats, [tmp_path / "problem.yaml"])
+    assert given.mapping == left.mapping
+    assert agreement(left).changes == (Change.FIRST_FILLS, Change.DEAREST)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -225,6 +252,33 @@ def test_a_problem_follows_from_loops_and_tiles(tmp_path_factory, bounds, stride
         for tensor in problem.shape.tensors
     }
     assert words == tiles
+
+
+def test_a_run_that_leaves_zeros_out_is_no_dense_one(tmp_path):
+    stats = write_run(tmp_path, mapping=MAP.replace("Weights:3 I", "Weights:3 (3) I"))
+    assert read_run(stats).stats.cycles == 48
+    write_run(tmp_path, mapping=MAP.replace("Weights:3 I", "Weights:3 (1) I"))
+    with pytest.raises(InputError, match="is a sparse run: its tiles hold fewer words"):
+        read_run(stats)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys("MNK", st.integers(2, 6))))
+def test_a_product_of_matrices_follows_likewise(tmp_path_factory, bounds):
+    tiles = {"A": bounds["M"] * bounds["K"], "B": bounds["K"] * bounds["N"], "Z": bounds["M"] * bounds["N"]}
+    loops = "".join(f"| for {name} in [0:{size})\n" for name, size in bounds.items())
+    path = tmp_path_factory.mktemp("run") / "map.txt"
+    path.write_text(f"DRAM [ {' '.join(f'{name}:{words}' for name, words in tiles.items())} ]\n{loops}")
+    problem = inferred_problem(path)
+    assert dict(zip(problem.shape.dimensions, problem.bounds, strict=True)) == bounds
+
+
+def test_a_tensor_that_only_levels_inside_keep_is_known_by_a_part(tmp_path):
+    path = tmp_path / "map.txt"
+    path.write_text("DRAM [ Inputs:18 Outputs:16 ]\n| for P in [0:16)\nspad [ Weights:1 ]\n| for R in [0:3)\n")
+    assert inferred_problem(path).bound("R") == 3
+    path.write_text(path.read_text().replace("Weights:1", "Weights:4"))
+    with pytest.raises(InputError, match="no convolution and no product of matrices"):
+        inferred_problem(path)
 
 
 @given(st.text(max_size=30), st.integers(0, 3000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_energy_table
 from dovetail.components.energy_table import EnergyTable
-from dovetail.document import Node, Scalar
+from dovetail.document import Node, Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
@@ -24,6 +25,8 @@ from dovetail.workload.problem import Problem
 from dovetail.workload.problem_yaml import problem_of_document
 
 _STATS, _MAP = "stats.txt", "map.txt"
+#: Words of a tile, and how many of them are there: zeros are left out.
+_HELD = re.compile(r":(\d+) \((\d+)\)")
 #: Designs that a run leaves, the one that says most first.
 _DESIGNS = ("parsed-processed-input.yaml", "defined_input_architecture.yaml", "flattened_architecture.yaml")
 
@@ -68,7 +71,8 @@ def read_run(
 
     Args:
         stats_file: as ``timeloop-mapper.stats.txt``.
-        files: what was put in, where the folder doesn't have it: the design's files, the problem's.
+        files: what was put in, where the folder doesn't have it: the design's files, the problem's, the mapping's.
+            What lies in the folder above a folder of outputs need not be given.
         include_folders: folders besides the files' own that their includes may read.
         data: values for the files' template variables and variables.
 
@@ -80,12 +84,13 @@ def read_run(
     stats = read_stats(stats_file)
     if stats.is_sparse:
         raise InputError("is a sparse run: what was gated or skipped is not compared", file=stats_file)
-    printed = folder / f"{prefix}{_MAP}"
-    if not printed.is_file():
-        raise InputError(f"no mapping beside it: {printed.name} is missing", file=stats_file)
     notes: list[str] = []
     documents = [read_document(path, include_folders=include_folders, data=data) for path in files]
+    printed = _mapping_file(folder, prefix, documents, stats_file)
+    if printed.suffix == ".txt" and any(held != words for words, held in _HELD.findall(read_text(printed))):
+        raise InputError("is a sparse run: its tiles hold fewer words than they have places", file=stats_file)
     inside, unread = _inside(folder)
+    inside += _above(folder, inside, documents, notes)
     if any("architecture" in document.mapping() for document in documents):
         design = read_design(files, include_folders=include_folders, data=data)
     else:
@@ -97,6 +102,31 @@ def read_run(
     ert, art = (_beside(folder, prefix, name) for name in ("ERT.yaml", "ART.yaml"))
     energies = None if ert is None else read_energy_table(ert, art, architecture)
     return Run(stats_file, stats, read.architecture, problem, read.mapping, energies, tuple(notes))
+
+
+def _mapping_file(folder: Path, prefix: str, documents: Sequence[Node], stats_file: Path) -> Path:
+    """Return the file of the mapping that was evaluated: given, or left beside the statistics."""
+    given = [Path(document.file) for document in documents if "mapping" in document.mapping()]
+    left = [path for name in (_MAP, "map.yaml") if (path := folder / f"{prefix}{name}").is_file()]
+    if not given and not left:
+        raise InputError(f"no mapping beside it: {prefix}{_MAP} is missing; give its file behind", file=stats_file)
+    return [*given, *left][0]
+
+
+def _above(
+    folder: Path, inside: Sequence[tuple[Path, Node]], given: Sequence[Node], notes: list[str]
+) -> list[tuple[Path, Node]]:
+    """Return what lies in the folder above a folder of outputs, of sections that it lacks and one file there has."""
+    have = {name for document in (*given, *(each for _, each in inside)) for name in document.mapping()}
+    missing = [name for name in ("architecture", "problem") if name not in have]
+    around = _inside(folder.resolve().parent)[0] if missing and folder.name.startswith("output") else []
+    found: list[tuple[Path, Node]] = []
+    for name in missing:
+        holders = [pair for pair in around if name in pair[1].mapping()]
+        if len(holders) == 1:
+            notes.append(f"the {name} is that of {holders[0][0].name} in the folder above")
+            found += [pair for pair in holders if pair not in found]
+    return found
 
 
 def _inside(folder: Path) -> tuple[list[tuple[Path, Node]], list[InputError]]:
@@ -144,4 +174,7 @@ def _name(folder: Path) -> str:
 
 
 def _beside(folder: Path, prefix: str, name: str) -> Path | None:
-    return next((path for path in (folder / f"{prefix}{name}", folder / name) if path.is_file()), None)
+    places = [folder / f"{prefix}{name}", folder / name]
+    if folder.name.startswith("output"):
+        places.append(folder.resolve().parent / name)
+    return next((path for path in places if path.is_file()), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -22,10 +22,11 @@ _STRIDES, _DILATIONS = range(1, 9), range(1, 5)
 
 
 def inferred_problem(path: Path) -> Problem:
-    """Return the convolution whose loops and outermost tiles a ``map.txt`` shows.
+    """Return the convolution or matrix product whose loops and tiles a ``map.txt`` shows.
 
-    What a row and a column of the input cover follows from the size of the outermost tile of the inputs: the smallest
-    dilation, then the smallest stride that make it, the same on both axes.
+    The tiles of the outermost level are whole tensors; of one that only levels further in keep, a part is known. What
+    a row and a column of the input cover follows from the size of the inputs: the smallest dilation, then the smallest
+    stride that make it, the same on both axes.
 
     Raises:
         InputError: the loops are no convolution's, or no stride and dilation make its tiles.
@@ -38,31 +39,44 @@ def inferred_problem(path: Path) -> Problem:
         sizes[dimension] = sizes.get(dimension, 1) * int(factor)
         if not 1 <= sizes[dimension] <= MOST_ITERATIONS:
             raise InputError(f"{dimension} is not from 1 to {MOST_ITERATIONS} in its loops", file=path)
-    tiles: dict[str, int] = {}
+    whole = {tensor: int(words) for tensor, words in _SIZES.findall(text[: text.find("for ")])}
+    parts: dict[str, int] = {}
     for tensor, words in _SIZES.findall(text):
-        tiles[tensor] = max(tiles.get(tensor, 0), int(words))
+        parts[tensor] = max(parts.get(tensor, 0), int(words))
     later = {new: old for new, old in _CHANNELS.items() if new in sizes}
     known = {later.get(dimension, dimension): size for dimension, size in sizes.items()}
+    name = path.name.split(".")[0]
     try:
-        found = next(_convolutions(known, tiles, path.name.split(".")[0]), None)
+        found = next(_candidates(("cnn_layer", "dw_cnn_layer"), known, whole, parts, name), None)
+        if found is not None:
+            return renamed(found, {"K": "M"} if later else {})
+        found = next(_candidates(("gemm_ABZ",), sizes, whole, parts, name), None)
     except InputError as error:
         raise error.placed(path) from None
     if found is None:
         listed = ", ".join(f"{dimension} {size}" for dimension, size in sizes.items())
-        raise InputError(f"its loops ({listed}) and tiles are no convolution's: give the problem's file", file=path)
-    return renamed(found, {"K": "M"} if later else {})
+        why = f"its loops ({listed}) and tiles are those of no convolution and no product of matrices"
+        raise InputError(f"{why}: give the problem's file", file=path)
+    return found
 
 
-def _convolutions(sizes: dict[str, int], tiles: dict[str, int], name: str) -> Iterator[Problem]:
-    """Yield the convolutions that have the sizes and, at the outermost level that keeps each tensor, the tiles."""
-    for shape in (BUILT_IN_SHAPES["cnn_layer"], BUILT_IN_SHAPES["dw_cnn_layer"]):
+def _candidates(
+    kinds: Sequence[str], sizes: dict[str, int], whole: dict[str, int], parts: dict[str, int], name: str
+) -> Iterator[Problem]:
+    """Yield the problems that have the sizes, tensors of the words of ``whole``, and none of less than its part."""
+    for shape in (BUILT_IN_SHAPES[kind] for kind in kinds):
         tensors = {tensor.name for tensor in shape.tensors}
-        if not sizes.keys() <= set(shape.dimensions) or not tiles.keys() <= tensors:
+        if not sizes.keys() <= set(shape.dimensions) or not parts.keys() <= tensors:
             continue
         bounds = tuple(sizes.get(dimension, 1) for dimension in shape.dimensions)
-        for dilation, stride in product(_DILATIONS, _STRIDES):
-            problem = Problem(shape, bounds, (stride, stride, dilation, dilation), name)
-            if all(_words(problem, tensor) == words for tensor, words in tiles.items()):
+        windows = product(_DILATIONS, _STRIDES) if shape.coefficients else [(1, 1)]
+        for dilation, stride in windows:
+            values = (stride, stride, dilation, dilation)[: len(shape.coefficients)]
+            problem = Problem(shape, bounds, values, name)
+            words = {tensor: _words(problem, tensor) for tensor in parts}
+            if all(words[tensor] == size for tensor, size in whole.items()) and all(
+                words[tensor] >= size for tensor, size in parts.items()
+            ):
                 yield problem
 
 
