@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dovetail.document import parse_document
 from dovetail.errors import InputError
-from dovetail.expression import MAX_MAGNITUDE, evaluate, evaluate_all, evaluate_node
+from dovetail.expression import MAX_MAGNITUDE, evaluate, evaluate_all, evaluate_node, evaluate_what_can_be
 
 NAMES = {"depth": 192, "width": 16, "share": 0.25}
 ATOMS = st.one_of(st.integers(0, 50).map(str), st.sampled_from(["depth", "width", "share", "2.5"]))
@@ -142,6 +142,11 @@ def test_names_mean_what_stands_above_then_outside_then_below() -> None:
     entries = parse_document("a: b + 1\nb: b * 2\nc: b\nd: a").mapping()
     assert evaluate_all(entries, {"b": 10}) == {"a": 11, "b": 20, "c": 20, "d": 11}
     assert evaluate_all(parse_document("a: z + 1\nz: 3").mapping(), {}) == {"a": 4, "z": 3}
+
+
+def test_what_cannot_be_computed_is_left_out_where_that_is_asked() -> None:
+    entries = parse_document("a: b + 1\nb: [1, 2]\nc: 3\nd: c * x\nf: d\ng: h\nh: g").mapping()
+    assert evaluate_what_can_be(entries, {}) == {"b": [1, 2], "c": 3}
 
 
 @pytest.mark.parametrize(

@@ -121,4 +121,12 @@ def test_compare_and_its_kin_hand_each_designs_variables_to_problems(folder, cap
     assert main(["compare", "batch.yaml", "--on", "three", "six", "--json"]) == 0
     costs = json.loads(capsys.readouterr().out)["results"]
     assert costs[1]["cycles"] == 2 * costs[0]["cycles"]
+    (folder / "layers").mkdir()  # a folder of problems is a network, however it is written
+    (folder / "layers/batch.yaml").write_text((folder / "batch.yaml").read_text())
+    assert main(["compare", "layers", "--on", "three", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["cycles"] == costs[0]["cycles"]
+    family = ["explore", "layers", "--on", "six", "--vary", "glb.depth=64,128", "--json"]
+    assert main(family) == 0
+    front = json.loads(capsys.readouterr().out)["front"]
+    assert {point["cycles"] for point in front} == {costs[1]["cycles"]}
     assert main(["optimum", "batch.yaml", "--on", "six", "--json"]) == 0

@@ -118,6 +118,17 @@ def test_any_number_that_is_off_is_found(tmp_path, place, what):
     assert any((each.place, each.tensor) == place and each.theirs == off[what] for each in found.differences)
 
 
+def test_energies_of_a_table_that_says_access_alone_are_left_out_and_named(tmp_path):
+    access = ERT.replace("{name: read, energy: 0.42}, {name: write, energy: 0.42}", "{name: access, energy: 0.009}")
+    found = agreement(read_run(write_run(tmp_path, ert=access)))
+    assert (found.verdict, set(found.changes)) == (
+        "equal but for what changed",
+        {Change.FIRST_FILLS, Change.DEAREST, Change.ACCESS},
+    )
+    off = PUBLISHED | {("Buffer", "Weights"): (3, 3, 1, 49, 0, 3, 0, 21.42)}
+    assert agreement(read_run(write_run(tmp_path, off, ert=access))).verdict == "different"
+
+
 def test_what_is_counted_here_now_is_equal(tmp_path, capsys):
     cost = agreement(read_run(write_run(tmp_path))).cost
     fields = ("partition", "tile", "instances", "reads", "updates", "fills", "temporal_reductions", "energy_pJ")

@@ -128,6 +128,17 @@ def evaluate_all(entries: Mapping[str, Node], outer: Mapping[str, Any]) -> dict[
     return {name: scope.value(name) for name in entries}
 
 
+def evaluate_what_can_be(entries: Mapping[str, Node], outer: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute entries as `evaluate_all` does, and leave out those that cannot be computed."""
+    scope, found = _Scope(entries, outer), dict[str, Any]()
+    for name in entries:
+        try:
+            found[name] = scope.value(name)
+        except InputError:
+            scope.open.clear()
+    return found
+
+
 class _Scope(Mapping[str, Any]):
     """The names that one entry sees, while entries are computed on demand."""
 
@@ -207,7 +218,9 @@ def _lookup(name: str, names: Mapping[str, Any]) -> Any:
     if name in CONSTANTS:
         return CONSTANTS[name]
     hint = did_you_mean(name, names)
-    raise InputError(f"unknown name '{name}'{hint if hint.endswith('?') else ''} (text must stand in quotes)")
+    raise InputError(
+        f"unknown name '{name}'{hint if hint.endswith('?') else ''} (text must stand in quotes; --set gives a name a value)"
+    )
 
 
 def _binary(op: ast.operator, left: Any, right: Any) -> Any:

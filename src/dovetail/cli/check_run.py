@@ -22,8 +22,6 @@ EXAMPLES = (
     "check-run output arch/eyeriss_like.yaml prob/layer5.yaml",
 )
 
-_THEN = "the reference has changed: when this was written,"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
@@ -71,7 +69,7 @@ def _print(one: Run, result: Agreement) -> None:
         f"{result.compared} numbers compared{energies}; {one.stats.cycles:,} cycles there, {result.cost.cycles:,} here"
     )
     for change in result.changes:
-        print(f"  {_THEN} {change}")
+        print(f"  {change.said}")
     if result.differences:
         print()
         print_table("what differs", result.table())
@@ -106,7 +104,7 @@ def _many(found: list[Path], args: argparse.Namespace) -> int:
     else:
         print_table("runs", Table(headed("run", "verdict", "why"), tuple(rows)))
         for change in sorted(changes):
-            print(f"{change.short}: {_THEN} {change}")
+            print(f"{change.short}: {change.said}")
         print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()))
     if len(found) == verdicts["not compared"]:
         raise InputError(f"none of its {len(found)} runs can be compared", file=args.folder)

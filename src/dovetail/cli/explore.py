@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explore the family, print its front and write what was asked for."""
-    networks = [arguments.network_of(args, name) for name in args.networks]
+    networks = [arguments.network_of(args, name, args.on) for name in args.networks]
     network = together(networks, args.shares)
     vary = dict(args.vary)
     if len(vary) != len(args.vary):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dovetail.document import Node, Scalar
-from dovetail.expression import evaluate_all
+from dovetail.expression import evaluate_what_can_be
 from dovetail.hardware.design_files import read_design
 from dovetail.hardware.sections import SECTIONS, read_sections
 from dovetail.hardware.values import without_ignored
@@ -18,13 +19,17 @@ _GIVES = {"problem": "layer", "mapping": "mapping"}
 def evaluated_variables(
     paths: Sequence[Path], include_folders: Sequence[Path], data: Mapping[str, Scalar]
 ) -> dict[str, Scalar]:
-    """Return the values of a design's variables, by name; those that are lists or mappings are left out.
+    """Return the values of a design's variables, by name.
+
+    Those that are lists or mappings are left out, and those that cannot be computed: in a family they may vary.
 
     Raises:
-        InputError: as `read_design` does, or a variable can't be computed.
+        InputError: as `read_design` and `read_sections` do.
     """
-    variables = read_sections(read_design(paths, include_folders=include_folders, data=data)).variables
-    return {name: value for name, value in evaluate_all(variables, {}).items() if isinstance(value, str | int | float)}
+    document = read_design(paths, include_folders=include_folders, data=data)
+    sections = {name: node for name, node in document.mapping().items() if name != "family"}
+    known = evaluate_what_can_be(read_sections(replace(document, value=sections)).variables, {})
+    return {name: value for name, value in known.items() if isinstance(value, str | int | float)}
 
 
 def sections_of(document: Node) -> Iterator[tuple[str, str]]:

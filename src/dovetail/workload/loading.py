@@ -81,7 +81,9 @@ def load_network(
             "for those; what a model that is traced is given says --input"
         )
     given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
-    network = _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given)
+    network = (
+        _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given, variables)
+    )
     network = network if given.batch is None else network.with_batch(given.batch)
     return _said(network, rename, bits, densities, spec)
 
@@ -288,7 +290,7 @@ def read_network(
     return network_of_problem(problem_of_document(document, name, variables), path)
 
 
-def _from_name(spec: str, given: _Given) -> Network:
+def _from_name(spec: str, given: _Given, variables: Mapping[str, Scalar] | None) -> Network:
     name, _, size = spec.partition("@")
     input_size = given.input_size
     if size and not is_factory_file(spec):
@@ -303,6 +305,8 @@ def _from_name(spec: str, given: _Given) -> Network:
         table_size = image_size(given.inputs) if given.inputs else input_size or bundled[name][0]
         if table_size in bundled[name]:
             return read_bundled(name, table_size)
+    if Path(spec).is_dir():
+        return read_folder(Path(spec), variables)
     from dovetail.workload.torch_models import trace_by_name  # torch is an extra
 
     known = (*bundled, *bundled_models())
