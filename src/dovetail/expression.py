@@ -218,9 +218,8 @@ def _lookup(name: str, names: Mapping[str, Any]) -> Any:
     if name in CONSTANTS:
         return CONSTANTS[name]
     hint = did_you_mean(name, names)
-    raise InputError(
-        f"unknown name '{name}'{hint if hint.endswith('?') else ''} (text must stand in quotes; --set gives a name a value)"
-    )
+    near = hint if hint.endswith("?") else ""
+    raise InputError(f"unknown name '{name}'{near} (text must stand in quotes; --set gives a name a value)")
 
 
 def _binary(op: ast.operator, left: Any, right: Any) -> Any:
