@@ -22,6 +22,7 @@ from dovetail.accuracy.narrowing import of_checkpoint, start
 from dovetail.accuracy.quantised import QuantisedSpec, import_brevitas, trainable
 from dovetail.accuracy.recipe import MODERN, QUANTISED, Recipe
 from dovetail.accuracy.runs import MAX_SEEDS, DataRequest, Report, silent
+from dovetail.accuracy.statistics import Interval, paired_difference
 from dovetail.accuracy.training import TrainingResult, train
 from dovetail.bits.space import TRIED, BitsSpace, alone, bits_space
 from dovetail.content import content_key
@@ -151,6 +152,12 @@ class BitsResult:
     networks: tuple[Outcome, ...]
     sensitivities: tuple[NDArray[np.float64], ...] = field(repr=False)
 
+    def minus_eight(self, network: Outcome) -> Interval | None:
+        """Return accuracy on test images less that of 8 bits everywhere, seed by seed; None: one is not trained."""
+        if network.accuracy is None or self.eight.accuracy is None:
+            return None
+        return paired_difference(self.eight.accuracy.test, network.accuracy.test)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         sensitivities = [
@@ -167,7 +174,11 @@ class BitsResult:
             "as_given": asdict(self.as_given) | {"test": self.test},
             "original": self.original.to_json(),
             "eight_bits": self.eight.to_json(),
-            "networks": [each.to_json() for each in self.networks],
+            "networks": [
+                each.to_json() | {"test_minus_eight_bits": None if found is None else asdict(found)}
+                for each in self.networks
+                for found in (self.minus_eight(each),)
+            ],
             "sensitivities": sensitivities,
             "notes": [],
         }

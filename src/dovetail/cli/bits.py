@@ -12,7 +12,7 @@ from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.shrink import add_finalists, add_model, add_run, mapping_progress, model_and_weights
-from dovetail.cli.tables import print_json, print_table
+from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.cli.train import add_bits, add_data_arguments, add_execution_arguments, data_request, percent
 from dovetail.errors import InputError
 from dovetail.store import Store
@@ -152,10 +152,12 @@ def _print(result: BitsResult) -> None:
         EDP,
         Column("validation", "%", words=False),
         Column("test", "%", words=False),
+        Column("less|8 bits'", "points", words=False),
     )
     request = result.request
     title = f"{request.model.label} on {result.space.oracle.architecture.name}, {printable(request.data.name)}"
     print_table(title, Table(columns, rows))
+    design = printable(result.space.oracle.architecture.name)
     for each in result.networks:
         bits = ", ".join(f"{one.path} {one.weights}/{one.inputs}" for one in each.plan)
         how = "no choice has less predicted loss" if each.proven else "the least predicted loss found"
@@ -167,6 +169,21 @@ def _print(result: BitsResult) -> None:
         f"\nnarrow networks trained on for {request.recipe.epochs} epochs under {seeds}, the original as it was given; "
         "test images used once"
     )
+    if request.seeds > 1:
+        print("± is the 95 % t-interval of the mean over seeds; of the difference to 8 bits, seed by seed")
+    objective = result.space.oracle.objective
+    print_text(
+        f"every layer is mapped for the least {objective}; what --onnx writes comes to the same by "
+        f"`dovetail compare FILE --on {design} --objective {objective}`"
+    )
+
+
+def _difference(each: Outcome, result: BitsResult) -> str:
+    found = result.minus_eight(each)
+    if found is None or each is result.eight:
+        return "-"
+    half = found.half_width
+    return f"{100 * found.mean:+.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
 
 
 def _file(each: Outcome) -> str:
@@ -185,4 +202,12 @@ def _cells(each: Outcome, result: BitsResult) -> tuple[Cell, ...]:
     name = "original" if each is result.original else each.name if each.target is None else str(each.target)
     energy = each.figures.energy_pJ
     shares = (energy / result.original.figures.energy_pJ, energy / result.eight.figures.energy_pJ)
-    return (name, energy, *shares, each.figures.cycles, each.figures.edp_J_cycle, *accuracies)
+    return (
+        name,
+        energy,
+        *shares,
+        each.figures.cycles,
+        each.figures.edp_J_cycle,
+        *accuracies,
+        _difference(each, result),
+    )

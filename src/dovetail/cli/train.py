@@ -190,7 +190,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(summaries, rates, note)
         _print_narrow(narrow)
-        print(f"\nweights, checkpoints and result.json in {printable(str(out))}")
+        print(f"\nresult.json is in {printable(str(out))}; kept weights, for `dovetail accuracy`, `bits`, `shrink`:")
+        for result in results:
+            print(f"  {printable(str(result.checkpoint))}")
     return 0
 
 

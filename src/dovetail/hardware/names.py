@@ -128,7 +128,19 @@ def only_in_formats(architecture: Architecture) -> frozenset[str]:
 
 def named(architecture: Architecture, what: str) -> frozenset[str]:
     """Return the tensors or the dimensions (``tensor``, ``dimension``) that the constraints name."""
-    return frozenset(mention.name for mention in mentions(architecture) if mention.what == what)
+    known = _NAMED.get(id(architecture))
+    if known is None or known[0] is not architecture:  # equal ones may say other words, which come to the same
+        if len(_NAMED) >= MOST_NAMED:
+            _NAMED.clear()
+        every = [(mention.what, mention.name) for mention in mentions(architecture)]
+        words = {kind: frozenset(name for of, name in every if of == kind) for kind in ("tensor", "dimension")}
+        _NAMED[id(architecture)] = known = architecture, words
+    return known[1][what]
+
+
+#: What architectures name, by their identity, and for how many at a time: every layer asks again.
+_NAMED: dict[int, tuple[Architecture, dict[str, frozenset[str]]]] = {}
+MOST_NAMED = 16
 
 
 def source_of(said: Sequence[Said], what: str, name: str) -> Source | None:

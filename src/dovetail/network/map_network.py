@@ -16,9 +16,10 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.notes import for_layers
+from dovetail.network.alike import settled
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.jobs import Job
-from dovetail.network.outcomes import Outcome, outcomes
+from dovetail.network.outcomes import Outcome
 from dovetail.network.readings import Read, best_outcome, readings_on
 from dovetail.network.records import kept_results
 from dovetail.store import Store
@@ -179,12 +180,13 @@ def map_networks(
 
 def _named(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs, every architecture with the names of all the layers that are to be mapped on it."""
-    known: list[Pair] = []
-    for network, architecture, energies in pairs:
-        layers = [layer for other, design, _ in pairs if design == architecture for layer in other.distinct()]
-        ways = [reading.problem for layer in layers for reading in readings_on(layer.problem, architecture)]
-        known.append((network, for_layers(architecture, list(dict.fromkeys(ways))), energies))
-    return known
+    named: dict[int, Architecture] = {}
+    for _, architecture, _ in pairs:
+        if id(architecture) not in named:
+            layers = [layer for other, design, _ in pairs if design == architecture for layer in other.distinct()]
+            ways = [reading.problem for layer in layers for reading in readings_on(layer.problem, architecture)]
+            named[id(architecture)] = for_layers(architecture, list(dict.fromkeys(ways)))
+    return [(network, named[id(architecture)], energies) for network, architecture, energies in pairs]
 
 
 def _cost(
@@ -229,17 +231,18 @@ def results_of(
         progress: called after every finished job.
     """
     start = time.monotonic()
-    found: dict[str, Outcome] = {}
-    found |= kept_results(store, {key: task.job for key, task in tasks.items()})
+    jobs = {key: task.job for key, task in tasks.items()}
+    known = kept_results(store, jobs)
+    found: dict[str, Outcome] = {**known}
     missing = {key: task.job for key, task in tasks.items() if key not in found}
     if len(missing) > 1 and all(job.search is None for job in missing.values()):  # so that no worker compiles alone
         from dovetail.mapper.exact.compiled import compile_all
 
         compile_all()
-    names = [tasks[key].name for key in missing]
+    names = {key: task.name for key, task in tasks.items()}
     with (
         executor_for(len(missing), workers) as executor,
-        contextlib.closing(outcomes(missing, executor, store, names)) as answers,
+        contextlib.closing(settled(jobs, known, executor, store, names)) as answers,
     ):
         for done, (key, result) in enumerate(answers, 1):
             task = tasks[key]

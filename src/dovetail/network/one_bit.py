@@ -16,9 +16,10 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.widths import held, unit_bits
+from dovetail.network.alike import settled
 from dovetail.network.costs import MappedLayer, NetworkCost
 from dovetail.network.jobs import Job
-from dovetail.network.outcomes import Outcome, outcomes
+from dovetail.network.outcomes import Outcome
 from dovetail.network.records import kept_results
 from dovetail.store import Store
 from dovetail.units import edp_J_cycle
@@ -135,12 +136,12 @@ def _searched(
     workers: Workers,
     progress: Callable[[int, int, str], None] | None,
 ) -> dict[str, Outcome]:
-    found: dict[str, Outcome] = {**kept_results(store, jobs)}
-    missing = {key: job for key, job in jobs.items() if key not in found}
-    called = [f"{names[key]} on {job.architecture.name}" for key, job in missing.items()]
+    known = kept_results(store, jobs)
+    found: dict[str, Outcome] = {**known}
+    called = {key: f"{names[key]} on {job.architecture.name}" for key, job in jobs.items()}
     with (
-        executor_for(len(missing), workers) as executor,
-        contextlib.closing(outcomes(missing, executor, store, called)) as answers,
+        executor_for(len(jobs) - len(known), workers) as executor,
+        contextlib.closing(settled(jobs, known, executor, store, called)) as answers,
     ):
         for key, result in answers:
             found[key] = result

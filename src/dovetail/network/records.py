@@ -48,7 +48,7 @@ def stored_search(store: Store) -> SearchFunction:
 
 def keep(store: Store, job: Job, result: SearchResult) -> None:
     """Have the store keep the result of a job, if that is worth keeping."""
-    if _is_kept(job) and job.lasts(result):
+    if store.path is not None and _is_kept(job) and job.lasts(result):
         store.put(job.key, result_to_data(result))
 
 

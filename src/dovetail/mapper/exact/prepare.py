@@ -14,7 +14,7 @@ from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axe
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
 from dovetail.mapper.exact.rows import TRAFFIC, Widths
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
-from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.exact.space import OutOfReach, Space, once
 from dovetail.mapper.exact.tables import Tables, build_tables, bytes_of_tables
 from dovetail.mapper.exact.through_loops import GRID
 from dovetail.mapper.exact.ways import ways_of
@@ -86,7 +86,9 @@ def lay_out(space: Space, effort: Effort) -> LaidOut:
             f"{effort.bytes_of_tables / 1e6:,.0f}; more (--memory) may be enough"
         )
     tables = build_tables(space, effort.look)
-    return LaidOut(space, tables, _choices(space, effort.look), words_prices(space))
+    parts = space.least, space.most, space.most_loops, space.keepers, space.pins, space.movements
+    choices = once(space, ("choices", *parts), lambda: _choices(space, effort.look))
+    return LaidOut(space, tables, choices, words_prices(space))
 
 
 def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
@@ -108,7 +110,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
         counter,
         _motion(space),
         choices,
-        _spreads(space),
+        once(space, ("spreads", space.fanouts, space.by_model, space.linking, space.divisors), lambda: _spreads(space)),
         _sourcing(completion),
         _bounds(space, completion, per_word, distinct, by_bandwidth),
         completion.demands,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -38,6 +38,13 @@ from dovetail.workload.problem import Problem
 MOST_FANOUTS = 200_000
 #: So are tables of more entries: one per tile (a divisor of every dimension), level and dimension.
 MOST_TABLED = 200_000_000
+#: Mapspaces that are remembered, and ways to use fan-outs beyond which one is not: layers that differ in widths alone
+#: come one after another.
+MOST_REMEMBERED, MOST_WAYS = 32, 4096
+_REMEMBERED: dict[Hashable, Space] = {}
+#: What is worked out of mapspaces' parts, by the parts' identity, with the parts.
+_WORKED_OUT: dict[tuple[int, ...], tuple[tuple[object, ...], object]] = {}
+_T = TypeVar("_T")
 #: Choices of factors at a fan-out between two looks at the clock.
 BETWEEN = 64
 #: And dimensions of more than this: the search remembers factors in 32 bits.
@@ -130,7 +137,7 @@ def build_space(
     machine: Machine | None = None,
     look: Callable[[], None] = lambda: None,
 ) -> Space:
-    """Return the mapspace.
+    """Return the mapspace; but for its machine it is that of any layer of the same sizes, and worked out once.
 
     Args:
         problem: the layer.
@@ -145,6 +152,54 @@ def build_space(
         OutOfReach: there are too many tiles, or too many ways to use a fan-out.
     """
     bound = bound_to(architecture, problem)
+    bare = replace(problem, name="", widths=(), sum_bits=None)
+    key = bare, bound, _words_of(bound)
+    space = _REMEMBERED.get(key)
+    costs = encode_machine(problem, bound, energies) if machine is None else machine
+    if space is None:
+        space = _laid_out(problem, bound, costs, look)
+        if sum(map(len, space.fanouts)) <= MOST_WAYS:
+            while len(_REMEMBERED) >= MOST_REMEMBERED:
+                _REMEMBERED.pop(next(iter(_REMEMBERED)))
+            _REMEMBERED[key] = space
+    return replace(space, problem=problem, architecture=bound, machine=costs)
+
+
+def once(space: Space, of: tuple[object, ...], work: Callable[[], _T]) -> _T:
+    """Return what is worked out of some parts of a mapspace alone; of a remembered one's very parts only once.
+
+    Args:
+        space: the mapspace.
+        of: what is worked out, in a word, and the parts that it depends on.
+        work: works it out.
+    """
+    if sum(map(len, space.fanouts)) > MOST_WAYS:
+        return work()
+    key = tuple(map(id, of))
+    known = _WORKED_OUT.get(key)
+    if known is None:  # the parts stay with it: no other object takes their identity
+        while len(_WORKED_OUT) >= 4 * MOST_REMEMBERED:
+            _WORKED_OUT.pop(next(iter(_WORKED_OUT)))
+        _WORKED_OUT[key] = known = of, work()
+    return cast(_T, known[1])
+
+
+def forget() -> None:
+    """Let go of all that is remembered."""
+    _REMEMBERED.clear()
+    _WORKED_OUT.clear()
+
+
+def _words_of(architecture: Architecture) -> Hashable:
+    """Return what messages say of an architecture's constraints, which does not tell architectures apart."""
+    own = [level.constraints for level in architecture.levels]
+    loops = [one for each in own for one in (each.temporal, each.spatial)]
+    factors = tuple(factor.source for one in loops for factor in one.factors)
+    return tuple(each.said for each in own), tuple(one.said for one in loops), factors
+
+
+def _laid_out(problem: Problem, bound: Architecture, machine: Machine, look: Callable[[], None]) -> Space:
+    """Return the mapspace of a problem on an architecture bound to it; see `build_space`."""
     active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
     rules = rules_of(encode_rules(problem, bound), active)
     coefficients = rules.coefficients
@@ -170,7 +225,7 @@ def build_space(
         levels=levels,
         active=active,
         rules=rules,
-        machine=encode_machine(problem, bound, energies) if machine is None else machine,
+        machine=machine,
         divisors=divisors,
         radix=tuple(math.prod(counts[d + 1 :]) for d in range(len(counts))),
         is_spatial=tuple(isinstance(level, Spatial) for level in levels),

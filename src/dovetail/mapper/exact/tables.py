@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.space import Space, once
 from dovetail.model.arrays import Floats, Ints
 from dovetail.model.charges import fits, space_taken, words_of
 
@@ -72,6 +72,11 @@ def mapspace_size(space: Space) -> int:
     Factors, times the orders that the pins leave (loops of one iteration have a place too), times the sets of tensors
     that may be kept. Exact up to the precision of doubles.
     """
+    parts = space.divisors, space.fanouts, space.pins, space.keepers, space.least, space.most
+    return once(space, ("size", *parts), lambda: _mapspace_size(space))
+
+
+def _mapspace_size(space: Space) -> int:
     shape = tuple(len(divisors) for divisors in space.divisors)
     count = np.zeros(shape)
     count[(0,) * len(shape)] = 1.0
