@@ -14,7 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovetail.components.arithmetic import ADD_PJ, MULTIPLY_PJ, PER_BIT_ADDED, PER_BIT_PAIR, operation_share
+from dovetail.components.arithmetic import (
+    ADD_PJ,
+    ADD_UM2,
+    MULTIPLY_PJ,
+    MULTIPLY_UM2,
+    PER_BIT_ADDED,
+    PER_BIT_PAIR,
+    UM2_PER_BIT_ADDED,
+    UM2_PER_BIT_PAIR,
+    area_share,
+    operation_share,
+    operation_um2,
+)
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import CapacityError, InputError
 from dovetail.hardware.architecture import Architecture, Compute, Level, Storage
@@ -29,7 +41,7 @@ from dovetail.mapping.widths import needed_sum_bits, states_widths, width_notes
 from dovetail.model.batch import candidate
 from dovetail.model.evaluate import evaluate
 from dovetail.model.witness.widths import _exact_sum
-from dovetail.network.by_width import energy_by_width, layer_energy_by_width
+from dovetail.network.by_width import energy_by_width, layer_energy_by_width, unit_areas
 from dovetail.network.costs import MappedLayer
 from dovetail.network.map_network import map_network
 from dovetail.network.one_bit import OneBit, network_bits, one_bit
@@ -253,6 +265,13 @@ def test_what_an_operation_takes_stays_near_the_published_figures() -> None:
             assert fit * bits**power == pytest.approx(pJ, rel=0.1)
     assert operation_share([16, 16], 16, 16) == 1.0
     assert operation_share([8, 8], 16, 16) < 0.3
+    for areas, fit, power in ((MULTIPLY_UM2, UM2_PER_BIT_PAIR, 2), (ADD_UM2, UM2_PER_BIT_ADDED, 1)):
+        for bits, um2 in areas:
+            assert fit * bits**power == pytest.approx(um2, rel=0.14)
+    assert area_share([16, 16], 16, 16) == 1.0
+    assert area_share([4, 8], 24, 16) == pytest.approx(0.215, abs=0.005)
+    aladdin = 6350 / 278  # multiplier and adder of 32 bits, um^2 at 40 nm
+    assert operation_um2([32, 32], 0) / operation_um2([], 32) == pytest.approx(aladdin, rel=0.3)
     multiply_7nm, add_7nm = 0.07 / 1.48, 0.007 / 0.03  # of int8 to int32
     assert multiply_7nm == pytest.approx(1 / 16, rel=0.3)
     assert add_7nm == pytest.approx(1 / 4, rel=0.1)
@@ -357,6 +376,11 @@ def test_energy_by_width_is_all_the_energy_each_at_its_width() -> None:
     weights = [level.tensors["Weights"].energy_pJ for level in cost.layers[0].cost.levels if level.tensors]
     assert found["Weights"]["4"] == pytest.approx(2 * sum(weights), rel=1e-12)
     assert found["layers without widths"]["any"] == cost.layers[2].cost.energy_pJ
+    unit = cost.energies.components["mac"]
+    areas = unit_areas(replace(cost, energies=EnergyTable({**TABLE.components, "mac": replace(unit, area_um2=100.0)})))
+    assert [(each.operands, each.sums) for each in areas] == [("4x8", 15), ("8x16", 16)]
+    assert areas[0].area_um2 == 100.0 * areas[0].area_share < areas[1].area_um2 < 100.0
+    assert network_result(cost)["units_by_width"][1]["energy_share"] == operation_share([8, 16], 16, 16)
     plain = map_network(Network("n", (layers[2],)), chip(), TABLE, objective=Objective.ENERGY, workers=1)
     assert energy_by_width(plain) == {}
     assert layer_energy_by_width(plain.layers[0].cost, layers[2].problem, chip()) == {}

@@ -10,7 +10,7 @@ from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY, energy_alike
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_table, print_text
-from dovetail.network.by_width import ByWidth, energy_by_width, width_table
+from dovetail.network.by_width import ByWidth, energy_by_width, unit_areas, unit_table, width_table
 from dovetail.network.costs import NetworkCost
 from dovetail.network.one_bit import OneBit, network_bits, one_bit_networks
 from dovetail.store import Store
@@ -47,6 +47,8 @@ def print_network_widths(
     """Print a network's energy by width, and, where that was asked for, what a bit more or fewer comes to."""
     title = f"{cost.network.name} on {cost.architecture.name}"
     print_by_width(title, energy_by_width(cost))
+    if units := unit_areas(cost):
+        print_table(f"{title}: compute units, were they built for these widths", unit_table(units))
     if changes is not None and any(changes):
         shares = (*(Column(f"{what}|change", words=False, show=_SHOWN) for what in ("cycles", "energy", "EDP")),)
         if by_layer:

@@ -40,10 +40,11 @@ def states_widths(problem: Problem) -> bool:
 
 def needed_sum_bits(problem: Problem, compute: Compute) -> int:
     """Return the bits of a partial sum that loses nothing: those of a product, and one per doubling of the sums."""
-    return sum(_operand_bits(problem, compute)) + math.ceil(math.log2(problem.reduction))
+    return sum(operand_bits(problem, compute)) + math.ceil(math.log2(problem.reduction))
 
 
-def _operand_bits(problem: Problem, compute: Compute) -> list[int]:
+def operand_bits(problem: Problem, compute: Compute) -> list[int]:
+    """Return the bits of a layer's operands; those of the unit's words where it states none."""
     widths = problem.widths or (None,) * len(problem.shape.tensors)
     operands = (w for tensor, w in zip(problem.shape.tensors, widths, strict=True) if not tensor.is_output)
     return [compute.datawidth if width is None else width.bits for width in operands]
@@ -113,7 +114,7 @@ def unit_bits(problem: Problem, compute: Compute) -> tuple[list[int], int]:
         InputError: an operand is wider than any width that the unit lists.
     """
     operands = [tensor.name for tensor in problem.shape.tensors if not tensor.is_output]
-    bits = _operand_bits(problem, compute)
+    bits = operand_bits(problem, compute)
     for name, each in zip(operands, bits, strict=True):
         if compute.value_widths and each > max(compute.value_widths):
             listed = ", ".join(map(str, compute.value_widths))

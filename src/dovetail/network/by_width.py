@@ -1,16 +1,18 @@
-"""Where energy goes by width: what moving each tensor takes where it has so many bits, and computing on them."""
+"""Energy and area by width: of moving each tensor at its bits, of computing, of units that are no wider."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from dovetail.components.arithmetic import area_share, operation_share
 from dovetail.hardware.architecture import Architecture, Compute, Level, Storage
-from dovetail.mapping.widths import needed_sum_bits, states_widths
+from dovetail.mapping.widths import needed_sum_bits, operand_bits, states_widths
 from dovetail.model.cost import Cost
 from dovetail.network.costs import COMPUTE, LEAKAGE, NetworkCost
 from dovetail.table import Column, Table
-from dovetail.units import percent
+from dovetail.units import four_digits, percent
 from dovetail.workload.problem import Problem
 from dovetail.workload.widths import SUMS, Width
 
@@ -58,6 +60,63 @@ def energy_by_width(cost: NetworkCost) -> ByWidth:
                 (name, bits, pJ * each.layer.repeats) for name, row in of_layer.items() for bits, pJ in row.items()
             ]
     return _summed(parts)
+
+
+@dataclass(frozen=True)
+class UnitArea:
+    """What compute units would take that were built for some layers' widths, and no wider.
+
+    Attributes:
+        operands: bits of the operands, ``4x8``.
+        sums: bits of the sums that lose nothing, of the layer that needs most.
+        area_um2: of all units of the design; 0 where its units' area is not known.
+        area_share: of what its own units take.
+        energy_share: what an operation takes of the energy of one on the unit's own words.
+    """
+
+    operands: str
+    sums: int
+    area_um2: float
+    area_share: float
+    energy_share: float
+
+
+def unit_areas(cost: NetworkCost) -> tuple[UnitArea, ...]:
+    """Return what units built for the widths of a network's layers would take, the narrowest first.
+
+    The design's own area is that of its components, whatever runs on it.
+    """
+    compute = cost.architecture.compute
+    needs: dict[tuple[int, ...], int] = {}
+    for each in cost.distinct:
+        problem = each.layer.problem
+        if states_widths(problem):
+            operands, sums = tuple(operand_bits(problem, compute)), problem.sum_bits
+            sums = needed_sum_bits(problem, compute) if sums is None else sums
+            needs[operands] = max(sums, needs.get(operands, 0))
+    known = cost.energies.components.get(compute.name)
+    now = 0.0 if known is None else known.area_um2 * compute.instances
+    found = []
+    for operands, sums in sorted(needs.items(), key=lambda each: (sum(each[0]), each)):
+        share = area_share(operands, sums, compute.datawidth)
+        energy = operation_share(operands, sums, compute.datawidth)
+        found.append(UnitArea("x".join(map(str, operands)), sums, now * share, share, energy))
+    return tuple(found)
+
+
+def unit_table(found: Sequence[UnitArea]) -> Table:
+    """Return a row per width of operands."""
+    columns = (
+        Column("operands", words=True),
+        Column("sums", "bits"),
+        Column("area", "mm^2", show=four_digits),
+        Column("of the|design's", show=percent),
+        Column("energy|of one", show=percent),
+    )
+    rows = tuple(
+        (each.operands, each.sums, each.area_um2 / 1e6 or None, each.area_share, each.energy_share) for each in found
+    )
+    return Table(columns, rows)
 
 
 def width_table(found: ByWidth, energy: Column) -> Table:

@@ -15,7 +15,7 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.plain import mapping_fields
 from dovetail.model.cost import Cost, LevelCost
 from dovetail.network.bottleneck import Diagnosis
-from dovetail.network.by_width import ByWidth, energy_by_width, layer_energy_by_width
+from dovetail.network.by_width import ByWidth, energy_by_width, layer_energy_by_width, unit_areas
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.one_bit import OneBit, network_bits
@@ -188,6 +188,7 @@ def network_result(
         changes: one bit fewer and more on each of these layers' tensors; empty: without.
     """
     rows, told = cost.network.rows(), {problem_key(each.layer.layer): each for each in diagnoses or ()}
+    units = unit_areas(cost)
     bits = {problem_key(each.layer): row for each, row in zip(cost.distinct, changes, strict=bool(changes))}
     return {
         **network_fields(cost.network),
@@ -202,6 +203,7 @@ def network_result(
         "energy_by_level_pJ": dict(cost.totals.energy_by_component),
         "energy_by_tensor_pJ": dict(cost.totals.energy_by_tensor),
         **_by_width(energy_by_width(cost)),
+        **({"units_by_width": [asdict(each) for each in units]} if units else {}),
         **({"one_bit": [each.to_json() for each in network_bits(cost, changes)]} if any(changes) else {}),
         **({} if cost.between is None else {"between": cost.between.to_json()}),
         **({} if diagnoses is None else {"findings": [each.to_json() for each in findings(cost, diagnoses)]}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dovetail.advice.advice import Advice
@@ -14,7 +14,7 @@ from dovetail.mapping.mapping import LevelMapping, Loop
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.between import Between
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
-from dovetail.network.by_width import energy_by_width
+from dovetail.network.by_width import energy_by_width, unit_areas
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
 from dovetail.network.jobs import engine_version
@@ -78,6 +78,7 @@ def report_data(
                 **_run(cost, each, known.get(cost.network.name)),
                 "advice": _advice(cost, advice),
                 "by_width": _by_width(cost),
+                "units_by_width": [asdict(each) for each in unit_areas(cost)],
                 "one_bit": _one_bit(cost, bits),
             }
             for cost, each, bits in zip(costs, told, changes or [()] * len(costs), strict=True)

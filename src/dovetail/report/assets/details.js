@@ -271,6 +271,10 @@ function widths(run) {
   const parts = [el("h3", { id: "widths" }, "Widths"),
     sortable([{ title: "tensor", value: (row) => row[0], words: true }, { title: "bits", value: (row) => row[1], words: true },
       { title: "energy, uJ", value: (row) => row[2] }, { title: "share", value: (row) => row[2] / all, show: percent }], run.by_width, { name: "by_width" })];
+  if (run.units_by_width.length) parts.push(el("p", { class: "note" }, "Compute units, were they built for the widths of these layers, and no wider:"),
+    sortable([{ title: "operands", value: (row) => row.operands, words: true }, { title: "sums, bits", value: (row) => row.sums },
+      { title: "area, mm2", value: (row) => row.area_um2 / 1e6 || null }, { title: "of the design's", value: (row) => row.area_share, show: percent },
+      { title: "energy of an operation", value: (row) => row.energy_share, show: percent }], run.units_by_width, { name: "units" }));
   if (!run.one_bit) return parts;
   const shares = (now) => [["cycles", "cycles"], ["energy_pJ", "energy"]].map(([key, title]) =>
     ({ title, value: (row) => (key in row ? change(now(row)[key], row[key]) : null), show: signed }));
