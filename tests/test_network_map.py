@@ -19,6 +19,7 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import search
 from dovetail.network import jobs as jobs_module
 from dovetail.network.bottleneck import diagnose_network
 from dovetail.network.costs import Totals, sum_of, totals_of
@@ -29,6 +30,7 @@ from dovetail.network.records import result_from_data, result_to_data
 from dovetail.network.rows import layers_table
 from dovetail.store import Store
 from dovetail.workers import WorkerError
+from dovetail.workload.densities import Hypergeometric
 from dovetail.workload.loading import load_network
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
@@ -133,6 +135,16 @@ def test_records_come_back_equal(design):
     result = quick_search(problem, *design, front=True)
     assert result.front
     assert result_from_data(json.loads(json.dumps(result_to_data(result)))) == result
+
+
+def test_records_of_sparse_designs_come_back_equal():
+    problem = convolution(C=8, M=8, P=2, Q=2, name="half")
+    problem = replace(problem, densities=tuple(Hypergeometric(0.5) for _ in problem.shape.tensors))
+    design = load_architecture("sparse_tensor_core")
+    result = search(problem, design, estimate(design))
+    again = result_from_data(json.loads(json.dumps(result_to_data(result))))
+    assert again == result
+    assert again.cost.zeros_table() == result.cost.zeros_table()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult, unbeaten
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
+from dovetail.model.cost import Cost, Fates, LevelCost, LinkCost, TensorCost, TensorZeros
 from dovetail.network.jobs import Job
 from dovetail.store import Store
 
@@ -168,11 +168,28 @@ def _cost_to_data(cost: Cost) -> dict[str, Any]:
 
 
 def _cost_from_data(data: MappingOf[str, Any]) -> Cost:
-    levels = (
-        LevelCost(**{**level, "tensors": {name: TensorCost(**each) for name, each in level["tensors"].items()}})
-        for level in data["levels"]
-    )
     networks = {
         name: {tensor: LinkCost(**link) for tensor, link in links.items()} for name, links in data["networks"].items()
     }
-    return Cost(**{**data, "levels": tuple(levels), "networks": networks})
+    return Cost(**{**data, "levels": tuple(map(_level_cost, data["levels"])), "networks": networks})
+
+
+def _level_cost(data: MappingOf[str, Any]) -> LevelCost:
+    tensors = {name: _tensor_cost(each) for name, each in data["tensors"].items()}
+    computing = data["computing"]
+    return LevelCost(**{**data, "tensors": tensors, "computing": None if computing is None else Fates(**computing)})
+
+
+def _tensor_cost(data: MappingOf[str, Any]) -> TensorCost:
+    zeros = data["zeros"]
+    return TensorCost(**{**data, "zeros": None if zeros is None else _zeros(zeros)})
+
+
+def _zeros(data: MappingOf[str, Any]) -> TensorZeros:
+    fates = {name: Fates(**data[name]) for name in ("read", "fill", "update")}
+    words = {key: _pairs(each) for key, each in data["metadata_words"].items()}
+    return TensorZeros(**{**data, **fates, "metadata_words": words, "metadata_tile": _pairs(data["metadata_tile"])})
+
+
+def _pairs(data: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(map(tuple, data))
