@@ -277,3 +277,19 @@ def test_phases_are_options_of_every_command_that_takes_a_network(capsys):
     out = capsys.readouterr().out
     assert "expert.gate:3" in out
     assert math.isclose(distinct(Experts(8, 2, ()), 8), 8 * (1 - 0.75**8))
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_another_batch_is_the_step_of_that_batch(name):
+    """Expected experts and their tokens included, and from any batch size to any other."""
+    model = read_bundled_model(name)
+    for phase in ("prefill", "decode") if model.decodes else ("prefill",):
+        for spread in (False, True):
+            asked = Asked(phase, context=64 if phase == "decode" else None, routing=Routing(spread=spread))
+            one, three, eight = (network_of(model, step_of(model, asked, batch)) for batch in (1, 3, 8))
+            for before, after in ((one, eight), (eight, one), (three, eight)):
+                made = before.with_batch(after.batch)
+                assert sorted(made.layers, key=lambda layer: layer.name) == sorted(
+                    after.layers, key=lambda layer: layer.name
+                )
+                assert made.free == after.free

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean, shown
 from dovetail.workload.problem import MOST_WORDS, Problem
 from dovetail.workload.roles import Reading, made_room, renamed
 from dovetail.workload.widths import SUMS, LayerBits, Width, unknown_tensor
+
+
+class Shares(Protocol):
+    """How the rows of layers follow the batch where several share them unevenly: experts of a mixture."""
+
+    def loads(self, batch: int) -> Sequence[tuple[int, int]]:
+        """Return the rows of a run, each with how many runs have as many, at a batch size."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Layer:
         reading: what was read as what for a design, in words; empty where the problem stands as it came.
         words: the names that it came with and the words that they go by in that reading; see `word`.
         padded_from: the sizes that the problem has without padding; empty where nothing is padded.
+        shares: how runs and rows of all layers of this name follow the batch; None: its batch dimension alone does.
     """
 
     name: str
@@ -40,6 +49,7 @@ class Layer:
     reading: str = ""
     words: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     padded_from: tuple[int, ...] = ()
+    shares: Shares | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Keep names fit to be shown."""
@@ -78,15 +88,29 @@ class Layer:
         """Return the layer for another batch size, given the one it has now."""
         if self.batch_dimension is None or batch == current:
             return self
-        index = self.problem.shape.dimensions.index(self.batch_dimension)
-        bounds = list(self.problem.bounds)
-        if bounds[index] * batch % current:
+        size = self.problem.bound(self.batch_dimension)
+        if size * batch % current:
             raise InputError(
-                f"{self.name}: {self.batch_dimension} is {bounds[index]} at batch {current}, "
+                f"{self.name}: {self.batch_dimension} is {size} at batch {current}, "
                 f"which leaves no whole number at batch {batch}"
             )
-        bounds[index] = bounds[index] * batch // current
+        return self._with_rows(size * batch // current)
+
+    def _with_rows(self, size: int) -> Layer:
+        """Return the layer with another size of its batch dimension."""
+        assert self.batch_dimension is not None
+        bounds = list(self.problem.bounds)
+        bounds[self.problem.shape.dimensions.index(self.batch_dimension)] = size
         return replace(self, problem=replace(self.problem, bounds=tuple(bounds)))
+
+    def shared_at(self, batch: int) -> Iterator[Layer]:
+        """Yield the layers that all of this name become at a batch size, one for each number of rows."""
+        assert self.shares is not None
+        base = self.name.partition(":")[0]
+        for place, (rows, runs) in enumerate(self.shares.loads(batch), start=1):
+            name = base if place == 1 else f"{base}:{place}"
+            made = self._with_rows(rows)
+            yield replace(made, name=name, problem=replace(made.problem, name=name), repeats=runs)
 
 
 @dataclass(frozen=True)
@@ -280,9 +304,19 @@ class Network:
             operation if operation.macs is None else replace(operation, macs=operation.macs * batch // self.batch)
             for operation in self.unmapped
         )
-        layers = tuple(layer.with_batch(batch, self.batch) for layer in self.layers)
+        layers = tuple(self._layers_at(batch))
         free = tuple(operation.with_batch(batch, self.batch) for operation in self.free)
         return replace(self, layers=layers, free=free, unmapped=unmapped, batch=batch)
+
+    def _layers_at(self, batch: int) -> Iterator[Layer]:
+        done: set[str] = set()
+        for layer in self.layers:
+            base = layer.name.partition(":")[0]
+            if layer.shares is None:
+                yield layer.with_batch(batch, self.batch)
+            elif base not in done:
+                done.add(base)
+                yield from layer.shared_at(batch)
 
     def renamed(self, names: Mapping[str, str]) -> Network:
         """Return the network with dimensions and tensors renamed, in every layer that has any of the old names.

@@ -54,6 +54,27 @@ class Routing:
         return chances
 
 
+@dataclass(frozen=True)
+class Mixed:
+    """How runs and rows of a mixture's products follow the batch.
+
+    Attributes:
+        experts: the mixture.
+        rows: tokens per sequence.
+        blocks: blocks with such a mixture.
+        routing: who gets which share.
+    """
+
+    experts: Experts
+    rows: int
+    blocks: int
+    routing: Routing
+
+    def loads(self, batch: int) -> tuple[tuple[int, int], ...]:
+        """Return the rows of a run, each with how many runs have as many, at a batch size."""
+        return loads(self.experts, batch * self.rows, self.blocks, self.routing)
+
+
 def distinct(experts: Experts, tokens: int, routing: Routing | None = None) -> float:
     """Return the expected number of experts that get a token: sum of ``1 - (1 - chance) ** tokens``."""
     return math.fsum(_taken(chance, tokens) for chance in (routing or Routing()).chances(experts))

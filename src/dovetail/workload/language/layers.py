@@ -8,7 +8,7 @@ from typing import Literal
 
 from dovetail.errors import InputError
 from dovetail.workload.language.between import RowsOf, between_of
-from dovetail.workload.language.experts import Routing, loads
+from dovetail.workload.language.experts import Mixed, Routing
 from dovetail.workload.language.model import Block, Convolution, LanguageModel, Linear, Mixing
 from dovetail.workload.network import FreeOperation, Layer, Network, unique_names
 from dovetail.workload.problem import Problem, convolution, matrix_product
@@ -188,10 +188,11 @@ def _block(block: Block, step: Step, rows: int, attended: int) -> Iterator[Layer
 def _experts(block: Block, step: Step, rows: int, before: str) -> Iterator[Layer]:
     if block.experts is None:
         return
-    for tokens, runs in loads(block.experts, step.batch * rows, block.repeats, step.routing):
+    mixed = Mixed(block.experts, rows, block.repeats, step.routing)
+    for tokens, runs in mixed.loads(step.batch):
         for each in block.experts.products:
             problem = convolution(C=each.inputs, M=each.outputs, P=tokens, Q=1)
-            yield _layer(f"{before}{each.name}", problem, "linear", "P", runs)
+            yield replace(_layer(f"{before}{each.name}", problem, "linear", "P", runs), shares=mixed)
 
 
 def _linear(each: Linear, step: Step, rows: int, repeats: int, before: str = "") -> Layer:
