@@ -298,3 +298,36 @@ def test_sizes_left_open_are_given_by_name_or_place(tmp_path):
             read(image, tmp_path, inputs=[parse_input(text)])
     with pytest.raises(InputError, match="has 1 inputs; 2 are given"):
         read(image, tmp_path, inputs=[parse_input("2x3x10x6"), parse_input("1")])
+
+
+def test_open_axes_are_given_by_their_names(tmp_path):
+    """One size for an axis of several inputs, and beside whole inputs; a batch is where the file says it is."""
+    both = graph(
+        [("MatMul", ("x", "y"), "z", {})], [("x", ("batch", "sequence", 8)), ("y", ("batch", 8, "sequence"))], []
+    )
+    made = read(both, tmp_path, batch=3, inputs=[parse_input("sequence=5")])
+    assert (made.batch, made.macs) == (3, 3 * 5 * 8 * 5)
+    assert read(both, tmp_path, inputs=[parse_input("2x5x8"), parse_input("sequence=5")]).macs == 2 * 5 * 8 * 5
+    path = tmp_path / "both.onnx"
+    path.write_bytes(both.SerializeToString())
+    assert load_network(str(path), inputs=(parse_input("sequence=5"),)).macs == 5 * 8 * 5
+    assert load_network(str(path), batch=4, inputs=(parse_input("sequence=5"),)).macs == 4 * 5 * 8 * 5
+    with pytest.raises(
+        InputError, match="size of sequence open; say it: --input sequence=128, or all sizes: --input x="
+    ):
+        read(both, tmp_path)
+    with pytest.raises(InputError, match="no open axis of that name, did you mean 'sequence'"):
+        read(both, tmp_path, inputs=[parse_input("sequenc=5")])
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "batch"),
+    [((7, 4, 6), 0, 4), ((4, 7, 6), 1, 4), (("time", "batch", 6), 0, 3), ((7, "n", 6), 0, 3), (("n", 7, 6), 1, 3)],
+)
+def test_time_comes_first_in_recurrent_operations_unless_they_say_otherwise(shape, layout, batch, tmp_path):
+    nodes = [("LSTM", ("x", "w", "r"), "y", {"hidden_size": 8, "layout": layout} if layout else {"hidden_size": 8})]
+    made = graph(nodes, [("x", shape)], [("w", (1, 32, 6)), ("r", (1, 32, 8))])
+    network = read(made, tmp_path, batch=3, inputs=[parse_input("time=7")] if "time" in shape else [])
+    assert network.batch == batch
+    assert network.macs == 7 * batch * 32 * (6 + 8)
+    assert network.with_batch(2 * batch).macs == 2 * network.macs

@@ -457,3 +457,81 @@ def test_a_users_own_factory(tmp_path, monkeypatch):
             load_network(spec)
     importlib.invalidate_caches()
     sys.modules.pop("my_models", None)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind, *, batch_first):
+        super().__init__()
+        self.layer = kind(6, 8, num_layers=2, batch_first=batch_first)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_where_time_comes_first_the_second_axis_is_the_batch(kind):
+    """The layers are those of the same module with the batch first, at any batch."""
+    behind, first = (
+        trace(Recurrent(kind, batch_first=each), (4, 3, 6) if each else (3, 4, 6)) for each in (False, True)
+    )
+    assert behind.batch == first.batch == 4
+    for batch in (4, 3):
+        layers = [
+            [(each.name, each.problem, each.repeats) for each in net.with_batch(batch).layers]
+            for net in (behind, first)
+        ]
+        assert sorted(layers[0], key=str) == sorted(layers[1], key=str)
+
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = kind(6, 8)
+
+        def forward(self, x):
+            return self.layer(x.transpose(0, 1))[0]
+
+    assert trace(Turned(), (4, 3, 6)).batch == 4
+
+
+def test_what_a_module_keeps_in_attributes_of_its_own_is_put_back():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.same = [self.layer]
+            self.past, self.steps, self.seen = torch.ones(1, 4), 0, []
+
+        def forward(self, x):
+            made = self.same[0](x)
+            self.past = torch.cat([self.past, made])
+            self.seen.append(made)
+            self.steps += 1
+            self.fresh = made
+            return self.past @ self.past.transpose(0, 1)
+
+    module = Keeps()
+    past = module.past
+    for _ in range(2):
+        layer, product = trace(module, (1, 4)).layers
+        assert (layer.name, product.macs) == ("layer", 2 * 2 * 4)
+    assert module.past is past
+    assert (module.steps, module.seen) == (0, [])
+    assert not hasattr(module, "fresh")
+    assert module.same[0] is module.layer
+
+
+def test_a_cache_with_slots_is_left_alone():
+    class Slots:
+        __slots__ = ("keys",)
+
+    class Step(nn.Module):
+        def forward(self, q, cache):
+            cache.keys = torch.cat([cache.keys, q])
+            return q @ cache.keys.transpose(0, 1)
+
+    cache = Slots()
+    cache.keys = keys = torch.zeros(3, 4)
+    (layer,) = trace(Step(), (torch.zeros(1, 4), cache)).layers
+    assert layer.macs == 4 * 4
+    assert cache.keys is keys

@@ -105,8 +105,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="inputs",
         metavar="[NAME=]SHAPE[:KIND]",
-        help="what the network is given, as 1x3x48x320 or input_ids=1x128:int64; the first axis is the batch (may be "
-        "repeated)",
+        help="what the network is given, as 1x3x48x320 or input_ids=1x128:int64, or an ONNX file's open axis by its "
+        "name, as sequence=128; the first axis is the batch (may be repeated)",
     )
     parser.add_argument(
         "--input-size", type=positive, metavar="PIXELS", help="rows and columns of a square image, instead of --input"

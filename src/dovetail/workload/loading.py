@@ -80,7 +80,7 @@ def load_network(
             f"{spec} is no language model by name or configuration: --phase, --tokens, --context and --expert-load are "
             "for those; what a model that is traced is given says --input"
         )
-    given = _Given(batch or (inputs[0].shape[0] if inputs else None), input_size, tuple(inputs))
+    given = _Given(batch, input_size, tuple(inputs))
     network = (
         _from_file(spec, given, variables, include_folders) if _is_file(spec) else _from_name(spec, given, variables)
     )
@@ -304,9 +304,10 @@ def _from_name(spec: str, given: _Given, variables: Mapping[str, Scalar] | None)
     if name in bundled:
         table_size = image_size(given.inputs) if given.inputs else input_size or bundled[name][0]
         if table_size in bundled[name]:
-            return read_bundled(name, table_size)
+            table = read_bundled(name, table_size)
+            return table.with_batch(given.inputs[0].shape[0]) if given.inputs else table
     if Path(spec).is_dir():
-        return read_folder(Path(spec), variables)
+        return _from_file(spec, given, variables, ())
     from dovetail.workload.torch_models import trace_by_name  # torch is an extra
 
     known = (*bundled, *bundled_models())

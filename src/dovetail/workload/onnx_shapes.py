@@ -47,9 +47,9 @@ def known_shapes(
         onnx: the module.
         model: the parsed file; its inputs get the sizes they leave open.
         path: named in errors.
-        batch: the first axis of inputs that leave it open.
+        batch: the axis of inputs that is the batch, where they leave it open.
         input_size: rows and columns (axes 2 and 3 of four) where they are open.
-        given: shapes of inputs, by name or in the file's order.
+        given: shapes of inputs, by name or in the file's order; sizes of axes by the names that the file gives them.
 
     Raises:
         InputError: when an input leaves another size open, or what is given is not the file's.
@@ -57,16 +57,51 @@ def known_shapes(
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [item for item in graph.input if item.name not in weights]
-    for item, said in _given(onnx, inputs, given, path):
+    of_batch = {item.name: _batch_axis(item, graph) for item in inputs}
+    for item, said in _given(onnx, inputs, _without_axes(inputs, given), path):
         _fill(item, said, path)
     for item in inputs:
-        _close(item, path, batch, input_size)
+        _close(item, path, of_batch[item.name], batch, input_size)
     shapes = _Shapes(onnx, model)
     for node in graph.node:
         shapes.follow(node)
     found = {name: shape for name, kind in shapes.types.items() if (shape := _shape(kind)) is not None}
     first = found.get(inputs[0].name, ()) if inputs else ()
-    return found, frozenset(shapes.values), first[0] if first and first[0] > 0 else 1
+    size = first[of_batch[inputs[0].name]] if first else 1
+    return found, frozenset(shapes.values), max(1, size)
+
+
+def _batch_axis(item: Any, graph: Any) -> int:
+    """Return which axis of an input is the batch: the one called so, the second where time comes first, else the first.
+
+    Time comes first where a recurrent operation takes the input as it is, in the operation's usual layout.
+    """
+    dimensions = _axes(item)
+    for axis, dimension in enumerate(dimensions):
+        if "batch" in dimension.dim_param.lower():
+            return axis
+    for node in graph.node:
+        if node.op_type in ("LSTM", "GRU", "RNN") and node.input[:1] == [item.name] and len(dimensions) == 3:
+            return 0 if any(each.name == "layout" and each.i == 1 for each in node.attribute) else 1
+    return 0
+
+
+def _without_axes(inputs: Sequence[Any], given: Sequence[NetworkInput]) -> list[NetworkInput]:
+    """Fill in open axes that are given by name, and return what is given for inputs."""
+    names = {item.name for item in inputs}
+    axes: dict[str, list[Any]] = {}
+    for item in inputs:
+        for dimension in _axes(item):
+            if dimension.dim_param:
+                axes.setdefault(dimension.dim_param, []).append(dimension)
+    rest = []
+    for each in given:
+        if each.name in names or each.name not in axes or len(each.shape) != 1 or each.kind:
+            rest.append(each)
+            continue
+        for dimension in axes[each.name]:
+            dimension.dim_value = each.shape[0]
+    return rest
 
 
 def _given(
@@ -79,7 +114,9 @@ def _given(
     found = []
     for place, each in enumerate(given):
         if each.name and each.name not in by_name:
-            raise InputError(f"has no input '{each.name}'{did_you_mean(each.name, by_name)}", file=path)
+            known = dict.fromkeys([*by_name, *(size.dim_param for item in inputs for size in _axes(item))])
+            near = did_you_mean(each.name, [name for name in known if name])
+            raise InputError(f"has no input '{each.name}', and no open axis of that name{near}", file=path)
         item = by_name[each.name] if each.name else inputs[place]
         kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type).name
         if each.kind not in ("", kind):
@@ -88,9 +125,14 @@ def _given(
     return found
 
 
+def _axes(item: Any) -> Sequence[Any]:
+    axes: Sequence[Any] = item.type.tensor_type.shape.dim
+    return axes
+
+
 def _fill(item: Any, given: NetworkInput, path: Path) -> None:
     """Fill in the sizes that are given; those that the file fixes must be these."""
-    dimensions = item.type.tensor_type.shape.dim
+    dimensions = _axes(item)
     if len(dimensions) != len(given.shape):
         raise InputError(f"the input '{item.name}' has {len(dimensions)} axes; {given} is given", file=path)
     for axis, (dimension, size) in enumerate(zip(dimensions, given.shape, strict=True)):
@@ -100,20 +142,22 @@ def _fill(item: Any, given: NetworkInput, path: Path) -> None:
         dimension.dim_value = size
 
 
-def _close(item: Any, path: Path, batch: int, input_size: int | None) -> None:
+def _close(item: Any, path: Path, of_batch: int, batch: int, input_size: int | None) -> None:
     """Fill in the sizes that an input leaves open."""
-    dimensions = item.type.tensor_type.shape.dim
+    dimensions = _axes(item)
     for axis, dimension in enumerate(dimensions):
         if dimension.HasField("dim_value") and dimension.dim_value > 0:
             continue
-        if axis == 0:
+        if axis == of_batch:
             dimension.dim_value = batch
         elif axis in (2, 3) and len(dimensions) == 4 and input_size is not None:
             dimension.dim_value = input_size
         else:
             name = dimension.dim_param or f"axis {axis}"
             example = f"{item.name}={'x'.join(str(size.dim_value or 128) for size in dimensions)}"
-            hint = "; give --input-size" if axis in (2, 3) and len(dimensions) == 4 else f"; say it: --input {example}"
+            by_name = f"--input {dimension.dim_param}=128, or all sizes: " if dimension.dim_param else ""
+            said = f"; say it: {by_name}--input {example}"
+            hint = "; give --input-size" if axis in (2, 3) and len(dimensions) == 4 else said
             raise InputError(f"the input '{item.name}' leaves the size of {name} open{hint}", file=path)
 
 

@@ -101,9 +101,10 @@ class Recorder:
         self._picked_layers: dict[Any, None] = {}
         self._asked: dict[str, None] = {}  # operations that handed the program a value
 
-    def enter_input(self, tensors: Sequence[Any]) -> None:
-        """Mark the network's own inputs; the first one's first axis is the batch."""
-        self.batch = max(1, int(tensors[0].shape[0])) if tensors[0].ndim else 1
+    def enter_input(self, tensors: Sequence[Any], *, time_first: bool = False) -> None:
+        """Mark the network's own inputs; the first one's first axis is the batch, or its second one behind time."""
+        shape = tuple(tensors[0].shape)
+        self.batch = max(1, int(shape[time_first])) if len(shape) > time_first else 1
         self._produced(tensors, frozenset({"input"}), varies=True, picked=False)
 
     def leave_output(self, tensors: Sequence[Any]) -> None:

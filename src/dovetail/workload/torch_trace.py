@@ -38,7 +38,8 @@ def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "Py
             made without allocating weights.
         inputs: what the module takes: a tensor, a shape (a tuple of integers) or a `NetworkInput`, or a tuple or dict
             of them for positional or keyword arguments; those of `NetworkInput` that have a name are keyword arguments.
-            The first tensor's first axis is the batch.
+            The first tensor's first axis is the batch; its second one where recurrent modules that take time first
+            have that as their batch.
         name: the network's name; otherwise the module's class.
         source: where the module came from, for reports.
 
@@ -108,7 +109,8 @@ def _parameters_to_meta(torch: Any) -> Iterator[None]:
         handle.remove()
 
 
-def _run(torch: Any, module: Any, inputs: Any, device: str) -> Recorder:
+def _run(torch: Any, module: Any, inputs: Any, device: str, *, time_first: bool = False) -> Recorder:
+    """Run a module and record it; ``time_first``: the first input's second axis is the batch."""
     positional, keywords = _arguments(torch, inputs, device)
     tensors = _tensors(torch, (positional, keywords))
     if not tensors:
@@ -126,16 +128,63 @@ def _run(torch: Any, module: Any, inputs: Any, device: str) -> Recorder:
         owners.setdefault(storage(value), key)
     recorder = Recorder(owners)
     own = {id(tensor) for tensor in tensors}
-    recorder.enter_input([*tensors, *(each for each in _held(torch, (positional, keywords)) if id(each) not in own)])
+    held = [*tensors, *(each for each in _held(torch, (positional, keywords)) if id(each) not in own)]
+    recorder.enter_input(held, time_first=time_first)
+    batches: set[int] = set()
     with contextlib.ExitStack() as context:
+        context.enter_context(_as_they_were(torch, module))
+        context.enter_context(_batches_behind_time(torch, module, batches))
         context.enter_context(_evaluation(module))
         context.enter_context(plain_kernels(torch))
         context.enter_context(_module_paths(torch, module, recorder.path))
         context.enter_context(torch.no_grad())
         context.enter_context(watch(torch, recorder))
         output = torch.func.functional_call(module, state, positional, keywords, tie_weights=False)
+    second = int(tensors[0].shape[1]) if tensors[0].ndim > 1 else 0
+    if not time_first and batches == {second} and recorder.batch != second:
+        return _run(torch, module, inputs, device, time_first=True)
     recorder.leave_output(_tensors(torch, output))
     return recorder
+
+
+@contextlib.contextmanager
+def _batches_behind_time(torch: Any, module: Any, found: set[int]) -> Iterator[None]:
+    """Collect the batches that recurrent modules get which take time first; 0 of one that takes the batch first."""
+
+    def look(part: Any, given: tuple[Any, ...]) -> None:
+        if given and isinstance(given[0], torch.Tensor) and given[0].ndim == 3:
+            found.add(0 if part.batch_first else int(given[0].shape[1]))
+
+    handles = [part.register_forward_pre_hook(look) for part in module.modules() if isinstance(part, torch.nn.RNNBase)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _as_they_were(torch: Any, module: Any) -> Iterator[None]:
+    """Let a module write into attributes of its own, such as a cache, and put them back: it runs on copies of them.
+
+    What is copied are containers and whatever holds tensors; modules, parameters and buffers are what they are.
+    """
+    parts = list(module.modules())
+    kept = {id(each): each for each in (*parts, *module.parameters(), *module.buffers())}
+    before = [dict(part.__dict__) for part in parts]
+    for part, attributes in zip(parts, before, strict=True):
+        for name, value in attributes.items():
+            if name.startswith("_") or id(value) in kept:
+                continue
+            if isinstance(value, dict | list | set) or _held(torch, value):
+                with contextlib.suppress(Exception):  # what cannot be copied stays as it is
+                    part.__dict__[name] = copy.deepcopy(value, dict(kept))
+    try:
+        yield
+    finally:
+        for part, attributes in zip(parts, before, strict=True):
+            part.__dict__.clear()
+            part.__dict__.update(attributes)
 
 
 def _keep_ties(module: Any, state: dict[str, Any]) -> None:
@@ -157,7 +206,7 @@ def _arguments(torch: Any, inputs: Any, device: str) -> tuple[tuple[Any, ...], d
             return type(value)(move(item) for item in value)
         if isinstance(value, dict):
             return {key: move(item) for key, item in value.items()}
-        if not hasattr(value, "__dict__") or callable(value):
+        if not _attributes(value) or callable(value):
             return value
         return copy.deepcopy(value, {id(tensor): move(tensor) for tensor in _held(torch, value)})
 
@@ -182,8 +231,18 @@ def _held(torch: Any, value: Any) -> list[Any]:
         elif id(each) not in seen and not isinstance(each, str | bytes | type):
             seen.add(id(each))
             parts = each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple | set) else ()
-            waiting += [*parts, *getattr(each, "__dict__", {}).values()]
+            waiting += [*parts, *_attributes(each).values()]
     return list(found.values())
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return an object's own attributes, those in slots included."""
+    slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
+    found = {
+        name: getattr(value, name) for name in names if name not in ("__dict__", "__weakref__") and hasattr(value, name)
+    }
+    return found | getattr(value, "__dict__", {})
 
 
 def _tensors(torch: Any, values: Any) -> list[Any]:
