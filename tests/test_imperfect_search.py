@@ -18,7 +18,7 @@ from dovetail.errors import CapacityError, MappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.imperfect import search_imperfect
-from dovetail.mapper.imperfect.all import counted
+from dovetail.mapper.imperfect.all import counted, cover
 from dovetail.mapper.imperfect.floor import least_of
 from dovetail.mapper.imperfect.space import crowd_of
 from dovetail.mapper.mapspace import Mapspace
@@ -195,3 +195,20 @@ def test_where_no_mapping_exists_at_all_none_is_promised(tmp_path: Path, capsys:
     assert "--imperfect" not in capsys.readouterr().err
     assert main(["map", str(layer), "--on", str(design), "--imperfect"]) == 2
     assert "nor is there one with factors that do not divide" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("time_is_up", "listed"), [(True, 0), (False, 1)])
+def test_factors_are_listed_while_there_is_time_and_not_beyond_too_many(
+    eyeriss, monkeypatch: pytest.MonkeyPatch, time_is_up: bool, listed: int
+) -> None:
+    problem = convolution(C=720, M=720, P=360, Q=360, R=60, S=60)
+    architecture, energies = eyeriss
+    space = Mapspace.of(problem, bound_to(architecture, problem), energies, Objective.EDP)
+    asked: list[int] = []
+
+    def ways(space: Mapspace, d: int) -> None:
+        asked.append(d)
+
+    monkeypatch.setattr("dovetail.mapper.imperfect.all._ways", ways)
+    assert cover(space, least_of(space), None, lambda: time_is_up) is None
+    assert len(asked) == listed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from dovetail.model.encode import encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
 from dovetail.traffic.bounds import weights_of
 from dovetail.traffic.slope import Slope, Weights, slope
+from dovetail.traffic.windows import Patience
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
 from dovetail.workload.widths import parse_widths
 from model_strategies import setups
@@ -189,3 +191,17 @@ def test_no_design_moves_less(setup) -> None:
     except InputError:
         assume(False)
     assert found.traffic(held) <= moved
+
+
+def test_a_bound_is_waited_for_as_long_as_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes ends when time is up; what a cache knows is the same, however long one would wait."""
+    layer = convolution(C=720, M=720, P=360, Q=360, R=60, S=60, N=720, name="slow")
+    ticks = itertools.count()
+    monkeypatch.setattr("dovetail.traffic.windows.time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
+    monkeypatch.setattr("dovetail.traffic.slope.time", SimpleNamespace(monotonic=lambda: 0.0))
+    with pytest.raises(InputError, match=r"^slow: time is up before its bound is known"):
+        slope(layer, WORDS, time_limit=3.0)
+    assert next(ticks) == 302
+    small = matrix_product(C=8, M=6, P=4)
+    assert points(slope(small, WORDS, time_limit=1e9)) == points(slope(small, WORDS))
+    assert Patience(3.0) == Patience(None)

@@ -63,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bandwidth", type=arguments.number_above_0, metavar="GB/S", help="what DRAM moves, reads and writes together"
     )
-    arguments.add_limits(parser, f"seconds per layer ({SECONDS:g})", SECONDS)
+    arguments.add_limits(
+        parser, f"seconds per layer: for its mapping ({SECONDS:g}), and for its bound (as long as it takes)"
+    )
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write a row per size, numbers in full")
     add_output(parser, "--svg", "write the slope as a picture")
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     dram = Dram(args.pj_per_bit, None if args.bandwidth is None else args.bandwidth * 1e9)
     word_bits = args.word_bits if design is None else design[0].storages[0].datawidth
     with progress() as tell:
-        found = bound(network, word_bits=word_bits, dram=dram, progress=tell)
+        found = bound(network, word_bits=word_bits, dram=dram, time_limit=args.time_limit, progress=tell)
     far = None
     notes = list(network.notes)
     if design is not None:
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
                 network,
                 *design,
                 objective=args.objective,
-                time_limit=arguments.limit_of(args),
+                time_limit=arguments.limit_of(args, SECONDS),
                 store=store,
                 workers=args.workers,
                 progress=shown,

@@ -184,6 +184,7 @@ def bound(
     *,
     word_bits: int = WORD_BITS,
     dram: Dram | None = None,
+    time_limit: float | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Bound:
     """Return the least that a network's layers move, one after the other, in any nests of perfect factors.
@@ -192,10 +193,12 @@ def bound(
         network: its densities are not taken into account.
         word_bits: bits of values that no width is given for.
         dram: what a bit costs.
+        time_limit: seconds that a layer may take; None: as long as it takes.
         progress: called with the layers done, all layers, and the one that is done.
 
     Raises:
-        InputError: the network has no layers, or no bound is known for one; see `dovetail.traffic.slope.slope`.
+        InputError: the network has no layers, or no bound is known for one, or not in time; see
+            `dovetail.traffic.slope.slope`.
     """
     distinct = network.distinct()
     checked_bits(word_bits)
@@ -203,7 +206,8 @@ def bound(
         raise InputError(f"{network.name} has no layers to bound")
     found = []
     for done, layer in enumerate(distinct, start=1):
-        found.append(LayerBound(layer, slope(layer.problem, weights_of(layer.problem, word_bits, word_bits))))
+        weights = weights_of(layer.problem, word_bits, word_bits)
+        found.append(LayerBound(layer, slope(layer.problem, weights, time_limit)))
         if progress is not None:
             progress(done, len(distinct), layer.name)
     return Bound(network, tuple(found), dram or Dram())

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dovetail.errors import InputError
 from dovetail.mapper.divisors import divisors_of
-from dovetail.traffic.windows import Window, least_pass, places
+from dovetail.traffic.windows import PATIENT, Patience, Window, least_pass, places
 from dovetail.workload.problem import Problem
 
 #: Tensors of a problem whose places in a nest are tried in every order.
@@ -136,24 +136,26 @@ def _group(
 
 
 @functools.lru_cache(maxsize=512)
-def choices_of(group: Group, order: tuple[int, ...]) -> Choices:
+def choices_of(group: Group, order: tuple[int, ...], patience: Patience = PATIENT) -> Choices:
     """Return the choices for a group's dimensions that no other is at least as good as.
 
     Args:
         group: dimensions that are cut together.
         order: tensors from the innermost place in the nest to the outermost.
+        patience: until when they are waited for.
     """
     rows = [
         (chains, *option)
         for chains in itertools.product(*(_chains(group, order, at) for at in range(len(group.bounds))))
-        for option in _options(group, order, tuple(zip(*chains, strict=True)))
+        for option in _options(group, order, tuple(zip(*chains, strict=True)), patience)
     ]
     by_place = np.array([chains for chains, *_ in rows], np.int64).transpose(0, 2, 1)
     tiles = np.empty_like(by_place)
     tiles[:, order] = by_place
     held = np.array([held for _, held, _, _ in rows], np.float64)
     sent = np.array([sent for _, _, sent, _ in rows], np.float64)
-    return undominated(Choices(tiles, held, sent, np.array([flags for *_, flags in rows], np.int64)))
+    flags = np.array([flags for *_, flags in rows], np.int64)
+    return undominated(Choices(tiles, held, sent, flags), patience)
 
 
 def _chains(group: Group, order: Sequence[int], dimension: int) -> list[Sizes]:
@@ -180,9 +182,10 @@ def _chains(group: Group, order: Sequence[int], dimension: int) -> list[Sizes]:
 
 
 def _options(
-    group: Group, order: Sequence[int], stages: Sequence[Sizes]
+    group: Group, order: Sequence[int], stages: Sequence[Sizes], patience: Patience
 ) -> Iterator[tuple[list[float], list[float], int]]:
     """Yield (held, sent, flags) for a group's sizes at each place: each tensor still, or sliding one way."""
+    patience.check()
     ends = (*stages, group.bounds)
     moves = sum(1 << at for at, (here, outer) in enumerate(itertools.pairwise(ends)) if here != outer)
     held: list[float] = []
@@ -190,7 +193,7 @@ def _options(
     for tensor in range(len(order)):
         at = order.index(tensor)
         held.append(float(_words(group.axes[tensor], ends[at])))
-        ways.append(list(_ways(group, order, at, ends)))
+        ways.append(list(_ways(group, order, at, ends, patience)))
     for picked in itertools.product(*ways):
         flags = sum(flag for _, flag in picked)
         yield held, [value for value, _ in picked], flags | moves << 2 * len(order)
@@ -200,7 +203,9 @@ def _words(axes: Sequence[Axis], sizes: Sizes) -> int:
     return math.prod([places(axis.window, axis.of(sizes)) for axis in axes])
 
 
-def _ways(group: Group, order: Sequence[int], at: int, ends: Sequence[Sizes]) -> Iterator[tuple[float, int]]:
+def _ways(
+    group: Group, order: Sequence[int], at: int, ends: Sequence[Sizes], patience: Patience
+) -> Iterator[tuple[float, int]]:
     """Yield (words sent, flags) of the tensor at a place in the nest, still or sliding along one axis.
 
     Args:
@@ -208,6 +213,7 @@ def _ways(group: Group, order: Sequence[int], at: int, ends: Sequence[Sizes]) ->
         order: tensors from the innermost place to the outermost.
         at: the tensor's place.
         ends: iterations inside each place, and all of them.
+        patience: until when they are waited for.
     """
     axes, size, whole = group.axes[order[at]], ends[at], math.prod(group.bounds)
     still = _words(axes, size) * whole // math.prod(size)
@@ -228,7 +234,8 @@ def _ways(group: Group, order: Sequence[int], at: int, ends: Sequence[Sizes]) ->
         own, further = axis.of(size), tuple(axis.of(end) for end in ends[at + 1 :])
         least_still = places(axis.window, own) * math.prod(axis.window.bounds) / math.prod(own)
         for depth, end in enumerate(further):
-            passes = least_pass(axis.window, own, further[: depth + 1]) * math.prod(axis.window.bounds) / math.prod(end)
+            one_pass = least_pass(axis.window, own, further[: depth + 1], patience)
+            passes = one_pass * math.prod(axis.window.bounds) / math.prod(end)
             sent_so = still * passes / least_still
             if sent_so < least:
                 least = sent_so
@@ -244,7 +251,7 @@ def clash(one: NDArray[np.int64], other: NDArray[np.int64] | np.int64, tensors: 
     return np.asarray((both_slide | in_the_way) != 0)
 
 
-def undominated(choices: Choices) -> Choices:
+def undominated(choices: Choices, patience: Patience = PATIENT) -> Choices:
     """Return the choices that no other is at least as good as: in words held and sent of every tensor, and in flags."""
     values = np.concatenate([choices.held, choices.sent], axis=1)
     order = np.lexsort((*values.T[::-1], values.sum(axis=1)))
@@ -254,6 +261,7 @@ def undominated(choices: Choices) -> Choices:
     for place in range(len(values)):
         if not alive[place]:
             continue
+        patience.check()
         kept.append(place)
         worse = (values[place + 1 :] >= values[place]).all(axis=1)
         worse &= choices.flags[place + 1 :] | choices.flags[place] == choices.flags[place + 1 :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.traffic.nests import Choices, choices_of, clash, groups_of
+from dovetail.traffic.windows import Patience
 from dovetail.workload.problem import Problem
 
 
@@ -81,19 +83,25 @@ class Slope:
         return Hold(tuple(tensors[t].name for t in order), ordered)
 
 
-def slope(problem: Problem, weights: Weights) -> Slope:
+def slope(problem: Problem, weights: Weights, time_limit: float | None = None) -> Slope:
     """Return a layer's slope over all nests of perfect factors.
 
+    Args:
+        problem: the layer.
+        weights: what its values take.
+        time_limit: seconds that it may take; None: as long as it takes.
+
     Raises:
-        InputError: no bound is known for such a problem; see `dovetail.traffic.nests.grid_of`.
+        InputError: time is up; or no bound is known for such a problem; see `dovetail.traffic.nests.grid_of`.
     """
+    patience = Patience(None if time_limit is None else time.monotonic() + time_limit, problem.name)
     groups = groups_of(problem)
     stairs = _Stairs()
     parts: list[tuple[tuple[int, ...], tuple[Choices, ...]]] = []
     costs = _costs(problem, weights)
     for order in itertools.permutations(range(len(problem.shape.tensors))):
-        found = tuple(choices_of(group, order) for group in groups.values())
-        _search(found, costs, stairs, len(parts) << 48)
+        found = tuple(choices_of(group, order, patience) for group in groups.values())
+        _search(found, costs, stairs, len(parts) << 48, patience)
         parts.append((order, found))
     return Slope(problem, stairs.room, stairs.traffic, stairs.codes, tuple(parts), tuple(groups))
 
@@ -156,13 +164,14 @@ class _Stairs:
         self.room, self.traffic, self.codes = room[kept], traffic[kept], codes[kept]
 
 
-def _search(parts: Sequence[Choices], costs: _Costs, stairs: _Stairs, code: int) -> None:
+def _search(parts: Sequence[Choices], costs: _Costs, stairs: _Stairs, code: int, patience: Patience) -> None:
     """Offer every combination of the groups' choices; at most one group slides each tensor's tile."""
     head, tensors = parts[0], parts[0].held.shape[1]
     every = _joined(parts[1:], tensors)
     for flags in np.unique(head.flags):
         rest = every.at(np.flatnonzero(np.logical_not(clash(every.flags, flags, tensors))))
         for place in np.flatnonzero(head.flags == flags).tolist():
+            patience.check()
             room = rest.held @ (head.held[place] * costs.held)
             traffic = np.maximum(rest.sent * head.sent[place], costs.least) @ costs.sent + costs.apart
             stairs.add(room, traffic, code + place * rest.count + rest.codes)

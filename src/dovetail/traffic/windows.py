@@ -7,10 +7,37 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dovetail.errors import InputError
 from dovetail.mapper.divisors import divisors_of
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Until when an answer is waited for. What is found does not depend on it: all are equal, also to a cache.
+
+    Attributes:
+        until: of the clock (`time.monotonic`); None: as long as it takes.
+        layer: whose answer it is.
+    """
+
+    until: float | None = field(default=None, compare=False)
+    layer: str = field(default="", compare=False)
+
+    def check(self) -> None:
+        """Raise InputError when time is up."""
+        if self.until is not None and time.monotonic() > self.until:
+            raise InputError(
+                f"{self.layer}: time is up before its bound is known, its sizes have too many divisors for that; give "
+                "a longer time limit, or none"
+            )
+
+
+PATIENT = Patience()
 
 
 class Window(NamedTuple):
@@ -69,7 +96,9 @@ def _touched(loops: list[tuple[int, int]]) -> int:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def least_pass(window: Window, sizes: tuple[int, ...], stages: tuple[tuple[int, ...], ...]) -> int:
+def least_pass(
+    window: Window, sizes: tuple[int, ...], stages: tuple[tuple[int, ...], ...], patience: Patience = PATIENT
+) -> int:
     """Return the fewest places sent where loops over two dimensions follow right on a tile.
 
     The reference takes a loop that advances while those inside go back by one step each for a tile that moved by the
@@ -80,6 +109,7 @@ def least_pass(window: Window, sizes: tuple[int, ...], stages: tuple[tuple[int, 
         window: the axis.
         sizes: iterations inside the tile, per dimension.
         stages: iterations inside each place further out; loops of one stage are inside those of the next.
+        patience: until when it is waited for.
     """
     ends = zip((sizes, *stages), stages, strict=False)
     left = tuple(tuple(end // start for start, end in zip(before, after, strict=True)) for before, after in ends)
@@ -88,7 +118,7 @@ def least_pass(window: Window, sizes: tuple[int, ...], stages: tuple[tuple[int, 
     for first in range(len(sizes)):
         doubled = tuple(size * (2 if place == first else 1) for place, size in enumerate(sizes))
         fresh = min(tile, _block(window, doubled) - _block(window, sizes))
-        tried = _Pass(window.steps, window.steps[first] * sizes[first], fresh, tile)
+        tried = _Pass(window.steps, window.steps[first] * sizes[first], fresh, tile, patience)
         for factor, inside, rest in _loops(sizes, left, first):
             least = min(least, _outside(tried, inside, rest, tried.first, tile + (factor - 1) * fresh))
     return least
@@ -106,12 +136,14 @@ class _Pass(NamedTuple):
         first: how far the innermost loop moves the tile.
         fresh: places that the innermost loop's moves bring.
         tile: places of the tile.
+        patience: until when it is waited for.
     """
 
     steps: tuple[int, ...]
     first: int
     fresh: int
     tile: int
+    patience: Patience
 
 
 def _product(left: _Left) -> int:
@@ -131,6 +163,7 @@ def _loops(inside: tuple[int, ...], left: _Left, dimension: int) -> Iterator[tup
 
 def _outside(tried: _Pass, inside: tuple[int, ...], left: _Left, back: int, sent: int) -> int:
     """Return the fewest places sent by loops outside of those that send ``sent`` and go ``back`` when one advances."""
+    tried.patience.check()
     least = sent * _product(left)
     for dimension, step in enumerate(tried.steps):
         moved = step * inside[dimension]

@@ -8,7 +8,7 @@ room and the bound leaves hope. Every order that the pins leave and every choice
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,16 +59,17 @@ class Covered:
     ruled_out: int
 
 
-def cover(space: Mapspace, least: Least, known: Crowd | None) -> Covered | None:
-    """Evaluate all mappings that may improve on one that is known; None when they are too many to list.
+def cover(space: Mapspace, least: Least, known: Crowd | None, is_over: Callable[[], bool]) -> Covered | None:
+    """Evaluate all mappings that may improve on one that is known; None when they are too many, or time is up first.
 
     Args:
         space: the mapspace.
         least: what no mapping goes below.
         known: a mapping, the first of its crowd; None: all mappings are evaluated.
+        is_over: tells whether time is up.
     """
     goal = math.inf if known is None else float(known.rank[0, 0])
-    joined = _join(space, least, goal)
+    joined = _join(space, least, goal, is_over)
     if joined is None:
         return None
     factors, last, ruled_out = joined
@@ -78,6 +79,8 @@ def cover(space: Mapspace, least: Least, known: Crowd | None) -> Covered | None:
         return None
     best, count, lowest = None, 0, math.inf
     for genes, keep, ends in _batches(space, factors, last, orders, keepers):
+        if is_over():
+            return None
         fit = np.empty(len(genes), np.bool_)
         fit_all(space.limits, genes, keep, np.empty(genes.shape[3], np.int64), fit)
         if not fit.any():
@@ -173,18 +176,21 @@ def counted(factors: Ints, last: Ints) -> float:
     return ended * average
 
 
-def _join(space: Mapspace, least: Least, goal: float) -> tuple[Ints, Ints, int] | None:
-    """Return the choices of factors that fit the fan-outs and that the bound leaves below a goal.
+def _join(space: Mapspace, least: Least, goal: float, is_over: Callable[[], bool]) -> tuple[Ints, Ints, int] | None:
+    """Return the choices of factors that fit the fan-outs and that the bound leaves below a goal; None: see `cover`.
 
     Returns:
         ``(choices, 3, levels, dims)`` factors, ``(choices, 2, levels, dims)`` last passes, and how many took too long.
     """
     dims, levels = len(space.limits.bounds), space.limits.levels.shape[0]
-    listed = [_ways(space, d) for d in range(dims)]
-    if any(ways is None for ways in listed):
-        return None
-    ways = [pair[0] for pair in listed if pair is not None]
-    ends = [pair[1] for pair in listed if pair is not None]
+    ways: list[Ints] = []
+    ends: list[Ints] = []
+    for d in range(dims):
+        listed = None if is_over() else _ways(space, d)
+        if listed is None:
+            return None
+        ways.append(listed[0])
+        ends.append(listed[1])
     weight = [weights(space, d, way, end) for d, (way, end) in enumerate(zip(ways, ends, strict=True))]
     room = space.limits.levels[:, [ROOM_X, ROOM_Y]].T
     chosen, used = np.zeros((1, 0), np.int64), np.ones((1, 2, levels), np.int64)

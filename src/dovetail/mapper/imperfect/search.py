@@ -172,7 +172,7 @@ class _Search:
         if self.is_stopped:
             return self.hunted[0], None
         start = None if perfect is None else crowd_of(space, perfect.mapping)
-        covered = cover(space, least, start)
+        covered = cover(space, least, start, self.is_over)
         if covered is None:
             goal = math.inf if start is None else float(start.rank[0, 0])
             grown = grown_crowd(space, self.architecture, self.energies, least, goal, self.is_over, self.limit_of_one)
@@ -185,7 +185,7 @@ class _Search:
                 self.hunted = start, 0
             for met in _hunt(space, least, start, self.evaluations, self.rounds, self.is_over, self.progress):
                 self.hunted = met
-            covered = cover(space, least, self.hunted[0])
+            covered = cover(space, least, self.hunted[0], self.is_over)
         best = self.hunted[0] or start
         return (best if covered is None else covered.best or best), covered
 
