@@ -192,3 +192,77 @@ def test_any_damage_to_a_class_ends_in_one_message_or_a_number(data):
         assert composed(text, "pair", "read").value >= 0
     except InputError as error:
         assert "\n" not in str(error)
+
+
+OLDER = """
+- version: 0.3
+  name: buffer
+  attributes: {technology: 45nm, depth: 12, n_banks: 2, latency: 5ns, sparsity: sparsity, cell: memristor}
+  subcomponents:
+  - name: storage
+    class: cell
+    attributes: {technology: technology, weight: depth, cell: cell, sparsity: sparsity, clock: 1ns, size: log2(depth)}
+  - {name: "counters[0..1]", class: counter}
+  actions:
+  - name: read
+    arguments: {data_delta: 0..1, address_delta: 0..n_banks}
+    subcomponents:
+    - {name: storage, actions: [{name: read, arguments: {weight: 10 * data_delta + address_delta}}]}
+    - {name: "counters[0]", actions: [{name: count}]}
+    - {name: "counters[1]", actions: [{name: idle}]}
+  - {name: mac_random, subcomponents: [{name: storage, actions: [{name: read}]}]}
+- version: 0.3
+  name: outer
+  attributes: {n_banks: 2}
+  subcomponents: [{name: inner, class: buffer}]
+  actions:
+  - name: access
+    subcomponents: [{name: inner, actions: [{name: read, arguments: {data_delta: 0}}]}]
+"""
+
+
+def test_an_action_with_arguments_costs_what_its_dearest_values_cost():
+    share = composed(OLDER, "buffer")
+    assert share.each == 10 + 2 + 1 + 1  # weight of both arguments at their largest, and two counters
+    assert share.notes == ("with data_delta 1, address_delta 2",)
+    assert composed(OLDER, "outer", "access").each == 2 + 1 + 1  # the step says the first; the second stays open
+    with pytest.raises(InputError, match="more than 4096 choices"):
+        composed(OLDER.replace("0..n_banks", "0..5000"), "buffer")
+    with pytest.raises(InputError, match="'address_delta' has no value: it runs from 3 to 2"):
+        composed(OLDER.replace("0..n_banks", "3..n_banks"), "buffer")
+
+
+def test_words_and_units_of_earlier_versions_are_text_and_what_nobody_gives_is_left_out():
+    instance = instantiate("buffer", {}, classes(OLDER))
+    cell = instance.members["storage"].instance.attributes
+    assert (cell["cell"], cell["clock"], cell["technology"]) == ("memristor", "1ns", "45nm")
+    assert "sparsity" not in cell
+    assert cell["size"] == math.log2(12)
+    with pytest.raises(InputError, match="unknown name 'memristor'"):
+        instantiate("buffer", {}, classes(OLDER.replace("version: 0.3", "version: 0.4")))
+    given = instantiate("buffer", {"sparsity": 0.5}, classes(OLDER))
+    assert given.members["storage"].instance.attributes["sparsity"] == 0.5
+
+
+def test_a_class_that_only_knows_access_pays_for_that_and_other_names_of_an_action_serve():
+    assert composed(OLDER, "outer", "read").each == composed(OLDER, "outer", "access").each
+    assert composed(OLDER, "outer", "write").each == composed(OLDER, "outer", "access").each
+    assert composed(OLDER, "buffer", "compute").each == composed(OLDER, "buffer", "mac_random").each
+    with pytest.raises(InputError, match="has no action 'read', did you mean 'raed'"):
+        composed(OLDER.replace("name: access", "name: raed"), "outer", "read")
+
+
+def test_doing_nothing_is_leaking_where_an_estimator_knows_only_that():
+    def ask(query):
+        if query.action == "idle":
+            raise InputError("knows no action 'idle'")
+        return Answer(Quote(3.0 if query.action == "leak" else 1.0), Unit())
+
+    share = Composer(ask).energy("top", instantiate("buffer", {}, classes(OLDER)), "read")
+    assert [leaf.value for leaf in share.leaves()] == [1.0, 1.0, 3.0]
+
+
+def test_a_class_may_be_defined_twice_the_same():
+    assert set(classes(OLDER + OLDER)) == {"buffer", "outer"}
+    with pytest.raises(InputError, match=r"defined twice, the first time in classes\.yaml:18"):
+        classes(OLDER + OLDER.replace("data_delta: 0}", "data_delta: 1}"))

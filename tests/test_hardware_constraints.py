@@ -81,7 +81,7 @@ def test_what_is_refused(text: str, said: str) -> None:
     assert (caught.value.file, caught.value.line) == ("a.yaml", 1)
 
 
-@pytest.mark.parametrize("text", ["[N, C, P]", "NCP", "'N, C, P'", "N C P"])
+@pytest.mark.parametrize("text", ["[N, C, P]", "NCP", "'N, C, P'", "N C P", "NC P", "'NCP # all'"])
 def test_permutations_are_turned_round_at_the_door(text: str) -> None:
     loops = group(f"{{spatial: {{permutation: {text}, split: 2}}}}").spatial
     assert (loops.inner, loops.outer, loops.split) == (("P", "C", "N"), (), 2)

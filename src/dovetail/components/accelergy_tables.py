@@ -28,7 +28,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "compute": ("mac_random", "mult_random", "mac", "mult", "compute", "random_compute"),
     "leak": ("leak",),
 }
-_STORAGE, _COMPUTE = ("read", "write", "update"), ("compute",)
+STORES, _COMPUTE = ("read", "write", "update"), ("compute",)
 
 _INDICES = re.compile(r"\[[^\[\]]*+\]")
 
@@ -74,7 +74,7 @@ def _ours(actions: Mapping[str, float], level: Level | None) -> tuple[dict[str, 
     }
     found = {"leak": 0.0, **actions, **named}
     stores = isinstance(level, Storage) or (level is None and "compute" not in named)
-    missing = [name for name in _STORAGE if stores and name not in named and not _misspelt(name, actions)]
+    missing = [name for name in STORES if stores and name not in named and not _misspelt(name, actions)]
     if not missing:
         return found, ""
     dearest = max(actions, key=lambda name: actions[name])
@@ -178,7 +178,7 @@ def require_actions(table: EnergyTable, architecture: Architecture, file: Path |
         InputError: it lacks a level or one of its actions.
     """
     for level in (*architecture.storages, architecture.compute):
-        needed = _COMPUTE if level is architecture.compute else _STORAGE
+        needed = _COMPUTE if level is architecture.compute else STORES
         try:
             cost = table[level.name]
             for action in needed:

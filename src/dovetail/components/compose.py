@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import itertools
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.components.compound import MUST_SPECIFY, ComponentClass, Part, Span, Step, Use
@@ -18,6 +20,11 @@ PASSED_ON = ("technology", "global_cycle_seconds", "cycle_seconds", "action_late
 
 #: More instances of a subcomponent than any chip has.
 MAX_COUNT = 2**48
+
+IDLE, LEAK = "idle", "leak"
+
+#: More choices of arguments than any action has.
+MAX_CHOICES = 4096
 
 _MAX_NESTING = 20
 
@@ -131,16 +138,22 @@ def instantiate(
 
 def _with_defaults(definition: ComponentClass, given: Mapping[str, Any], around: Mapping[str, Any]) -> dict[str, Any]:
     open_ones = {name: node for name, node in definition.attributes.items() if given.get(name) is None}
+    open_ones = _but_for_itself(open_ones, around)
     for name, node in open_ones.items():
         if node.value == MUST_SPECIFY:
             raise InputError(f"a component of class {definition.name} must specify '{name}'", key=name)
     return {**given, **evaluate_all(open_ones, {**around, **given})}
 
 
+def _but_for_itself(entries: Mapping[str, Node], names: Mapping[str, Any]) -> dict[str, Node]:
+    """Return attributes without those that hand on what nobody gives, as in ``avg_sparsity: avg_sparsity``."""
+    return {name: node for name, node in entries.items() if node.value != name or node.quoted or name in names}
+
+
 def _member(
     part: Part, outer: Mapping[str, Any], classes: Mapping[str, ComponentClass], within: tuple[str, ...]
 ) -> Member:
-    own = evaluate_all(part.attributes, outer)
+    own = evaluate_all(_but_for_itself(part.attributes, outer), outer)
     passed = {name: outer[name] for name in PASSED_ON if name in outer and name not in own}
     first, last = _indices(part.span, outer)
     instance = instantiate(part.component, {**own, **passed}, classes, outer, within)
@@ -192,7 +205,9 @@ class Composer:
     def energy(self, name: str, instance: Instance, action: str) -> Share:
         """Return pJ of one action of a top-level component; raises InputError as the estimators do."""
         scale = _factor(instance.attributes.get("energy_scale", 1.0))
-        return self._energy(name, instance, action, instance.attributes, 1, scale)
+        does = [action] if instance.definition is None else instance.definition.serving(action)
+        found = [self._energy(name, instance, each, instance.attributes, 1, scale) for each in does]
+        return max(found, key=lambda share: share.each)
 
     def area(self, name: str, instance: Instance) -> Share:
         """Return um^2 of a top-level component; raises InputError as the estimators do.
@@ -203,22 +218,36 @@ class Composer:
         return self._area(name, instance, 1, scale)
 
     def _energy(
-        self, name: str, instance: Instance, action: str, attributes: Mapping[str, Any], count: int, scale: float
+        self,
+        name: str,
+        instance: Instance,
+        action: str,
+        attributes: Mapping[str, Any],
+        count: int,
+        scale: float,
+        given: Collection[str] = (),
     ) -> Share:
+        """Return an action's share; of arguments that a step has not ``given``, with those that make it dearest."""
         if instance.definition is None:
             return self._primitive(name, Query(instance.component, attributes, action), count, scale)
-        parts = []
-        for use in instance.definition.action(action):
-            for step in use.steps:
-                parts.append(self._step(instance, use, step, attributes))
-        return _composed(name, instance, action, count, scale, parts)
+        does = instance.definition.action(action)
+        dearest: Share | None = None
+        for values in _choices({name: each for name, each in does.arguments.items() if name not in given}, attributes):
+            known = {**attributes, **values}
+            parts = [self._step(instance, use, step, known) for use in does.uses for step in use.steps]
+            notes = (f"with {', '.join(f'{name} {value}' for name, value in values.items())}",) if values else ()
+            share = replace(_composed(name, instance, action, count, scale, parts), notes=notes)
+            if dearest is None or share.each > dearest.each:
+                dearest = share
+        assert dearest is not None
+        return dearest
 
     def _step(self, instance: Instance, use: Use, step: Step, attributes: Mapping[str, Any]) -> Share:
         member = instance.members[use.span.base]
         count, label = _taken(member, use.span, attributes)
         inner = {**member.instance.attributes, **evaluate_all(step.arguments, attributes)}
         scale = _scale(step.scale, attributes) * member.energy_scale
-        return self._energy(label, member.instance, step.action, inner, count, scale)
+        return self._energy(label, member.instance, step.action, inner, count, scale, step.arguments)
 
     def _area(self, name: str, instance: Instance, count: int, scale: float) -> Share:
         if instance.definition is None:
@@ -229,14 +258,42 @@ class Composer:
             parts.append(self._area(label, member.instance, many, member.area_scale))
         return _composed(name, instance, "", count, scale, parts)
 
+    def _answer(self, query: Query) -> Answer:
+        """Return the answer; doing nothing for a cycle, as earlier versions say it, is leaking for one."""
+        if query.action != IDLE:
+            return self.ask(query)
+        try:
+            return self.ask(query)
+        except InputError as error:
+            try:
+                return self.ask(replace(query, action=LEAK))
+            except InputError:
+                raise error from None
+
     def _primitive(self, name: str, query: Query, count: int, scale: float) -> Share:
-        answer = self.ask(query)
+        answer = self._answer(query)
         many = query.number("n_instances", 1) if query.action in ("leak", "") else 1.0
         quote, estimator = answer.quote, answer.estimator
         return Share(
             name, query.component, query.action, count, scale, quote.value * many,
             (), estimator.name, estimator.source, quote.notes, quote.extrapolated,
         )  # fmt: skip
+
+
+def _choices(arguments: Mapping[str, tuple[Node, Node]], names: Mapping[str, Any]) -> Iterator[dict[str, int]]:
+    """Yield every choice of values of an action's arguments; raises InputError where they are too many, or none."""
+    ranges: dict[str, range] = {}
+    for name, (first, last) in arguments.items():
+        ranges[name] = range(_whole(first, names), _whole(last, names) + 1)
+        if not ranges[name]:
+            raise first.fail(
+                f"the argument '{name}' has no value: it runs from {ranges[name].start} to {ranges[name].stop - 1}"
+            )
+    if math.prod(map(len, ranges.values())) > MAX_CHOICES:
+        node = next(iter(arguments.values()))[0]
+        raise node.fail(f"the arguments of an action have more than {MAX_CHOICES} choices of values")
+    for values in itertools.product(*ranges.values()):
+        yield dict(zip(ranges, values, strict=True))
 
 
 def _composed(name: str, instance: Instance, action: str, count: int, scale: float, parts: list[Share]) -> Share:

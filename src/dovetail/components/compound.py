@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 
+from dovetail.components.accelergy_tables import STORES, SYNONYMS
 from dovetail.document import Node, parse_document
 from dovetail.errors import did_you_mean
+from dovetail.expression import FUNCTIONS
 from dovetail.text import printable
 
 MUST_SPECIFY = "must_specify"
 
 _RANGE = re.compile(r"(?P<base>[^\[\]]+)\[(?P<inside>[^\[\]]+)\]")
+_WORD = re.compile(r"[A-Za-z][\w-]*")
+#: Versions in which text stands without quotes.
+_OLDER = ("0.1", "0.2", "0.3")
+_UNIT = re.compile(r"\d[\d.]*\s*[A-Za-z%]+")
 _CLASS_KEYS = ("name", "attributes", "subcomponents", "actions", "primitive_type", "version")
 _PART_KEYS = ("name", "class", "subclass", "attributes", "area_scale", "area_share", "energy_scale", "required_actions")
 _USE_KEYS = ("name", "actions")
@@ -64,6 +71,17 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Action:
+    """What an action does with subcomponents, and its arguments: of each, the expressions of its first and last value.
+
+    An action costs what it does with the values that make it dearest, where nothing says which it has.
+    """
+
+    uses: tuple[Use, ...] = ()
+    arguments: Mapping[str, tuple[Node, Node]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class ComponentClass:
     """A compound component class.
 
@@ -79,12 +97,24 @@ class ComponentClass:
     name: str
     attributes: Mapping[str, Node] = field(hash=False)
     parts: Mapping[str, Part] = field(hash=False)
-    actions: Mapping[str, tuple[Use, ...]] = field(hash=False)
+    actions: Mapping[str, Action] = field(hash=False)
     primitive_type: str | None
     node: Node
 
-    def action(self, name: str) -> tuple[Use, ...]:
-        """Return what an action does; ``update`` without an entry of its own is ``write``, ``leak`` is nothing.
+    def serving(self, name: str) -> list[str]:
+        """Return the actions of which the dearest serves: the one of the name, of another name of it, or else any.
+
+        So it is with a table of energies: a storage whose class only knows ``access`` pays for that.
+        """
+        known = next((other for other in SYNONYMS.get(name, ()) if other in self.actions), name)
+        instead = [other for other in self.actions if other not in ("idle", "leak")]
+        slip = difflib.get_close_matches(name, [other for other in instead if other not in SYNONYMS], n=1, cutoff=0.6)
+        if known in self.actions or name not in STORES or (name == "update" and "write" in self.actions) or slip:
+            return [known]
+        return instead or [known]
+
+    def action(self, name: str) -> Action:
+        """Return what an action does; ``update`` is ``write`` where it has none; ``leak`` and ``idle`` are nothing.
 
         Raises:
             InputError: the class has no such action.
@@ -93,8 +123,8 @@ class ComponentClass:
             return self.actions[name]
         if name == "update" and "write" in self.actions:
             return self.actions["write"]
-        if name == "leak":
-            return ()
+        if name in ("leak", "idle"):
+            return Action()
         raise self.node.fail(f"the class {self.name} has no action '{name}'{did_you_mean(name, self.actions)}")
 
 
@@ -110,8 +140,9 @@ def read_classes(nodes: Iterable[Node]) -> dict[str, ComponentClass]:
     found: dict[str, ComponentClass] = {}
     for node in nodes:
         read = _class(node)
-        if read.name in found:
-            raise node.fail(f"the class {read.name} is defined twice")
+        if read.name in found and found[read.name].node.plain() != node.plain():
+            first = found[read.name].node
+            raise node.fail(f"the class {read.name} is defined twice, the first time in {first.file}:{first.line}")
         found[read.name] = read
     return found
 
@@ -127,22 +158,24 @@ def bundled_classes() -> Mapping[str, ComponentClass]:
 
 def _class(node: Node) -> ComponentClass:
     entries = node.mapping(_CLASS_KEYS, ("name",))
+    own = _entries(entries, "attributes")
+    words = own.keys() if str(entries["version"].value if "version" in entries else "") in _OLDER else None
     parts: dict[str, Part] = {}
     for child in _items(entries, "subcomponents"):
-        part = _part(child)
+        part = _part(child, words)
         if part.span.base in parts:
             raise child.fail(f"the subcomponent '{part.span.base}' is declared twice")
         parts[part.span.base] = part
-    actions: dict[str, tuple[Use, ...]] = {}
+    actions: dict[str, Action] = {}
     for child in _items(entries, "actions"):
-        name, uses = _action(child, parts)
+        name, action = _action(child, parts)
         if name in actions:
             raise child.fail(f"the action '{name}' is declared twice")
-        actions[name] = uses
+        actions[name] = action
     kind = entries.get("primitive_type")
     return ComponentClass(
         entries["name"].text(),
-        _entries(entries, "attributes"),
+        _as_text(own, words),
         parts,
         actions,
         None if kind is None or kind.value is None else kind.text(),
@@ -160,6 +193,25 @@ def _entries(entries: Mapping[str, Node], key: str) -> dict[str, Node]:
     return {} if node is None or node.value is None else node.mapping()
 
 
+def _as_text(attributes: Mapping[str, Node], words: Collection[str] | None) -> dict[str, Node]:
+    """Return attributes with what is text in quotes.
+
+    Args:
+        attributes: of a class, or of a part of it.
+        words: the names of the class, in versions in which text needs no quotes; None in v0.4. A number with its unit
+            (``5ns``) is text in any.
+    """
+    known = {} if words is None else {*words, *attributes, *FUNCTIONS}
+
+    def is_text(value: object) -> bool:
+        if not isinstance(value, str):
+            return False
+        bare = words is not None and _WORD.fullmatch(value) is not None and value not in known
+        return bare or _UNIT.fullmatch(value) is not None
+
+    return {name: replace(node, quoted=True) if is_text(node.value) else node for name, node in attributes.items()}
+
+
 def _either(entries: Mapping[str, Node], *keys: str) -> Node | None:
     given = [key for key in keys if key in entries]
     if len(given) > 1:
@@ -167,19 +219,18 @@ def _either(entries: Mapping[str, Node], *keys: str) -> Node | None:
     return entries[given[0]] if given else None
 
 
-def _part(node: Node) -> Part:
+def _part(node: Node, words: Collection[str] | None) -> Part:
     entries = node.mapping(_PART_KEYS, ("name",))
     kind = entries.get("subclass", entries.get("class"))
     if kind is None:
         raise node.fail("the key 'class' is missing")
     area, energy = _either(entries, "area_scale", "area_share"), entries.get("energy_scale")
-    return Part(span(entries["name"]), kind.text(), _entries(entries, "attributes"), area, energy)
+    return Part(span(entries["name"]), kind.text(), _as_text(_entries(entries, "attributes"), words), area, energy)
 
 
-def _action(node: Node, parts: Mapping[str, Part]) -> tuple[str, tuple[Use, ...]]:
+def _action(node: Node, parts: Mapping[str, Part]) -> tuple[str, Action]:
     entries = node.mapping(_ACTION_KEYS, ("name",))
-    for name, argument in _entries(entries, "arguments").items():
-        raise argument.fail(f"the argument '{name}' of an action is not supported; name one action per value instead")
+    arguments = {name: _values(argument) for name, argument in _entries(entries, "arguments").items()}
     uses = []
     for child in _items(entries, "subcomponents"):
         used = child.mapping(_USE_KEYS, ("name", "actions"))
@@ -187,7 +238,15 @@ def _action(node: Node, parts: Mapping[str, Part]) -> tuple[str, tuple[Use, ...]
         if which.base not in parts:
             raise used["name"].fail(f"there is no subcomponent '{which.base}'{did_you_mean(which.base, parts)}")
         uses.append(Use(which, tuple(_step(step) for step in used["actions"].sequence())))
-    return printable(entries["name"].text()), tuple(uses)
+    return printable(entries["name"].text()), Action(tuple(uses), arguments)
+
+
+def _values(node: Node) -> tuple[Node, Node]:
+    """Return the first and the last value that an argument may have: ``0..n_banks``, or one value."""
+    if not isinstance(node.value, str) or ".." not in node.value:
+        return node, node
+    first, _, last = node.value.partition("..")
+    return _index(node, first), _index(node, last)
 
 
 def _step(node: Node) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ COMPUTE_ACTIONS = ("compute", "leak")
 DECIMALS = 6
 #: Who says what a design itself states, as attributes ``read_pJ``, ``compute_pJ`` and so on, and ``area_um2``.
 STATED = "stated"
+_OF_ZEROS = re.compile(r"metadata|gated|skipped|compress")
 #: What a level costs that stands for a fan-out only, or that holds nothing.
 STRUCTURE = "dummy_storage"
 
@@ -113,11 +115,17 @@ def _estimate(
     component = STRUCTURE if holds_nothing else level.component
     attributes = {"global_cycle_seconds": architecture.cycle_seconds, **_sizes(level, classes.get(component))}
     try:
-        instance = instantiate(component, attributes, classes)
+        instance = instantiate(component, attributes, {} if holds_nothing else classes)
         actions = {
             name: _stated(level, f"{name}_pJ", name) or composer.energy(level.name, instance, name)
-            for name in _actions(level, instance)
+            for name in _needed(level)
         }
+        for name in _others(level, instance):
+            try:
+                actions[name] = composer.energy(level.name, instance, name)
+            except InputError:
+                if isinstance(level, Storage) and _OF_ZEROS.search(name):
+                    raise  # it would cost nothing; all else is never multiplied, or has a full one to stand in
         area = _stated(level, "area_um2", "") or composer.area(level.name, instance)
     except InputError as error:
         raise _placed(error, level) from None
@@ -153,14 +161,19 @@ def _sizes(level: Level, definition: ComponentClass | None) -> dict[str, Any]:
     return attributes
 
 
-def _actions(level: Level, instance: Instance) -> list[str]:
-    """Return the actions to estimate: what the model multiplies, and whatever else the component's class defines."""
+def _needed(level: Level) -> tuple[str, ...]:
+    """Return the actions that the model multiplies."""
     if isinstance(level, Spatial):
-        return []
-    needed = COMPUTE_ACTIONS if isinstance(level, Compute) else STORAGE_ACTIONS
-    defined = () if instance.definition is None else tuple(instance.definition.actions)
+        return ()
     known = METADATA_ACTIONS if level.component in Dram.classes and _has_metadata(level) else ()
-    return list(dict.fromkeys((*needed, *defined, *known)))
+    return (*(COMPUTE_ACTIONS if isinstance(level, Compute) else STORAGE_ACTIONS), *known)
+
+
+def _others(level: Level, instance: Instance) -> list[str]:
+    """Return whatever else the component's class defines, which some model of zeros may ask for."""
+    if isinstance(level, Spatial) or instance.definition is None:
+        return []
+    return [name for name in instance.definition.actions if name not in _needed(level)]
 
 
 def _has_metadata(level: Level) -> bool:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -56,6 +57,9 @@ class Quote:
     extrapolated: bool = False
 
 
+_VOLTS = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?V")
+
+
 @dataclass(frozen=True)
 class Query:
     """What is asked of an estimator: the energy of one action, or the area, of one primitive component.
@@ -80,6 +84,8 @@ class Query:
         value = self.attributes.get(name, default)
         if value is None:
             raise InputError(f"a component of class {self.component} must specify '{name}'", key=name)
+        if isinstance(value, str) and (volts := _VOLTS.fullmatch(value.strip())):
+            value = float(volts[1])
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(f"must be a number, found {value!r}", key=name)
         if value < 0 or (positive and value == 0):

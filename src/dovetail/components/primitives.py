@@ -108,19 +108,20 @@ def _float(query: Query, *units: str) -> Parts:
 #: Class -> its units, and the names of its action.
 _PRIMITIVES: dict[str, tuple[Callable[[Query], Parts], tuple[str, ...]]] = {
     "regfile": (_register_file, ("read", "write", "update", "access")),
+    "reg_storage": (lambda query: [("register", _width(query))], ("read", "write", "update", "access")),
     "reg": (lambda query: [("register", _width(query))], ("read", "write", "update", "access")),
     "FIFO": (_queue, ("read", "write", "update", "access", "push", "pop")),
     "crossbar": (_crossbar, ("transfer", "transfer_random", "read", "access")),
     "counter": (lambda query: [("counter", _width(query) / 32)], ("count", "read", "access")),
     "comparator": (lambda query: [("comparator", _width(query) / 32)], ("compare", "read", "access")),
     "bitwise": (lambda query: [("bitwise", _width(query))], ("process", "compute", "read", "access")),
-    "intadder": (_adder, ("add", "compute", "read", "access")),
-    "intmultiplier": (_multiplier, ("multiply", "mult", "mult_random", "compute", "read", "access")),
+    "intadder": (_adder, ("add", "count", "compute", "read", "access")),
+    "intmultiplier": (_multiplier, ("multiply", "mult", "mult_random", "multiply_random", "compute", "read", "access")),
     "intmac": (_mac, ("compute", "mac", "mac_random", "read", "access")),
     "fpadder": (lambda query: _float(query, "adder"), ("add", "compute", "read", "access")),
     "fpmultiplier": (
         lambda query: _float(query, "multiplier"),
-        ("multiply", "mult", "mult_random", "compute", "read", "access"),
+        ("multiply", "mult", "mult_random", "multiply_random", "compute", "read", "access"),
     ),
     "fpmac": (lambda query: _float(query, "adder", "multiplier"), ("compute", "mac", "mac_random", "read", "access")),
 }

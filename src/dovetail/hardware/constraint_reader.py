@@ -286,10 +286,13 @@ def _read_permutation(node: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _listed_dimensions(node: Node) -> list[Node]:
-    """Return the items of a permutation; a word without separators stands for its letters."""
-    if isinstance(node.value, str) and not re.search(r"[,\s]", node.value.strip()):
-        return [replace(node, value=letter) for letter in node.value.strip()]
-    return listed(node)
+    """Return the items of a permutation; a text without commas stands for its letters, as in ``NCRS KQP``."""
+    if not isinstance(node.value, str):
+        return listed(node)
+    text = node.value.partition("#")[0].strip()
+    if re.fullmatch(r"\S+|[A-Z_\s]+", text) and "," not in text:
+        return [replace(node, value=letter) for letter in text if letter.strip()]
+    return listed(replace(node, value=text))
 
 
 def _read_maximize(node: Node) -> tuple[tuple[str, ...], ...]:

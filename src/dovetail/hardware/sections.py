@@ -195,8 +195,21 @@ def _component_classes(sections: Mapping[str, Node], versions: tuple[str, ...]) 
     for name in _COMPONENTS:
         classes = _entries(sections, name, versions, ("classes",)).get("classes")
         if classes is not None and classes.value is not None:
-            result += _flat(classes)
+            version = _version_of(sections[name])
+            result += [_versioned(each, version) for each in _flat(classes)]
     return tuple(result)
+
+
+def _version_of(section: Node) -> Node | None:
+    parts = _flat(section) if isinstance(section.value, list) else [section]
+    return next((part.mapping()["version"] for part in parts if "version" in part.mapping()), None)
+
+
+def _versioned(definition: Node, version: Node | None) -> Node:
+    """Return a component class with the version of the section that it stands in, which says what its words mean."""
+    if version is None or not isinstance(definition.value, dict):
+        return definition
+    return replace(definition, value={"version": version, **definition.value})
 
 
 def _flat(node: Node) -> list[Node]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dovetail.hardware.attribute_list import Fail
+from dovetail.hardware.values import truth
 
 #: Names that mean the same, the one we use first.
 SYNONYMS = {
@@ -50,9 +51,9 @@ def storage_fields(attributes: Mapping[str, Any], *, is_dram: bool, fail: Fail) 
     read, write = sizes.number("read_bandwidth"), sizes.number("write_bandwidth")
     if (both := sizes.number("bandwidth")) is not None:
         read, write = read or both / 2, write or both / 2
-    adds = attributes.get("reduction_supported", True)
-    if not isinstance(adds, bool):
-        raise fail("reduction_supported", f"must be true or false, found {str(adds)[:40]!r}")
+    said = attributes.get("reduction_supported", True)
+    if (adds := truth(said)) is None:
+        raise fail("reduction_supported", f"must be true or false, found {str(said)[:40]!r}")
     return {
         "adds": adds,
         "width": width,

@@ -21,6 +21,13 @@ def without_ignored(node: Node) -> Node:
     return replace(node, value={name: value for name, value in entries.items() if "ignore" not in name})
 
 
+def truth(value: object) -> bool | None:
+    """Return what a value says, in the words of earlier versions, too (``yes``, ``off``); None: neither."""
+    if isinstance(value, bool):
+        return value
+    return {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}.get(str(value).lower())
+
+
 def whole_number(node: Node, scope: Scope, minimum: int) -> int:
     """Return the whole number that a value or its expression gives; raises InputError otherwise."""
     return replace(node, value=evaluate_node(node, scope)).integer(minimum=minimum)
