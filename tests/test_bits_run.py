@@ -79,6 +79,7 @@ def test_bits_are_chosen_trained_measured_and_cost_what_their_onnx_file_costs(tm
     from dovetail.hardware.reader import load_architecture
     from dovetail.mapper.objective import Objective
     from dovetail.shrink.oracle import CostOracle
+    from dovetail.shrink.searches import UnreachableError
     from dovetail.shrink.target import parse_targets
     from dovetail.workload.loading import load_network
     from dovetail.workload.widths import parse_layer_bits
@@ -107,6 +108,10 @@ def test_bits_are_chosen_trained_measured_and_cost_what_their_onnx_file_costs(tm
     assert evaluate(narrow, data.test) == chosen.accuracy.test[0]
     again = choose_bits(request, CostOracle(architecture, energies, Objective.ENERGY, workers=1))
     assert again.to_json() == result.to_json()
+    never = replace(request, targets=parse_targets(["energy=0.001x"]), out=tmp_path / "never")
+    with pytest.raises(UnreachableError, match="no choice of bits costs so little; the least is energy="):
+        choose_bits(never, CostOracle(architecture, energies, Objective.ENERGY, workers=1))
+    assert not (tmp_path / "never" / "measured").exists()  # said before any loss is measured
     kept = dovetail.load(tmp_path / "run" / "result.json")
     assert check(kept, closed=True) == "bits"
     assert kept["networks"][0]["energy_pJ"] == chosen.figures.energy_pJ

@@ -27,6 +27,7 @@ COMMAND_LINES = {
         ("compare", "t.csv", "--on", "eyeriss_like", "tpu_like", "--samples", "5"),
         ("report", "alexnet@32", "--on", "eyeriss_like", "--no-front"),
         ("compare", "t.csv", "--on", "tpu_like", "--bits", "8", "--one-bit", "--samples", "5"),
+        ("compare", "t.csv", "--on", "tpu_like", "--one-bit", "--samples", "5"),
     ],
     "network": [("layers", "alexnet@32"), ("layers", "t.csv")],
     "design": [("designs", "eyeriss_like"), ("designs", "simba_like"), ("designs", "tpu_like")],

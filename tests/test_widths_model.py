@@ -29,7 +29,7 @@ from dovetail.components.arithmetic import (
 )
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import CapacityError, InputError
-from dovetail.hardware.architecture import Architecture, Compute, Level, Storage
+from dovetail.hardware.architecture import Architecture, Compute, Constraints, Level, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import build_space
@@ -325,6 +325,24 @@ def test_what_a_design_pads_or_rounds_is_said_once() -> None:
 def one_bit_of(problem: Problem, architecture: Architecture) -> tuple[OneBit, ...]:
     as_it_is = MappedLayer(Layer("l", problem), search(problem, architecture, TABLE, Objective.ENERGY))
     return one_bit([as_it_is], architecture, TABLE, Objective.ENERGY)[0]
+
+
+def test_what_passes_a_level_by_may_be_wider_than_its_line() -> None:
+    """Sums of 40 bits and weights of 24 that no narrow buffer holds are as they are without that buffer's line."""
+    problem = with_bits(linear(C=8, M=4, P=2), "weights=24,inputs=8,outputs=40")
+    narrow, wide = chip(word=8, line=16), chip(word=8, line=64)
+    held_there = Constraints(keep=frozenset({"Inputs"}), bypass=frozenset({"Weights", "Outputs"}))
+    memory, _, mac = wide.levels
+    buffers = [replace(design.levels[1], constraints=held_there) for design in (narrow, wide)]
+    found = [
+        search(problem, Architecture("chip", (memory, buffer, mac)), TABLE, Objective.ENERGY).cost.levels[0]
+        for buffer in buffers
+    ]
+    assert found[0].tensors == found[1].tensors
+    for kept in (Constraints(), Constraints(bypass=frozenset({"Outputs"}))):  # what may be kept there is refused
+        buffer = replace(buffers[0], constraints=kept)
+        with pytest.raises(InputError, match="buffer: Weights of 24 bits are wider than its line of 16 bits"):
+            search(problem, Architecture("chip", (memory, buffer, mac)), TABLE, Objective.ENERGY)
 
 
 def test_one_bit_more_or_fewer_is_the_optimum_searched_anew() -> None:

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         default = None if args.samples else SECONDS
         changes = searched_bits(args, costs, store, default) if args.one_bit else None
     notes = [*notes_of(costs), *([] if arguments.search_of(args) else limited_of(costs))]
+    if changes is not None and not any(row for each in changes for row in each):
+        notes.append("no layer states widths, so there is none to change (--one-bit): give them with --bits")
     print_notes(notes)
     if args.csv:
         write_text(args.csv, layers_table(costs, told).csv())

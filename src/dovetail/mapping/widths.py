@@ -54,10 +54,11 @@ def held(problem: Problem, architecture: Architecture) -> tuple[tuple[Held, ...]
     """Return per level without compute, and per tensor, what a value takes.
 
     The outermost level holds outputs at their own width, and partial sums that leave for it at theirs; all others hold
-    partial sums. Levels that hold nothing count words as they are.
+    partial sums. Levels that hold nothing count words as they are. Of a level that a tensor passes by, a value that is
+    too wide takes several lines: only a mapping against the rules keeps it there.
 
     Raises:
-        InputError: a value is wider than a line.
+        InputError: a value is wider than a line of a level that may keep it.
     """
     widths = problem.widths or (None,) * len(problem.shape.tensors)
     found = []
@@ -67,32 +68,39 @@ def held(problem: Problem, architecture: Architecture) -> tuple[tuple[Held, ...]
             if not isinstance(level, Storage):
                 row.append(Held(ONE, ONE))
                 continue
-            own = ONE if width is None else words_of_value(level, width, tensor.name)
-            if tensor.is_output:
-                sums = _sum_words(level, problem, architecture.compute)
-                row.append(Held(own, max(own, sums)) if place == 0 else Held(sums, sums))
+            passes = tensor.name in level.constraints.bypass
+            if tensor.is_output and place:
+                own = _sum_words(level, problem, architecture.compute, passes=passes)
             else:
-                row.append(Held(own, own))
+                own = ONE if width is None else words_of_value(level, width, tensor.name, passes=passes)
+            spilt = tensor.is_output and not place
+            row.append(Held(own, max(own, _sum_words(level, problem, architecture.compute)) if spilt else own))
         found.append(tuple(row))
     return tuple(found)
 
 
-def _sum_words(storage: Storage, problem: Problem, compute: Compute) -> Fraction:
+def _sum_words(storage: Storage, problem: Problem, compute: Compute, *, passes: bool = False) -> Fraction:
     if problem.sum_bits is not None:
-        return words_of_value(storage, Width(problem.sum_bits), "partial sums")
+        return words_of_value(storage, Width(problem.sum_bits), "partial sums", passes=passes)
     needed = needed_sum_bits(problem, compute)
-    return ONE if needed >= storage.datawidth else words_of_value(storage, Width(needed), "partial sums")
+    return ONE if needed >= storage.datawidth else words_of_value(storage, Width(needed), "partial sums", passes=passes)
 
 
-def words_of_value(storage: Storage, width: Width, name: str) -> Fraction:
+def words_of_value(storage: Storage, width: Width, name: str, *, passes: bool = False) -> Fraction:
     """Return the words of a storage's own width that a value takes, with its share of the scale.
+
+    Args:
+        storage: the storage.
+        width: of the value.
+        name: what to call it in messages.
+        passes: the tensor passes the storage by, so that it need not hold such values.
 
     Raises:
         InputError: the value is wider than a line.
     """
     line, word = storage.width // storage.cluster_size, storage.datawidth
     bits = padded(storage.value_widths, width.bits)
-    if bits > line:
+    if bits > line and not passes:
         raise InputError(f"{storage.name}: {name} of {bits} bits are wider than its line of {line} bits")
     if storage.any_width:
         return Fraction(bits, word) + Fraction(width.scale_bits, width.group * word)
