@@ -15,6 +15,8 @@ from dovetail.document import parse_document
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.reader import read_architecture
+from dovetail.mapping.constraints import axis_slots, bound_to
+from dovetail.workload.problem import convolution
 
 OLDER = """\
 architecture:
@@ -98,8 +100,12 @@ def read(text: str) -> Architecture:
 
 
 def plain(architecture: Architecture) -> tuple[Level, ...]:
-    """Return the levels without attributes, whose names the older form spells otherwise."""
-    return tuple(replace(level, attributes={}) for level in architecture.levels)
+    """Return the levels without attributes, whose names the older form spells otherwise, and how it reads splits."""
+    levels = []
+    for level in architecture.levels:
+        spatial = replace(level.constraints.spatial, listed_first=False)
+        levels.append(replace(level, attributes={}, constraints=replace(level.constraints, spatial=spatial)))
+    return tuple(levels)
 
 
 def test_a_design_of_version_0_3_is_its_twin_of_version_0_4():
@@ -109,6 +115,21 @@ def test_a_design_of_version_0_3_is_its_twin_of_version_0_4():
     assert older.level("spad").attributes["technology"] == "45nm"
     assert "technology" not in older.level("DRAM").attributes
     assert older.notes == ("arch.yaml:16: neither storage nor compute, so no part of the model: adders[0..1]",)
+
+
+def test_a_split_counts_what_the_permutation_names_first_as_there_was_no_front_end():
+    """A published run of such a design has C on X and M on Y (baseline-designs, simple_weight_stationary)."""
+    spatial = "{target: buffer, type: spatial, permutation: NCPRSQM, factors: N=1 R1 S1, split: 7}"
+    short = "{target: buffer, type: spatial, permutation: CM, factors: R1 S1 P1 Q1, split: 1}"
+    layer = convolution(C=8, M=8, P=4, Q=4, R=3, S=3)
+    older = bound_to(read(OLDER.replace(spatial, short)), layer).level("inter_column_spatial")
+    slots = axis_slots(older.constraints.spatial, layer)
+    assert (slots.on_x, "M" in slots.on_y) == (("C",), True)
+    text = "{spatial: {permutation: [N, C, P, R, S, Q, M], factors: [N=1, R=1, S=1], split: 7}}"
+    assert text in TWIN
+    front_end = TWIN.replace(text, "{spatial: {permutation: [C, M], factors: [R=1, S=1, P=1, Q=1], split: 1}}")
+    now = bound_to(read(front_end), layer).level("inter_column_spatial")
+    assert {"C", "M"} <= set(axis_slots(now.constraints.spatial, layer).on_y)
 
 
 @pytest.mark.parametrize("version", ["0.2", "'0.3'", "0.4"])

@@ -7,7 +7,9 @@ count once. Nothing of them is kept or executed; each goes through the reader th
 
 A design that does not stand alone is read with the files that lie around it: the folder's own, and those that the
 nearest template on top (``top.yaml.jinja2``) names. With ``--map N`` a layer is mapped on N of the designs of each kind
-that are read, spread evenly over them: one of ResNet-18, or the design's own where it speaks of other names.
+that are read, spread evenly over them: one of ResNet-18, or the design's own where it speaks of other names, or a
+product of matrices. With ``--components`` every design with a folder ``components`` beside it is read with that, and
+what its components cost is estimated.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import hashlib
 import math
 import re
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +29,7 @@ from pathlib import Path
 
 from dovetail.components.accelergy_tables import read_areas, read_energy_table
 from dovetail.components.energy_table import ComponentCost, EnergyTable
+from dovetail.components.estimate import estimate
 from dovetail.document import MAX_BYTES, Node, Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import DovetailError
@@ -47,6 +51,8 @@ _SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".txt", ".cfg", ".csv")
 _VARIABLES = {f"ENCODED_{name}_BITS": 8 for name in ("INPUT", "WEIGHT", "OUTPUT")} | {"BATCH_SIZE": 1}
 #: What is mapped on each design, and for how long the best is looked for.
 _LAYER, _SECONDS = "resnet18:layer2.0.conv1", 5.0
+#: The same layer in the words of designs that speak of products: a kernel of one pixel of it.
+_PRODUCT = "problem: {shape: gemm_ABZ, instance: {M: 128, N: 784, K: 64}}\n"
 #: Layers of a design's own that are tried.
 _MOST_OWN = 4
 #: Designs in other tools' forms.
@@ -62,7 +68,11 @@ def main() -> int:
     parser.add_argument("--reasons", type=int, default=8, help="reasons shown of each kind (8)")
     parser.add_argument("--list", metavar="REASON", help="name the files whose reason holds this")
     parser.add_argument("--map", type=int, default=0, metavar="N", help="also map a layer on N designs of each kind")
+    parser.add_argument("--components", action="store_true", help="count designs whose own components are estimated")
     args = parser.parse_args()
+    if args.components:
+        _print({"components estimated": _estimated(args.folder, args.list)}, args.reasons)
+        return 0
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     designs: dict[str, list[Path]] = defaultdict(list)
     for path, kind in kinds_of_files(args.folder):
@@ -81,6 +91,29 @@ def main() -> int:
             args.reasons,
         )
     return 0
+
+
+def _estimated(folder: Path, listed: str | None) -> Counter[str]:
+    """Return how often the components of designs are estimated with the classes that lie beside, by what hinders it."""
+    counts: Counter[str] = Counter()
+    seen: set[bytes] = set()
+    for beside in sorted(each for each in folder.rglob("components") if each.is_dir() and any(each.glob("*.yaml"))):
+        classes = b"".join(file.read_bytes() for file in sorted(beside.glob("*.yaml")))
+        for path in sorted([*beside.parent.glob("*.yaml"), *beside.parent.glob("arch/*.yaml")]):
+            content = path.read_bytes()
+            digest = hashlib.sha256(content + classes).digest()
+            if digest in seen or not re.search(rb"^architecture:", content, re.M):
+                continue
+            seen.add(digest)
+            why = ""
+            try:
+                estimate(load_architecture([path, beside]))
+            except DovetailError as error:
+                why = _general(getattr(error, "message", None) or str(error))
+            counts[why] += 1
+            if listed and listed in why:
+                print(f"{path}: {why}", flush=True)
+    return counts
 
 
 def _is_design(kind: str) -> bool:
@@ -221,9 +254,16 @@ def _mapped(path: Path) -> str:
 
 
 def _own_layers(path: Path) -> Iterator[str]:
-    """Yield files that may hold a layer of a design's own: itself, and those near it that are called so."""
+    """Yield files that may hold a layer of a design's own, itself and those near it; last a product of matrices."""
     near = [path, *sorted(path.parent.glob("*prob*.yaml")), *sorted(path.parent.parent.glob("*prob*/*.yaml"))]
-    yield from (str(file) for file in near[:_MOST_OWN] if re.search(r"^problem\s*:", read_text(file), re.M))
+    for file in near[:_MOST_OWN]:
+        with contextlib.suppress(DovetailError):  # a config of another form may be no text of ours
+            if re.search(r"^problem\s*:", read_text(file), re.M):
+                yield str(file)
+    with tempfile.TemporaryDirectory() as folder:
+        product = Path(folder) / "product.yaml"
+        product.write_text(_PRODUCT, encoding="utf-8")
+        yield str(product)
 
 
 @functools.cache
@@ -267,6 +307,8 @@ def _read_printed(path: Path) -> None:
 
 def _made_for(document: Node) -> tuple[Architecture, Problem]:
     directives = document.mapping().get("mapping", document)
+    if isinstance(directives.value, dict):
+        raise directives.fail("fused operations, or another tool's mapping")
     dimensions: list[str] = []
     tensors: list[str] = []
     targets: list[str | int] = []

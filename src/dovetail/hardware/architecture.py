@@ -91,6 +91,8 @@ class LoopConstraints:
         outer: dimensions pinned outermost, listed outer to inner.
         split: (spatial only) how many dimensions of the full permutation, counted in the order in which the
             reference lists it, lie on X; the rest lie on Y. None: free.
+        listed_first: (spatial only) dimensions that the permutation leaves out follow behind those that it names, also
+            those that can only have factor 1: so before v0.4, whose front end puts these innermost.
         no_reuse: tensors for which this level's loops bring no multicast or reduction (spatial), or no reuse
             over time (temporal).
         no_link_transfer: (spatial only) tensors that neighbours below this level do not pass on to each other.
@@ -119,6 +121,7 @@ class LoopConstraints:
     inner: tuple[str, ...] = ()
     outer: tuple[str, ...] = ()
     split: int | None = None
+    listed_first: bool = False
     no_reuse: frozenset[str] = frozenset()
     no_link_transfer: frozenset[str] = frozenset()
     rmw_first_update: frozenset[str] = frozenset()

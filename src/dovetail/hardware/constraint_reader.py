@@ -15,7 +15,7 @@ from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.expression import evaluate
 from dovetail.hardware.architecture import Constraints, FactorConstraint, LoopConstraints, Relation, Said
-from dovetail.hardware.values import Scope, listed, place_of, whole_number, without_ignored
+from dovetail.hardware.values import LISTED_FIRST, Scope, listed, place_of, whole_number, without_ignored
 
 _LOOP_KEYS = (
     "type", "target", "factors", "factors_only", "permutation", "no_reuse", "default_max_factor",
@@ -198,6 +198,7 @@ def _read_loops(node: Node, keys: tuple[str, ...], scope: Scope) -> LoopConstrai
         inner=inner,
         outer=outer,
         split=read("split", lambda part: _read_split(part, scope), None),
+        listed_first=any(parts[name].tag == LISTED_FIRST for name in ("permutation", "split") if name in parts),
         no_reuse=read("no_reuse", _names, frozenset()),
         no_link_transfer=read("no_link_transfer", _names, frozenset()),
         rmw_first_update=read("rmw_first_update", _names, frozenset()),

@@ -23,7 +23,7 @@ from dovetail.errors import InputError
 from dovetail.expression import FUNCTIONS, evaluate, evaluate_all
 from dovetail.hardware.networks import is_network, names_of
 from dovetail.hardware.storage_attributes import SYNONYMS
-from dovetail.hardware.values import without_ignored
+from dovetail.hardware.values import LISTED_FIRST, without_ignored
 
 VERSIONS = ("0.2", "0.3", "0.4")
 _BRANCH_KEYS = ("name", "attributes", "local", "subtree", "required_actions")
@@ -69,10 +69,17 @@ class OlderDesign:
             whose, kind = entries["target"].text(), entries["type"].text()
             if whose in self.fan_outs and kind != "spatial":
                 continue  # the front end fills these in: a fan-out keeps nothing and has no loops over time
-            if kind == "spatial" and whose not in self.fan_outs:
-                whose = self.targets.get(whose, whose)
-            result[whose] = (*result.get(whose, ()), node)
+            said = node
+            if kind == "spatial":
+                whose = whose if whose in self.fan_outs else self.targets.get(whose, whose)
+                said = replace(node, value={key: _in_order(key, value) for key, value in entries.items()})
+            result[whose] = (*result.get(whose, ()), said)
         return result
+
+
+def _in_order(key: str, node: Node) -> Node:
+    """Return what stands under a key of a constraint; permutations and splits as versions before v0.4 mean them."""
+    return replace(node, tag=LISTED_FIRST) if key in ("permutation", "split") else node
 
 
 @dataclass

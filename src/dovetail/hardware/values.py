@@ -15,6 +15,10 @@ from dovetail.hardware.architecture import Source
 Scope = Mapping[str, Any]
 
 
+#: The tag that permutations and splits of earlier versions get: what they leave out follows behind what they name.
+LISTED_FIRST = "!listed_first"
+
+
 def without_ignored(node: Node) -> Node:
     """Return a mapping without the keys that the format ignores: those whose name contains ``ignore``."""
     entries = node.mapping()

@@ -8,7 +8,8 @@ The meaning is the reference's (Timeloop ``mapping/constraints.cpp`` and ``mapsp
   either axis stand in its order.
 - A ``split`` counts dimensions, those of one iteration too, over the whole permutation, innermost first. Before it
   counts, every dimension that the permutation leaves out and that can only have factor 1 (``=1``, or a bound of 1)
-  is put innermost. A dimension that the permutation names and the problem lacks counts as one of one iteration.
+  is put innermost: so the front end of v0.4 does; in earlier versions they stay behind those that are named. A
+  dimension that the permutation names and the problem lacks counts as one of one iteration.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _listed_order(loops: LoopConstraints, problem: Problem) -> PinnedOrder:
     """Return the permutation with the names that the problem lacks: dimensions of one iteration, for a split."""
     inner, outer = tuple(reversed(loops.inner)), tuple(reversed(loops.outer))
     rest = [name for name in problem.shape.dimensions if name not in inner + outer]
-    of_one = tuple(name for name in rest if _can_only_be_one(name, loops, problem))
+    of_one = tuple(name for name in rest if not loops.listed_first and _can_only_be_one(name, loops, problem))
     return PinnedOrder(of_one + inner, tuple(name for name in rest if name not in of_one), outer)
 
 
