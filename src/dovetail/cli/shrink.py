@@ -23,10 +23,13 @@ from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.text import printable
 from dovetail.units import four_digits
+from dovetail.units import percent as percent_of
 
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
     from dovetail.accuracy.data import DataSet
     from dovetail.accuracy.models import ModelSpec
+    from dovetail.shrink.finalists import Accuracy
+    from dovetail.shrink.pruning import PruneResult
     from dovetail.shrink.run import Outcome, Request, ShrinkResult
     from dovetail.shrink.target import Target
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
 EXAMPLES = (
     "shrink best.pt --on eyeriss_like --data cifar10 --target edp=0.2x",
     "shrink five-layer --on eyeriss_like --data digits --target cycles=2e6 --html page.html",
+    "shrink best.pt --on sparse_tensor_core --data cifar10 --target energy=0.6x --method magnitude",
 )
 
 
@@ -52,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_arguments(parser, required=True)
     search = parser.add_argument_group("search")
-    search.add_argument("--method", default="supernet", help="supernet (default), netadapt, uniform, or macs")
+    search.add_argument(
+        "--method",
+        default="supernet",
+        help="supernet (default), netadapt, uniform, macs; magnitude: weights instead of channels",
+    )
     search.add_argument(
         "--candidates", type=arguments.positive, default=120, metavar="N", help="networks that it may measure (120)"
     )
@@ -124,7 +132,9 @@ def kept(args: argparse.Namespace) -> str:
 def run(args: argparse.Namespace) -> int:
     """Shrink, print and write what was asked for."""
     from dovetail.shrink.oracle import CostOracle
+    from dovetail.shrink.pruning import prune
     from dovetail.shrink.run import shrink
+    from dovetail.shrink.searches import MAGNITUDE
     from dovetail.shrink.target import OBJECTIVES, parse_targets
 
     targets = parse_targets(args.target)
@@ -136,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
         told, search = mapping_progress(report), arguments.search_of(args)
         limit = arguments.limit_of(args)
         oracle = CostOracle(architecture, energies, objective, store, args.workers, limit, told, search)
+        if request.method == MAGNITUDE:
+            return _finish_pruning(args, prune(request, oracle, report))
         result = shrink(request, oracle, report)
     if args.html:
         from dovetail.report.shrink_page import shrink_page  # templates load only when a page is asked for
@@ -145,6 +157,53 @@ def run(args: argparse.Namespace) -> int:
         print_json("shrink", result.to_json())
         return 0
     _print(result)
+    return 0
+
+
+def _finish_pruning(args: argparse.Namespace, result: PruneResult) -> int:
+    """Print pruned networks and write what was asked for; returns 0."""
+    if args.html:
+        from dovetail.report.page import report_page  # templates load only when a page is asked for
+
+        costs = [result.original.cost, *(each.cost for each in result.networks)]
+        write_text(
+            args.html, report_page(costs, title=f"{result.request.model.label} with fewer weights", accuracies={})
+        )
+    if args.json:
+        print_json("pruning", result.to_json())
+        return 0
+    print_notes(result.notes())
+    original = result.original
+    columns = (
+        Column("network", words=True),
+        Column("weights|left", show=percent_of),
+        EDP,
+        Column("of the|original", show="{:.3f}x".format),
+        ENERGY,
+        CYCLES,
+        Column("validation", "%", words=False),
+        Column("test", "%", words=False),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for each in (original, *result.networks):
+        figures = each.figures
+        cost = (
+            figures.edp_J_cycle,
+            figures.edp_J_cycle / original.figures.edp_J_cycle,
+            figures.energy_pJ,
+            figures.cycles,
+        )
+        name = "original" if each.target is None else str(each.target)
+        rows.append((name, each.share, *cost, *_accuracies(each.accuracy)))
+    title = f"{result.request.model.label} on {original.cost.architecture.name}, {printable(result.request.data.name)}"
+    print_table(title, Table(columns, tuple(rows)))
+    for each in result.networks:
+        files = [] if each.exported is None else [file.name for file in each.exported.files.values()]
+        print(f"{each.target}: in {printable(str(each.folder))}, its zeros in densities.csv", end="")
+        print(f"{', for others: ' * bool(files)}{', '.join(files)}")
+    if not all(each.cost.exact for each in (original, *result.networks)):
+        print("Not every layer's mapping is proven best: a time limit ended its search.")
+    print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result.request)}")
     return 0
 
 
@@ -247,11 +306,10 @@ def _print(result: ShrinkResult) -> None:
         print(f"  in {printable(str(each.folder))}{', for others: ' * bool(files)}{', '.join(files)}")
     if not all(each.cost.exact for each in result.networks):
         print("Not every layer's mapping is proven best: a time limit ended its search.")
-    print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result)}")
+    print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result.request)}")
 
 
-def _trained(result: ShrinkResult) -> str:
-    request = result.request
+def _trained(request: Request) -> str:
     start = "new weights" if request.scratch else "the trained weights"
     like = "all networks, the original too," if request.reference else "smaller networks"
     seeds = f"{request.seeds} seeds" if request.seeds > 1 else "one seed"
@@ -259,12 +317,7 @@ def _trained(result: ShrinkResult) -> str:
 
 
 def _cells(each: Outcome, original: Outcome) -> tuple[Cell, ...]:
-    from dovetail.accuracy.statistics import interval
-
-    figures, accuracy = each.figures, each.accuracy
-    accuracies = ["-", "-"]
-    if accuracy is not None:
-        accuracies = [percent(interval(list(part.values()))) for part in (accuracy.validation, accuracy.test)]
+    figures = each.figures
     return (
         "original" if each.target is None else str(each.target),
         figures.edp_J_cycle,
@@ -272,5 +325,14 @@ def _cells(each: Outcome, original: Outcome) -> tuple[Cell, ...]:
         figures.energy_pJ,
         figures.cycles,
         figures.macs / 1e6,
-        *accuracies,
+        *_accuracies(each.accuracy),
     )
+
+
+def _accuracies(accuracy: Accuracy | None) -> list[str]:
+    """Return shares of validation and test images that are right, with their intervals over seeds."""
+    from dovetail.accuracy.statistics import interval
+
+    if accuracy is None:
+        return ["-", "-"]
+    return [percent(interval(list(part.values()))) for part in (accuracy.validation, accuracy.test)]

@@ -123,8 +123,12 @@ class CostOracle:
 
     def network_cost(self, shapes: NetworkShapes, widths: Widths) -> NetworkCost:
         """Return the network's cost with every layer's mapping."""
+        return self.mapped(shapes.at(widths))
+
+    def mapped(self, network: Network) -> NetworkCost:
+        """Return any network's cost with every layer's mapping."""
         return map_network(
-            shapes.at(widths),
+            network,
             self.architecture,
             self.energies,
             objective=self.objective,

@@ -31,7 +31,7 @@ from dovetail.shrink.finalists import Accuracy, Start, Training, kept_in, tested
 from dovetail.shrink.layers import NetworkShapes, network_shapes
 from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.saved import describe, save_shrunk
-from dovetail.shrink.searches import BUDGET, Task, search_named
+from dovetail.shrink.searches import BUDGET, MAGNITUDE, Task, search_named
 from dovetail.shrink.space import SearchSpace, search_space
 from dovetail.shrink.supernet import (
     Measurement,
@@ -67,7 +67,7 @@ class Request:
         data: what it is for.
         targets: at most so much of one metric.
         out: folder of the run.
-        method: of `dovetail.shrink.searches.SEARCHES`.
+        method: of `dovetail.shrink.searches.SEARCHES`, or `MAGNITUDE` for `dovetail.shrink.pruning.prune`.
         recipe: how finalists (and an untrained original) are trained.
         supernet: how the supernet is trained.
         seeds: under how many each chosen network is trained.
@@ -107,7 +107,8 @@ class Request:
             raise InputError(f"seeds is {self.seeds}; it must be at most {MAX_SEEDS}")
         if not self.targets:
             raise InputError("no target: write edp=0.3x, energy=120, front, ...")
-        search_named(self.method)
+        if self.method != MAGNITUDE:
+            search_named(self.method)
 
 
 @dataclass(frozen=True)

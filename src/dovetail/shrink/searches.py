@@ -299,6 +299,9 @@ def _even_losses(space: SearchSpace) -> list[NDArray[np.float64]]:
     return [np.log(1 / share) for share in space.shares]
 
 
+#: Not a search over widths but single weights that go: `dovetail.shrink.pruning`.
+MAGNITUDE = "magnitude"
+
 #: All searches by name.
 SEARCHES: dict[str, Callable[[Task], Found]] = {
     "supernet": supernet,
@@ -311,5 +314,5 @@ SEARCHES: dict[str, Callable[[Task], Found]] = {
 def search_named(name: str) -> Callable[[Task], Found]:
     """Return a search by name; raises InputError with the nearest name when there is none."""
     if name not in SEARCHES:
-        raise InputError(f"unknown method '{name}'{did_you_mean(name, SEARCHES)}")
+        raise InputError(f"unknown method '{name}'{did_you_mean(name, [*SEARCHES, MAGNITUDE])}")
     return SEARCHES[name]

@@ -18,6 +18,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from dovetail.document import read_text
 from dovetail.errors import InputError, did_you_mean
-from dovetail.text import csv_cell
+from dovetail.text import csv_cell, csv_text
 from dovetail.workload.cells import cells_of
 from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
 from dovetail.workload.network import Layer, Network
@@ -140,6 +141,27 @@ def _rows(path: Path) -> list[LayerDensities]:
 
 def _cells(line: str, path: Path, number: int) -> list[str]:
     return [csv_cell(cell).strip() for cell in cells_of(line, path, number)]
+
+
+def densities_csv(network: Network) -> str:
+    """Return a network's densities as the CSV file that `read_densities` reads; a tensor that is dense has no entry."""
+    tensors = sorted({tensor.name for layer in network.layers for tensor in layer.problem.shape.tensors})
+    rows: list[tuple[object, ...]] = [("layer", *(name.lower() for name in tensors))]
+    for layer in network.layers:
+        own = {tensor.name for tensor in layer.problem.shape.tensors}
+        rows.append(
+            (layer.name, *(_density_text(layer.problem.density(name)) if name in own else "" for name in tensors))
+        )
+    return csv_text(rows)
+
+
+def _density_text(density: Density) -> str:
+    if isinstance(density, FixedStructured):
+        share = Fraction(density.density).limit_denominator(1000)
+        return "" if share == 1 else f"{share.numerator}:{share.denominator}"
+    if isinstance(density, Hypergeometric):
+        return repr(density.density)
+    raise InputError(f"densities of the kind {density.kind} have no form in a table")
 
 
 def with_densities(network: Network, given: Sequence[LayerDensities]) -> Network:

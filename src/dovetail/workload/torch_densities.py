@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dovetail.errors import InputError
 from dovetail.workload.densities import DENSE, Density, FixedStructured, Hypergeometric
@@ -52,6 +53,24 @@ def with_measured(network: Network, spec: str, data: Path | Samples) -> Network:
         raise InputError(f"'{spec}' makes a {type(module).__name__}, not a network of PyTorch")
     file = data if isinstance(data, Path) else Path(data.name)
     inputs = _inputs(data) if isinstance(data, Path) else data.read()
+    try:
+        return measured(network, module, inputs)
+    except InputError as error:
+        raise error.placed(file) from None
+
+
+def measured(network: Network, module: Any, inputs: NDArray[Any]) -> Network:
+    """Return a network with the densities of its layers, measured as `with_measured` does.
+
+    Args:
+        network: as it was traced from ``module``.
+        module: with its weights; in evaluation mode while it runs.
+        inputs: ``(inputs, ...)``, as the module takes them.
+
+    Raises:
+        InputError: it does not take them.
+    """
+    torch = import_torch("measuring densities")
     counted, met = Counter[str](), Counter[str]()
     with _evaluated(module), torch.no_grad(), _counting(module, counted, met):
         for start in range(0, len(inputs), _AT_ONCE):
@@ -60,9 +79,7 @@ def with_measured(network: Network, spec: str, data: Path | Samples) -> Network:
             except Exception as error:  # whatever the network's code raises
                 shape = "x".join(map(str, inputs.shape))
                 first = str(error).strip().splitlines()[:1]
-                raise InputError(
-                    f"can't run {network.name} on inputs of {shape}: {' '.join(first)}", file=file
-                ) from None
+                raise InputError(f"can't run {network.name} on inputs of {shape}: {' '.join(first)}") from None
     parts, layers = dict(module.named_modules()), []
     for layer in network.layers:
         path = re.sub(r":[0-9]+$", "", layer.name)

@@ -1,0 +1,144 @@
+"""Magnitude pruning: the smallest weights go to zero one by one, the rest is trained on; zeros stay where they are.
+
+Which weights are the smallest is decided over the whole network by LAMP scores: a weight's square over the sum of the
+squares of its layer's weights that are no smaller (J. Lee, S. Park, S. Mo, S. Ahn, J. Shin, "Layer-adaptive sparsity
+for the magnitude-based pruning", ICLR 2021). No layer loses all of its weights: its largest has the score 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dovetail.accuracy import checkpoint
+from dovetail.shrink.prune import assign, resized
+from dovetail.shrink.saved import load_shrunk, read_shrunk
+from dovetail.workload.torchvision_import import import_torch
+
+torch = import_torch("pruning networks")
+
+
+def prunable(model: Any) -> dict[str, Any]:
+    """Return the weights that may go, by their names: those of convolutions and of linear layers."""
+    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+    return {
+        f"{path}.weight" if path else "weight": part.weight
+        for path, part in model.named_modules()
+        if isinstance(part, kinds)
+    }
+
+
+def lamp_scores(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the scores of a layer's weights, in their shape, above 0 and at most 1."""
+    squares = weights.astype(np.float64).ravel() ** 2
+    order = np.argsort(squares, kind="stable")
+    left = np.cumsum(squares[order][::-1])[::-1]  # from each weight on, all that are no smaller
+    scores = np.empty_like(squares)
+    scores[order] = squares[order] / np.maximum(left, np.finfo(np.float64).tiny)
+    return scores.reshape(weights.shape)
+
+
+def kept_weights(weights: Mapping[str, NDArray[Any]], share: float) -> dict[str, NDArray[np.bool_]]:
+    """Return which weights stay, so that this share of all of them does.
+
+    Args:
+        weights: by name.
+        share: above 0, at most 1; of all weights together, rounded to a whole number of them.
+    """
+    scores = {name: lamp_scores(each) for name, each in weights.items()}
+    every = np.concatenate([each.ravel() for each in scores.values()])
+    chosen = np.zeros(every.shape, np.bool_)
+    chosen[np.argsort(-every, kind="stable")[: max(1, round(share * every.size))]] = True
+    found, start = {}, 0
+    for name, each in scores.items():
+        found[name] = chosen[start : start + each.size].reshape(each.shape)
+        start += each.size
+    return found
+
+
+def pruned(weights: Mapping[str, Any], names: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Return all of a network's weights with those at zero that go.
+
+    Args:
+        weights: tensors by name, as ``state_dict`` has them.
+        names: which may go.
+        share: that stays.
+    """
+    kept = kept_weights({name: weights[name].detach().cpu().numpy() for name in names}, share)
+    return {
+        name: value * torch.from_numpy(kept[name]).to(value.device) if name in kept else value
+        for name, value in weights.items()
+    }
+
+
+_Module: Any = torch.nn.Module
+
+
+class _Held(_Module):  # type: ignore[misc]
+    """A parametrization by which some weights are zero, whatever an optimizer makes of what stands behind them."""
+
+    def __init__(self, mask: Any) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Any) -> Any:
+        return weight * self.mask
+
+
+_ORIGINAL, _MASK = "parametrizations.weight.original", "parametrizations.weight.0.mask"
+
+
+def held(model: Any) -> Any:
+    """Return the network with every weight that is zero now to stay so in training."""
+    for name, weight in prunable(model).items():
+        part = model.get_submodule(name.rpartition(".")[0])
+        torch.nn.utils.parametrize.register_parametrization(part, "weight", _Held(weight.detach() != 0))
+    return model
+
+
+def freed(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a network that `held` made has as weights, under the names that the network itself gives them."""
+    plain = {name: value for name, value in weights.items() if not name.endswith((_ORIGINAL, _MASK))}
+    for name, value in weights.items():
+        if name.endswith(_ORIGINAL):
+            part = name.removesuffix(_ORIGINAL)
+            plain[f"{part}weight"] = value * weights[f"{part}{_MASK}"]
+    return plain
+
+
+def pruned_in(model: Any, file: Path) -> Any:
+    """Return the network whose training from a `PrunedStart` a checkpoint keeps."""
+    weights = freed(checkpoint.load_weights(file))
+    own = resized(model, {})
+    checkpoint.check_weights(own, weights, file)
+    assign(own, weights)
+    return own
+
+
+@dataclass(frozen=True)
+class PrunedStart:
+    """What the training of a pruned network starts from; made by calling it, also in another process.
+
+    Attributes:
+        folder: that describes the network and holds its weights, zeros among them.
+        name: of the network.
+    """
+
+    folder: Path
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name."""
+        return self.name
+
+    def __call__(self) -> Any:
+        """Make the network, its zeros held."""
+        shrunk = read_shrunk(self.folder)
+        # the description is our own and the network's name the user's: importing it is what the user asked for
+        return held(load_shrunk(self.folder, shrunk.model.name if ":" in shrunk.model.name else None))
