@@ -49,6 +49,7 @@ ELSEWHERE |= {
     "training": "train",
     "accuracy": "accuracy",
     "shrink": "shrink",
+    "pruning": "shrink",
     "bits": "bits",
 }
 
