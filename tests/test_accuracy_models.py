@@ -76,7 +76,7 @@ def test_transformer_takes_the_image_size():
     ("call", "message"),
     [
         (lambda: model_spec("resnet17", squares()), "did you mean 'resnet"),
-        (lambda: model_spec("resnet18", squares(), width=4), "only five-layer has a width"),
+        (lambda: model_spec("resnet18", squares(), width=4), "only five-layer and small-vit have a width"),
         (lambda: model_spec("five-layer", squares(), width=0), "must be at least 1"),
         (lambda: model_spec("resnet18", squares(), stem="cifra"), "did you mean 'cifar'"),
         (lambda: ModelSpec("collections:OrderedDict")(), "must return a torch.nn.Module; it returned OrderedDict"),

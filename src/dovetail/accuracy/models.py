@@ -13,6 +13,7 @@ from dovetail.accuracy.bits import read_plan
 from dovetail.accuracy.checkpoint import apply_weights, check_weights
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.quantised import check_integers, plain_weights, restored
+from dovetail.accuracy.vit import SmallViT
 from dovetail.errors import InputError, did_you_mean
 from dovetail.workload.torch_models import user_factory
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
@@ -23,6 +24,10 @@ nn = torch.nn
 #: Name of our own network, and its widths in the built-in curve.
 FIVE_LAYER = "five-layer"
 CURVE_WIDTHS = (2, 4, 8, 16, 24)
+#: Name of our own transformer.
+SMALL_VIT = "small-vit"
+#: Networks of our own, with the width that each has unless said otherwise.
+OWN = {FIVE_LAYER: CURVE_WIDTHS[-2], SMALL_VIT: 32}
 
 #: Images up to this many rows and columns get the small stem.
 SMALL = 64
@@ -52,8 +57,9 @@ class ModelSpec:
     """A network by name, made by calling the spec; it travels to other processes and into checkpoints.
 
     Attributes:
-        name: ``five-layer``, a torchvision model, or ``package.module:factory`` (called without arguments).
-        width: channels of ``five-layer``'s first convolution; None for the others.
+        name: ``five-layer``, ``small-vit``, a torchvision model, or ``package.module:factory`` (called without
+            arguments).
+        width: channels of ``five-layer``'s first convolution, or of ``small-vit``'s tokens; None for the others.
         classes: outputs of the classifier.
         channels: of the image.
         size: rows of the image.
@@ -72,8 +78,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.stem not in _STEMS:
             raise InputError(f"unknown stem '{self.stem}'{did_you_mean(self.stem, _STEMS)}")
-        if self.width is not None and self.name != FIVE_LAYER:
-            raise InputError(f"only {FIVE_LAYER} has a width to choose; {self.name} does not")
+        if self.width is not None and self.name not in OWN:
+            raise InputError(f"only {' and '.join(OWN)} have a width to choose; {self.name} does not")
         if self.width is not None and not 1 <= self.width <= MAX_SIZE:
             raise InputError(f"width {self.width} must be at least 1 and at most {MAX_SIZE}")
 
@@ -90,7 +96,9 @@ class ModelSpec:
     def __call__(self) -> Any:
         """Make the network, its weights drawn from torch's global generator."""
         if self.name == FIVE_LAYER:
-            return five_layer(self.width or CURVE_WIDTHS[-2], self.classes, self.channels)
+            return five_layer(self.width or OWN[FIVE_LAYER], self.classes, self.channels)
+        if self.name == SMALL_VIT:
+            return SmallViT(self.width or OWN[SMALL_VIT], self.classes, self.channels, self.size)
         if ":" in self.name:
             return user_model(self.name)
         return _torchvision_model(self)
@@ -140,20 +148,20 @@ def model_spec(name: str, data: DataSet, *, width: int | None = None, stem: str 
     """Fit a network to a data set: its classes, channels and image size.
 
     Args:
-        name: ``five-layer`` (or ``five-layer-8``, with the width), a torchvision model, or ``package.module:factory``.
+        name: ``five-layer`` or ``small-vit`` (or ``five-layer-8``, with the width), a torchvision model, or
+            ``package.module:factory``.
         data: what it will be trained on.
-        width: of ``five-layer``; 16 if not given.
+        width: of a network of our own; what `OWN` has if not given.
         stem: ``auto``, ``imagenet`` or ``cifar``; see `ModelSpec`.
 
     Raises:
         InputError: when there is no such model or stem.
     """
     prefix, _, suffix = name.rpartition("-")
-    if prefix == FIVE_LAYER and re.fullmatch(r"[0-9]{1,9}", suffix) and width is None:
+    if prefix in OWN and re.fullmatch(r"[0-9]{1,9}", suffix) and width is None:
         name, width = prefix, int(suffix)
-    if name == FIVE_LAYER and width is None:
-        width = CURVE_WIDTHS[-2]
-    if name != FIVE_LAYER and ":" not in name:
+    width = OWN.get(name) if width is None else width
+    if name not in OWN and ":" not in name:
         _check_torchvision(name)
     return ModelSpec(name, width, len(data.classes), data.shape[0], data.shape[1], stem)
 
@@ -183,9 +191,7 @@ def _check_torchvision(name: str) -> Any:
     models = import_torchvision(f"the model {name}").models
     known = models.list_models(module=models)
     if name not in known:
-        raise InputError(
-            f"no model '{name}'{did_you_mean(name, [FIVE_LAYER, *known])}; or write package.module:factory"
-        )
+        raise InputError(f"no model '{name}'{did_you_mean(name, [*OWN, *known])}; or write package.module:factory")
     return models
 
 
@@ -300,6 +306,8 @@ def pretrained(name: str, weights: str, classes: int) -> tuple[Any, Any]:
 __all__ = [
     "CURVE_WIDTHS",
     "FIVE_LAYER",
+    "OWN",
+    "SMALL_VIT",
     "ModelSpec",
     "five_layer",
     "from_checkpoint",

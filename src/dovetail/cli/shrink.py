@@ -85,7 +85,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="best.pt of `dovetail train`, five-layer, a torchvision model, or package.module:factory",
+        help="best.pt of `dovetail train`, five-layer, small-vit, a torchvision model, or package.module:factory",
     )
     parser.add_argument(
         "--weights", metavar="FILE|NAME", help="trained weights of MODEL: a file, or torchvision's name such as DEFAULT"

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="five-layer (small, with --width), torchvision models, or package.module:factory",
+        help="five-layer or small-vit (small, with --width), torchvision models, or package.module:factory",
     )
     add_data_arguments(parser, required=True)
     recipe = parser.add_argument_group("how")
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=numbers.wholes,
         default=[None],
         metavar="W,...",
-        help="widths of five-layer, e.g. 2,4,8,16,24 for the curve",
+        help="widths of five-layer or small-vit, e.g. 2,4,8,16,24 for the curve",
     )
     recipe.add_argument("--stem", choices=("auto", "imagenet", "cifar"), help="instead of the recipe's (see docs)")
     recipe.add_argument(
@@ -234,7 +234,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: Path) -> list[RunRequest]:
     """Return one request per network, width and seed; the widest first, so that no core waits for it at the end."""
     from dovetail.accuracy.execution import Execution
-    from dovetail.accuracy.models import model_spec
+    from dovetail.accuracy.models import OWN, model_spec
     from dovetail.accuracy.runs import MAX_SEEDS, RunRequest
 
     if not 1 <= args.seeds <= MAX_SEEDS:
@@ -246,7 +246,7 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
     specs = [
         model_spec(name, loaded, width=width, stem=recipe.stem)
         for name in args.models
-        for width in (args.width if name == "five-layer" else [None])
+        for width in (args.width if name in OWN else [None])
     ]
     return [
         RunRequest(spec, data, recipe, seed, out, execution, tuple(args.log), test=not args.no_test)

@@ -1,4 +1,9 @@
-"""Finds a network's channel groups: Torch-Pruning follows channels through its graph, a trial run confirms them."""
+"""Finds a network's channel groups: Torch-Pruning follows channels through its graph, a trial run confirms them.
+
+Modules may say themselves which channels go together: ``channel_groups()`` returns, per group, how many channels go at
+a time and the sides (``out`` or ``in``) of the module's own layers that lose them. Where any module does, these are all
+the groups: attention, whose heads go whole, is followed in no other way.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import importlib
 import importlib.util
 import io
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +35,7 @@ SCATTERED = "they don't keep to places of their own (reshaped, split, or parted 
 DISPUTED = "two groups of channels claim the same places"
 FAILING = "the network fails, or returns something else, without some of them"
 UNSEEN = "they can't be followed through the network"
+UNDECLARED = "no module says what goes with them, where others do"
 
 
 @dataclass
@@ -62,14 +68,16 @@ def channel_graph(model: Any, shape: tuple[int, ...]) -> ChannelGraph:
     """
     name = type(model).__name__
     network = trace(model, shape)
-    if any(layer.kind == "matrix product" for layer in network.layers):
+    bare = without_weights(model).eval().requires_grad_(True)
+    declared = list(_declared(bare))
+    if not declared and any(layer.kind == "matrix product" for layer in network.layers):
         raise InputError(
             f"{name} multiplies activations by activations (attention); shrinking follows channels through "
-            "convolutions, linear layers, normalisation, additions and concatenations only"
+            "convolutions, linear layers, normalisation, additions and concatenations only, or as modules say "
+            "(channel_groups)"
         )
-    bare = without_weights(model).eval().requires_grad_(True)
     left: dict[str, str] = {}
-    drafts = _joined(_drafts(bare, shape, _outputs(network), left), bare)
+    drafts = declared or _joined(_drafts(bare, shape, _outputs(network), left), bare)
     drafts = _kept(drafts, [_is_regular(draft, bare) for draft in drafts], left, SCATTERED)
     disputed = _disputed(drafts)
     drafts = _kept(drafts, [number not in disputed for number in range(len(drafts))], left, DISPUTED)
@@ -77,7 +85,7 @@ def channel_graph(model: Any, shape: tuple[int, ...]) -> ChannelGraph:
     if graph.groups and not _runs(bare, graph, shape):
         drafts = _kept(drafts, [_runs(bare, _graph([draft], bare), shape) for draft in drafts], left, FAILING)
         graph = _graph(drafts, bare)
-    graph = replace(graph, left=_left(bare, graph, left))
+    graph = replace(graph, left=_left(bare, graph, left, UNDECLARED if declared else UNSEEN))
     if not graph.groups:
         why = "; ".join(f"{path}: {reason}" for path, reason in list(graph.left.items())[:3])
         raise InputError(f"{name} has no channels that can be removed without changing what it takes or returns: {why}")
@@ -96,11 +104,11 @@ def _note(left: dict[str, str], draft: _Draft, why: str) -> None:
         left.setdefault(path, why)
 
 
-def _left(bare: Any, graph: ChannelGraph, reasons: Mapping[str, str]) -> dict[str, str]:
+def _left(bare: Any, graph: ChannelGraph, reasons: Mapping[str, str], else_: str) -> dict[str, str]:
     """Return why each layer that makes channels, of which no group takes any away, keeps them."""
     made = {axis.module for axis in graph.axes if axis.side == "out"}
     return {
-        path: reasons.get(path, UNSEEN)
+        path: reasons.get(path, else_)
         for path, module in bare.named_modules()
         if isinstance(module, (*CONVOLUTIONS, torch.nn.Linear)) and path not in made
     }
@@ -109,6 +117,45 @@ def _left(bare: Any, graph: ChannelGraph, reasons: Mapping[str, str]) -> dict[st
 def _outputs(network: Network) -> set[str]:
     """Return the layers whose channels are the network's own outputs."""
     return {producer.partition(":")[0] for producer, consumer in network.edges if consumer == "output"}
+
+
+def _declared(bare: Any) -> Iterator[_Draft]:
+    """Yield the groups that modules declare.
+
+    Raises:
+        InputError: one declares what cannot be.
+    """
+    for path, module in bare.named_modules():
+        if not callable(getattr(module, "channel_groups", None)):
+            continue
+        try:
+            said = [
+                (int(block), [(str(name), str(side)) for name, side in sides])
+                for block, sides in module.channel_groups()
+            ]
+        except Exception as error:  # the user's code may raise, or return, anything
+            raise InputError(f"channel_groups of '{path}' fails: {type(error).__name__}: {error}") from None
+        for block, sides in said:
+            yield _declared_group(bare, path, block, sides)
+
+
+def _declared_group(bare: Any, path: str, block: int, sides: Sequence[tuple[str, str]]) -> _Draft:
+    members, sizes = {}, set()
+    for name, side in sides:
+        of = f"{path}.{name}" if path else name
+        try:
+            layer = bare.get_submodule(of)
+        except AttributeError:
+            layer = None
+        if not isinstance(layer, torch.nn.Linear) or side not in ("in", "out"):
+            raise InputError(f"channel_groups of '{path}': '{name}', '{side}' is no side of a linear layer of its own")
+        size = _size(layer, side)
+        sizes.add(size)
+        members[of, side] = (np.arange(size), np.arange(size))
+    makers = [of for of, side in members if side == "out"]
+    if len(sizes) != 1 or not makers or block < 1 or next(iter(sizes)) % block:
+        raise InputError(f"channel_groups of '{path}': its sides have {sorted(sizes)} channels, {block} at a time")
+    return _Draft(makers[0], sizes.pop(), members, block)
 
 
 def _drafts(bare: Any, shape: tuple[int, ...], outputs: set[str], left: dict[str, str]) -> Iterable[_Draft]:

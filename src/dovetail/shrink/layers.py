@@ -25,12 +25,15 @@ class SizedLayer:
         inputs: axis that its input channels follow; None when they don't change.
         outputs: likewise.
         groups: the numbers of the channel groups that its cost depends on, rising.
+        heads: of a product of activations, channels of the one group that its own ``G`` counts, whole heads; 0: of
+            anything else.
     """
 
     layer: Layer
     inputs: Axis | None
     outputs: Axis | None
     groups: tuple[int, ...]
+    heads: int = 0
 
     def problem(self, widths: Widths) -> Problem:
         """Return the layer's problem when the groups have these widths; its name stays."""
@@ -42,6 +45,10 @@ class SizedLayer:
         if not self.groups:
             return base
         widths = dict(zip(self.groups, own, strict=True))
+        if self.heads:
+            place, bounds = base.shape.dimensions.index("G"), list(base.bounds)
+            bounds[place] = bounds[place] * own[0] // self.heads
+            return replace(base, bounds=tuple(bounds))
         sizes = dict(zip(base.shape.dimensions, base.bounds, strict=True))
         split = sizes.pop("G", 1)
         inputs = sizes["C"] * split if self.inputs is None else _size(self.inputs, widths)
@@ -108,6 +115,8 @@ def network_shapes(model: Any, graph: ChannelGraph, shape: Sequence[int], name: 
 
 
 def _sized(layer: Layer, graph: ChannelGraph) -> SizedLayer:
+    if layer.kind == "matrix product" and (number := _group_of_heads(layer, graph)) is not None:
+        return SizedLayer(layer, None, None, (number,), graph.groups[number].channels)
     sides = graph.by_module.get(layer.name.partition(":")[0], {})
     inputs, outputs = sides.get("in"), sides.get("out")
     groups = {group for axis in sides.values() for group, _ in axis.parts[1]}
@@ -121,3 +130,19 @@ def _sized(layer: Layer, graph: ChannelGraph) -> SizedLayer:
         ):
             raise InputError(f"{layer.name}: a {layer.kind} whose channels don't follow the network's")
     return SizedLayer(layer, inputs, outputs, tuple(sorted(groups)))
+
+
+def _group_of_heads(layer: Layer, graph: ChannelGraph) -> int | None:
+    """Return the number of the group whose heads a product of a module multiplies; None: of none.
+
+    Raises:
+        InputError: when its products don't have as many heads.
+    """
+    for number, group in enumerate(graph.groups):
+        owners = {maker.rpartition(".")[0] for maker in group.makers}
+        if group.block > 1 and len(group.makers) > 1 and owners == set(layer.modules):
+            shape = layer.problem.shape.dimensions
+            if "G" not in shape or layer.problem.bound("G") % group.blocks:
+                raise InputError(f"{layer.name}: a matrix product whose heads are not the {group.blocks} of its module")
+            return number
+    return None
