@@ -192,10 +192,19 @@ def test_a_killed_caller_goes_on_where_it_was(machines: Machines, tmp_path: Path
     assert len(after) >= 10
 
 
-@pytest.mark.parametrize("text", ["dask://host", "dask://:8786", "host:8786", "dask://host:0", "dask://host:port", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["dask://host", "dask://:8786", "host:8786", "dask://host:0", "dask://host:port", "", "dask://host:²",
+     "dask://host:" + "9" * 5000, "dask://a b:1", "dask://[::1", "dask://a\x1b[31m:1", "dask://host:1\n"],
+)  # fmt: skip
 def test_bad_addresses_get_one_message(text: str) -> None:
     with pytest.raises(InputError, match="is no cluster"):
         cluster_address(text)
+
+
+@pytest.mark.parametrize("text", ["dask://host:8786", "dask+tls://10.0.0.1:1", "dask://[fe80::1%eth0]:65535"])
+def test_good_addresses_stay_as_they_are(text: str) -> None:
+    assert cluster_address(text) == text
 
 
 @needs_dask

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import (
@@ -160,3 +162,11 @@ def load_small_energies(architecture: Architecture) -> Architecture:
             for level in architecture.levels
         ),
     )  # fmt: skip
+
+
+def test_a_network_s_message_names_a_layer_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("name,C,M,P\nfc,768,50257,1\n")
+    words = [str(table), "--on", "tpu_like", "--samples", "2", "--workers", "1"]
+    assert main(["compare", *words]) == 2
+    assert capsys.readouterr().err.count("fc on tpu_like") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -205,3 +206,13 @@ def test_a_bound_is_waited_for_as_long_as_one_is_told(monkeypatch: pytest.Monkey
     small = matrix_product(C=8, M=6, P=4)
     assert points(slope(small, WORDS, time_limit=1e9)) == points(slope(small, WORDS))
     assert Patience(3.0) == Patience(None)
+
+
+def test_what_cannot_be_written_is_seen_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("name,C,M,P\nfc,8,4,4\n")
+    for more in ((), ("--json",)):
+        assert main(["bound", str(table), "--csv", "/dev/full", *more]) == 2
+        said = capsys.readouterr()
+        assert "fc" in said.out or "MACs per byte" in said.out
+        assert said.err.count("\n") == 1

@@ -16,6 +16,7 @@ import contextlib
 import functools
 import logging
 import pickle
+import re
 import threading
 import time
 import uuid
@@ -44,15 +45,20 @@ CONNECTING, PATIENCE = 10.0, 600.0
 _LOOKING = 1.0
 
 
+#: A host's name or number, one of version 6 in brackets, and a port.
+_ADDRESS = re.compile(
+    rf"(?:{'|'.join(map(re.escape, SCHEMES))})(?:[\w.-]+|\[[0-9a-fA-F:.%\w]+\]):(?P<port>[0-9]{{1,5}})", re.ASCII
+)
+
+
 def cluster_address(text: str) -> str:
     """Return an address such as ``dask://HOST:PORT``.
 
     Raises:
         InputError: it is none.
     """
-    scheme = next((each for each in SCHEMES if text.startswith(each)), "")
-    host, colon, port = text[len(scheme) :].rpartition(":")
-    if not scheme or not colon or not host.strip("[]") or not port.isdigit() or not 0 < int(port) < 65536:
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found["port"]) < 65536:
         raise InputError(f"'{text[:60]}' is no cluster; one is dask://HOST:PORT, or dask+tls://HOST:PORT")
     return text
 

@@ -98,14 +98,14 @@ def run(args: argparse.Namespace) -> int:
         notes = [*notes_of([cost]), *limited_of([cost])]
     notes += _left_out(network)
     print_notes(notes)
-    _write(args.csv, args.svg, found, far, args.room)
     if args.json:
         fields = {**found.to_json(), "points": found.table(args.room).records()}
         said = [*unknown_of([network]), *notes]
         print_json("bound", {**fields, "on": None if far is None else far.to_json(), "notes": said})
-        return 0
-    print_unknown([network])
-    _print(found, far, args.room)
+    else:
+        print_unknown([network])
+        _print(found, far, args.room)
+    _write(args.csv, args.svg, found, far, args.room)  # no store keeps bounds: what can't be written is seen already
     return 0
 
 

@@ -248,7 +248,8 @@ def results_of(
             task = tasks[key]
             found[key] = result
             if not isinstance(result, SearchResult):
-                found[key] = missed = NoMappingError(f"{task.name}: {result}")
+                why = str(result).removeprefix(f"{task.name}: ")  # some say it themselves
+                found[key] = missed = NoMappingError(f"{task.name}: {why}")
                 if key in needed:
                     raise missed
             if progress is not None:
