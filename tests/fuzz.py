@@ -349,6 +349,8 @@ def _program() -> int:
         kept = sorted(args.repeat.glob("*.json")) if args.repeat.is_dir() else [args.repeat]
         return max(_repeat(path) for path in kept)
     tally = _Tally(Counter(), {}, args.keep, args.only)
+    for number in (signal.SIGINT, signal.SIGTERM):  # either may be ignored in the background of a shell
+        signal.signal(number, lambda *_: sys.exit("told to end"))
     try:
         _watch(args.first, args.seconds, tally)
     finally:  # also where the fuzzer itself is at fault: what it found until then stands
