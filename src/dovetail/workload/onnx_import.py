@@ -58,8 +58,8 @@ def read_onnx(
         raise MissingExtraError(f"reading {path}", "onnx")
     onnx = importlib.import_module("onnx")
     model = _load(onnx, path)
-    shapes, sizes, size = known_shapes(onnx, model, path, batch or 1, input_size, inputs)
     try:
+        shapes, sizes, size = known_shapes(onnx, model, path, batch or 1, input_size, inputs)
         walk = _Walk(onnx, model.graph, shapes, path, size)
         for proto in model.graph.node:
             if not sizes.issuperset(proto.output):  # else it works on sizes, not on the network's data

@@ -200,7 +200,7 @@ class _Shapes:
         """Infer what a node puts out, and compute it where it is a size."""
         known = [name for name in node.input if name]
         inferred: dict[str, Any] = {}
-        if all(name in self.types for name in known):
+        if node.output and all(name in self.types for name in known):
             inferred = self._infer(node, known)
             if not inferred and node.domain == DOMAIN:
                 inferred = self._contributed(node)
