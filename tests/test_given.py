@@ -98,6 +98,7 @@ def test_what_each_file_gives_is_shown(folder, capsys) -> None:
         (["design"], "no layer is given"),
         (["layer.yaml", "layer.yaml", "design"], "more than one layer is given: layer.yaml and layer.yaml"),
         (["resnet18:1", "layer.yaml", "design"], "more than one layer is given: resnet18:1 and layer.yaml"),
+        (["--", "layer.yaml", "design", "--json"], "--json stands behind '--', where all words are files"),
         (["layer.yaml", "design", "--on", "eyeriss_like"], "the design is given twice: design/arch.yaml and --on"),
         (["layer.yaml", "design", "strange.yaml"], "strange.yaml:1: holds no problem, no architecture"),
         (["layer.yaml", "design"], "no mapping is given"),

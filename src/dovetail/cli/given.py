@@ -83,6 +83,8 @@ def _sorted(words: Sequence[str], args: argparse.Namespace) -> Given:
     mappings: list[str] = []
     design: list[str] = []
     for word in words:
+        if word.startswith("--"):
+            raise InputError(f"{word} stands behind '--', where all words are files: give options before it")
         if word in bundled_designs():
             design.append(word)
         elif not Path(word).is_dir() and Path(word).suffix not in SUFFIXES:

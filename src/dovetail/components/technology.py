@@ -57,9 +57,13 @@ def parse_node(technology: object) -> float:
     elif isinstance(technology, str) and (match := _TECHNOLOGY.fullmatch(technology)):
         nanometres = float(match[1])
     else:
-        raise InputError(f'technology {technology!r} is not a node; write it as "45nm"', key="technology")
+        raise InputError(
+            f'technology {technology!r} is not a node; write it as "45nm", or give an ERT (--ert)', key="technology"
+        )
     if nanometres <= 0:
-        raise InputError(f'technology {technology!r} is not a node; write it as "45nm"', key="technology")
+        raise InputError(
+            f'technology {technology!r} is not a node; write it as "45nm", or give an ERT (--ert)', key="technology"
+        )
     return nanometres
 
 
