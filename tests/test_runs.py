@@ -269,7 +269,7 @@ def test_a_run_that_leaves_zeros_out_is_no_dense_one(tmp_path):
     stats = write_run(tmp_path, mapping=MAP.replace("Weights:3 I", "Weights:3 (3) I"))
     assert read_run(stats).stats.cycles == 48
     write_run(tmp_path, mapping=MAP.replace("Weights:3 I", "Weights:3 (1) I"))
-    with pytest.raises(InputError, match="is a sparse run: its tiles hold fewer words"):
+    with pytest.raises(InputError, match="is not compared: its tiles hold fewer words"):
         read_run(stats)
 
 

@@ -88,7 +88,8 @@ def read_run(
     documents = [read_document(path, include_folders=include_folders, data=data) for path in files]
     printed = _mapping_file(folder, prefix, documents, stats_file)
     if printed.suffix == ".txt" and any(held != words for words, held in _HELD.findall(read_text(printed))):
-        raise InputError("is a sparse run: its tiles hold fewer words than they have places", file=stats_file)
+        why = "its tiles hold fewer words than they have places: zeros are left out, or values packed into words"
+        raise InputError(f"is not compared: {why}", file=stats_file)
     inside, unread = _inside(folder)
     inside += _above(folder, inside, documents, notes)
     if any("architecture" in document.mapping() for document in documents):
