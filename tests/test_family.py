@@ -388,6 +388,24 @@ def test_a_front_of_members_looked_at_in_time_says_so(monkeypatch: pytest.Monkey
     assert Verdict.REJECTED not in verdicts.values()
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--time-limit", "0.001"], "was mapped in the time that there was"),
+        (["--bits", "sums=60"], "runs every layer"),
+        (["--budget", "energy <= 1 pJ"], "keeps to the budgets"),
+    ],
+)
+def test_why_a_front_is_empty_is_said(
+    tmp_path: Path, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "two.csv").write_text("name,C,M,P\none,2,2,1\ntwo,2,4,1\n")
+    (tmp_path / "narrow.yaml").write_text(_NARROW)
+    words = ["explore", str(tmp_path / "two.csv"), "--on", str(tmp_path / "narrow.yaml"), "--axes", "area,edp"]
+    assert main([*words, "--workers", "1", *more]) == 0
+    assert f"No design of narrow {said}." in capsys.readouterr().out
+
+
 _NARROW = """
 variables: {version: 0.4, technology: "45nm", global_cycle_seconds: 1e-9}
 architecture:

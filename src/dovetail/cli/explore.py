@@ -233,11 +233,17 @@ def _by_design(found: Exploration) -> Table:
     return Table(columns, tuple(rows))
 
 
+def _lacking(found: Exploration) -> str:
+    """Return, in words, why no point is on the front."""
+    if found.mapped or found.bounded:
+        return "keeps to the budgets"
+    return "was mapped in the time that there was" if found.open else "runs every layer"
+
+
 def _print(found: Exploration, files: dict[Point, Path]) -> None:
     axes = " and ".join(filter(None, (", ".join(found.axes[:-1]), found.axes[-1])))
     if not found.points:
-        which = "keeps to the budgets" if found.mapped or found.bounded else "was found that every layer runs on"
-        print(f"No design of {found.family.name} {which}.")
+        print(f"No design of {found.family.name} {_lacking(found)}.")
     else:
         print_table(f"{found.network.name} on the family {found.family.name}: the front of {axes}", _by_design(found))
         varied = _varied_names(found)
