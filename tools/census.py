@@ -33,6 +33,7 @@ from dovetail.components.estimate import estimate
 from dovetail.document import MAX_BYTES, Node, Scalar, read_text
 from dovetail.document_file import read_document
 from dovetail.errors import DovetailError
+from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture, Compute, Level, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.allowance import Limit
@@ -262,7 +263,7 @@ def _own_layers(path: Path) -> Iterator[str]:
                 yield str(file)
     with tempfile.TemporaryDirectory() as folder:
         product = Path(folder) / "product.yaml"
-        product.write_text(_PRODUCT, encoding="utf-8")
+        write_text(product, _PRODUCT)
         yield str(product)
 
 
