@@ -16,6 +16,7 @@ from dovetail.hardware.architecture import Architecture, LoopConstraints, Spatia
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import fits, space_taken, words_of
 from dovetail.model.compile import part
 from dovetail.model.encode import mapped_levels
@@ -38,6 +39,7 @@ LEAST, MOST, PLACE, AXIS = range(4)
 IS_FANOUT, MOST_LOOPS, ROOM_X, ROOM_Y, FREE_ON_X, FREE_ON_Y, IN_ORDER, OPEN = range(8)
 
 
+@by_address
 class Limits(NamedTuple):
     """What a mapping must obey, in few arrays: so it compiles fast. Levels are outer to inner without compute.
 

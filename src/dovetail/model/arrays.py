@@ -7,12 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dovetail.model.by_address import by_address
+
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 
+@by_address
 class Rules(NamedTuple):
     """What one problem on one architecture fixes for all mappings. Levels are outer to inner, without compute.
 
@@ -39,6 +42,7 @@ class Rules(NamedTuple):
     grid: Ints
 
 
+@by_address
 class Nest(NamedTuple):
     """One mapping.
 
@@ -59,6 +63,7 @@ class Nest(NamedTuple):
     keep: Bools
 
 
+@by_address
 class Residuals(NamedTuple):
     """The last passes of one mapping's loops, where its factors do not divide the bounds.
 
@@ -71,6 +76,7 @@ class Residuals(NamedTuple):
     spatial: Ints
 
 
+@by_address
 class Tour(NamedTuple):
     """Scratch arrays of a walk through an imperfect nest (`dovetail.model.residual`). Loops are those over time.
 
@@ -157,6 +163,7 @@ def tour(levels: int, axes: int, dims: int) -> Tour:
     return Tour._make(np.zeros(shapes.get(name, usual[name]), kind[name]) for name in Tour._fields)
 
 
+@by_address
 class Workspace(NamedTuple):
     """Scratch arrays, allocated once and overwritten by every mapping.
 
@@ -237,6 +244,7 @@ def workspace(levels: int, tensors: int, axes: int, dims: int) -> Workspace:
     )
 
 
+@by_address
 class Machine(NamedTuple):
     """What one architecture with one energy table costs. Levels are outer to inner, without compute.
 

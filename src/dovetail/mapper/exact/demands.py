@@ -30,6 +30,7 @@ from dovetail.mapper.exact.through_loops import left_in_place
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, all_outside, offer_vector
 from dovetail.mapper.exact.ways import Ways, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Machine
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, fits, space_taken
 from dovetail.model.compile import jit_plain, part
 
@@ -61,6 +62,7 @@ class Boundaries:
         return Boundaries(per_word, all_outside(space, per_word), words_delivered(space, tables))
 
 
+@by_address
 class Demands(NamedTuple):
     """The vectors of all tiles at all boundaries from one on.
 
@@ -280,6 +282,7 @@ def loop_over(
                 offer_vector(passed, tile, vector, mask)
 
 
+@by_address
 class Entry(NamedTuple):
     """What entering a storage level takes and costs.
 

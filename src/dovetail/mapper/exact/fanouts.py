@@ -20,6 +20,7 @@ from dovetail.mapper.exact.rows import (
 )
 from dovetail.model import kernel
 from dovetail.model.arrays import Bools, Floats, Ints, Nest, Rules, Workspace
+from dovetail.model.by_address import by_address
 from dovetail.model.compile import jit_plain, part
 
 
@@ -56,6 +57,7 @@ def read_path(spatial: Bools, path: Paths, inside: Ints, nest: Nest) -> None:
             nest.temporal[levels - 1, d] *= inside[d]
 
 
+@by_address
 class Passed(NamedTuple):
     """What is fixed while a fan-out is counted for many partial mappings.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.mapper.objective import ED2P, ranked
 from dovetail.model.arrays import Floats
+from dovetail.model.by_address import by_address
 from dovetail.model.compile import part
 
 #: Beside the objectives' codes: keep all that no known point beats in both energy and cycles.
@@ -18,6 +19,7 @@ FRONT = ED2P + 1
 MARGIN = 1e-12
 
 
+@by_address
 class Goal(NamedTuple):
     """What to beat.
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from dovetail.mapper.exact.space import Space
 from dovetail.model.arrays import Ints
+from dovetail.model.by_address import by_address
 
 
+@by_address
 class Lattice(NamedTuple):
     """The divisors of the active dimensions' bounds.
 

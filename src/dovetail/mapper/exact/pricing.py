@@ -11,10 +11,12 @@ from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector
 from dovetail.mapper.exact.ways import Ways
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import bandwidth_taken, cycles_taken
 from dovetail.model.compile import jit_plain, part
 
 
+@by_address
 class Prices(NamedTuple):
     """What lies outside a fan-out, for every situation there.
 

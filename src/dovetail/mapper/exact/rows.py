@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.model.arrays import Floats, Ints
+from dovetail.model.by_address import by_address
 from dovetail.model.compile import part
 
 Paths = NDArray[np.int32]
@@ -42,6 +43,7 @@ SOURCE = -1
 STATES, BY_BOUND, BY_DOMINANCE, BY_CAPACITY, TOO_LONG, UNTIL, COUNTERS = range(7)
 
 
+@by_address
 class Row(NamedTuple):
     """One partial mapping.
 
@@ -58,6 +60,7 @@ class Row(NamedTuple):
     path: Paths
 
 
+@by_address
 class Rows(NamedTuple):
     """Partial mappings at one boundary, one after the other.
 
@@ -80,6 +83,7 @@ class Rows(NamedTuple):
         return Rows(self.key[kept], self.real[kept], self.value[kept], self.path[kept], self.bound[kept])
 
 
+@by_address
 class Table(NamedTuple):
     """Room for the rows that pass a level (`dovetail.mapper.exact.dominance`).
 
@@ -100,6 +104,7 @@ class Table(NamedTuple):
     stats: Ints
 
 
+@by_address
 class Scratch(NamedTuple):
     """What a step is at, allocated once.
 

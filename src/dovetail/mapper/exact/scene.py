@@ -12,8 +12,10 @@ from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.tables import Tables
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles
+from dovetail.model.by_address import by_address
 
 
+@by_address
 class Choices(NamedTuple):
     """What storage levels may choose.
 
@@ -36,6 +38,7 @@ class Choices(NamedTuple):
     orders: Ints
 
 
+@by_address
 class Spreads(NamedTuple):
     """The ways to use the fan-outs, those of all levels one after the other.
 
@@ -60,6 +63,7 @@ class Spreads(NamedTuple):
     again: Bools
 
 
+@by_address
 class Motion(NamedTuple):
     """How loops move tensors.
 
@@ -78,6 +82,7 @@ class Motion(NamedTuple):
     long_chains: bool
 
 
+@by_address
 class Sourcing(NamedTuple):
     """Which source the levels further in fetch from (`dovetail.mapper.exact.sources`).
 
@@ -93,6 +98,7 @@ class Sourcing(NamedTuple):
     inside: Ints
 
 
+@by_address
 class Bounds(NamedTuple):
     """What no completion goes below (`dovetail.mapper.exact.completion`).
 
@@ -131,6 +137,7 @@ class Bounds(NamedTuple):
     cycles: float
 
 
+@by_address
 class Scene(NamedTuple):
     """All of it.
 

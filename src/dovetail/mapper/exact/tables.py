@@ -11,9 +11,11 @@ import numpy as np
 
 from dovetail.mapper.exact.space import Space, once
 from dovetail.model.arrays import Floats, Ints
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import fits, space_taken, words_of
 
 
+@by_address
 class Tables(NamedTuple):
     """Per tile, by index.
 

@@ -17,6 +17,7 @@ import numpy as np
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.ways import ways_of
 from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import READ, UPDATE
 from dovetail.model.compile import part
 
@@ -24,6 +25,7 @@ from dovetail.model.compile import part
 ENERGY, PER_COPY, CYCLES, FIXED = range(4)
 
 
+@by_address
 class Outside(NamedTuple):
     """What may lie outside a boundary.
 
@@ -63,6 +65,7 @@ def _outside_of(space: Space, boundary: int, per_word: Floats, shared: Floats) -
     return outside._replace(low=np.minimum(outside.low, outside.high), copies=float(space.most_instances[boundary]))
 
 
+@by_address
 class Working(NamedTuple):
     """Vectors under construction.
 

@@ -9,8 +9,10 @@ import numpy as np
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.space import Space
 from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.by_address import by_address
 
 
+@by_address
 class Ways(NamedTuple):
     """The ways to use a fan-out that differ in their factors.
 

@@ -32,12 +32,14 @@ from dovetail.mapper.limits import (
     obeys,
 )
 from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.by_address import by_address
 from dovetail.model.compile import jit_plain, part
 
 #: Random numbers that one changed mapping uses up at most.
 DRAWS = 3 + 4 * 9
 
 
+@by_address
 class Brood(NamedTuple):
     """Mappings that are changed in place, and what with.
 
