@@ -26,7 +26,7 @@ from numba.core.types import BaseNamedTuple  # type: ignore[attr-defined]
 from numba.extending import register_jitable
 
 from dovetail.content import content_key
-from dovetail.model.by_address import classes, holds_arrays
+from dovetail.model.by_address import ByAddress, classes, holds_arrays
 from dovetail.sources import digest_of
 from dovetail.store import cache_folder
 
@@ -309,7 +309,7 @@ def made_of(function: Callable[..., Any]) -> str:
     That is the files of the functions and named tuples that it refers to, of those that they refer to, and so on, and
     the values of the constants among them. What libraries bring is told by their versions.
     """
-    waiting, functions, files, constants = [function], set[Any](), {__file__}, set[str]()
+    waiting, functions, files, constants = [function], set[Any](), {__file__, inspect.getfile(ByAddress)}, set[str]()
     while waiting:
         one = waiting.pop()
         if one not in functions:
