@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dovetail.accuracy.models import ModelSpec  # noqa: E402
+from dovetail.accuracy.standalone import standalone_source  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
 from dovetail.shrink.discover import UNDECLARED, channel_graph  # noqa: E402
 from dovetail.shrink.layers import network_shapes  # noqa: E402
@@ -84,6 +85,15 @@ def test_a_saved_transformer_comes_back_as_it_was(vit, tmp_path):
     image = torch.randn(SHAPE)
     with torch.no_grad():
         assert torch.equal(load_shrunk(tmp_path)(image), smaller(image))
+
+
+def test_it_is_written_as_a_file_that_needs_torch_alone(vit):
+    """The text is run and compared with the network when it is written; annotations of its code are left out."""
+    model, graph = vit
+    smaller = prune(model, graph, graph.kept((16, *graph.widths[1:]), importance_order(model, graph)))
+    text = standalone_source(smaller, SHAPE, "a transformer", "weights.pt")
+    assert "dovetail" not in text
+    assert "nn.Linear(in_features=32, out_features=16, bias=True)" in text
 
 
 class Declares(nn.Module):

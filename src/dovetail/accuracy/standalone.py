@@ -92,6 +92,8 @@ def standalone_source(model: Any, shape: Sequence[int], about: str, weights: str
     finally:
         model.train(training)
     _without_drops(graph)
+    for node in graph.nodes:
+        node.type = None  # what annotations name is not there where the text is read
     code = graph.python_code("self")
     foreign = sorted(set(code.globals) - _USUAL)
     if foreign:
