@@ -274,8 +274,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("level", WRONG)
-def test_where_scores_cannot_stay_is_said(level):
-    with pytest.raises(DovetailError, match=WRONG[level]):
+def test_where_scores_cannot_stay_is_said_before_anything_is_mapped(level, monkeypatch):
+    monkeypatch.setattr("dovetail.tokens.study.map_networks", lambda *_, **__: pytest.fail("mapped"))
+    with pytest.raises(InputError, match=WRONG[level]):
         study(fused=level)
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.executors import Workers
 from dovetail.fused.attention import Attention, attentions_of
 from dovetail.fused.nest import site_of
 from dovetail.fused.search import FusedAttention, fuse_attention
 from dovetail.fused.softmax import softmax_of, without_softmax
+from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.network.carried import sum_carried
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import Progress
 from dovetail.store import Store
 from dovetail.workload.network import Network, problem_key
+
+
+def check_fusing(networks: Sequence[Network], architecture: Architecture, energies: EnergyTable, level: str) -> None:
+    """Refuse what cannot be fused before anything is mapped.
+
+    Raises:
+        InputError: a network has no attention, or scores cannot stay in that level.
+    """
+    site_of(architecture, energies, level)
+    for network in networks:
+        if not attentions_of(network):
+            raise InputError(f"{network.name} has no attention, so there is nothing to fuse")
 
 
 def fuse_network(
@@ -44,10 +58,8 @@ def fuse_network(
         InputError: it has no attention, or scores cannot stay in that level.
         NoMappingError: no block of it fits, or none has a mapping.
     """
-    attentions = attentions_of(network)
-    if not attentions:
-        raise InputError(f"{network.name} has no attention, so there is nothing to fuse")
-    site = site_of(cost.architecture, cost.energies, level)
+    check_fusing([network], cost.architecture, cost.energies, level)
+    attentions, site = attentions_of(network), site_of(cost.architecture, cost.energies, level)
     known: dict[object, FusedAttention] = {}
     for each in attentions:
         if _key(each) not in known:

@@ -9,7 +9,7 @@ from typing import Any
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.executors import Workers
-from dovetail.fused.network import fuse_network
+from dovetail.fused.network import check_fusing, fuse_network
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
@@ -125,8 +125,6 @@ def _fused(
 
 def _check_fused(counting: Counting, searching: Searching) -> None:
     """Refuse what is not counted together with fused attention."""
-    if counting.fused is None:
-        return
     if counting.resident:
         raise InputError("what stays on chip (--resident) is not counted together with fused attention; ask for either")
     if searching.search is not None:
@@ -234,9 +232,11 @@ def study_tokens(
         NoMappingError: a layer cannot be mapped.
     """
     counting, searching = counting or Counting(), searching or Searching()
-    _check_fused(counting, searching)
     steps = questions.steps(model)
     networks = [network_of(model, step) for step in steps]
+    if counting.fused is not None:
+        _check_fused(counting, searching)
+        check_fusing(networks, architecture, energies, counting.fused)
     plans = [
         plan_of(model, step, network, architecture, counting.resident) if counting.resident else None
         for step, network in zip(steps, networks, strict=True)
