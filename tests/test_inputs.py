@@ -45,6 +45,8 @@ def folder(tmp_path, monkeypatch):
     Path("arch.yaml").write_text(ARCHITECTURE.format())
     Path("nodes.inc").write_text(NODES)
     Path("net.csv").write_text("name,C,M,P,Q\na,4,4,2,2\nb,4,8,2,2\n")
+    Path("bits.csv").write_text("layer,bits\n*,8\n")
+    Path("zeros.csv").write_text("layer,weights\n*,0.5\n")
     Path("link.yaml").symlink_to("p.yaml")
     os.link("p.yaml", "hard")
     assert main(["components", "--on", "arch.yaml", "--ert", "ert.yaml"]) == 0
@@ -73,6 +75,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("compare net.csv --on arch.yaml --csv net.csv", "net.csv"),
         ("optimum net.csv --on arch.yaml --csv net.csv", "net.csv"),
         ("report net.csv --on arch.yaml --html net.csv", "net.csv"),
+        ("layers net.csv --bits bits.csv --csv bits.csv", "bits.csv"),
+        ("bound net.csv --densities zeros.csv --svg ./zeros.csv", "zeros.csv"),
         ("sweep-layer net.csv:a --on arch.yaml --dim M --values 1:2 --svg net.csv", "net.csv"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a command reads: no output of it takes the place of an input, and every name given to its files stands in one.
 
-Only while a command has said what it will write (`watching`) is anything noted or refused. Who uses the library may
-read a file, change what it says, and write it again.
+Only while a command is at work is anything noted (`noting`), and refused once it has said what it will write
+(`watching`). Who uses the library may read a file, change what it says, and write it again.
 """
 
 from __future__ import annotations
@@ -27,17 +27,28 @@ class _Command:
     Attributes:
         outputs: files that are there and that it will write -> the option that says so.
         notes_words: whether the words of what it reads are wanted.
-        read: the files that it has read.
+        read: the files that it has read, by what they were called.
         words: the names in them.
     """
 
-    outputs: dict[_Identity, str]
-    notes_words: bool
-    read: set[_Identity] = field(default_factory=set)
+    outputs: dict[_Identity, str] = field(default_factory=dict)
+    notes_words: bool = False
+    read: dict[_Identity, Path] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
 
 
 _command: _Command | None = None
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[None]:
+    """While a command is at work, note what it reads: options name files that are read before outputs are known."""
+    global _command
+    before, _command = _command, _Command()
+    try:
+        yield
+    finally:
+        _command = before
 
 
 @contextlib.contextmanager
@@ -47,14 +58,21 @@ def watching(outputs: Iterable[tuple[str, Path]], *, words: bool = False) -> Ite
     Args:
         outputs: options and the files that they name.
         words: whether the names in what it reads are wanted, for `names`.
+
+    Raises:
+        InputError: it has read one of them already.
     """
     global _command
+    before = _command
     there = ((_identity(path), option) for option, path in outputs)
-    _command = _Command({place: option for place, option in there if place is not None}, words)
+    known = {} if before is None else dict(before.read)
+    _command = _Command({place: option for place, option in there if place is not None}, words, known)
     try:
+        for path in known.values():
+            refuse_output(path)
         yield
     finally:
-        _command = None
+        _command = before
 
 
 def reading(path: Path, text: str = "") -> None:
@@ -70,7 +88,7 @@ def reading(path: Path, text: str = "") -> None:
     refuse_output(path)
     if _command is not None:
         if (place := _identity(path)) is not None:
-            _command.read.add(place)
+            _command.read[place] = path
         if _command.notes_words:
             _command.words.update(_NAME.findall(text))
 

@@ -17,6 +17,7 @@ import errno
 import importlib
 from collections.abc import Sequence
 
+from dovetail import inputs
 from dovetail.cli import outputs
 from dovetail.cli.former import renamed
 from dovetail.cli.parser import Parser
@@ -136,8 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = renamed(wanted, arguments)
     args = argparse.Namespace(begun=False)
     try:
-        parser_of(wanted).parse_args(arguments, args)
-        return _run(args)
+        with inputs.noting():
+            parser_of(wanted).parse_args(arguments, args)
+            return _run(args)
     except BrokenPipeError:  # `dovetail ... | head`
         _discard_output()
         return 0
