@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dovetail.cli.main import main
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Compute, Storage
-from dovetail.text import csv_cell, csv_text, file_name, file_names, printable, shown
+from dovetail.text import csv_cell, csv_text, file_name, file_names, first_line, printable, shown
 from dovetail.workload.layer_table import read_csv, write_csv
 from dovetail.workload.network import FreeOperation, Layer, Network, UnmappedOperation
 from dovetail.workload.problem import convolution
@@ -20,6 +20,14 @@ from dovetail.workload.problem import convolution
 NASTY = "a\x1b[31mb\x07c\nd\u202ee\x1b]8;;http://evil\x1b\\f\u200bg"
 
 names = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown_of_it"), [("", ""), ("\n \n", ""), ("one", "one"), ("\n  two  \nthree", "two  "), ("a\r\nb", "a")]
+)
+def test_the_first_line_of_what_an_exception_says_is_empty_where_it_says_nothing(said, shown_of_it):
+    """Some say nothing at all: messages that took the first of their lines failed on these."""
+    assert first_line(ValueError(said)) == shown_of_it
 
 
 @given(names)

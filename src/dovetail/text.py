@@ -38,6 +38,11 @@ def _cut(text: str, first: int, last: int) -> str:
     return f"{text[:first]}...({len(text)} signs, {zlib.crc32(text.encode(errors='replace')):08x})...{text[-last:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says; empty where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
 def clean(value: object, *fields: str) -> None:
     """Make fields of a frozen dataclass fit to be `shown`, from its ``__post_init__``: once, at the door."""
     for field in fields:

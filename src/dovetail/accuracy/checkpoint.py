@@ -14,6 +14,7 @@ from typing import Any
 from dovetail.document import not_a_file
 from dovetail.errors import InputError
 from dovetail.files import sole_holder, write_bytes, write_text
+from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("checkpoints")
@@ -81,7 +82,7 @@ def load(path: Path, device: Any = "cpu", expected: Mapping[str, type] = _NOTHIN
     except InputError:
         raise
     except Exception as error:  # torch raises what its readers meet: pickle, zip, value and runtime errors
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error)
         raise InputError(
             f"not a checkpoint of tensors and plain values ({type(error).__name__}: {reason})", file=path
         ) from None

@@ -11,6 +11,7 @@ from dovetail.accuracy.data import DataSet, built_in, from_arrays
 from dovetail.accuracy.folders import hold_out, image_folder
 from dovetail.accuracy.images import Report
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torchvision
 
 #: Data sets that need no path, with what they are.
@@ -77,7 +78,7 @@ def _cifar(name: str, root: Path, download: bool, seed: int) -> DataSet:
     try:
         train, test = (kind(root, train=part, download=download) for part in (True, False))
     except (RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0] if download else "say --download to fetch it there"
+        reason = first_line(error) if download else "say --download to fetch it there"
         raise InputError(f"{name} is not there, or damaged: {reason}", file=root) from None
     images, labels = _arrays(train)
     kept, held = hold_out(images, labels, _CIFAR_VALIDATION, seed)

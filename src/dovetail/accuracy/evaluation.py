@@ -10,6 +10,7 @@ import numpy as np
 from dovetail.accuracy.data import Split, in_order
 from dovetail.accuracy.execution import Execution
 from dovetail.errors import InputError
+from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("evaluation")
@@ -97,7 +98,7 @@ def class_outputs(model: Any, images: Any, classes: int) -> Any:
     except torch.cuda.OutOfMemoryError:
         raise InputError(f"the device's memory is too small for batches of {len(images)} images") from None
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error) or type(error).__name__
         raise InputError(f"the network can't take images of shape {tuple(images.shape)}: {reason}") from error
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != len(images):
         found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("training and evaluation")
@@ -50,7 +51,7 @@ class Execution:
             device = torch.device(name)
             torch.zeros(1, device=device).item()  # the device `meta`, say, holds no numbers
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device '{name}' can't be used: {str(error).splitlines()[0]}") from None
+            raise InputError(f"device '{name}' can't be used: {first_line(error)}") from None
         return device
 
     @property

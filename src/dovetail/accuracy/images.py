@@ -16,7 +16,7 @@ from dovetail import inputs
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.store import Store
-from dovetail.text import printable
+from dovetail.text import first_line, printable
 from dovetail.workers import available_cpus
 
 #: Called with how many of how many files are checked, and what is done.
@@ -67,7 +67,7 @@ def _opened(file: Path) -> Iterator[Any]:
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise what they like on broken files
-        text = (str(error).splitlines() or [""])[0].replace(repr(str(file)), "it").replace(str(file), "it")
+        text = first_line(error).replace(repr(str(file)), "it").replace(str(file), "it")
         raise InputError(f"not a readable image ({type(error).__name__}: {text[:150]})", file=file) from None
 
 

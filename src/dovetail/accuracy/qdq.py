@@ -18,6 +18,7 @@ from dovetail.accuracy.exported import onnx_bytes
 from dovetail.accuracy.quantised import channel_axis, integers, narrow_layers
 from dovetail.errors import InputError, MissingExtraError
 from dovetail.files import write_bytes
+from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("export to ONNX")
@@ -64,7 +65,7 @@ def export(model: Any, shape: Sequence[int], path: Path) -> None:
     try:
         onnx.checker.check_model(graph_of)
     except onnx.checker.ValidationError as error:
-        raise InputError(f"torch's export is no valid ONNX: {str(error).splitlines()[0][:150]}") from None
+        raise InputError(f"torch's export is no valid ONNX: {first_line(error)[:150]}") from None
     write_bytes(path, graph_of.SerializeToString())
 
 

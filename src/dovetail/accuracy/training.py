@@ -32,6 +32,7 @@ from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
 from dovetail.accuracy.regularise import averaged, changed, softened_loss
 from dovetail.errors import DovetailError, InputError
 from dovetail.table import Table, headed
+from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("training")
@@ -414,7 +415,7 @@ class _Run:
                 raise ValueError("a sum of losses or a time that is none")
             self.loss_sum += content["loss_sum"]
         except Exception as error:  # torch's own readers raise whatever they meet
-            reason = (str(error).splitlines() or [""])[0][:200]
+            reason = first_line(error)[:200]
             message = f"damaged ({type(error).__name__}: {reason}); delete it to start anew"
             raise InputError(message, file=last) from None
         if self.history:  # checks the best weights; the current ones follow

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from dovetail.errors import InputError, MissingExtraError
 from dovetail.shrink.channels import FIXED, Axis, ChannelGraph, ChannelGroup
 from dovetail.shrink.prune import CHANNELWISE, CONVOLUTIONS, prune, without_weights
+from dovetail.text import first_line
 from dovetail.workload.network import Network
 from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torch
@@ -172,7 +173,7 @@ def _drafts(bare: Any, shape: tuple[int, ...], outputs: set[str], left: dict[str
             graph.build_dependency(bare, example_inputs=torch.zeros(shape, device="meta"))
             found = list(graph.get_all_groups(root_module_types=[*CONVOLUTIONS, torch.nn.Linear]))
     except Exception as error:  # it raises what it meets: type, index, arithmetic errors
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error)
         raise InputError(
             f"the channels of {type(bare).__name__} can't be followed ({type(error).__name__}: {reason})"
         ) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.errors import DovetailError, InputError, MissingExtraError
+from dovetail.text import first_line
 from dovetail.workload.between import moved_by
 from dovetail.workload.inputs import NetworkInput
 from dovetail.workload.network import (
@@ -81,9 +82,7 @@ def _load(onnx: Any, path: Path) -> Any:
     except DovetailError:
         raise
     except Exception as error:  # protobuf's own exceptions differ between its implementations
-        raise InputError(
-            f"is no ONNX file: {str(error).splitlines()[0][:150] if str(error) else 'broken'}", file=path
-        ) from None
+        raise InputError(f"is no ONNX file: {first_line(error)[:150] or 'broken'}", file=path) from None
     if not model.graph.node:
         raise InputError("is no ONNX file, or holds an empty graph", file=path)
     if model.functions:

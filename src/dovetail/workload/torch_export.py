@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.errors import DovetailError, InputError
+from dovetail.text import first_line
 from dovetail.workload.network import Network
 from dovetail.workload.torch_free import is_free
 from dovetail.workload.torch_recorder import Recorder, storage
@@ -66,7 +67,7 @@ def read_exported(path: Path, *, batch: int | None = None) -> Network:
     except DovetailError:
         raise
     except Exception as error:  # a damaged graph fails in torch's own ways
-        text = (str(error).strip().splitlines() or [""])[0][:150]
+        text = first_line(error)[:150]
         raise InputError(f"its graph can't be replayed: {type(error).__name__}: {text}", file=path) from None
 
 
