@@ -136,6 +136,24 @@ def test_budgets_leave_the_best_of_what_keeps_to_them(brute, kept: Store, budget
     assert np.allclose(values, [(p.area_um2, p.edp_J_cycle) for p in expected.sorted()], rtol=1e-12)
 
 
+def test_a_latency_is_judged_by_the_clock_of_its_own_member(kept: Store) -> None:
+    network = _network()
+    vary = {"shared_glb.depth": "8192,16384", "global_cycle_seconds": "2e-9,1e-9"}
+    whole = _brute(load_family("eyeriss_like", vary), network, kept)
+    least = min(cycles for _, points in whole.values() for _, cycles in points)
+    most = 1.5e-9 * least  # only the fast clock keeps to it
+    family = load_family("eyeriss_like", vary, budgets=[f"latency <= {most:g} s"])
+    expected = Front(read_axes("energy,cycles"))
+    for choice, (area, points) in whole.items():
+        seconds = family.architecture(choice).cycle_seconds
+        for energy, cycles in points:
+            if cycles * seconds <= most:
+                expected.add(Point(choice, area, energy, cycles))
+    found = explore(family, network, read_axes("energy,cycles"), store=kept, workers=1)
+    assert found.proven and {family.architecture(point.choice).cycle_seconds for point in found.points} == {1e-9}
+    assert [(p.energy_pJ, p.cycles) for p in found.points] == [(p.energy_pJ, p.cycles) for p in expected.sorted()]
+
+
 class _Slow:
     """Searches of which those that may take less than so many seconds prove nothing but a loose bound."""
 

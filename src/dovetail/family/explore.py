@@ -242,16 +242,12 @@ class _Exploring:
     def _gap_of(self, box: Box, corners: NDArray[np.float64]) -> float:
         if self.family.budgets:
             points = [point_at(lowest(box), self.front.axes, corner) for corner in corners.tolist()]
-            corners = corners[[not self._is_over_budget(point) for point in points]]
+            seconds = self.members.cycle_seconds(box)
+            corners = corners[[not self._is_over_budget(point, seconds) for point in points]]
         return self.front.gap(corners) if len(corners) else 1.0
 
-    def _is_over_budget(self, point: Point) -> bool:
-        return any(budget.broken_by(point, self._cycle_seconds) for budget in self.family.budgets if budget.is_monotone)
-
-    @property
-    def _cycle_seconds(self) -> float:
-        frame = next(frame for frame in self.members.frames.values() if frame is not None)
-        return frame.architecture.cycle_seconds
+    def _is_over_budget(self, point: Point, cycle_seconds: float) -> bool:
+        return any(each.broken_by(point, cycle_seconds) for each in self.family.budgets if each.is_monotone)
 
     def _discard(self, box: OpenBox) -> None:
         count = int((self.valid & ~self.is_mapped)[inside(box.box)].sum())  # one of the first few may be in it
@@ -451,7 +447,8 @@ class _Exploring:
         fronts: list[LayerFront] | None,
     ) -> None:
         point = Point(choice, float(self.area[choice]), energy_pJ, cycles)
-        if any(budget.broken_by(point, self._cycle_seconds) for budget in self.family.budgets):
+        seconds = self.members.cycle_seconds([(at, at + 1) for at in choice]) if self.family.budgets else 0.0
+        if any(budget.broken_by(point, seconds) for budget in self.family.budgets):
             return
         if self.front.add(point):
             self.taken[point] = origin, fronts

@@ -217,6 +217,10 @@ class Members:
             if (frame := self.frame(general)) is not None:
                 yield general, frame
 
+    def cycle_seconds(self, box: Sequence[tuple[int, int]]) -> float:
+        """Return how long a cycle of the fastest clock in a box takes, in seconds; the box has a member."""
+        return min(frame.architecture.cycle_seconds for _, frame in self.general_values(box))
+
     def _frame(self, general: Choice) -> Frame | None:
         others = tuple(at for at in range(len(self.owners)) if at not in self.general)
         for tried, values in enumerate(self._choices_of(others)):

@@ -100,12 +100,12 @@ class _Checking:
 
     def _beaten(self) -> Check:
         """Check that each corner of a discarded box has a point at or below it, or is over a budget."""
-        seconds = next(frame for frame in self.members.frames.values() if frame).architecture.cycle_seconds
         open_boxes = 0
         for each in self.claim.discarded:
             place = inside(each.box)
             if not self.valid[place].any():
                 continue
+            seconds = self.members.cycle_seconds(each.box)
             corners = []
             for corner in each.corners:
                 point = point_at(lowest(each.box), self.claim.axes, corner)
