@@ -1,5 +1,6 @@
 """Bits chosen layer by layer: optimal for what was measured, within the target, and the same again after a cut."""
 
+import importlib.util
 from dataclasses import replace
 from itertools import product
 
@@ -120,3 +121,19 @@ def test_bits_are_chosen_trained_measured_and_cost_what_their_onnx_file_costs(tm
     read = load_network(str(tmp_path / "net.onnx"))
     costs = [CostOracle(architecture, energies, Objective.ENERGY, workers=1).of(layer.problem) for layer in read.layers]
     assert sum(energy for energy, _ in costs) == pytest.approx(chosen.figures.energy_pJ, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["bits", "five-layer-4", "--on", "eyeriss_like", "--target", "energy=0.9x"], ["accuracy", "five-layer-4"]],
+)
+def test_that_onnx_is_missing_is_said_before_anything_is_trained(command, monkeypatch, capsys, tmp_path):
+    from dovetail.cli.main import main
+
+    known = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *given: None if name == "onnx" else known(name, *given)
+    )
+    monkeypatch.setattr("dovetail.accuracy.runs.DataRequest.load", lambda *_, **__: pytest.fail("data were read"))
+    assert main([*command, "--data", "digits", "--onnx", str(tmp_path / "net.onnx")]) == 2
+    assert "dovetail-codesign[onnx]" in capsys.readouterr().err

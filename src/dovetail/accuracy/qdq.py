@@ -29,6 +29,12 @@ _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _TURNING = ("Identity", "Transpose")
 
 
+def check_extra() -> None:
+    """Say that the extra is missing, before any training that a file is to come from; raises MissingExtraError."""
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingExtraError("writing ONNX files", "onnx")
+
+
 def export(model: Any, shape: Sequence[int], path: Path) -> None:
     """Write a network of narrow numbers as an ONNX file.
 
@@ -42,8 +48,7 @@ def export(model: Any, shape: Sequence[int], path: Path) -> None:
         MissingExtraError: when onnx is absent.
         WriteError: the file can't be written.
     """
-    if importlib.util.find_spec("onnx") is None:
-        raise MissingExtraError("writing ONNX files", "onnx")
+    check_extra()
     onnx = importlib.import_module("onnx")
     layers = narrow_layers(model)
     if not layers:

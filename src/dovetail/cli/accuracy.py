@@ -61,8 +61,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns 0."""
     from dovetail.accuracy.evaluation import top_accuracies
     from dovetail.accuracy.execution import Execution
+    from dovetail.accuracy.qdq import check_extra, export
     from dovetail.accuracy.statistics import proportion_interval
 
+    if args.onnx:
+        check_extra()
     if args.batch_size < 1:
         raise InputError(f"--batch-size is {args.batch_size}; it must be at least 1")
     execution = Execution(args.device, args.precision, threads=args.threads)
@@ -71,8 +74,6 @@ def run(args: argparse.Namespace) -> int:
     if args.bits:
         model, name = _narrow(args, model, data, name, execution)
     if args.onnx:
-        from dovetail.accuracy.qdq import export
-
         export(model, (1, *data.shape), Path(args.onnx))
     split = data.split(args.split)
     ranks = (1, 5) if len(data.classes) > 5 else (1,)

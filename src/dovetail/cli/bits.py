@@ -74,10 +74,13 @@ def kept(args: argparse.Namespace) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Choose, print and write what was asked for."""
+    from dovetail.accuracy.qdq import check_extra
     from dovetail.bits.run import choose_bits
     from dovetail.shrink.oracle import CostOracle
     from dovetail.shrink.target import OBJECTIVES, parse_targets
 
+    if args.onnx:
+        check_extra()
     targets = parse_targets(args.target)
     architecture, energies = arguments.hardware_of(args)
     arguments.check_settings(args)
