@@ -286,6 +286,6 @@ def test_compare_explain_and_report_say_the_same(tmp_path, capsys) -> None:
     said = "C 3 x M 16 = 48 of 256 compute units is all that the design can run in parallel"
     assert f"bound by too few parallel dimensions, because {said}" in capsys.readouterr().out
     page = tmp_path / "page.html"
-    assert main(["report", network, "--on", "simba_like", "--no-front", "--html", str(page)]) == 0
+    assert main(["report", network, "--on", "simba_like", "--no-front", "--no-advice", "--html", str(page)]) == 0
     assert "more than half of the compute units idle: C x M is all" in capsys.readouterr().out
     assert said in page.read_text(encoding="utf-8")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail import hardware
-from dovetail import workers as workers_module
+from dovetail import executors, hardware
 from dovetail.cli.main import main
 from dovetail.network import jobs as jobs_module
 from network_search import quick_search
@@ -21,7 +20,7 @@ def quick(monkeypatch):
     """Let the quick search stand where the exact mapper stands; keep nothing."""
     monkeypatch.setenv("DOVETAIL_CACHE", "off")
     monkeypatch.setattr(jobs_module, "exact_search", quick_search)
-    monkeypatch.setattr(workers_module, "available_cpus", lambda: 1)
+    monkeypatch.setattr(executors, "available_cpus", lambda: 1)
 
 
 def test_report_writes_everything(tmp_path, capsys):
@@ -62,7 +61,8 @@ def test_report_prints_json(capsys):
 
 
 @pytest.mark.parametrize("accuracy", ["alexnet", "alexnet=x", "alexnet=101", "other=50", "=5", "alexnet=nan"])
-def test_report_refuses_bad_accuracies(accuracy, capsys):
+def test_report_refuses_bad_accuracies_before_it_maps(accuracy, capsys, monkeypatch):
+    monkeypatch.setattr(jobs_module, "exact_search", lambda *_, **__: pytest.fail("a layer was mapped"))
     assert main(["report", "alexnet", "--on", "eyeriss_like", "--no-front", "--accuracy", accuracy]) == 2
     assert "write NETWORK=PERCENT" in capsys.readouterr().err
 

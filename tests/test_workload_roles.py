@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovetail import workers as workers_module
+from dovetail import executors
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.document import parse_document
@@ -47,7 +47,7 @@ def run(capsys, *arguments):
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path):
     """Keep results to each test, and searches in this process."""
-    monkeypatch.setattr(workers_module, "available_cpus", lambda: 1)
+    monkeypatch.setattr(executors, "available_cpus", lambda: 1)
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "store"))
 
 

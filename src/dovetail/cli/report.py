@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     designs = [arguments.load_hardware(name, args) for name in args.on]
     networks = arguments.networks_on(args, args.networks, args.on)
     arguments.check_settings(args)
+    given = _given(args.accuracy, {network.name for each in networks for network in each})
     search = arguments.search_of(args)
     pairs = [(network, *design) for each in networks for network, design in zip(each, designs, strict=True)]
     apart = list({id(network): network for network, *_ in pairs}.values())
@@ -108,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html and not args.no_advice and search is not None:
         notes.append("what to change is left out: it is found by mappings whose factors divide, of layers as they are")
     print_notes(notes)
-    accuracies = {**published_for(costs), **_given(args.accuracy, costs)}
+    accuracies = {**published_for(costs), **given}
     if args.html:
         known: dict[str, Any] = {"diagnoses": told, "advice": advice, "changes": changes}
         write_text(args.html, report_page(costs, accuracies=accuracies, **known))
@@ -139,8 +140,8 @@ def _advice(
     return found
 
 
-def _given(texts: list[str], costs: list[NetworkCost]) -> dict[str, KnownAccuracy]:
-    names = {cost.network.name for cost in costs}
+def _given(texts: list[str], names: set[str]) -> dict[str, KnownAccuracy]:
+    """Return the accuracies that are given of networks of these names; raises InputError where one is of none."""
     given = {}
     for text in texts:
         name, _, value = text.partition("=")
