@@ -309,6 +309,48 @@ def test_what_is_no_network_and_no_design_is_told():
         assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"samples": 0}, "samples is 0; it must be at least 1"),
+        ({"samples": -1}, "samples is -1; it must be at least 1"),
+        ({"samples": 2.5}, "samples is 2.5; it must be a whole number"),
+        ({"time_limit": "5"}, "time_limit is '5'; it must be a number of seconds above 0"),
+        ({"time_limit": -1}, "time_limit is -1; it must be a number of seconds above 0"),
+        ({"time_limit": float("nan")}, "time_limit is nan; it must be a number of seconds above 0"),
+        ({"time_limit": dovetail.Allowance("5")}, "time_limit is '5'; it must be a number of seconds above 0"),
+        ({"batch": "2"}, "batch is '2'; it must be a whole number"),
+        ({"batch": 2.5}, "batch is 2.5; it must be a whole number"),
+    ],
+)
+def test_numbers_that_are_none_are_refused_as_the_commands_refuse_them(asked, said):
+    with pytest.raises(InputError, match=said):
+        dovetail.map(SMALL, on="eyeriss_like", **asked)
+
+
+def test_every_call_that_searches_refuses_a_time_that_is_none():
+    asked = {"vary": {"PE.meshX": "2,4"}, "axes": "edp"}
+    for call, more in (
+        (dovetail.compare, {}),
+        (dovetail.explain, {}),
+        (dovetail.advise, {}),
+        (dovetail.explore, asked),
+    ):
+        with pytest.raises(InputError, match="time_limit is 0; it must be a number of seconds above 0"):
+            call(SMALL, "eyeriss_like", time_limit=0, **more)
+    with pytest.raises(InputError, match="total_time is -1"):
+        dovetail.advise(SMALL, "eyeriss_like", total_time=-1)
+
+
+def test_a_layer_has_whole_sizes_and_a_short_repr():
+    with pytest.raises(InputError, match=r"linear: dimension C is 1\.5; it must be a whole number"):
+        dovetail.linear(C=1.5, M=3)
+    with pytest.raises(InputError, match="linear: dimension C is 'a'; it must be a whole number"):
+        dovetail.linear(C="a", M=3)
+    assert repr(SMALL) == "<Problem small: C4 M8 R3 S3 P6 Q6>"
+    assert repr(dovetail.linear(C=1, M=1)) == "<Problem linear: every size 1>"
+
+
 #: A script as people write it: no guard, two processes.
 SCRIPT = """
 import dovetail

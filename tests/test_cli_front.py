@@ -54,9 +54,10 @@ def test_every_help_ends_with_examples_that_parse(command, parser, capsys):
         assert args.command == command
 
 
-def test_help_alone_lists_commands(capsys):
+@pytest.mark.parametrize("words", [["help"], ["help", "help"]])
+def test_help_alone_or_on_itself_lists_commands(words, capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["help"])
+        main(words)
     assert caught.value.code == 0
     assert "COMMAND" in capsys.readouterr().out
 

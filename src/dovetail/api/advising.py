@@ -12,6 +12,7 @@ from dovetail.advice.advise import advise as advised
 from dovetail.api import networks
 from dovetail.api.calls import DesignLike, objective_of
 from dovetail.api.designs import design
+from dovetail.api.given import check_limit, check_seconds
 from dovetail.api.networks import NetworkLike
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.objective import Objective
@@ -58,6 +59,8 @@ def advise(
     >>> advice.tried, len(advice.left_out) > 20
     (0, True)
     """
+    check_limit(time_limit)
+    check_seconds("total_time", total_time)
     where = design(on)
     with Store.open() as store:
         return advised(

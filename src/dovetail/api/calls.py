@@ -10,6 +10,7 @@ from typing import Any
 from dovetail.api import networks
 from dovetail.api.designs import Design, design
 from dovetail.api.explanations import Explanation
+from dovetail.api.given import check_count, check_limit
 from dovetail.api.networks import LayerLike, NetworkLike
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.errors import InputError, did_you_mean
@@ -78,6 +79,7 @@ def map(
     >>> best.cycles, best.exact
     (5376, True)
     """
+    check_limit(time_limit)
     where = design(on)
     network = networks.layer(layer, input=input, batch=batch, rename=rename)
     search = _search(samples, seed, imperfect, pad)
@@ -150,6 +152,7 @@ def compare(
     ─────────────────────────────────────────────────────────────────────────
     alexnet  eyeriss_like  5,100,208  6.682 mJ      3.408e+04  83.4 %     yes
     """
+    check_limit(time_limit)
     where = [design(one) for one in _several(on, (str, Path, Architecture, Design))]
     asked = _several(models, (str, Path)) if isinstance(models, list | tuple | set) else [models]
     loaded = [networks.layers(model, input=input, batch=batch, rename=rename) for model in asked]
@@ -246,6 +249,7 @@ def explain(
     >>> found.lifted[0].constraint, round(found.lifted[0].gain, 2)
     ('spatial split 1', 0.9)
     """
+    check_limit(time_limit)
     where, wanted = design(on), objective_of(objective)
     problem = networks.layer(layer, input=input, batch=batch, rename=rename).layers[0].problem
     search = _search(None, 0, imperfect, pad)
@@ -263,6 +267,7 @@ def explain(
 
 def _search(samples: int | None, seed: int, imperfect: bool, pad: bool) -> SearchFunction | None:
     """Return the search that is asked for instead of the exact one; None where that is wanted."""
+    check_count("samples", samples)
     odd = odd_search(imperfect=imperfect, pad=pad, others=samples is not None)
     return odd if samples is None else Sampled(samples, seed)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.api import networks
+from dovetail.api.given import check_seconds
 from dovetail.api.networks import NetworkLike
 from dovetail.executors import Workers
 from dovetail.family.explore import State
@@ -56,6 +57,7 @@ def explore(
     >>> found.designs, found.proven, [point.cycles for point in found.points]
     (2, True, [288])
     """
+    check_seconds("time_limit", time_limit)
     asked = list(models) if isinstance(models, list | tuple | set) else [models]
     loaded = [networks.layers(model, input=input, batch=batch) for model in asked]
     given = {

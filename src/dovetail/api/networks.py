@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dovetail.api.given import check_count
 from dovetail.errors import InputError
 from dovetail.workload.inputs import KINDS, NetworkInput, parse_input
 from dovetail.workload.layer_table import bundled_names
@@ -47,6 +48,7 @@ def layers(
     >>> network.layer("3").name
     'features.6'
     """
+    check_count("batch", batch)
     network = _network(model, input, batch)
     return network.renamed(rename) if rename else network
 
@@ -109,7 +111,7 @@ def _traced(model: Any, taken: Any) -> Network:
     if not is_module and not callable(model):
         raise InputError(
             f"a network is a name, a path, a PyTorch module or a function that makes one, found a "
-            f"{type(model).__module__}.{type(model).__qualname__}"
+            f"{type(model).__module__}.{type(model).__qualname__}".replace("builtins.", "")
         )
     if taken is None:
         raise InputError("say what the module takes: input=x, or a shape such as input=(1, 3, 224, 224)")
@@ -126,6 +128,7 @@ def layer(
     Raises:
         InputError: there is no such layer, or what is given has several.
     """
+    check_count("batch", batch)
     if isinstance(given, str | os.PathLike):
         size, inputs = _inputs(input)
         problem = load_layer(_spec(given), batch=batch, input_size=size, inputs=inputs, rename=rename)

@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(TRY)
         return 0
     if arguments[0] == "help":
-        arguments = [*arguments[1:2], "--help"]
+        arguments = [*(word for word in arguments[1:2] if word != "help"), "--help"]
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     arguments = renamed(wanted, arguments)
     args = argparse.Namespace(begun=False)

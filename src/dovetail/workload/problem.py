@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean
@@ -80,7 +81,7 @@ class Shape:
         raise InputError(f"unknown tensor '{name}'{did_you_mean(name, [t.name for t in self.tensors])}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Problem:
     """A shape with its sizes.
 
@@ -112,6 +113,8 @@ class Problem:
             if len(names) != len(values):
                 raise InputError(f"{self.name}: {len(names)} {what}s {names} but {len(values)} values {values}")
             for name, value in zip(names, values, strict=True):
+                if not isinstance(value, Integral):
+                    raise InputError(f"{self.name}: {what} {name} is {value!r}; it must be a whole number")
                 if value < 1:
                     raise InputError(f"{self.name}: {what} {name} is {value}; it must be at least 1")
                 if value > MOST_ITERATIONS:
@@ -127,6 +130,11 @@ class Problem:
             object.__setattr__(self, "densities", ())
         for tensor, density in zip(self.shape.tensors, self.densities, strict=False):
             check_pattern(density, self.extent(tensor), tensor.name)
+
+    def __repr__(self) -> str:
+        sizes = zip(self.shape.dimensions, self.bounds, strict=True)
+        shown = " ".join(f"{dimension}{bound}" for dimension, bound in sizes if bound > 1)
+        return f"<Problem {self.name}: {shown or 'every size 1'}>"
 
     def density(self, tensor: str) -> Density:
         """Return where the zeros of the tensor of that name are."""
