@@ -148,6 +148,13 @@ def in_order(count: int, batch_size: int) -> list[Order]:
     return [np.arange(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
 
 
+def some_images(split: Split, most: int = 256) -> NDArray[np.float32]:
+    """Return at most so many of a part's images, evenly over all and the same ones every time, normalised."""
+    rows = np.unique(np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64))
+    ((images, _),) = split.batches([rows])
+    return np.asarray(images)
+
+
 def normalise(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
     """Turn images ``(batch, channels, height, width)`` of 0 to 255 into float32 of about mean 0 and deviation 1."""
     scale = torch.tensor([1.0 / (255.0 * s) for s in std], device=images.device)

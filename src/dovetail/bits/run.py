@@ -29,7 +29,7 @@ from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.json_text import json_document
 from dovetail.shrink.exact import ExactSearch
-from dovetail.shrink.finalists import Accuracy, Training, tested, train_and_choose
+from dovetail.shrink.finalists import Accuracy, Training, tested, train_and_choose, training_of
 from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.searches import UnreachableError
 from dovetail.shrink.supernet import Measurement, measure
@@ -343,10 +343,7 @@ class _Run:
     @property
     def training(self) -> Training:
         """How networks are trained on."""
-        request = self.request
-        seeds = tuple(range(request.seed, request.seed + request.seeds))
-        folder = request.out / "runs" / content_key(request.recipe.to_dict(), request.data)[:8]
-        return Training(request.data, request.recipe, seeds, False, folder, request.execution, request.processes)
+        return training_of(self.request)
 
     def start(self, bits: tuple[int, ...]) -> QuantisedSpec:
         """Write down what the training of a narrow network starts from."""

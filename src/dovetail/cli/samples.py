@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.workload.layer_densities import LayerDensities, Samples
 
 #: Data sets that need no path; `dovetail.accuracy.datasets.NAMES` says more, and loads PyTorch.
 NAMES = ("digits", "cluttered-digits", "cifar10", "cifar100")
-#: Validation images that are taken at most, evenly over all.
-MOST = 256
 
 
 def image_densities(text: str) -> tuple[LayerDensities, ...]:
@@ -30,9 +27,7 @@ def _images(name: str) -> NDArray[Any]:
         InputError: there is no such data set, or its images cannot be read.
         MissingExtraError: a package is missing.
     """
-    from dovetail.accuracy.datasets import load_data  # torch loads only where it is asked for
+    from dovetail.accuracy.data import some_images  # torch loads only where it is asked for
+    from dovetail.accuracy.datasets import load_data
 
-    split = load_data(name, check=False).validation
-    rows = np.unique(np.linspace(0, len(split) - 1, min(MOST, len(split))).astype(np.int64))
-    ((images, _),) = split.batches([rows])
-    return np.asarray(images)
+    return some_images(load_data(name, check=False).validation)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Protocol
 
 from dovetail.accuracy import checkpoint
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.evaluation import evaluate
 from dovetail.accuracy.execution import Execution
+from dovetail.accuracy.models import ModelSpec, with_weights
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.runs import DataRequest, Report, RunRequest, run_all
-from dovetail.accuracy.training import TrainingResult
+from dovetail.accuracy.training import TrainingResult, train
+from dovetail.content import content_key
 from dovetail.shrink.channels import Widths
 from dovetail.shrink.prune import assign, resized
 from dovetail.shrink.saved import load_shrunk, read_shrunk
@@ -104,6 +107,58 @@ class Accuracy:
         }
 
 
+class Trained(Protocol):
+    """What requests of runs say of training."""
+
+    @property
+    def data(self) -> DataRequest:
+        """What on."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How."""
+
+    @property
+    def seed(self) -> int:
+        """The first seed."""
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+
+    @property
+    def out(self) -> Path:
+        """Folder of the run."""
+
+    @property
+    def execution(self) -> Execution:
+        """Where."""
+
+    @property
+    def processes(self) -> int | None:
+        """Runs at a time."""
+
+
+def training_of(request: Trained, *, scratch: bool = False) -> Training:
+    """Return how the finalists of a request are trained, each recipe and data in a folder of its own."""
+    seeds = tuple(range(request.seed, request.seed + request.seeds))
+    folder = request.out / "runs" / content_key(request.recipe.to_dict(), request.data)[:8]
+    return Training(request.data, request.recipe, seeds, scratch, folder, request.execution, request.processes)
+
+
+def original_of(spec: ModelSpec, weights: Mapping[str, Any] | None, training: Training, report: Report) -> Any:
+    """Return the network that a run starts from, with its weights; where it has none, trained first likewise."""
+    if weights is not None:
+        return with_weights(spec, weights)
+    first = training.request(spec, training.seeds[0])
+    result = train(
+        first.model, first.data.load(check=False), first.recipe, seed=first.seed, out=first.folder,
+        execution=first.execution, test=False,
+        observers=[lambda event: report(event.step, event.steps, "training the original")],
+    )  # fmt: skip
+    return result.model.cpu()
+
+
 def train_and_choose(
     training: Training, found: Mapping[Any, Sequence[Widths]], starts: Mapping[Widths, Any], report: Report
 ) -> tuple[dict[Any, Widths], dict[Widths, list[TrainingResult]]]:
@@ -169,13 +224,21 @@ def tested(
     return Accuracy({run.seed: run.validation for run in runs}, test, runs[0].parameters, checkpoints)
 
 
+def means_of(accuracy: Accuracy | None) -> tuple[float | None, float | None]:
+    """Return the mean over seeds on validation and on test images."""
+    if accuracy is None:
+        return None, None
+    return fmean(accuracy.validation.values()), fmean(accuracy.test.values())
+
+
 def kept_in(model: Any, file: Path) -> Any:
     """Return a network of the model's layers, whose weights may be anything, with those that a checkpoint keeps."""
-    weights = checkpoint.load_weights(file)
+    return with_kept(model, checkpoint.load_weights(file), file)
+
+
+def with_kept(model: Any, weights: dict[str, Any], file: Path) -> Any:
+    """Return a network of the model's layers with these weights; an InputError names the file if they don't fit."""
     own = resized(model, {})
     checkpoint.check_weights(own, weights, file)
     assign(own, weights)
     return own
-
-
-__all__ = ["Accuracy", "Start", "Training", "kept_in", "tested", "train_and_choose"]

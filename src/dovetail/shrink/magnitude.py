@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.accuracy import checkpoint
-from dovetail.shrink.prune import assign, resized
-from dovetail.shrink.saved import load_shrunk, read_shrunk
+from dovetail.shrink.finalists import Start, with_kept
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("pruning networks")
@@ -113,11 +112,7 @@ def freed(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 def pruned_in(model: Any, file: Path) -> Any:
     """Return the network whose training from a `PrunedStart` a checkpoint keeps."""
-    weights = freed(checkpoint.load_weights(file))
-    own = resized(model, {})
-    checkpoint.check_weights(own, weights, file)
-    assign(own, weights)
-    return own
+    return with_kept(model, freed(checkpoint.load_weights(file)), file)
 
 
 @dataclass(frozen=True)
@@ -125,20 +120,16 @@ class PrunedStart:
     """What the training of a pruned network starts from; made by calling it, also in another process.
 
     Attributes:
-        folder: that describes the network and holds its weights, zeros among them.
-        name: of the network.
+        start: the network with its weights, zeros among them.
     """
 
-    folder: Path
-    name: str
+    start: Start
 
     @property
     def label(self) -> str:
         """The name."""
-        return self.name
+        return self.start.label
 
     def __call__(self) -> Any:
         """Make the network, its zeros held."""
-        shrunk = read_shrunk(self.folder)
-        # the description is our own and the network's name the user's: importing it is what the user asked for
-        return held(load_shrunk(self.folder, shrunk.model.name if ":" in shrunk.model.name else None))
+        return held(self.start())

@@ -6,27 +6,24 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.accuracy import checkpoint
-from dovetail.accuracy.data import DataSet
+from dovetail.accuracy.data import DataSet, some_images
 from dovetail.accuracy.evaluation import refuse_chance
 from dovetail.accuracy.exported import Exported, export_network
 from dovetail.accuracy.models import with_weights
 from dovetail.accuracy.normalisation import renewed
 from dovetail.accuracy.runs import Report, silent
-from dovetail.accuracy.training import train
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.json_text import json_document
 from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
-from dovetail.shrink.finalists import Accuracy, Training, tested, train_and_choose
+from dovetail.shrink.finalists import Accuracy, Start, means_of, original_of, tested, train_and_choose, training_of
 from dovetail.shrink.magnitude import PrunedStart, prunable, pruned, pruned_in
 from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.run import Request
@@ -43,8 +40,6 @@ from dovetail.workload.torch_trace import trace
 
 #: Shares of weights that may be left, the largest first.
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05)
-#: Validation images that activations' zeros are measured on at most.
-_IMAGES = 256
 
 
 @dataclass(frozen=True)
@@ -81,18 +76,14 @@ class PrunedNetwork:
             "edp_J_cycle": self.figures.edp_J_cycle,
             "exact": self.cost.exact,
             "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
-            "densities": {
-                layer.name: {tensor.name: share for tensor, share in _shares(layer.problem)}
-                for layer in self.cost.network.layers
-            },
+            "densities": {layer.name: _shares(layer.problem) for layer in self.cost.network.layers},
             "folder": None if self.folder is None else str(self.folder),
             "files": {} if self.exported is None else self.exported.to_json(),
         }
 
 
-def _shares(problem: Any) -> Iterator[tuple[Any, float]]:
-    for tensor in problem.shape.tensors:
-        yield tensor, problem.density(tensor.name).share
+def _shares(problem: Any) -> dict[str, float]:
+    return {tensor.name: problem.density(tensor.name).share for tensor in problem.shape.tensors}
 
 
 @dataclass(frozen=True)
@@ -141,13 +132,7 @@ class PruneResult:
         rows: list[tuple[Cell, ...]] = []
         for one in (self.original, *self.networks):
             cost = (one.figures.edp_J_cycle, one.figures.cycles, one.figures.energy_pJ * 1e-6)
-            known = one.accuracy
-            means = (
-                (None, None)
-                if known is None
-                else tuple(fmean(each.values()) for each in (known.validation, known.test))
-            )
-            rows.append((one.name, one.share, *cost, *means))
+            rows.append((one.name, one.share, *cost, *means_of(one.accuracy)))
         return Table(headed(*columns), tuple(rows))
 
     def _repr_html_(self) -> str:
@@ -193,25 +178,13 @@ class _Run:
         self.request, self.oracle, self.report = request, oracle, report
         self.data: DataSet = request.recipe.prepare(request.data.load(report))
         self.classes = len(self.data.classes)
-        seeds = tuple(range(request.seed, request.seed + request.seeds))
-        folder = request.out / "runs" / content_key(request.recipe.to_dict(), request.data)[:8]
-        self.training = Training(
-            request.data, request.recipe, seeds, False, folder, request.execution, request.processes
-        )
+        self.training = training_of(request)
+        self.costs: dict[float, PassCost] = {}  # of shares of weights, not trained on
 
     @cached_property
     def model(self) -> Any:
         """The trained network."""
-        request = self.request
-        if request.weights is not None:
-            return with_weights(request.model, request.weights)
-        first = self.training.request(request.model, request.seed)
-        result = train(
-            first.model, first.data.load(check=False), first.recipe, seed=first.seed, out=first.folder,
-            execution=first.execution, test=False,
-            observers=[lambda event: self.report(event.step, event.steps, "training the original")],
-        )  # fmt: skip
-        return result.model.cpu()
+        return original_of(self.request.model, self.request.weights, self.training, self.report)
 
     @cached_property
     def network(self) -> Network:
@@ -221,10 +194,7 @@ class _Run:
     @cached_property
     def images(self) -> NDArray[Any]:
         """Validation images that activations' zeros are measured on."""
-        split = self.data.validation
-        rows = np.unique(np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(np.int64))
-        ((images, _),) = split.batches([rows])
-        return np.asarray(images)
+        return some_images(self.data.validation)
 
     @cached_property
     def as_given(self) -> Measurement:
@@ -244,11 +214,6 @@ class _Run:
     def original(self) -> NetworkCost:
         """What the network costs as given."""
         return self.cost(self.model)
-
-    @cached_property
-    def costs(self) -> dict[float, PassCost]:
-        """What was found of shares of weights, not trained on."""
-        return {}
 
     def _figures(self, share: float) -> PassCost:
         if share not in self.costs:
@@ -293,7 +258,7 @@ class _Run:
             save_shrunk(
                 folder, Shrunk(name, self.request.model, {}, {}, {"weights_share": share}), network.state_dict()
             )
-        return PrunedStart(folder, name)
+        return PrunedStart(Start(folder, False, name))
 
     def outcome(self, target: Target) -> PrunedNetwork:
         """Train the network with the largest share of weights that meets a target, trained, and write it down."""
@@ -348,12 +313,8 @@ class _Run:
 def share_of(model: Any) -> float:
     """Return the share of a network's prunable weights that are not zero."""
     weights = prunable(model).values()
-    left, every = (sum(int(count) for count in counts) for counts in zip(*map(_counts, weights), strict=True))
-    return left / every
-
-
-def _counts(weight: Any) -> tuple[int, int]:
-    return int(weight.count_nonzero()), int(weight.numel())
+    left, every = (sum(counts) for counts in zip(*((int(w.count_nonzero()), w.numel()) for w in weights), strict=True))
+    return float(left / every)
 
 
 def figures_of(cost: NetworkCost) -> PassCost:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from dovetail.accuracy import checkpoint
@@ -15,11 +14,11 @@ from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.evaluation import refuse_chance
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.exported import Exported, export_network
-from dovetail.accuracy.models import ModelSpec, with_weights
+from dovetail.accuracy.models import ModelSpec
 from dovetail.accuracy.normalisation import renewed
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
 from dovetail.accuracy.runs import MAX_SEEDS, DataRequest, Report, silent
-from dovetail.accuracy.training import fine_tune, train
+from dovetail.accuracy.training import fine_tune
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.json_text import json_document
@@ -27,7 +26,17 @@ from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
 from dovetail.shrink.discover import OUTPUT, channel_graph
-from dovetail.shrink.finalists import Accuracy, Start, Training, kept_in, tested, train_and_choose
+from dovetail.shrink.finalists import (
+    Accuracy,
+    Start,
+    Training,
+    kept_in,
+    means_of,
+    original_of,
+    tested,
+    train_and_choose,
+    training_of,
+)
 from dovetail.shrink.layers import NetworkShapes, network_shapes
 from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.saved import describe, save_shrunk
@@ -220,7 +229,7 @@ class ShrinkResult:
         )
         rows: list[tuple[Cell, ...]] = []
         for one in (self.original, *self.networks):
-            figures, measured = one.figures, _means(one.accuracy)
+            figures, measured = one.figures, means_of(one.accuracy)
             share = figures.edp_J_cycle / self.original.figures.edp_J_cycle
             cost = (figures.edp_J_cycle, share, figures.cycles, figures.energy_pJ * 1e-6, figures.macs)
             rows.append((one.name, *cost, *measured, " ".join(map(str, one.widths))))
@@ -239,13 +248,6 @@ def _left_text(graph: ChannelGraph) -> Iterator[str]:
     for why, paths in by_reason.items():
         more = f" and {len(paths) - _MANY} more layers" if len(paths) > _MANY else ""
         yield f"channels of {printable(', '.join(paths[:_MANY]))}{more} stay: {printable(why)}"
-
-
-def _means(accuracy: Accuracy | None) -> tuple[float | None, float | None]:
-    """Return the mean over seeds on validation and on test images."""
-    if accuracy is None:
-        return None, None
-    return fmean(accuracy.validation.values()), fmean(accuracy.test.values())
 
 
 def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> ShrinkResult:
@@ -287,14 +289,7 @@ class _Run:
     @cached_property
     def model(self) -> Any:
         """The trained network."""
-        if self.request.weights is None:
-            request = self.training.request(self.request.model, self.request.seed)
-            result = train(
-                request.model, request.data.load(check=False), request.recipe, seed=request.seed, out=request.folder,
-                execution=request.execution, test=False, observers=[self._watch("training the original")],
-            )  # fmt: skip
-            return result.model.cpu()
-        return with_weights(self.request.model, self.request.weights)
+        return original_of(self.request.model, self.request.weights, self.training, self.report)
 
     @cached_property
     def graph(self) -> ChannelGraph:
@@ -352,12 +347,7 @@ class _Run:
     @property
     def training(self) -> Training:
         """How finalists are trained."""
-        request = self.request
-        seeds = tuple(range(request.seed, request.seed + request.seeds))
-        folder = request.out / "runs" / content_key(request.recipe.to_dict(), request.data)[:8]
-        return Training(
-            request.data, request.recipe, seeds, request.scratch, folder, request.execution, request.processes
-        )
+        return training_of(self.request, scratch=self.request.scratch)
 
     def task(self) -> Task:
         """Return what the search is to do."""
