@@ -10,6 +10,10 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.search import search
+from dovetail.mapping.mapping import LevelMapping, Mapping
+from dovetail.model.evaluate import evaluate
+from dovetail.workload.loading import load_layer
 
 _PORTS = """
     ports:
@@ -244,8 +248,107 @@ def test_paths_of_accelforge_that_compute_no_such_layer_are_passed_over_and_nest
     assert design.levels == _forge(tmp_path).levels
     assert any("a path without a compute unit" in note for note in design.notes)
     chosen = _FORGE.replace(vector, fork.replace("== 2", "== 3"))
-    with pytest.raises(InputError, match="a second compute unit for the same layer"):
+    with pytest.raises(InputError, match=r"a second compute unit for the same layer: .* --set compute=NAME"):
         _forge(tmp_path, chosen)
+    path = tmp_path / "forge.yaml"
+    unit = load_architecture(path, data={"compute": "Unit"})
+    assert [level.name for level in unit.levels] == [level.name for level in design.levels]
+    assert any("the path of Vector is passed over: 'Unit' is meant" in note for note in unit.notes)
+    vector = load_architecture(path, data={"compute": "Vector"})
+    assert [level.name for level in vector.levels][-2:] == ["Lane", "Vector"]
+    with pytest.raises(InputError, match="no compute unit is named 'MXU'; there are Vector, Unit"):
+        load_architecture(path, data={"compute": "MXU"})
+
+
+def test_variables_of_accelforge_are_given_values(tmp_path: Path) -> None:
+    before, path = _forge(tmp_path), tmp_path / "forge.yaml"
+    design = load_architecture(path, data={"glb_kilobytes": 16})
+    assert _storages(design)["Buffer"].words == _storages(before)["Buffer"].words // 4
+
+
+_TOLL = """  - !Toll
+    name: Toll
+    direction: DIRECTION
+    leak_power: 0
+    area: 3e-12
+    tensors: {keep: input | output}
+    actions: [{name: read, energy: 2e-12, bits_per_action: 4, throughput: 4e9}]
+"""
+
+
+def _tolled(tmp_path: Path, direction: str, before: str = "- !Container\n    name: Array") -> Architecture:
+    toll = _TOLL.replace("DIRECTION", direction)
+    return _forge(tmp_path, _FORGE.replace(f"  {before}", f"{toll}  {before}"))
+
+
+def test_a_toll_of_accelforge_charges_what_passes_on_its_ways(tmp_path: Path) -> None:
+    """Before the memory that keeps the outputs: what the toll reads and is updated with is what that gets and gives."""
+    path = tmp_path / "layer.yaml"
+    path.write_text("problem: {instance: {N: 1, C: 8, K: 4, P: 6, Q: 5, R: 1, S: 1}}")
+    problem = load_layer(str(path))
+    text = _FORGE.replace("{keep: output}", "{keep: input | output}").replace("3 * output.bits_per_value", "6 * 24")
+    plain = _forge(tmp_path, text)
+    toll = _TOLL.replace("DIRECTION", "{output: up, ~output: down}")
+    design = _forge(tmp_path, text.replace("  - !Memory\n    name: Register", f"{toll}  - !Memory\n    name: Register"))
+    down, up = (_storages(design)[f"Toll_{way}"] for way in ("down", "up"))
+    assert (down.depth, down.constraints.bypass_all_but, up.constraints.bypass_all_but) == (
+        None,
+        {"Inputs"},
+        {"Outputs"},
+    )
+    assert (down.read_bandwidth, up.write_bandwidth, down.shared_bandwidth) == (1.0, 1.0, None)
+    table = estimate(design)
+    assert [table["Toll_down"].actions[action] for action in ("read", "write", "update", "leak")] == [4, 0, 0, 0]
+    assert [table["Toll_up"].actions[action] for action in ("read", "write", "update", "leak")] == [0, 0, 4, 0]
+    assert (table["Toll_up"].area_um2, table["Toll_down"].area_um2) == (3, 0)
+    found = search(problem, plain, estimate(plain), time_limit=5).mapping
+    passed = Mapping(tuple(level for part in found.levels for level in _with_tolls(part)))
+    without, tolled = evaluate(found, problem, plain, estimate(plain)), evaluate(passed, problem, design, table)
+    register = without["Register"].tensors
+    assert tolled["Toll_down"].tensors["Inputs"].reads == register["Inputs"].fills
+    up_and_out = tolled["Toll_up"].tensors["Outputs"]
+    assert up_and_out.updates * up_and_out.instances == without["Buffer"].tensors["Outputs"].updates
+    for level in ("Main", "Buffer", "Register"):
+        assert tolled[level].tensors == without[level].tensors
+
+
+def _with_tolls(part: LevelMapping) -> list[LevelMapping]:
+    if part.level != "Register":
+        return [part]
+    tolls = (("Toll_up", "Outputs"), ("Toll_down", "Inputs"))
+    return [*(LevelMapping(name, keep=frozenset({tensor})) for name, tensor in tolls), part]
+
+
+def test_a_toll_before_the_compute_unit_keeps_nothing_and_one_whose_tensors_may_rest_is_refused(tmp_path: Path) -> None:
+    last = _tolled(tmp_path, "up_and_down", "- !Compute\n    name: Unit")
+    assert _storages(last)["Toll"].constraints.temporal.no_reuse == {"Inputs", "Outputs"}
+    with pytest.raises(InputError, match="Register would have to keep Inputs"):
+        _tolled(tmp_path, "down")
+    with pytest.raises(InputError, match="must be one of down, up, up_and_down, found text 'sideways'"):
+        _tolled(tmp_path, "sideways")
+    with pytest.raises(InputError, match="says nothing of Outputs"):
+        _tolled(tmp_path, "{input: down}")
+
+
+def test_a_zigzag_memory_without_a_port_for_what_it_must_do_is_refused(tmp_path: Path) -> None:
+    """ZigZag finds no port for that direction, and stops; what the outermost memory of an operand has, lies there."""
+
+    def load(operands: str, kept: str, *others: str) -> Architecture:
+        port = "\n      - {{name: {}".format("r_port" if kept == "w_port" else "w_port")
+        memory = _memory("rom", 8000, operands, "D1, D2")
+        at = memory.index(port)
+        end = memory.find("\n", at + 1)
+        return load_architecture(_zigzag(tmp_path, memory[:at] + memory[end:], *others))
+
+    rom = load("I2", "r_port")
+    assert estimate(rom)["rom"].actions == {"read": 2.0, "write": 0.0, "update": 0.0, "leak": 0.0}
+    assert _storages(rom)["rom"].write_bandwidth is None
+    with pytest.raises(InputError, match="no port is one of 'write' or 'read_write', and rom must write"):
+        load("I1, I2, O", "r_port")
+    with pytest.raises(InputError, match="and rom must write"):
+        load("I2", "r_port", _memory("dram", 10**9, "I1, I2, O", "D1, D2"))
+    with pytest.raises(InputError, match="and rom must read"):
+        load("I2", "w_port")
 
 
 def test_joules_watts_and_square_metres_of_accelforge_become_pj_per_line_and_um2(tmp_path: Path) -> None:
@@ -260,7 +363,8 @@ def test_joules_watts_and_square_metres_of_accelforge_become_pj_per_line_and_um2
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("- !Container", "- !Toll", "!Toll has no equal here"),
+        ("- !Container", "- !Array", "!Array has no equal here"),
+        ("leak_power: 1e-3", "total_leak_power: 1e-3", "'total_leak_power' has no equal here; say the 'leak_power' of"),
         ("- !Container", "- !Network", "!Network has no equal here: .*energy_per_hop"),
         (
             "size: glb_kilobytes",

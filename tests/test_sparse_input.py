@@ -94,7 +94,13 @@ def test_densities_of_every_kind_are_read() -> None:
         ("densities: {C: 0.5}", "has no tensor 'C'"),
         ("densities: {A: 1.5}", "must be a number from 0 to 1, found '1.5'"),
         ("densities: {A: {distribution: normal, density: 0.5}}", "unknown distribution 'normal'"),
-        ("densities: {A: {distribution: real-data, data_file_path: m.txt}}", "give an array: {distr"),
+        (
+            "densities: {A: {distribution: real-data, data_file_path: m.txt}}",
+            "there is no file 'm.txt' in the document",
+        ),
+        ("densities: {A: {distribution: real-data, data_file_path: ..}}", "names no file in the document's folder"),
+        ("densities: {A: {distribution: real-data}}", "the key 'data_file_path' is missing"),
+        ("commonDensity: {distribution: real-data, data_file_path: m.txt}", "one file cannot stand for all"),
         ("densities: {A: {distribution: hypergeometric}}", "the key 'density' is missing"),
         ("densities: {A: {distribution: hypergeometric, density: 0.5, band_width: 3}}", "says nothing about hyper"),
         ("densities: {B: {distribution: banded, band_width: 1}}", "in square matrices only; B is 6 x 4"),
@@ -129,6 +135,24 @@ def test_a_tensor_file_gives_its_pattern_and_survives_being_written(tmp_path: Pa
     np.save(tmp_path / "a.npy", tensor[:2])
     with pytest.raises(InputError, match=r"p\.yaml:10: .*a\.npy is 2 x 4, but A is 4 x 4"):
         read_problem(file)
+
+
+def test_a_text_of_digits_gives_a_pattern_the_first_axis_running_fastest(tmp_path: Path) -> None:
+    """As Sparseloop's artifact writes them: counted so, its eight layers take the cycles that the chip took."""
+    tensor = np.arange(16).reshape(4, 4) % 3 != 0
+    (tmp_path / "masks").mkdir()
+    text, file = tmp_path / "masks" / "a.txt", tmp_path / "p.yaml"
+    digits = "".join(str(int(word)) for word in tensor.T.ravel())
+    text.write_text(f"{digits[:7]}\n{digits[7:]}\n")
+    named = "densities: {A: {distribution: real-data, data_file_path: /home/somebody/runs/../masks/a.txt}}"
+    file.write_text(PROBLEM.replace("DENSITIES", named))
+    density = read_problem(file).density("A")
+    assert isinstance(density, Measured)
+    assert np.array_equal(density.nonzero, tensor)
+    for digits, said in (("01" * 7, "has 14 digits, but the tensor is 4 x 4"), ("0120" * 4, "found '2'")):
+        text.write_text(digits)
+        with pytest.raises(InputError, match=rf"p\.yaml:10: .*a\.txt: .*{said}"):
+            read_problem(file)
 
 
 def test_nothing_in_a_tensor_file_is_unpickled(tmp_path: Path) -> None:

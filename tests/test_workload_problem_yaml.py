@@ -1,6 +1,7 @@
 """Timeloop problem YAML: what it reads to, that it reads back, and that nothing wrong passes in silence."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,22 @@ def test_a_misspelt_stride_is_refused_where_it_stands(collection):
     assert caught.value.line == 4
     assert Path(str(caught.value.file)).name == "0.yaml"
     assert str(caught.value).endswith("unknown key 'HStride', did you mean 'Hstride'?")
+
+
+@pytest.mark.parametrize(
+    ("key", "dimension"), [("Wdilation", "R"), ("Hdilation", "S"), ("Wstride", "P"), ("Hstride", "Q")]
+)
+def test_a_coefficient_of_0_is_1_where_it_multiplies_single_iterations_only(key, dimension):
+    sizes = "{C: 4, K: 8, N: 1, P: 5, Q: 5, R: 3, S: 3, KEY: 0}".replace("KEY", key)
+    text = f"problem: {{shape: cnn-layer, instance: {sizes}}}"
+    with pytest.raises(
+        InputError, match=rf"{key}: must be at least 1, found 0: all \d steps of {dimension} would stand"
+    ):
+        parse(text)
+    single = re.sub(rf"{dimension}: \d", f"{dimension}: 1", text)
+    assert parse(single).problem == parse(single.replace(f"{key}: 0", f"{key}: 1")).problem
+    with pytest.raises(InputError, match="C: must be at least 1"):
+        parse(text.replace("C: 4", "C: 0"))
 
 
 def test_a_folder_is_a_network_in_the_order_of_its_numbers(collection):

@@ -63,7 +63,7 @@ def document_of(file: Path, include_folders: Sequence[Path], data: Mapping[str, 
     if file.suffix in _PLAIN and is_zigzag_text(text := read_text(file)):
         superseded: list[Node] = []
         return read_zigzag(parse_document(text, file=str(file), superseded=superseded), superseded)
-    return as_v04(read_document(file, include_folders=include_folders, data=data))
+    return as_v04(read_document(file, include_folders=include_folders, data=data), data)
 
 
 def design_paths(path: Path) -> list[Path]:

@@ -6,8 +6,10 @@
       Weights: 0.5                                             # fixed_structured
       Inputs: {distribution: hypergeometric, density: 0.37}
       Outputs: {distribution: actual_data, file: outputs.npy}  # ours: which words of a tensor are not zero
+      Psums: {distribution: real-data, data_file_path: psums.txt}  # Sparseloop's artifact: a 0 or 1 for each word
 
 ``actual_data`` is ours: the file holds a NumPy array of the tensor's extents, and is read without unpickling anything.
+``real-data`` names a text of as many digits as the tensor has words, the first axis of its projection running fastest.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail import inputs
-from dovetail.document import Node, not_a_file
+from dovetail.document import Node, not_a_file, read_text
 from dovetail.errors import InputError, did_you_mean
 from dovetail.expression import evaluate_node
 from dovetail.workload.densities import (
@@ -43,6 +45,8 @@ from dovetail.workload.problem import Problem
 _NPY = b"\x93NUMPY"
 #: How the operating system and NumPy say that a file can't be read: its header is Python, sizes in it are any.
 _UNREADABLE = (OSError, ValueError, EOFError, ArithmeticError, MemoryError, TypeError, SyntaxError, TokenError)
+#: A pattern as text, of the release that Sparseloop's artifact is of.
+_TEXT = "real_data"
 DENSITIES, COMMON = ("densities",), ("commonDensity", "common_density")
 _KINDS = {
     "fixed_structured": FixedStructured.kind,
@@ -51,12 +55,14 @@ _KINDS = {
     "banded": Banded.kind,
     "diagonal": Banded.kind,
     "actual_data": Measured.kind,
+    "real_data": _TEXT,
 }
 _KEYS = {
     FixedStructured.kind: ("distribution", "density"),
     Hypergeometric.kind: ("distribution", "density", "workload_tensor_size"),
     Banded.kind: ("distribution", "density", "band_width"),
     Measured.kind: ("distribution", "file", "shape", "nonzero"),
+    _TEXT: ("distribution", "data_file_path"),
 }
 
 #: What the front end writes beside every distribution, 0 where it is another's.
@@ -95,10 +101,6 @@ def _density(node: Node, problem: Problem, tensor: str | None, names: Mapping[st
     entries = {key.replace("-", "_"): value for key, value in node.mapping().items()}
     word = entries["distribution"].text() if "distribution" in entries else FixedStructured.kind
     kind = _KINDS.get(word.replace("-", "_"))
-    if word.replace("-", "_") == "real_data":
-        raise entries["distribution"].fail(
-            "masks of 'real-data' as text are not read; give an array: {distribution: actual_data, file: mask.npy}"
-        )
     if kind is None:
         known = ", ".join(dict.fromkeys(_KINDS.values()))
         raise entries["distribution"].fail(f"unknown distribution '{word[:60]}'; known: {known}")
@@ -114,10 +116,14 @@ def _of_kind(
     if kind == Banded.kind:
         width = entries.get("band_width")
         return Banded(0 if width is None or width.value is None else width.integer(0))
-    if kind == Measured.kind:
+    if kind in (Measured.kind, _TEXT):
         if tensor is None:
             raise node.fail("one file cannot stand for all tensors; name it under 'densities'")
-        return _measured(entries, node)
+        if kind == Measured.kind:
+            return _measured(entries, node)
+        if "data_file_path" not in entries:
+            raise node.fail("the key 'data_file_path' is missing: a text with a 0 or 1 for each word")
+        return _from_text(entries["data_file_path"], problem.extent(problem.shape.tensor(tensor)))
     if "density" not in entries:
         raise node.fail("the key 'density' is missing")
     share = _share(entries["density"], names)
@@ -157,11 +163,38 @@ def _measured(entries: Mapping[str, Node], node: Node) -> Measured:
 
 def _from_file(node: Node) -> Measured:
     """Return the pattern of a NumPy array, in a file in the folder of the document that names it or below."""
+    return read_pattern(_inside(node, node.text()), node.fail)
+
+
+def _inside(node: Node, name: str) -> Path:
+    """Return the path of a file that a document names, which must lie in the document's folder or below."""
     folder = Path(node.file).parent
-    path = folder / node.text()
+    path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise node.fail(f"'{node.text()}' lies outside the document's folder")
-    return read_pattern(path, node.fail)
+        raise node.fail(f"'{name[:60]}' lies outside the document's folder")
+    return path
+
+
+def _from_text(node: Node, extents: tuple[int, ...]) -> Measured:
+    """Return the pattern of a text of digits, one for each word of a tensor, the first axis running fastest.
+
+    The path of another machine stands for the file below the document's folder whose path ends likewise.
+    """
+    parts = Path(node.text()).parts
+    ends = ["/".join(parts[first:]) for first in range(len(parts)) if not set(parts[first:]) & {"/", ".."}]
+    if not ends:
+        raise node.fail(f"'{node.text()[:60]}' names no file in the document's folder")
+    path = next((path for path in (_inside(node, end) for end in ends) if path.is_file()), None)
+    if path is None:
+        raise node.fail(f"there is no file '{ends[0][-60:]}' in the document's folder, nor one of a shorter end of it")
+    digits = np.frombuffer("".join(read_text(path).split()).encode(), np.uint8)
+    values = digits - ord("0")
+    if (values > 1).any():
+        raise node.fail(f"{path.name}: must hold a 0 or 1 for each word, found '{chr(digits[values > 1][0])}'")
+    if values.size != math.prod(extents):
+        shape = " x ".join(map(str, extents))
+        raise node.fail(f"{path.name}: has {values.size} digits, but the tensor is {shape}")
+    return Measured.of(values.reshape(extents, order="F"), path.name)
 
 
 def read_pattern(path: Path, fail: Callable[[str], InputError] | None = None) -> Measured:

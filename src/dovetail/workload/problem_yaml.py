@@ -185,9 +185,10 @@ def _sized(
     named = any(isinstance(size.value, str) for size in sizes.values())
     known_names = names.values() if named else {}
     computed = evaluate_all(sizes, known_names)
-    values = {key: _size(instance[key], value) for key, value in computed.items()}
+    values = {key: _size(instance[key], computed[key]) for key in shape.dimensions}
     bounds = tuple(values[dimension] for dimension in shape.dimensions)
-    coefficients = tuple(values.get(key, defaults.get(key, 1)) for key in shape.coefficients)
+    given = {key: _coefficient(instance[key], computed[key], key, shape, values) for key in sizes if key not in values}
+    coefficients = tuple(given.get(key, defaults.get(key, 1)) for key in shape.coefficients)
     if "name" in instance:
         name = instance["name"].text()
     try:
@@ -241,6 +242,26 @@ def _size(node: Node, value: object) -> int:
     if not 1 <= value <= MOST_ITERATIONS:
         raise node.fail(f"must be at least 1 and at most {MOST_ITERATIONS}, found {value}")
     return int(value)
+
+
+def _coefficient(node: Node, value: object, name: str, shape: Shape, bounds: Mapping[str, int]) -> int:
+    """Return a coefficient; 0 is 1 where it multiplies nothing but single iterations, as collections of layers have it.
+
+    Args:
+        node: where it stands.
+        value: what stands there, computed.
+        name: what it is called.
+        shape: the problem's shape.
+        bounds: iterations of its dimensions.
+    """
+    if value == 0 and not isinstance(value, bool):
+        terms = (term for tensor in shape.tensors for axis in tensor.projection for term in axis)
+        moving = [term.dimension for term in terms if term.coefficient == name and bounds[term.dimension] > 1]
+        if not moving:
+            return 1
+        steps = bounds[moving[0]]
+        raise node.fail(f"must be at least 1, found 0: all {steps} steps of {moving[0]} would stand at one place")
+    return _size(node, value)
 
 
 def _found(node: Node, value: object) -> str:

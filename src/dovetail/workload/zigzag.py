@@ -25,7 +25,7 @@ _WITHOUT_PRODUCTS = ("pooling", "add", "maxpool", "averagepool", "softmax")
 _REQUIRED = ("id", "operator_type", "equation", "loop_dims", "loop_sizes")
 _KNOWN = (
     *_REQUIRED, "name", "dimension_relations", "operand_precision", "operand_source", "pr_loop_dims", "pr_loop_sizes",
-    "padding", "pr_padding",
+    "padding", "pr_padding", "constant_operands",
 )  # fmt: skip
 
 _EQUATION = re.compile(r"\s*O((?:\[\w+\])+)\s*\+?=\s*([WI])((?:\[\w+\])+)\s*\*\s*([WI])((?:\[\w+\])+)\s*")

@@ -1,8 +1,10 @@
 """Reads AccelForge's architectures: nodes from the outside in, sizes in bits, energies in joules, rates per second.
 
 Its memories, containers and compute units have equals here, and the sets of tensors that memories keep and fan-outs
-share. Time is in seconds there: a cycle is what the compute unit takes for one operation. Tolls, networks as nodes,
-several compute units, and bounds on loops by a workload's own names have none, and are refused by name.
+share. A toll is a storage of any size without loops that only costs what passes (`dovetail.hardware.neighbours.tolls`).
+Time is in seconds there: a cycle is what the compute unit takes for one operation. Of several compute units for one
+layer, one is named (``--set compute=NAME``). Networks as nodes, and bounds on loops by a workload's own names have no
+equal, and are refused by name.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dovetail.document import Node
+from dovetail.document import Node, Scalar
 from dovetail.errors import InputError
 from dovetail.expression import evaluate, evaluate_all
 from dovetail.hardware.neighbours.building import TECHNOLOGY, WORD_BITS, Translation, line_of
 from dovetail.hardware.neighbours.tensor_sets import ALL, TENSORS, tensor_set
+from dovetail.hardware.neighbours.tolls import WAYS, Toll, ways_of
 
 _ARCH_KEYS = ("nodes", "name", "variables", "extra_attributes_for_all_component_models", "version")
 _COMMON = (
@@ -27,8 +30,13 @@ _COMMON = (
     "leak_power_scale", "total_latency", "extra_attributes_for_component_model", "n_parallel_instances",
     "throughput_scale", "latency_scale",
 )  # fmt: skip
-_MEMORY_KEYS = (*_COMMON, "size", "tensors", "bits_per_value", "bits_per_action", "skip_initial_output_write")
-_KNOWN = {"!Memory": _MEMORY_KEYS, "!Compute": _COMMON, "!Container": ("name", "spatial")}
+_HOLDER_KEYS = (*_COMMON, "tensors", "bits_per_value", "bits_per_action")
+_KNOWN = {
+    "!Memory": (*_HOLDER_KEYS, "size", "skip_initial_output_write"),
+    "!Toll": (*_HOLDER_KEYS, "direction"),
+    "!Compute": (*_COMMON, "skip_initial_output_write"),
+    "!Container": ("name", "spatial"),
+}
 #: Nodes that hold others: of a path of their own, or as if these stood in their place.
 _FORK, _INLINE = "!Fork", "!Hierarchical"
 _SPATIAL_KEYS = ("name", "fanout", "reuse", "may_reuse", "min_usage", "loop_bounds", "usage_scale", "power_gateable")
@@ -38,7 +46,6 @@ _ACTION_KEYS = (
 )  # fmt: skip
 #: What has no equal here: the tag, and why.
 _REFUSED = {
-    "!Toll": "a charge for what passes by has no equal; a storage that keeps the tensor and holds one word comes near",
     "!Network": "networks as nodes have none; what wires cost stands at the storage or container outside of them "
     "(energy_per_hop, router_energy)",
     "!Array": "components beside each other on one level have none; write them one after the other",
@@ -66,6 +73,17 @@ _INSTEAD = {
     "no_resend_to_below": "; 'no_reuse' in v0.4's constraints comes near",
     "tile_shape": "; 'factors' in v0.4's constraints come near",
 }
+#: Keys of components whose numbers have no equal -> what comes near.
+_UNEQUAL = {
+    "values_per_action": "'bits_per_action', one for all tensors, comes near",
+    "total_area": "say the 'area' of one",
+    "total_leak_power": "say the 'leak_power' of one",
+    "actions_scale": "'energy_scale' says what actions cost",
+}
+#: The bandwidth that limits what passes a toll one way or both.
+_RATE_OF = {"down": "read_bandwidth", "up": "write_bandwidth", "up_and_down": "shared_bandwidth"}
+#: What ``--set`` calls the compute unit that is meant.
+_CHOICE = "compute"
 _UNITS_pJ = _UNITS_um2 = 1e12
 
 
@@ -75,15 +93,19 @@ def is_accelforge(document: Node) -> bool:
     return arch is not None and isinstance(arch.value, dict) and "nodes" in arch.value
 
 
-def read_accelforge(document: Node) -> Node:
+def read_accelforge(document: Node, data: Mapping[str, Scalar] | None = None) -> Node:
     """Return the v0.4 document that an architecture of AccelForge means.
+
+    Args:
+        document: the architecture.
+        data: values that stand above its variables; ``compute`` names the compute unit that is meant.
 
     Raises:
         InputError: with file, line and key, of what has no equal here.
     """
     entries = document.mapping()
     arch = entries["arch"].mapping(known=_ARCH_KEYS, required=("nodes",))
-    reading = _Reading(document, entries, arch)
+    reading = _Reading(document, entries, arch, data or {})
     for node in arch["nodes"].sequence():
         reading.node(node)
     return reading.finished(arch["nodes"])
@@ -92,14 +114,21 @@ def read_accelforge(document: Node) -> Node:
 class _Reading:
     """Where the walk over the nodes stands."""
 
-    def __init__(self, document: Node, entries: Mapping[str, Node], arch: Mapping[str, Node]) -> None:
+    def __init__(
+        self, document: Node, entries: Mapping[str, Node], arch: Mapping[str, Node], data: Mapping[str, Scalar]
+    ) -> None:
         self.translation = Translation("AccelForge", document)
         variables = {**_entries(entries.get("variables")), **_entries(arch.get("variables"))}
         tensors = dict.fromkeys(TENSORS, True)
         self.names: dict[str, Any] = {"inf": math.inf, **tensors}
         for name, node in variables.items():  # what cannot be computed is an error where it is used
+            if name in data:
+                self.names[name] = data[name]
+                continue
             with contextlib.suppress(InputError):
                 self.names |= evaluate_all({name: node}, self.names)
+        self.chosen, self.passed_by = data.get(_CHOICE), list[str]()
+        self.tolls: list[Toll] = []
         self.of_all = arch.get("extra_attributes_for_all_component_models")
         self.kept: dict[str, frozenset[str]] = {}
         self.parts: list[Callable[[float], None]] = []  # added in this order, once it is known what a cycle takes
@@ -114,21 +143,16 @@ class _Reading:
             inner = node.mapping(known=("nodes", "name"), required=("nodes",))["nodes"].sequence()
             if tag == _FORK and not self.computes(inner):
                 why = "a path without a compute unit for a layer of two operands and a result is passed over"
+                if self.passed_by:
+                    why = f"the path of {', '.join(self.passed_by)} is passed over: '{self.chosen}' is meant"
                 self.translation.note(node, why)
                 return
             for each in inner:
                 self.node(each)
             return
-        if tag in _REFUSED:
-            raise node.fail(f"{tag} has no equal here: {_REFUSED[tag]}")
-        if tag not in _KNOWN:
-            known = ", ".join((*_KNOWN, _FORK, _INLINE, *_REFUSED))
-            raise node.fail(f"'{tag[:40]}' is no node of AccelForge; known: {known}")
-        if "attributes" in node.mapping():
-            why = "'attributes' are of releases before 2026; size, tensors, actions stand beside the name there"
-            raise node.mapping()["attributes"].fail(f"{why}; 'extra_attributes_for_component_model' has the rest")
+        _check_form(node)
         entries = node.mapping(known=_KNOWN[tag], required=("name",))
-        if not self.enabled(entries):
+        if not self.enabled(entries) or (tag == "!Compute" and not self.is_meant(entries)):
             return
         for name in ("n_parallel_instances", "throughput_scale", "latency_scale"):
             if name in entries and self.number(entries[name]) != 1:
@@ -137,6 +161,8 @@ class _Reading:
             self.spread(entries)
         if tag == "!Memory":
             self.memory(entries)
+        elif tag == "!Toll":
+            self.toll(entries)
         elif tag == "!Compute":
             self.compute(entries)
 
@@ -146,8 +172,17 @@ class _Reading:
             if node.tag in (_FORK, _INLINE):
                 if self.computes(node.mapping(required=("nodes",))["nodes"].sequence()):
                     return True
-            elif node.tag == "!Compute" and self.enabled(node.mapping()):
+            elif node.tag == "!Compute" and self.enabled(node.mapping()) and self.is_meant(node.mapping()):
                 return True
+        return False
+
+    def is_meant(self, entries: Mapping[str, Node]) -> bool:
+        """Say whether a compute unit is the one that was named, where one was."""
+        name = entries["name"].text() if "name" in entries else ""
+        if self.chosen in (None, name):
+            return True
+        if name not in self.passed_by:
+            self.passed_by.append(name)
         return False
 
     def enabled(self, entries: Mapping[str, Node]) -> bool:
@@ -164,7 +199,8 @@ class _Reading:
             parts = node.mapping(known=_SPATIAL_KEYS, required=("fanout",))
             fanout = replace(parts["fanout"], value=self.number(parts["fanout"])).integer(1)
             if parts.get("loop_bounds", node).value and "loop_bounds" in parts:
-                raise parts["loop_bounds"].fail("bounds on loops by a workload's own names have no equal here")
+                why = "bounds on loops by a workload's own names have no equal here"
+                raise parts["loop_bounds"].fail(f"{why}; 'factors' in v0.4's spatial constraints come near")
             if "usage_scale" in parts and self.number(parts["usage_scale"]) != 1:
                 raise parts["usage_scale"].fail("'usage_scale' has no equal here other than 1; scale the fanout")
             if "min_usage" in parts and self.number(parts["min_usage"]) > 0:
@@ -186,6 +222,8 @@ class _Reading:
         name = entries["name"]
         keep, may = self.tensors(entries.get("tensors"))
         self.kept[name.text()] = keep | may
+        for toll in self.tolls:
+            toll.meet(name.text(), keep)
         bits = self.word_bits(entries, keep | may)
         actions = self.actions(entries)
         line = line_of(max((action[1] for action in actions.values()), default=1), bits)
@@ -197,12 +235,13 @@ class _Reading:
         sets = (("keep", keep), ("bypass", ALL - keep - may))
         kept = {word: sorted(tensors) for word, tensors in sets if tensors}
         kind = "storage" if math.isfinite(size) else "DRAM"
-        self.put(entries, kind, attributes, kept, self.bandwidths(entries, actions, bits))
+        constraints = {"dataspace": kept} if kept else None
+        self.put(entries, kind, attributes, lambda: constraints, self.bandwidths(entries, actions, bits))
 
     def compute(self, entries: Mapping[str, Node]) -> None:
         if self.cycle_seconds is not None:
-            said = "a second compute unit for the same layer has no equal here; give each path a file of its own"
-            raise entries["name"].fail(said)
+            said = "a second compute unit for the same layer: a design here has one; say which is meant"
+            raise entries["name"].fail(f"{said} with --set {_CHOICE}=NAME")
         actions = self.actions(entries)
         attributes = {"datawidth": WORD_BITS, **self.costs(entries, actions, 1)}
         rate = self.rates(entries)[0].get("compute", math.inf)
@@ -210,11 +249,35 @@ class _Reading:
             self.translation.note(entries["name"], "the compute unit has no rate: a cycle of 1 ns is assumed")
             rate = 1e9
         self.cycle_seconds = 1 / rate
-        self.put(entries, "compute", attributes, {}, {})
+        self.put(entries, "compute", attributes, lambda: None, {})
+
+    def toll(self, entries: Mapping[str, Node]) -> None:
+        """Place what only charges for what passes by."""
+        keep, may = self.tensors(entries.get("tensors"))
+        if may and "tensors" in entries and entries["tensors"].mapping().get("may_keep") is not None:
+            raise entries["tensors"].fail(
+                "a toll that tensors may avoid has no equal here; say which ones pass: 'keep'"
+            )
+        if "direction" not in entries:
+            raise entries["name"].fail("the key 'direction' is missing: up, down or up_and_down")
+        toll = Toll(entries["name"], ways_of(entries["direction"], keep, self.kept))
+        self.tolls.append(toll)
+        bits = self.word_bits(entries, keep)
+        pJ, each = self.actions(entries).get("read", (math.nan, self.bits_per_action(entries)))
+        rate = self.rates(entries)[0].get("read", math.inf) * each / bits
+        once: dict[str, Any] = self.costs(entries, {}, 1)  # area and leakage, which stand at the first storage
+        for way in toll.ways:
+            attributes = {"datawidth": bits, "width": bits, **(once or {"area_um2": 0.0, "leak_pJ": 0.0})}
+            if math.isfinite(pJ):
+                charged = {action: action in WAYS[way] for action in ("read", "write", "update")}
+                attributes |= {f"{action}_pJ": pJ * bits / each * does for action, does in charged.items()}
+            words = {} if math.isinf(rate) else {_RATE_OF[way]: rate}
+            self.put({**entries, "name": toll.label(way)}, "DRAM", attributes, partial(toll.constraints, way), words)
+            once = {}
 
     def put(
-        self, entries: Mapping[str, Node], kind: str, attributes: dict[str, Any], kept: Mapping[str, list[str]],
-        words: Mapping[str, float],
+        self, entries: Mapping[str, Node], kind: str, attributes: dict[str, Any],
+        constraints: Callable[[], Mapping[str, Any] | None], words: Mapping[str, float],
     ) -> None:  # fmt: skip
         """Add a component, later; ``words`` are its bandwidths per second."""
         name = entries["name"]
@@ -224,18 +287,17 @@ class _Reading:
         if not any(key.endswith("_pJ") for key in attributes) and "technology" not in extras and model != "Dummy":
             self.translation.variables["technology"] = TECHNOLOGY
             self.translation.note(name, f"costs are left to estimators: at {TECHNOLOGY}, or --set technology=...")
-        constraints = {"dataspace": dict(kept)} if kept else None
         known = {**extras, **attributes}
         self.parts.append(partial(self._add_component, name, kind, component, known, constraints, words))
 
     def _add_component(
         self, name: Node, kind: str, component: str, attributes: Mapping[str, Any],
-        constraints: Mapping[str, Any] | None, words: Mapping[str, float], cycle_seconds: float,
+        constraints: Callable[[], Mapping[str, Any] | None], words: Mapping[str, float], cycle_seconds: float,
     ) -> None:  # fmt: skip
         known = {**attributes, **{key: float(f"{rate * cycle_seconds:.12g}") for key, rate in words.items()}}
         if (watts := known.pop("leak_W", None)) is not None:
             known["leak_pJ"] = watts * cycle_seconds * _UNITS_pJ
-        self.translation.component(name, kind, component, known, constraints)
+        self.translation.component(name, kind, component, known, constraints())
 
     def _add_fan_out(
         self, node: Node, label: str, axis: str, size: int, spatial: dict[str, Any], cycle_seconds: float
@@ -262,6 +324,8 @@ class _Reading:
 
     def finished(self, place: Node) -> Node:
         """Return the document, rates per cycle."""
+        if self.cycle_seconds is None and self.passed_by:
+            raise place.fail(f"no compute unit is named '{self.chosen}'; there are {', '.join(self.passed_by)}")
         if self.cycle_seconds is None:
             raise place.fail("has no !Compute for a layer of two operands and a result")
         for add in self.parts:
@@ -405,6 +469,22 @@ class _Reading:
             return evaluate(_BITS.sub(str(WORD_BITS), node.value), self.names)
         except InputError as error:
             raise node.fail(error.message) from None
+
+
+def _check_form(node: Node) -> None:
+    """Refuse what has no equal here by name: kinds of nodes, and keys that say what no number here can."""
+    tag = node.tag or ""
+    if tag in _REFUSED:
+        raise node.fail(f"{tag} has no equal here: {_REFUSED[tag]}")
+    if tag not in _KNOWN:
+        known = ", ".join((*_KNOWN, _FORK, _INLINE, *_REFUSED))
+        raise node.fail(f"'{tag[:40]}' is no node of AccelForge; known: {known}")
+    if "attributes" in node.mapping():
+        why = "'attributes' are of releases before 2026; size, tensors, actions stand beside the name there"
+        raise node.mapping()["attributes"].fail(f"{why}; 'extra_attributes_for_component_model' has the rest")
+    for key, near in _UNEQUAL.items():
+        if key in node.mapping():
+            raise node.mapping()[key].fail(f"'{key}' has no equal here; {near}")
 
 
 def _entries(node: Node | None) -> dict[str, Node]:

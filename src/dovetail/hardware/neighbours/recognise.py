@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from dovetail.document import Node, read_text
+from dovetail.document import Node, Scalar, read_text
 from dovetail.errors import InputError
 from dovetail.hardware.neighbours.accelforge import is_accelforge, read_accelforge
 from dovetail.hardware.neighbours.scale_sim import is_scale_sim, read_scale_sim
@@ -24,8 +25,12 @@ def read_config(path: Path) -> Node:
     raise InputError(_LIBCONFIG, file=path)
 
 
-def as_v04(document: Node) -> Node:
+def as_v04(document: Node, data: Mapping[str, Scalar] | None = None) -> Node:
     """Return the v0.4 document that a neighbour's design means; any other document as it is.
+
+    Args:
+        document: the design.
+        data: values that stand above its variables.
 
     Raises:
         InputError: the design has something that has no equal here.
@@ -35,4 +40,4 @@ def as_v04(document: Node) -> Node:
         return document
     if is_zigzag(keys):
         return read_zigzag(document)
-    return read_accelforge(document) if is_accelforge(document) else document
+    return read_accelforge(document, data) if is_accelforge(document) else document

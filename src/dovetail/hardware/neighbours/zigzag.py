@@ -86,11 +86,12 @@ def read_zigzag(document: Node, superseded: Sequence[Node] = ()) -> Node:
     for name in ("dataflows", "operator_types", "memory_sharing"):
         if name in entries:
             translation.note(entries[name], f"'{name}' is passed over: every mapping of a layer is tried")
-    around = frozenset(sizes)
+    around, outside = frozenset(sizes), {"Outputs"}
     for memory in memories:
         _spread(translation, memory.name, around - memory.served, sizes)
         around = memory.served
-        _place(translation, memory, bits)
+        _place(translation, memory, bits, is_written=not outside.isdisjoint(memory.tensors))
+        outside.update(memory.tensors)
     where = entries["operational_array"]
     _spread(translation, where, around, sizes)
     energy = {"compute_pJ": float(array["unit_energy"].number(0)), "leak_pJ": 0.0} if "unit_energy" in array else {}
@@ -211,12 +212,13 @@ def _spread(translation: Translation, place: Node, dimensions: frozenset[str], s
         translation.fan_out(place, f"array_{'_'.join(pair)}", axes)
 
 
-def _place(translation: Translation, memory: _Memory, bits: int) -> None:
+def _place(translation: Translation, memory: _Memory, bits: int, *, is_written: bool) -> None:
+    """Add a memory; ``is_written``: whether anything comes into it from a memory of the file or from the units."""
     entries = memory.entries
     size = _whole(entries["size"])
     if size > _MOST_BITS:
         raise entries["size"].fail(f"{size} bits are more than any memory has")
-    ports = _ports(translation, memory)
+    ports = _ports(translation, memory, is_written=is_written)
     line = line_of(ports.least, bits)
     extracted = entries.get("auto_cost_extraction")
     attributes: dict[str, object] = {"width": line, "datawidth": bits, "entries": size // bits}
@@ -233,7 +235,7 @@ def _place(translation: Translation, memory: _Memory, bits: int) -> None:
         component = "storage"
         for action, cost, port in (("read", "r_cost", ports.read), ("write", "w_cost", ports.write)):
             if cost in entries:
-                attributes[f"{action}_pJ"] = _cost(entries[cost]) * line / port
+                attributes[f"{action}_pJ"] = _cost(entries[cost]) * line / port if port else 0.0
         attributes |= {"update_pJ": attributes.get("write_pJ"), "leak_pJ": 0.0, "area_um2": 0.0}
     elif "technology" not in translation.variables:
         translation.variables["technology"] = TECHNOLOGY
@@ -263,7 +265,7 @@ class _Ports:
         writes: likewise.
         both: of ports that read or write.
         read: of the port that costs of reads are meant for.
-        write: likewise.
+        write: likewise; 0 without one, where what is read lies there from the beginning.
         least: the fewest that an access moves.
     """
 
@@ -275,7 +277,7 @@ class _Ports:
     least: int
 
 
-def _ports(translation: Translation, memory: _Memory) -> _Ports:
+def _ports(translation: Translation, memory: _Memory, *, is_written: bool) -> _Ports:
     where = memory.entries["ports"]
     widths: dict[str, list[int]] = {"read": [], "write": [], "read_write": []}
     least: list[int] = []
@@ -291,7 +293,11 @@ def _ports(translation: Translation, memory: _Memory) -> _Ports:
     if any(len(each) > 1 for each in widths.values()):
         translation.note(where, "which traffic takes which port is passed over: ports of a kind add up")
     reads, writes, both = (sum(widths[kind]) for kind in ("read", "write", "read_write"))
-    read, write = ([*widths[kind], *widths["read_write"], 1][0] for kind in ("read", "write"))
+    found = {kind: [*widths[kind], *widths["read_write"]] for kind in ("read", "write")}
+    for kind, needed in (("read", True), ("write", is_written)):
+        if needed and not found[kind]:
+            raise where.fail(f"no port is one of '{kind}' or 'read_write', and {memory.name.value} must {kind}")
+    read, write = ([*found[kind], 0][0] for kind in ("read", "write"))
     if both and (reads or writes):
         translation.note(where, "ports both for reads and for writes are added to those for one of them")
         reads, writes, both = reads + both, writes + both, 0
