@@ -87,8 +87,8 @@ def test_a_certificate_holds_until_it_is_changed(tmp_path, capsys):
     ("content", "said"),
     [
         ("{}", "'dovetail_certificate' is missing"),
-        ('{"dovetail_certificate": 2}', "is missing"),
-        ('{"dovetail_certificate": 1}', "only version 2"),
+        ('{"dovetail_certificate": 3}', "is missing"),
+        ('{"dovetail_certificate": 1}', "only version 3"),
         ('{"dovetail_certificate": true}', "must be a number"),
         ("[1]", "must be a mapping"),
         ("not json {", "certificate.json"),

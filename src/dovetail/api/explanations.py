@@ -12,6 +12,7 @@ from dovetail.api.designs import Design
 from dovetail.files import write_text
 from dovetail.json_text import json_document, json_text
 from dovetail.mapper.explain import AxisUse, Explained, Lifted
+from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.network.bottleneck import Diagnosis, diagnose
@@ -79,6 +80,14 @@ class Explanation:
         with Store.open() as store:
             return diagnose(MappedLayer(layer, self.result), self.design.architecture, self.design.energies, store)
 
+    @cached_property
+    def neighbours(self) -> PassedOn | None:
+        """What neighbours pass on in the optimum, and its cost where they do not; None where they pass on nothing."""
+        if self.result is None:
+            return None
+        own = self.design.architecture, self.design.energies
+        return passed_on(self.result.mapping, self.result.cost, self.problem, *own)
+
     def table(self) -> Table:
         """Return a row for the optimum and one per constraint lifted, dearest first."""
         return self.found.table()
@@ -89,7 +98,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values: an object as ``dovetail explain --json`` prints."""
-        fields = explanation(self.found, self.problem, self.design.architecture, self.diagnosis)
+        fields = explanation(self.found, self.problem, self.design.architecture, self.diagnosis, self.neighbours)
         return json_document("explanation", {**fields, "notes": []})
 
     def save(self, path: str | Path) -> None:

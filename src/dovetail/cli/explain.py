@@ -18,6 +18,7 @@ from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.explain import AxisUse, Explained, Lifted, explain
+from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.zeros import DENSITIES, WithoutFeature, without_features
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         if found.result is not None and found.result.reading is not None:
             problem, notes = found.result.reading.problem, [*notes, f"{problem.name}: {found.result.reading.text}"]
         told = _diagnosis(problem, architecture, energies, found.result, store)
+    passed = _passed_on(problem, architecture, energies, found.result)
     notes += [*design_notes(architecture, [problem]), *price_notes(architecture, energies)]
     notes += limited_notes([] if found.result is None or odd else [found.result, *found.searched])
     print_notes(notes)
@@ -90,10 +92,10 @@ def run(args: argparse.Namespace) -> int:
     if found.result is not None and architecture.is_sparse:
         zeros = without_features(found.result.mapping, problem, architecture, energies, args.objective)
     if args.json:
-        fields = explanation(found, problem, architecture, told) | _bits_fields(problem, changes)
+        fields = explanation(found, problem, architecture, told, passed) | _bits_fields(problem, changes)
         print_json("explanation", {**fields, **_zeros_fields(zeros), "notes": notes})
     else:
-        _print(found, problem, architecture, told)
+        _print(found, problem, architecture, told, passed)
         _print_bits(found, problem, changes)
         _print_zeros(found, zeros)
     if found.result is None:
@@ -126,6 +128,13 @@ def _diagnosis(
     if result is None:
         return None
     return diagnose(MappedLayer(Layer(problem.name, problem), result), architecture, energies, store)
+
+
+def _passed_on(
+    problem: Problem, architecture: Architecture, energies: EnergyTable, result: SearchResult | None
+) -> PassedOn | None:
+    """Return what neighbours pass on in the optimum; None where that is nothing, or where there is no mapping."""
+    return None if result is None else passed_on(result.mapping, result.cost, problem, architecture, energies)
 
 
 def _bits_fields(problem: Problem, changes: Sequence[OneBit]) -> dict[str, Any]:
@@ -209,7 +218,9 @@ def _print_bits(found: Explained, problem: Problem, changes: Sequence[OneBit]) -
             print_text(f"with {one.tensor}={one.bits}: {one.reason}", "  ")
 
 
-def _print(found: Explained, problem: Problem, architecture: Architecture, told: Diagnosis | None) -> None:
+def _print(
+    found: Explained, problem: Problem, architecture: Architecture, told: Diagnosis | None, passed: PassedOn | None
+) -> None:
     print(f"{problem.name} on {architecture.name}, best {found.objective}")
     if told is not None:
         print_text(f"bound by {told.held.label}, because {told.held.text}")
@@ -239,6 +250,8 @@ def _print(found: Explained, problem: Problem, architecture: Architecture, told:
             print_text(f"without {_name(entry)}: {entry.note}", "  ")
     for axis in found.axes:
         print_text(_sentence(axis, found), "  ")
+    if passed is not None and found.result is not None:
+        print_text(passed.said(found.result.cost, found.result.certificate.exact), "  ")
 
 
 def _cells(result: SearchResult) -> tuple[Cell, ...]:

@@ -22,6 +22,7 @@ from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.certificate_file import ESTIMATED, SearchOptions, write_certificate
+from dovetail.mapper.neighbours import passed_on
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.files import write_mapping
@@ -161,6 +162,8 @@ def _print(
             print(f"{'limited by':12} the bandwidth of {', '.join(limits)}")
         print()
         _print_certificate(result.certificate, result.objective)
+        if passed := passed_on(result.mapping, result.cost, problem, architecture, energies):
+            print_text(passed.said(result.cost, result.certificate.exact), "  ")
         if args.front:
             _print_front(result)
         print()

@@ -19,24 +19,27 @@ from dovetail.document import Node, parse_document, read_text
 from dovetail.files import write_text
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import LEAST_MEMORY, Allowance, Limit, allowance_of
+from dovetail.mapper.neighbours import passed_on
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
+from dovetail.mapping.mapping import Mapping as Nest
 from dovetail.mapping.native_yaml import native_mapping_yaml
 from dovetail.model.cost import Cost
 from dovetail.text import clean, printable
 from dovetail.workload.problem import Problem
 from dovetail.workload.problem_yaml import problem_of_document, write_problem
 
-VERSION = 2
+VERSION = 3
 #: Where energies come from unless a file is named.
 ESTIMATED = "estimated"
 _KEYS = (
     "dovetail_certificate", "problem", "architecture", "energies_from", "energies", "objective", "search", "mapping",
-    "cost", "certificate", "key",
+    "cost", "neighbours", "certificate", "key",
 )  # fmt: skip
 #: Random mappings that a search draws at most: those of a certificate are drawn again when it is checked.
 MOST_SAMPLES = 10**8
 _COST = ("cycles", "energy_pJ", "edp_J_cycle", "utilization")
+_NEIGHBOURS = ("words", "cycles", "energy_pJ", "edp_J_cycle")
 #: What no search finds again, and what none does that a clock ended.
 _TIME = ("seconds",)
 _OF_THE_RUN = (
@@ -79,6 +82,7 @@ class Claim:
         search: how the search was asked for.
         mapping_text: the mapping, in our compact form; it can be read once the design is known.
         cost: of the mapping: ``cycles``, ``energy_pJ``, ``edp_J_cycle``, ``utilization``.
+        neighbours: the words that they pass on in it, and what it costs where they do not; None: they pass on nothing.
         proof: the fields of `dovetail.mapper.result.Certificate` as plain data, ``value`` and ``bound`` in ``unit``,
             and ``gap``.
     """
@@ -94,6 +98,7 @@ class Claim:
     search: SearchOptions
     mapping_text: str
     cost: Mapping[str, float]
+    neighbours: Mapping[str, float] | None
     proof: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -133,6 +138,7 @@ def write_certificate(
         "search": plain(search),
         "mapping": native_mapping_yaml(result.mapping, problem),
         "cost": cost_claims(result.cost),
+        "neighbours": neighbour_claims(result.mapping, result.cost, problem, architecture, energies),
         "certificate": proof_claims(result, search),
     }
     write_text(path, json.dumps({**content, "key": content_key(content)}, indent=2, ensure_ascii=False) + "\n")
@@ -147,6 +153,14 @@ def prices(energies: EnergyTable, architecture: Architecture) -> dict[str, dict[
 def cost_claims(cost: Cost) -> dict[str, float]:
     """Return what a certificate says of its mapping's cost."""
     return {name: getattr(cost, name) for name in _COST}
+
+
+def neighbour_claims(
+    mapping: Nest, cost: Cost, problem: Problem, architecture: Architecture, energies: EnergyTable
+) -> dict[str, float] | None:
+    """Return what a certificate says of the words that neighbours pass on in its mapping, and what these are worth."""
+    found = passed_on(mapping, cost, problem, architecture, energies)
+    return None if found is None else found.to_json()
 
 
 def proof_claims(result: SearchResult, search: SearchOptions) -> dict[str, Any]:
@@ -207,12 +221,19 @@ def read_certificate(path: Path) -> Claim:
         search=search,
         mapping_text=entries["mapping"].text(),
         cost={name: node.number(0) for name, node in cost.items()},
+        neighbours=_neighbours(entries["neighbours"]),
         proof=_proof(entries["certificate"], search),
     )
 
 
 def _problem(node: Node, name: str) -> Problem:
     return problem_of_document(parse_document(node.text(), file=f"{node.file} ({node.key})"), name).problem
+
+
+def _neighbours(node: Node) -> dict[str, float] | None:
+    if node.value is None:
+        return None
+    return {name: value.number(0) for name, value in node.mapping(_NEIGHBOURS, _NEIGHBOURS).items()}
 
 
 def _objective(node: Node) -> Objective:

@@ -13,7 +13,16 @@ from dovetail.content import content_key
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
-from dovetail.mapper.certificate_file import ESTIMATED, Claim, cost_claims, gap, plain, prices, proof_claims
+from dovetail.mapper.certificate_file import (
+    ESTIMATED,
+    Claim,
+    cost_claims,
+    gap,
+    neighbour_claims,
+    plain,
+    prices,
+    proof_claims,
+)
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.files import parse_mapping
@@ -138,6 +147,8 @@ def _checks_of_mapping(claim: Claim, mapping: Mapping, architecture: Architectur
     yield _check("its tiles fit every level", True, "none is too large")
     for name, found in cost_claims(cost).items():
         yield _equal(f"its {name} is as claimed", found, claim.cost[name])
+    passed = neighbour_claims(mapping, cost, claim.problem, architecture, claim.energies)
+    yield _equal("what neighbours pass on, and are worth", passed, claim.neighbours)
     value = claim.objective.in_unit(claim.objective.value_of(cost.energy_pJ, cost.cycles))
     yield _equal(f"its {claim.objective} is the value", value, claim.proof["value"])
     if _steps(mapping) <= _MOST_STEPS:

@@ -10,6 +10,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.plain import design_fields
 from dovetail.mapper.explain import Explained, Lifted
+from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.result import FrontPoint, SearchResult
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.plain import mapping_fields
@@ -131,10 +132,15 @@ def layer_result(
         **cost_fields(result.cost),
         **_by_width(layer_energy_by_width(result.cost, problem, architecture)),
         **search_fields(result, problem),
+        "neighbours": _neighbours(passed_on(result.mapping, result.cost, problem, architecture, energies)),
         "front": front_fields(result, problem),
         "diagnosis": None if told is None else diagnosis_fields(told, architecture),
         "designs": [priced_design(architecture, energies)],
     }
+
+
+def _neighbours(found: PassedOn | None) -> dict[str, Any] | None:
+    return None if found is None else found.to_json()
 
 
 def evaluation(
@@ -251,7 +257,11 @@ def comparison_fields(
 
 
 def explanation(
-    found: Explained, problem: Problem, architecture: Architecture, told: Diagnosis | None
+    found: Explained,
+    problem: Problem,
+    architecture: Architecture,
+    told: Diagnosis | None,
+    passed: PassedOn | None,
 ) -> dict[str, Any]:
     """Return what every constraint of a design costs a layer.
 
@@ -260,6 +270,7 @@ def explanation(
         problem: the layer.
         architecture: the design.
         told: what holds the optimum back; None where there is no mapping.
+        passed: what neighbours pass on in the optimum; None where they pass on nothing.
     """
     best = {} if found.result is None else {**figures(found.result.cost), "exact": found.result.certificate.exact}
     return {
@@ -269,6 +280,7 @@ def explanation(
         **best,
         "infeasible": found.reason,
         "diagnosis": None if told is None else diagnosis_fields(told, architecture),
+        "neighbours": _neighbours(passed),
         "lifted": [_lifted(entry) for entry in found.lifted],
         "axes": [
             {
