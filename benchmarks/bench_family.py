@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 from dovetail.components.estimate import estimate
-from dovetail.family.explore import State, explore
+from dovetail.family.explore import explore
 from dovetail.family.family import load_family
 from dovetail.family.front import read_axes
+from dovetail.family.result import State
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.network.map_network import map_network
 from dovetail.workers import available_cpus

@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.components.estimate import estimate
 from dovetail.content import content_key
@@ -34,9 +36,11 @@ from dovetail.family.family import Family, family_of, load_family
 from dovetail.family.floors import Apart, Floor, Floors
 from dovetail.family.front import Axis, Front, Point, read_axes
 from dovetail.family.measures import corners, measures_for
-from dovetail.family.members import Members
+from dovetail.family.members import Members, Pricing, priced_as_it_is
 from dovetail.family.result import Exploration
+from dovetail.family.sampling import Method, read_method, sample
 from dovetail.family.saved import save_front
+from dovetail.family.traffic import priced_by_traffic
 from dovetail.family.verify import verify_front
 from dovetail.hardware.design_files import read_design
 from dovetail.hardware.reader import bundled_designs, design_file, load_architecture, read_architecture
@@ -64,6 +68,7 @@ _VARY = {"shared_glb.depth": "256:4096:x4", "weights_spad.depth": "24,96", "PE.m
 #: By member its area, and the energy and cycles of every point it has.
 Costs = dict[tuple[int, ...], tuple[float, list[tuple[float, int]]]]
 _AXES = ("area,edp", "area,energy", "area,cycles", "energy,cycles", "area,energy,cycles", "area,energy,edp")
+_TRAFFIC = ("area,traffic", "traffic,cycles", "area,traffic,cycles")
 
 
 def _network() -> Network:
@@ -81,14 +86,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-def _brute(
-    family: Family, network: Network, store: Store
-) -> dict[tuple[int, ...], tuple[float, list[tuple[float, int]]]]:
+def _brute(family: Family, network: Network, store: Store, pricing: Pricing = priced_as_it_is) -> Costs:
     """Return the area and all points of every member, each read and mapped by itself."""
     found = {}
     for choice in itertools.product(*map(range, family.shape)):
         architecture = family.architecture(choice)
-        cost = map_network(network, architecture, estimate(architecture), front=True, store=store, workers=1)
+        priced = pricing(architecture, estimate(architecture))
+        cost = map_network(network, *priced, front=True, store=store, workers=1)
         fronts = fronts_of(cost)
         assert fronts is not None
         whole = network_front(fronts)
@@ -117,6 +121,64 @@ def test_the_front_is_that_of_brute_force(brute, kept: Store, axes: str) -> None
     assert found.gap == 1
     assert found.designs == found.mapped + found.bounded == family.size
     assert np.allclose(values, [[p.value(axis) for axis in found.axes] for p in expected.sorted()], rtol=1e-12)
+
+
+@pytest.mark.parametrize("axes", _TRAFFIC)
+def test_the_front_of_traffic_is_that_of_brute_force(kept: Store, axes: str) -> None:
+    family, network = load_family("eyeriss_like", {"shared_glb.depth": "8,32", "PE.meshY": "4,6"}), _network()
+    expected = Front(read_axes(axes))
+    for choice, (area, points) in _brute(family, network, kept, priced_by_traffic).items():
+        for moved, cycles in points:
+            expected.add(Point(choice, area, 0.0, cycles, moved))
+    found = explore(family, network, read_axes(axes), store=kept, workers=1)
+    assert found.proven
+    assert len(found.points) > 1 or Axis.AREA not in found.axes
+    values = [[point.value(axis) for axis in found.axes] for point in found.points]
+    assert np.allclose(values, [[p.value(axis) for axis in found.axes] for p in expected.sorted()], rtol=1e-12)
+    for point in found.points:  # what is told of a point is what its mappings do
+        architecture = family.architecture(point.choice)
+        energies, dram = estimate(architecture), architecture.storages[0]
+        moved = energy = 0.0
+        for each in found.mappings(point):
+            cost = evaluate(each.mapping, each.layer.problem, architecture, energies)
+            counts = cost.levels[0].tensors.values()
+            lines = sum(math.ceil(n / dram.block) for one in counts for n in (one.reads, one.fills, one.updates))
+            moved += each.runs * lines * dram.block * dram.datawidth / 8
+            energy += each.runs * cost.energy_pJ
+        assert (point.traffic_bytes, point.energy_pJ) == pytest.approx((moved, energy), rel=1e-12)
+    claim = front_claim(parse_document(certificate_text(found), file="front.json", lines=True))
+    assert {check.verdict for check in verify_front(claim, samples=2)} == {Verdict.HOLDS}
+
+
+@pytest.mark.parametrize("axes", ["area,power", "cycles,power", "area,cycles,power"])
+def test_the_front_of_power_is_picked_from_one_of_energy_and_cycles(brute, kept: Store, axes: str) -> None:
+    family, network, members = brute
+    below, expected = (
+        Front(read_axes("area,energy,cycles" if "area" in axes else "energy,cycles")),
+        Front(read_axes(axes)),
+    )
+    for choice, (area, points) in members.items():
+        for energy, cycles in points:
+            below.add(Point(choice, area, energy, cycles))
+    for point in below.points:
+        seconds = family.architecture(point.choice).cycle_seconds
+        expected.add(replace(point, power_W=point.energy_pJ * 1e-12 / (point.cycles * seconds)))
+    found = explore(family, network, read_axes(axes), store=kept, workers=1)
+    assert found.proven
+    values = [[point.value(axis) for axis in found.axes] for point in found.points]
+    assert np.allclose(values, [[p.value(axis) for axis in found.axes] for p in expected.sorted()], rtol=1e-12)
+    assert all(list(found.mappings(point)) for point in found.points)
+    claim = front_claim(parse_document(certificate_text(found), file="front.json", lines=True))
+    assert {check.verdict for check in verify_front(claim, samples=0)} == {Verdict.HOLDS}
+
+
+def test_traffic_is_not_weighed_against_energy() -> None:
+    for axes in ("traffic,energy", "area,edp,traffic", "traffic,power"):
+        with pytest.raises(InputError, match="no axes of one front"):
+            read_axes(axes)
+    family = load_family("eyeriss_like", _VARY, budgets=["power <= 1 W"])
+    with pytest.raises(InputError, match=r"'power <= 1 W' has no place beside the axis traffic"):
+        explore(family, _network(), read_axes("area,traffic"), workers=1)
 
 
 @pytest.mark.parametrize("budget", ["area <= 0.3 mm2", "energy <= 9 uJ", "cycles <= 3000", "latency <= 3 us"])
@@ -684,12 +746,12 @@ def test_a_page_has_the_front_and_leaves_out_what_is_the_same():
 
 @given(st.data())
 @settings(max_examples=12, deadline=None)
-def test_what_is_known_of_one_design_bounds_others(data: st.DataObject) -> None:
+def test_what_is_known_of_one_design_bounds_others(kept: Store, data: st.DataObject) -> None:
     vary = {"shared_glb.depth": "256:4096:x4", "shared_glb.read_bandwidth": "2,16", "weights_spad.depth": "24,96"}
     family, layers = load_family("eyeriss_like", vary), _network().distinct()
     members = Members(family)
     boxes = Boxes(members, layers, read_axes("area,energy,cycles"), None)
-    costs = BoxCosts(layers, Store.disabled(), InlineExecutor())
+    costs = BoxCosts(layers, kept, InlineExecutor())
 
     def drawn() -> tuple[tuple[int, int], ...]:
         lows = [data.draw(st.integers(0, size - 1)) for size in family.shape]
@@ -725,3 +787,63 @@ def test_corners_lie_below_every_choice(data: st.DataObject) -> None:
         total = repeats @ np.array(chosen)
         there = np.array([5.0, total[0], math.ceil(total[1])])
         assert (below <= there).all(axis=1).any()
+
+
+needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="the extra optuna is absent")
+
+
+@needs_optuna
+@pytest.mark.parametrize("method", list(Method))
+def test_a_sampler_finds_nothing_that_the_proven_front_lacks(brute, kept: Store, method: Method) -> None:
+    family, network, members = brute
+    axes = read_axes("area,energy,cycles")
+    proven = Front(axes)
+    for choice, (area, points) in members.items():
+        for energy, cycles in points:
+            proven.add(Point(choice, area, energy, cycles))
+    few = sample(family, network, axes, method, evaluations=5, seed=3, store=kept, workers=1)
+    again = sample(family, network, axes, method, evaluations=5, seed=3, store=kept, workers=1)
+    assert (few.mapped, few.points, few.proven, few.method) == (5, again.points, False, method)
+    assert few.mapped_choices == again.mapped_choices and again.searches == 0  # it goes on where it was ended
+    assert few.open == few.designs - 5
+    corners = np.array([[point.value(axis) for axis in axes] for point in few.points])
+    assert all(proven.gap(corner[None]) <= 1 + 1e-12 for corner in corners)
+
+
+@needs_optuna
+def test_a_sampler_keeps_to_budgets_and_leaves_out_what_is_no_design(kept: Store) -> None:
+    vary = {"shared_glb.depth": "64,256,1024", "PE.meshY": "4,6"}
+    family = load_family("eyeriss_like", vary, budgets=["area <= 1.5 mm2"])
+    family = replace(family, conditions=(parse_document("c: PE_meshY * 32 <= shared_glb_depth").mapping()["c"],))
+    found = sample(family, _network(), read_axes("area,energy"), Method.TPE, evaluations=50, store=kept, workers=1)
+    assert sum(found.skipped.values()) == 2 and found.designs == 4
+    assert found.points and all(point.area_um2 <= 1.5e6 for point in found.points)
+    assert set(found.mapped_choices) <= {(1, 0), (1, 1), (2, 0), (2, 1)}
+
+
+def test_a_sampler_is_refused_in_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "n.csv").write_text("name,C,M,P\nfc,8,4,4\n")
+    words = ["explore", str(tmp_path / "n.csv"), "--on", "eyeriss_like", "--vary", "PE.meshY=4,6", "--workers", "1"]
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    for more, said in (
+        (["--method", "tpe"], "needs the extra 'optuna'"),
+        (["--method", "tpe", "--certificate", str(tmp_path / "c.json")], "proves nothing: there is no certificate"),
+        (["--evaluations", "5"], "--evaluations is for samplers"),
+    ):
+        assert main([*words, *more]) == 2
+        assert said in capsys.readouterr().err
+    with pytest.raises(InputError, match="'nsga' is no method, did you mean 'nsga2'"):
+        read_method("nsga")
+
+
+@needs_optuna
+def test_the_command_says_that_a_sampler_proves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "n.csv").write_text("name,C,M,P\nfc,8,4,4\n")
+    words = ["explore", str(tmp_path / "n.csv"), "--on", "eyeriss_like", "--vary", "PE.meshY=4,6", "--workers", "1"]
+    assert main([*words, "--method", "nsga2", "--evaluations", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert check(found, closed=True) == "exploration"
+    assert (found["method"], found["mapped"], found["proven"], found["gap"]) == ("nsga2", 1, False, None)
+    assert "nothing is known of the other 1" in " ".join(found["notes"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dovetail.cli import arguments
 from dovetail.cli.columns import CYCLES, EDP, ENERGY
@@ -18,10 +19,11 @@ from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json, print_table
 from dovetail.errors import InputError
 from dovetail.family.certificate import certificate_text
-from dovetail.family.explore import State, explore
-from dovetail.family.family import load_family
+from dovetail.family.explore import explore
+from dovetail.family.family import Family, load_family
 from dovetail.family.front import Axis, Choice, Point, read_axes
-from dovetail.family.result import Exploration
+from dovetail.family.result import Exploration, State
+from dovetail.family.sampling import EVALUATIONS, EXACT, Method, read_method, sample
 from dovetail.family.saved import save_front
 from dovetail.files import write_text
 from dovetail.report.family_page import family_page
@@ -29,6 +31,7 @@ from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.text import shown
 from dovetail.units import four_digits, percent, whole
+from dovetail.workload.network import Network
 from dovetail.workload.together import together
 
 #: What is kept when it ends early.
@@ -42,6 +45,8 @@ def _square_mm(area_um2: float) -> str:
 _AXES = "area,energy,cycles"
 _AREA = Column("area", "mm^2", key="area_um2", show=_square_mm)
 _LEAST = (("least", ENERGY), ("fewest", CYCLES), ("least", EDP))
+_TRAFFIC = Column("DRAM", "MB", key="traffic_bytes", show=lambda moved: four_digits(moved * 1e-6))
+_POWER = Column("power", "mW", key="power_W", show=lambda power: four_digits(power * 1e3))
 #: A gap beyond this says nothing: something is not bounded at all yet.
 _NOTHING = 1e6
 
@@ -79,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_axes,
         default=read_axes(_AXES),
         metavar="AXES",
-        help=f"two or three of area,energy,cycles,edp ({_AXES})",
+        help=f"two or three of area,energy,cycles,edp, or power beside them, or traffic beside area,cycles ({_AXES})",
     )
     parser.add_argument(
         "--budget", action="append", default=[], metavar="WHAT<=N", help="such as 'area <= 4 mm2' or 'latency <= 5 ms'"
@@ -90,6 +95,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=arguments.seconds, metavar="S", help="seconds in all; then the front so far"
     )
+    parser.add_argument(
+        "--method",
+        type=_method,
+        metavar="METHOD",
+        help="exact (the default), or a sampler of Optuna's that chooses the designs to map: tpe, nsga2",
+    )
+    parser.add_argument(
+        "--evaluations", type=arguments.positive, metavar="N", help=f"designs that a sampler maps ({EVALUATIONS})"
+    )
+    parser.add_argument("--seed", type=arguments.seed, metavar="N", help="seed of a sampler (0)")
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write a row per point of the front, numbers in full")
     add_output(parser, "--html", "write the front as one page that opens from disk")
@@ -100,6 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explore the family, print its front and write what was asked for."""
+    _check_method(args)
     networks = [arguments.network_of(args, name, args.on) for name in args.networks]
     network = together(networks, args.shares)
     vary = dict(args.vary)
@@ -109,15 +125,7 @@ def run(args: argparse.Namespace) -> int:
     arguments.check_settings(args)
     size = f"{family.name}: {whole(family.size)} designs"
     with Gracefully() as waiting, _telling(size) as tell, Store.open() as store, waiting.raising():
-        found = explore(
-            family,
-            network,
-            args.axes,
-            store=store,
-            workers=args.workers,
-            time_limit=args.time_limit,
-            progress=tell,
-        )
+        found = _explored(args, family, network, store, tell)
     empty = (
         [f"{shown(str(args.html))} is not written: no point is on the front"] if args.html and not found.points else []
     )
@@ -138,6 +146,25 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if found.interrupted else 0
 
 
+def _check_method(args: argparse.Namespace) -> None:
+    """Check that options of a sampler stand beside one, and that nothing is proven of what one finds."""
+    given = [name for name in ("evaluations", "seed") if getattr(args, name) is not None]
+    if args.method is None and given:
+        raise InputError(f"--{given[0]} is for samplers: --method tpe or --method nsga2")
+    if args.method is not None and args.certificate:
+        raise InputError(f"--method {args.method} proves nothing: there is no certificate to write")
+
+
+def _explored(
+    args: argparse.Namespace, family: Family, network: Network, store: Store, tell: Callable[[State], None]
+) -> Exploration:
+    given: dict[str, Any] = {"store": store, "workers": args.workers, "time_limit": args.time_limit, "progress": tell}
+    if args.method is None:
+        return explore(family, network, args.axes, **given)
+    evaluations = EVALUATIONS if args.evaluations is None else args.evaluations
+    return sample(family, network, args.axes, args.method, evaluations=evaluations, seed=args.seed or 0, **given)
+
+
 def _varied(text: str) -> tuple[str, str]:
     name, sign, values = text.partition("=")
     if not sign or not name or not values:
@@ -148,6 +175,13 @@ def _varied(text: str) -> tuple[str, str]:
 def _axes(text: str) -> tuple[Axis, ...]:
     try:
         return read_axes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+def _method(text: str) -> Method | None:
+    try:
+        return read_method(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(error.message) from None
 
@@ -183,6 +217,13 @@ def _left_out(found: Exploration) -> list[str]:
 def _early(found: Exploration) -> list[str]:
     if found.proven:
         return []
+    if found.method != EXACT:
+        ended = ["interrupted"] if found.interrupted else []
+        return [
+            *ended,
+            f"{whole(found.mapped)} designs were chosen by Optuna's {found.method} and mapped; nothing is known of the "
+            f"other {whole(found.open)}, nor how far this front is from the true one",
+        ]
     of_all = [_unread(found)] if found.unread else []
     why = "interrupted" if found.interrupted else "time is up" if found.open else "some searches were not proven"
     gap = f"at most {percent(found.gap - 1)} above the true front" if found.gap < _NOTHING else "with no bound yet"
@@ -216,19 +257,18 @@ def _by_design(found: Exploration) -> Table:
     varied = _varied_names(found)
     names = [found.family.parameters[at].name for at in varied]
     heads = [Column(name.replace(".", "|", 1), key=name) for name in names]
-    costs = [replace(column, name=f"{word}|{column.name}") for word, column in _LEAST]
+    asked = [column for axis, column in ((Axis.TRAFFIC, _TRAFFIC), (Axis.POWER, _POWER)) if axis in found.axes]
+    costs = [
+        replace(column, name=f"{word}|{column.name}") for word, column in (*_LEAST, *(("least", one) for one in asked))
+    ]
     points: dict[Choice, list[Point]] = {}
     for point in found.points:
         points.setdefault(point.choice, []).append(point)
     rows: list[tuple[Cell, ...]] = []
     for choice, its in points.items():
         labels = [found.family.parameters[at].labels[choice[at]] for at in varied]
-        least = (
-            min(each.energy_pJ for each in its),
-            min(each.cycles for each in its),
-            min(each.edp_J_cycle for each in its),
-        )
-        rows.append((found.family.member_name(choice), *labels, its[0].area_um2, *least, len(its)))
+        area, *least = (min(values) for values in zip(*(found.costs(each).values() for each in its), strict=True))
+        rows.append((found.family.member_name(choice), *labels, area, *least, len(its)))
     columns = (Column("design", words=True), *heads, _AREA, *costs, Column("points", show=whole))
     return Table(columns, tuple(rows))
 
@@ -258,10 +298,14 @@ def _print(found: Exploration, files: dict[Point, Path]) -> None:
             print("energy for cycles; --csv and --json have every one.")
     proof = "proven" if found.proven else "not proven"
     looked_at = " that were looked at" if found.unread else ""
-    print(
-        f"{proof}: of {whole(found.designs)} designs{looked_at} {whole(found.mapped)} were mapped and "
-        f"{whole(found.bounded)} are beaten by a point above whatever runs on them "
-        f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
-    )
+    if found.method != EXACT:
+        spent = f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
+        print(f"not proven: {whole(found.mapped)} of {whole(found.designs)} designs were mapped {spent}")
+    else:
+        print(
+            f"{proof}: of {whole(found.designs)} designs{looked_at} {whole(found.mapped)} were mapped and "
+            f"{whole(found.bounded)} are beaten by a point above whatever runs on them "
+            f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
+        )
     if files:
         print(f"designs and mappings are in {next(iter(files.values())).parent}")

@@ -44,11 +44,15 @@ class Budget:
 
     def broken_by(self, point: Point, cycle_seconds: float) -> bool:
         """Return whether a point is beyond the budget."""
+        return self.spent_by(point, cycle_seconds) > self.most
+
+    def spent_by(self, point: Point, cycle_seconds: float) -> float:
+        """Return what a point takes of what the budget is on, in the unit of `most`."""
         if self.what == "power":
-            return point.energy_pJ * 1e-12 / (point.cycles * cycle_seconds) > self.most
+            return point.energy_pJ * 1e-12 / (point.cycles * cycle_seconds)
         if self.what == "latency":
-            return point.cycles * cycle_seconds > self.most
-        return point.value(Axis(self.what)) > self.most
+            return point.cycles * cycle_seconds
+        return point.value(Axis(self.what))
 
 
 def read_budget(text: str) -> Budget:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dovetail.content import content_key
 from dovetail.document import Node, parse_document
 from dovetail.errors import InputError
+from dovetail.family.axes import check_budgets
 from dovetail.family.family import Family, family_of
 from dovetail.family.floors import Box
-from dovetail.family.front import Axis, Choice, Point, read_axes
+from dovetail.family.front import Axis, Choice, Point, point_paying, read_axes
 from dovetail.family.result import Discarded, Exploration, Unmappable
 from dovetail.workload.network import Layer
 from dovetail.workload.problem_yaml import problem_of_document, write_problem
@@ -53,7 +55,8 @@ class FrontClaim:
 
 
 def certificate_text(found: Exploration) -> str:
-    """Return the certificate of an exploration, as JSON."""
+    """Return the certificate of an exploration, as JSON; that of the front below, where this one was picked from it."""
+    found = found.below or found
     fields: dict[str, Any] = {
         KIND: VERSION,
         "name": found.family.name,
@@ -64,7 +67,7 @@ def certificate_text(found: Exploration) -> str:
         ],
         "axes": ",".join(found.axes),
         "points": [
-            {"member": _words(p.choice), "area_um2": p.area_um2, "energy_pJ": p.energy_pJ, "cycles": p.cycles}
+            {"member": _words(p.choice), "area_um2": p.area_um2, _paid(found.axes): p.paid, "cycles": p.cycles}
             for p in found.points
         ],
         "mapped": [_words(choice) for choice in found.mapped_choices],
@@ -97,6 +100,7 @@ def front_claim(document: Node) -> FrontClaim:
     try:
         family = family_of(_inner(entries["family"]), entries["name"].text())
         axes = read_axes(entries["axes"].text())
+        check_budgets(family.budgets, axes)
     except InputError as error:
         raise error.placed(document.file) from None
     return FrontClaim(
@@ -104,7 +108,7 @@ def front_claim(document: Node) -> FrontClaim:
         family=family,
         layers=tuple(map(_layer, entries["layers"].sequence())),
         axes=axes,
-        points=tuple(_point(node, family) for node in entries["points"].sequence()),
+        points=tuple(_point(node, family, axes) for node in entries["points"].sequence()),
         mapped=tuple(_choice(node, family) for node in entries["mapped"].sequence()),
         discarded=tuple(_discarded(node, family, len(axes)) for node in entries["discarded"].sequence()),
         unmappable=tuple(_unmappable(node, family) for node in entries["unmappable"].sequence()),
@@ -132,11 +136,16 @@ def _layer(node: Node) -> Layer:
     return Layer(name, problem, entries["repeats"].integer(minimum=1))
 
 
-def _point(node: Node, family: Family) -> Point:
-    keys = ("member", "area_um2", "energy_pJ", "cycles")
+def _paid(axes: Sequence[Axis]) -> str:
+    """Return the key of what searches were paid in."""
+    return "traffic_bytes" if Axis.TRAFFIC in axes else "energy_pJ"
+
+
+def _point(node: Node, family: Family, axes: Sequence[Axis]) -> Point:
+    keys = ("member", "area_um2", _paid(axes), "cycles")
     entries = node.mapping(known=keys, required=keys)
-    area, energy = (float(entries[key].number(0)) for key in ("area_um2", "energy_pJ"))
-    return Point(_choice(entries["member"], family), area, energy, entries["cycles"].integer(minimum=1))
+    area, paid = (float(entries[key].number(0)) for key in ("area_um2", _paid(axes)))
+    return point_paying(_choice(entries["member"], family), axes, area, paid, entries["cycles"].integer(minimum=1))
 
 
 def _choice(node: Node, family: Family) -> Choice:

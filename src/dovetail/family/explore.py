@@ -23,21 +23,21 @@ from numpy.typing import NDArray
 from dovetail.errors import NotMetError
 from dovetail.executors import Workers, executor_for, processes_of
 from dovetail.family.agenda import FIRST_SECONDS, Agenda, OpenBox
+from dovetail.family.axes import as_asked, axes_below, check_budgets
 from dovetail.family.boxes import Boxes, inside, lowest, widest
-from dovetail.family.costs import Costs, Request, Seen, fronts_of
+from dovetail.family.costs import Costs, Request, Seen
 from dovetail.family.family import Family
 from dovetail.family.floors import Apart, Box, Floor
-from dovetail.family.front import Axis, Choice, Front, Point, few, point_at
+from dovetail.family.front import Axis, Choice, Point, few, point_at
 from dovetail.family.measures import ROUNDING
 from dovetail.family.members import Members
-from dovetail.family.origins import Origin, fronts_among, reads_of
-from dovetail.family.result import Discarded, Exploration, Taken, Unmappable
+from dovetail.family.offers import Offers, sole_objective
+from dovetail.family.result import Discarded, Exploration, State, Unmappable
 from dovetail.family.splits import best_cut, grown, halves
+from dovetail.family.traffic import members_for
 from dovetail.hardware.names import mentions
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.notes import for_layers
-from dovetail.network.optimum import LayerFront, network_front, network_optimum, sum_up
-from dovetail.network.readings import Read
 from dovetail.store import Store
 from dovetail.workload.network import Network
 
@@ -56,27 +56,6 @@ _SAME = 1e-9
 _PROVEN = 1 + 4 * ROUNDING
 #: Seconds after which nothing is returned to with more time, where nobody says how long all may take.
 PATIENCE = 600.0
-
-
-@dataclass(frozen=True)
-class State:
-    """How far an exploration is.
-
-    Attributes:
-        designs: members that are designs.
-        settled: mapped, bounded away or found impossible.
-        mapped: mapped.
-        points: on the front.
-        gap: by what factor the front may be above the true one; infinite before there is anything to compare.
-        seconds: since the start.
-    """
-
-    designs: int
-    settled: int
-    mapped: int
-    points: int
-    gap: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -120,11 +99,14 @@ def explore(
     A KeyboardInterrupt ends it with what was found, too (`Exploration.interrupted`).
 
     Raises:
-        InputError: no member is a design.
+        InputError: no member is a design; or a budget is on what is not known of a front of traffic.
     """
+    check_budgets(family.budgets, axes)
+    below = axes_below(axes)
     with executor_for(1 << 30, workers) as executor:
         costs = Costs(network.distinct(), store or Store.disabled(), executor)
-        return _Exploring(family, network, tuple(axes), costs, time_limit, progress).run(BATCH * processes_of(executor))
+        found = _Exploring(family, network, below, costs, time_limit, progress).run(BATCH * processes_of(executor))
+    return as_asked(found, axes)
 
 
 class _Exploring:
@@ -143,24 +125,20 @@ class _Exploring:
         self.family, self.network, self.costs = family, network, costs
         self.limit: float | None = None
         self._limit(time_limit)
-        self.members = Members(family)
-        self.front = Front(axes)
-        paid = [objective for axis in axes if (objective := axis.objective) is not None]
-        aside = [budget for budget in family.budgets if budget.what not in (Axis.AREA, *axes)]
+        self.members = members_for(family, axes)
         # Where one number says it all, one search does; else energy is weighed against cycles, by fronts.
-        self.sole = paid[0] if len(paid) == 1 and not aside else None
+        self.sole = sole_objective(axes, family.budgets)
         until = None if time_limit is None else self.start + LOOKING * time_limit
         self.boxes = Boxes(self.members, costs.layers, axes, self.sole, until)
         self.valid, self.area = self.boxes.valid, self.boxes.area
+        self.offers = Offers(self.members, costs.layers, axes, self.area)
+        self.front = self.offers.front
         _check_names(self.members, network)
         self.everything = tuple(range(len(costs.layers)))
         self.reused = 0
-        self.mapped: dict[Choice, tuple[Seen, ...]] = {}
         self.seconds_of: dict[tuple[Box, int], float] = {}  # that searches had, by their design and layer
-        self.taken: dict[Point, tuple[Origin, list[LayerFront] | None]] = {}
         self.discarded: list[Discarded] = []
         self.unmappable: list[Unmappable] = []
-        self.unproven: list[float] = []
         self.agenda = Agenda(self._gap, self._discard)
         self.designs = int(self.valid.sum())
         self.is_mapped = np.zeros(self.valid.shape, np.bool_)
@@ -319,7 +297,7 @@ class _Exploring:
 
     def _settle_mapped(self, box: OpenBox) -> bool:
         """Settle a box whose only member is mapped with as much time as it has; return whether it is one."""
-        seen = self.mapped.get(lowest(box.box))
+        seen = self.offers.mapped.get(lowest(box.box))
         if seen is None:
             return False
         is_new = self._is_tried(box, box.box, self.everything)
@@ -403,61 +381,15 @@ class _Exploring:
 
     def _take(self, choice: Choice, seen: tuple[Seen, ...]) -> None:
         """Offer the front all that a member has to offer."""
-        self.mapped[choice] = seen
+        self.offers.take(choice, seen)
         self.is_mapped[choice] = True
-        reads = tuple(each.read for each in seen)
-        if not all(read.result.front for read in reads):
-            self._offer_own(choice, reads)
-            return
-        if not self._offer_fronts(choice, reads, fronts_of(reads, self.costs.layers)):
-            self.unproven.append(1 + 1e-6)
 
     def _offer_met(self, choice: Choice) -> None:
         """Offer the front what mappings met so far, on whichever designs, cost on a member."""
-        choices = self.boxes.choices(choice) if self.valid[choice] and choice not in self.mapped else None
+        is_new = self.valid[choice] and choice not in self.offers.mapped
+        choices = self.boxes.choices(choice) if is_new else None
         if choices is not None:
-            self._offer_fronts(choice, choices, fronts_among(choices, self.costs.layers))
-
-    def _offer_fronts(self, choice: Choice, origin: Origin, fronts: list[LayerFront]) -> bool:
-        """Offer what a network's layers have to choose from; return whether that is all of it."""
-        best = network_optimum(fronts, self.sole or Objective.EDP)
-        self._offer(choice, best.energy_pJ, best.cycles, origin, fronts)
-        if self.sole is not None:
-            return True
-        whole = network_front(fronts)
-        for energy, cycles in zip(whole.energies_pJ.tolist(), whole.cycles.tolist(), strict=True):
-            self._offer(choice, energy, cycles, origin, fronts)
-        return whole.complete
-
-    def _offer_own(self, choice: Choice, reads: tuple[Read, ...]) -> None:
-        """Offer what each layer's own best add up to."""
-        only = [
-            LayerFront((read.result.cost.energy_pJ,), (read.result.cost.cycles,), layer.repeats)
-            for read, layer in zip(reads, self.costs.layers, strict=True)
-        ]
-        best = sum_up(only, [[layer.repeats] for layer in self.costs.layers])
-        self._offer(choice, best.energy_pJ, best.cycles, reads, None)
-
-    def _offer(
-        self,
-        choice: Choice,
-        energy_pJ: float,
-        cycles: int,
-        origin: Origin,
-        fronts: list[LayerFront] | None,
-    ) -> None:
-        point = Point(choice, float(self.area[choice]), energy_pJ, cycles)
-        seconds = self.members.cycle_seconds([(at, at + 1) for at in choice]) if self.family.budgets else 0.0
-        if any(budget.broken_by(point, seconds) for budget in self.family.budgets):
-            return
-        if self.front.add(point):
-            self.taken[point] = origin, fronts
-
-    def _taken(self, point: Point) -> Taken:
-        """Return how a point comes about."""
-        origin, fronts = self.taken[point]
-        reads = reads_of(origin, *self.members.design(point.choice), self.sole or Objective.EDP)
-        return Taken(reads, None if fronts is None else tuple(fronts))
+            self.offers.take_met(choice, choices)
 
     def _replace(self, box: OpenBox, parts: Iterable[Box]) -> None:
         """Put parts of a box in its place."""
@@ -472,37 +404,36 @@ class _Exploring:
     @property
     def settled(self) -> int:
         """Members that are mapped, discarded or impossible."""
-        return (
-            len(self.mapped) + sum(each.count for each in self.discarded) + sum(each.count for each in self.unmappable)
-        )
+        unmappable = sum(each.count for each in self.unmappable)
+        return len(self.offers.mapped) + sum(each.count for each in self.discarded) + unmappable
 
     def _tell(self) -> None:
         if self.progress is not None:
             seconds = time.monotonic() - self.start
             points = len(self.front.points)
             gap = self.agenda.largest_gap()
-            self.progress(State(self.designs, self.settled, len(self.mapped), points, gap, seconds))
+            self.progress(State(self.designs, self.settled, len(self.offers.mapped), points, gap, seconds))
 
     def _result(self, interrupted: bool) -> Exploration:
         left = list(self.agenda)
         unread = self.members.unread
-        gaps = [self._gap(box) for box in left] + self.unproven + [math.inf] * bool(unread)
+        gaps = [self._gap(box) for box in left] + self.offers.unproven + [math.inf] * bool(unread)
         return Exploration(
             family=self.family,
             network=self.network,
             axes=self.front.axes,
             designs=self.designs,
-            mapped=len(self.mapped),
+            mapped=len(self.offers.mapped),
             bounded=sum(each.count for each in self.discarded),
             unmappable=tuple(self.unmappable),
             skipped={reason: number for reason, number in self.members.skipped.items() if number},
-            mapped_choices=tuple(self.mapped),
+            mapped_choices=tuple(self.offers.mapped),
             points=tuple(self.front.sorted()),
             gap=max((gap for gap in gaps if gap > 1), default=1.0),
-            proven=not left and not self.unproven and not interrupted and not unread,
+            proven=not left and not self.offers.unproven and not interrupted and not unread,
             discarded=tuple(self.discarded),
             layers=self.costs.layers,
-            taken={point: self._taken(point) for point in self.front.points},
+            taken={point: self.offers.taken(point) for point in self.front.points},
             searches=self.costs.searches,
             reused=self.reused,
             seconds=time.monotonic() - self.start,

@@ -25,34 +25,56 @@ _LEAST = 1e-30
 
 
 class Axis(StrEnum):
-    """What a front is over."""
+    """What a front is over.
+
+    ``traffic`` is what goes to and from the outermost level (`dovetail.family.traffic`); ``power`` is energy over time,
+    of points that no other beats in area, energy and cycles (`dovetail.family.power`).
+    """
 
     AREA = "area"
     ENERGY = "energy"
     CYCLES = "cycles"
     EDP = "edp"
+    TRAFFIC = "traffic"
+    POWER = "power"
 
     @property
     def unit(self) -> str:
         """The unit of its values."""
-        return {Axis.AREA: "um^2", Axis.ENERGY: "pJ", Axis.CYCLES: "cycles", Axis.EDP: "J x cycle"}[self]
+        return {
+            Axis.AREA: "um^2",
+            Axis.ENERGY: "pJ",
+            Axis.CYCLES: "cycles",
+            Axis.EDP: "J x cycle",
+            Axis.TRAFFIC: "bytes",
+            Axis.POWER: "W",
+        }[self]
 
     @property
     def objective(self) -> Objective | None:
-        """What a layer minimises for its sake; None where no mapping changes it."""
+        """What a layer minimises for its sake; None where no mapping changes it.
+
+        Traffic is energy at prices of its own. Power has no objective: less of it is always to be had by idling.
+        """
         return {
             Axis.AREA: None,
             Axis.ENERGY: Objective.ENERGY,
             Axis.CYCLES: Objective.LATENCY,
             Axis.EDP: Objective.EDP,
+            Axis.TRAFFIC: Objective.ENERGY,
+            Axis.POWER: None,
         }[self]
+
+
+#: What traffic cannot be weighed against: a mapping is searched for by one of them and cycles.
+_PAID = (Axis.ENERGY, Axis.EDP, Axis.POWER)
 
 
 def read_axes(text: str) -> tuple[Axis, ...]:
     """Return two or three axes from words with commas between them.
 
     Raises:
-        InputError: a word is no axis, or stands twice; or they are not two or three.
+        InputError: a word is no axis, or stands twice; or they are not two or three; or they do not go together.
     """
     words = [word.strip() for word in text.split(",")]
     for word in words:
@@ -60,7 +82,13 @@ def read_axes(text: str) -> tuple[Axis, ...]:
             raise InputError(f"'{word[:40]}' is no axis{did_you_mean(word, Axis)}")
     if len(set(words)) != len(words) or not 2 <= len(words) <= 3:
         raise InputError(f"a front has two or three different axes, such as area,energy,cycles; found '{text[:60]}'")
-    return tuple(map(Axis, words))
+    axes = tuple(map(Axis, words))
+    beside = next((axis for axis in _PAID if axis in axes), None)
+    if Axis.TRAFFIC in axes and beside is not None:
+        raise InputError(
+            f"traffic and {beside} are no axes of one front: no search proves both; traffic goes with area and cycles"
+        )
+    return axes
 
 
 @dataclass(frozen=True)
@@ -72,17 +100,26 @@ class Point:
         area_um2: of the member.
         energy_pJ: of all networks.
         cycles: of all networks.
+        traffic_bytes: to and from the outermost level, of all networks; None: that was not asked for.
+        power_W: of the member at its clock; likewise.
     """
 
     choice: Choice
     area_um2: float
     energy_pJ: float
     cycles: int
+    traffic_bytes: float | None = None
+    power_W: float | None = None
 
     @property
     def edp_J_cycle(self) -> float:
         """Energy-delay product in joules times cycles."""
         return edp_J_cycle(self.energy_pJ, self.cycles)
+
+    @property
+    def paid(self) -> float:
+        """What its searches were paid in: see `point_paying`."""
+        return self.energy_pJ if self.traffic_bytes is None else self.traffic_bytes
 
     def value(self, axis: Axis) -> float:
         """Return where it lies on an axis."""
@@ -91,6 +128,8 @@ class Point:
             Axis.ENERGY: self.energy_pJ,
             Axis.CYCLES: float(self.cycles),
             Axis.EDP: self.edp_J_cycle,
+            Axis.TRAFFIC: math.nan if self.traffic_bytes is None else self.traffic_bytes,
+            Axis.POWER: math.nan if self.power_W is None else self.power_W,
         }[axis]
 
 
@@ -98,7 +137,14 @@ def point_at(choice: Choice, axes: Sequence[Axis], corner: Sequence[float]) -> P
     """Return a corner of a box as if it were a point of its first member; what it does not say is nothing."""
     at = dict(zip(axes, corner, strict=True))
     cycles = max(1, math.floor(at.get(Axis.CYCLES, 1.0)))
-    return Point(choice, at.get(Axis.AREA, 0.0), at.get(Axis.ENERGY, 0.0), cycles)
+    return Point(choice, at.get(Axis.AREA, 0.0), at.get(Axis.ENERGY, 0.0), cycles, at.get(Axis.TRAFFIC))
+
+
+def point_paying(choice: Choice, axes: Sequence[Axis], area_um2: float, paid: float, cycles: int) -> Point:
+    """Return a point of a member whose searches were paid in pJ; in bytes, where traffic is an axis."""
+    if Axis.TRAFFIC in axes:
+        return Point(choice, area_um2, 0.0, cycles, paid)
+    return Point(choice, area_um2, paid, cycles)
 
 
 class Front:

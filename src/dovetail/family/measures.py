@@ -101,6 +101,7 @@ def corners(
         Axis.ENERGY: energy,
         Axis.CYCLES: cycles,
         Axis.EDP: edp_J_cycle(energy, cycles),
+        Axis.TRAFFIC: energy,  # at the prices of `dovetail.family.traffic`
     }
     return np.stack([of_axis[axis] for axis in axes], axis=1)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,6 +52,15 @@ class Frame:
     own: Choice
 
 
+#: What is to be taken for a design and its energies.
+Pricing = Callable[[Architecture, EnergyTable], tuple[Architecture, EnergyTable]]
+
+
+def priced_as_it_is(architecture: Architecture, energies: EnergyTable) -> tuple[Architecture, EnergyTable]:
+    """Return a design with its own energies."""
+    return architecture, energies
+
+
 @dataclass(frozen=True)
 class _Clock:
     """Until when members are looked at; None: there is no end."""
@@ -69,6 +78,7 @@ class Members:
 
     Attributes:
         family: the family.
+        pricing: what is taken for each member.
         frames: by the values of the general parameters; None where these make no design, whatever the others are.
         sites: by level name and the values of its own and the general parameters; an InputError where they make none.
         skipped: why members are no designs: each reason, and how many.
@@ -76,6 +86,7 @@ class Members:
     """
 
     family: Family
+    pricing: Pricing = priced_as_it_is
     frames: dict[Choice, Frame | None] = field(default_factory=dict)
     sites: dict[tuple[str, Choice], Site | InputError] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
@@ -171,8 +182,7 @@ class Members:
         Raises:
             InternalError: its levels are not what the family takes them for.
         """
-        architecture = self.family.architecture(choice)
-        energies = estimate(architecture)
+        architecture, energies = self._priced(choice)
         for level in architecture.levels:
             site = self.site(level.name, choice)
             if isinstance(site, InputError) or site.level != level or site.cost != energies[level.name]:
@@ -226,8 +236,7 @@ class Members:
         for tried, values in enumerate(self._choices_of(others)):
             choice = self._joined(general, others, values)
             try:
-                architecture = self.family.architecture(choice)
-                energies = estimate(architecture)
+                architecture, energies = self._priced(choice)
             except InputError as error:
                 self._broken.setdefault(general, str(error))
                 if tried >= _TRIED:
@@ -239,11 +248,15 @@ class Members:
 
     def _read(self, choice: Choice, key: tuple[str, Choice]) -> None:
         try:
-            architecture = self.family.architecture(choice)
-            self._keep(choice, architecture, estimate(architecture))
+            self._keep(choice, *self._priced(choice))
         except InputError as error:
             self.sites[key] = error
         self.sites.setdefault(key, InputError(f"there is no level '{key[0]}'"))
+
+    def _priced(self, choice: Choice) -> tuple[Architecture, EnergyTable]:
+        """Read a member by itself; raises InputError where its values make no design."""
+        architecture = self.family.architecture(choice)
+        return self.pricing(architecture, estimate(architecture))
 
     def _keep(self, choice: Choice, architecture: Architecture, energies: EnergyTable) -> None:
         for level in architecture.levels:

@@ -24,6 +24,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class State:
+    """How far an exploration is.
+
+    Attributes:
+        designs: members that are designs.
+        settled: mapped, bounded away or found impossible.
+        mapped: mapped.
+        points: on the front.
+        gap: by what factor the front may be above the true one; infinite before there is anything to compare.
+        seconds: since the start.
+    """
+
+    designs: int
+    settled: int
+    mapped: int
+    points: int
+    gap: float
+    seconds: float
+
+
+#: What every point costs, and what it costs beside where that is an axis.
+_KEYS = ("area_um2", "energy_pJ", "cycles", "edp_J_cycle")
+_MORE = {Axis.TRAFFIC: "traffic_bytes", Axis.POWER: "power_W"}
+
+
+@dataclass(frozen=True)
 class Discarded:
     """A box whose members were never mapped.
 
@@ -96,6 +122,8 @@ class Exploration:
         seconds: all in all.
         interrupted: whether a KeyboardInterrupt ended it.
         unread: members that were not looked at in time: nobody knows whether they are designs, nor what they cost.
+        method: how members were chosen that were mapped: ``exact``, or a sampler, which proves nothing.
+        below: the front that this one was picked from; None: it was explored as it is.
     """
 
     family: Family
@@ -118,6 +146,8 @@ class Exploration:
     seconds: float = 0.0
     interrupted: bool = False
     unread: int = 0
+    method: str = "exact"
+    below: Exploration | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         proof = "proven" if self.proven else "not proven"
@@ -128,13 +158,20 @@ class Exploration:
         return self.table().html(repr(self).strip("<>"))
 
     def table(self) -> Table:
-        """Return a row per point: the member's values, area in um^2, pJ, cycles, J x cycle."""
-        keys = (*(each.name for each in self.family.parameters), "area_um2", "energy_pJ", "cycles", "edp_J_cycle")
-        rows = []
-        for point in self.points:
-            costs = (point.area_um2, point.energy_pJ, point.cycles, point.edp_J_cycle)
-            rows.append((self.family.member_name(point.choice), *self.family.values(point.choice).values(), *costs))
-        return Table(headed("design", *keys), tuple(rows))
+        """Return a row per point: the member's values, its `costs`."""
+        rows = [
+            (self.family.member_name(point.choice), *self.family.values(point.choice).values(), *costs.values())
+            for point in self.points
+            for costs in (self.costs(point),)
+        ]
+        names = [each.name for each in self.family.parameters]
+        keys = (*_KEYS, *(key for axis, key in _MORE.items() if axis in self.axes))
+        return Table(headed("design", *names, *keys), tuple(rows))
+
+    def costs(self, point: Point) -> dict[str, float]:
+        """Return what a point costs: um^2, pJ, cycles, J x cycle; bytes and W where they are axes."""
+        costs = dict(zip(_KEYS, (point.area_um2, point.energy_pJ, point.cycles, point.edp_J_cycle), strict=True))
+        return costs | {key: point.value(axis) for axis, key in _MORE.items() if axis in self.axes}
 
     def to_frame(self) -> pandas.DataFrame:
         """Return `table` as pandas' data frame; pandas is an extra."""
@@ -180,6 +217,7 @@ class Exploration:
             "family": self.family.name,
             "network": self.network.name,
             "axes": [str(axis) for axis in self.axes],
+            "method": self.method,
             "parameters": {each.name: list(each.labels) for each in self.family.parameters},
             "budgets": [str(each) for each in self.family.budgets],
             "designs": self.designs,
@@ -202,8 +240,5 @@ class Exploration:
         return {
             "design": self.family.member_name(point.choice),
             "parameters": self.family.values(point.choice),
-            "area_um2": point.area_um2,
-            "energy_pJ": point.energy_pJ,
-            "cycles": point.cycles,
-            "edp_J_cycle": point.edp_J_cycle,
+            **self.costs(point),
         }

@@ -14,8 +14,8 @@ from dovetail.errors import DovetailError, NotMetError
 from dovetail.family.boxes import inside, lowest
 from dovetail.family.certificate import FrontClaim
 from dovetail.family.costs import Costs, Request, fronts_of
-from dovetail.family.front import Axis, Choice, Front, Point, point_at
-from dovetail.family.members import Members
+from dovetail.family.front import Axis, Choice, Front, Point, point_at, point_paying
+from dovetail.family.traffic import members_for
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.verify import Check, Verdict
 from dovetail.network.optimum import LayerFront, minimum_energy, network_front, network_optimum
@@ -46,7 +46,7 @@ def verify_front(
 class _Checking:
     def __init__(self, claim: FrontClaim, samples: int | None, seed: int, time_limit: float | None) -> None:
         self.claim, self.samples, self.random = claim, samples, random.Random(seed)  # noqa: S311 - which designs are looked at is no secret
-        self.members = Members(claim.family)
+        self.members = members_for(claim.family, claim.axes)
         self.valid, self.area = self.members.laid_out(None if time_limit is None else time.monotonic() + time_limit)
         self.seconds = SECONDS if time_limit is None else min(SECONDS, time_limit)
         self.costs = Costs(claim.layers, Store.disabled(), InlineExecutor())
@@ -123,7 +123,7 @@ class _Checking:
         return _check("what is discarded", open_boxes == 0, f"a point beats every corner of {count} boxes", bad)
 
     def _reads(self, choice: Choice) -> list[tuple[float, int]] | None:
-        """Return a member's points, mapped again; None where some layer has no mapping."""
+        """Return what a member's points pay and take in cycles, mapped again; None where some layer has no mapping."""
         request = Request(*self.members.design(choice), Objective.EDP, front=True, seconds=self.seconds, ends=True)
         seen = self.costs.settle([request])[0]
         self.is_whole = not isinstance(seen, NotMetError)
@@ -144,7 +144,7 @@ class _Checking:
         wrong = open_points = 0
         for point in (each for each in self.claim.points if each.choice == choice):
             again = None if points is None else minimum_energy(self.fronts, point.cycles)
-            same = again is not None and math.isclose(again.energy_pJ, point.energy_pJ, rel_tol=_ROUNDING)
+            same = again is not None and math.isclose(again.energy_pJ, point.paid, rel_tol=_ROUNDING)
             area = math.isclose(float(self.area[choice]), point.area_um2, rel_tol=_ROUNDING)
             if area and not same and self._may_differ(point, None if again is None else again.energy_pJ):
                 open_points += 1
@@ -158,9 +158,9 @@ class _Checking:
 
     def _may_differ(self, point: Point, again_pJ: float | None) -> bool:
         """Return whether a point mapped again may take so much energy: where a search was not proven, now or then."""
-        if again_pJ is None or again_pJ > point.energy_pJ:
+        if again_pJ is None or again_pJ > point.paid:
             return not self.is_whole
-        return not self.claim.proven and point.energy_pJ <= again_pJ * self.claim.gap * (1 + _ROUNDING)
+        return not self.claim.proven and point.paid <= again_pJ * self.claim.gap * (1 + _ROUNDING)
 
     def _beside_the_front(self, choice: Choice) -> Check:
         name = self.claim.family.member_name(choice)
@@ -177,15 +177,17 @@ class _Checking:
         if known:
             return Check(name, Verdict.REJECTED, "is said to have no mapping, and has one")
         seconds = self.members.design(choice)[0].cycle_seconds
-        for energy, cycles in points:
-            point = Point(choice, float(self.area[choice]), energy * (1 + _ROUNDING), cycles)
+        for paid, cycles in points:
+            area = float(self.area[choice])
+            point = point_paying(choice, self.claim.axes, area, paid * (1 + _ROUNDING), cycles)
             if any(budget.broken_by(point, seconds) for budget in self.claim.family.budgets):
                 continue
             corner = np.array([[point.value(axis) for axis in self.claim.axes]])
             if not self.claim.proven and self.front.gap(corner) <= self.claim.gap:
                 continue
             if self.front.add(point):
-                return Check(name, Verdict.REJECTED, f"{energy:.6g} pJ in {cycles} cycles: the front lacks it")
+                unit = "pJ" if point.traffic_bytes is None else "bytes"
+                return Check(name, Verdict.REJECTED, f"{paid:.6g} {unit} in {cycles} cycles: the front lacks it")
         if not self.is_whole:
             return Check(
                 name, Verdict.NOT_PROVEN, f"the front beats what searches of {self.seconds:g} s have met on it"

@@ -13,7 +13,16 @@ from dovetail.report.sections import table_section, text_section
 from dovetail.table import Table, headed
 from dovetail.units import percent, whole
 
-_KEYS = {Axis.AREA: "area_mm2", Axis.ENERGY: "energy_uJ", Axis.CYCLES: "cycles", Axis.EDP: "edp"}
+_KEYS = {
+    Axis.AREA: "area_mm2", Axis.ENERGY: "energy_uJ", Axis.CYCLES: "cycles", Axis.EDP: "edp",
+    Axis.TRAFFIC: "traffic_MB", Axis.POWER: "power_mW",
+}  # fmt: skip
+_NAMES = {
+    "area_mm2": "area, mm2", "energy_uJ": "energy, uJ", "cycles": "cycles", "edp": "EDP, J x cycle",
+    "traffic_MB": "DRAM traffic, MB", "power_mW": "power, mW",
+}  # fmt: skip
+#: Of the page over those of the axes.
+_UNITS = {Axis.AREA: 1e-6, Axis.ENERGY: 1e-6, Axis.TRAFFIC: 1e-6, Axis.POWER: 1e3}
 #: A gap beyond this says nothing: something is not bounded at all yet.
 _NOTHING = 1e6
 
@@ -56,21 +65,27 @@ def _points(found: Exploration) -> Table:
         (
             found.family.member_name(point.choice),
             *found.family.values(point.choice).values(),
-            *(point.area_um2 * 1e-6, point.energy_pJ * 1e-6, point.cycles, point.edp_J_cycle),
+            *_costs(found, point).values(),
         )
         for point in found.points
     )
-    return Table(headed("design", *parameters, "area, mm2", "energy, uJ", "cycles", "EDP, J x cycle"), rows)
+    names = [_NAMES[key] for key in _costs(found, found.points[0])]
+    return Table(headed("design", *parameters, *names), rows)
 
 
 def _point(found: Exploration, point: Point, varied: list[int]) -> Mapping[str, Any]:
     return {
         "design": found.family.member_name(point.choice),
         "choice": [point.choice[at] for at in varied],
-        "area_mm2": point.area_um2 * 1e-6,
-        "energy_uJ": point.energy_pJ * 1e-6,
-        "cycles": point.cycles,
-        "edp": point.edp_J_cycle,
+        **_costs(found, point),
+    }
+
+
+def _costs(found: Exploration, point: Point) -> dict[str, float]:
+    """Return what a point costs, in the units of the page; traffic and power where they are axes."""
+    told = [axis for axis in Axis if axis not in (Axis.TRAFFIC, Axis.POWER) or axis in found.axes]
+    return {
+        _KEYS[axis]: point.cycles if axis is Axis.CYCLES else point.value(axis) * _UNITS.get(axis, 1) for axis in told
     }
 
 

@@ -1,7 +1,10 @@
 "use strict";
 // A family's front: points by any two costs, what a point's neighbours change and gain, every parameter at once.
 
-const COSTS = [["area_mm2", "area, mm^2"], ["energy_uJ", "energy, uJ"], ["cycles", "cycles"], ["edp", "EDP, J x cycle"]];
+const COSTS = [["area_mm2", "area, mm^2"], ["energy_uJ", "energy, uJ"], ["cycles", "cycles"], ["edp", "EDP, J x cycle"],
+  ["traffic_MB", "DRAM traffic, MB"], ["power_mW", "power, mW"]];
+/* Traffic and power are told where they are axes. */
+const costsOf = (spec) => COSTS.filter(([key]) => key in spec.points[0]);
 const costLabel = (key) => COSTS.find((each) => each[0] === key)[1];
 
 function choiceText(spec, point) {
@@ -31,7 +34,7 @@ function familyFrontOption(spec, x, y, by, chosen) {
     grid: { ...option.grid, left: 30, bottom: 44, containLabel: true },
     tooltip: { ...option.tooltip, trigger: "item", formatter: (p) => {
       const point = spec.points[p.value[2]];
-      return tip([point.design, ...choiceText(spec, point), ...COSTS.map(([key, label]) => label + ": " + number(point[key]))]);
+      return tip([point.design, ...choiceText(spec, point), ...costsOf(spec).map(([key, label]) => label + ": " + number(point[key]))]);
     } },
     xAxis: axis(costLabel(x), scaleOf(spec, x)),
     yAxis: axis(costLabel(y), { nameGap: 46, ...scaleOf(spec, y) }),
@@ -43,7 +46,7 @@ function stepTable(spec, from, to, heading) {
   const one = spec.points[from], two = spec.points[to];
   const changed = spec.parameters.map((each, place) => [each, one.choice[place], two.choice[place]]).filter(([, a, b]) => a !== b)
     .map(([each, a, b]) => each.name + " " + each.labels[a] + " → " + each.labels[b]);
-  const gains = COSTS.map(([key, label]) => {
+  const gains = costsOf(spec).map(([key, label]) => {
     const share = two[key] / one[key] - 1;
     return el("li", {}, label + ": " + number(one[key]) + " → " + number(two[key]) + (share ? " (" + (share > 0 ? "+" : "") + percent(share) + ")" : ""));
   });
@@ -55,7 +58,7 @@ function familyDetail(spec, chosen, x) {
   const order = spec.points.map((_, place) => place).sort((a, b) => spec.points[a][x] - spec.points[b][x] || a - b);
   const at = order.indexOf(chosen);
   return [el("h3", {}, point.design), el("p", {}, choiceText(spec, point).join(", ") || "one design"),
-    el("div", { class: "cards" }, COSTS.map(([key, label]) => el("div", { class: "card" }, el("b", {}, number(point[key])), el("span", {}, label)))),
+    el("div", { class: "cards" }, costsOf(spec).map(([key, label]) => el("div", { class: "card" }, el("b", {}, number(point[key])), el("span", {}, label)))),
     el("div", { class: "grid" },
       at > 0 ? stepTable(spec, order[at - 1], chosen, "from the neighbour with less " + costLabel(x)) : null,
       at + 1 < order.length ? stepTable(spec, chosen, order[at + 1], "to the neighbour with more " + costLabel(x)) : null)];
@@ -63,11 +66,11 @@ function familyDetail(spec, chosen, x) {
 
 function parallelOption(spec, by, chosen) {
   const colour = ink(), option = base();
-  const names = [...spec.parameters.map((each) => each.name), ...COSTS.map(([, label]) => label)];
+  const names = [...spec.parameters.map((each) => each.name), ...costsOf(spec).map(([, label]) => label)];
   const axes = [...spec.parameters.map((each, dim) => ({ dim, name: each.name, type: "category", data: each.labels.map(String) })),
-    ...COSTS.map(([key, label], place) => ({ dim: spec.parameters.length + place, name: label, ...scaleOf(spec, key) }))];
+    ...costsOf(spec).map(([key, label], place) => ({ dim: spec.parameters.length + place, name: label, ...scaleOf(spec, key) }))];
   const data = spec.points.map((point, place) => ({
-    value: [...spec.parameters.map((each, dim) => String(each.labels[point.choice[dim]])), ...COSTS.map(([key]) => point[key])],
+    value: [...spec.parameters.map((each, dim) => String(each.labels[point.choice[dim]])), ...costsOf(spec).map(([key]) => point[key])],
     lineStyle: { color: place === chosen ? colour.text : COLOURS[(by < 0 ? 0 : point.choice[by]) % COLOURS.length], width: place === chosen ? 4 : 1.5, opacity: place === chosen ? 1 : 0.55 } }));
   return { ...option, legend: undefined, grid: undefined,
     parallel: { left: 30, right: 96, top: 80, bottom: 20, parallelAxisDefault: { nameRotate: 25, nameTextStyle: { color: colour.soft, fontSize: 11 }, nameGap: 12,
@@ -77,10 +80,10 @@ function parallelOption(spec, by, chosen) {
 
 /* Along the front: what the best point with each value of a parameter has, beside the best of all. */
 function worthRows(spec) {
-  const least = Object.fromEntries(COSTS.map(([key]) => [key, Math.min(...spec.points.map((point) => point[key]))]));
+  const least = Object.fromEntries(costsOf(spec).map(([key]) => [key, Math.min(...spec.points.map((point) => point[key]))]));
   return spec.parameters.flatMap((each, place) => each.labels.map((label, value) => {
     const those = spec.points.filter((point) => point.choice[place] === value);
-    return [each.name, String(label), those.length, ...COSTS.map(([key]) => (those.length ? Math.min(...those.map((point) => point[key])) / least[key] - 1 : null))];
+    return [each.name, String(label), those.length, ...costsOf(spec).map(([key]) => (those.length ? Math.min(...those.map((point) => point[key])) / least[key] - 1 : null))];
   }));
 }
 
@@ -93,14 +96,14 @@ function familySection(id, spec) {
   const every = figure(() => parallelOption(spec, by, chosen), 420, "every parameter and cost of each point", (event) => pick(event.dataIndex));
   const set = (change) => { change(); if (chosen !== null) pick(chosen); else { front.redraw(); every.redraw(); } };
   const pickers = el("div", { class: "bar" },
-    select("across", COSTS, x, (value) => set(() => { x = value; })), select("up", COSTS, y, (value) => set(() => { y = value; })),
+    select("across", costsOf(spec), x, (value) => set(() => { x = value; })), select("up", costsOf(spec), y, (value) => set(() => { y = value; })),
     select("colours", [[-1, "none"], ...spec.parameters.map((each, place) => [place, each.name])], by, (value) => set(() => { by = Number(value); })));
   section(spec.title, id, el("p", { class: "note" }, spec.note), pickers, front, detail,
     el("h3", {}, "All parameters at once"), el("p", { class: "note" }, "A line is a point of the front, coloured as above."), hinted(el("div", { class: "scroll" }, el("div", { class: "across" }, every)), "more to the right: scroll sideways →"));
   const shown = (value) => (value === null ? "not on the front" : value < 1e-9 ? "the least" : "+" + percent(value));
-  const columns = [["parameter", true], ["value", true], ["points", false], ...COSTS.map(([, label]) => ["least " + label.split(",")[0], false])]
+  const columns = [["parameter", true], ["value", true], ["points", false], ...costsOf(spec).map(([, label]) => ["least " + label.split(",")[0], false])]
     .map(([title, words], place) => ({ title, words, value: (row) => row[place], show: place < 3 ? number : shown }));
   section("What each parameter is worth along the front", id + "-worth",
-    el("p", { class: "note" }, "The least area, energy, cycles and EDP of the front's points with a value, above the least of all points: what keeping the parameter there costs."),
+    el("p", { class: "note" }, "The least of each cost of the front's points with a value, above the least of all points: what keeping the parameter there costs."),
     sortable(columns, worthRows(spec), { name: "worth" }));
 }
