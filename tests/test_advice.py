@@ -174,3 +174,12 @@ def test_from_python_it_prints_travels_and_stands_in_a_report(advice, tmp_path):
     cost = dovetail.Comparison((replace(advice.cost),))  # an equal one, as from `dovetail.compare`
     page = cost.report(tmp_path / "page.html", advice=[advice]).read_text(encoding="utf-8")
     assert advice.found[0].subject in page and '"left_out":' in page
+
+
+def test_it_prints_as_wide_as_the_terminal_and_saves_itself(advice, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, str(advice).splitlines())) <= 80 and "edp gain" in str(advice)
+    advice.save(tmp_path / "advice.json")
+    assert dovetail.load(tmp_path / "advice.json") == json.loads(json.dumps(advice.to_dict()))
+    nothing = replace(advice, found=(), tried=0, left_out=("a change",))
+    assert str(nothing) == f"net on {DESIGN}: nothing was tried\n\n1 not tried for want of time"

@@ -7,6 +7,7 @@ import doctest
 import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -133,9 +134,32 @@ def test_every_answer_is_short_shows_itself_and_is_plain_data(answers):
         assert "<table>" in value._repr_html_()
         document = value.to_dict()
         assert check(document) == document["schema"].removeprefix("dovetail.")
-        assert type(dovetail.load(document)) in (type(value), dict)
+        kept = dict if isinstance(value, dovetail.Bound | dovetail.Exploration) else type(value)
+        assert type(dovetail.load(document)) is kept
         if importlib.util.find_spec("pandas") is not None:
             assert len(value.to_frame()) > 0
+
+
+def test_every_answer_prints_as_wide_as_the_terminal_and_saves_itself(answers, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    for value in answers:
+        nest = isinstance(value, dovetail.Evaluated)  # whose loops stand as they are
+        assert max(map(len, str(value).splitlines())) <= (100 if nest else 80), str(value)
+        if hasattr(value, "save"):
+            value.save(tmp_path / "answer.json")
+            assert check(json.loads((tmp_path / "answer.json").read_text())) == check(value.to_dict())
+    assert "edp gain" in str(answers[4])
+    assert "columns more with .to_frame(): " in re.sub(r"\s+", " ", str(answers[1].layers()))
+
+
+def test_explanations_come_back_with_every_result_and_its_padding(answers):
+    for value in answers[4:6]:
+        again = dovetail.load(value.to_dict())
+        assert again.to_dict() == value.to_dict()
+        assert [each.gain for each in again.lifted] == [each.gain for each in value.lifted]
+        assert str(again) == str(value) and again.found.gaining() == again.lifted[: len(value.found.gaining())]
+    earlier = {key: item for key, item in answers[4].to_dict().items() if key != "designs"}
+    assert isinstance(dovetail.load(earlier), dict)
 
 
 def test_dir_lists_the_public_names(answers):
@@ -152,6 +176,9 @@ def test_they_add_up_and_compare(best, compared):
     assert sum([best, best, best]).edp_J_cycle == pytest.approx(9 * best.edp_J_cycle)
     worse = dovetail.map(SMALL, on=best.design, samples=1)
     assert best < worse and min(worse, best) is best and sorted([worse, best])[0] is best
+    assert min(compared) is compared.best
+    with pytest.raises(InputError, match="one minimises edp, the other energy"):
+        assert compared[0] < dovetail.compare(SMALL, on="eyeriss_like", objective="energy")[0]
     with pytest.raises(InputError, match="one minimises edp, the other energy"):
         assert best < dovetail.map(SMALL, on="eyeriss_like", objective="energy")
     with pytest.raises(TypeError):
@@ -298,6 +325,9 @@ def test_what_is_no_network_and_no_design_is_told():
         (lambda: dovetail.compare("alexnet", on=[]), "nothing is given to compare"),
         (lambda: dovetail.map("alexnet", on="eyeriss_like"), "write NETWORK:LAYER"),
         (lambda: dovetail.map(dovetail.layers("alexnet"), on="eyeriss_like"), "has 8 different layers"),
+        (lambda: dovetail.map(3, on="eyeriss_like"), "a layer is a name, a path, a Layer, a Problem"),
+        (lambda: dovetail.compare([None], on="eyeriss_like"), "found None"),
+        (lambda: dovetail.load(""), "'' names no file"),
         (lambda: dovetail.map(SMALL, on="eyeris_like"), "did you mean 'eyeriss_like'"),
         (lambda: dovetail.map(SMALL, on="eyeriss_like", objective="edpp"), "unknown objective 'edpp', did you mean"),
         (lambda: dovetail.compare(SMALL, on=["eyeriss_like"] * 2), "two designs are called 'eyeriss_like'"),

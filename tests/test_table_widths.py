@@ -52,7 +52,7 @@ def test_numbers_stand_whole_or_their_column_is_named(table, width):
         for row in rows:
             assert all(len(word) <= size for word in row[place].split() if word.replace(",", "").isdigit())
     assert shown.left_out == tuple(h.replace("|", " ") for i, h in enumerate(heads) if i not in shown.kept)
-    assert bool(shown.note(width)) == bool(shown.left_out)
+    assert bool(shown.note(width, "--wide")) == bool(shown.left_out)
     assert shown.kept and (text_columns == len(heads) or any(place >= text_columns for place in shown.kept))
     wider = fit(heads, rows, width + 1, words=range(text_columns), optional=optional)
     assert set(shown.kept) <= set(wider.kept)
@@ -137,6 +137,7 @@ def test_commands_cut_no_digit(command, folder, monkeypatch, capsys):
         narrow = printed(width)
         found = set(NUMBER.findall(_tables(narrow))) - {each for each in known if len(each) == 1}
         strange = {each for each in found - known if not _of_a_name(each)}
+        assert width < 80 or max(len(line) for line in narrow.splitlines() if " += " not in line) <= 80
         assert not strange, (width, strange)
         assert ("more with --wide: " in re.sub(r"\s+", " ", narrow)) or found >= known - set("0123456789")
 
@@ -214,3 +215,11 @@ def test_energies_alike_add_up_in_what_is_shown(energies):
         value = 0.0 if text.startswith("<") else float(text.replace(",", ""))
         assert abs(value - energy / step) <= digit
     assert len(re.sub(r"[,.]|^0", "", show(max(energies)))) >= 5 or max(energies) < 1
+
+
+@pytest.mark.parametrize("command", [["designs"], ["designs", "sparse_tensor_core"], ["--help"]])
+def test_no_line_is_wider_than_the_terminal(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with contextlib.suppress(SystemExit):
+        main(command)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

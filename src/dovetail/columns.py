@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,13 +32,36 @@ class Fit:
     widths: tuple[int, ...]
     left_out: tuple[str, ...]
 
-    def note(self, width: int) -> list[str]:
-        """Return the lines to print below the table about columns that are left out; none when none is."""
+    def note(self, width: int, rest: str) -> list[str]:
+        """Return the lines to print below the table about columns that are left out; none when none is.
+
+        Args:
+            width: characters at hand.
+            rest: what shows them.
+        """
         if not self.left_out:
             return []
         count = len(self.left_out)
-        said = f"{count} column{'s' if count > 1 else ''} more with --wide: {', '.join(self.left_out)}"
-        return textwrap.wrap(said, width, break_long_words=False, break_on_hyphens=False)
+        return folded(f"{count} column{'s' if count > 1 else ''} more with {rest}: {', '.join(self.left_out)}", width)
+
+
+def terminal_width() -> int | None:
+    """Return how wide what is printed may be: as the terminal, or ``$COLUMNS``; None when it is piped."""
+    is_bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return max(shutil.get_terminal_size().columns, 1) if is_bounded else None
+
+
+def folded(text: str, width: int | None, indent: str = "") -> list[str]:
+    """Return a sentence's lines, folded at spaces to a width; long names, paths and numbers stay whole.
+
+    Args:
+        text: the sentence.
+        width: characters at hand; None for as many as it takes.
+        indent: what the lines after the first begin with.
+    """
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def fit(

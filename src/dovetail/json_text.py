@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from dovetail.files import write_text
 from dovetail.version import __version__
 
 #: Raised when a key changes its meaning or goes away; `docs/json.md` says what each version has.
@@ -35,6 +37,15 @@ def json_text(value: Any, *, indent: int | None = 2, digits: int | None = None) 
     """
     separators = (",", ":") if indent is None else None
     return json.dumps(_finite(value, digits), indent=indent, separators=separators, allow_nan=False)
+
+
+def save_json(path: str | Path, document: Mapping[str, Any]) -> None:
+    """Write an object of results as a file that `dovetail.load` reads.
+
+    Raises:
+        WriteError: it cannot be written there.
+    """
+    write_text(Path(path), json_text(document) + "\n")
 
 
 def _finite(value: Any, digits: int | None) -> Any:

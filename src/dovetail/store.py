@@ -282,11 +282,14 @@ class Store:
         return True
 
     def _attempt(self, work: Callable[[sqlite3.Connection], _T], otherwise: _T, write: bool) -> _T:
-        connection = self._connected()
-        if connection is None:
-            return otherwise
-        with _transaction(connection) if write else contextlib.nullcontext():
-            return work(connection)
+        try:
+            connection = self._connected()
+            if connection is None:
+                return otherwise
+            with _transaction(connection) if write else contextlib.nullcontext():
+                return work(connection)
+        except UnicodeDecodeError as error:  # SQLite's message quotes a rotten name of the file's schema
+            raise _malformed() from error
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -432,6 +435,13 @@ def _checksum(key: bytes, packed: bytes) -> bytes:
 
 def _code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _malformed() -> sqlite3.DatabaseError:
+    """Return what SQLite's error would be if Python could read its message."""
+    error = sqlite3.DatabaseError("malformed database schema, with a name that is no text")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

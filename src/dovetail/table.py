@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovetail.columns import Fit, fit, pieces
+from dovetail.columns import Fit, fit, folded, pieces, terminal_width
 from dovetail.errors import MissingExtraError
 from dovetail.text import csv_text
 
@@ -70,7 +70,7 @@ def headed(*names: str) -> tuple[Column, ...]:
     return tuple(map(Column, names))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Columns and rows.
 
@@ -132,13 +132,32 @@ class Table:
         """Return the rows as CSV under their keys, numbers in full, without the totals."""
         return csv_text([self.keys, *self.rows])
 
-    def text(self, width: int | None = None, *, ruled: bool = True) -> str:
+    def filled(self) -> Table:
+        """Return the table without columns in which nothing stands."""
+        places = [at for at in range(len(self.columns)) if any(row[at] is not None for row in self.rows)]
+        rows = tuple(tuple(row[at] for at in places) for row in self.rows)
+        totals = tuple(self.totals[at] for at in places) if self.totals else ()
+        return Table(tuple(self.columns[at] for at in places), rows, totals)
+
+    def titled(self, title: str) -> str:
+        """Return the table under a title, as a result prints itself: no wider than the terminal."""
+        return "\n".join([*folded(title, terminal_width()), "", str(self)])
+
+    def __str__(self) -> str:
+        """Return the table as wide as the terminal; a last line names the columns that are left out."""
+        return self.text(terminal_width(), rest=".to_frame()")
+
+    def __repr__(self) -> str:
+        return f"<Table of {', '.join(self.headings)}: {len(self.rows)} rows>"
+
+    def text(self, width: int | None = None, *, ruled: bool = True, rest: str = "--wide") -> str:
         """Return the table in columns: numbers to the right, words to the left.
 
         Args:
             width: characters at hand; words fold then, and a last line names the columns that are left out. None for
                 as many as it takes.
             ruled: whether a line parts the headings, and the totals, from the rows.
+            rest: what shows the columns that are left out.
         """
         words, shown = self.words, self.shown()
         heads = [column.head for column in self.columns]
@@ -148,7 +167,7 @@ class Table:
         rule = [RULE * max(len(line) for lines in (head, *body) for line in lines)] if ruled else []
         last = [rule, body.pop()] if self.totals else []
         lines = [line for part in (head, rule, *body, *last) for line in part]
-        return "\n".join([*lines, *fitting.note(max(width or 0, *map(len, lines)))])
+        return "\n".join([*lines, *fitting.note(max(width or 0, *map(len, lines)), rest)])
 
     def html(self, caption: str = "") -> str:
         """Return the table as HTML; every text from outside is escaped."""

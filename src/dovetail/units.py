@@ -68,6 +68,24 @@ def four_digits(number: float) -> str:
     return f"{number:.4g}"
 
 
+def size_text(count: float) -> str:
+    """Return bytes as a person reads them."""
+    for step, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= step:
+            return f"{count / step:.4g} {letter}B"
+    return f"{count:.4g} B"
+
+
+def times(factor: float) -> str:
+    """Return how many times something is something else."""
+    return f"{factor:.3g} x"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time of at most some seconds as a person reads it."""
+    return f"{four_digits(seconds * 1e3)} ms"
+
+
 #: Digits of whole numbers that a person may write.
 _DIGITS = 30
 _WHOLE = re.compile(r"([+-]?)([0-9]+(?:[_,][0-9]+)*)(?:[.]([0-9]*))?(?:[eE][+]?([0-9]{1,2}))?")

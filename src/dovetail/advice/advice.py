@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dovetail.json_text import json_document
+from dovetail.json_text import json_document, save_json
 from dovetail.mapper.objective import Objective
 from dovetail.network.costs import NetworkCost
 from dovetail.table import Cell, Column, Table
@@ -139,10 +140,16 @@ class Advice:
         """Return it as plain values: the object that ``dovetail advise --json`` prints."""
         return json_document("advice", self.to_json())
 
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON, for `dovetail.load`."""
+        save_json(path, self.to_dict())
+
     def __str__(self) -> str:
         """Return the changes that pay as a table, and what was not tried."""
         left = f"\n\n{len(self.left_out)} not tried for want of time" if self.left_out else ""
-        return f"{self._name}: what to change\n\n{self.table().text()}{left}"
+        if not self.found:
+            return f"{self._name}: {'nothing that was tried pays' if self.tried else 'nothing was tried'}{left}"
+        return f"{self.table().titled(f'{self._name}: what to change')}{left}"
 
     def __repr__(self) -> str:
         left = f", {len(self.left_out)} not tried" if self.left_out else ""

@@ -21,6 +21,8 @@ from dovetail.mapper.explain import explain as explained
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapping.mapping import Mapping as LoopNest
+from dovetail.mapping.notes import design_notes
+from dovetail.model.sparse.prices import price_notes
 from dovetail.network.between import Between
 from dovetail.network.given import evaluate_given
 from dovetail.network.jobs import Sampled, odd_search
@@ -260,9 +262,8 @@ def explain(
     with Store.open() as store:
         given = (problem, where.architecture, where.energies, wanted)
         found = explained(*given, time_limit=time_limit, search=search or stored_search(store))
-    if found.result is not None and found.result.reading is not None:  # padded
-        problem = found.result.reading.problem
-    return Explanation(where, problem, found)
+    notes = (*design_notes(where.architecture, [found.shown]), *price_notes(where.architecture, where.energies))
+    return Explanation(where, found, notes)
 
 
 def _search(samples: int | None, seed: int, imperfect: bool, pad: bool) -> SearchFunction | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.columns import terminal_width
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
@@ -150,7 +151,7 @@ class Design:
 
     def __str__(self) -> str:
         """Return its levels and constraints as `dovetail designs` prints them."""
-        return describe(self.architecture)
+        return describe(self.architecture, terminal_width())
 
     def __repr__(self) -> str:
         clock = 1e-6 / self.architecture.cycle_seconds

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.api.designs import Design
-from dovetail.files import write_text
-from dovetail.json_text import json_document, json_text
-from dovetail.mapper.explain import AxisUse, Explained, Lifted
+from dovetail.json_text import json_document, save_json
+from dovetail.mapper.explain import UNPROVEN, AxisUse, Explained, Lifted
 from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
@@ -34,8 +33,8 @@ class Explanation:
 
     Attributes:
         design: the design.
-        problem: the layer, in the words that the design speaks.
         found: the optimum, and the optimum with each constraint lifted.
+        notes: what else to know of it.
 
     >>> import dovetail
     >>> dovetail.explain("resnet18:fc", on="simple_weight_stationary")
@@ -43,8 +42,13 @@ class Explanation:
     """
 
     design: Design
-    problem: Problem
     found: Explained = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> Problem:
+        """The layer, in the words that the design speaks; padded, where that is better."""
+        return self.found.shown
 
     @property
     def objective(self) -> Objective:
@@ -98,16 +102,19 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values: an object as ``dovetail explain --json`` prints."""
-        fields = explanation(self.found, self.problem, self.design.architecture, self.diagnosis, self.neighbours)
-        return json_document("explanation", {**fields, "notes": []})
+        design = self.design
+        fields = explanation(self.found, design.architecture, design.energies, self.diagnosis, self.neighbours)
+        return json_document("explanation", {**fields, "notes": list(self.notes)})
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, for `dovetail.load`."""
-        write_text(Path(path), json_text(self.to_dict()) + "\n")
+        save_json(path, self.to_dict())
 
     def __str__(self) -> str:
-        """Return the optimum, and the optimum without each constraint, as a table."""
-        return f"{repr(self)[1:-1]}\n\n{self.table().text()}"
+        """Return the optimum, and the optimum without each constraint that costs anything, as a table."""
+        table = self.found.table(self.found.gaining())
+        stars = f"\n{UNPROVEN}" if any("*" in str(row[1]) for row in table.rows) else ""
+        return table.titled(repr(self)[1:-1]) + stars
 
     def __repr__(self) -> str:
         return f"<Explanation {self.problem.name} on {self.design.name}: {self._dearest()}>"
@@ -122,4 +129,4 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         why = f"<p>{html.escape(self.reason)}</p>" if self.reason else ""
-        return why + self.table().html(repr(self)[1:-1])
+        return why + self.found.table(self.found.gaining()).html(repr(self)[1:-1])

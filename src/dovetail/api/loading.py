@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.api.designs import Design
+from dovetail.api.explanations import Explanation
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.api.schema import check
 from dovetail.components.energy_table import ComponentCost, EnergyTable
@@ -22,6 +23,7 @@ from dovetail.document import read_text
 from dovetail.errors import DovetailError, InputError
 from dovetail.hardware.plain import architecture_of
 from dovetail.json_text import json_text
+from dovetail.mapper.explain import AxisUse, Explained, Lifted
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
 from dovetail.mapping.check import check_mapping
@@ -40,7 +42,7 @@ from dovetail.workload.roles import Reading
 _PRICES = ("energy_pJ", "area_um2", "energy_source")
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Best | Evaluated | Comparison | Network | Design | Any:
+def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Any:
     """Read back what ``--json`` printed, or ``save`` wrote.
 
     Args:
@@ -48,7 +50,8 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Best | Evaluated
 
     Returns:
         For ``map`` a `Best`, for ``evaluate`` an `Evaluated`, for ``compare`` and ``report`` a `Comparison`, for
-        ``layers`` a `Network`, for one design a `Design`; for every other command the object as it stands, checked.
+        ``explain`` an `Explanation`, for ``layers`` a `Network`, for one design a `Design`; for every other command
+        the object as it stands, checked.
 
     Raises:
         InputError: the file is no result of ours, or is wrong; with file and key.
@@ -81,6 +84,8 @@ def _value(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str | No
         raise InputError(
             f"a result is a path, its text or what `json.loads` makes of it, found a {type(source).__name__}"
         )
+    if not str(source):
+        raise InputError("'' names no file; a result is a path, or its text as JSON")
     text = str(source) if isinstance(source, str) and source.lstrip().startswith("{") else None
     file = None if text is not None else os.fspath(source)
     try:
@@ -125,6 +130,32 @@ def _best(value: Mapping[str, Any]) -> Best:
     result, notes = _result(value, problem, design)
     own = (design, problem, result.mapping, result.cost)
     return Best(*own, notes=(*value["notes"], *notes), layer=layer, result=result)
+
+
+def _explanation(value: Mapping[str, Any]) -> Explanation | Mapping[str, Any]:
+    if "designs" not in value:  # as earlier versions wrote it: without what is needed to count anew
+        return value
+    design = _the_design(value, _designs(value))
+    problem, objective, notes = problem_of(value), Objective(value["objective"]), list(value["notes"])
+
+    def result_of(fields: Mapping[str, Any]) -> SearchResult | None:
+        if "mapping" not in fields:
+            return None
+        of = problem_of(fields["problem"]) if "problem" in fields else problem
+        result, told = _result({**fields, "layer": of.name}, of, design)
+        notes.extend(told)
+        return result if of is problem else replace(result, reading=Reading(of))
+
+    result = result_of(value)
+    lifted = tuple(_lifted(fields, result_of(fields)) for fields in value["lifted"])
+    axes = tuple(AxisUse(axis["level"], axis["axis"], axis["used"], axis["available"]) for axis in value["axes"])
+    found = Explained(problem, objective, result, value["infeasible"], lifted, axes)
+    return Explanation(design, found, tuple(notes))
+
+
+def _lifted(fields: Mapping[str, Any], result: SearchResult | None) -> Lifted:
+    value = None if result is None else result.certificate.value
+    return Lifted(fields["level"], fields["constraint"], result, value, fields["gain"], fields["note"])
 
 
 def _comparison(value: Mapping[str, Any]) -> Comparison:
@@ -207,4 +238,5 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "comparison": _comparison,
     "network": _network,
     "design": _design,
+    "explanation": _explanation,
 }

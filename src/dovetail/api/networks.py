@@ -12,7 +12,7 @@ from dovetail.api.given import check_count
 from dovetail.errors import InputError
 from dovetail.workload.inputs import KINDS, NetworkInput, parse_input
 from dovetail.workload.layer_table import bundled_names
-from dovetail.workload.loading import load_layer, load_network
+from dovetail.workload.loading import load_layer, load_network_or_layer
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 from dovetail.workload.problem_network import bare_network
@@ -29,8 +29,9 @@ def layers(
 
     Args:
         model: a bundled network's name (``resnet18``, ``resnet18@32``), a torchvision or timm model's, or
-            ``package.module:factory``; a file (``.onnx``, ``.pt2``, ``.csv``, ``.yaml``) or a folder of problems; a
-            ``torch.nn.Module``, or a function that makes one (then its weights are never allocated).
+            ``package.module:factory``; a file (``.onnx``, ``.pt2``, ``.csv``, ``.yaml``) or a folder of problems; one
+            layer of these (``resnet18:fc``); a ``torch.nn.Module``, or a function that makes one (then its weights are
+            never allocated).
         input: what the network takes: a tensor or a shape (a tuple of integers), or a tuple or dict of them for
             several arguments. For a name or file also the rows and columns of a square image, or texts such as
             ``1x3x48x320`` and ``1x128:int64``.
@@ -58,7 +59,7 @@ def _network(model: NetworkLike, taken: Any, batch: int | None) -> Network:
         network = _of_object(model)
     elif isinstance(model, str | os.PathLike):
         size, inputs = _inputs(taken)
-        return load_network(_spec(model), batch=batch, input_size=size, inputs=inputs)
+        return load_network_or_layer(_spec(model), batch=batch, input_size=size, inputs=inputs)
     else:
         network = _traced(model, taken)
     return network if batch is None else network.with_batch(batch)
@@ -110,14 +111,20 @@ def _traced(model: Any, taken: Any) -> Network:
     is_module = torch is not None and isinstance(model, torch.nn.Module)
     if not is_module and not callable(model):
         raise InputError(
-            f"a network is a name, a path, a PyTorch module or a function that makes one, found a "
-            f"{type(model).__module__}.{type(model).__qualname__}".replace("builtins.", "")
+            f"a network is a name, a path, a PyTorch module, a function that makes one, a Network, a Layer or a "
+            f"Problem, found {_kind(model)}"
         )
     if taken is None:
         raise InputError("say what the module takes: input=x, or a shape such as input=(1, 3, 224, 224)")
     from dovetail.workload.torch_trace import trace  # torch is an extra
 
     return trace(model, taken, name=getattr(model, "__name__", None))
+
+
+def _kind(value: Any) -> str:
+    """Return what something is, for a message."""
+    kind = type(value)
+    return "None" if value is None else f"a {kind.__module__}.{kind.__qualname__}".replace("builtins.", "")
 
 
 def layer(
@@ -133,6 +140,12 @@ def layer(
         size, inputs = _inputs(input)
         problem = load_layer(_spec(given), batch=batch, input_size=size, inputs=inputs, rename=rename)
         return bare_network(problem)
+    known = isinstance(given, Network | Layer | Problem) or callable(given)
+    if not known:
+        raise InputError(
+            f"a layer is a name, a path, a Layer, a Problem, a PyTorch module or a Network of one layer, found "
+            f"{_kind(given)}"
+        )
     network = layers(given, input=input, batch=batch, rename=rename)
     distinct = network.distinct()
     if len(distinct) != 1:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.api.designs import Design
+from dovetail.columns import folded, terminal_width
 from dovetail.errors import InputError, did_you_mean
 from dovetail.files import write_text
-from dovetail.json_text import json_document, json_text
+from dovetail.json_text import json_document, save_json
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
 from dovetail.mapping.files import write_mapping
@@ -112,16 +113,20 @@ class Evaluated:
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, for `dovetail.load`."""
-        write_text(Path(path), json_text(self.to_dict()) + "\n")
+        save_json(path, self.to_dict())
 
     def to_frame(self) -> pandas.DataFrame:
         """Return a row per level and tensor: words per instance, pJ over all; needs the extra ``pandas``."""
         return self.cost.table().to_frame()
 
     def __str__(self) -> str:
-        """Return the totals, and the loop nest."""
+        """Return the totals, how a search knows them, and the loop nest."""
         nest = loop_nest_text(self.mapping, self.design.architecture, self.problem)
-        return f"{self.problem.name} on {self.design.name}\n{self._numbers()}\n\n{nest}".rstrip()
+        width = terminal_width()
+        return "\n".join([*(line for said in self._head() for line in folded(said, width)), "", nest]).rstrip()
+
+    def _head(self) -> tuple[str, ...]:
+        return f"{self.problem.name} on {self.design.name}", self._numbers()
 
     def _numbers(self) -> str:
         return figures_text(self.cycles, self.energy_pJ, self.utilization)
@@ -195,10 +200,8 @@ class Best(Evaluated):
         fields = layer_result(mapped, self.diagnosis, design.architecture, design.energies)
         return json_document("layer", {**fields, "notes": list(self.notes)})
 
-    def __str__(self) -> str:
-        """Return the totals, how they are known, and the loop nest."""
-        head, _, nest = super().__str__().partition("\n\n")
-        return f"{head}\n{self.certificate.known}\n\n{nest}"
+    def _head(self) -> tuple[str, ...]:
+        return *super()._head(), self.certificate.known
 
     def _numbers(self) -> str:
         return f"{super()._numbers()}, {self.certificate.brief}"
@@ -260,7 +263,7 @@ class Comparison(Sequence[NetworkCost]):
     @property
     def best(self) -> NetworkCost:
         """The result that is least in what its layers minimise: EDP, unless something else was asked for."""
-        return min(self.costs, key=lambda cost: cost.objective.value_of(cost.energy_pJ, cost.cycles))
+        return min(self.costs, key=lambda cost: cost.value)
 
     @property
     def exact(self) -> bool:
@@ -299,7 +302,7 @@ class Comparison(Sequence[NetworkCost]):
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, for `dovetail.load`."""
-        write_text(Path(path), json_text(self.to_dict()) + "\n")
+        save_json(path, self.to_dict())
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row per layer as CSV, as ``dovetail compare --csv`` does."""
@@ -331,7 +334,7 @@ class Comparison(Sequence[NetworkCost]):
 
     def __str__(self) -> str:
         """Return the totals as a table."""
-        return Table(_SHOWN, tuple(map(_shown, self.costs))).text()
+        return str(Table(_SHOWN, tuple(map(_shown, self.costs))))
 
     def __repr__(self) -> str:
         networks, designs = _names(cost.network.name for cost in self), _names(cost.architecture.name for cost in self)

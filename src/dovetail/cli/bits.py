@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dovetail.cli import arguments, numbers
-from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
 from dovetail.cli.shrink import add_finalists, add_model, add_run, mapping_progress, model_and_weights
 from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.cli.train import add_bits, add_data_arguments, add_execution_arguments, data_request, percent
 from dovetail.errors import InputError
+from dovetail.quantities import CYCLES, EDP, ENERGY
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.text import printable

@@ -19,10 +19,9 @@ from dovetail.files import write_text
 from dovetail.network.map_network import map_network
 from dovetail.report.slope import slope_picture
 from dovetail.store import Store
-from dovetail.table import Column, Table
 from dovetail.traffic.bounds import WORD_BITS, Bound, Dram, bound
 from dovetail.traffic.distance import Distance, distance
-from dovetail.units import four_digits, joules, whole
+from dovetail.units import size_text, times
 from dovetail.workload.network import Network
 from dovetail.workload.widths import checked_bits
 
@@ -145,66 +144,25 @@ def _left_out(network: Network) -> list[str]:
     return notes
 
 
-def size_text(count: float) -> str:
-    """Return bytes as a person reads them."""
-    for step, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= step:
-            return f"{count / step:.4g} {letter}B"
-    return f"{count:.4g} B"
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.3g} x"
-
-
 def _print(found: Bound, far: Distance | None, rooms: Sequence[float] | None) -> None:
-    table = found.table(rooms)
-    columns = (
-        Column("room on chip", key="room_bytes", show=size_text),
-        Column("least moved", key="traffic_bytes", show=size_text),
-        Column("times once each", key="times_least", show=_times),
-        Column("MACs per byte", key="macs_per_byte", show=four_digits),
-        *((Column("energy", key="dram_energy_pJ", show=joules),) if found.dram.pJ_per_bit else ()),
-        *((Column("time (ms)", key="dram_seconds", show=_milliseconds),) if found.dram.bytes_per_second else ()),
-    )
-    places = [table.keys.index(column.key) for column in columns]
-    rows = tuple(tuple(row[place] for place in places) for row in table.rows)
+    table = found.table(rooms).filled()
     network = found.network
-    print_table(
-        f"{network.name}, batch {network.batch}: what no design of perfect factors moves less than",
-        Table(columns, rows),
-    )
+    print_table(f"{network.name}, batch {network.batch}: what no design of perfect factors moves less than", table)
     once, enough = found.traffic_bytes(math.inf), float(found.room_bytes[-1])
     print_text(f"Everything moves once, {size_text(once)} in all, with {size_text(enough)} on the chip.")
-    if rooms is not None and None in (row[1] for row in rows):
+    if rooms is not None and None in (row[1] for row in table.rows):
         print_text(f"A layer needs at least {size_text(float(found.room_bytes[0]))} on the chip.")
     if far is not None:
         _print_distance(far)
 
 
-def _milliseconds(seconds: float) -> str:
-    return four_digits(seconds * 1e3)
-
-
 def _print_distance(far: Distance) -> None:
     print()
-    table = far.table()
-    columns = (
-        Column("row", words=True),
-        Column("layer", words=True),
-        Column("runs", show=whole),
-        Column("moved", show=size_text),
-        Column("least", show=size_text),
-        Column("times least", show=_times),
-    )
-    print_table(
-        f"on {far.cost.architecture.name}, each layer at its best {far.cost.objective}",
-        Table(columns, table.rows, table.totals),
-    )
+    print_table(f"on {far.cost.architecture.name}, each layer at its best {far.cost.objective}", far.table())
     room = (
         "with no bound on its room" if math.isinf(far.room_bytes) else f"with {size_text(far.room_bytes)} on the chip"
     )
     print_text(
         f"{room} nobody moves less than {size_text(far.least_bytes)}; {far.cost.architecture.name} moves "
-        f"{size_text(far.moved_bytes)}, {_times(far.times)}."
+        f"{size_text(far.moved_bytes)}, {times(far.times)}."
     )

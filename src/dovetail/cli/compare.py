@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from dovetail.cli import arguments
 from dovetail.cli.between import between_texts
-from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION, energy_alike
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
@@ -23,6 +22,7 @@ from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
 from dovetail.network.plain import comparison_fields
 from dovetail.network.rows import layers_table
+from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION, energy_alike
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import four_digits, percent, whole

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dovetail.cli.columns import ENERGY
 from dovetail.cli.tables import print_table
 from dovetail.hardware.architecture import Architecture
 from dovetail.model.cost import Cost, LevelCost
+from dovetail.quantities import ENERGY
 from dovetail.table import Cell, Column, Table
 from dovetail.units import four_digits, joules, percent, whole
 

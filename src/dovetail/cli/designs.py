@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dovetail.cli.arguments import add_json, add_settings, check_settings
 from dovetail.cli.notes import print_notes
-from dovetail.cli.tables import print_json
+from dovetail.cli.tables import print_json, print_text, table_width
 from dovetail.components.estimate import estimate
 from dovetail.errors import InputError
 from dovetail.hardware.contents import sections_of
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             print_json("designs", {"designs": [{"design": name, "summary": _summary(name)} for name in names]})
             return 0
         for name in names:
-            print(f"{name:26} {_summary(name)}")
+            print_text(f"{name:26} {_summary(name)}", " " * 27)
     elif args.yaml:
         for name in args.design:
             print(design_file(name).read_text(encoding="utf-8"), end="")
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print_json("design", priced_design(architecture, estimate(architecture)))
         else:
-            print(describe(architecture))
+            print(describe(architecture, table_width()))
             _print_files([Path(word) for word in args.design if word not in bundled_designs()], args)
         print_notes(architecture.notes)
     return 0
@@ -73,7 +73,7 @@ def _print_files(paths: Sequence[Path], args: argparse.Namespace) -> None:
     if said and (len(said) > 1 or ";" in said[0][1]):
         print("\nfiles")
         for name, what in said:
-            print(f"  {name}: {what}")
+            print_text(f"  {name}: {what}", "    ")
 
 
 def _summary(name: str) -> str:

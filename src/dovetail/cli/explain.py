@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.notes import limited_notes, print_notes
 from dovetail.cli.progress import progress
@@ -17,7 +16,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
-from dovetail.mapper.explain import AxisUse, Explained, Lifted, explain
+from dovetail.mapper.explain import NOTHING, UNPROVEN, AxisUse, Explained, Lifted, cells, explain, star
 from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -30,16 +29,13 @@ from dovetail.network.one_bit import OneBit, one_bit
 from dovetail.network.plain import explanation, figures
 from dovetail.network.readings import readings_on, search_readings
 from dovetail.network.records import stored_search
+from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
 from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
-
-#: Constraints that gain less than this are not in the table.
-_NOTHING = 5e-4
-
 
 #: What is kept when it ends early.
 kept = arguments.searches_kept
@@ -92,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if found.result is not None and architecture.is_sparse:
         zeros = without_features(found.result.mapping, problem, architecture, energies, args.objective)
     if args.json:
-        fields = explanation(found, problem, architecture, told, passed) | _bits_fields(problem, changes)
+        fields = explanation(found, architecture, energies, told, passed) | _bits_fields(problem, changes)
         print_json("explanation", {**fields, **_zeros_fields(zeros), "notes": notes})
     else:
         _print(found, problem, architecture, told, passed)
@@ -202,7 +198,7 @@ def _print_bits(found: Explained, problem: Problem, changes: Sequence[OneBit]) -
     for one in changes:
         if one.result is not None:
             value = found.objective.value_of(one.result.cost.energy_pJ, one.result.cost.cycles)
-            rows.append((one.tensor, f"{one.bits}{_star(one.result)}", *_cells(one.result), 100 * (value / best - 1)))
+            rows.append((one.tensor, f"{one.bits}{star(one.result)}", *cells(one.result), 100 * (value / best - 1)))
     columns = (
         Column("tensor", words=True),
         Column("bits", words=False),
@@ -225,23 +221,11 @@ def _print(
     if told is not None:
         print_text(f"bound by {told.held.label}, because {told.held.text}")
     print()
-    rows: list[tuple[Cell, ...]] = []
-    if found.result is not None:
-        rows.append(("", f"as it is{_star(found.result)}", *_cells(found.result), None))
-    shown = [entry for entry in found.lifted if entry.gain >= _NOTHING or found.result is None]
-    rows += [_row(entry) for entry in shown]
-    columns = (
-        Column("level", words=True),
-        Column("without", words=True),
-        replace(CYCLES, spare=2),
-        replace(ENERGY, spare=1),
-        EDP,
-        UTILIZATION,
-        Column(f"{found.objective} gain", words=False, show=_gain),
-    )
-    print_table("the optimum, and with each constraint lifted in turn", Table(columns, tuple(rows)))
-    if any("*" in str(row[1]) for row in rows):
-        print("* the best found, not proven to be the optimum")
+    shown = found.gaining()
+    table = found.table(shown)
+    print_table("the optimum, and with each constraint lifted in turn", table)
+    if any("*" in str(row[1]) for row in table.rows):
+        print(UNPROVEN)
     without_effect = [entry for entry in found.lifted if entry not in shown and entry.proven]
     if without_effect:
         print_text(f"without effect when lifted alone: {'; '.join(map(_name, without_effect))}", "  ")
@@ -254,28 +238,6 @@ def _print(
         print_text(passed.said(found.result.cost, found.result.certificate.exact), "  ")
 
 
-def _cells(result: SearchResult) -> tuple[Cell, ...]:
-    cost = result.cost
-    return cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization
-
-
-def _star(result: SearchResult) -> str:
-    return "" if result.certificate.exact else " *"
-
-
-def _row(entry: Lifted) -> tuple[Cell, ...]:
-    if entry.result is None:
-        return entry.level, entry.constraint, None, None, None, None, "?"
-    return entry.level, entry.constraint + _star(entry.result), *_cells(entry.result), entry.gain
-
-
-def _gain(gain: float | str) -> str:
-    """Return a gain, or the sign that it is not known, as a person reads it; no gain is not worth a word."""
-    if isinstance(gain, str):
-        return gain
-    return percent(gain) if gain else ""
-
-
 def _name(entry: Lifted) -> str:
     return f"{entry.constraint} at {entry.level}"
 
@@ -285,7 +247,7 @@ def _sentence(axis: AxisUse, found: Explained) -> str:
     if not axis.idle:
         return text
     freeing = found.frees(axis)
-    gaining = [entry for entry in freeing if entry.gain >= _NOTHING]
+    gaining = [entry for entry in freeing if entry.gain >= NOTHING]
     if gaining:
         ways = "; ".join(f"{_name(entry)} ({percent(entry.gain)})" for entry in gaining)
         return f"{text}: the axis lies idle, and what lifting this alone would gain is: {ways}"

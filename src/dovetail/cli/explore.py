@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.interruption import INTERRUPTED, Gracefully
 from dovetail.cli.notes import print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
@@ -26,6 +25,7 @@ from dovetail.family.result import Exploration, State
 from dovetail.family.sampling import EVALUATIONS, EXACT, Method, read_method, sample
 from dovetail.family.saved import save_front
 from dovetail.files import write_text
+from dovetail.quantities import CYCLES, EDP, ENERGY
 from dovetail.report.family_page import family_page
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table

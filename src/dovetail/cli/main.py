@@ -77,7 +77,7 @@ def parser_of(wanted: str | None = None, *, every: bool = False) -> Parser:
         every: whether those of all commands are.
     """
     parser = Parser(prog="dovetail", description="Fit neural networks to accelerators.")
-    parser.epilog = "`dovetail help COMMAND` explains one, with examples; `dovetail` alone shows three to try."
+    parser.epilog = "`dovetail help COMMAND` explains one, with examples; `dovetail` names three."
     parser.add_argument("--version", action="version", version=f"dovetail {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, (module, summary) in COMMANDS.items():

@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.cost_table import limiting_levels, print_levels, print_totals
 from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.interruption import INTERRUPTED, Gracefully, keeping
@@ -36,6 +35,7 @@ from dovetail.network.jobs import Job, Sampled
 from dovetail.network.plain import layer_result
 from dovetail.network.readings import Read, readings_on, search_readings
 from dovetail.network.records import keep, kept_result
+from dovetail.quantities import CYCLES, EDP, ENERGY
 from dovetail.store import Store
 from dovetail.table import Table
 from dovetail.units import edp_J_cycle, joules, percent, whole

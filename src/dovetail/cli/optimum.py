@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
@@ -27,6 +26,7 @@ from dovetail.network.optimum import (
     own_best,
 )
 from dovetail.network.results import fronts_of
+from dovetail.quantities import CYCLES, EDP, ENERGY
 from dovetail.store import Store
 from dovetail.table import Column, Table
 from dovetail.units import joules, whole

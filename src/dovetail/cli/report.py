@@ -10,7 +10,6 @@ from typing import Any
 from dovetail.advice.advice import Advice
 from dovetail.advice.advise import advise
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import limited_of, notes_of, print_notes, print_unknown, unknown_of
 from dovetail.cli.outputs import add_output
@@ -26,6 +25,7 @@ from dovetail.network.map_network import map_networks
 from dovetail.network.one_bit import OneBit
 from dovetail.network.plain import comparison_fields
 from dovetail.network.rows import layers_table
+from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.report.data import KnownAccuracy
 from dovetail.report.figures import cost_names, write_figures
 from dovetail.report.page import published_for, report_page

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail import inputs
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import Report, progress
@@ -19,6 +18,7 @@ from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.mapper.objective import Objective
 from dovetail.network.map_network import Progress
+from dovetail.quantities import CYCLES, EDP, ENERGY
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.text import printable

@@ -6,7 +6,6 @@ import argparse
 from dataclasses import replace
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.cli.given import given_of, layer_of
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import compiling_notes, limited_notes, print_notes
@@ -15,6 +14,7 @@ from dovetail.cli.tables import print_json, print_table
 from dovetail.files import write_text
 from dovetail.network.plain import sweep_fields
 from dovetail.network.sweep import Sweep, parse_sizes, sweep_layer
+from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION
 from dovetail.report.figures import sweep_figure, write_picture
 from dovetail.store import Store
 from dovetail.table import Column, Table

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from dovetail.columns import fit
+from dovetail.columns import fit, folded, terminal_width
 from dovetail.json_text import json_document, json_text
 from dovetail.table import Table
 
@@ -30,8 +27,7 @@ def show_all_columns(wide: bool = True) -> None:
 def print_table(title: str, results: Table) -> None:
     """Print a table under a title; where it is too wide, a line below it names the columns that are left out."""
     out = Console(highlight=False, soft_wrap=True)
-    width = table_width()
-    for line in [title] if width is None else textwrap.wrap(title, max(width, 1), **_WHOLE_WORDS):
+    for line in folded(title, table_width()):
         out.print(Text(line, style="bold"))
     print(f"\n{results.text(table_width())}\n")
 
@@ -39,12 +35,7 @@ def print_table(title: str, results: Table) -> None:
 def print_text(text: str, indent: str = "") -> None:
     """Print a sentence or more, folded at spaces where tables are bounded; what follows the first line is indented."""
     width = table_width()
-    lines = [text] if width is None else textwrap.wrap(text, max(width, 40), subsequent_indent=indent, **_WHOLE_WORDS)
-    print("\n".join(lines))
-
-
-#: Words stay whole: a long name, path or number may be wider than its terminal.
-_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    print("\n".join(folded(text, None if width is None else max(width, 40), indent)))
 
 
 def fits(results: Table) -> bool:
@@ -59,8 +50,7 @@ def fits(results: Table) -> bool:
 
 def table_width() -> int | None:
     """Return how wide tables may be: as the terminal, or ``$COLUMNS``; None when they are piped or all is wanted."""
-    is_bounded = not _Shown.wide and (sys.stdout.isatty() or "COLUMNS" in os.environ)
-    return Console().width if is_bounded else None
+    return None if _Shown.wide else terminal_width()
 
 
 def print_json(kind: str, fields: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from dovetail.cli import arguments
 from dovetail.cli.between import vector_unit_text
-from dovetail.cli.columns import energy_alike
 from dovetail.cli.network_progress import network_progress
 from dovetail.cli.notes import compiling_notes, limited_of, print_notes
 from dovetail.cli.outputs import add_output
@@ -15,6 +14,7 @@ from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.errors import InputError, did_you_mean
 from dovetail.files import write_text
 from dovetail.network.sweep import parse_sizes
+from dovetail.quantities import energy_alike
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.tokens.point import Point, fits

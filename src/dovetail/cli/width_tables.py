@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dovetail.cli import arguments
-from dovetail.cli.columns import CYCLES, EDP, ENERGY, energy_alike
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_table, print_text
 from dovetail.network.by_width import ByWidth, energy_by_width, unit_areas, unit_table, width_table
 from dovetail.network.costs import NetworkCost
 from dovetail.network.one_bit import OneBit, network_bits, one_bit_networks
+from dovetail.quantities import CYCLES, EDP, ENERGY, energy_alike
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 

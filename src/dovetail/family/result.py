@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail.family.family import Family
 from dovetail.family.floors import Box
 from dovetail.family.front import Axis, Choice, Point
-from dovetail.json_text import json_document
+from dovetail.json_text import json_document, save_json
 from dovetail.mapping.mapping import Mapping
 from dovetail.network.optimum import LayerFront, minimum_energy
 from dovetail.network.readings import Read
@@ -181,9 +182,13 @@ class Exploration:
         """Return it as plain values: an object as ``dovetail explore --json`` prints."""
         return json_document("exploration", {**self.to_json(), "notes": list(self.network.notes)})
 
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON, for `dovetail.load`."""
+        save_json(path, self.to_dict())
+
     def __str__(self) -> str:
         """Return the front as a table."""
-        return f"{repr(self)[1:-1]}\n\n{self.table().text()}"
+        return self.table().titled(repr(self)[1:-1])
 
     @property
     def open(self) -> int:

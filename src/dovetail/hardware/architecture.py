@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from dovetail.document import Node
@@ -16,6 +18,8 @@ from dovetail.text import clean
 
 #: What is counted in 64 bits with room to spare: instances of a level, bits of a line, words of an instance.
 MOST_INSTANCES, MOST_BITS, MOST_WORDS = 2**31, 2**31, 2**60
+#: Where the bundled designs lie.
+_BUNDLED = f"{Path(__file__).parent / 'designs'}{os.sep}"
 #: Words per cycle and instance; less would make cycles endless.
 LEAST_BANDWIDTH, MOST_BANDWIDTH = 1e-9, 1e18
 
@@ -43,8 +47,8 @@ class Source:
     key: str
 
     def __str__(self) -> str:
-        """Return ``file:line``."""
-        return f"{self.file}:{self.line}"
+        """Return ``file:line``; of a bundled design's file the name alone: the same wherever the package lies."""
+        return f"{self.file.removeprefix(_BUNDLED)}:{self.line}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dovetail.columns import folded
 from dovetail.hardware.architecture import (
     Architecture,
     Compute,
@@ -18,14 +19,21 @@ from dovetail.hardware.constraint_reader import ALL_ON_X
 from dovetail.table import Table, headed
 
 
-def describe(architecture: Architecture) -> str:
-    """Return a summary of an architecture: one line per level, outer to inner, then its constraints."""
+def describe(architecture: Architecture, width: int | None = None) -> str:
+    """Return a summary of an architecture: one line per level, outer to inner, then its constraints.
+
+    Args:
+        architecture: what to describe.
+        width: characters at hand; None for as many as it takes.
+    """
     clock = 1e-6 / architecture.cycle_seconds
     head = f"{architecture.name}: {architecture.parallelism} MACs per cycle at {clock:g} MHz"
     columns = headed("level", "class", "count", "holds", "line", "words per cycle")
     rows = tuple(map(_row, architecture.levels))
-    lines = [head, "", Table(tuple(replace(column, words=True) for column in columns), rows).text(ruled=False)]
-    constraints = [f"  {level.name}: {text}" for level in architecture.levels if (text := constraints_text(level))]
+    table = Table(tuple(replace(column, words=True) for column in columns), rows)
+    lines = [*folded(head, width), "", table.text(width, ruled=False)]
+    said = ((level.name, constraints_text(level)) for level in architecture.levels)
+    constraints = [line for name, text in said if text for line in folded(f"  {name}: {text}", width, "    ")]
     if constraints:
         lines += ["", "constraints", *constraints]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
@@ -15,14 +15,20 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.mapping import Mapping
-from dovetail.table import Cell, Table, headed
+from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION
+from dovetail.table import Cell, Column, Table
+from dovetail.units import percent
 from dovetail.workload.problem import Problem
 
 #: Sums of the same energies differ by no more than this share, whatever their order.
 ROUNDING = 1e-9
+#: A constraint that costs less than this share is not worth a line.
+NOTHING = 5e-4
+#: What a `star` says.
+UNPROVEN = "* the best found, not proven to be the optimum"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lifted:
     """What the optimum would be without one constraint.
 
@@ -41,6 +47,12 @@ class Lifted:
     value: float | None
     gain: float
     note: str = ""
+
+    def __repr__(self) -> str:
+        said = (
+            self.note if self.result is None else f"gains {percent(self.gain)}" + (f" ({self.note})" * bool(self.note))
+        )
+        return f"<Lifted '{self.constraint}' at {self.level}: {said}>"
 
     @property
     def proven(self) -> bool:
@@ -70,11 +82,12 @@ class AxisUse:
         return self.used == 1 < self.available
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explained:
     """An optimum, and what every constraint costs.
 
     Attributes:
+        problem: the layer that was asked about.
         objective: what is minimised.
         result: the optimum under all constraints; None when nothing satisfies them.
         reason: why there is none.
@@ -82,11 +95,24 @@ class Explained:
         axes: how far the optimum uses each axis of each fan-out.
     """
 
+    problem: Problem
     objective: Objective
     result: SearchResult | None
     reason: str
     lifted: tuple[Lifted, ...]
     axes: tuple[AxisUse, ...]
+
+    def __repr__(self) -> str:
+        return f"<Explained {self.problem.name}: {self.objective}, {len(self.lifted)} constraints lifted>"
+
+    @property
+    def shown(self) -> Problem:
+        """The layer as its optimum has it: padded, where that is better."""
+        return self.problem_of(self.result)
+
+    def problem_of(self, result: SearchResult | None) -> Problem:
+        """Return the layer as one of the results has it; the one that was asked about where there is none."""
+        return self.problem if result is None or result.reading is None else result.reading.problem
 
     @property
     def searched(self) -> tuple[SearchResult, ...]:
@@ -103,24 +129,57 @@ class Explained:
             if axis.used > 1
         )
 
-    def table(self) -> Table:
-        """Return a row for the optimum and one per constraint lifted, dearest first."""
-        columns = ("level", "without", "cycles", "energy uJ", "EDP J x cycle", "utilization", f"{self.objective} gain")
+    def gaining(self) -> tuple[Lifted, ...]:
+        """Return the constraints that cost anything worth a line; all of them where no mapping satisfies them."""
+        return tuple(entry for entry in self.lifted if entry.gain >= NOTHING or self.result is None)
+
+    def table(self, lifted: Sequence[Lifted] | None = None) -> Table:
+        """Return a row for the optimum and one per constraint lifted, dearest first.
+
+        Args:
+            lifted: those to show; None: all of them.
+        """
+        columns = (
+            Column("level", words=True),
+            Column("without", words=True),
+            replace(CYCLES, spare=2),
+            replace(ENERGY, spare=1),
+            EDP,
+            UTILIZATION,
+            Column(f"{self.objective} gain", key="gain", words=False, show=_gain_text),
+        )
         rows: list[tuple[Cell, ...]] = []
         if self.result is not None:
-            rows.append(("", "as it is", *_figures(self.result), None))
-        rows += [(one.level, one.constraint, *_figures(one.result), one.gain) for one in self.lifted]
-        return Table(headed(*columns), tuple(rows))
+            rows.append(("", f"as it is{star(self.result)}", *cells(self.result), None))
+        rows += map(_row, self.lifted if lifted is None else lifted)
+        return Table(columns, tuple(rows))
 
     def _repr_html_(self) -> str:
-        return self.table().html(self.reason or f"best {self.objective}, and with each constraint lifted in turn")
+        return self.table(self.gaining()).html(
+            self.reason or f"best {self.objective}, and with each constraint lifted in turn"
+        )
 
 
-def _figures(result: SearchResult | None) -> tuple[Cell, Cell, Cell, Cell]:
-    if result is None:
-        return None, None, None, None
+def cells(result: SearchResult) -> tuple[Cell, Cell, Cell, Cell]:
+    """Return a result's cycles, energy in pJ, EDP and utilization for a table."""
     cost = result.cost
-    return cost.cycles, cost.energy_pJ * 1e-6, cost.edp_J_cycle, cost.utilization
+    return cost.cycles, cost.energy_pJ, cost.edp_J_cycle, cost.utilization
+
+
+def star(result: SearchResult) -> str:
+    """Return the sign of what is not proven; nothing for an optimum."""
+    return "" if result.certificate.exact else " *"
+
+
+def _row(entry: Lifted) -> tuple[Cell, ...]:
+    if entry.result is None:
+        return entry.level, entry.constraint, None, None, None, None, None
+    return entry.level, entry.constraint + star(entry.result), *cells(entry.result), entry.gain
+
+
+def _gain_text(gain: float) -> str:
+    """Return a gain as a person reads it; no gain is not worth a word."""
+    return percent(gain) if gain else ""
 
 
 def explain(
@@ -164,9 +223,8 @@ def explain(
             open_ones += relaxation.parts
             total += len(relaxation.parts)
     lifted.sort(key=lambda entry: -entry.gain)
-    return Explained(
-        objective, base, reason, tuple(lifted), () if base is None else axis_use(base.mapping, _axes(architecture))
-    )
+    axes = () if base is None else axis_use(base.mapping, _axes(architecture))
+    return Explained(problem, objective, base, reason, tuple(lifted), axes)
 
 
 def axis_use(mapping: Mapping, axes: tuple[AxisUse, ...]) -> tuple[AxisUse, ...]:

@@ -20,6 +20,10 @@ class Loop:
     factor: int
     residual: int | None = None
 
+    def __str__(self) -> str:
+        """Return dimension and factor, and the last pass' iterations where they are others: ``P14`` or ``P5/2``."""
+        return f"{self.dimension}{self.factor}" + ("" if self.last == self.factor else f"/{self.last}")
+
     @property
     def last(self) -> int:
         """Iterations of the last pass."""
@@ -50,7 +54,7 @@ class LevelMapping:
         return self.temporal + self.spatial_x + self.spatial_y
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mapping:
     """One entry per storage and spatial level of the architecture, outer to inner."""
 
@@ -62,6 +66,9 @@ class Mapping:
             if entry.level == level:
                 return entry
         raise KeyError(level)
+
+    def __repr__(self) -> str:
+        return f"<Mapping {'; '.join(filter(None, map(_short, self.levels)))}>"
 
     def iterations(self, dimension: str) -> int:
         """Return the product of all factors of a dimension."""
@@ -99,6 +106,13 @@ class Mapping:
     def parallelism(self) -> int:
         """Compute units in use: the product of all spatial factors."""
         return math.prod(loop.factor for entry in self.levels for loop in entry.spatial_x + entry.spatial_y)
+
+
+def _short(entry: LevelMapping) -> str:
+    """Return a level's loops of more than one turn in a few words; empty where it has none."""
+    axes = (("", entry.temporal), (" on X", entry.spatial_x), (" on Y", entry.spatial_y))
+    parts = [" ".join(map(str, loops)) + axis for axis, every in axes if (loops := _normalized(every))]
+    return f"{entry.level}: {', '.join(parts)}" if parts else ""
 
 
 def _normalized(loops: tuple[Loop, ...]) -> tuple[Loop, ...]:

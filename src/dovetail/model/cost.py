@@ -6,7 +6,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
 from dovetail.table import Cell, Column, Table, headed
-from dovetail.units import edp_J_cycle, figures_text, percent, whole
+from dovetail.units import edp_J_cycle, figures_text, joules, percent, whole
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class TensorCost:
     zeros: TensorZeros | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LevelCost:
     """One level.
 
@@ -128,6 +128,9 @@ class LevelCost:
     instances_max: int = 0
     network_pJ: float = 0.0
     computing: Fates | None = None
+
+    def __repr__(self) -> str:
+        return f"<LevelCost {self.name}: {joules(self.energy_pJ)}, {whole(self.cycles)} cycles>"
 
     @property
     def address_pJ(self) -> float:

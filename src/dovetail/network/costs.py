@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Protocol, cast
 
 from dovetail.components.energy_table import EnergyTable
+from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
@@ -223,6 +224,19 @@ class NetworkCost:
     def __radd__(self, other: int | HasTotals) -> Totals:
         """Let `sum` begin with its 0."""
         return self.totals.__radd__(other)
+
+    def __lt__(self, other: NetworkCost) -> bool:
+        """Return whether it is better than another one by what both minimise."""
+        if not isinstance(other, NetworkCost):
+            return NotImplemented
+        if self.objective is not other.objective:
+            raise InputError(f"one minimises {self.objective}, the other {other.objective}; compare a number of theirs")
+        return self.value < other.value
+
+    @property
+    def value(self) -> float:
+        """What its layers minimise, of the whole pass."""
+        return self.objective.value_of(self.energy_pJ, self.cycles)
 
     def __repr__(self) -> str:
         known = "proven" if self.exact else "not proven"

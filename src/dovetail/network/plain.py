@@ -258,8 +258,8 @@ def comparison_fields(
 
 def explanation(
     found: Explained,
-    problem: Problem,
     architecture: Architecture,
+    energies: EnergyTable,
     told: Diagnosis | None,
     passed: PassedOn | None,
 ) -> dict[str, Any]:
@@ -267,21 +267,21 @@ def explanation(
 
     Args:
         found: the optimum, and the optimum with each constraint lifted.
-        problem: the layer.
         architecture: the design.
+        energies: what its components cost.
         told: what holds the optimum back; None where there is no mapping.
         passed: what neighbours pass on in the optimum; None where they pass on nothing.
     """
-    best = {} if found.result is None else {**figures(found.result.cost), "exact": found.result.certificate.exact}
+    best = {} if found.result is None else _answer(found.result, found.shown)
     return {
-        **problem_fields(problem),
+        **problem_fields(found.shown),
         "design": architecture.name,
         "objective": str(found.objective),
         **best,
         "infeasible": found.reason,
         "diagnosis": None if told is None else diagnosis_fields(told, architecture),
         "neighbours": _neighbours(passed),
-        "lifted": [_lifted(entry) for entry in found.lifted],
+        "lifted": [_lifted(entry, found) for entry in found.lifted],
         "axes": [
             {
                 "level": axis.level,
@@ -292,14 +292,21 @@ def explanation(
             }
             for axis in found.axes
         ],
+        "designs": [priced_design(architecture, energies)],
     }
 
 
-def _lifted(entry: Lifted) -> dict[str, Any]:
+def _answer(result: SearchResult, problem: Problem) -> dict[str, Any]:
+    return {**figures(result.cost), **search_fields(result, problem)}
+
+
+def _lifted(entry: Lifted, found: Explained) -> dict[str, Any]:
     said = {"level": entry.level, "constraint": entry.constraint, "gain": entry.gain, "note": entry.note}
     if entry.result is None:
         return said
-    return {**said, **figures(entry.result.cost), "exact": entry.result.certificate.exact}
+    problem = found.problem_of(entry.result)
+    padded = {} if problem == found.shown else {"problem": problem_fields(problem)}
+    return {**said, **_answer(entry.result, problem), **padded}
 
 
 def sweep_fields(sweep: Sweep) -> dict[str, Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.errors import InputError
-from dovetail.json_text import json_document
-from dovetail.table import Table, headed
+from dovetail.json_text import json_document, save_json
+from dovetail.table import Column, Table
 from dovetail.traffic.slope import Slope, Weights, slope
+from dovetail.units import four_digits, joules, milliseconds, size_text, times, whole
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 from dovetail.workload.widths import Width, checked_bits
@@ -24,6 +26,23 @@ if TYPE_CHECKING:
 #: Bits of a value that no width is given for.
 WORD_BITS = 16
 _BYTE = 8
+
+_SLOPE = (
+    Column("room on chip", key="room_bytes", show=size_text),
+    Column("least moved", key="traffic_bytes", show=size_text),
+    Column("times once each", key="times_least", show=times),
+    Column("MACs per byte", key="macs_per_byte", show=four_digits),
+    Column("energy", key="dram_energy_pJ", show=joules),
+    Column("time", key="dram_seconds", show=milliseconds),
+)
+_LAYERS = (
+    Column("row", words=True),
+    Column("layer", words=True),
+    Column("runs", show=whole),
+    Column("least moved", key="traffic_bytes", show=size_text),
+    Column("once each", key="once_bytes", show=size_text),
+    Column("room for that", key="enough_bytes", show=size_text),
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,7 @@ class Bound:
         return f"<Bound {self.network.name}: {points} points, at least {self.traffic_bytes(math.inf) / 1e6:.4g} MB>"
 
     def _repr_html_(self) -> str:
-        return self.table().html(repr(self).strip("<>"))
+        return self.table().filled().html(repr(self).strip("<>"))
 
     def traffic_bytes(self, room_bytes: float) -> float:
         """Return the least bytes that one pass moves with so many on the chip; infinite: some layer needs more."""
@@ -134,8 +153,7 @@ class Bound:
                     self.dram.seconds(moved) if known else None,
                 )
             )
-        keys = ("room_bytes", "traffic_bytes", "times_least", "macs_per_byte", "dram_energy_pJ", "dram_seconds")
-        return Table(headed(*keys), tuple(rows))
+        return Table(_SLOPE, tuple(rows))
 
     def layers_table(self, room_bytes: float) -> Table:
         """Return a row per distinct layer: the least bytes its runs move with so much room, and with enough."""
@@ -144,8 +162,7 @@ class Bound:
             moved = each.traffic_bytes(room_bytes)
             known = moved if math.isfinite(moved) else None
             rows.append((row, each.layer.name, each.layer.repeats, known, each.once_bytes, each.enough_bytes))
-        keys = ("row", "layer", "runs", "traffic_bytes", "once_bytes", "enough_bytes")
-        return Table(headed(*keys), tuple(rows))
+        return Table(_LAYERS, tuple(rows))
 
     def to_frame(self) -> pandas.DataFrame:
         """Return `table` as pandas' data frame; needs the extra ``pandas``."""
@@ -155,9 +172,13 @@ class Bound:
         """Return it as plain values: the object that ``dovetail bound --json`` prints without a design."""
         return json_document("bound", {**self.to_json(), "on": None, "notes": list(self.network.notes)})
 
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON, for `dovetail.load`."""
+        save_json(path, self.to_dict())
+
     def __str__(self) -> str:
         """Return the least traffic by size as a table."""
-        return f"{repr(self)[1:-1]}\n\n{self.table().text()}"
+        return self.table().filled().titled(repr(self)[1:-1])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data: every point of every layer's slope, of one run, and the network's at `rooms`."""

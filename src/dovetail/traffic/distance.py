@@ -10,12 +10,21 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.widths import states_widths
 from dovetail.network.costs import MappedLayer, NetworkCost, outer_words
-from dovetail.table import Table, headed
+from dovetail.table import Column, Table
 from dovetail.traffic.bounds import weights_of
 from dovetail.traffic.slope import slope
+from dovetail.units import size_text, times, whole
 from dovetail.workload.problem import Problem
 
 _BYTE = 8
+_LAYERS = (
+    Column("row", words=True),
+    Column("layer", words=True),
+    Column("runs", show=whole),
+    Column("moved", key="moved_bytes", show=size_text),
+    Column("least", key="least_bytes", show=size_text),
+    Column("times least", key="times_least", show=times),
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,7 @@ class Distance:
             (row, each.mapped.name, each.mapped.layer.repeats, each.moved_bytes, each.least_bytes, each.times)
             for row, each in enumerate(self.layers, start=1)
         )
-        keys = ("row", "layer", "runs", "moved_bytes", "least_bytes", "times_least")
-        return Table(headed(*keys), rows, ("", "all layers", None, self.moved_bytes, self.least_bytes, self.times))
+        return Table(_LAYERS, rows, ("", "all layers", None, self.moved_bytes, self.least_bytes, self.times))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""

@@ -1,4 +1,4 @@
-"""Columns that the tables of several commands share: one name, unit, key and look for each quantity."""
+"""Columns that many tables share: one name, unit, key and look for each quantity."""
 
 from __future__ import annotations
 
