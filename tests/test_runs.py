@@ -129,6 +129,79 @@ def test_energies_of_a_table_that_says_access_alone_are_left_out_and_named(tmp_p
     assert agreement(read_run(write_run(tmp_path, off, ert=access))).verdict == "different"
 
 
+def test_accesses_that_all_cost_the_same_shared_lines(tmp_path):
+    """As in public runs: 20 words in lines of 4 were five lines, not 3 + 3."""
+    wide = DESIGN.replace("block-size: 1, depth: 64, width: 8", "block-size: 5, depth: 16, width: 40")
+    lines = {"Weights": 11, "Inputs": 14, "Outputs": 20}  # (32 + 48 + 16) / 5, where one by one they make 21
+    counts = {
+        key: (*numbers[:-1], round(lines[key[1]] * 0.42, 2)) if key[0] == "Buffer" else numbers
+        for key, numbers in PUBLISHED.items()
+    }
+    assert agreement(read_run(write_run(tmp_path, counts, design=wide))).changes == (Change.FIRST_FILLS, Change.DEAREST)
+    apart = counts | {("Buffer", "Outputs"): (*PUBLISHED["Buffer", "Outputs"][:-1], round(21 * 0.42, 2))}
+    assert agreement(read_run(write_run(tmp_path, apart, design=wide))).verdict == "different"
+
+
+def test_energies_of_another_table_than_the_one_beside_are_left_out_and_named(tmp_path):
+    """As in a public folder: its statistics print what a line cost, and the table of a later run lies beside it."""
+    other = ERT.replace("{name: read, energy: 0.42}, {name: write, energy: 0.42}", "{name: read, energy: 4.25}")
+    stats = write_run(tmp_path, ert=other)
+    assert agreement(read_run(stats)).verdict == "different"
+    printed = "        Vector read energy : 0.42 pJ\n        Vector write energy : 0.42 pJ\n        Size : 64"
+    text = stats.read_text().replace("        Size : 64", printed, 1)
+    stats.write_text(text)
+    found = agreement(read_run(stats))
+    assert found.changes == (Change.FIRST_FILLS, Change.DEAREST, Change.TABLE)
+    assert "the folder is not whole: the energies that lie beside it are of another table" in Change.TABLE.said
+    stats.write_text(text.replace("(per-instance)            : 48", "(per-instance)            : 49"))
+    assert agreement(read_run(stats)).verdict == "different"
+    write_run(tmp_path, ert=other)
+    stats.write_text(text.replace("0.42 pJ", "4.25 pJ"))  # what is printed is what the table says: nothing is left out
+    assert agreement(read_run(stats)).verdict == "different"
+
+
+FORMATS = """\
+sparse_optimizations:
+  targets:
+  - name: MainMemory
+    representation-format:
+      data-spaces:
+      - name: B
+        rank-application-order: inner-to-outer
+        ranks:
+        - {format: UOP, payload-word-bits: 0}
+        - {format: B}
+        - {flattened_rankIDs: [[N]], format: B, metadata-word-bits: 1}
+        - {format: CP, metadata-word-bits: 2}
+  - name: Buffer
+    representation-format:
+      data-spaces: [{name: B, ranks: [{format: CP, metadata-word-bits: 2}]}]
+"""
+
+
+def test_words_of_formats_that_were_spelt_otherwise_were_passed_over_then(tmp_path):
+    """As in public runs at a density of 1, whose metadata agree to the word once the flattening is forgotten."""
+    design = DESIGN.replace("word-bits: 8}", "word-bits: 8, metadata-storage-width: 8, metadata-storage-depth: 512}")
+    ert = ERT
+    for read in ("39.878", "0.42"):
+        metadata = "{name: metadata_read, energy: 1.5}, {name: metadata_write, energy: 1.5}, {name: read, energy: "
+        ert = ert.replace(f"{{name: read, energy: {read}", f"{metadata}{read}")
+    mapping = "MainMemory [ A:8 B:32 Z:16 ]\n---\n| for N in [0:4)\n|   for K in [0:4)\n\n"
+    mapping += "Buffer [ A:2 B:2 Z:4 ]\n---\n|     for M in [0:2)\n|       for N in [0:2)\n"
+    unflattened = FORMATS.replace("flattened_rankIDs: [[N]], ", "")
+    stats = write_run(tmp_path / "then", design=design + unflattened, ert=ert, mapping=mapping)
+    cost = agreement(read_run(stats)).cost
+    fields = ("partition", "tile", "instances", "reads", "updates", "fills", "temporal_reductions", "energy_pJ")
+    then = {
+        (level, tensor): tuple(round(getattr(one, name), 2) for name in fields)
+        for level in ("Buffer", "MainMemory")
+        for tensor, one in cost[level].tensors.items()
+    }
+    now = write_run(tmp_path / "now", then, design=design + FORMATS, ert=ert, mapping=mapping)
+    now.write_text(stats_text(then, cost.cycles).replace("MACCs = 48", f"MACCs = {cost.computes}"))
+    assert agreement(read_run(now)).changes == (Change.FLATTENED,)
+
+
 def test_what_is_counted_here_now_is_equal(tmp_path, capsys):
     cost = agreement(read_run(write_run(tmp_path))).cost
     fields = ("partition", "tile", "instances", "reads", "updates", "fills", "temporal_reductions", "energy_pJ")

@@ -26,23 +26,24 @@ _ACCESSES = ("read", "write", "update")
 
 
 class Change(StrEnum):
-    """What the reference once counted otherwise than at its newest public commit, or never counts as we do."""
+    """What the reference once counted otherwise than at its newest public commit, or never counts as we do.
+
+    And what a folder may lack of what was put into a run.
+    """
 
     FIRST_FILLS = "a fill before the first update of an output counted, where there is nothing to fill"
     BOTH_WAYS = "the network of a DRAM carried partial sums back and forth, as if it could not add them up"
-    DEAREST = "every access of a storage cost what its dearest action costs"
+    DEAREST = "every access of a storage cost what its dearest action costs, and all kinds shared lines"
     ACCESS = "for a table with none of read, write and update it estimates; here the table's dearest action stands"
     WINDOWS = "inputs of sliding windows were counted otherwise (until a fix of January 2025)"
+    FLATTENED = "'flattened_rankIDs' of formats was passed over, which had to be spelt 'flattened-rankIDs'"
+    TABLE = "the energies that lie beside it are of another table than it was evaluated with, and are left out"
 
     @property
     def said(self) -> str:
         """What it is in a sentence."""
-        began = (
-            "the reference does it otherwise:"
-            if self is Change.ACCESS
-            else "the reference has changed: when this was written,"
-        )
-        return f"{began} {self}"
+        began = {Change.ACCESS: "the reference does it otherwise:", Change.TABLE: "the folder is not whole:"}
+        return f"{began.get(self, 'the reference has changed: when this was written,')} {self}"
 
     @property
     def short(self) -> str:
@@ -114,23 +115,59 @@ def agreement(run: Run) -> Agreement:
     now = evaluate(run.mapping, run.problem, run.architecture, own)
     pairs = list(_pairs(run, now))
     different = tuple(each for each in pairs if not _is_same(each))
-    for several in range(1, len(Change) + 1) if different else ():
-        for changes in combinations(Change, several):
+    possible = _possible(run, own)
+    for several in range(1, len(possible) + 1) if different else ():
+        for changes in combinations(possible, several):
             if not any(not _is_same(each) for each in _as_then(run, now, pairs, changes)):
                 return Agreement(len(pairs), (), changes, now)
     return Agreement(len(pairs), different, (), now)
+
+
+def _possible(run: Run, energies: EnergyTable) -> list[Change]:
+    """Return the changes that can have to do with a run."""
+    formats = (form for level in run.architecture.levels for form in level.sparse.formats)
+    impossible = {
+        Change.FLATTENED: not any(rank.flattened for form in formats for rank in form.ranks),
+        Change.TABLE: not _of_another_table(run, energies),
+    }
+    return [change for change in Change if not impossible.get(change)]
+
+
+def _of_another_table(run: Run, energies: EnergyTable) -> frozenset[str]:
+    """Return the levels at which reading a line cost something else than the table says, and than its dearest does."""
+    found: set[str] = set()
+    for level, pJ in run.stats.line_pJ.items():
+        known = energies.components[level].actions if level in energies.components else {}
+        told = [known[action] for action in _ACCESSES if action in known]
+        if told and all(abs(pJ - each) > _PRINTED_PJ for each in (known.get("read", max(told)), max(told))):
+            found.add(level)
+    return frozenset(found)
+
+
+def _unflattened(architecture: Architecture) -> Architecture:
+    """Return the design whose formats flatten no ranks."""
+    levels = []
+    for level in architecture.levels:
+        formats = tuple(
+            replace(form, ranks=tuple(replace(rank, flattened=()) for rank in form.ranks))
+            for form in level.sparse.formats
+        )
+        levels.append(replace(level, sparse=replace(level.sparse, formats=formats)))
+    return replace(architecture, levels=tuple(levels))
 
 
 def _as_then(run: Run, now: Cost, pairs: list[Difference], changes: Collection[Change]) -> Iterator[Difference]:
     """Yield the numbers with ours as they would be without some changes of the reference."""
     own = run.energies or _nothing(run.architecture)
     energies = _dearest(own) if Change.DEAREST in changes else own
-    cost = evaluate(run.mapping, run.problem, run.architecture, energies)
+    design = _unflattened(run.architecture) if Change.FLATTENED in changes else run.architecture
+    cost = evaluate(run.mapping, run.problem, design, energies)
     writes = _writes_only(energies)
-    filled = evaluate(run.mapping, run.problem, _filling_first(run.architecture, run.problem), writes)
-    unfilled = evaluate(run.mapping, run.problem, run.architecture, writes)
+    filled = evaluate(run.mapping, run.problem, _filling_first(design, run.problem), writes)
+    unfilled = evaluate(run.mapping, run.problem, design, writes)
     windows = _windows(run.problem) if Change.WINDOWS in changes else frozenset()
     estimated = _other_actions(own) if Change.ACCESS in changes else frozenset()
+    estimated |= _of_another_table(run, own) if Change.TABLE in changes else frozenset()
     for each in pairs:
         if each.what == "energy_pJ" and each.place in estimated:
             continue
@@ -139,16 +176,40 @@ def _as_then(run: Run, now: Cost, pairs: list[Difference], changes: Collection[C
         ours = each.ours
         if each.what == "energy_pJ":
             ours = cost[each.place].tensors[each.tensor].energy_pJ
-        if Change.FIRST_FILLS in changes and each.what in ("fills", "energy_pJ"):
+        elif each.what == "cycles":
+            ours = cost.cycles
+        if each.what in ("fills", "energy_pJ"):
             more, less = (one[each.place].tensors[each.tensor] for one in (filled, unfilled))
-            ours += getattr(more, each.what) - getattr(less, each.what)
+            first = more.fills - less.fills if Change.FIRST_FILLS in changes else 0
+            if each.what == "energy_pJ" and Change.DEAREST in changes:
+                ours = _in_lines(cost, design, energies, each, first)
+            elif first:
+                ours += getattr(more, each.what) - getattr(less, each.what)
         if Change.FIRST_FILLS in changes and each.what == "cycles":
-            ours = _cycles_filling(run.architecture, cost, filled)
+            ours = _cycles_filling(design, cost, filled)
         if Change.BOTH_WAYS in changes and each.what == "ingresses" and each.tensor in _outputs(run.problem):
             name = each.place.split(" <==> ")[0]
             outer = now[name].tensors.get(each.tensor)
             ours += outer.reads if outer is not None and "DRAM" in run.architecture.level(name).component else 0
         yield replace(each, ours=ours)
+
+
+def _in_lines(cost: Cost, design: Architecture, energies: EnergyTable, each: Difference, first: float) -> float:
+    """Return the energy at a level whose accesses all cost the same: they shared lines then, of whatever kind.
+
+    Args:
+        cost: what we count.
+        design: the design.
+        energies: the table with one price.
+        each: the energy in question.
+        first: first fills besides.
+    """
+    level, moved = design.level(each.place), cost[each.place].tensors[each.tensor]
+    price = energies[each.place].actions.get("read")
+    if price is None or not isinstance(level, Storage) or moved.zeros is not None:
+        return moved.energy_pJ
+    words = moved.reads + moved.updates + moved.fills + first
+    return math.ceil(words / level.block) * price * moved.instances
 
 
 def _pairs(run: Run, cost: Cost) -> Iterator[Difference]:

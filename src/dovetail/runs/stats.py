@@ -37,6 +37,8 @@ TRAFFIC = {
     "Link transfers": "link_transfers",
     "Spatial reductions": "spatial_reductions",
 }
+#: Likewise of a level, what one access to a line costs, pJ; older versions have one cost for reads and writes.
+_PER_LINE = ("Vector read energy", "Vector access energy")
 _SPARSE = ("Gated scalar", "Skipped scalar", "Gated computes", "Skipped computes")
 
 _LEVEL = re.compile(r"=== (\S+) ===")
@@ -57,6 +59,7 @@ class RunStats:
         counts: by ``(level, tensor, field of TensorCost)``, words per instance; energies in pJ over all instances.
         traffic: by ``(network, tensor, field of LinkCost)``, words per instance of the outer level.
         is_sparse: whether anything was gated or skipped.
+        line_pJ: what reading a line costs, by level, as the run was evaluated.
     """
 
     cycles: int
@@ -64,6 +67,7 @@ class RunStats:
     counts: Mapping[tuple[str, str, str], float]
     traffic: Mapping[tuple[str, str, str], float]
     is_sparse: bool
+    line_pJ: Mapping[str, float]
 
     @property
     def levels(self) -> frozenset[str]:
@@ -80,6 +84,7 @@ def read_stats(path: Path) -> RunStats:
     counts: dict[tuple[str, str, str], float] = {}
     traffic: dict[tuple[str, str, str], float] = {}
     totals: dict[str, float] = {}
+    line_pJ: dict[str, float] = {}
     place, tensor, is_sparse, known, into = "", "", False, COUNTS, counts
     for line in read_text(path).splitlines():
         if level := _LEVEL.fullmatch(line):
@@ -93,9 +98,12 @@ def read_stats(path: Path) -> RunStats:
             is_sparse = is_sparse or (name.startswith(_SPARSE) and float(count[2]) > 0)
             if name in known:
                 into[place, tensor, known[name]] = float(count[2])
+        elif place and not tensor and (count := _LINE.fullmatch(line)) and count[1].rstrip() in _PER_LINE:
+            line_pJ[place] = float(count[2])
         elif total := _TOTAL.fullmatch(line):
             totals.setdefault(total[1].lower(), float(total[2]))
     if "cycles" not in totals or not counts:
         raise InputError("holds no statistics of a run: levels such as '=== DRAM ===', and 'Cycles: 512'", file=path)
     computes = totals.get("computes", totals.get("maccs"))
-    return RunStats(int(totals["cycles"]), None if computes is None else int(computes), counts, traffic, is_sparse)
+    known_computes = None if computes is None else int(computes)
+    return RunStats(int(totals["cycles"]), known_computes, counts, traffic, is_sparse, line_pJ)

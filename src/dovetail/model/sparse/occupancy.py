@@ -118,11 +118,13 @@ class Scattered:
         self.share = self.nonzero / words
 
     def smallest(self, tile: Extents) -> int:
-        """Return 0, or for the whole tensor all its non-zero words.
+        """Return 0, or for the whole tensor all its non-zero words, or all words of a tensor without zeros.
 
-        A tile that cannot help having some begins at 0 there as well: the difference that says so wraps around.
+        Another tile that cannot help having some begins at 0 there as well: the share that says so is rounded down.
         """
         words = math.prod(tile)
+        if self.nonzero == self.words:
+            return words
         return math.floor(self.nonzero / words * words) if words == self.words else 0
 
     def largest(self, tile: Extents) -> int:
