@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pruning = pytest.importorskip("torch_pruning")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 from dovetail.accuracy.models import ModelSpec, five_layer  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
 from dovetail.shrink.channels import ChannelGroup  # noqa: E402
@@ -289,3 +291,25 @@ def test_what_keeps_its_channels_is_listed_with_the_reason():
 def test_a_network_that_cannot_shrink_says_why():
     with pytest.raises(InputError, match=r"no channels that can be removed.*0: they are the network's output"):
         channel_graph(nn.Sequential(nn.Conv2d(1, 3, 3)).eval(), (1, 1, 8, 8))
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the most elements that a tensor with memory had."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(each, torch.Tensor) and not each.is_meta:
+                self.most = max(self.most, each.numel())
+        return made
+
+
+def test_a_network_takes_no_memory_for_what_it_was_cut_from(tmp_path):
+    content = saved(tmp_path)
+    content["model"]["width"] = 2000  # a file of 500 bytes would stand for 16 GB of weights
+    (tmp_path / "network.json").write_text(json.dumps(content))
+    with Largest() as seen:
+        load_shrunk(tmp_path)
+    assert 0 < seen.most <= 10**4

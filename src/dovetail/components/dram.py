@@ -32,9 +32,9 @@ class Dram:
         if query.action not in ("read", "write", "update", *METADATA_ACTIONS):
             raise Declined(f"knows no action '{query.action}' of {query.component}, only read, write, update, leak")
         each = {kind: value for kind, value in figures()["dram_pJ_per_bit"].items() if kind != "source"}
-        kind = query.attributes.get("type", _DEFAULT_TYPE)
+        kind = query.word("type", _DEFAULT_TYPE)
         if kind not in each:
-            raise InputError(f"there is no DRAM type '{kind}'{did_you_mean(str(kind), each)}", key="type")
+            raise InputError(f"there is no DRAM type '{kind}'{did_you_mean(kind, each)}", key="type")
         bits = query.number("metadata_storage_width" if query.action in METADATA_ACTIONS else "width")
         return Quote(each[kind] * bits, (f"{kind}: {each[kind]:g} pJ/bit x {bits:g} bit",))
 

@@ -94,6 +94,13 @@ class Query:
             raise InputError(f"must be at most {LARGEST:g}, found {value:g}", key=name)
         return float(value)
 
+    def word(self, name: str, default: str) -> str:
+        """Return an attribute that is a word; raises InputError where it is a list or a mapping."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, str | int | float):
+            raise InputError(f"must be a word such as {default}, found {value!r:.60}", key=name)
+        return str(value)
+
     @property
     def node_nm(self) -> float:
         """The technology node in nm; raises InputError when the component has none."""

@@ -110,7 +110,10 @@ def load_shrunk(path: Path | str, factory: str | None = None) -> Any:
         full = shrunk.model() if factory is None else user_model(factory)
     smaller = _resized(full, shrunk, folder / DESCRIPTION)
     checkpoint.check_weights(smaller, weights, folder / WEIGHTS)
-    if factory is None:
+    own = smaller.state_dict()
+    if factory is None and all(name in own for name, _ in smaller.named_buffers()):
+        smaller = smaller.to_empty(device="cpu")  # as large as its weights, whatever it was cut from
+    elif factory is None:
         smaller = _resized(shrunk.model(), shrunk, folder / DESCRIPTION)
     own = smaller.state_dict()
     assign(smaller, {name: value.to(own[name].dtype) for name, value in weights.items()})
