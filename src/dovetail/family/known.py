@@ -194,7 +194,10 @@ class _Met:
             rules = encode_rules(self.reading.problem, site.architecture)
             self._counted = count_batch(stack(list(self._nests.values())), rules)
         costs = price_batch(self._counted, machine)
-        fits = (costs.overflow < 0) & (self._counted.spread <= site.grid).all(axis=(1, 2))
+        grid = site.grid
+        if site.architecture.compute.products:  # as many at once as this layer's widths allow
+            grid = encode_rules(self.reading.problem, site.architecture).grid
+        fits = (costs.overflow < 0) & (self._counted.spread <= grid).all(axis=(1, 2))
         return costs.energy_pJ, costs.cycles.astype(np.float64), fits
 
 

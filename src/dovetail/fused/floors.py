@@ -24,6 +24,7 @@ from dovetail.hardware.architecture import Architecture, LoopConstraints, Relati
 from dovetail.mapper.allowance import Limit, divided
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
+from dovetail.mapping.packing import operation_energy, packed
 from dovetail.network.jobs import Job
 from dovetail.workload.network import Layer
 
@@ -68,11 +69,11 @@ def floors_of(attention: Attention, site: Site, reserved: int, limit: Limit, run
     Raises:
         NoMappingError: a product has no mapping, whatever the blocks.
     """
-    macs = attention.scores.problem.macs, attention.values.problem.macs
+    problems = attention.scores.problem, attention.values.problem
     compute = site.architecture.compute
-    units = site.architecture.parallelism
-    computing = [each * site.energies[compute.name].energy("compute") for each in macs]
-    cycles = [-(-each // units) for each in macs]
+    one = site.energies[compute.name].energy("compute")
+    computing = [each.macs * one * operation_energy(each, compute) for each in problems]
+    cycles = [-(-each.macs // packed(site.architecture, each).parallelism) for each in problems]
     plain = Floors((computing[0], computing[1]), (computing[0], computing[1]), (cycles[0], cycles[1]))
     if not _holds_for_the_whole(site.architecture):
         return plain

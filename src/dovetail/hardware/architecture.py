@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -297,10 +297,18 @@ class Storage(Level):
 
 @dataclass(frozen=True, kw_only=True)
 class Spatial(Level):
-    """A fan-out: each instance feeds ``fanout_x * fanout_y`` instances of the next level."""
+    """A fan-out: each instance feeds ``fanout_x * fanout_y`` instances of the next level.
+
+    Attributes:
+        fanout_x: along X.
+        fanout_y: along Y.
+        packs: it stands for the products that one compute unit does at once: as many as the units' `Compute.products`
+            say for a layer's widths (`dovetail.mapping.packing`), and 1 where none is at hand.
+    """
 
     fanout_x: int
     fanout_y: int
+    packs: bool = False
 
     def __post_init__(self) -> None:
         """Check sizes once, so that nothing behind needs to."""
@@ -313,6 +321,43 @@ class Spatial(Level):
         return self.fanout_x * self.fanout_y
 
 
+class ProductSums(StrEnum):
+    """What becomes of the products that a unit does at once: added up, added to sums of their own, or as a layer likes.
+
+    The words are those of V. Camus, L. Mei, C. Enz, M. Verhelst, "Review and Benchmarking of Precision-Scalable
+    Multiply-Accumulate Unit Architectures for Embedded Neural-Network Processing", JETCAS 9(4), 2019.
+    """
+
+    TOGETHER = "together"
+    APART = "apart"
+    EITHER = "either"
+
+
+@dataclass(frozen=True)
+class ByBits:
+    """What holds of operands that are no wider than so many bits.
+
+    Attributes:
+        wide: bits of the widest operand.
+        narrow: bits of all others.
+        value: what holds.
+    """
+
+    wide: int
+    narrow: int
+    value: float
+
+    @property
+    def bits(self) -> str:
+        """The bits as a design states them: ``8``, or ``8x4``."""
+        return str(self.wide) if self.wide == self.narrow else f"{self.wide}x{self.narrow}"
+
+    def holds(self, operands: Sequence[int]) -> bool:
+        """Return whether operands of so many bits each are no wider."""
+        widest, *others = sorted(operands, reverse=True)
+        return widest <= self.wide and all(bits <= self.narrow for bits in others)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compute(Level):
     """The multiply-accumulate units; always the innermost level.
@@ -320,10 +365,17 @@ class Compute(Level):
     Attributes:
         datawidth: bits of the operands that its energy is stated for.
         value_widths: bits that its units compute at, rising; operands are padded up. Empty: any, as a unit that wide.
+        products: how many products one unit does at once, where that is more than one.
+        product_sums: what becomes of them.
+        product_energy: what one product takes of the energy of one of the unit's own words; what is not listed goes by
+            `dovetail.components.arithmetic`.
     """
 
     datawidth: int = 16
     value_widths: tuple[int, ...] = ()
+    products: tuple[ByBits, ...] = ()
+    product_sums: ProductSums = ProductSums.TOGETHER
+    product_energy: tuple[ByBits, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dovetail.expression import evaluate_all, evaluate_node
 from dovetail.hardware.attribute_list import check_names
 from dovetail.hardware.values import Scope, listed, without_ignored
 
-#: Attributes that are lists, or words in place of one.
-_LISTS = ("value_widths",)
+#: Attributes that are lists or mappings, or words in place of one.
+_LISTS = ("value_widths", "products", "product_energy", "product_sums")
 #: A node's entries by key, ignored ones left out.
 Entries = Mapping[str, Node]
 
@@ -64,9 +64,16 @@ def size_error(entries: Entries, error: InputError) -> InputError:
 
 
 def _as_text(node: Node) -> Node:
-    """Return a list, or a bare word, as a text with commas, which is no expression."""
-    items = listed(node) if isinstance(node.value, list | str) else [node]
-    return replace(node, value=", ".join(str(item.value) for item in items), quoted=True)
+    """Return a list, a mapping, or a bare word, as a text with commas and colons, which is no expression."""
+    if isinstance(node.value, dict):
+        said = [f"{bits}: {_word(item)}" for bits, item in without_ignored(node).mapping().items()]
+    else:
+        said = [_word(item) for item in (listed(node) if isinstance(node.value, list | str) else [node])]
+    return replace(node, value=", ".join(said), quoted=True)
+
+
+def _word(node: Node) -> str:
+    return node.kind if isinstance(node.value, list | dict) else str(node.value)
 
 
 def _plain_name(name: str) -> str:

@@ -53,6 +53,14 @@ def constraints_text(level: Level) -> str:
     return "; ".join(filter(None, parts))
 
 
+def products_text(compute: Compute) -> str:
+    """Say how many products a unit does at once, and what becomes of them; empty where it does one."""
+    if not compute.products:
+        return ""
+    said = ", ".join(f"{each.value:g} of {each.bits} bits" for each in compute.products)
+    return f"products at once: {said}; sums {compute.product_sums}"
+
+
 def split_text(split: int) -> str:
     """Say how many dimensions of a permutation, counted from the innermost, a split puts on X."""
     if split == 0:
@@ -63,9 +71,10 @@ def split_text(split: int) -> str:
 def _row(level: Level) -> tuple[str, ...]:
     count = str(level.instances)
     if isinstance(level, Spatial):
-        return level.name, f"fan-out {level.fanout_x} x {level.fanout_y}", count, "", "", ""
+        size = "by widths" if level.packs else f"{level.fanout_x} x {level.fanout_y}"
+        return level.name, f"fan-out {size}", count, "", "", ""
     if isinstance(level, Compute):
-        return level.name, level.component, count, "", "", ""
+        return level.name, level.component, count, "", "", products_text(level)
     assert isinstance(level, Storage)
     line = f"{level.block} x {level.datawidth} bit"
     if level.cluster_size > 1:

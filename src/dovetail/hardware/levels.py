@@ -22,6 +22,7 @@ from dovetail.hardware.constraint_reader import read_loops, read_tensors, target
 from dovetail.hardware.energy_attributes import storage_charges, wires_below
 from dovetail.hardware.networks import NETWORK_CLASSES, Networks, named_networks
 from dovetail.hardware.node_reader import Leaf, Part, leaves, read_nodes
+from dovetail.hardware.product_attributes import product_fields
 from dovetail.hardware.sparse_reader import metadata_store, read_sparse
 from dovetail.hardware.storage_attributes import DEFAULTS, storage_fields, value_widths
 from dovetail.hardware.values import whole_number, without_ignored
@@ -36,6 +37,11 @@ Targeted = Mapping[str, Sequence[Node]]
 def fanout_name(name: str) -> str:
     """Return the name of the fan-out level that a container or component of this name brings."""
     return f"inter_{name}_spatial"
+
+
+def products_name(name: str) -> str:
+    """Return the name of the fan-out from a compute component's unit to the products that it does at once."""
+    return f"{name}_products"
 
 
 def lay_out(
@@ -260,8 +266,20 @@ class _Walk:
         datawidth = attributes.get("datawidth", 16)
         if isinstance(datawidth, bool) or not isinstance(datawidth, int | float) or datawidth < 1 or datawidth % 1:
             raise entries["name"].fail(f"the datawidth must be a whole number of bits, found {datawidth!r}")
-        widths = value_widths(attributes, partial(attribute_error, entries))
-        return Compute(**common, attributes=attributes, datawidth=int(datawidth), value_widths=widths)
+        fail = partial(attribute_error, entries)
+        widths, packing = value_widths(attributes, fail), product_fields(attributes, int(datawidth), fail)
+        if packing["products"]:
+            self.pack(entries)
+        return Compute(**common, attributes=attributes, datawidth=int(datawidth), value_widths=widths, **packing)
+
+    def pack(self, entries: Entries) -> None:
+        """Place the fan-out to the products that one unit does at once."""
+        name = products_name(entries["name"].text())
+        if name in self.targets:
+            raise entries["name"].fail(f"its products at once make a level '{name}', and a second node is named so")
+        x, y = self.mesh_x, self.mesh_y
+        one = Spatial(name=name, component="fanout", mesh_x=x, mesh_y=y, fanout_x=1, fanout_y=1, packs=True)
+        self.levels.append(one)
 
     def spread(self, leaf: Leaf, spatial: LoopConstraints, *, has_gating: bool) -> None:
         """Place the fan-out level that a node brings, and count its instances."""

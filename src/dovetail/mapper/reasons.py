@@ -32,6 +32,7 @@ from dovetail.mapper.exact.reach import Reach, Shown, reach, show
 from dovetail.mapper.local.improve import improve
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.constraints import axis_slots
+from dovetail.mapping.packing import packed
 from dovetail.model.cost import Cost, LevelCost
 from dovetail.workload.problem import Problem
 
@@ -163,8 +164,8 @@ class _Case:
 
     @property
     def units(self) -> int:
-        """All compute units."""
-        return self.architecture.parallelism
+        """All compute units, each as often as it does products at once."""
+        return packed(self.architecture, self.problem).parallelism
 
     def leaves_room(self, gain: float) -> bool:
         """Tell whether any change could bring more than a gain."""

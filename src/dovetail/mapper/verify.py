@@ -28,6 +28,7 @@ from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.files import parse_mapping
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.native_yaml import native_mapping_yaml
+from dovetail.mapping.packing import operation_energy
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.model.witness import walk
@@ -186,7 +187,9 @@ def _checks_of_bounds(claim: Claim, architecture: Architecture) -> Iterator[Chec
     proof, cycles, energy = claim.proof, claim.cost["cycles"], claim.cost["energy_pJ"]
     computations = 0 if architecture.is_sparse else claim.problem.macs
     fewest = max(1, math.ceil(computations / architecture.parallelism))
-    computing = computations * claim.energies[architecture.compute.name].energy("compute")
+    compute = architecture.compute
+    one = claim.energies[compute.name].energy("compute") * operation_energy(claim.problem, compute)
+    computing = computations * one
     least = proof["compulsory_pJ"] * (1 - 1e-9)
     yield _check(
         "cycles lie above their bound, that above all units at work",

@@ -13,6 +13,7 @@ from dovetail.errors import MappingError, did_you_mean
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.constraints import violations
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.mapping.packing import packed
 from dovetail.workload.problem import Problem
 
 __all__ = ["check_mapping", "violations"]
@@ -26,7 +27,7 @@ def check_mapping(mapping: Mapping, problem: Problem, architecture: Architecture
             an unknown dimension or has no iterations; a fan-out is exceeded or keeps something; the outermost
             storage lets a tensor pass by; the factors of a dimension do not make up its bound.
     """
-    levels = [level for level in architecture.levels if isinstance(level, Storage | Spatial)]
+    levels = [level for level in packed(architecture, problem).levels if isinstance(level, Storage | Spatial)]
     _check_names([entry.level for entry in mapping.levels], levels, architecture)
     for entry, level in zip(mapping.levels, levels, strict=True):
         if isinstance(level, Spatial):
@@ -69,7 +70,12 @@ def _check_fanout(entry: LevelMapping, level: Spatial) -> None:
         wanted = math.prod(loop.factor for loop in loops)
         if wanted > fanout:
             product = " x ".join(f"{loop.dimension} {loop.factor}" for loop in loops)
-            raise MappingError(f"{level.name}: {product} needs {wanted} instances on {axis} but there are {fanout}")
+            what = (
+                f"products at once, and at these widths a unit does {fanout}"
+                if level.packs
+                else (f"instances on {axis} but there are {fanout}")
+            )
+            raise MappingError(f"{level.name}: {product} needs {wanted} {what}")
 
 
 def _check_loops(entry: LevelMapping, problem: Problem) -> None:

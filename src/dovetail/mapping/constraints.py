@@ -31,6 +31,7 @@ from dovetail.hardware.architecture import (
 from dovetail.hardware.binding import bind, fixed_factor
 from dovetail.hardware.names import Names
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.mapping.packing import packed
 from dovetail.workload.problem import Problem
 
 
@@ -102,9 +103,9 @@ class AxisSlots:
 
 
 def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
-    """Return the architecture with its constraints in the plain form that they take for this problem."""
+    """Return the architecture as a problem finds it: its constraints in plain form, and products at once by widths."""
     names = names_of(problem)
-    return bind(architecture, names.bounds, names.tensors, names.layer)
+    return bind(packed(architecture, problem), names.bounds, names.tensors, names.layer)
 
 
 def names_of(problem: Problem) -> Names:

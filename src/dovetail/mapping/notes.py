@@ -8,6 +8,7 @@ from dovetail.hardware.architecture import Architecture, FactorConstraint, Level
 from dovetail.hardware.binding import fixed_factor
 from dovetail.hardware.names import Names, check_names, mentions, only_in_formats, source_of
 from dovetail.mapping.constraints import axis_slots, bound_to, factor_range, names_of, pinned_order
+from dovetail.mapping.packing import packing_notes
 from dovetail.mapping.widths import width_notes
 from dovetail.workload.problem import Problem
 
@@ -44,6 +45,7 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
         *_shifted(together, distinct),
         *_unused_zeros(together, problems),
         *width_notes(together, problems),
+        *packing_notes(together, problems),
     ]
     return tuple(f"{architecture.name}: {note}" for note in dict.fromkeys(found))
 

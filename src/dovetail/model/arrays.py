@@ -266,7 +266,7 @@ class Machine(NamedTuple):
         energy: ``(levels, tensors, actions)`` pJ per access, actions as in `dovetail.model.charges.ACTIONS`.
         leakage: ``(levels,)`` pJ per cycle and instance.
         compute_pJ: pJ per execution of the loop body.
-        units: compute units in the chip.
+        units: compute units in the chip, each as often as it does products at once.
     """
 
     grains: Ints

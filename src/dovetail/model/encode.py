@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.components.arithmetic import operation_share
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
-from dovetail.mapping.widths import held, states_widths, unit_bits
+from dovetail.mapping.packing import operation_energy, packed, products_at_once
+from dovetail.mapping.widths import held, states_widths
 from dovetail.model.apart import refuse_apart
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
 from dovetail.model.charges import ACTIONS, READ, UPDATE
@@ -30,7 +30,7 @@ def mapped_levels(architecture: Architecture) -> tuple[Level, ...]:
 
 def encode_rules(problem: Problem, architecture: Architecture) -> Rules:
     """Return what all mappings of the problem on the architecture share."""
-    shape, levels = problem.shape, mapped_levels(architecture)
+    shape, levels = problem.shape, mapped_levels(packed(architecture, problem))
     axes = max(len(tensor.projection) for tensor in shape.tensors)
     coefficients = np.zeros((len(shape.tensors), axes, len(shape.dimensions)), np.int64)
     for t, tensor in enumerate(shape.tensors):
@@ -115,7 +115,7 @@ def encode_machine(
         * here[:, :, None],
         leakage=leakage,
         compute_pJ=energies[architecture.compute.name].energy("compute") * widths.computing,
-        units=architecture.compute.instances,
+        units=architecture.compute.instances * products_at_once(problem, architecture.compute),
     )
 
 
@@ -169,7 +169,6 @@ def encode_widths(problem: Problem, architecture: Architecture, line: Ints) -> W
     most = problem.most_words() * max(largest, *(size for row in sizes for size in row))
     if most > MOST_COUNTED:
         raise InputError(f"{problem.name}: with these widths counts go beyond 63 bits; make sizes or groups smaller")
-    operands, sums = unit_bits(problem, architecture.compute)
     return Widths(
         grains=grains,
         size=np.array(sizes, np.int64),
@@ -177,7 +176,7 @@ def encode_widths(problem: Problem, architecture: Architecture, line: Ints) -> W
         block=np.array([[one.denominator for one in row] for row in accesses], np.int64),
         share=np.array([[float(each.words) for each in row] for row in rows]),
         spilt=np.array([[float(each.sum_words - each.words) for each in row] for row in rows]),
-        computing=operation_share(operands, sums, architecture.compute.datawidth),
+        computing=operation_energy(problem, architecture.compute),
     )
 
 

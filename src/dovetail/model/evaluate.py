@@ -16,6 +16,7 @@ from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.packing import packed
 from dovetail.model import charges, kernel, residual
 from dovetail.model.apart import carried, ingresses, network_energy, network_shares, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, tour, workspace
@@ -48,6 +49,7 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
             problem lacks, or a count is beyond 63 bits.
     """
     check_names(architecture, [names_of(problem)])
+    architecture = packed(architecture, problem)
     check_mapping(mapping, problem, architecture)
     if is_imperfect(mapping) and architecture.is_sparse:
         raise MappingError(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapping.packing import products_at_once
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import matrix_roles
 
@@ -18,7 +19,7 @@ class PhysicalBounds:
     """Bounds of one layer on one design.
 
     Attributes:
-        compute_cycles: cycles with every compute unit busy all the time.
+        compute_cycles: cycles with every compute unit busy all the time, with as many products as it does at once.
         compulsory_words: every word that the layer touches, once.
         buffer_words: words that all on-chip storages hold together; None: one of them is unbounded.
         reuse_words: about what a convolution must move with so much on-chip storage, never below the compulsory
@@ -34,10 +35,10 @@ class PhysicalBounds:
 
 def physical_bounds(problem: Problem, architecture: Architecture) -> PhysicalBounds:
     """Return the bounds of a layer on a design."""
-    buffer = on_chip_words(architecture)
+    buffer, compute = on_chip_words(architecture), architecture.compute
     compulsory = sum(problem.touched(tensor) for tensor in problem.shape.tensors)
     return PhysicalBounds(
-        compute_cycles=-(-problem.macs // architecture.compute.instances),
+        compute_cycles=-(-problem.macs // (compute.instances * products_at_once(problem, compute))),
         compulsory_words=compulsory,
         buffer_words=buffer,
         reuse_words=_reuse_words(problem, buffer, compulsory),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dovetail.components.arithmetic import area_share, operation_share
 from dovetail.hardware.architecture import Architecture, Compute, Level, Storage
+from dovetail.mapping.packing import operation_energy, products_at_once
 from dovetail.mapping.widths import needed_sum_bits, operand_bits, states_widths
 from dovetail.model.cost import Cost
 from dovetail.network.costs import COMPUTE, LEAKAGE, NetworkCost
@@ -72,6 +73,8 @@ class UnitArea:
         area_um2: of all units of the design; 0 where its units' area is not known.
         area_share: of what its own units take.
         energy_share: what an operation takes of the energy of one on the unit's own words.
+        products: how many of these products one of the design's own units does at once.
+        product_share: what one of them takes there of the energy of one on the unit's own words.
     """
 
     operands: str
@@ -79,6 +82,8 @@ class UnitArea:
     area_um2: float
     area_share: float
     energy_share: float
+    products: int = 1
+    product_share: float = 1.0
 
 
 def unit_areas(cost: NetworkCost) -> tuple[UnitArea, ...]:
@@ -88,35 +93,43 @@ def unit_areas(cost: NetworkCost) -> tuple[UnitArea, ...]:
     """
     compute = cost.architecture.compute
     needs: dict[tuple[int, ...], int] = {}
+    own: dict[tuple[int, ...], tuple[int, float]] = {}
     for each in cost.distinct:
         problem = each.layer.problem
         if states_widths(problem):
             operands, sums = tuple(operand_bits(problem, compute)), problem.sum_bits
             sums = needed_sum_bits(problem, compute) if sums is None else sums
-            needs[operands] = max(sums, needs.get(operands, 0))
+            if sums >= needs.get(operands, 0):
+                needs[operands] = sums
+                own[operands] = products_at_once(problem, compute), operation_energy(problem, compute)
     known = cost.energies.components.get(compute.name)
     now = 0.0 if known is None else known.area_um2 * compute.instances
     found = []
     for operands, sums in sorted(needs.items(), key=lambda each: (sum(each[0]), each)):
         share = area_share(operands, sums, compute.datawidth)
         energy = operation_share(operands, sums, compute.datawidth)
-        found.append(UnitArea("x".join(map(str, operands)), sums, now * share, share, energy))
+        found.append(UnitArea("x".join(map(str, operands)), sums, now * share, share, energy, *own[operands]))
     return tuple(found)
 
 
 def unit_table(found: Sequence[UnitArea]) -> Table:
-    """Return a row per width of operands."""
-    columns = (
+    """Return a row per width of operands; what the design's own units do at once, where that is more than one."""
+    packs = any(each.products > 1 for each in found)
+    columns: tuple[Column, ...] = (
         Column("operands", words=True),
         Column("sums", "bits"),
         Column("area", "mm^2", show=four_digits),
         Column("of the|design's", show=percent),
         Column("energy|of one", show=percent),
     )
-    rows = tuple(
+    rows = [
         (each.operands, each.sums, each.area_um2 / 1e6 or None, each.area_share, each.energy_share) for each in found
-    )
-    return Table(columns, rows)
+    ]
+    if not packs:
+        return Table(columns, tuple(rows))
+    more = Column("products|at once", words=False), Column("energy|of each", show=percent)
+    whole = ((*row, each.products, each.product_share) for row, each in zip(rows, found, strict=True))
+    return Table((*columns, *more), tuple(whole))
 
 
 def width_table(found: ByWidth, energy: Column) -> Table:

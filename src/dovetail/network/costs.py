@@ -15,6 +15,7 @@ from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapping.notes import design_notes
+from dovetail.mapping.packing import products_at_once
 from dovetail.mapping.widths import held, states_widths
 from dovetail.model.cost import Cost
 from dovetail.model.sparse.prices import price_notes
@@ -311,9 +312,19 @@ class NetworkCost:
 
     @property
     def utilization(self) -> float:
-        """0 to 1, of all compute units over all cycles."""
+        """0 to 1, of all compute units over all cycles, each as often as it does products at once."""
         slots = self.cycles * self.architecture.compute.instances
+        if self.architecture.compute.products:
+            for each in self.layers:
+                more = products_at_once(each.layer.problem, self.architecture.compute) - 1
+                slots += each.layer.repeats * each.cost.cycles * self.architecture.compute.instances * more
         return self.totals.computes / slots if slots else 0.0
+
+    @property
+    def products_at_once(self) -> int:
+        """Most products of any layer that one compute unit does at once."""
+        compute = self.architecture.compute
+        return max((products_at_once(each.layer.problem, compute) for each in self.layers), default=1)
 
     @property
     def area_um2(self) -> float:

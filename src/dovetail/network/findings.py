@@ -88,7 +88,7 @@ def _never_used(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
     """Find the level whose constraints keep most of the compute units from every layer."""
     if not _never(cost, known):
         return []
-    units, best = cost.architecture.parallelism, max(each.held.units for each in known)
+    units, best = cost.architecture.parallelism * cost.products_at_once, max(each.held.units for each in known)
     text = (
         f"No layer can use more than {best} of the {units} compute units ({_percent(best / units)}): "
         f"{known[0].held.common}"
@@ -100,9 +100,8 @@ def _never(cost: NetworkCost, known: Sequence[Diagnosis]) -> bool:
     """Tell whether the constraints of one level keep more than half of the compute units from every layer."""
     reasons = {(each.binding, each.held.common) for each in known}
     best = max((each.held.units for each in known), default=0)
-    return (
-        len(reasons) == 1 and known[0].binding is Binding.CONSTRAINT and 0 < best < IDLE * cost.architecture.parallelism
-    )
+    units = cost.architecture.parallelism * cost.products_at_once
+    return len(reasons) == 1 and known[0].binding is Binding.CONSTRAINT and 0 < best < IDLE * units
 
 
 def _idle(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:

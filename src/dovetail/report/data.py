@@ -11,6 +11,7 @@ from dovetail.advice.advice import Advice
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.describe import constraints_text
 from dovetail.mapping.mapping import LevelMapping, Loop
+from dovetail.mapping.packing import packed
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.between import Between
 from dovetail.network.bottleneck import Diagnosis, diagnose_network
@@ -194,7 +195,8 @@ def _spots(mapped: MappedLayer) -> list[list[Any]]:
 def _nest(mapped: MappedLayer, architecture: Architecture) -> list[dict[str, Any]]:
     """Return the loop nest level by level, outer to inner, compute last."""
     nest = mapped.result.mapping.normalized()
-    levels = [_nest_level(nest[level.name], level, mapped) for level in architecture.levels[:-1]]
+    found = packed(architecture, mapped.layer.problem).levels[:-1]
+    levels = [_nest_level(nest[level.name], level, mapped) for level in found]
     statement = loop_nest_text(mapped.result.mapping, architecture, mapped.layer.problem).splitlines()[-1].strip()
     compute = mapped.cost.levels[-1]
     levels.append({"name": compute.name, "kind": "compute", "instances": compute.instances, "statement": statement})
@@ -260,7 +262,8 @@ def _design(cost: NetworkCost) -> dict[str, Any]:
     architecture = cost.architecture
     return {
         "name": architecture.name,
-        "units": architecture.compute.instances,
+        "units": architecture.compute.instances * cost.products_at_once,
+        "at_once": cost.products_at_once,
         "mhz": 1e-6 / architecture.cycle_seconds,
         "roofs": [{"level": roof.level, "words_per_cycle": roof.words_per_cycle} for roof in roofs(architecture)],
         "levels": [_design_level(level, cost) for level in architecture.levels],

@@ -87,7 +87,7 @@ def totals_figure(costs: Sequence[NetworkCost]) -> str:
 
 def roofline_figure(cost: NetworkCost) -> str:
     """Return the roofline of the outermost bounded level that is used, as SVG; of the outermost level otherwise."""
-    units = cost.architecture.compute.instances
+    units = cost.architecture.compute.instances * cost.products_at_once
     points = {roof.level: _points(cost, roof.level) for roof in roofs(cost.architecture)}
     used = [roof for roof in roofs(cost.architecture) if points[roof.level]]
     roof = next((each for each in used if each.words_per_cycle), used[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapping.packing import products_at_once
 from dovetail.mapping.widths import states_widths
 from dovetail.network.costs import MappedLayer, NetworkCost, outer_words
 from dovetail.table import Column, Table
@@ -129,16 +130,19 @@ def _of_layer(mapped: MappedLayer, architecture: Architecture) -> LayerDistance:
 def room_bits(architecture: Architecture, problem: Problem) -> tuple[float, int]:
     """Return what a chip holds of a problem in bits, and the bits of a value there that has no width of its own.
 
-    All instances of all storages but the outermost, and an operand of each tensor at each compute unit. A value without
-    a width takes a word, however wide: where a problem states none, words are counted, at the outermost level's bits.
+    All instances of all storages but the outermost, and an operand of each tensor for each product that a compute unit
+    does at once. A value without a width takes a word, however wide: where a problem states none, words are counted, at
+    the outermost level's bits.
     """
     storages = architecture.storages[1:]
     stated = states_widths(problem)
     word = architecture.storages[0].datawidth
     held_bits = min([each.datawidth for each in storages], default=word) if stated else word
     weights = weights_of(problem, held_bits, word)
-    total = architecture.compute.instances * math.fsum(
-        max(held, moved) for held, moved in zip(weights.held, weights.moved, strict=True)
+    total = (
+        architecture.compute.instances
+        * products_at_once(problem, architecture.compute)
+        * math.fsum(max(held, moved) for held, moved in zip(weights.held, weights.moved, strict=True))
     )
     for each in storages:
         if each.words is None:

@@ -25,6 +25,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.packing import operation_energy, packed
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.compile import was_compiling
@@ -174,8 +175,9 @@ def unproven(
 
     An answer that equals its bound is proven by that.
     """
-    fewest = math.ceil(problem.macs / architecture.parallelism)
-    computing = problem.macs * energies[architecture.compute.name].energy("compute")
+    compute = architecture.compute
+    fewest = math.ceil(problem.macs / packed(architecture, problem).parallelism)
+    computing = problem.macs * energies[compute.name].energy("compute") * operation_energy(problem, compute)
     value, bound = objective.value_of(cost.energy_pJ, cost.cycles), objective.value_of(computing, fewest)
     return Certificate(
         exact=value <= bound,
@@ -216,7 +218,7 @@ def _why_none(problem: Problem, architecture: Architecture, overflows: Ints, sam
 def _bound(problem: Problem, architecture: Architecture) -> Architecture:
     shape = problem.shape
     bounds = dict(zip(shape.dimensions, problem.bounds, strict=True))
-    return bind(architecture, bounds, {tensor.name: tensor.dimensions for tensor in shape.tensors})
+    return bind(packed(architecture, problem), bounds, {tensor.name: tensor.dimensions for tensor in shape.tensors})
 
 
 def _chunks(problem: Problem, architecture: Architecture, seed: int) -> Iterator[Nest]:

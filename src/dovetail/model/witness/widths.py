@@ -72,9 +72,19 @@ def computing(problem: Problem, architecture: Architecture) -> float:
     operands = [b for b, tensor in zip(bits, problem.shape.tensors, strict=False) if not tensor.is_output]
     sums = problem.sum_bits or min(_exact_sum(problem, architecture), unit.datawidth)
     *operands, sums = (next((each for each in known if each >= b), b) for b in (*operands, sums))
+    stated = {(each.wide, each.narrow): each.value for each in unit.product_energy}
+    for wide, narrow in sorted(stated, key=lambda key: (key[0] * key[1], key[0])):
+        if _no_wider(operands, wide, narrow):
+            return stated[wide, narrow]
     if {*operands, sums} == {unit.datawidth}:
         return 1.0
     return _operation(operands, sums) / _operation([unit.datawidth] * len(operands), unit.datawidth)
+
+
+def _no_wider(operands: list[int], wide: int, narrow: int) -> bool:
+    """Return whether the operands, the widest first, find room one in ``wide`` bits and the rest in ``narrow``."""
+    ordered = sorted(operands)
+    return ordered.pop() <= wide and not [b for b in ordered if b > narrow]
 
 
 def _operation(operands: list[int], sums: int) -> float:

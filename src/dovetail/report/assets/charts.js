@@ -197,6 +197,11 @@ function layerAxis(layers) {
     axisLabel: { color: ink().soft, interval: 0, fontSize: 11, formatter: (text) => ending(text, innerWidth < 600 ? 16 : 24) } });
 }
 
+/* What a flat roof counts: units, or what they do at once where one does several products. */
+function roofUnit(design) {
+  return design.at_once > 1 ? " products at once" : " units";
+}
+
 /* Cycles of every layer, as horizontal bars: what computing on all units would take, and what comes on top. */
 function cyclesOption(layers) {
   const option = base();
@@ -249,7 +254,7 @@ function rooflineOption(layers, design, level) {
     xAxis: axis("computes per word moved at " + level, { type: "log", min: 10 ** Math.floor(Math.log10(low)), max: 10 ** Math.ceil(Math.log10(high)) }),
     yAxis: axis("computes per cycle", { type: "log", nameGap: 38 }),
     series: [
-      { name: roof.words_per_cycle ? "roof: " + number(roof.words_per_cycle) + " words per cycle, " + design.units + " units" : "roof: " + design.units + " units", type: "line", symbol: "none", data: lines, lineStyle: { width: 3, color: colour.text }, itemStyle: { color: colour.text } },
+      { name: roof.words_per_cycle ? "roof: " + number(roof.words_per_cycle) + " words per cycle, " + design.units + roofUnit(design) : "roof: " + design.units + roofUnit(design), type: "line", symbol: "none", data: lines, lineStyle: { width: 3, color: colour.text }, itemStyle: { color: colour.text } },
       { name: "layers", type: "scatter", symbolSize: 11, data: points, itemStyle: { color: COLOURS[0], opacity: 0.85 },
         label: { show: points.length <= 12, formatter: (p) => p.name, color: colour.soft, fontSize: 11 }, labelLayout: { hideOverlap: true } },
     ] };

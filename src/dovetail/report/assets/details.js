@@ -240,7 +240,7 @@ function drawDetail() {
     el("div", { class: "bar" }, DATA.runs.length > 1
       ? select("show", DATA.runs.map((each, place) => [place, each.network + " on " + each.design + (each.batch > 1 ? ", batch " + each.batch : "")]), state.run, (value) => choose(Number(value))) : null),
     el("div", { class: "cards" }, card(number(run.cycles), "cycles, " + number(run.ms) + " ms at " + number(design.mhz) + " MHz"), card(energy(run.energy_uJ), "energy"),
-      card(number(run.edp), "EDP, J x cycle"), card(percent(run.utilization), "of " + number(design.units) + " units busy"), card(number(run.dram_MB) + " MB", "DRAM traffic"),
+      card(number(run.edp), "EDP, J x cycle"), card(percent(run.utilization), "of " + number(design.units) + (design.at_once > 1 ? " products at once done" : " units busy")), card(number(run.dram_MB) + " MB", "DRAM traffic"),
       run.between ? card(percent(run.between[0]), "of energy between products, " + percent(run.between[1]) + " of cycles") : null,
       run.area_mm2 ? card(number(run.area_mm2) + " mm2", "area") : null, card(run.exact ? "optimal" : "not proven", "every layer's mapping")),
     ...adviceOf(run),
@@ -408,7 +408,7 @@ function provenance() {
   const node = section("Where the numbers come from", "provenance",
     el("p", { class: "note" }, "Dovetail " + DATA.version + ", engine " + DATA.engine + ". " + [...new Set(DATA.runs.map((run) => run.network + ": " + run.source))].join("; ") + "."));
   for (const design of DATA.designs) {
-    node.append(el("details", { open: DATA.designs.length === 1 }, el("summary", {}, design.name + ": " + number(design.units) + " compute units at " + number(design.mhz) + " MHz"),
+    node.append(el("details", { open: DATA.designs.length === 1 }, el("summary", {}, design.name + ": " + number(design.units / design.at_once) + " compute units at " + number(design.mhz) + " MHz"),
       sortable(columns.map((title, place) => ({ title, value: (row) => row[place], words: [0, 1, 4, 6, 7].includes(place), long: [4, 6].includes(place) })), design.levels, { name: design.name })));
   }
 }
