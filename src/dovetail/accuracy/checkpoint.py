@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
 import json
 import math
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.document import not_a_file
-from dovetail.errors import InputError
+from dovetail.errors import DovetailError, InputError, MissingExtraError
 from dovetail.files import sole_holder, write_bytes, write_text
 from dovetail.text import first_line
 from dovetail.workload.torchvision_import import import_torch
@@ -106,11 +108,18 @@ def _loaded(path: Path, device: Any) -> Any:
     return torch.load(path, map_location=device, weights_only=True)
 
 
+def _safetensors(path: Path) -> Any:
+    if importlib.util.find_spec("safetensors") is None:
+        raise MissingExtraError("a .safetensors file", "timm")
+    return importlib.import_module("safetensors.torch").load_file(path)
+
+
 def load_weights(path: Path) -> dict[str, Any]:
-    """Read weights by name, from a checkpoint of ours or from a plain ``state_dict`` saved with torch.
+    """Read weights by name, from a checkpoint of ours, a ``state_dict`` that torch saved, or a ``.safetensors`` file.
 
     Raises:
-        InputError: when the file is neither.
+        InputError: when the file is none of these.
+        MissingExtraError: when it is a ``.safetensors`` file and the package of that name is absent.
     """
     try:
         weights: Any = load(path)["weights"]
@@ -118,11 +127,14 @@ def load_weights(path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise
         try:
-            weights = _loaded(path, "cpu")
-        except InputError:
+            weights = _safetensors(path) if path.suffix == ".safetensors" else _loaded(path, "cpu")
+        except DovetailError:
             raise
         except Exception:
             weights = None
+        for name in ("state_dict", "model"):  # how others wrap weights in their checkpoints
+            if isinstance(weights, dict) and isinstance(weights.get(name), dict):
+                weights = weights[name]
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise InputError("holds no weights: expected tensors by name, as `model.state_dict()` gives them", file=path)
     return weights

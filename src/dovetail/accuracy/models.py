@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +17,7 @@ from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.quantised import check_integers, plain_weights, restored
 from dovetail.accuracy.vit import SmallViT
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import first_line
 from dovetail.workload.torch_models import user_factory
 from dovetail.workload.torchvision_import import import_torch, import_torchvision
 
@@ -57,7 +60,7 @@ class ModelSpec:
     """A network by name, made by calling the spec; it travels to other processes and into checkpoints.
 
     Attributes:
-        name: ``five-layer``, ``small-vit``, a torchvision model, or ``package.module:factory`` (called without
+        name: ``five-layer``, ``small-vit``, a torchvision or timm model, or ``package.module:factory`` (called without
             arguments).
         width: channels of ``five-layer``'s first convolution, or of ``small-vit``'s tokens; None for the others.
         classes: outputs of the classifier.
@@ -101,7 +104,7 @@ class ModelSpec:
             return SmallViT(self.width or OWN[SMALL_VIT], self.classes, self.channels, self.size)
         if ":" in self.name:
             return user_model(self.name)
-        return _torchvision_model(self)
+        return _library_model(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
@@ -148,8 +151,8 @@ def model_spec(name: str, data: DataSet, *, width: int | None = None, stem: str 
     """Fit a network to a data set: its classes, channels and image size.
 
     Args:
-        name: ``five-layer`` or ``small-vit`` (or ``five-layer-8``, with the width), a torchvision model, or
-            ``package.module:factory``.
+        name: ``five-layer`` or ``small-vit`` (or ``five-layer-8``, with the width), a torchvision or timm model,
+            or ``package.module:factory``.
         data: what it will be trained on.
         width: of a network of our own; what `OWN` has if not given.
         stem: ``auto``, ``imagenet`` or ``cifar``; see `ModelSpec`.
@@ -162,7 +165,7 @@ def model_spec(name: str, data: DataSet, *, width: int | None = None, stem: str 
         name, width = prefix, int(suffix)
     width = OWN.get(name) if width is None else width
     if name not in OWN and ":" not in name:
-        _check_torchvision(name)
+        _library_of(name)
     return ModelSpec(name, width, len(data.classes), data.shape[0], data.shape[1], stem)
 
 
@@ -187,16 +190,48 @@ def user_model(name: str) -> Any:
     return model
 
 
-def _check_torchvision(name: str) -> Any:
+def _library_of(name: str, *, only_torchvision: bool = False) -> Any:
+    """Return what has a model of a name: ``torchvision.models``, or timm where that has not.
+
+    Raises:
+        InputError: neither has.
+    """
     models = import_torchvision(f"the model {name}").models
     known = models.list_models(module=models)
-    if name not in known:
-        raise InputError(f"no model '{name}'{did_you_mean(name, [*OWN, *known])}; or write package.module:factory")
-    return models
+    if name in known:
+        return models
+    has_timm = importlib.util.find_spec("timm") is not None
+    timm = importlib.import_module("timm") if has_timm and not only_torchvision else None
+    if timm is not None and timm.is_model(name):
+        return timm
+    known = [*OWN, *known, *([] if timm is None else timm.list_models())]
+    more = "" if has_timm or only_torchvision else ", install the extra timm for its models"
+    raise InputError(f"no model '{name}'{did_you_mean(name, known)}{more}; or write package.module:factory")
 
 
-def _torchvision_model(spec: ModelSpec) -> Any:
-    models = _check_torchvision(spec.name)
+def _library_model(spec: ModelSpec) -> Any:
+    library = _library_of(spec.name)
+    return _timm_model(library, spec) if library.__name__ == "timm" else _torchvision_model(library, spec)
+
+
+def _timm_model(timm: Any, spec: ModelSpec) -> Any:
+    """Make one of timm's models for the data's images; those that cut images into patches keep their stem."""
+    config = timm.get_pretrained_cfg(spec.name)
+    options: dict[str, Any] = {"num_classes": spec.classes, "in_chans": spec.channels}
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = spec.size
+    try:
+        model = timm.create_model(spec.name, pretrained=False, **options)
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        reason = first_line(error) or type(error).__name__
+        raise InputError(f"{spec.name} can't be built for {spec.size} x {spec.size} images: {reason}") from None
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is not None and first.kernel_size != first.stride:
+        _fit_stem(model, spec.channels, spec.small_stem)
+    return model
+
+
+def _torchvision_model(models: Any, spec: ModelSpec) -> Any:
     options: dict[str, Any] = {"weights": None, "num_classes": spec.classes}
     if spec.name.startswith("vit_"):
         options["image_size"] = spec.size
@@ -287,7 +322,7 @@ def pretrained(name: str, weights: str, classes: int) -> tuple[Any, Any]:
     Raises:
         InputError: when there is no such model or entry, it is for other classes, or the download fails.
     """
-    models = _check_torchvision(name)
+    models = _library_of(name, only_torchvision=True)
     entries = models.get_model_weights(name)
     if weights not in entries.__members__:
         raise InputError(f"{name} has no weights '{weights}'{did_you_mean(weights, entries.__members__)}")

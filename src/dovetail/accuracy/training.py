@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.accuracy import checkpoint
+from dovetail.accuracy.confusion import Confusion, confusion
 from dovetail.accuracy.data import Augmentation, DataSet, Order
 from dovetail.accuracy.evaluation import class_outputs, evaluate
 from dovetail.accuracy.execution import Execution
@@ -30,6 +31,7 @@ from dovetail.accuracy.models import ModelSpec, parameters
 from dovetail.accuracy.quantised import QuantisedSpec, integers
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe, optimizers
 from dovetail.accuracy.regularise import averaged, changed, softened_loss
+from dovetail.accuracy.started import StartedSpec
 from dovetail.errors import DovetailError, InputError
 from dovetail.table import Table, headed
 from dovetail.text import first_line
@@ -45,7 +47,7 @@ Loss = Callable[[Any, Any, Any], Any]
 
 
 #: Networks that checkpoints describe.
-_DESCRIBED = (ModelSpec, QuantisedSpec)
+_DESCRIBED = (ModelSpec, StartedSpec, QuantisedSpec)
 
 #: What a checkpoint to continue from must hold.
 _LAST = {
@@ -111,6 +113,7 @@ class TrainingResult:
         chosen_epoch: the one with the best validation accuracy (the latest of equals), whose weights are kept.
         validation: accuracy of the kept weights on the validation part, 0 to 1.
         test: the same on the test part; None when it was not asked for.
+        confusion: what the images of the test part were taken for; None likewise.
         seconds: spent training and validating; the one field that is not reproducible.
         model: the network with the kept weights, on the device it was trained on, in evaluation mode.
         checkpoint: file of the kept weights, if a folder was given.
@@ -128,10 +131,11 @@ class TrainingResult:
     seconds: float
     model: Any = field(default=None, repr=False, compare=False)
     checkpoint: Path | None = None
+    confusion: Confusion | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the network as plain values."""
-        apart = ("model", "model_name", "data_name", "recipe", "epochs")
+        apart = ("model", "model_name", "data_name", "recipe", "epochs", "confusion")
         plain = {name: value for name, value in vars(self).items() if name not in apart}
         return (
             {"network": self.model_name, "data": self.data_name}
@@ -141,6 +145,7 @@ class TrainingResult:
                 "epochs": [asdict(epoch) for epoch in self.epochs],
                 "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
             }
+            | ({} if self.confusion is None else self.confusion.to_json())
         )
 
     def table(self) -> Table:
@@ -291,6 +296,7 @@ class _Run:
             kept = {"weights": self.best, "validation": chosen.validation}
             kept |= {"integers": whole} if (whole := integers(self.model)) else {}
             checkpoint.save(file, self._description() | kept)
+        tested = confusion(self.model, self.data.test, self.data.classes, execution=self.execution) if test else None
         return TrainingResult(
             model_name=self.label,
             data_name=self.data.name,
@@ -300,10 +306,11 @@ class _Run:
             epochs=tuple(self.history),
             chosen_epoch=chosen.number,
             validation=chosen.validation,
-            test=evaluate(self.model, self.data.test, execution=self.execution) if test else None,
+            test=None if tested is None else tested.accuracy,
             seconds=self._seconds(),
             model=self.model,
             checkpoint=file,
+            confusion=tested,
         )
 
     def _move(self, images: Any, labels: Any, epoch: int) -> None:

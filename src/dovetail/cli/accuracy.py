@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from dovetail.cli import numbers
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import progress
-from dovetail.cli.tables import print_json
+from dovetail.cli.tables import print_json, print_table
 from dovetail.cli.train import add_bits, add_data_arguments, add_execution_arguments, data_request
 from dovetail.errors import InputError
+from dovetail.files import write_text
 from dovetail.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "network",
         metavar="CHECKPOINT_OR_MODEL",
-        help="a best.pt that `dovetail train` wrote, a torchvision model, or package.module:factory",
+        help="a best.pt that `dovetail train` wrote, a torchvision or timm model, or package.module:factory",
     )
     parser.add_argument(
         "--weights",
@@ -53,16 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     narrow = parser.add_argument_group("narrow numbers")
     add_bits(narrow)
     add_output(narrow, "--onnx", "write a network of narrow numbers as ONNX, quantised and dequantised (QDQ)")
+    parser.add_argument("--per-class", action="store_true", help="a row per class, the one least often right first")
+    add_output(parser, "--confusion", "draw what each class is taken for, as SVG")
     add_execution_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns 0."""
+    from dovetail.accuracy.confusion import confusion
     from dovetail.accuracy.evaluation import top_accuracies
     from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.qdq import check_extra, export
     from dovetail.accuracy.statistics import proportion_interval
+    from dovetail.report.confusion import confusion_picture
 
     if args.onnx:
         check_extra()
@@ -79,14 +84,20 @@ def run(args: argparse.Namespace) -> int:
     ranks = (1, 5) if len(data.classes) > 5 else (1,)
     with execution.applied():
         found = top_accuracies(model, split, ranks, execution=execution, batch_size=args.batch_size)
+        classes = confusion(model, split, data.classes, execution=execution, batch_size=args.batch_size)
+    if args.confusion:
+        title = f"{name} on the {args.split} part of {data.name}"
+        write_text(args.confusion, confusion_picture(classes, title))
     intervals = {rank: proportion_interval(round(share * len(split)), len(split)) for rank, share in found.items()}
     if args.json:
-        print_json("accuracy", _fields(name, data, args.split, intervals))
+        print_json("accuracy", _fields(name, data, args.split, intervals) | classes.to_json())
     else:
         print(f"{name} on the {args.split} part of {data.name}: {len(split)} images ({data.note})")
         for rank, share in intervals.items():
             low, high = share.low or 0.0, share.high or 0.0
             print(f"top-{rank}  {100 * share.mean:6.2f} %   (95 % interval {100 * low:.2f} to {100 * high:.2f})")
+        if args.per_class:
+            print_table("", classes.table())
     return 0
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail import inputs
 from dovetail.cli import arguments, numbers
+from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output, file_path
 from dovetail.cli.progress import progress
 from dovetail.cli.tables import print_json
@@ -26,6 +28,7 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
 EXAMPLES = (
     "train five-layer --data digits --width 2,4,8,16 --seeds 5",
     "train resnet18 --data cifar10 --download --epochs 30",
+    "train resnet10t --weights resnet10t.safetensors --data photos/ --recipe fine-tune",
     "train resnet18 --data photos/ --optimizer adam --learning-rate 1e-3 --label-smoothing 0.1 --mixup 0.2",
     "train five-layer --data cluttered-digits --bits weights=4,inputs=8 --bits first:8 --bits last:8",
 )
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="five-layer or small-vit (small, with --width), torchvision models, or package.module:factory",
+        help="five-layer or small-vit (small, with --width), torchvision or timm models, or package.module:factory",
     )
     add_data_arguments(parser, required=True)
     recipe = parser.add_argument_group("how")
@@ -48,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[None],
         metavar="W,...",
         help="widths of five-layer or small-vit, e.g. 2,4,8,16,24 for the curve",
+    )
+    recipe.add_argument(
+        "--weights",
+        type=file_path,
+        metavar="FILE",
+        help="begin with weights of a checkpoint, a state_dict or .safetensors; a classifier of other classes anew",
     )
     recipe.add_argument("--stem", choices=("auto", "imagenet", "cifar"), help="instead of the recipe's (see docs)")
     recipe.add_argument(
@@ -248,11 +257,31 @@ def _requests(args: argparse.Namespace, data: DataRequest, recipe: Recipe, out: 
         for name in args.models
         for width in (args.width if name in OWN else [None])
     ]
-    return [
+    if args.weights is not None:
+        specs = [_started(args, specs)]
+    requests = [
         RunRequest(spec, data, recipe, seed, out, execution, tuple(args.log), test=not args.no_test)
         for spec in sorted(specs, key=lambda spec: -(spec.width or 0))
         for seed in range(args.seeds)
     ]
+    written = (each.folder / name for each in requests if each.folder for name in ("best.pt", "last.pt"))
+    if args.weights is not None and args.weights.resolve() in {file.resolve() for file in written}:
+        raise InputError("would be written over by this training; name another --out", file=args.weights)
+    return requests
+
+
+def _started(args: argparse.Namespace, specs: list[Any]) -> Any:
+    """Return the one network, to begin with the weights that the arguments name."""
+    from dovetail.accuracy.started import started
+
+    if len(specs) != 1:
+        raise InputError(f"--weights are of one network; {len(specs)} are to be trained")
+    inputs.refuse_output(args.weights)
+    found = started(specs[0], args.weights)
+    if found.anew:
+        of = f"{found.spec.classes} classes"
+        print_notes([f"{', '.join(found.anew)} begin anew: {printable(str(args.weights))} has others than {of}"])
+    return found
 
 
 def _narrowed(

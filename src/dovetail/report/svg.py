@@ -88,7 +88,7 @@ def line_chart(
     parts = [*_frame(title, x_label, y_label, x, y, size), *_legend([line.name for line in lines], width)]
     for place, line in enumerate(lines):
         parts += _line(line, place, x, y)
-    return _svg(parts, size)
+    return picture(parts, size)
 
 
 def stacked_bars(
@@ -106,21 +106,21 @@ def stacked_bars(
     height = 120 + 18 * len(items)
     most = max((sum(values[i] for values in parts_of.values()) for i in range(len(items))), default=1.0) or 1.0
     x = _Scale(0.0, most * 1.02, 170, width - 20)
-    drawn = [_text(width / 2, 20, title, anchor="middle", size=15)]
+    drawn = [text(width / 2, 20, title, anchor="middle", size=15)]
     drawn += _legend(list(parts_of), width)
     for tick in x.ticks():
         drawn.append(_rule(x(tick), 64, x(tick), height - 44))
-        drawn.append(_text(x(tick), height - 28, _short(tick), anchor="middle"))
+        drawn.append(text(x(tick), height - 28, _short(tick), anchor="middle"))
     for place, item in enumerate(items):
         top, left = 68 + 18 * place, x(0.0)
-        drawn.append(_text(164, top + 11, item if len(item) < 26 else item[:24] + "…", anchor="end"))
+        drawn.append(text(164, top + 11, item if len(item) < 26 else item[:24] + "…", anchor="end"))
         for index, values in enumerate(parts_of.values()):
             right = left + x(values[place]) - x(0.0)
             colour = COLOURS[index % len(COLOURS)]
             drawn.append(f'<rect x="{left:.2f}" y="{top}" width="{right - left:.2f}" height="14" fill="{colour}"/>')
             left = right
-    drawn.append(_text((170 + width - 20) / 2, height - 8, x_label, anchor="middle"))
-    return _svg(drawn, (width, height))
+    drawn.append(text((170 + width - 20) / 2, height - 8, x_label, anchor="middle"))
+    return picture(drawn, (width, height))
 
 
 def _range(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
@@ -134,12 +134,12 @@ def _range(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
 
 def _frame(title: str, x_label: str, y_label: str, x: _Scale, y: _Scale, size: tuple[int, int]) -> list[str]:
     width, height = size
-    parts = [_text(width / 2, 20, title, anchor="middle", size=15)]
+    parts = [text(width / 2, 20, title, anchor="middle", size=15)]
     for tick in x.ticks():
-        parts += [_rule(x(tick), y.start, x(tick), y.end), _text(x(tick), y.start + 17, _short(tick), anchor="middle")]
+        parts += [_rule(x(tick), y.start, x(tick), y.end), text(x(tick), y.start + 17, _short(tick), anchor="middle")]
     for tick in y.ticks():
-        parts += [_rule(x.start, y(tick), x.end, y(tick)), _text(x.start - 6, y(tick) + 4, _short(tick), anchor="end")]
-    parts.append(_text((x.start + x.end) / 2, height - 12, x_label, anchor="middle"))
+        parts += [_rule(x.start, y(tick), x.end, y(tick)), text(x.start - 6, y(tick) + 4, _short(tick), anchor="end")]
+    parts.append(text((x.start + x.end) / 2, height - 12, x_label, anchor="middle"))
     middle = (y.start + y.end) / 2
     parts.append(
         f'<text x="16" y="{middle:.2f}" font-size="12" text-anchor="middle" transform="rotate(-90 16 {middle:.2f})">'
@@ -156,7 +156,7 @@ def _legend(names: Sequence[str], width: int) -> list[str]:
             left, top = 66.0, top + 15
         colour = COLOURS[place % len(COLOURS)]
         parts.append(f'<rect x="{left:.1f}" y="{top - 9}" width="12" height="10" fill="{colour}"/>')
-        parts.append(_text(left + 17, top, name))
+        parts.append(text(left + 17, top, name))
         left += room
     return parts
 
@@ -166,14 +166,14 @@ def _line(line: Line, place: int, x: _Scale, y: _Scale) -> list[str]:
     points = [(x(a), y(b)) for a, b in line.points]
     parts = []
     if not line.dots:
-        text = " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
+        path = " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>')
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>')
     if line.dots or len(points) <= 60:
         parts += [_marker(place, a, b, colour) for a, b in points]
     for (a, b), label in zip(points, line.labels, strict=False):
         fits = a + 7 + 6.6 * len(label) < x.end
-        parts.append(_text(a + 7 if fits else a - 7, b - 6, label, anchor="start" if fits else "end"))
+        parts.append(text(a + 7 if fits else a - 7, b - 6, label, anchor="start" if fits else "end"))
     return parts
 
 
@@ -189,8 +189,10 @@ def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line x1="{x1:.2f}" y1="{y1:.2f}" x2="{x2:.2f}" y2="{y2:.2f}" stroke="#d0d4d9"/>'
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12) -> str:
-    return f'<text x="{x:.2f}" y="{y:.2f}" font-size="{size}" text-anchor="{anchor}">{escape(text)}</text>'
+def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 12, fill: str = "") -> str:
+    """Return words at a place; ``fill`` is their colour, where it is not the picture's."""
+    ink = f' fill="{fill}"' if fill else ""
+    return f'<text x="{x:.2f}" y="{y:.2f}" font-size="{size}" text-anchor="{anchor}"{ink}>{escape(words)}</text>'
 
 
 def _short(value: float) -> str:
@@ -201,7 +203,8 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _svg(parts: Sequence[str], size: tuple[int, int]) -> str:
+def picture(parts: Sequence[str], size: tuple[int, int]) -> str:
+    """Return a whole SVG of parts, on white."""
     width, height = size
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
