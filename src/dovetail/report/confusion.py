@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from dovetail.accuracy.confusion import Confusion
 from dovetail.report.svg import COLOURS, picture, text
 from dovetail.units import percent
+
+if TYPE_CHECKING:  # torch is an extra
+    from dovetail.accuracy.confusion import Confusion
 
 #: Classes that are drawn; of more, those that are most often mistaken.
 _DRAWN = 60
