@@ -93,7 +93,8 @@ def test_lazy_imports_names_in_strings_data_and_new_files_count(copied: Path) ->
     (copied / "mapper" / "lazy.py").write_text("VALUE = 1\n")
     (copied / "mapper" / "named.py").write_text("def f():\n    from dovetail.mapper import (\n        lazy,\n    )\n")
     keys = [sources_key(SEARCH, package=copied)]
-    edit(copied / "mapper" / "exact" / "search.py", "compile_all(progress)", 'import_module("dovetail.mapper.named")')
+    called = "compile_all(progress, [(problem, architecture)])"
+    edit(copied / "mapper" / "exact" / "search.py", called, 'import_module("dovetail.mapper.named")')
     keys.append(sources_key(SEARCH, package=copied))
     edit(copied / "mapper" / "lazy.py", "1", "2")
     keys.append(sources_key(SEARCH, package=copied))

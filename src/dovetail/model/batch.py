@@ -7,18 +7,20 @@ priced on as many machines as one likes (`price_batch`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from dovetail.errors import MappingError
 from dovetail.model import kernel
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, workspace
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import COUNTS, overflowing_level, total_cost
 from dovetail.model.compile import jit_plain, part
 
 
-@dataclass(frozen=True)
-class BatchCosts:
+@by_address
+class BatchCosts(NamedTuple):
     """Costs of many mappings; axis ``candidates`` is that of the mappings.
 
     Attributes:
@@ -31,6 +33,11 @@ class BatchCosts:
     cycles: Ints
     energy_pJ: Floats
     overflow: Ints
+
+    @staticmethod
+    def room(candidates: int) -> BatchCosts:
+        """Return room for the costs of so many mappings."""
+        return BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
 
 
 def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
@@ -53,8 +60,8 @@ def evaluate_batch(nests: Nest, rules: Rules, machine: Machine) -> BatchCosts:
             raise MappingError(f"{name} of the mappings has shape {array.shape}; it must be {wanted}")
     work = workspace(levels, tensors, axes, dims)
     counts = np.zeros((levels, tensors, COUNTS), np.int64)
-    costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
-    evaluate_all(plain(nests), rules, machine, work, counts, costs.cycles, costs.energy_pJ, costs.overflow)
+    costs = BatchCosts.room(candidates)
+    evaluate_all(plain(nests), rules, machine, work, counts, costs)
     return costs
 
 
@@ -95,10 +102,8 @@ def count_batch(nests: Nest, rules: Rules) -> Counted:
 
 def price_batch(counted: Counted, machine: Machine) -> BatchCosts:
     """Return what counted mappings cost on a machine; fan-outs are for the caller to look at (`Counted.spread`)."""
-    size = len(counted.steps)
-    costs = BatchCosts(np.empty(size, np.int64), np.empty(size), np.empty(size, np.int64))
-    given = counted.counts, counted.steps, counted.instances, counted.computes
-    _price_all(machine, *given, costs.cycles, costs.energy_pJ, costs.overflow)
+    costs = BatchCosts.room(len(counted.steps))
+    _price_all(machine, counted.counts, counted.steps, counted.instances, counted.computes, costs)
     return costs
 
 
@@ -131,22 +136,13 @@ def nest_at(nests: Nest, i: int) -> Nest:
 
 
 @jit_plain
-def evaluate_all(
-    nests: Nest,
-    rules: Rules,
-    machine: Machine,
-    work: Workspace,
-    counts: Ints,
-    cycles: Ints,
-    energy: Floats,
-    overflow: Ints,
-) -> None:
-    """Fill in the cycles, pJ and overflowing level of every mapping, each ``(candidates,)``; see `evaluate_batch`."""
-    for i in range(cycles.shape[0]):
+def evaluate_all(nests: Nest, rules: Rules, machine: Machine, work: Workspace, counts: Ints, costs: BatchCosts) -> None:
+    """Fill in the costs of every mapping; see `evaluate_batch`."""
+    for i in range(costs.cycles.shape[0]):
         nest = nest_at(nests, i)
         kernel.count_all(rules, nest, work, counts)
-        overflow[i] = overflowing_level(machine, counts)
-        cycles[i], energy[i] = kernel.cost_of(machine, nest, work, counts)
+        costs.overflow[i] = overflowing_level(machine, counts)
+        costs.cycles[i], costs.energy_pJ[i] = kernel.cost_of(machine, nest, work, counts)
 
 
 @jit_plain
@@ -163,16 +159,9 @@ def _count_all(
 
 
 @jit_plain
-def _price_all(
-    machine: Machine,
-    counts: Ints,
-    steps: Ints,
-    instances: Ints,
-    computes: Ints,
-    cycles: Ints,
-    energy: Floats,
-    overflow: Ints,
-) -> None:
+def _price_all(machine: Machine, counts: Ints, steps: Ints, instances: Ints, computes: Ints, costs: BatchCosts) -> None:
     for i in range(steps.shape[0]):
-        overflow[i] = overflowing_level(machine, counts[i])
-        cycles[i], energy[i] = total_cost(machine, counts[i], steps[i], instances[i], instances[i], computes[i])
+        costs.overflow[i] = overflowing_level(machine, counts[i])
+        costs.cycles[i], costs.energy_pJ[i] = total_cost(
+            machine, counts[i], steps[i], instances[i], instances[i], computes[i]
+        )

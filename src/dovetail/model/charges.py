@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dovetail.model.arrays import Ints, Machine
+from dovetail.model.arrays import Floats, Ints, Machine
 from dovetail.model.compile import part
 
 #: Words per action, in the order of `ACTIONS`.
@@ -245,7 +245,9 @@ def cycles_of(steps: int, slowed: float) -> int:
 
 
 @part(inline=True)
-def total_cost(machine: Machine, counts: Ints, steps: int, full: Ints, used: Ints, computes: int) -> tuple[int, float]:
+def total_cost(
+    machine: Machine, counts: Ints, steps: int, full: Ints, used: Ints | Floats, computes: float
+) -> tuple[int, float]:
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted.
 
     Args:

@@ -20,7 +20,7 @@ from dovetail.mapping.packing import packed
 from dovetail.model import charges, kernel, residual
 from dovetail.model.apart import carried, ingresses, network_energy, network_shares, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, tour, workspace
-from dovetail.model.batch import evaluate_all, plain
+from dovetail.model.batch import BatchCosts, evaluate_all, plain
 from dovetail.model.compile import is_at_hand
 from dovetail.model.cost import Cost, LevelCost, LinkCost, TensorCost
 from dovetail.model.encode import (
@@ -104,8 +104,8 @@ def _count(rules: Rules, nest: Nest, machine: Machine, work: Workspace, counts: 
     """
     children = nest.spatial_x.prod(axis=1) * nest.spatial_y.prod(axis=1)
     if int(children.max(initial=1)) > MANY_CHILDREN and is_at_hand(evaluate_all):
-        one, cost = Nest._make([array[None] for array in nest]), np.empty(1, np.int64)
-        evaluate_all(plain(one), rules, machine, work, counts, cost, np.empty(1), cost.copy())
+        one = Nest._make([array[None] for array in nest])
+        evaluate_all(plain(one), rules, machine, work, counts, BatchCosts.room(1))
     else:
         kernel.count_all(rules, nest, work, counts)
 

@@ -8,13 +8,12 @@ of how many children of a fan-out share a tile, `dovetail.model.links` the rule 
 What is compiled under `dovetail.model.compile.jit_plain` counts no references, so it can allocate nothing: functions
 that do are marked ``allocates``, and return plain numbers.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201 - compiled code infers its types from the arrays; Numba compiles no any()
 
 from __future__ import annotations
 
 import numpy as np
 
+from dovetail.model.arrays import Bools, Ints, Machine, Nest, Rules, Workspace
 from dovetail.model.charges import (
     COUNTS,
     FILLS,
@@ -44,7 +43,7 @@ SENT, DELIVERED, MULTICAST, LINKED, SHARE = range(5)
 
 
 @part(inline=True)
-def tile_sizes(nest, work):
+def tile_sizes(nest: Nest, work: Workspace) -> None:
     """Fill per (level, dimension) the product of all factors further in, and that of the level's own fan-out.
 
     Lists the loops over time of more than one iteration, those at a level and outside of it from ``first[level]`` on.
@@ -85,18 +84,19 @@ def tile_sizes(nest, work):
 
 
 @part(inline=True)
-def first_move(rules, tensor, level, work):
+def first_move(rules: Rules, tensor: int, level: int, work: Workspace) -> int:
     """Return the first of the loops at or outside a level that moves the tensor's tile; those inside bring nothing."""
-    i = work.first[level]
+    i: int = work.first[level]
     while i < work.first[work.children.shape[0]] and not moves(rules, tensor, work.loop_dim[i]):
         i += 1
     return i
 
 
 @part(inline=True)
-def gather_steps(rules, tensor, start, work):
+def gather_steps(rules: Rules, tensor: int, start: int, work: Workspace) -> int:
     """List how far the loops from ``start`` on move the tensor's tile, and their iterations; returns how many."""
-    count = work.first[work.children.shape[0]] - start
+    last: int = work.first[work.children.shape[0]]
+    count = last - start
     for i in range(count):
         level, d = work.loop_level[start + i], work.loop_dim[start + i]
         for axis in range(rules.coefficients.shape[1]):
@@ -106,7 +106,7 @@ def gather_steps(rules, tensor, start, work):
 
 
 @part(inline=True)
-def displacements(count, work):
+def displacements(count: int, work: Workspace) -> bool:
     """Turn steps into displacements: a loop that advances sends every loop inside it back to its start.
 
     The reference visits only the first two iterations of a loop, so "back" is one step for each loop inside. Fills
@@ -140,7 +140,7 @@ def displacements(count, work):
 
 
 @part(inline=True)
-def words_delivered(count, words, plain, work):
+def words_delivered(count: int, words: int, plain: bool, work: Workspace) -> int:
     """Return the words that must reach a tile over the whole run, given the displacements of its ``count`` loops.
 
     The sequence of tiles is a ruler sequence: loop ``i`` advances after a full pass of all loops inside it. What an
@@ -171,11 +171,12 @@ def words_delivered(count, words, plain, work):
         for state in range(states):
             total[state] = total[states + state]
             last[state] = last[states + state]
-    return words + total[0]
+    more: int = total[0]
+    return words + more
 
 
 @part(inline=True)
-def words_if_plain(count, words, work):
+def words_if_plain(count: int, words: int, work: Workspace) -> int:
     """Do the sums of `words_delivered` for displacements that all differ: from nothing and from something remembered.
 
     Whatever is remembered when loop ``i`` advances is then another loop's displacement, or nothing.
@@ -194,7 +195,7 @@ def words_if_plain(count, words, work):
 
 
 @part(inline=True)
-def deliver(rules, tensor, level, work):
+def deliver(rules: Rules, tensor: int, level: int, work: Workspace) -> int:
     """Return the words that one child of a level is sent over the whole run, were it alone.
 
     Directly above compute (and where reuse over time is off) every iteration asks for everything again.
@@ -205,16 +206,18 @@ def deliver(rules, tensor, level, work):
         words *= work.tile[axis]
     work.words[level] = words
     if level == work.children.shape[0] - 1 or rules.no_reuse[level + 1, tensor]:
-        return words * work.times[work.first[level]]
+        times: int = work.times[work.first[level]]
+        return words * times
     start = first_move(rules, tensor, level, work)
     if rules.injective[tensor]:
-        return words * work.times[start]
+        times = work.times[start]
+        return words * times
     count = gather_steps(rules, tensor, start, work)
     return words_delivered(count, words, displacements(count, work), work)
 
 
 @part(inline=True)
-def may_link(rules, tensor, level, work):
+def may_link(rules: Rules, tensor: int, level: int, work: Workspace) -> bool:
     """Return whether neighbours below a level could ever pass data on instead of their parent sending it again.
 
     Directly above compute, and where reuse over time is off, any repetition can be served by a neighbour. Elsewhere
@@ -239,7 +242,7 @@ def may_link(rules, tensor, level, work):
 
 
 @part()
-def can_reach(count, rules, tensor, level, filtered, work):
+def can_reach(count: int, rules: Rules, tensor: int, level: int, filtered: bool, work: Workspace) -> bool:
     """Return whether any displacement is no longer than the distance between some two children, on every axis."""
     dims = rules.coefficients.shape[2]
     for i in range(count):
@@ -257,7 +260,7 @@ def can_reach(count, rules, tensor, level, filtered, work):
 
 
 @part(allocates=True)
-def pass_on(rules, tensor, level, nest, work):
+def pass_on(rules: Rules, tensor: int, level: int, nest: Nest, work: Workspace) -> bool:
     """Fill a fan-out's statistics if neighbours pass anything on; returns whether they do."""
     count = gather_steps(rules, tensor, work.first[level], work)
     displacements(count, work)
@@ -273,7 +276,7 @@ def pass_on(rules, tensor, level, nest, work):
 
 
 @part(allocates=True)
-def hand_out(rules, tensor, level, nest, sent, work):
+def hand_out(rules: Rules, tensor: int, level: int, nest: Nest, sent: int, work: Workspace) -> None:
     """Fill a fan-out's statistics where no closed form holds: by listing the children."""
     positions, row = list_children(rules, tensor, level, nest, work), work.statistics[level, tensor]
     groups = groups_of_children(positions, np.ones(work.children[level], np.bool_), True)
@@ -282,13 +285,13 @@ def hand_out(rules, tensor, level, nest, sent, work):
 
 
 @part(allocates=True)
-def share_of_window(rules, tensor, level, sent, work):
+def share_of_window(rules: Rules, tensor: int, level: int, sent: int, work: Workspace) -> float:
     """Return the words that a child is sent, where windows overlap on the array."""
     return words_to_one_child(sent, tiles_by_receivers(rules, tensor, level, work))
 
 
 @part(inline=True)
-def fan_out(rules, tensor, level, nest, work):
+def fan_out(rules: Rules, tensor: int, level: int, nest: Nest, work: Workspace) -> None:
     """Fill a fan-out's statistics (see `dovetail.model.arrays.Workspace`)."""
     row = work.statistics[level, tensor]
     sent = deliver(rules, tensor, level, work)
@@ -311,7 +314,7 @@ def fan_out(rules, tensor, level, nest, work):
 
 
 @part()
-def scaled(value, some, whole):
+def scaled(value: int, some: int, whole: int) -> int:
     """Return ``value * some // whole`` for ``some <= whole``, also where the product is beyond 64 bits."""
     quotient, rest = value // whole * some, value % whole
     if rest == 0 or some <= LARGEST // rest:
@@ -327,7 +330,7 @@ def scaled(value, some, whole):
 
 
 @part(inline=True)
-def partition_sizes(rules, tensor, nest, work):
+def partition_sizes(rules: Rules, tensor: int, nest: Nest, work: Workspace) -> None:
     """Fill per level the words of a tensor that one instance touches over the whole run (integer division as there)."""
     work.partition[0] = rules.touched[tensor]
     for level in range(1, nest.temporal.shape[0]):
@@ -339,7 +342,7 @@ def partition_sizes(rules, tensor, nest, work):
 
 
 @part(inline=True)
-def mask(tensor, keep, work):
+def mask(tensor: int, keep: Bools, work: Workspace) -> None:
     """Pass the traffic of levels that do not keep the tensor on to the next level out, inner levels first."""
     for level in range(keep.shape[0] - 1, 0, -1):
         if not keep[level, tensor]:
@@ -353,7 +356,7 @@ def mask(tensor, keep, work):
 
 
 @part(inline=True)
-def count_accesses(rules, tensor, level, whole, work, row):
+def count_accesses(rules: Rules, tensor: int, level: int, whole: int, work: Workspace, row: Ints) -> None:
     """Fill tile, reads, fills, updates and reductions of one tensor at a level that keeps it, per instance.
 
     ``whole``: words of the whole tensor.
@@ -372,7 +375,7 @@ def count_accesses(rules, tensor, level, whole, work, row):
 
 
 @part(inline=True)
-def count_all(rules, nest, work, counts):
+def count_all(rules: Rules, nest: Nest, work: Workspace, counts: Ints) -> None:
     """Fill ``counts`` ``(levels, tensors, COUNTS)`` for one mapping: per instance, in words, as the reference does.
 
     Leaves in ``work.statistics`` the traffic of the network below each level, in use by ``instances`` of the level.
@@ -395,7 +398,7 @@ def count_all(rules, nest, work, counts):
 
 
 @part(inline=True)
-def compute_steps(temporal):
+def compute_steps(temporal: Ints) -> int:
     """Return the cycles that computing alone takes: the product of all factors over time ``(levels, dims)``."""
     steps = 1
     for level in range(temporal.shape[0]):
@@ -405,14 +408,15 @@ def compute_steps(temporal):
 
 
 @part(inline=True)
-def units_in_use(work):
+def units_in_use(work: Workspace) -> int:
     """Return the compute units in use."""
     levels = work.children.shape[0]
-    return work.instances[levels - 1] * work.children[levels - 1]
+    units: int = work.instances[levels - 1] * work.children[levels - 1]
+    return units
 
 
 @part(inline=True)
-def cost_of(machine, nest, work, counts):
+def cost_of(machine: Machine, nest: Nest, work: Workspace, counts: Ints) -> tuple[int, float]:
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
     steps = compute_steps(nest.temporal)
     return total_cost(machine, counts, steps, work.instances, work.instances, steps * units_in_use(work))

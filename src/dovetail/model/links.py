@@ -5,13 +5,13 @@ grid received the step before. Where that saves the parent any words at all, the
 rare (it takes a window that slides in time by exactly the distance between two children), so these functions are
 called only where `dovetail.model.kernel.may_link` says that it can happen, and they allocate as they please.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202, SIM110 - compiled code infers its types from the arrays; Numba compiles no any()
+# ruff: noqa: SIM110 - Numba compiles no any()
 
 from __future__ import annotations
 
 import numpy as np
 
+from dovetail.model.arrays import Bools, Floats, Ints, Nest, Rules, Workspace
 from dovetail.model.compile import part
 
 # What a child received last: nothing, a whole tile, or what was fresh after the displacement that is remembered.
@@ -20,7 +20,7 @@ _KINDS = 3
 
 
 @part()
-def list_children(rules, tensor, level, nest, work):
+def list_children(rules: Rules, tensor: int, level: int, nest: Nest, work: Workspace) -> Ints:
     """Return the position of every child's tile, ``(children, axes)``, in the reference's linear order: X runs first.
 
     Within an axis of the array the innermost loop runs first.
@@ -47,7 +47,7 @@ def list_children(rules, tensor, level, nest, work):
 
 
 @part()
-def _sort(keys, found):
+def _sort(keys: Ints, found: int) -> None:
     """Sort the first ``found`` keys (Shell's method: compiles to far less than a library's sort)."""
     gap = 1
     while gap < found // 3:
@@ -63,7 +63,7 @@ def _sort(keys, found):
 
 
 @part()
-def groups_of_children(positions, chosen, shared):
+def groups_of_children(positions: Ints, chosen: Bools, shared: bool) -> Ints:
     """Return, per number of children, how many different positions exactly that many of the chosen ones hold.
 
     Unless ``shared``, every child is taken to hold its own.
@@ -89,7 +89,7 @@ def groups_of_children(positions, chosen, shared):
 
 
 @part()
-def _keys(positions):
+def _keys(positions: Ints) -> Ints:
     """Return a number per child that is the same for equal positions only."""
     children, axes = positions.shape
     keys = np.zeros(children, np.int64)
@@ -103,7 +103,7 @@ def _keys(positions):
 
 
 @part()
-def half_hops(positions, chosen, shared, grid):
+def half_hops(positions: Ints, chosen: Bools, shared: bool, grid: Ints) -> Ints:
     """Return, per number of children, the half hops to all positions that exactly that many of the chosen ones hold.
 
     Words enter at the middle of the left edge of the physical grid, go along X as far as any child with the position
@@ -132,7 +132,7 @@ def half_hops(positions, chosen, shared, grid):
 
 
 @part()
-def most_receivers(groups):
+def most_receivers(groups: Ints) -> int:
     """Return how many children at most share one position."""
     most = 0
     for receivers in range(groups.shape[0]):
@@ -142,7 +142,7 @@ def most_receivers(groups):
 
 
 @part()
-def how_many(groups):
+def how_many(groups: Ints) -> int:
     """Return how many different positions there are."""
     total = 0
     for receivers in range(groups.shape[0]):
@@ -151,7 +151,7 @@ def how_many(groups):
 
 
 @part()
-def _are_apart(positions, one, other, step, i):
+def _are_apart(positions: Ints, one: int, other: int, step: Ints, i: int) -> bool:
     """Return whether the second of two children lies one displacement of loop ``i`` from the first."""
     for axis in range(positions.shape[1]):
         if positions[other, axis] - positions[one, axis] != step[i, axis]:
@@ -160,7 +160,7 @@ def _are_apart(positions, one, other, step, i):
 
 
 @part()
-def can_link(count, work, positions, grid, filtered):
+def can_link(count: int, work: Workspace, positions: Ints, grid: Ints, filtered: bool) -> bool:
     """Return whether any child could be passed what it needs; the arguments are those of `link`.
 
     What a child needs when a loop advances, its neighbour held the step before only if both got the same part of
@@ -185,7 +185,7 @@ def can_link(count, work, positions, grid, filtered):
 
 
 @part()
-def _without_neighbour(positions, i, work, grid):
+def _without_neighbour(positions: Ints, i: int, work: Workspace, grid: Ints) -> tuple[Bools, int]:
     """Return which children have no neighbour one displacement of loop ``i`` apart, and how many those are."""
     children = positions.shape[0]
     alone, lonely = np.ones(children, np.bool_), children
@@ -210,7 +210,7 @@ def _without_neighbour(positions, i, work, grid):
 
 
 @part()
-def _received(i, memory, work, filtered):
+def _received(i: int, memory: int, work: Workspace, filtered: bool) -> tuple[int, int]:
     """Return what a child receives when loop ``i`` advances, and the displacement remembered after it.
 
     ``memory`` is as in `dovetail.model.kernel.words_delivered`: 0, or one more than the loop whose displacement it is.
@@ -228,7 +228,7 @@ def _received(i, memory, work, filtered):
 
 
 @part()
-def _words(now, memory, work):
+def _words(now: int, memory: int, work: Workspace) -> int:
     """Return the words of what a child receives."""
     words, overlap = 1, 1
     for axis in range(work.tile.shape[0]):
@@ -243,7 +243,7 @@ def _words(now, memory, work):
 
 
 @part()
-def _pattern(patterns, found, groups):
+def _pattern(patterns: Ints, found: int, groups: Ints) -> tuple[Ints, int, int]:
     """Return the table of patterns (grown when it is full), how many there are, and which one ``groups`` is."""
     rows, width = patterns.shape
     for known in range(found):
@@ -264,7 +264,9 @@ def _pattern(patterns, found, groups):
 
 
 @part()
-def _visits(count, work, positions, shared, grid, filtered):
+def _visits(
+    count: int, work: Workspace, positions: Ints, shared: bool, grid: Ints, filtered: bool
+) -> tuple[Ints, Ints, Ints, Ints, int]:
     """Return what every advance of every loop comes to, ``(loops, states)``, and the table of sending patterns.
 
     Returns the pattern by which words are sent, the words that each receives, the state after the advance, the
@@ -306,7 +308,7 @@ def _visits(count, work, positions, shared, grid, filtered):
 
 
 @part()
-def link(count, work, positions, shared, grid, filtered, row):
+def link(count: int, work: Workspace, positions: Ints, shared: bool, grid: Ints, filtered: bool, row: Floats) -> None:
     """Fill a fan-out's words sent, words times receivers, most receivers, words linked, words sent to one child.
 
     Args:
@@ -344,7 +346,7 @@ def link(count, work, positions, shared, grid, filtered, row):
 
 
 @part()
-def _add_up(sent, patterns, found, row):
+def _add_up(sent: Ints, patterns: Ints, found: int, row: Floats) -> None:
     """Fill ``row`` from the words sent by each pattern.
 
     The reference keeps a table by (receivers, groups) and adds quotients in its order, which rounds as it does.
@@ -370,7 +372,7 @@ def _add_up(sent, patterns, found, row):
 
 
 @part()
-def tally(key, words_more, keys, words, used):
+def tally(key: int, words_more: int, keys: Ints, words: Ints, used: int) -> int:
     """Add words to those of a key, in lists that are sorted by key; returns how many keys there are."""
     at = used
     while at > 0 and keys[at - 1] > key:

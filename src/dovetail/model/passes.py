@@ -3,13 +3,12 @@
 A box is what the reference calls an axis-aligned hyper-rectangle. What is fresh is one box less another one inside of
 it (a ``hole``), brought to one form: cut to its bounding box, so that equal sets have equal numbers.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202 - compiled code infers its types from the arrays
 
 from __future__ import annotations
 
 import numpy as np
 
+from dovetail.model.arrays import Bools, Ints, Nest, Residuals, Rules, Tour, Workspace
 from dovetail.model.compile import part
 from dovetail.model.links import groups_of_children, tally
 
@@ -18,7 +17,7 @@ LOW, EXTENT, HOLE, HOLE_EXTENT = range(4)
 
 
 @part(inline=True)
-def delta(low, filtered, work, tour):
+def delta(low: Ints, filtered: bool, work: Workspace, tour: Tour) -> int:
     """Return the words of a tile of ``work.tile`` at ``low`` that are new to it; fills ``tour.fresh``.
 
     The tile has moved by as much as its centre has, halves rounded away from zero. Unless ``filtered``, all is new.
@@ -46,7 +45,7 @@ def delta(low, filtered, work, tour):
 
 
 @part(inline=True)
-def _moved_otherwise(low, work, tour):
+def _moved_otherwise(low: Ints, work: Workspace, tour: Tour) -> bool:
     """Return whether all of a tile is sent: it is the first, or has moved in another way than the one before it."""
     known, tour.state[0] = tour.state[0], 1
     if known == 0:
@@ -70,7 +69,7 @@ def _moved_otherwise(low, work, tour):
 
 
 @part(inline=True)
-def _cut(axes, tour):
+def _cut(axes: int, tour: Tour) -> None:
     """Where a hole leaves one box of a box, make it that box."""
     fresh, cut, at = tour.fresh, 0, 0
     for axis in range(axes):
@@ -88,7 +87,7 @@ def _cut(axes, tour):
 
 
 @part(inline=True)
-def remember(words, received, tour):
+def remember(words: int, received: Ints, tour: Tour) -> None:
     """Keep what the first child received, for the neighbours at the next visit."""
     received[0] = words
     at = 1
@@ -99,7 +98,7 @@ def remember(words, received, tour):
 
 
 @part(inline=True)
-def same_delta(words, received, tour):
+def same_delta(words: int, received: Ints, tour: Tour) -> bool:
     """Return whether what is received now has the form of what was received at the last visit."""
     axes = tour.fresh.shape[1]
     if words != received[0]:
@@ -112,7 +111,9 @@ def same_delta(words, received, tour):
 
 
 @part()
-def children_of(rules, tensor, level, nest, last, variant, work, positions):
+def children_of(
+    rules: Rules, tensor: int, level: int, nest: Nest, last: Residuals, variant: int, work: Workspace, positions: Ints
+) -> int:
     """Fill where the tiles of a fan-out's children lie, X running first; returns how many there are.
 
     ``variant`` says by bits which of the dimensions that end early do so now.
@@ -132,7 +133,7 @@ def children_of(rules, tensor, level, nest, last, variant, work, positions):
 
 
 @part(inline=True)
-def _bit(level, d, last, work):
+def _bit(level: int, d: int, last: Residuals, work: Workspace) -> int:
     bit = 0
     for other in range(d):
         bit += last.spatial[level, other] != work.spatial[level, other]
@@ -140,7 +141,7 @@ def _bit(level, d, last, work):
 
 
 @part()
-def _place_children(coefficients, step, factor, run, positions):
+def _place_children(coefficients: Ints, step: int, factor: int, run: int, positions: Ints) -> None:
     """Add one dimension's part to the position of every child."""
     for child in range(positions.shape[0]):
         index = (child // run) % factor
@@ -149,7 +150,7 @@ def _place_children(coefficients, step, factor, run, positions):
 
 
 @part()
-def by_receivers(positions, chosen, shared, groups):
+def by_receivers(positions: Ints, chosen: Bools, shared: bool, groups: Ints) -> None:
     """Fill, per number of children, how many different positions exactly that many of the chosen ones hold."""
     found = groups_of_children(positions[: chosen.shape[0]], chosen, shared)
     for receivers in range(found.shape[0]):
@@ -157,7 +158,9 @@ def by_receivers(positions, chosen, shared, groups):
 
 
 @part()
-def linked_children(positions, children, before, children_before, received, grid, tour):
+def linked_children(
+    positions: Ints, children: int, before: Ints, children_before: int, received: Ints, grid: Ints, tour: Tour
+) -> tuple[Bools, int]:
     """Return which children have no neighbour that received, at the last visit, what they need, and how many those are.
 
     Args:
@@ -195,7 +198,7 @@ def linked_children(positions, children, before, children_before, received, grid
 
 
 @part(inline=True)
-def add_words(groups, weights, each, keys, words, used):
+def add_words(groups: Ints, weights: Ints, each: int, keys: Ints, words: Ints, used: int) -> tuple[Ints, Ints, int]:
     """Add what a visit sends, by a weight, to the table by (receivers, groups), sorted; returns it and its length."""
     for receivers in range(1, groups.shape[0]):
         if groups[receivers] > 0:

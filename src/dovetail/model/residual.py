@@ -6,13 +6,12 @@ the reference makes are made here, too: iterations 0 and 1 of every loop, and wh
 the last one (and the one before it, if the loop itself ends early). Only one child of a fan-out is walked; the others
 are copies. What is written here in the names of the kernel's counts is per instance in use.
 """
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202 - compiled code infers its types from the arrays
 
 from __future__ import annotations
 
 import numpy as np
 
+from dovetail.model.arrays import Floats, Ints, Machine, Nest, Residuals, Rules, Tour, Workspace
 from dovetail.model.charges import PARTITION, extent, total_cost, words_of
 from dovetail.model.compile import part
 from dovetail.model.kernel import (
@@ -34,7 +33,7 @@ from dovetail.model.passes import add_words, by_receivers, children_of, delta, l
 
 
 @part()
-def outline(nest, last, work, tour):
+def outline(nest: Nest, last: Residuals, work: Workspace, tour: Tour) -> None:
     """Fill what of the walk is fixed: which loop stands outside which, and what can be at its end together."""
     levels, dims = nest.temporal.shape
     for i in range(work.first[levels]):
@@ -47,7 +46,7 @@ def outline(nest, last, work, tour):
 
 
 @part(inline=True)
-def _loop_at(level, d, nest, work):
+def _loop_at(level: int, d: int, nest: Nest, work: Workspace) -> int:
     """Return which loop over time runs over a dimension at a level; -1 when none does."""
     if nest.temporal[level, d] > 1:
         for i in range(work.first[level], work.first[levels_of(nest)]):
@@ -57,13 +56,14 @@ def _loop_at(level, d, nest, work):
 
 
 @part(inline=True)
-def levels_of(nest):
+def levels_of(nest: Nest) -> int:
     """Return how many levels a nest has."""
-    return nest.temporal.shape[0]
+    levels: int = nest.temporal.shape[0]
+    return levels
 
 
 @part()
-def _outwards(d, nest, last, work, tour):
+def _outwards(d: int, nest: Nest, last: Residuals, work: Workspace, tour: Tour) -> None:
     """Fill a dimension's extents at its end (``short``), and whether anything inside a loop ends early."""
     levels = levels_of(nest)
     extent, early = 1, False
@@ -81,7 +81,7 @@ def _outwards(d, nest, last, work, tour):
 
 
 @part()
-def _inwards(d, nest, last, work, tour):
+def _inwards(d: int, nest: Nest, last: Residuals, work: Workspace, tour: Tour) -> None:
     """Fill which loop of the dimension is next outside, whether the path from it is open, and what is always last."""
     outer, free, always = -1, True, True
     for level in range(levels_of(nest)):
@@ -98,7 +98,7 @@ def _inwards(d, nest, last, work, tour):
 
 
 @part(inline=True)
-def _enter(i, work, tour):
+def _enter(i: int, work: Workspace, tour: Tour) -> None:
     """Start a loop anew, given where the loops outside of it stand."""
     tour.ending[i] = tour.free[i] and (tour.outer[i] < 0 or tour.at_end[tour.outer[i]])
     tour.iterations[i] = tour.last[i] if tour.ending[i] else work.loop_factor[i]
@@ -106,7 +106,7 @@ def _enter(i, work, tour):
 
 
 @part(inline=True)
-def _place(i, index, times, tour):
+def _place(i: int, index: int, times: int, tour: Tour) -> None:
     """Put a loop at an iteration that stands for several."""
     tour.place[i] = index
     tour.at_end[i] = tour.ending[i] and index + 1 >= tour.last[i]
@@ -116,7 +116,7 @@ def _place(i, index, times, tour):
 
 
 @part(inline=True)
-def _advance(i, work, tour):
+def _advance(i: int, work: Workspace, tour: Tour) -> bool:
     """Move a loop to the next iteration that is visited; returns whether there is one."""
     index, iterations = tour.place[i], tour.iterations[i]
     if not (tour.ending[i] and tour.below[i]):
@@ -137,31 +137,33 @@ def _advance(i, work, tour):
 
 
 @part(inline=True)
-def _times(i, work, tour):
+def _times(i: int, work: Workspace, tour: Tour) -> int:
     """Return how often the words of this visit count for the loop right around a tile.
 
     Where the last iteration follows a jump, the reference takes the words of iteration 1 for it instead.
     """
-    index, iterations, around = tour.place[i], tour.iterations[i], tour.epochs[i + 1]
+    index, iterations = tour.place[i], tour.iterations[i]
+    around: int = tour.epochs[i + 1]
+    visits: int = tour.epochs[i]
     if tour.ending[i] and tour.below[i]:
         shorter = work.loop_factor[i] != tour.last[i]
         jumped = iterations - 2 if shorter else iterations - 1
         if jumped >= 2:
             if index == 1:
-                return around * jumped
-            if index == jumped:
-                return 0
-    return tour.epochs[i]
+                visits = around * jumped
+            elif index == jumped:
+                visits = 0
+    return visits
 
 
 @part(inline=True)
-def _at_end(free, outer, tour):
+def _at_end(free: bool, outer: int, tour: Tour) -> bool:
     """Return whether what lies inside a loop (-1: inside none) is at the end of its dimension."""
     return free and (outer < 0 or tour.at_end[outer])
 
 
 @part(inline=True)
-def _size_tile(rules, tensor, level, work, tour):
+def _size_tile(rules: Rules, tensor: int, level: int, work: Workspace, tour: Tour) -> None:
     """Fill the extents of the child's tile where the loops stand now."""
     for d in range(tour.extents.shape[0]):
         ended = _at_end(tour.tile_free[level, d], tour.next_out[level, d], tour)
@@ -171,9 +173,9 @@ def _size_tile(rules, tensor, level, work, tour):
 
 
 @part(inline=True)
-def _start(rules, tensor, level, work, tour):
+def _start(rules: Rules, tensor: int, level: int, work: Workspace, tour: Tour) -> int:
     """Put all loops at or outside a level at their start; returns how many loops there are in all."""
-    first, count = work.first[level], work.first[work.children.shape[0]]
+    first, count = work.first[level], int(work.first[work.children.shape[0]])
     tour.epochs[count] = 1
     for axis in range(tour.base.shape[1]):
         tour.base[count, axis] = 0
@@ -185,7 +187,7 @@ def _start(rules, tensor, level, work, tour):
 
 
 @part(inline=True)
-def _step(start, first, count, work, tour):
+def _step(start: int, first: int, count: int, work: Workspace, tour: Tour) -> bool:
     """Go to the next visit, advancing no loop inside of ``start``; returns whether there is one."""
     i = start
     while i < count and not _advance(i, work, tour):
@@ -198,7 +200,7 @@ def _step(start, first, count, work, tour):
 
 
 @part()
-def send_to_one(rules, tensor, level, work, tour):
+def send_to_one(rules: Rules, tensor: int, level: int, work: Workspace, tour: Tour) -> int:
     """Return the words sent to the only child of a level."""
     first = work.first[level]
     filtered = not rules.no_reuse[level + 1, tensor]
@@ -216,7 +218,7 @@ def send_to_one(rules, tensor, level, work, tour):
 
 
 @part()
-def computes_of_one(nest, last, work, tour):
+def computes_of_one(nest: Nest, last: Residuals, work: Workspace, tour: Tour) -> int:
     """Return how often the walked compute unit runs the loop body: what its loops over time come to."""
     total = 1
     for d in range(nest.temporal.shape[1]):
@@ -225,7 +227,7 @@ def computes_of_one(nest, last, work, tour):
 
 
 @part()
-def _iterations(d, nest, last, work, across):
+def _iterations(d: int, nest: Nest, last: Residuals, work: Workspace, across: bool) -> int:
     """Return the iterations of a dimension over time, seen by the first child of each fan-out.
 
     ``across``: the children of the innermost fan-out are all counted.
@@ -243,14 +245,18 @@ def _iterations(d, nest, last, work, across):
 
 
 @part()
-def send_to_all(rules, tensor, level, nest, last, work, tour):
+def send_to_all(
+    rules: Rules, tensor: int, level: int, nest: Nest, last: Residuals, work: Workspace, tour: Tour
+) -> None:
     """Fill the statistics of a fan-out with more than one child in use."""
     keys, words, _, used = visit_all(rules, tensor, level, nest, last, work, tour, False)
     _add_up(keys, words, used, work.children[level], work.statistics[level, tensor])
 
 
 @part()
-def visit_all(rules, tensor, level, nest, last, work, tour, routed):
+def visit_all(
+    rules: Rules, tensor: int, level: int, nest: Nest, last: Residuals, work: Workspace, tour: Tour, routed: bool
+) -> tuple[Ints, Ints, Ints, int]:
     """Return what a fan-out sends by (receivers, groups): keys, words, half hops of all words if ``routed``, how many.
 
     A key is the receivers of a word times the children and one more, plus how many groups of so many there are. Fills
@@ -312,7 +318,7 @@ def visit_all(rules, tensor, level, nest, last, work, tour, routed):
 
 
 @part(inline=True)
-def _variants(level, last, work):
+def _variants(level: int, last: Residuals, work: Workspace) -> int:
     """Return in how many ways a fan-out's dimensions can end early or not."""
     variants = 1
     for d in range(last.spatial.shape[1]):
@@ -322,7 +328,7 @@ def _variants(level, last, work):
 
 
 @part(inline=True)
-def _variant(level, last, work, tour):
+def _variant(level: int, last: Residuals, work: Workspace, tour: Tour) -> int:
     """Return which of a fan-out's early ends apply now, as bits, lowest dimension first."""
     variant, bit = 0, 1
     for d in range(last.spatial.shape[1]):
@@ -334,7 +340,7 @@ def _variant(level, last, work, tour):
 
 
 @part()
-def _add_up(keys, words, used, children, row):
+def _add_up(keys: Ints, words: Ints, used: int, children: int, row: Floats) -> None:
     """Fill words sent, words times receivers, most receivers and the average share of a child."""
     for column in (SENT, DELIVERED, MULTICAST, SHARE):
         row[column] = 0
@@ -347,7 +353,7 @@ def _add_up(keys, words, used, children, row):
 
 
 @part()
-def send(rules, tensor, level, nest, last, work, tour):
+def send(rules: Rules, tensor: int, level: int, nest: Nest, last: Residuals, work: Workspace, tour: Tour) -> None:
     """Fill the statistics of one tensor below a level."""
     if work.children[level] > 1:
         send_to_all(rules, tensor, level, nest, last, work, tour)
@@ -361,7 +367,7 @@ def send(rules, tensor, level, nest, last, work, tour):
 
 
 @part()
-def _partitions(rules, tensor, work, tour):
+def _partitions(rules: Rules, tensor: int, work: Workspace, tour: Tour) -> None:
     """Fill the largest tile of a child of each level, and what one instance of a level sees over the whole run."""
     levels, extents = work.children.shape[0], tour.extents
     work.partition[0] = rules.touched[tensor]
@@ -379,7 +385,7 @@ def _partitions(rules, tensor, work, tour):
 
 
 @part()
-def _average_in_use(nest, last, work, used):
+def _average_in_use(nest: Nest, last: Residuals, work: Workspace, used: Floats) -> None:
     """Fill ``used`` ``(levels + 1,)``: instances in use on average; the last entry is that of compute.
 
     The reference cuts the average off to an integer where it is read, not where it is multiplied.
@@ -408,7 +414,7 @@ def _average_in_use(nest, last, work, used):
 
 
 @part()
-def count_all(rules, nest, last, work, tour, counts):
+def count_all(rules: Rules, nest: Nest, last: Residuals, work: Workspace, tour: Tour, counts: Ints) -> int:
     """Fill ``counts`` ``(levels, tensors, COUNTS)`` for one mapping, as `dovetail.model.kernel.count_all` does.
 
     Leaves in ``tour.full`` the instances that any pass uses, and in ``work.instances`` how many are in use on
@@ -437,7 +443,7 @@ def count_all(rules, nest, last, work, tour, counts):
 
 
 @part()
-def _computes(nest, last, work, tour):
+def _computes(nest: Nest, last: Residuals, work: Workspace, tour: Tour) -> int:
     """Return the executions of the loop body: the average of the units walked, times the units in use on average."""
     levels, dims = nest.temporal.shape
     if work.children[levels - 1] == 1:
@@ -451,7 +457,7 @@ def _computes(nest, last, work, tour):
 
 
 @part(inline=True)
-def units_in_use(work, tour):
+def units_in_use(work: Workspace, tour: Tour) -> int:
     """Return the compute units in use on average, cut off; of a fan-out right above them all are taken to be."""
     levels = work.children.shape[0]
     if work.children[levels - 1] == 1:
@@ -460,15 +466,19 @@ def units_in_use(work, tour):
 
 
 @part()
-def energy_made_good(machine, nest, work, tour, counts, computes):
+def energy_made_good(machine: Machine, nest: Nest, work: Workspace, tour: Tour, counts: Ints, computes: int) -> float:
     """Return the pJ of a mapping whose accesses are counted, were the average of instances in use not cut off."""
     levels, steps = work.children.shape[0], compute_steps(nest.temporal)
-    units = tour.used[levels] if work.children[levels - 1] == 1 else tour.used[levels - 1] * work.children[levels - 1]
+    units: float = tour.used[levels]
+    if work.children[levels - 1] > 1:
+        units = tour.used[levels - 1] * work.children[levels - 1]
     runs = computes * (units / units_in_use(work, tour))
     return total_cost(machine, counts, steps, tour.full, tour.used, runs)[1]
 
 
 @part()
-def cost_of(machine, nest, work, tour, counts, computes):
+def cost_of(
+    machine: Machine, nest: Nest, work: Workspace, tour: Tour, counts: Ints, computes: int
+) -> tuple[int, float]:
     """Return (cycles, energy in pJ) of a mapping whose accesses are counted."""
     return total_cost(machine, counts, compute_steps(nest.temporal), tour.full, work.instances, computes)

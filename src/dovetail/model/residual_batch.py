@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dovetail.errors import MappingError
 from dovetail.model import residual
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Residuals, Rules, Tour, Workspace, tour, workspace
 from dovetail.model.batch import BatchCosts, nest_at
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import COUNTS, overflowing_level
 from dovetail.model.compile import jit
 
@@ -36,22 +39,26 @@ def evaluate_imperfect_batch(
         wanted = (candidates, levels, tensors if name == "keep" else dims)
         if array.shape != wanted:
             raise MappingError(f"{name} of the mappings has shape {array.shape}; it must be {wanted}")
-    lost = np.ones(candidates)
-    costs = BatchCosts(np.empty(candidates, np.int64), np.empty(candidates), np.empty(candidates, np.int64))
-    _evaluate_all(
-        nests,
-        residuals,
-        rules,
-        machine,
-        workspace(levels, tensors, axes, dims),
-        tour(levels, axes, dims),
-        np.zeros((levels, tensors, COUNTS), np.int64),
-        costs.cycles,
-        costs.energy_pJ,
-        costs.overflow,
-        lost,
-    )
+    lost, costs = np.ones(candidates), BatchCosts.room(candidates)
+    counts = np.zeros((levels, tensors, COUNTS), np.int64)
+    scratch = Scratch(workspace(levels, tensors, axes, dims), tour(levels, axes, dims), counts)
+    _evaluate_all(nests, residuals, rules, machine, scratch, costs, lost)
     return costs, lost
+
+
+@by_address
+class Scratch(NamedTuple):
+    """What every mapping is counted in, one after another.
+
+    Attributes:
+        work: of the model.
+        walk: through the nest.
+        counts: ``(levels, tensors, COUNTS)`` words; see `dovetail.model.charges`.
+    """
+
+    work: Workspace
+    walk: Tour
+    counts: Ints
 
 
 @jit
@@ -60,19 +67,17 @@ def _evaluate_all(
     residuals: Residuals,
     rules: Rules,
     machine: Machine,
-    work: Workspace,
-    walk: Tour,
-    counts: Ints,
-    cycles: Ints,
-    energy: Floats,
-    overflow: Ints,
+    scratch: Scratch,
+    costs: BatchCosts,
     lost: Floats,
 ) -> None:
-    for i in range(cycles.shape[0]):
+    work, walk, counts = scratch.work, scratch.walk, scratch.counts
+    for i in range(lost.shape[0]):
         nest = nest_at(nests, i)
         last = Residuals(residuals.temporal[i], residuals.spatial[i])
         computes = residual.count_all(rules, nest, last, work, walk, counts)
-        overflow[i] = overflowing_level(machine, counts)
-        cycles[i], energy[i] = residual.cost_of(machine, nest, work, walk, counts, computes)
-        if energy[i] > 0:
-            lost[i] = max(1.0, residual.energy_made_good(machine, nest, work, walk, counts, computes) / energy[i])
+        costs.overflow[i] = overflowing_level(machine, counts)
+        costs.cycles[i], energy = residual.cost_of(machine, nest, work, walk, counts, computes)
+        costs.energy_pJ[i] = energy
+        if energy > 0:
+            lost[i] = max(1.0, residual.energy_made_good(machine, nest, work, walk, counts, computes) / energy)

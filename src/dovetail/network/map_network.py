@@ -238,7 +238,7 @@ def results_of(
     if len(missing) > 1 and all(job.search is None for job in missing.values()):  # so that no worker compiles alone
         from dovetail.mapper.exact.compiled import compile_all
 
-        compile_all()
+        compile_all(layers=[(job.problem, job.architecture) for job in missing.values()])
     names = {key: task.name for key, task in tasks.items()}
     with (
         executor_for(len(missing), workers) as executor,

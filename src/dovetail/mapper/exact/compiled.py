@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dovetail.errors import DovetailError
+from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.exact.demands import (
     Demands,
     Entry,
     Loop,
+    Spreading,
     enter_all,
     loop_over,
     spread_all,
@@ -29,6 +31,7 @@ from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
+from dovetail.mapper.exact.space import may_need_counting
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
 from dovetail.mapper.exact.vectors import FIXED, Outside, Working
@@ -37,20 +40,24 @@ from dovetail.mapper.objective import Objective
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles, workspace
 from dovetail.model.compile import is_kept, keeps_code
 from dovetail.workers import WorkerExecutor, available_cpus
+from dovetail.workload.problem import Problem
 
 
-def compile_all(say: Callable[[str], None] | None = None) -> None:
+def compile_all(
+    say: Callable[[str], None] | None = None, layers: Sequence[tuple[Problem, Architecture]] | None = None
+) -> None:
     """Compile what is not kept yet, in one process per core; where nothing can be kept, leave it to the first calls.
 
     Args:
         say: told once, if there is anything to compile.
+        layers: that are to be searched, and what on: what none of them needs is left out. None: all is compiled.
     """
-    missing = _take_missing()
+    missing = _take_missing(layers)
+    if missing and say is not None:
+        say("compiling the search (once for this version)")
     cores = min(available_cpus(), len(missing))
     if cores < 2 or not sys.executable:
         return
-    if say is not None:
-        say("compiling the search (once for this version)")
     try:
         with WorkerExecutor(cores) as executor:
             list(executor.map(compile_one, missing))
@@ -58,11 +65,23 @@ def compile_all(say: Callable[[str], None] | None = None) -> None:
         return
 
 
-def _take_missing() -> list[str]:
-    """Return what is not kept yet the first time, and nothing from then on: every process tries once."""
-    names = list(_untried())
-    _untried().clear()
+def _take_missing(layers: Sequence[tuple[Problem, Architecture]] | None) -> list[str]:
+    """Return what is needed and not kept yet the first time, and nothing from then on: every process tries once."""
+    counting, untried = count_fanout.__name__, _untried()
+    if counting in untried and layers is not None and not any(_needs_counting(*layer) for layer in layers):
+        names = [name for name in untried if name != counting]
+        untried[:] = [counting]
+    else:
+        names = list(untried)
+        untried.clear()
     return names
+
+
+def _needs_counting(problem: Problem, architecture: Architecture) -> bool:
+    try:
+        return may_need_counting(problem, architecture)
+    except DovetailError:  # its search says what is wrong
+        return False
 
 
 @functools.cache
@@ -193,22 +212,22 @@ def _enter_all(function: Callable[..., Any]) -> None:
     function(entry, _ints(0), _working(), _working(), vector, 0, 0)
 
 
-def _ways() -> Ways:
-    return Ways(_ints(1, 1), np.zeros(1), np.zeros((1, 1)), _bools(1, 1), _bools(1, 1), np.zeros(1))
-
-
 def _demands() -> Demands:
     return Demands(0, _ints(1, 1), np.zeros((1, 2 + FIXED)), _ints(1))
 
 
+def _spreading() -> Spreading:
+    ways = Ways(_ints(1, 1), np.zeros(1), np.zeros((1, 1)), _bools(1, 1), _bools(1, 1), np.zeros(1))
+    return Spreading(_lattice(), _ints(0, 1), ways)
+
+
 def _spread_all(function: Callable[..., Any]) -> None:
-    function(_lattice(), _ints(0, 1), _ways(), _ints(0), _working(), _working(), np.zeros(2 + FIXED), 0, 0)
+    function(_spreading(), _ints(0), _working(), _working(), np.zeros(2 + FIXED), 0, 0)
 
 
 def _price_fanout(function: Callable[..., Any]) -> None:
     prices = Prices(np.zeros((1, 1)), np.zeros(1), _ints(1, 1), _machine(), _bools(1), 1.0, np.zeros((1, 1)))
-    given = _lattice(), _ints(0, 1), _ways(), _demands(), prices
-    function(*given, _working(), np.zeros(3 + FIXED), _singles(0, 0, 1), 0, 0)
+    function(_spreading(), _demands(), prices, _working(), np.zeros(3 + FIXED), _singles(0, 0, 1), 0, 0)
 
 
 def _enter(function: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import Boundaries, Demands, build_demands
+from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_demands
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
@@ -123,7 +123,8 @@ def build_completion(
         Working.empty((1, effort.priced, columns), boundaries.outside[space.outside], effort.compared),
         np.zeros(columns + len(first)),
     )
-    price = partial(price_fanout, lattice, fans, ways, demands, prices, met, vector, parts[space.outside])
+    spreading = Spreading(lattice, fans, ways)
+    price = partial(price_fanout, spreading, demands, prices, met, vector, parts[space.outside])
     in_pieces(len(fans), price, look)
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):

@@ -380,19 +380,33 @@ def _through_fanout(
 ) -> Working:
     """Return the demands of tiles that are spread over a fan-out."""
     outside, vector = inside.like(boundaries.outside[level]), np.zeros(inside.vectors.shape[2])
-    sizes = lattice.places(np.arange(space.tiles))
-    ways, _ = ways_of(space, level)
+    spreading = Spreading(lattice, lattice.places(np.arange(space.tiles)), ways_of(space, level)[0])
     feasible = np.ascontiguousarray(tables.parallelism[level])
-    in_pieces(space.tiles, partial(spread_all, lattice, sizes, ways, feasible, inside, outside, vector), look)
+    in_pieces(space.tiles, partial(spread_all, spreading, feasible, inside, outside, vector), look)
     return outside
 
 
+@by_address
+class Spreading(NamedTuple):
+    """Tiles, and the ways to spread each over the children of a fan-out.
+
+    Attributes:
+        lattice: the divisors.
+        sizes: ``(places, dims)`` of the tiles, as divisor indices.
+        ways: to use the fan-out.
+    """
+
+    lattice: Lattice
+    sizes: Ints
+    ways: Ways
+
+
 @part()
-def child_of(lattice: Lattice, sizes: Ints, factors: Ints) -> int:
-    """Return the tile of one child, all as divisor indices; -1 where some factor leaves a remainder."""
-    tile = 0
-    for d in range(sizes.shape[0]):
-        rest = lattice.quotient[d, sizes[d], factors[d]]
+def child_of(spreading: Spreading, place: int, way: int) -> int:
+    """Return the tile of one child of a tile in one way; -1 where some factor leaves a remainder."""
+    lattice, sizes, factors, tile = spreading.lattice, spreading.sizes, spreading.ways.places, 0
+    for d in range(sizes.shape[1]):
+        rest = lattice.quotient[d, sizes[place, d], factors[way, d]]
         if rest < 0:
             return -1
         tile += rest * lattice.radix[d]
@@ -417,22 +431,12 @@ def spread_vector(source: Floats, mask: int, ways: Ways, way: int, vector: Float
 
 @jit_plain
 def spread_all(
-    lattice: Lattice,
-    sizes: Ints,
-    ways: Ways,
-    feasible: Ints,
-    inside: Working,
-    outside: Working,
-    vector: Floats,
-    first: int,
-    last: int,
+    spreading: Spreading, feasible: Ints, inside: Working, outside: Working, vector: Floats, first: int, last: int
 ) -> None:
     """Fill in what tiles demand that are spread over a fan-out.
 
     Args:
-        lattice: the divisors.
-        sizes: ``(tiles, dims)`` as divisor indices.
-        ways: to use the fan-out.
+        spreading: all tiles, and the ways to spread them.
         feasible: ``(tiles,)`` above 0 where a completion exists.
         inside: of the children.
         outside: to fill.
@@ -440,9 +444,10 @@ def spread_all(
         first: of the tiles to take.
         last: before this one it ends.
     """
+    ways = spreading.ways
     for tile in range(first, last):
         for way in range(ways.places.shape[0] if feasible[tile] > 0 else 0):
-            at = child_of(lattice, sizes[tile], ways.places[way])
+            at = child_of(spreading, tile, way)
             for k in range(inside.counts[at] if at >= 0 else 0):
                 mask = spread_vector(inside.vectors[at, k], inside.pending[at, k], ways, way, vector)
                 offer_vector(outside, tile, vector, mask)

@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import Demands, child_of, spread_vector
-from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.demands import Demands, Spreading, child_of, spread_vector
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector
-from dovetail.mapper.exact.ways import Ways
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
 from dovetail.model.by_address import by_address
 from dovetail.model.charges import bandwidth_taken, cycles_taken
@@ -93,9 +91,7 @@ def price_vector(
 
 @jit_plain
 def price_fanout(
-    lattice: Lattice,
-    sizes: Ints,
-    ways: Ways,
+    spreading: Spreading,
     demands: Demands,
     prices: Prices,
     met: Working,
@@ -107,9 +103,7 @@ def price_fanout(
     """Fill in the least pJ per visit of tiles that are spread over the outermost fan-out.
 
     Args:
-        lattice: the divisors.
-        sizes: ``(places, dims)`` of the tiles, as divisor indices.
-        ways: to use the fan-out.
+        spreading: the tiles, and the ways to spread them.
         demands: of its children.
         prices: outside it.
         met: of one tile, scratch.
@@ -118,6 +112,7 @@ def price_fanout(
         first: of the places to take.
         last: before this one it ends.
     """
+    lattice, sizes, ways = spreading.lattice, spreading.sizes, spreading.ways
     start, columns = demands.start[demands.outermost], met.vectors.shape[2]
     for i in range(first, last):
         volume = 1
@@ -125,7 +120,7 @@ def price_fanout(
             volume *= lattice.divisors[d, sizes[i, d]]
         met.counts[0] = 0
         for way in range(ways.places.shape[0]):
-            at = child_of(lattice, sizes[i], ways.places[way])
+            at = child_of(spreading, i, way)
             for k in range(start[at] if at >= 0 else 0, start[at + 1] if at >= 0 else 0):
                 mask = spread_vector(demands.vectors[k], demands.pending[k], ways, way, vector)
                 offer_vector(met, 0, vector[:columns], mask)

@@ -62,7 +62,7 @@ def search(
 ) -> SearchResult:
     """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`."""
     bound_to(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
-    compile_all(progress)
+    compile_all(progress, [(problem, architecture)])
     load_most()
     watch = Watch(time_limit, progress)
     work = _Search(problem, architecture, energies, objective, front, watch)

@@ -165,6 +165,32 @@ def build_space(
     return replace(space, problem=problem, architecture=bound, machine=costs)
 
 
+def may_need_counting(problem: Problem, architecture: Architecture) -> bool:
+    """Return whether the model may have to count a fan-out (`Space.by_model`); known before a mapspace is laid out.
+
+    Spreading more dimensions never makes that unnecessary, so one way to use a fan-out stands for all: every dimension
+    spread that may be, whether or not that many children exist.
+
+    Args:
+        problem: the layer.
+        architecture: with its constraints.
+
+    Raises:
+        InputError: a constraint contradicts itself.
+    """
+    bound = bound_to(architecture, problem)
+    active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
+    rules, levels = rules_of(encode_rules(problem, bound), active), mapped_levels(bound)
+    for i, level in enumerate(levels):
+        if isinstance(level, Spatial):
+            allowed = [factor_range(level.constraints.spatial, problem.shape.dimensions[d], problem) for d in active]
+            widest = tuple(min(one.most, level.fanout) for one in allowed)
+            rows = [Fanout(widest, (False,) * len(active), tuple(range(len(active))))]
+            if (_linking(rules, len(levels), i, rows) | _irregular(rules, rows)).any():
+                return True
+    return False
+
+
 def once(space: Space, of: tuple[object, ...], work: Callable[[], _T]) -> _T:
     """Return what is worked out of some parts of a mapspace alone; of a remembered one's very parts only once.
 

@@ -85,7 +85,7 @@ def search_imperfect(
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
     bound_to(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
-    compile_all(progress)
+    compile_all(progress, [(problem, architecture)])
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
     return resumed(work.result, work.stop)
 

@@ -96,7 +96,9 @@ def search_sparse(
             of two tensors.
     """
     bound = bound_to(architecture, problem)
-    compile_all(progress)  # before the clock runs, and after a design that speaks of another problem is refused
+    compile_all(
+        progress, [(problem, bound)]
+    )  # before the clock runs, and after a design that speaks of another problem is refused
     work = _Search(problem, bound, energies, objective, front, Watch(time_limit, progress))
     return resumed(work.result, work.watch.stop)
 
