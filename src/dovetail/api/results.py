@@ -296,8 +296,7 @@ class Comparison(Sequence[NetworkCost]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values: the object that ``dovetail compare --json`` prints."""
-        objective = {"objective": str(self.costs[0].objective)} if self.costs else {}
-        fields = {**objective, **comparison_fields(self.costs, self.diagnoses)}
+        fields = comparison_fields(self.costs, self.diagnoses)
         return json_document("comparison", {**fields, "notes": list(self.notes)})
 
     def save(self, path: str | Path) -> None:

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, layers_table(costs, told).csv())
     if args.json:
-        fields = {"objective": str(args.objective), **comparison_fields(costs, told, changes)}
+        fields = comparison_fields(costs, told, changes)
         print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
         return 0
     print_unknown(apart)

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     for cost, diagnoses, name in zip(costs, told, cost_names(costs), strict=True) if args.csv else ():
         write_text(args.csv / f"{name}.csv", layers_table([cost], [diagnoses]).csv())
     if args.json:
-        fields = {"objective": str(args.objective), **comparison_fields(costs, told, changes)}
+        fields = comparison_fields(costs, told, changes)
         print_json("comparison", {**fields, "notes": [*unknown_of(apart), *notes]})
     else:
         _print(costs, told, accuracies, changes)

@@ -95,8 +95,7 @@ def first_move(rules: Rules, tensor: int, level: int, work: Workspace) -> int:
 @part(inline=True)
 def gather_steps(rules: Rules, tensor: int, start: int, work: Workspace) -> int:
     """List how far the loops from ``start`` on move the tensor's tile, and their iterations; returns how many."""
-    last: int = work.first[work.children.shape[0]]
-    count = last - start
+    count = int(work.first[work.children.shape[0]]) - start
     for i in range(count):
         level, d = work.loop_level[start + i], work.loop_dim[start + i]
         for axis in range(rules.coefficients.shape[1]):

@@ -184,23 +184,29 @@ def can_link(count: int, work: Workspace, positions: Ints, grid: Ints, filtered:
     return False
 
 
+@part(inline=True)
+def beside(child: int, direction: int, grid: Ints) -> int:
+    """Return the child above, below, left or right of one on the physical grid; itself where the grid ends."""
+    x, y = child % grid[0], child // grid[0]
+    if direction == 0 and y >= 1:
+        return child - int(grid[0])
+    if direction == 1 and y + 1 < grid[1]:
+        return child + int(grid[0])
+    if direction == 2 and x >= 1:
+        return child - 1
+    if direction == 3 and x + 1 < grid[0]:
+        return child + 1
+    return child
+
+
 @part()
 def _without_neighbour(positions: Ints, i: int, work: Workspace, grid: Ints) -> tuple[Bools, int]:
     """Return which children have no neighbour one displacement of loop ``i`` apart, and how many those are."""
     children = positions.shape[0]
     alone, lonely = np.ones(children, np.bool_), children
     for child in range(children):
-        x, y = child % grid[0], child // grid[0]
         for direction in range(4):
-            other = child
-            if direction == 0 and y >= 1:
-                other = child - grid[0]
-            elif direction == 1 and y + 1 < grid[1]:
-                other = child + grid[0]
-            elif direction == 2 and x >= 1:
-                other = child - 1
-            elif direction == 3 and x + 1 < grid[0]:
-                other = child + 1
+            other = beside(child, direction, grid)
             if other == child or other >= children:
                 continue
             if alone[child] and _are_apart(positions, child, other, work.steps, i):

@@ -10,7 +10,7 @@ import numpy as np
 
 from dovetail.model.arrays import Bools, Ints, Nest, Residuals, Rules, Tour, Workspace
 from dovetail.model.compile import part
-from dovetail.model.links import groups_of_children, tally
+from dovetail.model.links import beside, groups_of_children, tally
 
 # Rows of ``Tour.fresh``: the box and its extents, and the hole, relative to the box, and its extents.
 LOW, EXTENT, HOLE, HOLE_EXTENT = range(4)
@@ -174,17 +174,8 @@ def linked_children(
     """
     alone, lonely = np.ones(children, np.bool_), children
     for child in range(children):
-        x, y = child % grid[0], child // grid[0]
         for direction in range(4):
-            other = child
-            if direction == 0 and y >= 1:
-                other = child - grid[0]
-            elif direction == 1 and y + 1 < grid[1]:
-                other = child + grid[0]
-            elif direction == 2 and x >= 1:
-                other = child - 1
-            elif direction == 3 and x + 1 < grid[0]:
-                other = child + 1
+            other = beside(child, direction, grid)
             if other == child or other >= children_before or not alone[child]:
                 continue
             same = True

@@ -469,7 +469,7 @@ def units_in_use(work: Workspace, tour: Tour) -> int:
 def energy_made_good(machine: Machine, nest: Nest, work: Workspace, tour: Tour, counts: Ints, computes: int) -> float:
     """Return the pJ of a mapping whose accesses are counted, were the average of instances in use not cut off."""
     levels, steps = work.children.shape[0], compute_steps(nest.temporal)
-    units: float = tour.used[levels]
+    units = float(tour.used[levels])
     if work.children[levels - 1] > 1:
         units = tour.used[levels - 1] * work.children[levels - 1]
     runs = computes * (units / units_in_use(work, tour))

@@ -22,7 +22,7 @@ from dovetail.workload.problem import Problem
 
 @dataclass(frozen=True)
 class Sampled:
-    """The random search, as a value: equal ones draw equal mappings. It is called as the exact search is.
+    """The random search, as a value: equal ones draw equal mappings.
 
     Attributes:
         samples: random mappings, of which it returns the best.
@@ -32,68 +32,28 @@ class Sampled:
     samples: int
     seed: int = 0
 
-    def __call__(
-        self,
-        problem: Problem,
-        architecture: Architecture,
-        energies: EnergyTable,
-        objective: Objective = Objective.EDP,
-        *,
-        front: bool = False,
-        time_limit: Limit = None,
-    ) -> SearchResult:
-        """Search; see `dovetail.mapper.local.sample.sampled_search`."""
+    def __call__(self, *given: Any, **options: Any) -> SearchResult:
+        """Search, called as any `SearchFunction` is; see `dovetail.mapper.local.sample.sampled_search`."""
         from dovetail.mapper.local.sample import sampled_search  # loads compiled code: only when it is needed
 
-        given = problem, architecture, energies, objective
-        return sampled_search(*given, front=front, time_limit=time_limit, samples=self.samples, seed=self.seed)
+        return sampled_search(*given, samples=self.samples, seed=self.seed, **options)
 
 
-@dataclass(frozen=True)
-class Imperfect:
-    """The search that also tries factors that do not divide, as a value; it is called as the exact search is."""
+def imperfect_search(*given: Any, front: bool = False, **options: Any) -> SearchResult:
+    """Search among factors that do not divide, too, called likewise; see `dovetail.mapper.imperfect`."""
+    from dovetail.mapper.imperfect import imperfect_front, search_imperfect  # as above
 
-    def __call__(
-        self,
-        problem: Problem,
-        architecture: Architecture,
-        energies: EnergyTable,
-        objective: Objective = Objective.EDP,
-        *,
-        front: bool = False,
-        time_limit: Limit = None,
-        progress: Callable[[str], None] | None = None,
-    ) -> SearchResult:
-        """Search; see `dovetail.mapper.imperfect`."""
-        from dovetail.mapper.imperfect import imperfect_front, search_imperfect  # compiles: only when it is needed
-
-        run = imperfect_front if front else search_imperfect
-        return run(problem, architecture, energies, objective, time_limit=time_limit, progress=progress)
+    return (imperfect_front if front else search_imperfect)(*given, **options)
 
 
-@dataclass(frozen=True)
-class Padded:
-    """The search that also pads the layer, as a value; it is called as the exact search is."""
+def padded_search(*given: Any, **options: Any) -> SearchResult:
+    """Search among padded sizes, too, called likewise; see `dovetail.mapper.padded`."""
+    from dovetail.mapper.padded import search_padded  # as above
 
-    def __call__(
-        self,
-        problem: Problem,
-        architecture: Architecture,
-        energies: EnergyTable,
-        objective: Objective = Objective.EDP,
-        *,
-        front: bool = False,
-        time_limit: Limit = None,
-        progress: Callable[[str], None] | None = None,
-    ) -> SearchResult:
-        """Search; see `dovetail.mapper.padded.search_padded`."""
-        from dovetail.mapper.padded import search_padded  # loads compiled code: only when it is needed
-
-        given = problem, architecture, energies, objective
-        return search_padded(*given, front=front, time_limit=time_limit, progress=progress)
+    return search_padded(*given, **options)
 
 
-def odd_search(*, imperfect: bool, pad: bool, others: bool = False) -> Imperfect | Padded | None:
+def odd_search(*, imperfect: bool, pad: bool, others: bool = False) -> SearchFunction | None:
     """Return the search for sizes that do not divide that is asked for; None: neither is.
 
     Args:
@@ -106,7 +66,7 @@ def odd_search(*, imperfect: bool, pad: bool, others: bool = False) -> Imperfect
     """
     if imperfect + pad + others > 1:
         raise InputError("only one of imperfect factors, padding and random samples can be asked for at a time")
-    return Imperfect() if imperfect else Padded() if pad else None
+    return imperfect_search if imperfect else padded_search if pad else None
 
 
 @dataclass(frozen=True)

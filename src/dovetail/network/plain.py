@@ -241,7 +241,7 @@ def comparison_fields(
     diagnoses: Sequence[Sequence[Diagnosis]],
     changes: Sequence[Sequence[Sequence[OneBit]]] | None = None,
 ) -> dict[str, Any]:
-    """Return networks on designs, and the designs.
+    """Return networks on designs, the designs, and what was minimised.
 
     Args:
         costs: mapped networks.
@@ -251,6 +251,7 @@ def comparison_fields(
     told = zip(costs, diagnoses, changes or [()] * len(costs), strict=True)
     designs = {cost.architecture.name: (cost.architecture, cost.energies) for cost in costs}
     return {
+        **({"objective": str(costs[0].objective)} if costs else {}),
         "results": [network_result(*each) for each in told],
         "designs": [priced_design(*design) for design in designs.values()],
     }

@@ -58,9 +58,8 @@ def _comparison(
     changes: Sequence[Sequence[Sequence[OneBit]]] | None,
 ) -> dict[str, Any]:
     """Return what ``--json`` prints of them, for `dovetail.load`."""
-    objective = {"objective": str(costs[0].objective)} if costs else {}
     notes = list(dict.fromkeys(note for cost in costs for note in cost.notes))
-    return json_document("comparison", {**objective, **comparison_fields(costs, diagnoses, changes), "notes": notes})
+    return json_document("comparison", {**comparison_fields(costs, diagnoses, changes), "notes": notes})
 
 
 def page_of(data: Mapping[str, Any], document: Mapping[str, Any]) -> str:

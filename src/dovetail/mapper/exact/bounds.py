@@ -18,6 +18,7 @@ from dovetail.mapper.exact.rows import (
     COUNTED,
     CYCLES,
     ENERGY,
+    GIVEN,
     INSTANCES,
     KEEPER,
     KEEPER_INSTANCES,
@@ -30,6 +31,7 @@ from dovetail.mapper.exact.rows import (
     SHARE,
     SHARED,
     SOURCE,
+    TAKEN,
     TILE,
     Row,
     Scratch,
@@ -191,7 +193,7 @@ def least_cycles(scene: Scene, row: Row, steps: float, prices: Floats) -> float:
         place = scene.counter[level]
         if place < 0:
             continue
-        reads, writes = value[place], value[place + 1]
+        reads, writes = value[place + TAKEN], value[place + GIVEN]
         for tensor in range(tensors):
             if key[of_tensor(KEEPER, tensor, tensors)] == level:  # has yet to pass it on
                 least = bandwidth_taken(scene.machine, level, tensor, prices[ASKED, tensor])

@@ -7,7 +7,10 @@ from dovetail.mapper.exact.rows import (
     CHAIN_FIELDS,
     INSIDE,
     LENGTH,
+    LOOPED,
     REUSE,
+    STEP,
+    TIMES,
     Scratch,
     chain_start,
     of_tensor,
@@ -70,13 +73,13 @@ def chain_on(motion: Motion, level: int, order: Ints, scratch: Scratch) -> bool:
             factor, step = scratch.loops[BY, d], scratch.loops[INSIDE, d]
         else:
             at = start + CHAIN_FIELDS * (i - loops)
-            d, factor, step = old[at], old[at + 1], old[at + 2]
+            d, factor, step = old[at + LOOPED], old[at + TIMES], old[at + STEP]
         if settled_by(motion, d, met):
             break
         at = start + CHAIN_FIELDS * length
         if at == key.shape[0]:
             return False
-        key[at], key[at + 1], key[at + 2] = d, factor, step
+        key[at + LOOPED], key[at + TIMES], key[at + STEP] = d, factor, step
         length += 1
         if moves_sliding(motion, d):
             last = length
@@ -94,10 +97,10 @@ def shorten(motion: Motion, length: int, last: int, key: Ints) -> int:
     reuse, and only their product matters.
     """
     start = chain_start(motion.injective.shape[0])
-    factor, d = 1, key[start]
+    factor, d = 1, key[start + LOOPED]
     for i in range(last, length):
-        factor *= key[start + CHAIN_FIELDS * i + 1]
-        d = min(d, key[start + CHAIN_FIELDS * i])
+        factor *= key[start + CHAIN_FIELDS * i + TIMES]
+        d = min(d, key[start + CHAIN_FIELDS * i + LOOPED])
     for i in range(start + CHAIN_FIELDS * last, start + CHAIN_FIELDS * length):
         key[i] = 0
     if last > 0:
@@ -106,7 +109,7 @@ def shorten(motion: Motion, length: int, last: int, key: Ints) -> int:
         if not moves_sliding(motion, other):
             d = other
             break
-    key[start], key[start + 1] = d, factor
+    key[start + LOOPED], key[start + TIMES] = d, factor
     return 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dovetail.mapper.exact.rows import CHAIN_FIELDS, LENGTH, REUSE, chain_start, of_tensor
+from dovetail.mapper.exact.rows import CHAIN_FIELDS, LENGTH, LOOPED, REUSE, TIMES, chain_start, of_tensor
 from dovetail.mapper.exact.scene import Motion
 from dovetail.model.arrays import Ints
 from dovetail.model.compile import part
@@ -17,7 +17,7 @@ def reuse_of(motion: Motion, key: Ints, tensor: int) -> int:
         return reuse
     reuse, chain = 1, chain_start(tensors)
     for i in range(key[LENGTH]):
-        if motion.stops[tensor, key[chain + CHAIN_FIELDS * i]] != 0:
+        if motion.stops[tensor, key[chain + CHAIN_FIELDS * i + LOOPED]] != 0:
             break
-        reuse *= key[chain + CHAIN_FIELDS * i + 1]
+        reuse *= key[chain + CHAIN_FIELDS * i + TIMES]
     return reuse

@@ -22,7 +22,7 @@ TILE, INSTANCES, LENGTH, PER_TENSOR = range(4)
 # ... with tensor after tensor in turn: reuse so far, level that keeps it, instances of that level, partition now and at
 # its keeper; see `of_tensor`. Then the chain, see `chain_start`, of the innermost loops: dimension, factor, step.
 REUSE, KEEPER, KEEPER_INSTANCES, PART, KEEPER_PART, KEY_FIELDS = range(6)
-CHAIN_FIELDS = 3
+LOOPED, TIMES, STEP, CHAIN_FIELDS = range(4)
 
 # First axis of ``real``: children per word since the keeper, words from neighbours at the keeper; then, when the model
 # counted the fan-out just passed (``COUNTED`` is its children; below 0: it is to count it): words sent, children per
@@ -31,6 +31,7 @@ SHARED, PEERS, COUNTED, SENT, PASSED, SHARE, LINKED, REAL_FIELDS = range(8)
 
 # Places in ``value``: pJ, pJ of leakage per cycle, cycles; then words read and written so far per bounded level.
 ENERGY, LEAK, CYCLES, TRAFFIC = range(4)
+TAKEN, GIVEN = range(2)
 
 # Per level, a path has the kept tensors as a bit mask; then per dimension its factor, whether it is on Y, and the
 # dimension of the loop at that place, outer to inner; see `path_at`.

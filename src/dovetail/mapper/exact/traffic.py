@@ -17,6 +17,7 @@ from dovetail.mapper.exact.rows import (
     ENERGY,
     EXTENT,
     FIRST,
+    GIVEN,
     INSTANCES,
     KEEPER,
     KEEPER_INSTANCES,
@@ -24,6 +25,7 @@ from dovetail.mapper.exact.rows import (
     LEAK,
     LENGTH,
     LINKED,
+    LOOPED,
     MOVED,
     NOW,
     PART,
@@ -35,7 +37,10 @@ from dovetail.mapper.exact.rows import (
     SHARE,
     SHARED,
     SIZE,
+    STEP,
+    TAKEN,
     TILE,
+    TIMES,
     Row,
     Scratch,
     chain_start,
@@ -102,7 +107,7 @@ def delivered(rules: Rules, key: Ints, tensor: int, words: int, passes: int, scr
     chain = chain_start(tensors)
     for i in range(key[LENGTH]):
         at = chain + CHAIN_FIELDS * i
-        d, factor, step = key[at], key[at + 1], key[at + 2]
+        d, factor, step = key[at + LOOPED], key[at + TIMES], key[at + STEP]
         taken *= factor
         moves, still, same = displace(coefficients, d, step, window)
         if not moving and not moves:
@@ -131,8 +136,8 @@ def add_access(scene: Scene, value: Floats, tensor: int, at: tuple[int, int], wo
     if place >= 0:
         reads, writes = read_and_written(words)
         spilt = bandwidth_spilt(scene.machine, level, tensor, reads)
-        value[place] += bandwidth_taken(scene.machine, level, tensor, reads) + spilt
-        value[place + 1] += bandwidth_taken(scene.machine, level, tensor, writes) + spilt
+        value[place + TAKEN] += bandwidth_taken(scene.machine, level, tensor, reads) + spilt
+        value[place + GIVEN] += bandwidth_taken(scene.machine, level, tensor, writes) + spilt
 
 
 @part()
@@ -153,16 +158,17 @@ def finish_levels(machine: Machine, counter: Ints, row: Row, before: int) -> Non
     key, value, tensors = row.key, row.value, row.real.shape[1]
     for level in range(before):
         place = counter[level]
-        if place < 0 or (value[place] == 0 and value[place + 1] == 0):
+        if place < 0 or (value[place + TAKEN] == 0 and value[place + GIVEN] == 0):
             continue
         waiting = False
         for tensor in range(tensors):
             waiting = waiting or key[of_tensor(KEEPER, tensor, tensors)] == level
         if waiting:
             continue
-        value[CYCLES] = max(value[CYCLES], cycles_taken(machine, level, value[place], value[place + 1]))
-        value[place] = 0.0
-        value[place + 1] = 0.0
+        slowest = cycles_taken(machine, level, value[place + TAKEN], value[place + GIVEN])
+        value[CYCLES] = max(value[CYCLES], slowest)
+        value[place + TAKEN] = 0.0
+        value[place + GIVEN] = 0.0
 
 
 @part()

@@ -104,6 +104,26 @@ class _Share:
             self.data[kind] -= math.floor(self.data[kind] * chance)
 
 
+@dataclass(frozen=True)
+class _Ledger:
+    """What accesses are counted from, and what is known of them so far.
+
+    Attributes:
+        turns, dense, tiles, left: as in `accesses_of`.
+        shares: what is left of every place's accesses.
+        found: what became of them, for the places that are settled.
+        computing: what is left to compute.
+    """
+
+    turns: Turns
+    dense: dict[Place, Dense]
+    tiles: dict[Place, Tile]
+    left: dict[Place, Left]
+    shares: dict[Place, _Share]
+    found: dict[Place, Accesses]
+    computing: Computations
+
+
 def accesses_of(
     tensors: tuple[Operand, ...],
     turns: Turns,
@@ -124,18 +144,18 @@ def accesses_of(
     """
     shares = {place: _compressed(tensors[place[1]], dense[place], tiles[place]) for place in dense}
     found: dict[Place, Accesses] = {}
-    computing = Computations(computes)
+    ledger = _Ledger(turns, dense, tiles, left, shares, found, Computations(computes))
     for operand in tensors:
         for level in reversed(turns.keepers[operand.index]):
             if (level, operand.index) in left:
-                _leave_out(operand, level, turns, dense, tiles, left, shares, found, computing)
+                _leave_out(ledger, operand, level)
     for place, share in shares.items():
         if place not in left:
             updated, words = dense[place].update, share.data["update"]
             again = math.ceil(dense[place].reductions * words / updated) if updated else 0
             found[place] = _all_done(share.data, share.ranks, again)
     _add_coding(tensors, turns, tiles, found)
-    return found, computing
+    return found, ledger.computing
 
 
 def _compressed(operand: Operand, dense: Dense, tile: Tile) -> _Share:
@@ -156,21 +176,12 @@ def _compressed(operand: Operand, dense: Dense, tile: Tile) -> _Share:
     return _Share(data, ranks)
 
 
-def _leave_out(
-    operand: Operand,
-    level: int,
-    turns: Turns,
-    dense: dict[Place, Dense],
-    tiles: dict[Place, Tile],
-    left: dict[Place, Left],
-    shares: dict[Place, _Share],
-    found: dict[Place, Accesses],
-    computing: Computations,
-) -> None:
+def _leave_out(ledger: _Ledger, operand: Operand, level: int) -> None:
     """Leave accesses out at a level, and at the levels further in up to the next one that does so itself."""
     place, tensor = (level, operand.index), operand.index
+    dense, left, shares, computing = ledger.dense, ledger.left, ledger.shares, ledger.computing
     chance = left[place].chance
-    further_in = [inner for inner in turns.keepers[tensor][::-1] if inner > level]
+    further_in = [inner for inner in ledger.turns.keepers[tensor][::-1] if inner > level]
     innermost = True
     for inner in further_in:
         share = shares[inner, tensor]
@@ -187,15 +198,15 @@ def _leave_out(
             for rank in ranks:
                 rank.read = list(rank.update)  # a slip: reads of the format are set to its updates
             accesses = _all_done(share.data, ranks, dense[inner, tensor].reductions)
-            _local(operand, inner, turns, tiles, dense, accesses, Left(own.how, rest))
-            found[inner, tensor] = accesses
+            _local(ledger, operand, inner, accesses, Left(own.how, rest))
+            ledger.found[inner, tensor] = accesses
             innermost = False
             break
-    if place not in found:
+    if place not in ledger.found:
         share = shares[place]
         accesses = _all_done(share.data, share.ranks, dense[place].reductions)
-        _local(operand, level, turns, tiles, dense, accesses, left[place])
-        found[place] = accesses
+        _local(ledger, operand, level, accesses, left[place])
+        ledger.found[place] = accesses
     if innermost and not operand.is_output:
         computing.wanted -= math.floor(computing.wanted * chance)
         computing.chances[tensor] = round_6(chance)
@@ -211,15 +222,7 @@ def _all_done(data: dict[str, int], ranks: list[RankAccesses], reductions: int) 
     return Accesses(words, moved, reductions)
 
 
-def _local(
-    operand: Operand,
-    level: int,
-    turns: Turns,
-    tiles: dict[Place, Tile],
-    dense: dict[Place, Dense],
-    accesses: Accesses,
-    left: Left,
-) -> None:
+def _local(ledger: _Ledger, operand: Operand, level: int, accesses: Accesses, left: Left) -> None:
     """Turn accesses of a level itself into gated or skipped ones: reads and updates, and the formats' with them.
 
     Of the format as many ranks as the level inside has: these are what is read for it.
@@ -229,10 +232,10 @@ def _local(
     read = data["random", "read"] * chance
     _move(data, fate, "read", math.ceil(read) if operand.is_output else math.floor(read))
     _move(data, fate, "update", math.floor(data["random", "update"] * chance))
-    child = turns.child(level, operand.index)
+    child = ledger.turns.child(level, operand.index)
     reached = len(ranks["random", "read"])
     if child is not None:
-        written = tiles[child, operand.index].written
+        written = ledger.tiles[child, operand.index].written
         reached = min(reached, len(written.bits) if written is not None else 0)
     for kind in ("read", "update"):
         for done, kept in zip(ranks["random", kind][:reached], ranks[fate, kind][:reached], strict=True):
@@ -240,7 +243,7 @@ def _local(
                 words = math.floor(done[which] * chance)
                 done[which] -= words
                 kept[which] += words
-    updated = dense[level, operand.index].update
+    updated = ledger.dense[level, operand.index].update
     if operand.is_output:
         again = accesses.reductions * data["random", "update"] / updated if updated else 0
         accesses.reductions = math.ceil(again)

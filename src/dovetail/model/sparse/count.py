@@ -270,11 +270,11 @@ def _check_capacity(
     """Check that the largest tiles fit, and their metadata, from the innermost level outwards."""
     for level in reversed(range(len(scene.fan_outs))):
         storage = architecture.levels[level]
-        if not isinstance(storage, Storage) or machine.capacity[level] < 0:
+        if not isinstance(storage, Storage):
             continue
         here = {place[1]: one.tile for place, one in moved.items() if place[0] == level}
         taken = sum(int(charges.space_taken(machine, level, tensor, tile.held)) for tensor, tile in here.items())
-        if taken > machine.capacity[level]:
+        if not charges.fits(int(machine.capacity[level]), taken):
             held = {scene.tensors[tensor].name: tile.held for tensor, tile in here.items()}
             raise CapacityError(storage.name, held, int(machine.capacity[level]))
         need = sum(tile.metadata_bits for tile in here.values())
