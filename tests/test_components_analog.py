@@ -6,6 +6,7 @@ import pytest
 
 from dovetail.components.analog import Adc, Published
 from dovetail.components.estimator import Declined, Query, ask
+from dovetail.errors import InputError
 
 
 def _adc(bits: float, rate: float = 1e9, nm: int = 32, **more: float) -> dict[str, object]:
@@ -67,3 +68,14 @@ def test_what_nobody_serves_is_known_by_name_and_the_entry_that_is_missing_is_sa
         ask(Query("array_row_drivers", {}, "read"), among=[Adc()])
     with pytest.raises(Exception, match=r"an ERT \(--ert\) in which it has the action 'write'"):
         ask(Query("strange", {}, "write"), among=[Adc()])
+
+
+@pytest.mark.parametrize(("bits", "pJ"), [(2, 1.83e-3), (1, 3.45e-3)])
+def test_memristor_cells_cost_what_the_public_exercise_says(bits: int, pJ: float) -> None:
+    cell: dict[str, object] = {"technology": "memristor", "cellwidth": bits}
+    assert ask(Query("ReRAMcell_compute", cell, "compute")).quote.value == pJ
+    assert [ask(Query("ReRAMcell_storage", cell, action)).quote.value for action in ("read", "leak")] == [0, 0]
+    with pytest.raises(InputError, match="is published for memristor and cellwidth 2 or memristor and cellwidth 1"):
+        ask(Query("ReRAMcell_compute", cell | {"cellwidth": 4}, "compute"))
+    with pytest.raises(InputError, match="asked for 32 nm and"):
+        ask(Query("ReRAMcell_compute", cell | {"technology": "32nm"}, "compute"))

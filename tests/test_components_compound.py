@@ -162,6 +162,17 @@ def test_a_missing_attribute_is_named():
         composed(BANK, "bank", "read")
 
 
+@pytest.mark.parametrize(
+    ("sizes", "is_there"),
+    [("width: 0", False), ("width: 0, depth: 0", False), ("width: 8, depth: 0", True), ("width: 0, depth: 4", True)],
+)
+def test_a_part_that_is_0_wide_is_not_there(sizes, is_there):
+    """As in a public run's table, in which the metadata of a design whose storage for them is 0 wide cost nothing."""
+    text = f"- name: glb\n  subcomponents: [{{name: part, class: cell, attributes: {{{sizes}}}}}]\n"
+    text += "  actions: [{name: read, subcomponents: [{name: part, actions: [{name: read}]}]}]\n"
+    assert (composed(text, "glb").value, area(text, "glb").value) == (is_there, is_there)
+
+
 def test_a_missing_action_is_named():
     with pytest.raises(InputError, match="the class bank has no action 'fetch'; known: read, update, write"):
         composed(BANK, "bank", "fetch", depth=4)
@@ -170,7 +181,13 @@ def test_a_missing_action_is_named():
 @pytest.mark.parametrize("name", bundled_classes())
 def test_bundled_classes_hold_together(name):
     """Every action of every bundled class composes, of nothing but primitives."""
-    sizes = {"width": 32, "depth": 64, "metadata_storage_width": 8, "metadata_storage_depth": 4}
+    sizes = {
+        "width": 32,
+        "depth": 64,
+        "metadata_storage_width": 8,
+        "metadata_storage_depth": 4,
+        "metadata_counter_width": 4,
+    }
     instance = instantiate(name, {"technology": "45nm", "global_cycle_seconds": 1e-9, **sizes}, bundled_classes())
     for action in bundled_classes()[name].actions:
         share = Composer(Unit().answer).energy(name, instance, action)

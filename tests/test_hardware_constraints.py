@@ -257,6 +257,14 @@ def test_constraints_of_another_section_join_those_of_the_nodes() -> None:
     assert built.level("inter_PE_spatial").constraints == group("{spatial: {factors: [C=1, M=2], split: 3}}")
 
 
+@pytest.mark.parametrize("kind", ["utilization", "parallelism"])
+def test_how_many_units_must_be_in_use_is_passed_over_with_a_note(kind: str) -> None:
+    built = with_targets(f"[{{target: spad, type: {kind}, min: 0.25}}, {{target: PE, type: spatial, factors: [M=2]}}]")
+    assert built.levels == with_targets("[{target: PE, type: spatial, factors: [M=2]}]").levels
+    why = "mappings that leave units idle are compared by what they cost"
+    assert built.notes == (f"a.yaml:3: '{kind}' (at least 0.25) is passed over: {why}",)
+
+
 @pytest.mark.parametrize(
     ("targets", "own", "said"),
     [
@@ -268,7 +276,8 @@ def test_constraints_of_another_section_join_those_of_the_nodes() -> None:
         ),
         ("[{target: spad, type: temporal, factors: [C=2]}]", "temporal: {factors: [C=1]}", "contradict each other"),
         ("[{target: spad, type: dataspace, keep: [W]}]", "dataspace: {bypass: [W]}", "W can not both be kept"),
-        ("[{target: spad, type: utilization, min: 1}]", "", "not supported"),
+        ("[{target: spad, type: utilization, min: x}]", "", "must be a number"),
+        ("[{target: spad, type: parallelism}]", "", "the key 'min' is missing"),
         ("[{type: temporal}]", "", "the key 'target' is missing"),
         ("{target: spad}", "", "must be a list"),
     ],

@@ -260,6 +260,11 @@ def test_paths_of_accelforge_that_compute_no_such_layer_are_passed_over_and_nest
         load_architecture(path, data={"compute": "MXU"})
 
 
+def test_widths_of_accelforge_may_be_multiples_of_the_workloads(tmp_path: Path) -> None:
+    design = _forge(tmp_path, _FORGE.replace("bits_per_value: {output: 24}", "bits_per_value_scale: {All: 3}"))
+    assert _storages(design)["Register"].datawidth == 24
+
+
 def test_variables_of_accelforge_are_given_values(tmp_path: Path) -> None:
     before, path = _forge(tmp_path), tmp_path / "forge.yaml"
     design = load_architecture(path, data={"glb_kilobytes": 16})

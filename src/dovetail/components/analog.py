@@ -73,9 +73,9 @@ class Adc:
 
 @dataclass(frozen=True)
 class _Figure:
-    """What is published of one part: its node, nm; what its size is called and how large it is; pJ, um^2."""
+    """What is published of one part: its node, nm, or technology; its size's name and how large it is; pJ, um^2."""
 
-    nm: float
+    technology: float | str
     size: str
     value: float
     energy: float
@@ -94,17 +94,33 @@ _ISAAC = {
     "isaac_eDRAM": _Figure(32, "width", 256, 20.45, 83000, ("read", "write", "update")),
     "isaac_chip2chip_link": _Figure(65, "width", 128, 26, 23000000, ("read", "write", "update")),
 }
-_BY_NAME = {name.lower(): figure for name, figure in _ISAAC.items()}
+#: Cells of memristors of 2 and of 1 bit, with the figures of the public exercise on processing in memory.
+_CELLS = {
+    "ReRAMcell_compute": (
+        _Figure("memristor", "cellwidth", 2, 1.83e-3, 1.525879e-3, ("compute",)),
+        _Figure("memristor", "cellwidth", 1, 3.45e-3, 7.63e-4, ("compute",)),
+    ),
+    "ReRAMcell_storage": (
+        _Figure("memristor", "cellwidth", 2, 0.0, 0.0, ("read",)),
+        _Figure("memristor", "cellwidth", 1, 0.0, 0.0, ("read",)),
+    ),
+}
+_BY_NAME = {name.lower(): (figure,) for name, figure in _ISAAC.items()} | {
+    name.lower(): figures for name, figures in _CELLS.items()
+}
 
 
 class Published:
     """Parts of published accelerators, at the node and of the size that they were published with."""
 
     name = "published_parts"
-    classes = tuple(_ISAAC)
+    classes = (*_ISAAC, *_CELLS)
     valid = "the node and size of the publication only"
     accuracy: float = 90
-    source = "ISAAC (Shafiee et al., ISCA 2016), as derived in Accelergy's library plug-in"
+    source = (
+        "ISAAC (Shafiee et al., ISCA 2016), as derived in Accelergy's library plug-in; cells: the tables of the "
+        "exercise 05_pim in timeloop-accelergy-exercises"
+    )
 
     def energy(self, query: Query) -> Quote:
         """Return pJ of one action; what a part does not do costs nothing."""
@@ -118,9 +134,16 @@ class Published:
         return Quote(self._figure(query).area)
 
     def _figure(self, query: Query) -> _Figure:
-        figure = _BY_NAME[query.component.lower()]
-        size = query.number(figure.size, figure.value)
-        if query.node_nm != figure.nm or size != figure.value:
-            said = f"{figure.nm:g} nm and {figure.size} {figure.value:g}"
-            raise Declined(f"is published for {said}, asked for {query.node_nm:g} nm and {size:g}")
-        return figure
+        figures = _BY_NAME[query.component.lower()]
+        size = query.number(figures[0].size, figures[0].value)
+        asked = query.attributes.get("technology")
+        technology = asked if asked == figures[0].technology else query.node_nm
+        for figure in figures:
+            if (technology, size) == (figure.technology, figure.value):
+                return figure
+        said = " or ".join(f"{_named(one.technology)} and {one.size} {one.value:g}" for one in figures)
+        raise Declined(f"is published for {said}, asked for {_named(technology)} and {size:g}")
+
+
+def _named(technology: object) -> str:
+    return f"{technology:g} nm" if isinstance(technology, int | float) else str(technology)

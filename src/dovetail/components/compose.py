@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dovetail.components.compound import MUST_SPECIFY, ComponentClass, Part, Span, Step, Use
-from dovetail.components.estimator import Answer, Query
+from dovetail.components.estimator import Answer, Query, Quote
 from dovetail.document import Node
 from dovetail.errors import InputError
 from dovetail.expression import evaluate_all, evaluate_node
@@ -22,6 +22,8 @@ PASSED_ON = ("technology", "global_cycle_seconds", "cycle_seconds", "action_late
 MAX_COUNT = 2**48
 
 IDLE, LEAK = "idle", "leak"
+#: A component that costs nothing.
+_NOTHING = "dummy"
 
 #: More choices of arguments than any action has.
 MAX_CHOICES = 4096
@@ -259,7 +261,13 @@ class Composer:
         return _composed(name, instance, "", count, scale, parts)
 
     def _answer(self, query: Query) -> Answer:
-        """Return the answer; doing nothing for a cycle, as earlier versions say it, is leaking for one."""
+        """Return the answer; doing nothing for a cycle, as earlier versions say it, is leaking for one.
+
+        A part 0 wide, and 0 deep where it has a depth, is not there and costs nothing, as in the reference.
+        """
+        if query.attributes.get("width") == query.attributes.get("depth", 0) == 0:
+            answer = self.ask(replace(query, component=_NOTHING))
+            return replace(answer, quote=Quote(0.0, ("it is 0 wide: it is not there",)))
         if query.action != IDLE:
             return self.ask(query)
         try:

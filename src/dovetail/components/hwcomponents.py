@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail.components.estimator import Declined, Query, Quote
+from dovetail.errors import InputError
 
 
 class HwComponents:
@@ -35,7 +36,7 @@ class HwComponents:
     def _asked(self, function: str, query: Query, *more: Any) -> Any:
         attributes = dict(query.attributes)
         if "technology" in attributes:
-            attributes.setdefault("tech_node", query.node_nm * 1e-9)
+            attributes.setdefault("tech_node", _node_nm(query) * 1e-9)
         try:
             return _package(function)(query.component.replace("_", "").lower(), attributes, *more)
         except Declined:
@@ -52,3 +53,11 @@ def _package(function: str) -> Callable[..., Any]:
         raise Declined(f"the package is not installed ({error})") from None
     found: Callable[..., Any] = getattr(hwcomponents, function)
     return found
+
+
+def _node_nm(query: Query) -> float:
+    """Return the node in nm; a technology that is none (``memristor``) is nothing for its models."""
+    try:
+        return query.node_nm
+    except InputError as error:
+        raise Declined(error.message) from None

@@ -10,8 +10,6 @@ KNOWN_PARTS = {
     "memory_cell": "a memory cell that computes",
     "memcell_storage": "a memory cell that computes",
     "memcell_compute": "a memory cell that computes",
-    "ReRAMcell_storage": "a memristor cell",
-    "ReRAMcell_compute": "a memristor cell",
     "memristor_crossbar": "a crossbar of memristors",
     "sample_and_hold": "an analog sample-and-hold stage",
     "eDRAM": "embedded DRAM",

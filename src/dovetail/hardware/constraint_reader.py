@@ -35,8 +35,6 @@ _REFUSED = {
     "remainders": "factors that do not divide (remainders) cannot be constrained yet",
     "no_coalesce": "coalescing is not modelled",
     "max_overbooked_proportion": "overbooked buffers are not modelled",
-    "utilization": "a least utilization cannot be demanded yet",
-    "parallelism": "a least parallelism cannot be demanded yet",
 }
 
 _FACTOR = re.compile(r"(\w+)\s*+(<=|>=|==|=|<|>)\s*+(.+)")

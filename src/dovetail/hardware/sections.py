@@ -39,6 +39,8 @@ _PYTHON = {
     "expression_custom_functions": "Python code is not run; give the names that call it a value with --set NAME=VALUE",
     "accelergy_plug_ins": "estimators of Accelergy are not run; 'dovetail components' says what stands in for them",
 }
+#: Kinds of constraints that only spare the reference's search some mappings: a least share of the units in use.
+_LEAST_USE = ("utilization", "parallelism")
 #: Where the first versions have the constraints.
 _MAPSPACE = ("constraints", "targets")
 
@@ -84,7 +86,8 @@ def read_sections(document: Node) -> Sections:
     notes = tuple(_check_the_rest(sections, versions))
     variables = _entries(sections, "variables", versions)
     classes = _component_classes(sections, versions)
-    targets = tuple(_targets(sections, versions))
+    targets, least = _without_least_use(tuple(_targets(sections, versions)))
+    notes += least
     sparse = _sparse(sections, versions)
     unit = sections.get("vector_unit")
     if is_older(architecture):
@@ -157,6 +160,22 @@ def _targets(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterato
     yield from mapspace["constraints"].sequence() if "constraints" in mapspace else ()
     for level in mapspace["targets"].sequence() if "targets" in mapspace else ():
         yield from _of_level(level)
+
+
+def _without_least_use(targets: tuple[Node, ...]) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+    """Return constraints without those on how many units are in use, and a note on each of these."""
+    kept: list[Node] = []
+    notes: list[str] = []
+    for target in targets:
+        kind = target.mapping().get("type")
+        if kind is None or kind.value not in _LEAST_USE:
+            kept.append(target)
+            continue
+        parts = target.mapping(known=("target", "type", "min"), required=("target", "min"))
+        why = "mappings that leave units idle are compared by what they cost"
+        least = parts["min"].number(0)
+        notes.append(f"{kind.file}:{kind.line}: '{kind.value}' (at least {least:g}) is passed over: {why}")
+    return tuple(kept), tuple(notes)
 
 
 def _of_level(level: Node) -> Iterator[Node]:

@@ -30,7 +30,7 @@ _COMMON = (
     "leak_power_scale", "total_latency", "extra_attributes_for_component_model", "n_parallel_instances",
     "throughput_scale", "latency_scale",
 )  # fmt: skip
-_HOLDER_KEYS = (*_COMMON, "tensors", "bits_per_value", "bits_per_action")
+_HOLDER_KEYS = (*_COMMON, "tensors", "bits_per_value", "bits_per_value_scale", "bits_per_action")
 _KNOWN = {
     "!Memory": (*_HOLDER_KEYS, "size", "skip_initial_output_write"),
     "!Toll": (*_HOLDER_KEYS, "direction"),
@@ -350,15 +350,15 @@ class _Reading:
 
     def word_bits(self, entries: Mapping[str, Node], held: frozenset[str]) -> int:
         """Return the bits of a memory's words; of several tensors the widest counts, where they differ that is said."""
-        node = entries.get("bits_per_value")
-        if node is None or node.value is None:
-            return WORD_BITS
         widths = dict.fromkeys(held, WORD_BITS)
-        for expression, value in node.mapping().items():
-            bits = replace(value, value=self.number(value)).integer(1)
-            widths |= dict.fromkeys(tensor_set(replace(value, value=expression), self.kept) & held, bits)
+        for key, unit in (("bits_per_value_scale", WORD_BITS), ("bits_per_value", 1)):  # the former of earlier releases
+            for expression, value in _entries(entries.get(key)).items():
+                bits = replace(value, value=self.number(value) * unit).integer(1)
+                widths |= dict.fromkeys(tensor_set(replace(value, value=expression), self.kept) & held, bits)
         if len(set(widths.values())) > 1:
-            self.translation.note(node, "words of several widths: each is counted at the widest of its memory")
+            self.translation.note(
+                entries["name"], "words of several widths: each is counted at the widest of its memory"
+            )
         return max(widths.values(), default=WORD_BITS)
 
     def bits_per_action(self, entries: Mapping[str, Node]) -> float:
