@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,21 +13,31 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import dovetail
 from brute_force import _factors, _orders
 from dovetail.api.schema import check
 from dovetail.cli.main import main
 from dovetail.components.energy_table import ComponentCost, EnergyTable
-from dovetail.errors import InputError
+from dovetail.components.estimate import estimate
+from dovetail.errors import InputError, NoMappingError
+from dovetail.family.traffic import priced_by_traffic
 from dovetail.hardware.architecture import Architecture, Compute, Storage
+from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.divisors import divisors_of
+from dovetail.mapper.objective import Objective
 from dovetail.model.arrays import Nest
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.encode import encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
+from dovetail.network.map_network import map_network
 from dovetail.traffic.bounds import weights_of
+from dovetail.traffic.distance import distance
 from dovetail.traffic.slope import Slope, Weights, slope
-from dovetail.traffic.windows import Patience
+from dovetail.traffic.windows import Patience, Window, least_pass
+from dovetail.traffic.windows import places as places_of
+from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution, matrix_product
 from dovetail.workload.widths import parse_widths
 from model_strategies import setups
@@ -216,3 +228,148 @@ def test_what_cannot_be_written_is_seen_all_the_same(tmp_path: Path, capsys: pyt
         said = capsys.readouterr()
         assert "fc" in said.out or "MACs per byte" in said.out
         assert said.err.count("\n") == 1
+
+
+#: Steps and sizes of dimensions that add up on an axis.
+LOOPS = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 5)), min_size=1, max_size=4)
+
+
+@given(LOOPS)
+def test_places_touched_are_those_that_sums_reach(loops: list[tuple[int, int]]) -> None:
+    sums = {sum(step * at for (step, _), at in zip(loops, places, strict=True)) for places in _places(loops)}
+    steps, sizes = zip(*loops, strict=True)
+    assert places_of(Window(steps, sizes), sizes) == len(sums)
+
+
+def _places(loops: list[tuple[int, int]]) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*(range(size) for _, size in loops))
+
+
+def test_places_on_a_long_axis_are_counted_or_refused_at_once() -> None:
+    """What reached a trillion places was marked in as many bits."""
+    assert places_of(Window((1, 10**6, 10**12), (10**6,) * 3), (10**6,) * 3) == 10**18
+    assert places_of(Window((1, 1, 10**12), (10**6,) * 3), (10**6,) * 3) == (2 * 10**6 - 1) * 10**6
+    with pytest.raises(InputError, match=r"steps 2, 3, 7 add up on an axis of 1[0-9,]+ places"):
+        places_of(Window((2, 3, 7), (10**9,) * 3), (10**9,) * 3)
+
+
+def _least_pass(steps, sizes, stages) -> int:
+    """Return the least that loops around a tile send, each tried in every order and factor."""
+    window = Window(steps, stages[-1])
+    tile = places_of(window, sizes)
+
+    def block(of: tuple[int, ...]) -> int:
+        return len({sum(map(int.__mul__, steps, at)) for at in itertools.product(*map(range, of))})
+
+    def outside(inside, back, sent, first, fresh) -> int:
+        stage = next((end for end in stages if any(e > i for e, i in zip(end, inside, strict=True))), None)
+        if stage is None:
+            return sent
+        found = []
+        for d, step in enumerate(steps):
+            for factor in divisors_of(stage[d] // inside[d])[1:]:
+                moved = step * inside[d]
+                more = tuple(size * (factor if place == d else 1) for place, size in enumerate(inside))
+                if first is None:
+                    doubled = tuple(size * (2 if place == d else 1) for place, size in enumerate(sizes))
+                    new = min(tile, block(doubled) - block(sizes))
+                    found.append(outside(more, moved, tile + (factor - 1) * new, moved, new))
+                else:
+                    brings = {0: 0, first: fresh}.get(moved - back, tile)
+                    passes = sent + (factor - 1) * (brings + sent - tile)
+                    found.append(outside(more, back + moved, passes, first, fresh))
+        return min(found)
+
+    return min(
+        outside(sizes, 0, tile, None, 0), tile * math.prod(e // s for e, s in zip(stages[-1], sizes, strict=True))
+    )
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_pass_sends_the_least_of_all_loops_around_a_tile(data: st.DataObject) -> None:
+    factor = st.sampled_from([1, 1, 2, 2, 3, 4])
+    sizes = tuple(data.draw(factor) for _ in range(2))
+    stages = [tuple(size * data.draw(factor) for size in sizes)]
+    if data.draw(st.booleans()):
+        stages.append(tuple(size * data.draw(factor) for size in stages[0]))
+    steps = tuple(data.draw(st.integers(1, 3)) for _ in range(2))
+    assert least_pass(Window(steps, stages[-1]), sizes, tuple(stages)) == _least_pass(steps, sizes, tuple(stages))
+
+
+def _on_one_buffer(P: int, C: int, M: int) -> dict[int, int]:
+    """Return the least words moved by words held of a product, over all tiles that share one place in the nest.
+
+    That is what the mapper of Huang et al. (ISCA 2024, "Orojenesis") looks through: a buffer that keeps all three
+    tensors, any tile, any order of the loops outside of it, partial sums that are not read the first time.
+    """
+    tensors = {"P": {"inputs", "outputs"}, "C": {"inputs", "weights"}, "M": {"weights", "outputs"}}
+    sizes = {"P": P, "C": C, "M": M}
+    words = {
+        name: math.prod(sizes[d] for d in sizes if name in tensors[d]) for name in ("inputs", "weights", "outputs")
+    }
+    least: dict[int, int] = {}
+    for tile in itertools.product(divisors_of(P), divisors_of(C), divisors_of(M)):
+        inside = dict(zip(sizes, tile, strict=True))
+        held = sum(math.prod(inside[d] for d in sizes if name in tensors[d]) for name in words)
+        for order in itertools.permutations(sizes):  # outermost first
+            loops = [(d, sizes[d] // inside[d]) for d in order if sizes[d] > inside[d]]
+            moved = 0
+            for name, count in words.items():
+                inner = max((at for at, (d, _) in enumerate(loops) if name in tensors[d]), default=-1)
+                again = math.prod(f for d, f in loops[: inner + 1] if name not in tensors[d])
+                moved += count * (2 * again - 1 if name == "outputs" else again)
+            least[held] = min(least.get(held, 1 << 62), moved)
+    return least
+
+
+#: Bytes that CUTLASS moved to and from the DRAM of NVIDIA GPUs with an L2 of so many MiB, a product of 4096 x 4096 x
+#: 4096 32-bit floats: without and with tensor cores (NVlabs/timeloop, orojenesis/orojenesis_single.ipynb, "Fig.24a").
+MEASURED = {2: (2.69 * 2**30, 1.58 * 2**30), 24: (650 * 2**20, 561.51 * 2**20), 40: (533 * 2**20, 411.06 * 2**20),
+            50: (373.39 * 2**20, 373.33 * 2**20)}  # fmt: skip
+
+
+def test_no_published_slope_of_a_product_is_below() -> None:
+    for sizes in ((4096, 4096, 4096), (16384, 1024, 1024), (2048, 4096, 8192)):
+        found = slope(matrix_product(P=sizes[0], C=sizes[1], M=sizes[2]), WORDS)
+        one = _on_one_buffer(*sizes)
+        assert all(found.traffic(room) <= moved for room, moved in one.items())
+        assert (
+            min(one.values()) == found.traffic_bits[-1] == sum(math.prod(p) for p in itertools.combinations(sizes, 2))
+        )
+        assert found.room_bits[-1] < min(room for room, moved in one.items() if moved == min(one.values()))
+        assert one[3] == found.traffic(3)  # a word of each: no place is better than another
+    found = slope(matrix_product(P=4096, C=4096, M=4096), WORDS)
+    for cache_MiB, measured in MEASURED.items():
+        assert 4 * found.traffic(cache_MiB * 2**20 / 4) <= min(measured)
+
+
+#: Designs of few levels and of many, with neighbours that pass words on and without, each with a small buffer.
+SMALL = {"eyeriss_like": "shared_glb", "simple_output_stationary": "shared_glb", "tpu_like": "unified_buffer"}
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_no_search_for_the_least_traffic_finds_less(data: st.DataObject) -> None:
+    """The exact optimum of what a design moves is at or above what no design can beat."""
+    size = st.sampled_from([1, 2, 3, 4, 6])
+    problem = convolution(
+        name="small", C=data.draw(size), M=data.draw(size), P=data.draw(size), Q=data.draw(size),
+        R=data.draw(st.integers(1, 3)), S=data.draw(st.integers(1, 3)), stride=(data.draw(st.sampled_from([1, 2])), 1),
+    )  # fmt: skip
+    name = data.draw(st.sampled_from(list(SMALL)))
+    design = load_architecture(name)
+    levels = tuple(
+        replace(level, depth=max(level.depth // data.draw(st.sampled_from([64, 512, 1024])), 4), entries=None)
+        if isinstance(level, Storage) and level.name == SMALL[name] and level.depth
+        else level
+        for level in design.levels
+    )
+    design = replace(design, levels=levels)
+    network = Network("n", (Layer("small", problem),))
+    try:
+        cost = map_network(network, *priced_by_traffic(design, estimate(design)), objective=Objective.ENERGY, workers=1)
+    except NoMappingError:
+        assume(False)
+    assert cost.exact
+    assert distance(cost).times >= 1

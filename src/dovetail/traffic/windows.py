@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -38,6 +37,8 @@ class Patience:
 
 
 PATIENT = Patience()
+#: Places on an axis that are marked one by one, where no formula counts them.
+MOST_MARKED = 10_000_000
 
 
 class Window(NamedTuple):
@@ -84,6 +85,38 @@ def _touched(loops: list[tuple[int, int]]) -> int:
         (a, first), (b, second) = loops
         common = math.gcd(a, b)
         return first * second - max(0, first - b // common) * max(0, second - a // common)
+    return _touched_by_many(sorted(loops))
+
+
+def _touched_by_many(loops: list[tuple[int, int]]) -> int:
+    """Return how many places sums of more than two loops touch, by rising steps.
+
+    Where loops are together an unbroken stretch, the next one prolongs it, or repeats it with gaps, and so further out
+    where stretches stay apart. Else places are marked one by one.
+    """
+    common = math.gcd(*(step for step, _ in loops))
+    count = reach = 1  # places touched, and those from the first to the last
+    for step, size in loops:
+        pace = step // common
+        if pace >= reach:
+            count *= size
+        elif count == reach:
+            count += pace * (size - 1)
+        else:
+            return _marked([(step // common, size) for step, size in loops])
+        reach += pace * (size - 1)
+    return count
+
+
+def _marked(loops: list[tuple[int, int]]) -> int:
+    """Return how many places loops touch, each marked by a bit; raises InputError where they reach too far for that."""
+    reach = 1 + sum(step * (size - 1) for step, size in loops)
+    if reach > MOST_MARKED:
+        steps = ", ".join(str(step) for step, _ in loops)
+        raise InputError(
+            f"no bound is known where dimensions with steps {steps} add up on an axis of {reach:,} places and overlap "
+            f"in part: at most {MOST_MARKED:,} places are looked at one by one"
+        )
     bits = 1
     for step, size in loops:
         found, have = bits, 1
@@ -111,67 +144,79 @@ def least_pass(
         stages: iterations inside each place further out; loops of one stage are inside those of the next.
         patience: until when it is waited for.
     """
-    ends = zip((sizes, *stages), stages, strict=False)
-    left = tuple(tuple(end // start for start, end in zip(before, after, strict=True)) for before, after in ends)
-    tile = places(window, sizes)
-    least = tile * _product(left)
+    tile, whole = places(window, sizes), stages[-1] if stages else sizes
+    runs = math.prod(end // size for end, size in zip(whole, sizes, strict=True))
+    saved = 0
     for first in range(len(sizes)):
         doubled = tuple(size * (2 if place == first else 1) for place, size in enumerate(sizes))
         fresh = min(tile, _block(window, doubled) - _block(window, sizes))
-        tried = _Pass(window.steps, window.steps[first] * sizes[first], fresh, tile, patience)
-        for factor, inside, rest in _loops(sizes, left, first):
-            least = min(least, _outside(tried, inside, rest, tried.first, tile + (factor - 1) * fresh))
-    return least
+        nest = _Nest(window.steps, stages, window.steps[first] * sizes[first], fresh, tile, patience)
+        for factor, inside in nest.loops(sizes, first):
+            after = nest.most_saved(inside, nest.first)
+            saved = max(saved, (factor - 1) * (tile - fresh) * nest.runs(inside) + after)
+    return tile * runs - saved
 
 
-#: Factors of the loops that are still to come: by place in the nest and dimension.
-_Left = tuple[tuple[int, ...], ...]
+class _Nest:
+    """Loops around a tile, and what they save where an advance sends less than the whole tile.
 
+    A loop of ``f`` iterations around what sends ``w`` words sends ``f w`` less ``f - 1`` times what an advance saves;
+    that is repeated by all loops outside of it. So what is saved adds up over the loops, each by itself.
 
-class _Pass(NamedTuple):
-    """What is the same of all loops around a tile.
-
-    Attributes:
+    Args:
         steps: along the axis, per dimension.
+        stages: iterations inside each place further out; loops of one stage are inside those of the next.
         first: how far the innermost loop moves the tile.
         fresh: places that the innermost loop's moves bring.
         tile: places of the tile.
         patience: until when it is waited for.
     """
 
-    steps: tuple[int, ...]
-    first: int
-    fresh: int
-    tile: int
-    patience: Patience
+    def __init__(
+        self,
+        steps: tuple[int, ...],
+        stages: tuple[tuple[int, ...], ...],
+        first: int,
+        fresh: int,
+        tile: int,
+        patience: Patience,
+    ) -> None:
+        self.steps, self.stages, self.first = steps, stages, first
+        self._saves = {0: tile, first: tile - fresh}
+        self._patience = patience
+        self._known: dict[tuple[tuple[int, ...], int], int] = {}
+
+    def runs(self, inside: tuple[int, ...]) -> int:
+        """Return how often all loops outside of so many iterations run what is inside."""
+        return math.prod([end // size for end, size in zip(self.stages[-1], inside, strict=True)])
+
+    def loops(self, inside: tuple[int, ...], dimension: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Return (factor, iterations inside) of every loop over a dimension that may come next."""
+        stage = next((stage for stage in self.stages if stage > inside), inside)  # those that are over are no larger
+        left = stage[dimension] // inside[dimension]
+        before, size, behind = inside[:dimension], inside[dimension], inside[dimension + 1 :]
+        return [(factor, (*before, size * factor, *behind)) for factor in _divisors(left)[1:]]
+
+    def most_saved(self, inside: tuple[int, ...], back: int) -> int:
+        """Return the most that loops outside of so many iterations save, which go ``back`` when one advances."""
+        key = inside, back
+        if key not in self._known:
+            self._patience.check()
+            self._known[key] = max([0, *(self._saved(inside, back, dimension) for dimension in range(len(self.steps)))])
+        return self._known[key]
+
+    def _saved(self, inside: tuple[int, ...], back: int, dimension: int) -> int:
+        """Return the most that is saved where the next loop is over a dimension."""
+        moved = self.steps[dimension] * inside[dimension]
+        here, further = self._saves.get(moved - back, 0), back + moved
+        most = 0
+        for factor, more in self.loops(inside, dimension):
+            after = self.most_saved(more, further)
+            most = max(most, ((factor - 1) * here * self.runs(more) if here else 0) + after)
+        return most
 
 
-def _product(left: _Left) -> int:
-    return math.prod(factor for stage in left for factor in stage)
-
-
-def _loops(inside: tuple[int, ...], left: _Left, dimension: int) -> Iterator[tuple[int, tuple[int, ...], _Left]]:
-    """Yield (factor, iterations inside, what is left) for every loop over a dimension that may come next."""
-    at = next((at for at, stage in enumerate(left) if any(factor > 1 for factor in stage)), None)
-    if at is None:
-        return
-    for factor in divisors_of(left[at][dimension])[1:]:
-        more = tuple(each * (factor if place == dimension else 1) for place, each in enumerate(inside))
-        rest = tuple(each // (factor if place == dimension else 1) for place, each in enumerate(left[at]))
-        yield factor, more, (*left[:at], rest, *left[at + 1 :])
-
-
-def _outside(tried: _Pass, inside: tuple[int, ...], left: _Left, back: int, sent: int) -> int:
-    """Return the fewest places sent by loops outside of those that send ``sent`` and go ``back`` when one advances."""
-    tried.patience.check()
-    least = sent * _product(left)
-    for dimension, step in enumerate(tried.steps):
-        moved = step * inside[dimension]
-        brings = {0: 0, tried.first: tried.fresh}.get(moved - back, tried.tile)
-        for factor, more, rest in _loops(inside, left, dimension):
-            passes = sent + (factor - 1) * (brings + sent - tried.tile)
-            least = min(least, _outside(tried, more, rest, back + moved, passes))
-    return least
+_divisors = functools.cache(divisors_of)
 
 
 def _block(window: Window, sizes: tuple[int, ...]) -> int:
