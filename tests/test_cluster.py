@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import pickle
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -202,7 +205,9 @@ def test_bad_addresses_get_one_message(text: str) -> None:
         cluster_address(text)
 
 
-@pytest.mark.parametrize("text", ["dask://host:8786", "dask+tls://10.0.0.1:1", "dask://[fe80::1%eth0]:65535"])
+@pytest.mark.parametrize(
+    "text", ["dask://host:8786", "dask+tls://10.0.0.1:1", "ray://head:10001", "dask://[fe80::1%eth0]:65535"]
+)
 def test_good_addresses_stay_as_they_are(text: str) -> None:
     assert cluster_address(text) == text
 
@@ -221,3 +226,93 @@ def test_another_version_is_not_asked() -> None:
     kind, error = pickle.loads(answer_there("another", b""))
     assert kind == "error"
     assert isinstance(error, ClusterError)
+
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra ray is absent")
+
+
+@pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    """A cluster of Ray's with two workers."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(str(free.getsockname()[1]))
+    options = ["--num-cpus", "2", "--include-dashboard", "false", "--object-store-memory", "80000000"]
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--head",
+        "--block",
+        "--disable-usage-stats",
+        *options,
+    ]
+    path = os.pathsep.join([str(_TESTS), *filter(None, sys.path)])
+    begun = subprocess.Popen(
+        [*command, "--port", ports[0], "--ray-client-server-port", ports[1]],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield f"ray://127.0.0.1:{ports[1]}"
+    finally:
+        begun.terminate()  # it ends what it began
+        begun.wait()
+
+
+def _ray_cluster(address: str) -> Any:
+    from dovetail.ray_cluster import RayCluster
+
+    end = time.monotonic() + _READY_SECONDS
+    while True:
+        try:
+            return RayCluster(address)
+        except InputError:  # it is not there yet
+            assert time.monotonic() < end
+
+
+@needs_ray
+def test_results_on_ray_are_those_of_this_process(ray_address: str) -> None:
+    design = load_architecture("eyeriss_like")
+    local = map_network(_network(), design, estimate(design), workers=1)
+    with _ray_cluster(ray_address) as cluster:
+        assert cluster.processes == 2
+        there = map_network(_network(), design, estimate(design), workers=cluster)
+    for ours, theirs in zip(local.layers, there.layers, strict=True):
+        assert _told(ours.result) == _told(theirs.result)
+
+
+@needs_ray
+def test_a_worker_of_ray_that_is_killed_loses_what_it_was_at_only(ray_address: str, tmp_path: Path) -> None:
+    with _ray_cluster(ray_address) as cluster:
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            cluster.submit(fail, 1).result(_READY_SECONDS)
+        futures = [cluster.submit(traced, str(tmp_path), number, 0.4) for number in range(8)]
+        _until(lambda: sum(future.done() for future in futures) >= 2)
+        answered = [future.result() for future in futures if future.done()]
+        os.kill(answered[0][1], signal.SIGKILL)
+        assert sorted(future.result(_READY_SECONDS)[0] for future in futures) == list(range(8))
+    begun = _counts(tmp_path, "begun")
+    assert all(begun[number] == 1 for number, _ in answered)
+    assert sum(begun.values()) <= 10
+
+
+def test_ray_that_is_absent_or_away_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["optimum", "alexnet", "--on", "eyeriss_like", "--cluster", "ray://127.0.0.1:1"]
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(
+        "a cluster of Ray's needs the extra 'ray': pip install 'dovetail-codesign[ray]'\n"
+    )
+
+    def away(*_: object, **__: object) -> None:
+        raise ConnectionError("ray client connection timeout")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=away))
+    assert main(words) == 2
+    assert "no cluster of Ray's answers at ray://127.0.0.1:1 (ray client connection timeout)" in capsys.readouterr().err

@@ -37,8 +37,9 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _log = logging.getLogger("dovetail.cluster")
 
-#: How addresses begin, and what Dask calls that.
+#: How addresses of Dask's schedulers begin, and what Dask calls that; and those of Ray's clusters.
 SCHEMES = {"dask://": "tcp://", "dask+tls://": "tls://"}
+RAY = "ray://"
 #: Seconds that a scheduler which does not answer is waited for: at first, and when it was there before.
 CONNECTING, PATIENCE = 10.0, 600.0
 #: Seconds between two looks at whether the scheduler is still the same.
@@ -47,19 +48,22 @@ _LOOKING = 1.0
 
 #: A host's name or number, one of version 6 in brackets, and a port.
 _ADDRESS = re.compile(
-    rf"(?:{'|'.join(map(re.escape, SCHEMES))})(?:[\w.-]+|\[[0-9a-fA-F:.%\w]+\]):(?P<port>[0-9]{{1,5}})", re.ASCII
+    rf"(?:{'|'.join(map(re.escape, (*SCHEMES, RAY)))})(?:[\w.-]+|\[[0-9a-fA-F:.%\w]+\]):(?P<port>[0-9]{{1,5}})",
+    re.ASCII,
 )
 
 
 def cluster_address(text: str) -> str:
-    """Return an address such as ``dask://HOST:PORT``.
+    """Return an address such as ``dask://HOST:PORT`` or ``ray://HOST:PORT``.
 
     Raises:
         InputError: it is none.
     """
     found = _ADDRESS.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536:
-        raise InputError(f"'{text[:60]}' is no cluster; one is dask://HOST:PORT, or dask+tls://HOST:PORT")
+        raise InputError(
+            f"'{text[:60]}' is no cluster; one is dask://HOST:PORT, dask+tls://HOST:PORT or ray://HOST:PORT"
+        )
     return text
 
 

@@ -25,14 +25,23 @@ def executor_for(calls: int, workers: Workers) -> Iterator[Executor]:
     if isinstance(workers, Executor):
         yield workers
     elif isinstance(workers, str):
-        from dovetail.cluster import Cluster  # needs an extra
-
-        with Cluster(workers) as cluster:
+        with _cluster(workers) as cluster:
             yield cluster
     else:
         count = min(available_cpus() if workers is None else workers, calls)
         with InlineExecutor() if count <= 1 else WorkerExecutor(count) as executor:
             yield executor
+
+
+def _cluster(address: str) -> Executor:
+    """Return the cluster at an address; each kind needs an extra."""
+    from dovetail.cluster import RAY, Cluster
+
+    if not address.startswith(RAY):
+        return Cluster(address)
+    from dovetail.ray_cluster import RayCluster
+
+    return RayCluster(address)
 
 
 def processes_of(executor: Executor) -> int:

@@ -67,8 +67,8 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         dest="workers",
         type=_cluster,
-        metavar="dask://HOST:PORT",
-        help="map on the workers of this Dask scheduler instead",
+        metavar="ADDRESS",
+        help="map on the workers of a cluster instead: dask://HOST:PORT of a scheduler, ray://HOST:PORT of a head",
     )
 
 
