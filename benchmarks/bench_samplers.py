@@ -88,7 +88,8 @@ def main() -> None:
     print(f"{'':18}{'designs':>9}{'CPU-s':>8}   share            factor           points")
     for method in (None, *Method):
         runs = [_run(family, network, args.axes, method, seed, counts, exact, front) for seed in range(args.seeds)]
-        for at, count in enumerate((*counts, "equal time")):
+        named: list[int | str] = [*counts, "equal time"]
+        for at, count in enumerate(named):
             _print(method or "random", count, [run[at] for run in runs])
 
 
@@ -160,8 +161,8 @@ def far(found: _Floats, proven: _Floats) -> Far:
     whole = hypervolume(worst - np.log(proven))
     share = hypervolume(worst - np.log(found)) / whole if whole else 1.0
     factor = float((found[None] / proven[:, None]).max(axis=2).min(axis=1).max())
-    same = np.isclose(found[None], proven[:, None], rtol=1e-9).all(axis=2).any(axis=1)
-    return Far(share, factor, int(same.sum()))
+    same = [bool(np.isclose(found, point, rtol=1e-9).all(axis=1).any()) for point in proven]
+    return Far(share, factor, sum(same))
 
 
 def hypervolume(points: _Floats) -> float:
@@ -183,7 +184,7 @@ def _values(points: Sequence[Point], axes: Sequence[Axis]) -> _Floats:
 
 
 def _print(name: str, count: int | str, runs: Sequence[tuple[int, float, Far]]) -> None:
-    designs, seconds = (statistics.median(run[place] for run in runs) for place in (0, 1))
+    designs, seconds = statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
     fars = [run[2] for run in runs]
     shares, factors = [each.share for each in fars], [each.factor for each in fars]
     said = "" if isinstance(count, int) else count
