@@ -23,7 +23,7 @@ from dovetail.hardware.architecture import (
     Spatial,
     Storage,
 )
-from dovetail.mapper.imperfect import search_imperfect
+from dovetail.mapper.imperfect import imperfect_front, search_imperfect
 from dovetail.mapper.imperfect.first import first_fitting
 from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
@@ -148,6 +148,28 @@ def test_imperfect_mappings_are_found_where_no_perfect_one_exists(
     assert found.certificate.exact
     (ours,) = values_of([found.mapping], problem, architecture, energies, objective)
     assert ours <= min(values[allowed]) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (Constraints(temporal=LoopConstraints(factors=(FactorConstraint("M", Relation.GE, 2),))), "but M = 1"),
+        (Constraints(bypass=frozenset({"Weights"})), "must keep every tensor"),
+    ],
+)
+def test_what_no_factor_can_give_is_no_mapping(asked: Constraints, why: str) -> None:
+    """A dimension of one iteration has no loops to be searched; what is asked of it still holds."""
+    levels = (
+        Storage(name="DRAM", component="DRAM", width=16, datawidth=16, constraints=asked),
+        Storage(name="spad", component="RF", width=16, datawidth=16, depth=4),
+        Compute(name="mac", component="mac"),
+    )
+    actions = {"read": 9.0, "write": 9.0, "update": 9.0, "leak": 0.0}
+    costs = {"DRAM": ComponentCost(actions), "spad": ComponentCost(actions), "mac": ComponentCost({"compute": 1.0})}
+    layer = convolution(C=1, M=1, P=3, Q=1, R=1, S=1)
+    for run in (search_imperfect, imperfect_front):
+        with pytest.raises(NoMappingError, match=why):
+            run(layer, Architecture("asks", levels), EnergyTable(costs))
 
 
 @pytest.mark.parametrize(("columns", "cycles"), [(27, 2), (13, 1), (29, 3)])

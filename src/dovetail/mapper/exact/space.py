@@ -230,7 +230,7 @@ def _laid_out(problem: Problem, bound: Architecture, machine: Machine, look: Cal
     rules = rules_of(encode_rules(problem, bound), active)
     coefficients = rules.coefficients
     levels = mapped_levels(bound)
-    _check_possible(problem, levels)
+    check_possible(problem, levels)
     divisors = tuple(tuple(divisors_of(problem.bounds[d])) for d in active)
     tiles = math.prod(map(len, divisors))
     if tiles * len(levels) * (len(active) + 1) > MOST_TABLED:
@@ -288,7 +288,7 @@ def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]
     return least, most, tuple(most_loops)
 
 
-def _check_possible(problem: Problem, levels: tuple[Level, ...]) -> None:
+def check_possible(problem: Problem, levels: tuple[Level, ...]) -> None:
     """Raise when levels ask for iterations of a dimension that has but one, or the outermost is to keep not all."""
     said = []
     for level in levels:

@@ -21,6 +21,7 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit, allowance_of, within
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.exact.search import search
+from dovetail.mapper.exact.space import check_possible
 from dovetail.mapper.imperfect.all import Covered, cover
 from dovetail.mapper.imperfect.first import first_fitting
 from dovetail.mapper.imperfect.floor import Least, least_of
@@ -36,6 +37,7 @@ from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
+from dovetail.model.encode import mapped_levels
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
@@ -84,7 +86,8 @@ def search_imperfect(
         NoMappingError: no mapping exists, or no perfect one does and none of imperfect factors was met.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    bound_to(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
+    bound = bound_to(architecture, problem)  # a design of another problem is refused before anything is compiled
+    check_possible(problem, mapped_levels(bound))  # a mapspace leaves sizes of 1 out, and the outermost keepers
     compile_all(progress, [(problem, architecture)])
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
     return resumed(work.result, work.stop)
