@@ -62,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="supernet (default), netadapt, uniform, macs; magnitude: weights instead of channels",
     )
     search.add_argument(
+        "--knobs",
+        metavar="KNOB,...",
+        help="what may be turned: channels, depth (blocks left out); by default whatever the network has",
+    )
+    search.add_argument(
         "--candidates", type=arguments.positive, default=120, metavar="N", help="networks that it may measure (120)"
     )
     search.add_argument(
@@ -220,6 +225,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.recipe import recipe_named
     from dovetail.shrink.run import SUPERNET, Request
+    from dovetail.shrink.target import parse_knobs
 
     data = data_request(args, args.data)
     recipe = recipe_named(args.recipe)
@@ -241,6 +247,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
         supernet=supernet,
         seeds=args.seeds,
         seed=args.seed,
+        knobs=None if args.knobs is None else parse_knobs(args.knobs),
         budget=args.candidates,
         finalists=args.finalists,
         scratch=args.scratch,
@@ -298,8 +305,11 @@ def _print(result: ShrinkResult) -> None:
     title = f"{result.request.model.label} on {original.cost.architecture.name}, {printable(result.request.data.name)}"
     print_table(title, Table(columns, rows))
     for each in result.networks:
-        groups = zip(result.graph.groups, each.widths, strict=True)
-        changed = [f"{group.name} {group.channels} to {width}" for group, width in groups if width < group.channels]
+        groups = zip(result.graph.groups, each.widths, strict=False)
+        changed = [f"without {block}" for block in result.graph.left_out(each.widths)]
+        changed += [
+            f"{group.name} {group.channels} to {width}" for group, width in groups if 0 < width < group.channels
+        ]
         more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
         files = [] if each.exported is None else [file.name for file in each.exported.files.values()]
         print(f"{each.target}: {', '.join(changed[:8])}{more}")

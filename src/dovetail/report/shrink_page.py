@@ -52,6 +52,7 @@ def shrink_sections(result: ShrinkResult, others: Mapping[str, ShrinkResult]) ->
         _curve(result, others),
         *(_layers(result, each) for each in result.networks),
         table_section("Which channels went", _channels(result), "Channels of a group are kept or removed together."),
+        *([table_section("Which blocks went", _blocks(result), _BLOCKS_NOTE)] if result.graph.blocks else []),
         _staircases(result),
         table_section("The staircase in numbers", _stairs(result)),
     ]
@@ -62,6 +63,9 @@ _STAIRS_NOTE = (
     "reaches. A wider one that costs no more has already taken the place of every width that is not here. "
     "The cost per channel dips where the design's arrays fill up."
 )
+
+
+_BLOCKS_NOTE = "What a block costs in the original; where it is left out, what it reads is handed on."
 
 
 def _about(result: ShrinkResult) -> list[str]:
@@ -154,7 +158,13 @@ def _layers(result: ShrinkResult, each: Outcome) -> dict[str, Any]:
     pairs = ("C x M", "energy uJ", "cycles", "utilization %")
     columns = ("layer", *(f"{what} {when}" for what in pairs for when in ("before", "after")), "MACs kept %")
     rows: list[tuple[Cell, ...]] = []
-    for before, after in zip(result.original.cost.layers, each.cost.layers, strict=True):
+    left = {layer.name: layer for layer in each.cost.layers}
+    for before in result.original.cost.layers:
+        after = left.get(before.name)
+        if after is None:
+            energy, cycles, busy = before.totals.energy_pJ * 1e-6, before.totals.cycles, 100 * before.cost.utilization
+            rows.append((before.name, _channels_of(before), "left out", energy, 0.0, cycles, 0, busy, "", 0.0))
+            continue
         rows.append(
             (
                 before.name,
@@ -204,6 +214,20 @@ def _channels(result: ShrinkResult) -> Table:
     return Table(headed(*columns), rows)
 
 
+def _blocks(result: ShrinkResult) -> Table:
+    """Return what each block costs, and the networks that lack it."""
+    cost, shapes = result.original.cost, result.space.shapes
+    rows: list[tuple[Cell, ...]] = []
+    for place, block in enumerate(result.graph.blocks, len(result.graph.groups)):
+        own = {each.layer.name for each in shapes.layers if each.block == place}
+        layers = [layer.totals for layer in cost.layers if layer.name in own]
+        energy, cycles = sum(each.energy_pJ for each in layers), sum(each.cycles for each in layers)
+        gone = [str(each.target) for each in result.networks if not each.widths[place]]
+        share = 100 * energy / cost.energy_pJ if cost.energy_pJ else 0.0
+        rows.append((block, len(layers), energy * 1e-6, share, cycles, ", ".join(gone)))
+    return Table(headed("block", "layers", "energy uJ", "of all %", "cycles", "left out for"), tuple(rows))
+
+
 def _staircases(result: ShrinkResult) -> dict[str, Any]:
     """Return a chart per group of channels, of what stands in the table of `_stairs`."""
     found: dict[str, list[tuple[int, float, str]]] = {}
@@ -222,7 +246,7 @@ def _stairs(result: ShrinkResult) -> Table:
     columns = ("group", "channels", "energy uJ", "cycles", "EDP per channel squared, of the widest's", "taken for")
     space = result.space
     rows: list[tuple[Cell, ...]] = []
-    for knob in space.knobs:
+    for knob in (knob for knob in space.knobs if knob.kind == "channels"):
         reached = staircase(space.shapes, knob.groups, knob.options)
         first = 0.0
         for option, layers in zip(knob.options, reached, strict=True):

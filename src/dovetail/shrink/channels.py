@@ -1,4 +1,4 @@
-"""Channel groups of a network: which channels must go together, and where each of them sits in every layer."""
+"""What a network can lose: channels that go together, where each sits in every layer, and whole blocks."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ class Axis:
         return fixed + sum(widths[group] * count for group, count in shares)
 
 
-#: Kept channels of every group, ``[group](width,)`` rising.
+#: Kept channels of every group, ``[group](width,)`` rising; then per block ``(1,)`` if it stays, else ``(0,)``.
 Kept = tuple[NDArray[np.int64], ...]
-#: Channels of every group.
+#: Channels of every group; then 1 for every block that stays, and 0 for one that is left out.
 Widths = tuple[int, ...]
 
 
@@ -96,17 +96,45 @@ class ChannelGraph:
     Attributes:
         groups: in the order in which their layers run.
         axes: sides of layers in which at least one position belongs to a group.
-        left: layers that keep all channels that they make, with the reason.
+        left: layers that keep all channels that they make, and blocks that stay, with the reason.
+        blocks: paths of modules that may be left out whole, what they read handed on, in the order they run.
     """
 
     groups: tuple[ChannelGroup, ...]
     axes: tuple[Axis, ...]
     left: Mapping[str, str] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ()
 
     @property
     def widths(self) -> Widths:
-        """Channels of every group in the network as given."""
-        return tuple(group.channels for group in self.groups)
+        """Channels of every group in the network as given, and all blocks."""
+        return (*(group.channels for group in self.groups), *(1 for _ in self.blocks))
+
+    def block_of(self, path: str) -> int | None:
+        """Return the number of the block that a module stands in; None: in no block."""
+        inside = (number for number, block in enumerate(self.blocks) if is_inside(path, block))
+        return next(inside, None)
+
+    @cached_property
+    def within(self) -> Mapping[int, int]:
+        """By number the groups of which nothing is left without one block, and the number of that block."""
+        blocks: dict[int, set[int | None]] = {}
+        for axis in self.axes:
+            for group, _ in axis.parts[1]:
+                blocks.setdefault(group, set()).add(self.block_of(axis.module))
+        only = {group: next(iter(of)) for group, of in blocks.items() if len(of) == 1}
+        return {group: block for group, block in only.items() if block is not None}
+
+    def left_out(self, widths: Sequence[int]) -> tuple[str, ...]:
+        """Return the paths of the blocks that are left out."""
+        stays = widths[len(self.groups) :]
+        return tuple(block for block, stay in zip(self.blocks, stays, strict=True) if not stay)
+
+    def settled(self, widths: Sequence[int]) -> Widths:
+        """Return the same network's one spelling: groups of which nothing is left have no channels."""
+        count = len(self.groups)
+        gone = {group for group, block in self.within.items() if not widths[count + block]}
+        return tuple(0 if number in gone else width for number, width in enumerate(widths))
 
     @cached_property
     def by_module(self) -> Mapping[str, Mapping[str, Axis]]:
@@ -118,13 +146,17 @@ class ChannelGraph:
 
     def check(self, widths: Sequence[int]) -> None:
         """Raise InputError when a width cannot be had."""
-        if len(widths) != len(self.groups):
-            raise InputError(f"{len(widths)} widths for {len(self.groups)} channel groups")
-        for group, width in zip(self.groups, widths, strict=True):
-            if not 1 <= width <= group.channels or width % group.block:
+        if len(widths) != len(self.groups) + len(self.blocks):
+            raise InputError(f"{len(widths)} widths for {len(self.groups)} channel groups, {len(self.blocks)} blocks")
+        for number, (group, width) in enumerate(zip(self.groups, widths, strict=False)):
+            least = 0 if number in self.within and not widths[len(self.groups) + self.within[number]] else 1
+            if not least <= width <= group.channels or width % group.block:
                 raise InputError(
                     f"{group.name}: {width} channels; it has {group.channels} in blocks of {group.block}, at least one"
                 )
+        for block, stays in zip(self.blocks, widths[len(self.groups) :], strict=True):
+            if stays not in (0, 1):
+                raise InputError(f"{block}: {stays}; a block stays (1) or is left out (0)")
 
     def kept(self, widths: Sequence[int], order: Sequence[NDArray[np.int64]]) -> Kept:
         """Return the channels that stay at these widths.
@@ -134,7 +166,13 @@ class ChannelGraph:
             order: per group ``(blocks,)`` its blocks, the most important first.
         """
         self.check(widths)
-        return tuple(
+        channels = (
             np.sort((blocks[: width // group.block, None] * group.block + np.arange(group.block)).ravel())
-            for group, width, blocks in zip(self.groups, widths, order, strict=True)
+            for group, width, blocks in zip(self.groups, widths, order, strict=False)
         )
+        return (*channels, *(np.arange(stays) for stays in widths[len(self.groups) :]))
+
+
+def is_inside(path: str, block: str) -> bool:
+    """Whether a module is a block or stands in it."""
+    return path == block or path.startswith(f"{block}.")

@@ -25,6 +25,7 @@ class SizedLayer:
         inputs: axis that its input channels follow; None when they don't change.
         outputs: likewise.
         groups: the numbers of the channel groups that its cost depends on, rising.
+        block: place among widths of the block that it stands in; None: in none.
         heads: of a product of activations, channels of the one group that its own ``G`` counts, whole heads; 0: of
             anything else.
     """
@@ -34,6 +35,16 @@ class SizedLayer:
     outputs: Axis | None
     groups: tuple[int, ...]
     heads: int = 0
+    block: int | None = None
+
+    @property
+    def depends_on(self) -> tuple[int, ...]:
+        """The places among widths that its cost depends on, rising."""
+        return self.groups if self.block is None else (*self.groups, self.block)
+
+    def stays(self, widths: Widths) -> bool:
+        """Whether its block is not left out."""
+        return self.block is None or widths[self.block] > 0
 
     def problem(self, widths: Widths) -> Problem:
         """Return the layer's problem when the groups have these widths; its name stays."""
@@ -89,13 +100,23 @@ class NetworkShapes:
     graph: ChannelGraph
 
     def at(self, widths: Widths) -> Network:
-        """Return the network when its groups have these widths."""
-        layers = tuple(replace(each.layer, problem=each.problem(widths)) for each in self.layers)
-        return replace(self.network, layers=layers)
+        """Return the network when its groups have these widths.
+
+        What a block reads is among what its readers read (it is added to what the block makes), so no edge is missing
+        where it is left out.
+        """
+        layers = tuple(replace(each.layer, problem=each.problem(widths)) for each in self.staying(widths))
+        gone = {each.layer.name for each in self.layers if not each.stays(widths)}
+        edges = tuple(edge for edge in self.network.edges if not gone & set(edge))
+        return replace(self.network, layers=layers, edges=edges)
+
+    def staying(self, widths: Widths) -> tuple[SizedLayer, ...]:
+        """Return the layers that are not left out."""
+        return tuple(each for each in self.layers if each.stays(widths))
 
     def macs(self, widths: Widths) -> int:
         """Return the multiply-accumulates of one pass at these widths."""
-        return sum(each.problem(widths).macs * each.layer.repeats for each in self.layers)
+        return sum(each.problem(widths).macs * each.layer.repeats for each in self.staying(widths))
 
 
 def network_shapes(model: Any, graph: ChannelGraph, shape: Sequence[int], name: str) -> NetworkShapes:
@@ -111,7 +132,21 @@ def network_shapes(model: Any, graph: ChannelGraph, shape: Sequence[int], name: 
         InputError: when a group reaches a layer whose form it does not determine.
     """
     network = trace(model, tuple(shape), name=name)
-    return NetworkShapes(network, tuple(_sized(layer, graph) for layer in network.layers), graph)
+    layers = (replace(_sized(layer, graph), block=_block_of(layer, graph)) for layer in network.layers)
+    return NetworkShapes(network, tuple(layers), graph)
+
+
+def _block_of(layer: Layer, graph: ChannelGraph) -> int | None:
+    """Return the place among widths of the block in which a layer runs.
+
+    Raises:
+        InputError: it runs in one and elsewhere.
+    """
+    blocks = {graph.block_of(path) for path in layer.modules}
+    if len(blocks) > 1:
+        raise InputError(f"{layer.name}: runs inside and outside of a block that may be left out")
+    block = next(iter(blocks), None)
+    return None if block is None else len(graph.groups) + block
 
 
 def _sized(layer: Layer, graph: ChannelGraph) -> SizedLayer:

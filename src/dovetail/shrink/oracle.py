@@ -112,10 +112,10 @@ class CostOracle:
 
     def figures_of(self, shapes: NetworkShapes, several: Sequence[Widths]) -> list[PassCost]:
         """Return what the network costs at each of several widths; what is new is mapped together."""
-        self.learn(each.problem(widths) for widths in several for each in shapes.layers)
+        self.learn(each.problem(widths) for widths in several for each in shapes.staying(widths))
         found = []
         for widths in several:
-            parts = [(self.of(each.problem(widths)), each.layer.repeats) for each in shapes.layers]
+            parts = [(self.of(each.problem(widths)), each.layer.repeats) for each in shapes.staying(widths)]
             energy = sum(energy * repeats for (energy, _), repeats in parts)
             cycles = sum(cycles * repeats for (_, cycles), repeats in parts)
             found.append(PassCost(energy, cycles, shapes.macs(widths)))

@@ -1,13 +1,13 @@
-"""Takes channels out of a network: weights sliced, layers truly smaller, nothing masked."""
+"""Takes channels and blocks out of a network: weights sliced, layers truly smaller or gone, nothing masked."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dovetail.errors import InputError
-from dovetail.shrink.channels import Axis, ChannelGraph, Kept
+from dovetail.shrink.channels import Axis, ChannelGraph, Kept, is_inside
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -23,10 +23,10 @@ Sizes = dict[str, int]
 
 
 def prune(model: Any, graph: ChannelGraph, kept: Kept) -> Any:
-    """Return a copy of the network with only the kept channels; weights of what stays are the same."""
-    slices = slices_of(graph, kept)
-    state = {name: value.detach().clone() for name, value in sliced(model.state_dict(), slices).items()}
-    smaller = resized(model, sizes_of(model, graph, kept))
+    """Return a copy of the network with only the kept channels and blocks; weights of what stays are the same."""
+    slices, gone = slices_of(graph, kept), gone_of(graph, kept)
+    state = {name: value.detach().clone() for name, value in sliced(model.state_dict(), slices, gone).items()}
+    smaller = resized(model, sizes_of(model, graph, kept), gone)
     assign(smaller, state)
     return smaller.train(model.training)
 
@@ -41,8 +41,14 @@ def assign(model: Any, state: Mapping[str, Any]) -> None:
         setattr(module, which, nn.Parameter(value, old.requires_grad) if is_weight else value)
 
 
+def gone_of(graph: ChannelGraph, kept: Kept) -> tuple[str, ...]:
+    """Return the paths of the blocks that are left out."""
+    return graph.left_out([len(each) for each in kept])
+
+
 def slices_of(graph: ChannelGraph, kept: Kept) -> dict[str, tuple[Any, Any]]:
-    """Return per layer the positions that stay on its input and its output side, None for all of them."""
+    """Return per layer that stays the positions that stay on its input and its output side, None for all of them."""
+    gone = gone_of(graph, kept)
 
     def index(axis: Axis | None) -> Any:
         if axis is None:
@@ -50,19 +56,30 @@ def slices_of(graph: ChannelGraph, kept: Kept) -> dict[str, tuple[Any, Any]]:
         positions = axis.positions(kept)
         return None if len(positions) == len(axis.owners) else torch.from_numpy(positions)
 
-    return {path: (index(sides.get("in")), index(sides.get("out"))) for path, sides in graph.by_module.items()}
+    return {
+        path: (index(sides.get("in")), index(sides.get("out")))
+        for path, sides in graph.by_module.items()
+        if not _any_inside(path, gone)
+    }
 
 
-def sliced(state: Mapping[str, Any], slices: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+def _any_inside(path: str, blocks: Iterable[str]) -> bool:
+    return any(is_inside(path, block) for block in blocks)
+
+
+def sliced(state: Mapping[str, Any], slices: Mapping[str, tuple[Any, Any]], gone: Iterable[str] = ()) -> dict[str, Any]:
     """Return tensors by name with the positions that stay; gradients flow through.
 
     Args:
         state: parameters and buffers by name, as ``state_dict`` and ``named_parameters`` name them.
         slices: what `slices_of` returned.
+        gone: paths of blocks whose tensors are left out.
     """
     smaller = {}
     for name, value in state.items():
         path, _, which = name.rpartition(".")
+        if _any_inside(path, gone):
+            continue
         inputs, outputs = slices.get(path, (None, None))
         smaller[name] = _slice(value, which, inputs, outputs)
     return smaller
@@ -79,9 +96,11 @@ def _slice(value: Any, which: str, inputs: Any, outputs: Any) -> Any:
 
 
 def sizes_of(model: Any, graph: ChannelGraph, kept: Kept) -> dict[str, Sizes]:
-    """Return the sizes of every layer that a group reaches, after pruning."""
-    sizes = {}
+    """Return the sizes of every layer that a group reaches and that is left, after pruning."""
+    sizes, gone = {}, gone_of(graph, kept)
     for path, sides in graph.by_module.items():
+        if _any_inside(path, gone):
+            continue
         module = model.get_submodule(path)
         counts = {side: len(axis.positions(kept)) for side, axis in sides.items()}
         if isinstance(module, CHANNELWISE):
@@ -98,13 +117,20 @@ def sizes_of(model: Any, graph: ChannelGraph, kept: Kept) -> dict[str, Sizes]:
     return sizes
 
 
-def resized(model: Any, sizes: Mapping[str, Sizes]) -> Any:
+def resized(model: Any, sizes: Mapping[str, Sizes], gone: Iterable[str] = ()) -> Any:
     """Return a copy of the network whose layers have these sizes, its weights on the meta device.
 
+    Args:
+        model: the network.
+        sizes: of layers, by path.
+        gone: paths of blocks in whose place stands what hands on what it reads.
+
     Raises:
-        InputError: when the network has no such layer, or one of another kind.
+        InputError: when the network has no such layer or block, or a layer of another kind.
     """
     smaller = without_weights(model)
+    for path in gone:
+        leave_out(smaller, path)
     for path, size in sizes.items():
         try:
             module = smaller.get_submodule(path)
@@ -115,6 +141,19 @@ def resized(model: Any, sizes: Mapping[str, Sizes]) -> Any:
         _check_sizes(path, module, size)
         _resize(module, size)
     return smaller
+
+
+def leave_out(model: Any, path: str) -> Any:
+    """Put what hands on what it reads into a block's place, and return the block."""
+    parent, _, name = path.rpartition(".")
+    try:
+        owner, block = model.get_submodule(parent), model.get_submodule(path)
+    except AttributeError:
+        raise InputError(f"the network has no block '{path}'", key="left_out") from None
+    if not path:
+        raise InputError("a network is no block of itself", key="left_out")
+    setattr(owner, name, nn.Identity())
+    return block
 
 
 def _check_sizes(path: str, module: Any, size: Sizes) -> None:
@@ -178,6 +217,8 @@ __all__ = [
     "CHANNELWISE",
     "CONVOLUTIONS",
     "assign",
+    "gone_of",
+    "leave_out",
     "prune",
     "resized",
     "sizes_of",

@@ -25,7 +25,8 @@ from dovetail.json_text import json_document
 from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
-from dovetail.shrink.discover import OUTPUT, channel_graph
+from dovetail.shrink.depth import CHANGES, NEEDED, network_graph
+from dovetail.shrink.discover import OUTPUT
 from dovetail.shrink.finalists import (
     Accuracy,
     Start,
@@ -54,6 +55,7 @@ from dovetail.shrink.target import METRICS, Target, metric_of
 from dovetail.table import Cell, Table, headed
 from dovetail.text import printable
 from dovetail.workload.describe import unknown_text
+from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -81,6 +83,7 @@ class Request:
         supernet: how the supernet is trained.
         seeds: under how many each chosen network is trained.
         seed: of search and supernet.
+        knobs: what the search may turn, of `dovetail.shrink.target.KNOBS`; None: whatever the network has.
         budget: networks that the search may measure.
         finalists: networks trained per target to choose from.
         scratch: train finalists from weights drawn anew, instead of the supernet's.
@@ -100,6 +103,7 @@ class Request:
     supernet: Recipe = SUPERNET
     seeds: int = 1
     seed: int = 0
+    knobs: tuple[str, ...] | None = None
     budget: int = BUDGET
     finalists: int = 2
     scratch: bool = False
@@ -118,6 +122,8 @@ class Request:
             raise InputError("no target: write edp=0.3x, energy=120, front, ...")
         if self.method != MAGNITUDE:
             search_named(self.method)
+        elif self.knobs is not None:
+            raise InputError(f"knobs are what a search of channels and blocks turns; method {MAGNITUDE} has none")
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Outcome:
     Attributes:
         name: what to call it.
         target: what it was made for; None for the original.
-        widths: channels of every group.
+        widths: channels of every group, and whether each block stays.
         figures: cost of one pass.
         cost: every layer's mapping and cost.
         accuracy: trained by the recipe, under each seed; None when it was not.
@@ -144,12 +150,12 @@ class Outcome:
     folder: Path | None
     exported: Exported | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
+    def to_json(self, graph: ChannelGraph) -> dict[str, Any]:
+        """Return plain data; its sizes are those of a graph."""
         return {
             "network": self.name,
             "target": None if self.target is None else str(self.target),
-            "widths": list(self.widths),
+            **sizes_json(graph, self.widths),
             **asdict(self.figures),
             "edp_J_cycle": self.figures.edp_J_cycle,
             "exact": self.cost.exact,
@@ -191,13 +197,14 @@ class ShrinkResult:
             "recipe": self.request.recipe.to_dict(),
             "start": "scratch" if self.request.scratch else "trained",
             "groups": [group.name for group in self.graph.groups],
+            "blocks": list(self.graph.blocks),
             "left": dict(self.graph.left),
             "as_given": asdict(self.as_given),
             "unknown": [each.name for each in self.original.cost.network.unknown],
             "notes": list(self.notes()),
-            "original": self.original.to_json(),
-            "networks": [each.to_json() for each in self.networks],
-            "measured": [{"widths": list(widths), **asdict(each)} for widths, each in self.measured.items()],
+            "original": self.original.to_json(self.graph),
+            "networks": [each.to_json(self.graph) for each in self.networks],
+            "measured": [{**sizes_json(self.graph, widths), **asdict(each)} for widths, each in self.measured.items()],
         }
 
     def notes(self) -> Iterator[str]:
@@ -226,17 +233,25 @@ class ShrinkResult:
             "validation",
             "test",
             "widths",
+            *(("left out",) if self.graph.blocks else ()),
         )
+        count = len(self.graph.groups)
         rows: list[tuple[Cell, ...]] = []
         for one in (self.original, *self.networks):
             figures, measured = one.figures, means_of(one.accuracy)
             share = figures.edp_J_cycle / self.original.figures.edp_J_cycle
             cost = (figures.edp_J_cycle, share, figures.cycles, figures.energy_pJ * 1e-6, figures.macs)
-            rows.append((one.name, *cost, *measured, " ".join(map(str, one.widths))))
+            gone = (" ".join(self.graph.left_out(one.widths)),) if self.graph.blocks else ()
+            rows.append((one.name, *cost, *measured, " ".join(map(str, one.widths[:count])), *gone))
         return Table(headed(*columns), tuple(rows))
 
     def _repr_html_(self) -> str:
         return self.table().html(f"{self.request.model.label} on {self.original.cost.architecture.name}")
+
+
+def sizes_json(graph: ChannelGraph, widths: Widths) -> dict[str, Any]:
+    """Return a network's sizes as plain data: channels of every group, blocks that are left out."""
+    return {"widths": list(widths[: len(graph.groups)]), "left_out": list(graph.left_out(widths))}
 
 
 def _left_text(graph: ChannelGraph) -> Iterator[str]:
@@ -246,8 +261,9 @@ def _left_text(graph: ChannelGraph) -> Iterator[str]:
         if why != OUTPUT:
             by_reason.setdefault(why, []).append(path)
     for why, paths in by_reason.items():
-        more = f" and {len(paths) - _MANY} more layers" if len(paths) > _MANY else ""
-        yield f"channels of {printable(', '.join(paths[:_MANY]))}{more} stay: {printable(why)}"
+        what, kind = ("blocks", "blocks") if why in (CHANGES, NEEDED) else ("channels of", "layers")
+        more = f" and {len(paths) - _MANY} more {kind}" if len(paths) > _MANY else ""
+        yield f"{what} {printable(', '.join(paths[:_MANY]))}{more} stay: {printable(why)}"
 
 
 def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> ShrinkResult:
@@ -264,6 +280,7 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
     request.execution.torch_device  # noqa: B018  says now if it is not there
     with checkpoint.sole_writer(request.out), request.execution.applied():
         run = _Run(request, oracle, report)
+        run.graph  # noqa: B018  says now if there is nothing to turn
         run.check_start()
         task = run.task()
         found = search_named(request.method)(task)
@@ -293,8 +310,8 @@ class _Run:
 
     @cached_property
     def graph(self) -> ChannelGraph:
-        """Its channel groups."""
-        return channel_graph(self.model, self.shape)
+        """Its channel groups and blocks, which need no trained weights: what can't shrink is not trained first."""
+        return network_graph(self.request.model(), self.shape, self.request.knobs)
 
     @cached_property
     def shapes(self) -> NetworkShapes:
@@ -416,8 +433,8 @@ class _Run:
         kept = self.graph.kept(widths, self.order)
         network = cut(self.model, self.graph, self.order, widths)
         accuracy = tested(partial(kept_in, network), runs, self.data, self.request.execution)
-        cost = self.oracle.network_cost(self.shapes, widths)
-        cost = replace(cost, network=replace(cost.network, name=f"{self.request.model.label} at {target}"))
+        name = f"{self.request.model.label} at {target}"
+        cost = self.oracle.mapped(trace(network, (self.request.batch, *self.data.shape), name=name))
         figures = self.oracle.figures(self.shapes, widths)
         folder = self.request.out / f"{self.request.method}-{str(target).replace('=', '-')}"
         best = max(accuracy.validation, key=lambda seed: (accuracy.validation[seed], -seed))
@@ -430,7 +447,6 @@ class _Run:
             "accuracy": accuracy.to_json(),
             "cost": network_result(cost),
         }
-        name = f"{self.request.model.label} at {target}"
         shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts)
         save_shrunk(folder, shrunk, checkpoint.load_weights(accuracy.checkpoints[best]))
         trained = kept_in(network, accuracy.checkpoints[best]).eval().cpu()

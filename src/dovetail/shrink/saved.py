@@ -14,7 +14,7 @@ from dovetail.accuracy.models import ModelSpec, user_model
 from dovetail.document import read_text
 from dovetail.errors import InputError
 from dovetail.shrink.channels import ChannelGraph, Kept
-from dovetail.shrink.prune import Sizes, assign, resized, sizes_of
+from dovetail.shrink.prune import Sizes, assign, gone_of, resized, sizes_of
 from dovetail.text import printable
 from dovetail.workload.torchvision_import import import_torch
 
@@ -33,6 +33,7 @@ class Shrunk:
         name: what to call it.
         model: what makes the network it was cut from.
         sizes: of every layer that lost channels, by its path.
+        gone: paths of the blocks that were left out.
         kept: per group, by its name, the numbers of the channels that stayed.
         facts: what else is known of it: cost, accuracy, target, recipe.
     """
@@ -42,6 +43,7 @@ class Shrunk:
     sizes: Mapping[str, Sizes]
     kept: Mapping[str, list[int]]
     facts: Mapping[str, Any]
+    gone: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -51,11 +53,12 @@ class Shrunk:
     def __call__(self) -> Any:
         """Make the network anew: the network it was cut from, as its own code draws its weights, in smaller layers."""
         full = self.model()
-        smaller = resized(full, self.sizes)
+        smaller = resized(full, self.sizes, self.gone)
         shapes = {name: value.shape for name, value in smaller.state_dict().items()}
         corners = {
             name: value.detach()[tuple(slice(size) for size in shapes[name])].clone()
             for name, value in full.state_dict().items()
+            if name in shapes
         }
         assign(smaller, corners)
         return smaller
@@ -68,6 +71,7 @@ class Shrunk:
             "model": self.model.to_dict(),
             "layers": {path: dict(size) for path, size in self.sizes.items()},
             "kept": dict(self.kept),
+            **({"left_out": list(self.gone)} if self.gone else {}),
             **self.facts,
         }
 
@@ -75,9 +79,9 @@ class Shrunk:
 def describe(
     name: str, spec: ModelSpec, model: Any, graph: ChannelGraph, kept: Kept, facts: Mapping[str, Any]
 ) -> Shrunk:
-    """Return the description of a network cut down to the kept channels."""
-    channels = {group.name: of.tolist() for group, of in zip(graph.groups, kept, strict=True)}
-    return Shrunk(name, spec, sizes_of(model, graph, kept), channels, facts)
+    """Return the description of a network cut down to the kept channels and blocks."""
+    channels = {group.name: of.tolist() for group, of in zip(graph.groups, kept, strict=False)}
+    return Shrunk(name, spec, sizes_of(model, graph, kept), channels, facts, gone_of(graph, kept))
 
 
 def save_shrunk(folder: Path, shrunk: Shrunk, weights: Mapping[str, Any]) -> None:
@@ -122,9 +126,9 @@ def load_shrunk(path: Path | str, factory: str | None = None) -> Any:
 
 def _resized(full: Any, shrunk: Shrunk, file: Path) -> Any:
     try:
-        return resized(full, shrunk.sizes)
+        return resized(full, shrunk.sizes, shrunk.gone)
     except InputError as error:
-        raise InputError(error.message, file=file, key="layers") from None
+        raise InputError(error.message, file=file, key=error.key or "layers") from None
 
 
 def read_shrunk(path: Path | str) -> Shrunk:
@@ -146,11 +150,13 @@ def read_shrunk(path: Path | str) -> Shrunk:
         spec = ModelSpec.of(content["model"], file)
         sizes = {str(path): _sizes(size, path, file) for path, size in content["layers"].items()}
         kept = {str(name): [int(channel) for channel in channels] for name, channels in content["kept"].items()}
+        gone = tuple(str(path) for path in list(content.get("left_out", ())))
         name = printable(str(content["name"]))
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(f"damaged ({type(error).__name__}: {error})", file=file) from None
-    known = ("format", "name", "model", "layers", "kept")
-    return Shrunk(name, spec, sizes, kept, {key: value for key, value in content.items() if key not in known})
+    known = ("format", "name", "model", "layers", "kept", "left_out")
+    facts = {key: value for key, value in content.items() if key not in known}
+    return Shrunk(name, spec, sizes, kept, facts, gone)
 
 
 def _sizes(size: Any, path: str, file: Path) -> Sizes:

@@ -89,10 +89,14 @@ class Task:
         cost = self.cost(nearest)
         share = cost / metric_of(self.original, self.metric)  # which is above 0: `shrink` refuses to begin otherwise
         limit = self.limits()[target]
-        widths = ", ".join(str(width) for width in nearest[:12]) + (", ..." if len(nearest) > 12 else "")
+        graph = self.space.shapes.graph
+        channels = nearest[: len(graph.groups)]
+        widths = ", ".join(str(width) for width in channels[:12]) + (", ..." if len(channels) > 12 else "")
+        gone = f" without {', '.join(out)}" if (out := graph.left_out(nearest)) else ""
         return UnreachableError(
             f"target {target} ({limit:.4g} {METRICS[self.metric]}): no network found that costs so little; the nearest "
-            f"reachable is {self.metric}={share:.3g}x ({cost:.4g} {METRICS[self.metric]}), with channels {widths}"
+            f"reachable is {self.metric}={share:.3g}x ({cost:.4g} {METRICS[self.metric]})"
+            f"{f', with channels {widths}' * bool(channels)}{gone}"
         )
 
 
@@ -101,11 +105,21 @@ Found = dict[Target, list[Widths]]
 
 
 def uniform(task: Task) -> Found:
-    """Return one multiplier for all groups: the widest that meet each target (the founding study's method)."""
+    """Return one multiplier for all groups: the widest that meet each target (the founding study's method).
+
+    Blocks stay.
+
+    Raises:
+        InputError: no channels may go.
+    """
     graph = task.space.shapes.graph
+    if not graph.groups:
+        raise InputError("method uniform narrows channels, which may not go here; allow them in --knobs")
+    whole = (1,) * len(graph.blocks)
     widest = max(group.blocks for group in graph.groups)
     steps = sorted({round(step) for step in np.linspace(widest, 1, min(widest, 128)).tolist()}, reverse=True)
-    tried = list(dict.fromkeys(tuple(g.nearest(step / widest * g.channels) for g in graph.groups) for step in steps))
+    even = (tuple(g.nearest(step / widest * g.channels) for g in graph.groups) for step in steps)
+    tried = [(*widths, *whole) for widths in dict.fromkeys(even)]
     task.space.oracle.figures_of(task.space.shapes, tried)
     costs = {widths: task.cost(widths) for widths in tried}
     found: Found = {}
@@ -215,7 +229,11 @@ def _spread(task: Task, search: ExactSearch) -> list[float]:
 
 
 def _even(space: SearchSpace, share: float) -> Choice:
-    return tuple(int(np.abs(np.log(shares / share)).argmin()) for shares in space.shares)
+    """Return the choice of all channels at about one share, all blocks there."""
+    return tuple(
+        0 if knob.kind == "depth" else int(np.abs(np.log(shares / share)).argmin())
+        for knob, shares in zip(space.knobs, space.shares, strict=True)
+    )
 
 
 def _explored(task: Task, shares: Sequence[float]) -> dict[Choice, float]:

@@ -1,9 +1,9 @@
-"""The search space: knobs that turn groups' widths, the widths worth trying, and what each layer costs at them."""
+"""The search space: knobs that turn groups' widths and leave blocks out, and what each layer costs at them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,22 +24,30 @@ STAIRS, KEPT_WIDTHS = 40, 12
 
 @dataclass(frozen=True)
 class Knob:
-    """Channel groups that get wider and narrower together, in proportion.
+    """Channel groups that get wider and narrower together, in proportion; or one block, there or left out.
 
-    Groups that are concatenated anywhere share a knob, so every layer depends on two knobs at most.
+    Groups that are concatenated anywhere share a knob, so every layer depends on two of their knobs at most, and on
+    that of its block.
 
     Attributes:
-        name: of its first group.
-        groups: their numbers.
+        name: of its first group, or the block.
+        groups: their places among widths.
         options: ``[option][group]`` widths, by falling width; the first is the network as given.
+        kind: what it turns, of `dovetail.shrink.target.KNOBS`.
     """
 
     name: str
     groups: tuple[int, ...]
     options: tuple[Widths, ...]
+    kind: str = "channels"
 
     def shares(self, graph: ChannelGraph) -> NDArray[np.float64]:
-        """Return ``(options,)`` the share of channels that each option keeps."""
+        """Return ``(options,)`` the share of channels that each option keeps; of a block that is left out, a half.
+
+        Predictions see a block's one step alone, whatever number stands for it.
+        """
+        if self.kind == "depth":
+            return np.array([1.0, 0.5])
         whole = sum(graph.groups[group].channels for group in self.groups)
         return np.array([sum(option) / whole for option in self.options])
 
@@ -131,7 +139,7 @@ class LayerTable:
     """What one layer costs at all options of the knobs it depends on; all its repeats together.
 
     Attributes:
-        knobs: which, rising; none, one or two.
+        knobs: which, rising: at most two of channels and one of depth.
         energy_pJ: one axis per knob.
         cycles: likewise.
         macs: likewise.
@@ -168,7 +176,15 @@ class SearchSpace:
         for knob, option in zip(self.knobs, choice, strict=True):
             for group, width in zip(knob.groups, knob.options[option], strict=True):
                 widths[group] = width
-        return tuple(widths)
+        return self.shapes.graph.settled(widths)
+
+    def settled(self, choice: Choice) -> Choice:
+        """Return the same network's one choice: what is left out whole is as wide as can be."""
+        graph, widths = self.shapes.graph, self.widths(choice)
+        gone = {group for group in graph.within if not widths[group]}
+        return tuple(
+            0 if gone.issuperset(knob.groups) else option for knob, option in zip(self.knobs, choice, strict=True)
+        )
 
     @cached_property
     def shares(self) -> tuple[NDArray[np.float64], ...]:
@@ -179,7 +195,7 @@ class SearchSpace:
     def tables(self) -> tuple[LayerTable, ...]:
         """One table per layer; the first use maps every layer at every pair of widths it can have."""
         owner = {group: number for number, knob in enumerate(self.knobs) for group in knob.groups}
-        of_layers = [tuple(sorted({owner[group] for group in each.groups})) for each in self.shapes.layers]
+        of_layers = [tuple(sorted({owner[place] for place in each.depends_on})) for each in self.shapes.layers]
         self.oracle.learn(
             problem
             for each, knobs in zip(self.shapes.layers, of_layers, strict=True)
@@ -188,12 +204,14 @@ class SearchSpace:
         return tuple(self._table(each, knobs) for each, knobs in zip(self.shapes.layers, of_layers, strict=True))
 
     def _problems(self, layer: SizedLayer, knobs: tuple[int, ...]) -> dict[tuple[int, ...], Problem]:
+        """Return a layer's problems by the options of its knobs, but for those that leave it out."""
         problems = {}
         for options in np.ndindex(*(len(self.knobs[knob].options) for knob in knobs)):
             choice = [0] * len(self.knobs)
             for knob, option in zip(knobs, options, strict=True):
                 choice[knob] = option
-            problems[options] = layer.problem(self.widths(tuple(choice)))
+            if layer.stays(widths := self.widths(tuple(choice))):
+                problems[options] = layer.problem(widths)
         return problems
 
     def _table(self, layer: SizedLayer, knobs: tuple[int, ...]) -> LayerTable:
@@ -221,7 +239,12 @@ def search_space(shapes: NetworkShapes, oracle: CostOracle, *, kept: int = KEPT_
     for groups, options, layers in zip(tied, grids, stairs, strict=True):
         costs = [_sum(oracle, each) for each in layers]
         knobs.append(Knob(graph.groups[groups[0]].name, groups, tuple(liked(options, costs, kept))))
-    return SearchSpace(shapes, oracle, tuple(knobs))
+    return SearchSpace(shapes, oracle, (*knobs, *_depth_knobs(graph)))
+
+
+def _depth_knobs(graph: ChannelGraph) -> Iterator[Knob]:
+    for place, block in enumerate(graph.blocks, len(graph.groups)):
+        yield Knob(block, (place,), ((1,), (0,)), "depth")
 
 
 def even_space(shapes: NetworkShapes, oracle: CostOracle) -> SearchSpace:
@@ -230,7 +253,7 @@ def even_space(shapes: NetworkShapes, oracle: CostOracle) -> SearchSpace:
     knobs = (
         Knob(graph.groups[groups[0]].name, groups, tuple(even_grid(graph, groups))) for groups in tied_groups(graph)
     )
-    return SearchSpace(shapes, oracle, tuple(knobs))
+    return SearchSpace(shapes, oracle, (*knobs, *_depth_knobs(graph)))
 
 
 def staircase(

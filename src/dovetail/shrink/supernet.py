@@ -20,6 +20,7 @@ from dovetail.accuracy.data import Split, in_order
 from dovetail.accuracy.evaluation import class_outputs
 from dovetail.accuracy.execution import Execution
 from dovetail.shrink.channels import ChannelGraph, Widths
+from dovetail.shrink.depth import without
 from dovetail.shrink.prune import prune, sliced, slices_of
 from dovetail.shrink.space import SearchSpace
 from dovetail.workload.torchvision_import import import_torch
@@ -28,6 +29,8 @@ torch = import_torch("shrinking networks")
 
 #: Random networks of every step, besides the widest and the narrowest.
 BETWEEN = 2
+#: How often the smaller networks of a step lack a block.
+LEFT_OUT = 0.25
 #: Images a step when a network is measured.
 _BATCH = 256
 
@@ -85,25 +88,34 @@ class SandwichLoss:
         return loss
 
     def _narrower(self) -> list[Widths]:
-        sizes = [len(knob.options) for knob in self.space.knobs]
-        narrowest = self.space.widths(tuple(size - 1 for size in sizes))
-        drawn = [[int(torch.randint(size, ())) for size in sizes] for _ in range(BETWEEN)]
-        return [narrowest, *(self.space.widths(tuple(choice)) for choice in drawn)]
+        knobs = self.space.knobs
+        narrowest = [_drawn_block() if knob.kind == "depth" else len(knob.options) - 1 for knob in knobs]
+        drawn = [
+            [_drawn_block() if knob.kind == "depth" else int(torch.randint(len(knob.options), ())) for knob in knobs]
+            for _ in range(BETWEEN)
+        ]
+        return [self.space.widths(tuple(choice)) for choice in (narrowest, *drawn)]
 
     def _at(self, model: Any, widths: Widths, images: Any) -> Any:
         """Run the network at some widths; gradients reach the whole network's weights."""
         graph = self.space.shapes.graph
-        slices = slices_of(graph, graph.kept(widths, self.order))
-        state = sliced(dict((*model.named_parameters(), *model.named_buffers())), slices)
+        slices, gone = slices_of(graph, graph.kept(widths, self.order)), graph.left_out(widths)
+        state = sliced(dict((*model.named_parameters(), *model.named_buffers())), slices, gone)
         split = {path: model.get_submodule(path).groups for path in slices if _is_grouped(model, path)}
         try:
             for path, groups in split.items():  # the one attribute that a forward pass reads besides tensors
                 block = model.get_submodule(path).out_channels // groups
                 model.get_submodule(path).groups = len(state[f"{path}.weight"]) // block
-            return torch.func.functional_call(model, state, (images,))
+            with without(model, gone):
+                return torch.func.functional_call(model, state, (images,))
         finally:
             for path, groups in split.items():
                 model.get_submodule(path).groups = groups
+
+
+def _drawn_block() -> int:
+    """Return the option of a block: 0, it stays, or 1."""
+    return int(torch.rand(()) < LEFT_OUT)
 
 
 def _is_grouped(model: Any, path: str) -> bool:
@@ -148,15 +160,19 @@ def random_choices(space: SearchSpace, count: int, seed: int, lowest: Sequence[f
         space: the knobs.
         count: how many at most; equal ones are dropped.
         seed: of the draws.
-        lowest: per choice drawn in turn, the share of channels around which it lies.
+        lowest: per choice drawn in turn, the share of channels around which it lies; a block stays with the chance
+            of that share's square root.
     """
     random = np.random.RandomState([seed & 0xFFFFFFFF, 0x5A3])
     drawn: dict[tuple[int, ...], None] = {}
     for number in range(count):
         middle = math.log(lowest[number % len(lowest)])
         choice = []
-        for shares in space.shares:
+        for knob, shares in zip(space.knobs, space.shares, strict=True):
+            if knob.kind == "depth":
+                choice.append(int(random.random_sample() > math.exp(middle / 2)))
+                continue
             wanted = middle + random.normal(0.0, 0.4)
             choice.append(int(np.abs(np.log(shares) - wanted).argmin()))
-        drawn[tuple(choice)] = None
+        drawn[space.settled(tuple(choice))] = None
     return list(drawn)

@@ -15,6 +15,9 @@ from dovetail.units import EDP_UNIT
 #: What a target may bound, with the unit of an absolute value.
 METRICS = {"edp": EDP_UNIT, "energy": "uJ", "cycles": "cycles", "macs": "MACs"}
 
+#: What a search may turn: widths of groups of channels, blocks left out.
+KNOBS = ("channels", "depth")
+
 #: Shares of the original's cost that ``front`` stands for.
 FRONT = (0.5, 0.35, 0.25, 0.2, 0.15, 0.1)
 
@@ -73,6 +76,21 @@ def parse_targets(texts: Sequence[str]) -> tuple[Target, ...]:
     if len(metrics) > 1:
         raise InputError(f"targets of one run share one metric, found {' and '.join(metrics)}; run once for each")
     return tuple(sorted(dict.fromkeys(found), key=lambda target: (-target.value, target.relative)))
+
+
+def parse_knobs(text: str) -> tuple[str, ...]:
+    """Read what a search may turn, of `KNOBS`: ``channels,depth``, in any order.
+
+    Raises:
+        InputError: a name is none of these, or there is none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in KNOBS:
+            raise InputError(f"no knob '{name}'{did_you_mean(name, KNOBS)}; knobs are {', '.join(KNOBS)}")
+    if not names:
+        raise InputError(f"no knob in '{text}'; knobs are {', '.join(KNOBS)}")
+    return tuple(knob for knob in KNOBS if knob in names)
 
 
 def _parse(text: str) -> list[Target]:
