@@ -17,6 +17,7 @@ from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.names import named
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
+from dovetail.mapper.result import FrontPoint
 from dovetail.mapper.search import search
 from dovetail.network.map_network import map_network
 from dovetail.network.optimum import network_optimum
@@ -206,6 +207,29 @@ def test_the_best_reading_is_that_of_a_search_over_all_and_proven_only_with_all(
     open_one = replace(single[0], certificate=replace(single[0].certificate, exact=False, bound=1.0))
     combined = best_reading([(ways[0][0], open_one), *ways[1:]]).result.certificate
     assert not combined.exact and combined.bound == 1.0
+
+
+def test_another_reading_that_holds_nothing_as_good_need_not_be_proven():
+    """Llama's scores on a sparse design: keys held as inputs cost twice as much, whatever the mapping."""
+    architecture = load_architecture("tpu_like")
+    energies = estimate(architecture)
+    ways = readings_on(matrix_product(C=8, M=32, P=4), architecture)
+    found = [search(way.problem, architecture, energies) for way in ways]
+    least = min(result.certificate.value for result in found)
+    worse = next(number for number, result in enumerate(found) if result.certificate.value > least)
+
+    def combined(bound, front=()):
+        certificate = replace(found[worse].certificate, exact=False, bound=bound)
+        opened = replace(found[worse], certificate=certificate, front=front)
+        results = [opened if number == worse else result for number, result in enumerate(found)]
+        return best_reading(list(zip(ways, results, strict=True))).result.certificate
+
+    point = FrontPoint(found[worse].cost.energy_pJ, found[worse].cost.cycles, found[worse].mapping)
+    assert combined(least * 1.001).exact
+    assert combined(least * 1.001).bound == least
+    assert not combined(least).exact  # it may be as good, with fewer cycles
+    assert not combined(least * 0.999).exact
+    assert not combined(least * 1.001, (point,)).exact  # a front is proven with all its points
 
 
 def test_a_reading_without_a_mapping_is_passed_over_and_all_without_one_is_an_error():

@@ -224,13 +224,12 @@ def mapping_progress(report: Report) -> Any:
 def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.recipe import recipe_named
-    from dovetail.shrink.run import SUPERNET, Request
+    from dovetail.shrink.run import Request, supernet_recipe
     from dovetail.shrink.target import parse_knobs
 
     data = data_request(args, args.data)
     recipe = recipe_named(args.recipe)
     recipe = recipe if args.epochs is None else replace(recipe, epochs=args.epochs)
-    supernet = SUPERNET if args.supernet_epochs is None else replace(SUPERNET, epochs=args.supernet_epochs)
     with progress() as report:
         loaded = data.load(report)
     spec, weights = model_and_weights(args, loaded, recipe.stem)
@@ -244,7 +243,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
         out,
         method=args.method,
         recipe=recipe,
-        supernet=supernet,
+        supernet=supernet_recipe(recipe, args.supernet_epochs),
         seeds=args.seeds,
         seed=args.seed,
         knobs=None if args.knobs is None else parse_knobs(args.knobs),

@@ -53,14 +53,17 @@ def best_outcome(outcomes: Sequence[tuple[Reading, SearchResult | NoMappingError
 def best_reading(found: Sequence[tuple[Reading, SearchResult]]) -> Read:
     """Return the best of several readings' results: by the objective, then by cycles, then the first.
 
-    It is proven to be the optimum only when every reading's search covered its space; the bound is the least of theirs.
+    It is proven to be the optimum when its own search covered its space, and that of every other reading did or shows
+    that it holds nothing as good (without fronts, of which all points count); the bound is the least of theirs.
     """
     found = [(_padded(reading, result.reading), _in_words(reading, result)) for reading, result in found]
     reading, own = min(found, key=lambda each: (_value(each[1]), each[1].cost.cycles))
     certificates = [result.certificate for _, result in found]
+    fronts = any(result.front for _, result in found)
     certificate = replace(
         own.certificate,
-        exact=all(each.exact for each in certificates),
+        exact=own.certificate.exact
+        and all(each.exact or (not fronts and each.bound > _value(own)) for each in certificates),
         bound=min(each.bound for each in certificates),
     )
     return Read(reading, replace(own, certificate=certificate, front=_front(found)), own)

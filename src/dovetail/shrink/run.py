@@ -68,6 +68,28 @@ _MANY = 6
 SUPERNET = replace(FINE_TUNE, name="supernet", epochs=6, learning_rate=0.1, rest_learning_rate=0.03)
 
 
+def supernet_recipe(recipe: Recipe, epochs: int | None = None) -> Recipe:
+    """Return how a supernet is trained whose networks a recipe trains on: `SUPERNET`, by the recipe's optimizer.
+
+    Muon's and SGD's rates for convolutions undo a transformer: a recipe that names another optimizer has its own.
+
+    Args:
+        recipe: of the finalists.
+        epochs: instead of `SUPERNET`'s.
+    """
+    found = SUPERNET if epochs is None else replace(SUPERNET, epochs=epochs)
+    if recipe.optimizer == SUPERNET.optimizer:
+        return found
+    return replace(
+        found,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        rest_learning_rate=recipe.rest_learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+
+
 @dataclass(frozen=True)
 class Request:
     """What to shrink, for what, and how.
