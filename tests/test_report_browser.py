@@ -304,6 +304,23 @@ def test_it_fits_a_phone(opened):
     assert "more columns: scroll sideways" in _run(opened, hint)
 
 
+def test_the_levels_of_a_loop_nest_stand_inside_each_other_on_a_phone(opened):
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    beyond = "[...document.querySelectorAll('.nest .level .level')].filter(each => each.getBoundingClientRect().right >"
+    assert _run(opened, "document.querySelectorAll('.nest .level').length") > 5
+    assert _run(opened, f"{beyond} each.parentElement.getBoundingClientRect().right).length") == 0
+
+
+def test_ticks_that_differ_are_written_differently(opened):
+    ticks = [9.4991, 9.4992, 44.79e6, 44.82e6, 2.5e-4, 3e-4, 0.1 + 0.2]
+    shown = ["9.4991", "9.4992", "44.79M", "44.82M", "2.5e-4", "3e-4", "0.3"]
+    assert (
+        opened.execute_script("return arguments[0].map(axis('', { type: 'value' }).axisLabel.formatter)", ticks)
+        == shown
+    )
+
+
 def test_it_prints(opened):
     pdf = base64.b64decode(opened.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     assert pdf.startswith(b"%PDF")

@@ -33,20 +33,24 @@ function axis(name, more) {
   const colour = ink();
   return {
     name, nameLocation: "middle", nameGap: 30, nameTextStyle: { color: colour.soft },
-    axisLabel: { color: colour.soft, hideOverlap: true, formatter: (value) => (typeof value === "number" ? short(value) : value) },
+    axisLabel: { color: colour.soft, hideOverlap: true, formatter: tick((more || {}).type === "log" ? 3 : 10) },
     axisLine: { lineStyle: { color: colour.line } }, splitLine: { lineStyle: { color: colour.line, opacity: 0.6 } },
     ...more,
   };
 }
 
-function short(value) {
+/* What an axis writes at its ticks. They are round numbers, but for the ends of a logarithmic axis: as many digits as it
+   takes to tell one from the next. */
+const tick = (digits) => (value) => (typeof value === "number" ? short(value, digits) : value);
+
+function short(value, digits) {
   const size = Math.abs(value);
   if (size === 0) return "0";
-  if (size >= 1e12 || size < 1e-3) return value.toExponential(0);
+  if (size >= 1e12 || size < 1e-3) return Number(value.toPrecision(digits)).toExponential();
   for (const [step, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (size >= step) return Number((value / step).toPrecision(3)) + letter;
+    if (size >= step) return Number((value / step).toPrecision(digits)) + letter;
   }
-  return String(Number(value.toPrecision(3)));
+  return String(Number(value.toPrecision(digits)));
 }
 
 const LEGEND_ROW = 28; // a mark of 14, and the gap between names

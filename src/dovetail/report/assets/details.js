@@ -185,7 +185,7 @@ function adviceOf(run) {
   const left = run.advice.left_out.length ? " " + run.advice.left_out.length + " more were not tried for want of time." : "";
   const stairs = all.map((each, place) => [place, each]).filter(([, each]) => each.stairs.length);
   return [el("h3", { id: "advice" }, "What to change"),
-    el("p", { class: "note" }, "One change at a time, each mapped: " + run.advice.tried + " tried, these lower the network's " + run.objective + ", or save area for free." + left),
+    el("p", { class: "note" }, "One change at a time, each mapped: " + run.advice.tried + " tried, these lower the network's " + run.objective + ", or save area at no cost in it." + left),
     run.advice.changes.length ? sortable(columns(run.objective + " gain"), run.advice.changes, { name: "advice" }) : el("p", {}, "None of them does by half a percent."),
     ...(run.advice.widths.length ? [el("h3", {}, "Sizes that the design likes better"), el("p", { class: "note" }, "Gains are per channel; changes are the layer's alone."),
       sortable(columns("gain per channel"), run.advice.widths, { name: "widths" })] : []),

@@ -74,7 +74,7 @@ function parallelOption(spec, by, chosen) {
     lineStyle: { color: place === chosen ? colour.text : COLOURS[(by < 0 ? 0 : point.choice[by]) % COLOURS.length], width: place === chosen ? 4 : 1.5, opacity: place === chosen ? 1 : 0.55 } }));
   return { ...option, legend: undefined, grid: undefined,
     parallel: { left: 30, right: 96, top: 80, bottom: 20, parallelAxisDefault: { nameRotate: 25, nameTextStyle: { color: colour.soft, fontSize: 11 }, nameGap: 12,
-      axisLabel: { color: colour.text, fontSize: 10, hideOverlap: true, formatter: (value) => (typeof value === "number" ? short(value) : value) }, axisLine: { lineStyle: { color: colour.line } } } },
+      axisLabel: { color: colour.text, fontSize: 10, hideOverlap: true, formatter: tick(3) }, axisLine: { lineStyle: { color: colour.line } } } },
     parallelAxis: axes, series: [{ type: "parallel", name: names.join(), data }] };
 }
 
