@@ -9,7 +9,8 @@ from fractions import Fraction
 import pytest
 
 import dovetail
-from dovetail.advice.advise import advise
+from dovetail.advice.advice import Figures
+from dovetail.advice.advise import advise, is_free, shown_by
 from dovetail.advice.changes import design_changes
 from dovetail.api.schema import check
 from dovetail.cli.main import main
@@ -71,6 +72,15 @@ def test_gains_fall_and_what_saves_costs_nothing(advice):
         assert each.gain >= (-0.001 if free else 0.005)
         if free and each.kind == "buffer":
             assert each.after.area_um2 < each.before.area_um2
+
+
+def test_free_is_what_costs_neither_cycles_nor_energy_and_each_change_names_the_figure_that_shows_it():
+    before = Figures(1000.0, 1000.0, 2.0)
+    assert is_free(before, Figures(1000.0, 900.0, 1.0))
+    assert not is_free(before, Figures(1024.0, 850.0, 1.0))
+    assert not is_free(before, Figures(900.0, 1024.0, 1.0))
+    assert shown_by(before, Figures(500.0, 990.0, 4.0)) == "cycles"
+    assert shown_by(before, Figures(1000.0, 930.0, 2.0)) == "energy"
 
 
 def test_a_batch_is_told_for_one_image(advice):

@@ -230,10 +230,10 @@ class _Search:
             return None
         if change.saves and change.resizes and self.cost.area_um2 and after.area_um2 >= self.cost.area_um2:
             return None
-        figure = {BANDWIDTH: "roofline", CONSTRAINT: "cycles"}.get(change.kind, "energy")
         exact = all(each.result.certificate.exact for each in mapped.values())
-        text = change.text + (", for free" if change.saves else "")
         before, layers = figures_of(self.cost), self._gaining(mapped)
+        figure = "roofline" if change.kind == BANDWIDTH else shown_by(before, after)
+        text = change.text + (", for free" if change.saves and is_free(before, after) else "")
         return Advised(change.kind, change.level, text, before, after, gain, exact, layers, figure)
 
     def _gain(
@@ -367,6 +367,16 @@ class _Search:
         exact = all(each.result.certificate.exact for each in (mapped, found[best]))
         figures, chosen = (before, after), (now, sizes[best])
         return [Advised("width", mapped.name, text, *figures, gain, exact, (mapped.name,), "stairs", stairs, chosen)]
+
+
+def shown_by(before: Figures, after: Figures) -> str:
+    """Return the figure that shows a change: of cycles or of energy, whichever it lowers more."""
+    return "cycles" if after.cycles * before.energy_pJ < after.energy_pJ * before.cycles else "energy"
+
+
+def is_free(before: Figures, after: Figures) -> bool:
+    """Tell whether what takes something away costs nothing: neither cycles nor energy, whatever the objective says."""
+    return after.cycles <= before.cycles * (1 + FREE) and after.energy_pJ <= before.energy_pJ * (1 + FREE)
 
 
 def _sum(layers: Iterable[MappedLayer]) -> Figures:
