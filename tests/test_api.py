@@ -80,7 +80,7 @@ def test_importing_loads_nothing_and_takes_no_time():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'mapp'"):
+    with pytest.raises(AttributeError, match="no attribute 'mapp', did you mean 'map'"):
         dovetail.mapp  # noqa: B018
 
 
@@ -103,6 +103,7 @@ def test_results_are_short_values(best, compared):
     for value in (best, best.result, best.cost, best.certificate, best.layer, compared, compared[0], best.totals):
         assert "\n" not in repr(value)
         assert len(repr(value)) < 160, repr(value)
+    assert "all layers" in str(compared[0]) and compared[0].layers[0].name in str(compared[0])
     for value in (best, compared, best.design):
         assert value._repr_html_().startswith(("<p>", "<table>"))
         with pytest.raises(FrozenInstanceError):
@@ -310,6 +311,10 @@ def test_frames_hold_what_the_csv_does(best, compared, tmp_path):
 
 def test_pages_and_pictures_are_written(compared, tmp_path):
     assert compared.report(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    one = dovetail.advise(SMALL, on="eyeriss_like", total_time=1e-9)
+    assert compared.report(tmp_path / "page.html", advice=one) == compared.report(tmp_path / "page.html", advice=[one])
+    with pytest.raises(InputError, match=r"advice is what `dovetail.advise` returns, found a bool"):
+        compared.report(tmp_path / "page.html", advice=False)
     assert compared.plot()._repr_svg_().startswith("<svg")
     for kind in ("layers", "roofline"):
         assert compared[:1].plot(kind).save(tmp_path / f"{kind}.svg").read_text(encoding="utf-8").startswith("<svg")

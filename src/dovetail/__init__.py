@@ -95,7 +95,10 @@ __all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     """Load a name when it is first asked for."""
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'dovetail' has no attribute '{name}'; it has {', '.join(sorted(_HOME_OF))}")
+        from .errors import did_you_mean
+
+        hint = did_you_mean(name, _HOME_OF)
+        raise AttributeError(f"module 'dovetail' has no attribute '{name}'{hint}")
     value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value

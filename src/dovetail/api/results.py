@@ -212,6 +212,7 @@ class Comparison(Sequence[NetworkCost]):
     """What networks cost on designs, every layer at its best mapping: a sequence of `NetworkCost`.
 
     ``comparison[0]`` is the first; ``comparison["resnet18", "eyeriss_like"]`` the one of that network on that design.
+    ``comparison[0:1]`` is a comparison of the first alone, with its frame, its JSON and its page.
     Two add up to one of all their results, each result's ``+`` gives totals, ``sum(comparison)`` those of all.
 
     Attributes:
@@ -307,15 +308,25 @@ class Comparison(Sequence[NetworkCost]):
         """Write a row per layer as CSV, as ``dovetail compare --csv`` does."""
         write_text(Path(path), self.layers().csv())
 
-    def report(self, path: str | Path, *, title: str = "", advice: Sequence[Advice] = ()) -> Path:
+    def report(self, path: str | Path, *, title: str = "", advice: Advice | Sequence[Advice] = ()) -> Path:
         """Write one HTML page that opens from disk; returns its path.
 
         Args:
             path: the file.
             title: its heading; empty: made from the networks and designs.
-            advice: what to change, from `dovetail.advise` of these networks on these designs.
+            advice: what to change, from `dovetail.advise` of these networks on these designs, one or several.
+
+        Raises:
+            WriteError: it cannot be written there.
+            InputError: the advice is none.
         """
+        from dovetail.advice.advice import Advice
         from dovetail.report.page import report_page
+
+        if isinstance(advice, Advice):
+            advice = [advice]
+        elif not isinstance(advice, Sequence) or not all(isinstance(each, Advice) for each in advice):
+            raise InputError(f"advice is what `dovetail.advise` returns, found a {type(advice).__name__}")
 
         write_text(Path(path), report_page(self.costs, title=title, diagnoses=self.diagnoses, advice=advice))
         return Path(path)

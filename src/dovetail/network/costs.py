@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Protocol, cast
 
+from dovetail.columns import folded, terminal_width
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Storage
@@ -22,8 +23,8 @@ from dovetail.model.sparse.prices import price_notes
 from dovetail.network.between import BETWEEN, Between, BetweenCost, Products, price_between
 from dovetail.network.carried import Carried
 from dovetail.network.resident import OPERANDS, RESULTS
-from dovetail.table import Cell, Table, headed
-from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, percent, whole
+from dovetail.table import Cell, Column, Table, headed
+from dovetail.units import EDP_UNIT, edp_J_cycle, figures_text, four_digits, joules, joules_alike, percent, whole
 from dovetail.workload.network import FreeOperation, Layer, Network, problem_key
 
 #: Under what energy that belongs to no tensor is counted.
@@ -400,44 +401,41 @@ class NetworkCost:
 
     def table(self) -> Table:
         """Return one row per distinct layer, and the totals; energies and cycles are of all repeats."""
-        wide = self._wide()
+        wide, distinct = self._wide(), self.distinct
+        unit, energy = joules_alike([*(each.totals.energy_pJ for each in distinct), self.energy_pJ])
         rows = [
             (row, *_row(each), *(each.layer.problem.bits_text for _ in wide))
-            for row, each in enumerate(self.distinct, start=1)
+            for row, each in enumerate(distinct, start=1)
         ]
-        runs = sum(each.layer.repeats for each in self.distinct)
-        totals: tuple[Cell, ...] = (
-            "",
-            f"{self.network.name} on {self.architecture.name}",
-            runs,
-            sum(each.layer.macs for each in self.distinct) / 1e6,
-            self.cycles,
-            self.energy_pJ * 1e-6,
-            self.edp_J_cycle,
-            100 * self.utilization,
-            self.totals.outer_words,
-            *("" for _ in wide),
-        )
+        runs, macs = sum(each.layer.repeats for each in distinct), sum(each.layer.macs for each in distinct)
+        figures = self.cycles, self.energy_pJ, self.edp_J_cycle, self.utilization, self.totals.outer_words
         columns = (
-            "row",
-            "layer",
-            "runs",
-            "MMACs",
-            "cycles",
-            "energy uJ",
-            "EDP J x cycle",
-            "utilization %",
-            "DRAM words",
-            *wide,
+            *headed("row", "layer", "runs"),
+            Column("MMACs", show="{:,.3f}".format),
+            Column("cycles", show=whole),
+            Column("energy", unit, key="energy_pJ", show=energy),
+            Column("EDP", EDP_UNIT, key="edp_J_cycle", show=four_digits),
+            Column("util.", key="utilization", show=percent),
+            Column("DRAM words", key="dram_words", show=whole, spare=1),
+            *headed(*wide),
         )
-        return Table(headed(*columns), tuple(rows), totals)
+        return Table(columns, tuple(rows), (None, "all layers", runs, macs / 1e6, *figures, *(None for _ in wide)))
 
     def _wide(self) -> tuple[str, ...]:
         """Return the heading of a column for widths; none where no layer states any."""
         return ("bits",) if any(states_widths(each.layer.problem) for each in self.layers) else ()
 
+    def __str__(self) -> str:
+        """Return a row per distinct layer, and the totals."""
+        width = terminal_width()
+        return "\n".join([*folded(self._title, width), "", self.table().text(width, rest=".table().to_frame()")])
+
     def _repr_html_(self) -> str:
-        return self.table().html(f"{self.network.name} on {self.architecture.name}, batch {self.network.batch}")
+        return self.table().html(self._title)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name}, batch {self.network.batch}: all runs of each layer at its best {self.objective}"
 
 
 def _as_mapped(layer: Layer, mapped: MappedLayer) -> MappedLayer:
@@ -450,13 +448,5 @@ def _as_mapped(layer: Layer, mapped: MappedLayer) -> MappedLayer:
 
 def _row(each: MappedLayer) -> tuple[Cell, ...]:
     totals = each.totals
-    return (
-        each.name,
-        each.layer.repeats,
-        each.layer.macs / 1e6,
-        totals.cycles,
-        totals.energy_pJ * 1e-6,
-        totals.edp_J_cycle,
-        100 * each.cost.utilization,
-        totals.outer_words,
-    )
+    figures = totals.cycles, totals.energy_pJ, totals.edp_J_cycle, each.cost.utilization, totals.outer_words
+    return each.name, each.layer.repeats, each.layer.macs / 1e6, *figures
