@@ -101,10 +101,11 @@ def test_the_design_does_not_swallow_what_follows(line, networks, on, parser):
     assert (args.networks, args.on) == (networks, on)
 
 
-#: Options that take several of what they take elsewhere, or the place of several files.
+#: Options that take several of what they take elsewhere, the place of several files, or files alone (`train --weights`).
 SEVERAL = {
     "--batch": "N,...", "--tokens": "LENGTHS", "--context": "LENGTHS", "--csv": "FOLDER", "--svg": "FOLDER",
     "--png": "FOLDER", "--samples": "N|all", "--on": "FAMILY", "--budget": "energy<=N", "--yaml": None,
+    "--weights": "FILE",
 }  # fmt: skip
 
 
@@ -207,6 +208,9 @@ def test_bash_completes(capsys):
     assert completed(script, "dovetail", "map", "x", "--objective", "e") == ["edp", "energy", "ed2p"]
     assert completed(script, "dovetail", "compare", "alexnet", "--on", "simba_like", "eyeriss_j") == ["eyeriss_jssc"]
     assert "resnet18" in completed(script, "dovetail", "compare", "resnet")
+    assert "resnet18" in completed(script, "dovetail", "layers", "resnet")
+    assert "llama3-8b" in completed(script, "dovetail", "tokens", "lla")
+    assert completed(script, "dovetail", "explore", "alexnet", "--on", "eyeriss_j") == ["eyeriss_jssc"]
     assert completed(script, "dovetail", "cache", "v") == ["verify"]
     assert completed(script, "dovetail", "map", "x", "--batch", "") == []
 
@@ -260,6 +264,8 @@ def test_a_class_or_a_function_of_a_file(name, model, capsys):
     shown = layers(capsys, f"{model}:{name}", "--input", "image=2x3x48x320")
     assert shown["macs"] == 2 * 48 * 320 * 3 * 4 * 9
     assert layers(capsys, f"{model}:{name}", "--input-size", "8")["macs"] == 8 * 8 * 3 * 4 * 9
+    assert main(["layers", f"{model}:{name}"]) == 0
+    assert "input 3x224x224 as none is said" in capsys.readouterr().out
     assert layers(capsys, f"{model}:{name}", "--input", "1x3x48x320", "--batch", "3")["macs"] == 3 * 48 * 320 * 108
 
 
@@ -296,6 +302,7 @@ def test_the_working_folder_stays_off_the_path(model, capsys):
         (["resnet18", "--input", "1x3x8x8", "--input-size", "8"], "leave out --input-size"),
         (["t.csv", "--input", "1x3x8x8"], "--input is for models that are traced"),
         (["nowhere.py:Net"], "no such file"),
+        (["my_net.py"], "write my_net.py:NAME, a class or function in it that makes one"),
     ],
 )
 def test_wrong_inputs(arguments, said, tmp_path, monkeypatch, capsys):

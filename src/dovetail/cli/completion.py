@@ -73,10 +73,12 @@ def _options(actions: Sequence[argparse.Action]) -> Iterator[_Option]:
 
     for each in actions:
         known = tuple(map(str, each.choices or ())) or _listed_in(each.metavar)
-        if not known and each.metavar == "DESIGN":
+        if not known and each.metavar in ("DESIGN", "FAMILY"):
             known = tuple(bundled_designs())
         elif not known and each.metavar in ("NETWORK", "LAYER"):
             known = (*bundled_names(), *bundled_models())
+        elif not known and each.metavar == "LANGUAGE_MODEL":
+            known = tuple(bundled_models())
         words = (each.help or "").replace("%%", "%").split(";")[0]
         yield _Option(tuple(each.option_strings), words, each.nargs != 0, known, each.nargs in ("+", "*"))
 

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
         "model",
+        metavar="NETWORK",
         nargs="?",
         help=arguments.NETWORK,
     )

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--method",
         default="supernet",
+        metavar="METHOD",
         help="supernet (default), netadapt, uniform, macs; magnitude: weights instead of channels",
     )
     search.add_argument(

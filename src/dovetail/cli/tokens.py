@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
         "model",
-        metavar="MODEL",
+        metavar="LANGUAGE_MODEL",
         help="a bundled language model (`dovetail layers --list`), or a config.json as Hugging Face writes it",
     )
     arguments.add_hardware(parser)

@@ -183,6 +183,8 @@ def trace_by_name(
         _check_factory(name)
         import_torch(f"the model {name}")
         return _trace_factory(name, batch, input_size, inputs)
+    if name.endswith(".py"):
+        raise InputError(f"'{name}' names no network: write {name}:NAME, a class or function in it that makes one")
     known = sorted(bundled)
     if importlib.util.find_spec("torch") is None:
         if not name.isidentifier():
@@ -219,8 +221,9 @@ def _trace_factory(name: str, batch: int, input_size: int | None, inputs: Sequen
     short = name.rpartition(":")[2]
     if inputs:
         return trace(user_factory(name), tuple(inputs), name=short, source=name)
+    source = name if input_size is not None else f"{name}, input 3x{size}x{size} as none is said"
     try:
-        return trace(user_factory(name), (batch, 3, size, size), name=short, source=name)
+        return trace(user_factory(name), (batch, 3, size, size), name=short, source=source)
     except InputError as error:
         if input_size is not None or not error.message.startswith("can't run"):
             raise

@@ -61,7 +61,8 @@ def trace(model: Any, inputs: Any, *, name: str | None = None, source: str = "Py
                     module = model()
                 recorder = _run(torch, module, inputs, "cpu")
         except Exception as on_cpu:
-            reason = f"{_brief(on_cpu)} (on meta tensors: {_brief(on_meta)})"
+            reason, other = _brief(on_cpu), _brief(on_meta)
+            reason += "" if other == reason else f" (on meta tensors: {other})"
             raise InputError(f"can't run {type(module).__name__} on {_describe(inputs)}: {reason}") from None
     return with_module_widths(recorder.network(name or type(module).__name__, source), module)
 
