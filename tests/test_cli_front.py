@@ -101,7 +101,7 @@ def test_the_design_does_not_swallow_what_follows(line, networks, on, parser):
     assert (args.networks, args.on) == (networks, on)
 
 
-#: Options that take several of what they take elsewhere, the place of several files, or files alone (`train --weights`).
+#: Options that take several of what they take elsewhere, the place of several files, or (`train --weights`) only files.
 SEVERAL = {
     "--batch": "N,...", "--tokens": "LENGTHS", "--context": "LENGTHS", "--csv": "FOLDER", "--svg": "FOLDER",
     "--png": "FOLDER", "--samples": "N|all", "--on": "FAMILY", "--budget": "energy<=N", "--yaml": None,
