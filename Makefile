@@ -12,6 +12,7 @@
 #   make dist       the wheel and the sdist, into dist/; installed into a fresh environment, the demo run elsewhere
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
 #   make searches   all recorded searches again, number by number (some are part of make test)
+#   make families   fronts of families of 500 designs beside brute force, whatever they are over
 #   make signals    signals to commands at random moments, TRIES of them
 #   make mutants    changes the sources one place at a time, MUTANTS of every module, and says which no test notices
 #   make clean      remove what these commands made
@@ -40,7 +41,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches signals clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches families signals clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -95,6 +96,9 @@ fuzz: dev
 
 searches: dev
 	DOVETAIL_SEARCHES=all $(PYTEST) tests/test_searches.py
+
+families: dev
+	DOVETAIL_FAMILIES=all $(PYTEST) tests/test_family_brute.py
 
 signals: dev
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/signals.py --tries $(TRIES)
