@@ -52,13 +52,13 @@ def cycles_by_bandwidth(space: Space, first: int | None = None) -> float:
 
 
 def compulsory(space: Space, tables: Tables, per_word: Floats, distinct: Floats) -> float:
-    """Return the pJ of computing, and of moving every tensor once into every level that must keep it."""
+    """Return the pJ of computing, and of moving every tensor once into every level that must keep it, and out of it."""
     energy = float(space.problem.macs) * space.machine.compute_pJ
     for t, is_output in enumerate(space.rules.is_output):
         must = [
             i for i, kept in enumerate(space.keepers) if not space.is_spatial[i] and all(row >> t & 1 for row in kept)
         ]
-        energy += _fed(space, tables, t, must[-1], per_word)
+        energy += _fed(space, tables, t, must[-1], per_word, distinct[t])
         for i in must:
             if is_output:
                 energy += distinct[t] * per_word[i, t, UPDATE] * (i != must[-1])
@@ -67,18 +67,28 @@ def compulsory(space: Space, tables: Tables, per_word: Floats, distinct: Floats)
     return energy
 
 
-def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats) -> float:
-    """Return the least pJ of the accesses that computing itself asks of a tensor's innermost keeper."""
+def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats, distinct: float) -> float:
+    """Return the least pJ of what computing itself asks of a tensor's innermost keeper.
+
+    Where that lies further in than the ``last`` level that must keep it, that one still passes on every word once.
+    """
     asked = space.problem.macs / _most_shared(space, last)
     if space.may_link[-1, tensor]:
         asked = min(asked, touched(space, tensor))
-    keepers = [i for i in range(last, len(space.levels)) if any(kept >> tensor & 1 for kept in space.keepers[i])]
-    if not space.rules.is_output[tensor]:
-        return float(min(asked * per_word[i, tensor, READ] for i in keepers))
+    action, read_again = (UPDATE, READ) if space.rules.is_output[tensor] else (READ, None)
     held = float(tables.parallelism[0].max()) * float(tables.words[tensor, -1])
-    return float(
-        min(asked * per_word[i, tensor, UPDATE] + max(0.0, asked - held) * per_word[i, tensor, READ] for i in keepers)
-    )
+    best = math.inf
+    for i, kept in enumerate(space.keepers):
+        if i < last or not any(row >> tensor & 1 for row in kept):
+            continue
+        words = max(asked, distinct) if i == last else asked
+        cost = words * per_word[i, tensor, action]
+        if read_again is not None:
+            cost += max(0.0, asked - held) * per_word[i, tensor, read_again]
+        if i > last:
+            cost += distinct * per_word[last, tensor, action]
+        best = min(best, float(cost))
+    return best
 
 
 def _most_shared(space: Space, last: int) -> int:
