@@ -16,9 +16,9 @@ from brute_force import all_mappings
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.hardware.architecture import Architecture, Constraints, Storage
 from dovetail.hardware.reader import dense_designs, load_architecture
-from dovetail.mapper.local.improve import improve
+from dovetail.mapper.local.improve import ANNEALED, CROWDED, improve
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import check_mapping
@@ -134,6 +134,15 @@ def test_more_evaluations_never_find_worse_and_stop_ends_it() -> None:
     ended = improve(LAYERS[0], architecture, energies, stop=lambda: asked.append(None) or len(asked) > 3)
     assert len(asked) == 4
     assert ended.evaluations < 6000
+
+
+def test_anneals_lead_out_of_where_a_crowd_is_stuck() -> None:
+    design = load_architecture("simple_weight_stationary")
+    free = replace(design, levels=tuple(replace(level, constraints=Constraints()) for level in design.levels))
+    problem, energies = convolution(C=256, M=512, P=28, Q=28, name="1x1"), estimate(design)
+    crowd, annealed = (improve(problem, free, energies, evaluations=n) for n in (CROWDED, CROWDED + 2 * ANNEALED))
+    assert annealed.evaluations >= CROWDED + 2 * ANNEALED
+    assert annealed.value < 0.85 * crowd.value
 
 
 def test_same_under_any_hash_seed() -> None:

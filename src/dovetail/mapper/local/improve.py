@@ -1,6 +1,8 @@
 """A local search for good mappings early, where proofs take long: mappings change at random, and the best stay.
 
-It proves nothing. The same seed and count give the same answer; no clock is read.
+What is left after a crowd of mappings has had its share goes to anneals: chains of mappings that may get worse, ever
+less so, which leads out of where a crowd is stuck. It proves nothing. The same seed and count give the same answer; no
+clock is read.
 """
 
 from __future__ import annotations
@@ -36,6 +38,16 @@ CROWD = 64
 BROOD = 512
 #: Rounds without a better mapping after which it begins anew from other random mappings.
 STALE = 16
+#: Mappings that a crowd meets before anneals begin; those that the first two anneals meet, the next two twice as many.
+CROWDED, ANNEALED = 20_000, 8_000
+#: Chains of an anneal side by side, and the changes tried for a step of each: the first that fits is evaluated.
+CHAINS, TRIED = 6, 4
+#: How much worse, in the objective's logarithm, a mapping may get: from random ones and the best at first; at last.
+HOT, WARM, COLD = 0.3, 0.1, 1e-3
+#: What the logarithm of what breaks ties weighs beside the objective's.
+OF_TIES = 0.01
+#: What stands for an objective of nothing in it.
+TINY = 1e-300
 #: Changes tried per evaluation asked for, at most: in small spaces most lead to mappings that were met before.
 TRIES = 8
 #: Random mappings that are looked at where there is no time to compile anything.
@@ -91,8 +103,30 @@ def improve(
     mapspace = Mapspace.of(problem, bound_to(architecture, problem), energies, objective)
     generator = np.random.default_rng(seed)
     first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
-    best = crowd = (first if begin is None else first.joined(_alone(mapspace, begin))).best(CROWD)
-    done, tries, stale, anew, met = len(first.rank), 0, 0, 0, set[int]()
+    crowd = (first if begin is None else first.joined(_alone(mapspace, begin))).best(CROWD)
+    best, done = _crowded(mapspace, first, crowd, generator, min(evaluations, CROWDED), stop)
+    rounds = 0
+    while CROWDED <= done < evaluations and not stop():  # the crowd of a small space ends before
+        anew = first.take(generator.permutation(len(first.rank))[: 8 * CHAINS]).best(CHAINS)
+        begun, heat = (anew, HOT) if rounds % 2 == 0 else (best.joined(anew.take(np.arange(1))), WARM)
+        length = min(ANNEALED << rounds // 2, evaluations - done)
+        met, more = _annealed(mapspace, begun, heat, generator, length, stop)
+        best, done, rounds = best.joined(met).best(1), done + more, rounds + 1
+    mapping = mapspace.mapping(best)
+    cost = evaluate(mapping, problem, architecture, energies)
+    return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+
+
+def _crowded(
+    mapspace: Mapspace,
+    first: Crowd,
+    crowd: Crowd,
+    generator: np.random.Generator,
+    evaluations: int,
+    stop: Callable[[], bool],
+) -> tuple[Crowd, int]:
+    """Return the best of what a crowd becomes that changes and keeps its best, and how many mappings were met."""
+    best, (done, tries, stale, anew), met = crowd, (len(first.rank), 0, 0, 0), set[int]()
     while done < evaluations and tries < TRIES * evaluations and not stop():
         genes, keep = _new(*_changed(mapspace, crowd, generator), met)
         done, tries = done + len(keep), tries + BROOD
@@ -107,9 +141,47 @@ def improve(
                 crowd = crowd.joined(best.take(np.arange(1))).best(CROWD)
             stale, anew = 0, anew + 1
             met.clear()
-    mapping = mapspace.mapping(best)
-    cost = evaluate(mapping, problem, architecture, energies)
-    return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+    return best.take(np.arange(1)), done
+
+
+def _annealed(
+    mapspace: Mapspace,
+    begun: Crowd,
+    heat: float,
+    generator: np.random.Generator,
+    evaluations: int,
+    stop: Callable[[], bool],
+) -> tuple[Crowd, int]:
+    """Return the best that some chains meet which cool down, and how many mappings they meet, or try to."""
+    now, best, done = begun.take(np.resize(np.arange(len(begun.rank)), CHAINS)), begun.best(1), 0
+    score, mothers = _score(now), np.repeat(np.arange(CHAINS), TRIED)
+    steps = max(1, evaluations // CHAINS)
+    for step in range(steps):
+        if stop():
+            break
+        done += CHAINS
+        allowed = heat * (COLD / heat) ** (step / steps)
+        genes, keep = now.genes[mothers], now.keep[mothers]
+        draws, fathers = generator.random((len(mothers), DRAWS)), generator.integers(0, CHAINS, len(mothers))
+        excess, _ = _change(mapspace, genes, keep, now.genes, fathers, draws)
+        fitting = (excess == 0).reshape(CHAINS, TRIED)
+        chains = np.flatnonzero(fitting.any(axis=1))
+        if len(chains):
+            chosen = chains * TRIED + fitting[chains].argmax(axis=1)
+            met = _evaluated(mapspace, genes[chosen], keep[chosen])
+            new = _score(met)
+            taken = new <= score[chains] - allowed * np.log(generator.random(len(chains)))
+            changed = chains[taken]
+            now.genes[changed], now.keep[changed], score[changed] = met.genes[taken], met.keep[taken], new[taken]
+            if met.rank[:, 0].min() <= best.rank[0, 0]:
+                best = best.joined(met).best(1)
+    return best, done
+
+
+def _score(crowd: Crowd) -> Floats:
+    """Return what anneals compare: the objective's logarithm, and a little of that of what breaks ties."""
+    logs = np.log(np.maximum(crowd.rank[:, :2], TINY))
+    return np.asarray(logs[:, 0] + OF_TIES * logs[:, 1])
 
 
 def make_ready(problem: Problem, architecture: Architecture, energies: EnergyTable) -> None:
