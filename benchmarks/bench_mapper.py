@@ -3,7 +3,7 @@
     bench_mapper.py founding   five networks on the three founding designs, about a hundred searches;
                                ``--cold`` compiles everything anew first, in the same time
     bench_mapper.py others     MobileNetV2, DenseNet-121, batch 16 and a large matrix product on two more designs
-    bench_mapper.py growth     one convolution and one hierarchy, larger step by step
+    bench_mapper.py growth     a layer, its divisors, a hierarchy and an array, larger step by step
 
 Peers on the same kind of machine (two cores, shared): Timeloop's default random search takes a median of 9.7
 CPU-seconds an AlexNet layer on eyeriss_like, 34 and 36 on the two simple designs, 39 on simba_like, without a
@@ -23,12 +23,14 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
-from dovetail.hardware.architecture import Architecture, Storage
-from dovetail.hardware.reader import load_architecture
+from dovetail.document import parse_document
+from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.reader import load_architecture, read_architecture
+from dovetail.mapper.allowance import Allowance, Limit
 from dovetail.mapper.exact.compiled import compile_all
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -42,6 +44,7 @@ REFERENCE = {
     "simple_output_stationary": 36.0,
     "simba_like": 39.0,
 }
+FOUNDING_DESIGNS = tuple(REFERENCE)[:3]
 FOUNDING = ("alexnet", "resnet18", "resnet34", "resnet50", "resnet101")
 
 
@@ -66,7 +69,7 @@ def timed_on(
     problem: Problem,
     architecture: Architecture,
     energies: EnergyTable,
-    limit: float,
+    limit: Limit,
     objective: Objective = Objective.EDP,
 ) -> Timed:
     """Search one layer."""
@@ -120,7 +123,7 @@ def founding(args: argparse.Namespace) -> None:
             print(f"all of it in {time.perf_counter() - began:.1f} s, from nothing compiled, {args.workers} processes")
         return
     began = time.perf_counter()
-    run(layers(FOUNDING), list(REFERENCE)[:3], args.time_limit, args.workers, args.layers)
+    run(layers(FOUNDING), FOUNDING_DESIGNS, args.time_limit, args.workers, args.layers)
     print(f"searches in {time.perf_counter() - began:.1f} s on {args.workers} processes")
 
 
@@ -138,39 +141,58 @@ def others(args: argparse.Namespace) -> None:
 
 
 def growth(args: argparse.Namespace) -> None:
-    """Show how time grows with the size of a layer, and with the depth of a hierarchy."""
-    for design in ("eyeriss_like", "simple_weight_stationary", "simba_like"):
+    """Show how time grows with a layer, with its divisors, with the depth of a hierarchy, and with the array.
+
+    With constraints: C and M across the array, every level keeps all tensors. Without: any dimension and any tensor
+    anywhere. Neighbours pass nothing on in either. A limit in work ends what takes long, wherever it runs.
+    """
+    for design in FOUNDING_DESIGNS[:2]:
         for size in (8, 16, 32, 64, 128, 256):
             problem = convolution(C=size, M=size, P=size, Q=size, R=3, S=3, name="conv")
-            one = timed(problem, design, args.time_limit)
-            print(
-                f"{design:26} C = M = P = Q = {size:3}: {one.seconds:6.2f} CPU-s, gap {one.gap:.1%}, "
-                f"{one.states:,} partial mappings"
-            )
-    for buffers in (1, 2, 3, 4):
-        architecture = hierarchy(buffers)
-        problem = convolution(C=64, M=64, P=28, Q=28, R=3, S=3, name="conv")
-        one = timed_on(problem, architecture, estimate(architecture), args.time_limit)
-        levels = len(architecture.levels) - 1
-        print(
-            f"{levels} levels: {one.seconds:6.2f} CPU-s, gap {one.gap:.1%}, {one.states:,} partial mappings", flush=True
-        )
+            grown(f"{design}, C = M = P = Q = {size}", problem, load_architecture(design), args)
+    plain = convolution(C=64, M=64, P=28, Q=28, R=3, S=3, name="conv")
+    for fixed in (True, False):
+        said = "C and M across" if fixed else "no constraints"
+        for levels in (2, 3, 4, 5, 6):
+            grown(f"{said}, {levels} levels, 16 x 16 units", plain, hierarchy(levels, 16, fixed), args)
+        for side in (8, 16, 32, 64, 128, 256):
+            wide = convolution(C=256, M=256, P=28, Q=28, name="1x1")
+            grown(f"{said}, 3 levels, {side} x {side} units, 1x1", wide, hierarchy(3, side, fixed), args)
+        for size in (31, 32, 36, 48, 60, 120, 240):
+            product = matrix_product(C=size, M=size, P=size)
+            count = sum(size % factor == 0 for factor in range(1, size + 1))
+            grown(f"{said}, 3 levels, {size}^3: {count} divisors each", product, hierarchy(3, 16, fixed), args)
 
 
-def hierarchy(buffers: int) -> Architecture:
-    """Return `simple_weight_stationary` with so many global buffers, each a quarter of the one outside, keeping all."""
-    design = load_architecture("simple_weight_stationary")
-    at = next(i for i, level in enumerate(design.levels) if level.name == "shared_glb")
-    first = design.levels[at]
-    assert isinstance(first, Storage)
-    constraints = replace(first.constraints, keep=frozenset({"Weights", "Inputs", "Outputs"}))
-    nested = []
-    for i in range(buffers):
-        attributes = {**first.attributes, "depth": 16384 >> 2 * i}
-        nested.append(
-            replace(first, name=f"buffer{i}", constraints=constraints, attributes=attributes, depth=16384 >> 2 * i)
-        )
-    return replace(design, levels=(*design.levels[:at], *nested, *design.levels[at + 1 :]))
+def grown(said: str, problem: Problem, architecture: Architecture, args: argparse.Namespace) -> None:
+    """Search, and print a row."""
+    one = timed_on(problem, architecture, estimate(architecture), Allowance(work=args.work))
+    proven = "proven" if one.exact else f"{one.gap:.1%} open"
+    print(f"{said:52} {one.seconds:6.2f} CPU-s, {one.states:>10,} partial mappings, {proven}", flush=True)
+
+
+def hierarchy(levels: int, side: int, fixed: bool) -> Architecture:
+    """Return a memory, so many levels of buffers inside it but one, and an array of units; see `growth`."""
+    all_tensors = "[Weights, Inputs, Outputs]"
+    kept = f", constraints: {{dataspace: {{keep: {all_tensors}}}}}" if fixed else ""
+    across = ", factors: [N=1, P=1, Q=1, R=1, S=1]" if fixed else ""
+    buffers = "".join(
+        f"  - !Component {{name: buffer{i}, class: smartbuffer_SRAM, "
+        f"attributes: {{depth: {65536 >> 3 * i}, width: 64, datawidth: 8}}{kept}}}\n"
+        for i in range(levels - 1)
+    )
+    text = f"""variables: {{version: 0.4, global_cycle_seconds: 1e-9, technology: "32nm"}}
+architecture:
+  version: 0.4
+  nodes:
+  - !Component {{name: DRAM, class: DRAM, attributes: {{type: "LPDDR4", width: 64, datawidth: 8}}}}
+{buffers}  - !Container
+    name: PE
+    spatial: {{meshX: {side}, meshY: {side}}}
+    constraints: {{spatial: {{no_link_transfer: {all_tensors}{across}}}}}
+  - !Component {{name: mac, class: intmac, attributes: {{multiplier_width: 8, adder_width: 32}}}}
+"""
+    return read_architecture(parse_document(text, file="grown"), f"{levels} levels, {side} x {side}")
 
 
 def main() -> None:
@@ -179,6 +201,7 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("founding", "others", "growth"), default="founding")
     parser.add_argument("--cold", action="store_true", help="compile everything anew, in the same time")
     parser.add_argument("--time-limit", type=float, default=30.0, help="seconds a layer")
+    parser.add_argument("--work", type=int, default=20_000_000, help="growth: steps of work a search")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--layers", action="store_true", help="a row per layer")
     args = parser.parse_args()
