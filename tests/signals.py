@@ -76,12 +76,21 @@ WITH_TORCH: list[tuple[str, float]] = [
         25,
     ),
 ]
+#: The extra ``quant`` is not everywhere that torch is. ``TRAINED`` is a network that is trained once for all tries.
+WITH_QUANT: list[tuple[str, float]] = [
+    (
+        "bits TRAINED --data digits --on eyeriss_like --target energy=0.7x --tried 8,4 --epochs 1 --finalists 1 "
+        "--workers 2 --out OUT/bits --json",
+        20,
+    ),
+]
+TRAINING = "train five-layer --data digits --width 2 --epochs 1 --out OUT --json"
 #: Commands that answer a Ctrl-C with what they have found so far.
 ANSWERS = ("map", "explore")
 #: What a clock ends comes out otherwise each time.
 TIMED = ("--time-limit", "--total-time")
 #: Commands that take long: they are struck, and run to the end, less often than others.
-SLOW = ("study", "train", "shrink")
+SLOW = ("study", "train", "shrink", "bits")
 
 
 @dataclass(frozen=True)
@@ -363,7 +372,14 @@ class Trial:
 
     def words(self) -> list[str]:
         """Return the command's words."""
-        return self.text.replace("OUT", str(self.folder)).split()
+        trained = self.folder.parent / "trained" / "five-layer-2-seed-0" / "best.pt"
+        return self.text.replace("OUT", str(self.folder)).replace("TRAINED", str(trained)).split()
+
+    def prepare(self) -> None:
+        """Run it once, to its end, for what others read."""
+        self.folder.mkdir()
+        ended = Run(self.words(), self.folder, on_terminal=False).ended(patience=1200)
+        assert ended.code == 0, ended.told
 
     def attempt(self, chance: random.Random) -> tuple[str, int, list[str], Ended]:
         """Make one try; return the signal's name, the exit code, what went wrong, and how it ended."""
@@ -410,6 +426,7 @@ def main() -> int:
     parser.add_argument("--finish", type=float, default=0.15, metavar="SHARE", help="of tries after which it runs on")
     args = parser.parse_args()
     commands = COMMANDS + (WITH_TORCH if importlib.util.find_spec("torch") else [])
+    commands += WITH_QUANT if importlib.util.find_spec("torch") and importlib.util.find_spec("brevitas") else []
     only = None if args.only is None else args.only.split(",")
     commands = [each for each in commands if only is None or each[0].split()[0] in only]
     seen: Counter[tuple[str, str, int | str]] = Counter()
@@ -418,6 +435,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="dovetail-signals-") as folder:
         chance = random.Random(args.seed)
         trials = [Trial(*each, Path(folder) / str(number)) for number, each in enumerate(commands)]
+        if any("TRAINED" in trial.text for trial in trials):
+            Trial(TRAINING, 0, Path(folder) / "trained").prepare()
         for count in range(args.tries):
             trial = chance.choices(trials, [1 if trial.text.split()[0] in SLOW else 3 for trial in trials])[0]
             name = trial.text.split()[0]
