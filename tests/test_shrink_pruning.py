@@ -49,6 +49,17 @@ def test_so_many_stay_the_largest_of_each_layer_and_fewer_are_among_more(layers,
         assert np.abs(each[many[name]]).min(initial=9) >= np.abs(each[~many[name]]).max(initial=0)
 
 
+def test_a_weight_of_two_layers_goes_once() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(*(torch.nn.Linear(8, 8, bias=False) for _ in range(3)))
+    network[2].weight = network[0].weight
+    less = pruned(network.state_dict(), prunable(network), 0.75)
+    assert torch.equal(less["0.weight"], less["2.weight"])
+    assert sum(int(less[name].count_nonzero()) for name in ("0.weight", "1.weight")) == 96  # of 128, not of 192
+    network.load_state_dict(less)
+    assert share_of(network) == 0.75
+
+
 @pytest.mark.parametrize("options", [{"optimizer": "adam", "learning_rate": 0.01}, {"mean_weights": 0.9}], ids=str)
 def test_zeros_stay_whatever_the_optimizer_makes_of_them(options) -> None:
     def start() -> torch.nn.Module:

@@ -65,10 +65,14 @@ def pruned(weights: Mapping[str, Any], names: Mapping[str, Any], share: float) -
 
     Args:
         weights: tensors by name, as ``state_dict`` has them.
-        names: which may go.
+        names: which may go, with the parameter of each: layers that share one lose the same of it.
         share: that stays.
     """
-    kept = kept_weights({name: weights[name].detach().cpu().numpy() for name in names}, share)
+    owners: dict[int, str] = {}
+    for name, weight in names.items():
+        owners.setdefault(id(weight), name)
+    kept = kept_weights({name: weights[name].detach().cpu().numpy() for name in owners.values()}, share)
+    kept |= {name: kept[owners[id(weight)]] for name, weight in names.items()}
     return {
         name: value * torch.from_numpy(kept[name]).to(value.device) if name in kept else value
         for name, value in weights.items()

@@ -312,7 +312,7 @@ class _Run:
 
 def share_of(model: Any) -> float:
     """Return the share of a network's prunable weights that are not zero."""
-    weights = prunable(model).values()
+    weights = set(prunable(model).values())  # one that several layers share is there once
     left, every = (sum(counts) for counts in zip(*((int(w.count_nonzero()), w.numel()) for w in weights), strict=True))
     return float(left / every)
 
