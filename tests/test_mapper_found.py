@@ -27,7 +27,7 @@ from dovetail.hardware.architecture import (
     Storage,
 )
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper.exact import explore, prepare, search
+from dovetail.mapper.exact import explore, prepare, returns, search
 from dovetail.mapper.exact.cover import Cover
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.watch import Watch
@@ -303,6 +303,13 @@ def steps_of(bound: int, size: int) -> Iterator[tuple[int, ...]]:
             yield from ((size, *more) for more in steps_of(bound, size * factor))
 
 
+def all_steps_of(bound: int, size: int, divided: bool) -> Iterator[tuple[int, ...]]:
+    """Yield them where a fan-out in between may take any part of the dimension, which makes the first step longer."""
+    for children in range(1, bound // size + 1 if divided else 2):
+        if bound % (size * children) == 0:
+            yield from steps_of(bound, size * children)
+
+
 def comes_back(axis: tuple[int, ...], left: list[tuple[int, ...]], ran_up: int = 0) -> bool:
     """Return whether some order of loops, each dimension's inner to outer, has one that puts the window back."""
     for d, steps in enumerate(left):
@@ -316,14 +323,45 @@ def comes_back(axis: tuple[int, ...], left: list[tuple[int, ...]], ran_up: int =
 
 @pytest.mark.parametrize(
     ("bounds", "axis"),
-    [((5, 3), (1, 1)), ((5, 3), (2, 1)), ((4, 8), (1, 1)), ((4, 6), (1, 2)), ((12, 4), (1, 3)), ((4, 2, 3), (1, 2, 1))],
+    [
+        ((5, 3), (1, 1)),
+        ((5, 3), (2, 1)),
+        ((4, 8), (1, 1)),
+        ((4, 6), (1, 2)),
+        ((12, 4), (1, 3)),
+        ((4, 2, 3), (1, 2, 1)),
+        ((4, 2, 6), (1, 0, 1)),
+        ((6, 2, 4), (1, 1, 1)),
+    ],
 )
 def test_which_loops_put_a_window_back(bounds, axis) -> None:
+    """Also where a fan-out outside the tile may split dimensions, whose loops then begin with longer steps."""
     divisors = tuple(tuple(n for n in range(1, bound + 1) if bound % n == 0) for bound in bounds)
-    may = may_return(divisors, axis, frozenset())
-    for place in np.ndindex(may.shape):
-        ways = [steps_of(bound, sizes[at]) for bound, sizes, at in zip(bounds, divisors, place, strict=True)]
-        assert may[place] == any(comes_back(axis, list(chosen)) for chosen in itertools.product(*ways)), place
+    for split in itertools.product((False, True), repeat=len(bounds)):
+        may = may_return(divisors, axis, frozenset(np.flatnonzero(split)))
+        for place in np.ndindex(may.shape):
+            ways = [
+                list(all_steps_of(bound, sizes[at], divided))
+                for bound, sizes, at, divided, moves in zip(bounds, divisors, place, split, axis, strict=True)
+                if moves
+            ]
+            moved = tuple(moves for moves in axis if moves)
+            assert may[place] == any(comes_back(moved, list(chosen)) for chosen in itertools.product(*ways)), place
+
+
+def test_sums_that_are_too_many_to_list_count_as_coming_back(monkeypatch) -> None:
+    """A bound that is not worked out must not promise that a tile never returns."""
+    divisors, axis = tuple(tuple(n for n in range(1, m + 1) if m % n == 0) for m in (12, 16, 6)), (1, 2, 1)
+    exact = may_return(divisors, axis, frozenset({1}))
+    found = []
+    for most in (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24):
+        may_return.cache_clear()
+        monkeypatch.setattr(returns, "MOST_STEPS", most)
+        found.append(may_return(divisors, axis, frozenset({1})))
+        assert (found[-1] >= exact).all()
+    assert found[0].sum() == exact.size - 1  # the whole tile has no loops outside
+    assert not (found[-1] == exact).all()
+    may_return.cache_clear()
 
 
 def test_chains_that_are_too_long_prove_nothing(monkeypatch) -> None:

@@ -107,7 +107,7 @@ GROUPS = {
     "bounds": Group(
         tuple(
             f"mapper/exact/{name}.py"
-            for name in ("sources", "returns", "tables", "physical", "completion", "entering", "through_loops",
+            for name in ("sources", "tables", "physical", "completion", "entering", "through_loops",
                          "lattice", "bounds", "traffic", "chains", "prepare", "demands", "vectors", "ways", "pricing",
                          "fanouts", "reuse")
         ),
@@ -115,9 +115,14 @@ GROUPS = {
          "tests/test_mapper_exact.py"),
         large=("tests/test_searches.py", "tests/test_mapper_bounds.py::test_no_bound_exceeds_the_cost["),
     ),
+    "returns": Group(
+        ("mapper/exact/returns.py",),
+        ("tests/test_mapper_found.py", "-k", "put_a_window_back or too_many_to_list"), compiled=False,
+    ),
     "reach": Group(("mapper/exact/reach.py",), ("tests/test_mapper_reasons.py", "tests/test_mapper_infeasible.py")),
     "limits": Group(
-        ("mapper/limits.py",), ("tests/test_sample.py", "tests/test_mapper_improve.py", "-k", "not hash_seed")
+        ("mapper/limits.py",),
+        ("tests/test_mapper_limits.py", "tests/test_sample.py", "tests/test_mapper_improve.py", "-k", "not hash_seed"),
     ),
 }  # fmt: skip
 
