@@ -18,7 +18,7 @@ from dovetail.fused.floors import floors_of
 from dovetail.fused.nest import carried_of, least_words, site_of, ways
 from dovetail.fused.search import fuse_attention
 from dovetail.fused.softmax import softmax_of
-from dovetail.hardware.architecture import Architecture, Compute, Constraints, Spatial, Storage
+from dovetail.hardware.architecture import Architecture, Compute, Constraints, LoopConstraints, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -169,6 +169,20 @@ def test_no_size_of_blocks_is_better_and_bounds_hold(case, objective):
     for blocks, each in costs.items():
         energy, cycles = floors.of(whole, blocks, site)
         assert all(energy <= cost[0] and cycles <= cost[1] for cost in each)
+
+
+def test_bounds_hold_where_a_fan_out_multicasts_nothing():
+    """Found by trying random constraints: the whole product's best was above its blocks'."""
+    whole = attention(1, 2, 2, 2, 1)
+    made, energies = design(12, fanout=4)
+    lone = replace(made.levels[2].constraints, spatial=LoopConstraints(no_reuse=frozenset({"Weights"})))
+    levels = (*made.levels[:2], replace(made.levels[2], constraints=lone), *made.levels[3:])
+    site = site_of(replace(made, levels=levels), energies, "buffer")
+    sizes = all_blocks(whole, site.room)
+    floors = floors_of(whole, site, least_words(sizes, whole), None, lambda jobs, _: [outcome(job) for job in jobs])
+    for blocks in sizes:
+        energy, cycles = floors.of(whole, blocks, site)
+        assert all(energy <= cost[0] and cycles <= cost[1] for cost in every_cost(whole, blocks, site))
 
 
 def every_cost(whole, blocks, site):
