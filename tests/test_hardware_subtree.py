@@ -16,6 +16,7 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.reader import read_architecture
 from dovetail.mapping.constraints import axis_slots, bound_to
+from dovetail.mapping.printed import parse_printed_mapping
 from dovetail.workload.problem import convolution
 
 OLDER = """\
@@ -173,6 +174,14 @@ architecture:
 """
     assert plain(read(written)) == plain(read(twin))
     assert read(written).level("inter_PE_spatial").fanout_y == 3
+    first_releases = written.replace("inter_PE_spatial", "inter_PE_spatial_dummy")
+    assert read(first_releases).levels == read(written).levels
+    layer = convolution(C=2, M=4, P=1, Q=1, name="layer")
+    loops = "DRAM [ Weights:8 Inputs:2 Outputs:4 ]\n| for C in [0:2)\n\ninter_PE_spatial_dummy [ ]\n"
+    loops += "|   for M in [0:4) (Spatial-X)\n\nspad [ Weights:1 ]\n|     for C in [0:1)\n"
+    design = bound_to(read(first_releases), layer)
+    found = parse_printed_mapping(loops, design, layer, file="map.txt")["inter_PE_spatial"]
+    assert [(loop.dimension, loop.factor) for loop in found.spatial_x if loop.factor > 1] == [("M", 4)]
 
 
 def test_a_flattened_design_is_put_in_order_by_its_paths():

@@ -66,7 +66,7 @@ class OlderDesign:
         result: dict[str, tuple[Node, ...]] = {}
         for node in constraints:
             entries = node.mapping(required=("target", "type"))
-            whose, kind = entries["target"].text(), entries["type"].text()
+            whose, kind = _undummied(entries["target"].text()), entries["type"].text()
             if whose in self.fan_outs and kind != "spatial":
                 continue  # the front end fills these in: a fan-out keeps nothing and has no loops over time
             said = node
@@ -199,7 +199,7 @@ def _walk(
             raise node.fail("the key 'class' is missing")
         path = _RANGE.sub("", parts["name"].text()).split(".")
         yield _Found(
-            name=path[-1].strip(),
+            name=_undummied(path[-1].strip()),
             entries=parts,
             node=node,
             instances=here * _count(parts["name"], numbers),
@@ -214,6 +214,12 @@ def _walk(
         raise branches[1].fail("a second branch beside the first; a design is one path of levels, outer to inner")
     for inner in branches:
         yield from _walk(inner, here, depth + 1, handed, scope)
+
+
+def _undummied(name: str) -> str:
+    """Return a level's name; the front end's first releases wrote fan-outs as ``inter_NAME_spatial_dummy``."""
+    shorter = name.removesuffix("_dummy")
+    return shorter if _FAN_OUT.fullmatch(shorter) else name
 
 
 def _count(name: Node, names: Mapping[str, Any]) -> int:

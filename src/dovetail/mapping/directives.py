@@ -312,6 +312,8 @@ def target_level(target: Any, kind: str, architecture: Architecture) -> Level:
         names = [level.name for level in levels]
         if target not in names and f"inter_{target}_spatial" in names and kind == "spatial":
             target = f"inter_{target}_spatial"
+        if target not in names and target.removesuffix("_dummy") in names:  # as the front end's first releases wrote it
+            target = target.removesuffix("_dummy")
         if target not in names:
             raise InputError(f"{architecture.name} has no level '{target}'{did_you_mean(target, names)}")
         found = architecture.level(target)
