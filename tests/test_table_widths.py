@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dovetail.api.given import kind_of
 from dovetail.cli.main import main
 from dovetail.cli.tables import print_table
 from dovetail.columns import fit
 from dovetail.table import Column, Table
-from dovetail.units import joules_alike
+from dovetail.units import counted, joules_alike
 
 TABLE = """name,C,M,P,Q,R,S,G
 features.0.conv.depthwise,1,1,14,14,3,3,16
@@ -217,9 +218,16 @@ def test_energies_alike_add_up_in_what_is_shown(energies):
     assert len(re.sub(r"[,.]|^0", "", show(max(energies)))) >= 5 or max(energies) < 1
 
 
-@pytest.mark.parametrize("command", [["designs"], ["designs", "sparse_tensor_core"], ["--help"]])
+@pytest.mark.parametrize(
+    "command", [["designs"], ["designs", "sparse_tensor_core"], ["--help"], ["components", "--on", "eyeriss_like"]]
+)
 def test_no_line_is_wider_than_the_terminal(command, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     with contextlib.suppress(SystemExit):
         main(command)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_counts_of_one_and_kinds_have_their_own_words():
+    assert counted(1, "layer") == "1 layer" and counted(1200, "layer") == "1,200 layers"
+    assert [kind_of(each) for each in (3, [], None)] == ["an int", "a list", "None"]

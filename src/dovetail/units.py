@@ -58,6 +58,11 @@ def whole(number: float) -> str:
     return f"{round(number):,}"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return how many of a thing there are: ``1 layer``, ``1,200 layers``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def percent(fraction: float) -> str:
     """Return a fraction as percent."""
     return f"{fraction:.1%}".replace("%", " %")

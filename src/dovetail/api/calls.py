@@ -10,7 +10,7 @@ from typing import Any
 from dovetail.api import networks
 from dovetail.api.designs import Design, design
 from dovetail.api.explanations import Explanation
-from dovetail.api.given import check_count, check_limit
+from dovetail.api.given import check_count, check_limit, kind_of
 from dovetail.api.networks import LayerLike, NetworkLike
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.errors import InputError, did_you_mean
@@ -215,7 +215,7 @@ def evaluate(
     problem = networks.layer(layer, input=input, batch=batch, rename=rename).layers[0].problem
     given = Path(mapping) if isinstance(mapping, str) else mapping
     if not isinstance(given, Path | LoopNest):
-        raise InputError(f"a mapping is a path or a Mapping, found a {type(mapping).__name__}")
+        raise InputError(f"a mapping is a path or a Mapping, found {kind_of(mapping)}")
     found = evaluate_given(given, problem, where.architecture, where.energies)
     changed = where if found.architecture == where.architecture else Design(found.architecture, where.energies)
     return Evaluated(changed, found.problem, found.mapping, found.cost, found.broken, found.notes)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovetail.api.given import kind_of
 from dovetail.columns import terminal_width
 from dovetail.components.accelergy_tables import read_energy_table, require_actions
 from dovetail.components.energy_table import EnergyTable
@@ -237,9 +238,7 @@ def _files(given: Any) -> tuple[str | Path, ...]:
         listed = list(given)
     for one in listed:
         if not isinstance(one, str | Path):
-            raise InputError(
-                f"a design is a name, a path, several paths or an architecture, found a {type(one).__name__}"
-            )
+            raise InputError(f"a design is a name, a path, several paths or an architecture, found {kind_of(one)}")
     if not listed:
         raise InputError("a design is a name, a path or several paths, found none")
     return tuple(listed)

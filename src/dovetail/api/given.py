@@ -19,6 +19,14 @@ def check_count(name: str, value: Any) -> None:
         raise InputError(f"{name} is {value}; it must be at least 1")
 
 
+def kind_of(value: Any) -> str:
+    """Return what something is, for a message: ``an int``, ``a torch.Tensor``, ``None``."""
+    if value is None:
+        return "None"
+    name = f"{type(value).__module__}.{type(value).__qualname__}".replace("builtins.", "")
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def check_seconds(name: str, value: Any) -> None:
     """Check that a time is a number of seconds above 0, or None."""
     if value is None or (isinstance(value, Real) and float(value) > 0):

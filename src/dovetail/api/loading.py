@@ -16,6 +16,7 @@ from typing import Any
 
 from dovetail.api.designs import Design
 from dovetail.api.explanations import Explanation
+from dovetail.api.given import kind_of
 from dovetail.api.results import Best, Comparison, Evaluated
 from dovetail.api.schema import check
 from dovetail.components.energy_table import ComponentCost, EnergyTable
@@ -81,9 +82,7 @@ def _value(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str | No
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"is no result ({error})") from None
     if not isinstance(source, str | os.PathLike):
-        raise InputError(
-            f"a result is a path, its text or what `json.loads` makes of it, found a {type(source).__name__}"
-        )
+        raise InputError(f"a result is a path, its text or what `json.loads` makes of it, found {kind_of(source)}")
     if not str(source):
         raise InputError("'' names no file; a result is a path, or its text as JSON")
     text = str(source) if isinstance(source, str) and source.lstrip().startswith("{") else None

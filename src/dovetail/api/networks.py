@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dovetail.api.given import check_count
+from dovetail.api.given import check_count, kind_of
 from dovetail.errors import InputError
 from dovetail.workload.inputs import KINDS, NetworkInput, parse_input
 from dovetail.workload.layer_table import bundled_names
@@ -112,19 +112,13 @@ def _traced(model: Any, taken: Any) -> Network:
     if not is_module and not callable(model):
         raise InputError(
             f"a network is a name, a path, a PyTorch module, a function that makes one, a Network, a Layer or a "
-            f"Problem, found {_kind(model)}"
+            f"Problem, found {kind_of(model)}"
         )
     if taken is None:
         raise InputError("say what the module takes: input=x, or a shape such as input=(1, 3, 224, 224)")
     from dovetail.workload.torch_trace import trace  # torch is an extra
 
     return trace(model, taken, name=getattr(model, "__name__", None))
-
-
-def _kind(value: Any) -> str:
-    """Return what something is, for a message."""
-    kind = type(value)
-    return "None" if value is None else f"a {kind.__module__}.{kind.__qualname__}".replace("builtins.", "")
 
 
 def layer(
@@ -144,7 +138,7 @@ def layer(
     if not known:
         raise InputError(
             f"a layer is a name, a path, a Layer, a Problem, a PyTorch module or a Network of one layer, found "
-            f"{_kind(given)}"
+            f"{kind_of(given)}"
         )
     network = layers(given, input=input, batch=batch, rename=rename)
     distinct = network.distinct()

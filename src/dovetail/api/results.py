@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.api.designs import Design
+from dovetail.api.given import kind_of
 from dovetail.columns import folded, terminal_width
 from dovetail.errors import InputError, did_you_mean
 from dovetail.files import write_text
@@ -24,9 +25,10 @@ from dovetail.network.bottleneck import Diagnosis, diagnose, diagnose_network
 from dovetail.network.costs import HasTotals, MappedLayer, NetworkCost, Totals, totals_of
 from dovetail.network.plain import comparison_fields, evaluation, layer_result
 from dovetail.network.rows import layers_table
+from dovetail.quantities import UTILIZATION
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table, headed
-from dovetail.units import figures_text, four_digits, joules, percent, whole
+from dovetail.units import figures_text, four_digits, joules, whole
 from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
 
@@ -326,7 +328,7 @@ class Comparison(Sequence[NetworkCost]):
         if isinstance(advice, Advice):
             advice = [advice]
         elif not isinstance(advice, Sequence) or not all(isinstance(each, Advice) for each in advice):
-            raise InputError(f"advice is what `dovetail.advise` returns, found a {type(advice).__name__}")
+            raise InputError(f"advice is what `dovetail.advise` returns, found {kind_of(advice)}")
 
         write_text(Path(path), report_page(self.costs, title=title, diagnoses=self.diagnoses, advice=advice))
         return Path(path)
@@ -359,7 +361,7 @@ _SHOWN = (
     Column("cycles", show=whole),
     Column("energy", show=joules),
     Column("EDP J x cycle", show=four_digits),
-    Column("busy", show=percent),
+    UTILIZATION,
     Column("proven", words=False),
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from dovetail.cli.arguments import add_settings, check_settings
 from dovetail.cli.outputs import add_output
-from dovetail.cli.tables import print_json
+from dovetail.cli.tables import print_json, print_text, table_width
+from dovetail.columns import folded
 from dovetail.components.accelergy_tables import write_art, write_ert
 from dovetail.components.compose import Share
 from dovetail.components.energy_table import EnergyTable
@@ -82,9 +83,9 @@ def _list(known: tuple[Estimator, ...] | list[Estimator], as_json: bool) -> None
         return
     for estimator in known:
         print(f"{printable(estimator.name)}  stated accuracy {estimator.accuracy:g} %")
-        print(f"    serves  {printable(', '.join(estimator.classes))}")
-        print(f"    valid   {printable(estimator.valid)}")
-        print(f"    source  {printable(estimator.source)}")
+        print_text(f"    serves  {printable(', '.join(estimator.classes))}", " " * 12)
+        print_text(f"    valid   {printable(estimator.valid)}", " " * 12)
+        print_text(f"    source  {printable(estimator.source)}", " " * 12)
 
 
 def _stated(estimator: Estimator) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _tree(share: Share) -> dict[str, Any]:
 
 def _print(architecture: Architecture, found: tuple[Estimate, ...]) -> None:
     total = sum(each.instances * each.area.value for each in found)
-    print(f"{architecture.name}: energy per action and area per instance; * marks what is extrapolated")
+    print_text(f"{architecture.name}: energy per action and area per instance; * marks what is extrapolated")
     for each in found:
         print(f"\n{each.level}  ({each.component} x {each.instances})")
         shown: dict[tuple[Share, ...] | float, str] = {}
@@ -155,7 +156,7 @@ def _print(architecture: Architecture, found: tuple[Estimate, ...]) -> None:
     print("\nestimators")
     for estimator in _behind(found):
         stated = f"{estimator.name} (stated accuracy {estimator.accuracy:g} %): {estimator.source}"
-        print(f"  {printable(stated)}")
+        print_text(f"  {printable(stated)}", "    ")
 
 
 def _branch(share: Share, unit: str, label: str, indent: str) -> None:
@@ -174,4 +175,12 @@ def _how(share: Share) -> str:
 
 def _line(label: str, share: Share, unit: str, how: str) -> None:
     mark = "*" if share.extrapolated else " "
-    print(f"{label:<{_NAME}}{share.value:>{_VALUE}.6g} {unit:<4}{mark} {how}".rstrip())
+    numbers = f"{label:<{_NAME}}{share.value:>{_VALUE}.6g} {unit:<4}{mark}"
+    width = table_width()
+    if width is None or len(numbers) + 1 + len(how) <= width:
+        print(f"{numbers} {how}".rstrip())
+        return
+    print(numbers.rstrip())
+    indent = " " * (len(label) - len(label.lstrip()) + 4)
+    for line in folded(indent + how, max(width, 40), indent):
+        print(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dovetail.advice.advice import Advice
@@ -185,7 +184,7 @@ def _print(
         CYCLES,
         ENERGY,
         EDP,
-        replace(UTILIZATION, name="busy"),
+        UTILIZATION,
         Column("DRAM", "MB", show=four_digits),
         Column("top-1", "%", show="{:.2f}".format),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from dovetail.cli import arguments
 from dovetail.cli.given import given_of, layer_of
@@ -88,7 +87,7 @@ def _print(sweep: Sweep) -> None:
         CYCLES,
         ENERGY,
         EDP,
-        replace(UTILIZATION, name="utilization"),
+        UTILIZATION,
         Column("computes", "per cycle", show=four_digits),
     )
     rows = tuple(

@@ -270,8 +270,7 @@ class Cost:
     def _repr_html_(self) -> str:
         zeros = self.zeros_table()
         return ("" if zeros is None else zeros.html("what zeros do")) + self.table().html(
-            f"{self.cycles:,} cycles, {self.energy_pJ:.4g} pJ, {self.edp_J_cycle:.4g} J x cycle, "
-            f"utilization {self.utilization:.1%}"
+            figures_text(self.cycles, self.energy_pJ, self.utilization)
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dovetail.table import Column, Table
+from dovetail.units import counted
 from dovetail.workload.network import Network, UnmappedOperation
 from dovetail.workload.problem import Problem
 
@@ -59,7 +60,7 @@ def unknown_text(network: Network) -> list[str]:
 def _summary(network: Network) -> list[str]:
     runs = sum(layer.repeats for layer in network.layers)
     lines = [
-        f"{network.name}, batch {network.batch}: {runs} layers, {len(network.distinct())} distinct, "
+        f"{network.name}, batch {network.batch}: {counted(runs, 'layer')}, {len(network.distinct())} distinct, "
         + (f"at least {network.known_macs / 1e6:,.3f}" if network.unknown else f"{network.known_macs / 1e6:,.3f}")
         + " million MACs"
     ]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from dovetail.errors import InputError, did_you_mean
 from dovetail.text import clean, shown
+from dovetail.units import counted
 from dovetail.workload.problem import MOST_WORDS, Problem
 from dovetail.workload.roles import Reading, made_room, renamed
 from dovetail.workload.widths import SUMS, LayerBits, Width, unknown_tensor
@@ -246,7 +247,7 @@ class Network:
 
     def __repr__(self) -> str:
         macs = f"{self.known_macs / 1e6:,.1f} million MACs{' at least' if self.unknown else ''}"
-        counts = f"{len(self.layers)} layers, {len(self.distinct())} distinct"
+        counts = f"{counted(len(self.layers), 'layer')}, {len(self.distinct())} distinct"
         return f"<Network {self.name}: {counts}, {macs}, batch {self.batch}>"
 
     @property
