@@ -19,7 +19,7 @@ from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.hardware.describe import constraints_text, describe
 from dovetail.hardware.reader import bundled_designs, load_architecture
-from dovetail.json_text import json_document
+from dovetail.json_text import json_document, save_json
 from dovetail.table import Table, headed
 
 if TYPE_CHECKING:
@@ -134,6 +134,10 @@ class Design:
         from dovetail.network.plain import priced_design
 
         return json_document("design", priced_design(self.architecture, self.energies))
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON, for `dovetail.load`."""
+        save_json(path, self.to_dict())
 
     def to_frame(self) -> pandas.DataFrame:
         """Return a row per level: kind, class, instances, sizes, pJ per action, um^2; needs the extra ``pandas``."""
