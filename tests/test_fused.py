@@ -172,7 +172,7 @@ def test_no_size_of_blocks_is_better_and_bounds_hold(case, objective):
 
 
 def test_bounds_hold_where_a_fan_out_multicasts_nothing():
-    """Found by trying random constraints: the whole product's best was above its blocks'."""
+    """Found by trying random constraints: of a whole as wide as high, queries were never held as what blocks held."""
     whole = attention(1, 2, 2, 2, 1)
     made, energies = design(12, fanout=4)
     lone = replace(made.levels[2].constraints, spatial=LoopConstraints(no_reuse=frozenset({"Weights"})))

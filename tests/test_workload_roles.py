@@ -131,6 +131,9 @@ def test_a_product_of_two_activations_can_hold_either_operand():
 
 def test_a_square_product_has_no_second_way_to_hold_it():
     assert len(readings(matrix_product(C=4, M=3, P=3), *WORDS)) == 2
+    square = readings(matrix_product(C=4, M=3, P=3), *WORDS, of_roles=True)  # one problem, but either operand is held
+    assert len({reading.problem for reading in square}) == 2
+    assert sorted(reading.word("Inputs") for reading in square) == ["Inputs", "Inputs", "Weights", "Weights"]
 
 
 def test_a_design_that_names_nothing_or_the_problems_own_names_sees_it_as_it_is():

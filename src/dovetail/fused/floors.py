@@ -8,8 +8,7 @@ cost no less, either, than reading keys that often and the whole product's best 
 level is free.
 
 Whatever a design's constraints say of factors must hold for the whole product where it holds for a block: ``=`` 1 and
-``<=`` do. Where they say something else, or take reuse away (``no_reuse``: a whole product was seen to cost more than
-its blocks apart), only computing, the keys and values, and what is carried is counted.
+``<=`` do. Where they say something else, only computing, the keys and values, and what is carried is counted.
 """
 
 from __future__ import annotations
@@ -138,4 +137,4 @@ def _scales(loops: LoopConstraints) -> bool:
     bounded = all(
         each.relation is Relation.LE or (each.relation is Relation.EQ and each.value == 1) for each in loops.factors
     )
-    return bounded and not loops.maximize and loops.default_min is None and not loops.no_reuse
+    return bounded and not loops.maximize and loops.default_min is None

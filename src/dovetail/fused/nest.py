@@ -67,7 +67,7 @@ def ways(
         added: whether outputs are added to those of earlier blocks.
     """
     found = []
-    for reading in readings_on(layer.problem, site.architecture):
+    for reading in readings_on(layer.problem, site.architecture, of_roles=True):
         operand, result = reading.word(OPERAND), reading.word(RESULT)
         if passing(site.memory, {operand, result}):
             continue

@@ -154,7 +154,7 @@ def map_networks(
     for (network, architecture, energies), design_of in zip(pairs, designs or [None] * len(pairs), strict=True):
         of_layers: dict[object, list[tuple[Reading, str]]] = {}
         for layer in network.distinct():
-            ways = readings_on(layer.problem, architecture)
+            ways = readings_on(layer.problem, architecture, of_roles=design_of is not None)
             keys = of_layers.setdefault(problem_key(layer), [])
             seconds = divided(time_limit, len(ways))
             for reading in ways:

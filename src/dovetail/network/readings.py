@@ -35,9 +35,9 @@ class Read:
         return self.reading.problem
 
 
-def readings_on(problem: Problem, architecture: Architecture) -> tuple[Reading, ...]:
+def readings_on(problem: Problem, architecture: Architecture, *, of_roles: bool = False) -> tuple[Reading, ...]:
     """Return the ways to read a problem on a design; see `dovetail.workload.roles.readings`."""
-    return readings(problem, named(architecture, "dimension"), named(architecture, "tensor"))
+    return readings(problem, named(architecture, "dimension"), named(architecture, "tensor"), of_roles=of_roles)
 
 
 def best_outcome(outcomes: Sequence[tuple[Reading, SearchResult | NoMappingError]]) -> Read | NoMappingError:

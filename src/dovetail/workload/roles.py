@@ -111,7 +111,9 @@ def _points(problem: Problem, tensor: Tensor) -> frozenset[str] | None:
     return frozenset(dimensions)
 
 
-def readings(problem: Problem, dimensions: Collection[str], tensors: Collection[str]) -> tuple[Reading, ...]:
+def readings(
+    problem: Problem, dimensions: Collection[str], tensors: Collection[str], *, of_roles: bool = False
+) -> tuple[Reading, ...]:
     """Return the ways to read a problem on a design; the best of them is to be taken.
 
     A product of two activations (`MATRIX_PRODUCT`) can hold either operand, and its rows can be ``P``, as the field's
@@ -122,19 +124,21 @@ def readings(problem: Problem, dimensions: Collection[str], tensors: Collection[
         problem: the problem.
         dimensions: dimensions that the design's constraints name.
         tensors: tensors that they name.
+        of_roles: whether it matters by which word a tensor of the problem goes, as where one of its operands is to stay
+            in a memory: then two readings differ that make one problem of it, as of a product as wide as it is high.
     """
     spoken = frozenset(dimensions) | frozenset(tensors)
     own = frozenset(problem.shape.dimensions) | {tensor.name for tensor in problem.shape.tensors}
     if problem.shape == MATRIX_PRODUCT:
         roles = matrix_roles(problem)
-        return _different(_product_readings(problem, roles)) if roles and spoken else (Reading(problem),)
+        return _different(_product_readings(problem, roles), of_roles) if roles and spoken else (Reading(problem),)
     missing = spoken - own
     roles = matrix_roles(problem)
     meant = roles is not None and _may_be_meant(roles, missing)
     if spoken & (own - _DIMENSIONS - _TENSORS) or not (missing & (_TENSORS | {"C", "M"}) or meant):
         return (Reading(problem),)
     if roles is not None and (meant or not _speaks(roles)):
-        return _different(_product_readings(problem, roles))
+        return _different(_product_readings(problem, roles), of_roles)
     if _is_output_channels(problem, "K") and "M" not in own:
         return (Reading(renamed(problem, {"K": "M"}), "K is M; --rename says otherwise", {"K": "M"}),)
     return (Reading(problem),)
@@ -160,9 +164,14 @@ def _is_output_channels(problem: Problem, dimension: str) -> bool:
     return touching == {WEIGHTS, OUTPUTS} and {tensor.name for tensor in problem.shape.tensors} == _TENSORS
 
 
-def _different(made: Iterator[Reading]) -> tuple[Reading, ...]:
-    """Return the readings whose problems differ, the first of equal ones."""
-    return tuple({reading.problem: reading for reading in reversed(list(made))}.values())[::-1]
+def _different(made: Iterator[Reading], of_roles: bool) -> tuple[Reading, ...]:
+    """Return the readings whose problems differ, or also the words of their tensors, the first of equal ones."""
+
+    def apart(reading: Reading) -> tuple[Problem, frozenset[tuple[str, str]]]:
+        words = (reading.names or {}).items() if of_roles else ()
+        return reading.problem, frozenset((name, word) for name, word in words if word in _TENSORS)
+
+    return tuple({apart(reading): reading for reading in reversed(list(made))}.values())[::-1]
 
 
 def _product_readings(problem: Problem, roles: Roles) -> Iterator[Reading]:
