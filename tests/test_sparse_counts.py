@@ -216,19 +216,6 @@ def test_an_all_zero_operand_leaves_nothing_to_compute_and_no_level_stands_still
         assert cost.energy_pJ <= ours.cost.energy_pJ * (1 + 1e-9)
 
 
-def test_words_at_random_places_of_which_none_is_zero_are_those_of_a_dense_tensor() -> None:
-    """Every tile of such a tensor is full: the reference takes none of them for an empty one."""
-    whole = Scattered(1.0, 64)
-    assert [(whole.smallest((n,)), whole.largest((n,))) for n in (1, 8, 64)] == [(1, 1), (8, 8), (64, 64)]
-    for case in CASES[:12]:
-        ours = evaluated(case)
-        densities = tuple(Hypergeometric(1.0) for _ in ours.problem.shape.tensors)
-        cost = evaluate(ours.mapping, replace(ours.problem, densities=densities), ours.architecture, ours.energies)
-        dense = replace(ours.problem, densities=())
-        known = evaluate(ours.mapping, dense, ours.architecture, ours.energies)
-        assert (cost.cycles, cost.energy_pJ) == (known.cycles, known.energy_pJ)
-
-
 def test_shorter_last_passes_are_refused_in_words() -> None:
     ours = evaluated(CASES[0])
     top = ours.mapping.levels[0]

@@ -129,4 +129,4 @@ def test_a_problem_file_is_a_network_of_one(tmp_path, capsys):
     path = tmp_path / "one.yaml"
     path.write_text(write_problem(convolution(C=3, M=8, P=4, Q=4, R=3, S=3)), encoding="utf-8")
     assert main(["layers", str(path)]) == 0
-    assert "one, batch 1: 1 layers, 1 distinct" in capsys.readouterr().out
+    assert "one, batch 1: 1 layer, 1 distinct" in capsys.readouterr().out

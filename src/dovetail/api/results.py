@@ -25,10 +25,9 @@ from dovetail.network.bottleneck import Diagnosis, diagnose, diagnose_network
 from dovetail.network.costs import HasTotals, MappedLayer, NetworkCost, Totals, totals_of
 from dovetail.network.plain import comparison_fields, evaluation, layer_result
 from dovetail.network.rows import layers_table
-from dovetail.quantities import UTILIZATION
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table, headed
-from dovetail.units import figures_text, four_digits, joules, whole
+from dovetail.units import figures_text, four_digits, joules, percent, whole
 from dovetail.workload.network import Layer
 from dovetail.workload.problem import Problem
 
@@ -361,7 +360,7 @@ _SHOWN = (
     Column("cycles", show=whole),
     Column("energy", show=joules),
     Column("EDP J x cycle", show=four_digits),
-    UTILIZATION,
+    Column("busy", show=percent),
     Column("proven", words=False),
 )
 

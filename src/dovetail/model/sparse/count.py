@@ -270,7 +270,7 @@ def _check_capacity(
     """Check that the largest tiles fit, and their metadata, from the innermost level outwards."""
     for level in reversed(range(len(scene.fan_outs))):
         storage = architecture.levels[level]
-        if not isinstance(storage, Storage):
+        if not isinstance(storage, Storage) or machine.capacity[level] < 0:  # unbounded, metadata too
             continue
         here = {place[1]: one.tile for place, one in moved.items() if place[0] == level}
         taken = sum(int(charges.space_taken(machine, level, tensor, tile.held)) for tensor, tile in here.items())

@@ -118,13 +118,11 @@ class Scattered:
         self.share = self.nonzero / words
 
     def smallest(self, tile: Extents) -> int:
-        """Return 0, or for the whole tensor all its non-zero words, or all words of a tensor without zeros.
+        """Return 0, or for the whole tensor all its non-zero words.
 
-        Another tile that cannot help having some begins at 0 there as well: the share that says so is rounded down.
+        A tile that cannot help having some begins at 0 there as well: the difference that says so wraps around.
         """
         words = math.prod(tile)
-        if self.nonzero == self.words:
-            return words
         return math.floor(self.nonzero / words * words) if words == self.words else 0
 
     def largest(self, tile: Extents) -> int:
