@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import pytest
 import dovetail
 from dovetail.api.schema import check
 from dovetail.errors import InputError, MissingExtraError
+from dovetail.workload.densities import Hypergeometric
 
 SMALL = dovetail.convolution(C=4, M=8, P=6, Q=6, R=3, S=3, name="small")
 OTHER = dovetail.convolution(C=8, M=8, P=6, Q=6, name="other")
@@ -415,3 +416,18 @@ def test_modules_are_taken_as_they_are():
         dovetail.layers(net)
     twice = dovetail.compare([net, net], on="eyeriss_like", input=x, samples=20, workers=1)
     assert [cost.network.name for cost in twice] == ["Sequential", "Sequential:2"]
+
+
+@pytest.mark.parametrize("name", dovetail.designs())
+def test_every_bundled_design_is_as_the_schema_says_and_comes_back(name):
+    design = dovetail.design(name)
+    assert check(design.to_dict(), closed=True) == "design"
+    assert dovetail.load(design.to_dict()).architecture == design.architecture
+
+
+def test_results_of_sparse_designs_are_kept_and_come_back():
+    small = dovetail.convolution(C=4, M=4, P=2, Q=2, name="small")
+    layer = replace(small, densities=tuple(Hypergeometric(0.5) for _ in small.shape.tensors))
+    for found in (dovetail.map(layer, on="eyeriss_v2_pe"), dovetail.map(layer, on="eyeriss_sparse", time_limit=1)):
+        assert check(found.to_dict(), closed=True) == "layer"  # mapped through the store, which takes JSON's own types
+        assert dovetail.load(found.to_dict()).to_dict() == found.to_dict()

@@ -199,7 +199,7 @@ class _Search:
         )
 
     def _is_proven(self, proof: _Proof) -> bool:
-        return self.best is not None and self.best.rank[0] <= proof.bound * (1 + ROUNDED)
+        return self.best is not None and bool(self.best.rank[0] <= proof.bound * (1 + ROUNDED))
 
     def _looked_at(self, space: Mapspace, floor: Floor, batches: Iterator[Crowd]) -> bool:
         """Look at all mappings of batches; False where time is up before."""
@@ -356,9 +356,9 @@ class _Search:
             pruned_by_dominance=0,
             pruned_by_capacity=0,
             value=value,
-            bound=value if proven else least,
-            compute_bound_cycles=min(proof.cycles, best.cost.cycles),
-            compulsory_pJ=min(proof.energy_pJ, best.cost.energy_pJ),
+            bound=float(value if proven else least),
+            compute_bound_cycles=int(min(proof.cycles, best.cost.cycles)),
+            compulsory_pJ=float(min(proof.energy_pJ, best.cost.energy_pJ)),
             binding=(),
             method=method,
             seconds=self.watch.seconds,
