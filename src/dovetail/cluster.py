@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from dovetail.errors import DovetailError, InputError, MissingExtraError
 from dovetail.sources import sources_key
 from dovetail.worker import answer
-from dovetail.workers import WorkerError, settle
+from dovetail.workers import WorkerError, end_calls, settle
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -158,14 +158,7 @@ class Cluster(Executor):
         with self._lock:
             self._is_shut.set()
             futures = [each.future for each in self._waiting.values()]
-        if cancel_futures:
-            for future in futures:
-                future.cancel()
-                future.set_running_or_notify_cancel()  # tells those who wait for it
-        if wait:
-            for future in futures:
-                with contextlib.suppress(BaseException):
-                    future.exception()
+        end_calls(futures, wait=wait, cancel=cancel_futures)
         _close(self._client)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

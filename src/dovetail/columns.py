@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dovetail.units import counted
+
 #: No column of words is folded to less.
 NARROWEST = 10
 #: Parts of words up to so long stay whole.
@@ -41,8 +43,7 @@ class Fit:
         """
         if not self.left_out:
             return []
-        count = len(self.left_out)
-        return folded(f"{count} column{'s' if count > 1 else ''} more with {rest}: {', '.join(self.left_out)}", width)
+        return folded(f"{counted(len(self.left_out), 'column')} more with {rest}: {', '.join(self.left_out)}", width)
 
 
 def terminal_width() -> int | None:

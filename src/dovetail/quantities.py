@@ -13,6 +13,9 @@ ENERGY = Column("energy", key="energy_pJ", show=joules)
 EDP = Column("EDP", EDP_UNIT, key="edp_J_cycle", show=four_digits)
 UTILIZATION = Column("util.", key="utilization", show=percent)
 
+#: What a search found, in a table that says something else of it, too: EDP and utilization stay the longest.
+FOUND = (replace(CYCLES, spare=2), replace(ENERGY, spare=1), EDP, UTILIZATION)
+
 
 def energy_alike(energies_pJ: Iterable[float]) -> Column:
     """Return the column of energies that are to be compared and added up by eye: all in one unit."""

@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from dovetail.cluster import answer_there, cluster_address, version_here
 from dovetail.errors import InputError, MissingExtraError
 from dovetail.text import first_line
-from dovetail.workers import WorkerError, settle
+from dovetail.workers import WorkerError, end_calls, settle
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -84,14 +84,7 @@ class RayCluster(Executor):
         with self._lock:
             self._is_shut = True
             futures = list(self._waiting)
-        if cancel_futures:
-            for future in futures:
-                future.cancel()
-                future.set_running_or_notify_cancel()  # tells those who wait for it
-        if wait:
-            for future in futures:
-                with contextlib.suppress(BaseException):
-                    future.exception()
+        end_calls(futures, wait=wait, cancel=cancel_futures)
         with contextlib.suppress(Exception):  # the cluster may be away
             self._context.disconnect()
 

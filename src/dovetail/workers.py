@@ -375,6 +375,24 @@ def _asked(worker: subprocess.Popen[bytes], call: bytes) -> bytes:
         raise EOFError from error
 
 
+def end_calls(futures: Sequence[Future[Any]], *, wait: bool, cancel: bool) -> None:
+    """End what an executor was handed in: leave it out where that is asked for, then wait where that is.
+
+    Args:
+        futures: of the calls without an answer.
+        wait: return when all of them are done.
+        cancel: leave them out.
+    """
+    if cancel:
+        for future in futures:
+            future.cancel()
+            future.set_running_or_notify_cancel()  # tells those who wait for it
+    if wait:
+        for future in futures:
+            with contextlib.suppress(BaseException):
+                future.exception()
+
+
 def settle(future: Future[Any], answer: bytes) -> None:
     """Give a future the answer of a worker, as `dovetail.worker.answer` returns it."""
     try:

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.accuracy.data import Split, in_order
-from dovetail.accuracy.evaluation import BATCH, class_outputs
+from dovetail.accuracy.data import Split
+from dovetail.accuracy.evaluation import BATCH, ask
 from dovetail.accuracy.execution import Execution
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
-from dovetail.workload.torchvision_import import import_torch
-
-torch = import_torch("evaluation")
 
 #: Of more classes, JSON has no whole matrix.
 MOST_CLASSES = 100
@@ -29,10 +26,12 @@ class Confusion:
         classes: their names.
         counts: images, shape (classes, classes + 1): by their own class, then by the one that the network says; the
             last column is of outputs beyond these classes.
+        among: by rank, from 1 on, images whose class is among so many of the highest outputs.
     """
 
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
+    among: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Confusion of {len(self.classes)} classes: {percent(self.accuracy)} of {self.images} images right>"
@@ -91,6 +90,7 @@ def confusion(
     split: Split,
     classes: tuple[str, ...],
     *,
+    most: int = 1,
     execution: Execution | None = None,
     batch_size: int = BATCH,
 ) -> Confusion:
@@ -100,23 +100,21 @@ def confusion(
         model: as `evaluate` takes it.
         split: the part of the data set.
         classes: the data set's.
+        most: up to which rank it is counted how many images have their class among the highest outputs.
         execution: where it runs.
         batch_size: images a step.
 
     Raises:
         InputError: as `evaluate` does.
     """
-    execution = execution or Execution()
-    device, layout = execution.torch_device, execution.memory_format()
     counts = np.zeros((len(classes), len(classes) + 1), np.int64)
-    was_training = model.training
-    model.to(device).eval()
-    try:
-        with torch.no_grad(), execution.autocast():
-            for images, labels in split.batches(in_order(len(split), batch_size), device):
-                outputs = class_outputs(model, images.contiguous(memory_format=layout), 1 + int(split.labels.max()))
-                said = outputs.topk(1, dim=1).indices[:, 0].clamp(max=len(classes))
-                np.add.at(counts, (labels.cpu().numpy(), said.cpu().numpy()), 1)
-    finally:
-        model.train(was_training)
-    return Confusion(classes, counts)
+    among = np.zeros(most, np.int64)
+
+    def count(order: Any, labels: Any) -> None:
+        np.add.at(counts, (labels.cpu().numpy(), order[:, 0].clamp(max=len(classes)).cpu().numpy()), 1)
+        found = (order == labels[:, None]).cpu().numpy()
+        among[: found.shape[1]] += np.maximum.accumulate(found, axis=1).sum(axis=0)
+        among[found.shape[1] :] += int(found.any(axis=1).sum())  # of fewer outputs all are among the highest
+
+    ask(model, split, most, count, execution=execution, batch_size=batch_size)
+    return Confusion(classes, counts, tuple(map(int, among)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,22 +50,47 @@ def top_accuracies(
 
     Arguments and errors are those of `evaluate`.
     """
+    hits = dict.fromkeys(ranks, 0)
+
+    def count(order: Any, labels: Any) -> None:
+        found = order == labels[:, None]
+        for rank in ranks:
+            hits[rank] += int(found[:, :rank].any(dim=1).sum())
+
+    ask(model, split, max(ranks), count, execution=execution, batch_size=batch_size)
+    return {rank: hits[rank] / len(split) for rank in ranks}
+
+
+def ask(
+    model: Any,
+    split: Split,
+    most: int,
+    take: Callable[[Any, Any], None],
+    *,
+    execution: Execution | None = None,
+    batch_size: int = BATCH,
+) -> None:
+    """Have a network say the classes of all images, a batch at a time.
+
+    Args:
+        model: as `evaluate` takes it, and so are all others that are not named here.
+        split: likewise.
+        most: how many classes it says of an image, the highest output first.
+        take: takes what it says, ``(images, most)``, fewer where it has fewer outputs, and the labels, ``(images,)``.
+        execution: likewise.
+        batch_size: likewise.
+    """
     execution = execution or Execution()
     device, layout = execution.torch_device, execution.memory_format()
-    hits = dict.fromkeys(ranks, 0)
     was_training, classes = model.training, 1 + int(split.labels.max())
     model.to(device).eval()
     try:
         with torch.no_grad(), execution.autocast():
             for images, labels in split.batches(in_order(len(split), batch_size), device):
                 outputs = class_outputs(model, images.contiguous(memory_format=layout), classes)
-                order = outputs.topk(min(max(ranks), outputs.shape[1]), dim=1).indices
-                found = order == labels[:, None]
-                for rank in ranks:
-                    hits[rank] += int(found[:, :rank].any(dim=1).sum())
+                take(outputs.topk(min(most, outputs.shape[1]), dim=1).indices, labels)
     finally:
         model.train(was_training)
-    return {rank: hits[rank] / len(split) for rank in ranks}
 
 
 def refuse_chance(name: str, accuracy: float, split: Split) -> None:

@@ -55,7 +55,12 @@ class StartedSpec:
         if _sha256(self.weights) != self.sha256:
             raise InputError("has changed since the training began", file=self.weights)
         model = self.spec()
-        _fit(model, load_weights(self.weights), self.spec.classes, self.weights)
+        weights = load_weights(self.weights)
+        _check(model, weights, self.anew, self.weights)
+        with torch.no_grad():
+            for name, value in model.state_dict().items():
+                if name not in self.anew:
+                    value.copy_(weights[name])
         return model
 
     def description(self) -> dict[str, Any]:
@@ -103,15 +108,6 @@ def _check(model: Any, weights: dict[str, Any], anew: tuple[str, ...], file: Pat
     own = model.state_dict()
     present = {name: torch.empty_like(own[name], device="cpu") if name in anew else weights[name] for name in weights}
     check_weights(model, present, file)
-
-
-def _fit(model: Any, weights: dict[str, Any], classes: int, file: Path) -> None:
-    anew = _others(model, weights, classes)
-    _check(model, weights, anew, file)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if name not in anew:
-                value.copy_(weights[name])
 
 
 def _sha256(file: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail.api.designs import Design
 from dovetail.json_text import json_document, save_json
-from dovetail.mapper.explain import UNPROVEN, AxisUse, Explained, Lifted
+from dovetail.mapper.explain import AxisUse, Explained, Lifted
 from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
@@ -112,9 +112,9 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return the optimum, and the optimum without each constraint that costs anything, as a table."""
-        table = self.found.table(self.found.gaining())
-        stars = f"\n{UNPROVEN}" if any("*" in str(row[1]) for row in table.rows) else ""
-        return table.titled(repr(self)[1:-1]) + stars
+        shown = self.found.gaining()
+        stars = self.found.unproven(shown)
+        return self.found.table(shown).titled(repr(self)[1:-1]) + (f"\n{stars}" if stars else "")
 
     def __repr__(self) -> str:
         return f"<Explanation {self.problem.name} on {self.design.name}: {self._dearest()}>"

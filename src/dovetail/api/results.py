@@ -22,7 +22,7 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.text import loop_nest_text
 from dovetail.model.cost import Cost
 from dovetail.network.bottleneck import Diagnosis, diagnose, diagnose_network
-from dovetail.network.costs import HasTotals, MappedLayer, NetworkCost, Totals, totals_of
+from dovetail.network.costs import HasTotals, MappedLayer, NetworkCost, Totals, check_same, totals_of
 from dovetail.network.plain import comparison_fields, evaluation, layer_result
 from dovetail.network.rows import layers_table
 from dovetail.store import Store
@@ -190,8 +190,7 @@ class Best(Evaluated):
         """Return whether it is better than another one by what both minimise."""
         if not isinstance(other, Best):
             return NotImplemented
-        if self.objective is not other.objective:
-            raise InputError(f"one minimises {self.objective}, the other {other.objective}; compare a number of theirs")
+        check_same(self.objective, other.objective)
         return self.certificate.value < other.certificate.value
 
     def to_dict(self) -> dict[str, Any]:

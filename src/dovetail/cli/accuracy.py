@@ -63,7 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns 0."""
     from dovetail.accuracy.confusion import confusion
-    from dovetail.accuracy.evaluation import top_accuracies
     from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.qdq import check_extra, export
     from dovetail.accuracy.statistics import proportion_interval
@@ -83,12 +82,13 @@ def run(args: argparse.Namespace) -> int:
     split = data.split(args.split)
     ranks = (1, 5) if len(data.classes) > 5 else (1,)
     with execution.applied():
-        found = top_accuracies(model, split, ranks, execution=execution, batch_size=args.batch_size)
-        classes = confusion(model, split, data.classes, execution=execution, batch_size=args.batch_size)
+        classes = confusion(
+            model, split, data.classes, most=max(ranks), execution=execution, batch_size=args.batch_size
+        )
     if args.confusion:
         title = f"{name} on the {args.split} part of {data.name}"
         write_text(args.confusion, confusion_picture(classes, title))
-    intervals = {rank: proportion_interval(round(share * len(split)), len(split)) for rank, share in found.items()}
+    intervals = {rank: proportion_interval(classes.among[rank - 1], len(split)) for rank in ranks}
     if args.json:
         print_json("accuracy", _fields(name, data, args.split, intervals) | classes.to_json())
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dovetail.cli import arguments
@@ -16,7 +15,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
-from dovetail.mapper.explain import NOTHING, UNPROVEN, AxisUse, Explained, Lifted, cells, explain, star
+from dovetail.mapper.explain import NOTHING, AxisUse, Explained, Lifted, cells, explain, star
 from dovetail.mapper.neighbours import PassedOn, passed_on
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
@@ -29,7 +28,7 @@ from dovetail.network.one_bit import OneBit, one_bit
 from dovetail.network.plain import explanation, figures
 from dovetail.network.readings import readings_on, search_readings
 from dovetail.network.records import stored_search
-from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION
+from dovetail.quantities import FOUND
 from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
@@ -173,8 +172,7 @@ def _print_zeros(found: Explained, zeros: Sequence[WithoutFeature]) -> None:
     columns = (
         Column("level", words=True),
         Column("without", words=True),
-        replace(CYCLES, spare=2),
-        replace(ENERGY, spare=1),
+        *FOUND[:2],
         *(Column(f"{what}|change", words=False, show="{:+.2f} %".format) for what in ("cycles", "energy", "EDP")),
     )
     print()
@@ -202,10 +200,7 @@ def _print_bits(found: Explained, problem: Problem, changes: Sequence[OneBit]) -
     columns = (
         Column("tensor", words=True),
         Column("bits", words=False),
-        replace(CYCLES, spare=2),
-        replace(ENERGY, spare=1),
-        EDP,
-        UTILIZATION,
+        *FOUND,
         Column(f"{found.objective} change", words=False, show="{:+.2f} %".format),
     )
     print_table(f"with one bit fewer or more ({problem.bits_text})", Table(columns, tuple(rows)))
@@ -222,10 +217,9 @@ def _print(
         print_text(f"bound by {told.held.label}, because {told.held.text}")
     print()
     shown = found.gaining()
-    table = found.table(shown)
-    print_table("the optimum, and with each constraint lifted in turn", table)
-    if any("*" in str(row[1]) for row in table.rows):
-        print(UNPROVEN)
+    print_table("the optimum, and with each constraint lifted in turn", found.table(shown))
+    if said := found.unproven(shown):
+        print(said)
     without_effect = [entry for entry in found.lifted if entry not in shown and entry.proven]
     if without_effect:
         print_text(f"without effect when lifted alone: {'; '.join(map(_name, without_effect))}", "  ")

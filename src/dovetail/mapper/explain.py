@@ -15,7 +15,7 @@ from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.search import search as exact_search
 from dovetail.mapping.mapping import Mapping
-from dovetail.quantities import CYCLES, EDP, ENERGY, UTILIZATION
+from dovetail.quantities import FOUND
 from dovetail.table import Cell, Column, Table
 from dovetail.units import percent
 from dovetail.workload.problem import Problem
@@ -142,10 +142,7 @@ class Explained:
         columns = (
             Column("level", words=True),
             Column("without", words=True),
-            replace(CYCLES, spare=2),
-            replace(ENERGY, spare=1),
-            EDP,
-            UTILIZATION,
+            *FOUND,
             Column(f"{self.objective} gain", key="gain", words=False, show=_gain_text),
         )
         rows: list[tuple[Cell, ...]] = []
@@ -153,6 +150,11 @@ class Explained:
             rows.append(("", f"as it is{star(self.result)}", *cells(self.result), None))
         rows += map(_row, self.lifted if lifted is None else lifted)
         return Table(columns, tuple(rows))
+
+    def unproven(self, lifted: Sequence[Lifted]) -> str:
+        """Return what the stars of a `table` say; empty where it has none."""
+        shown = [self.result, *(one.result for one in lifted)]
+        return UNPROVEN if any(each is not None and star(each) for each in shown) else ""
 
     def _repr_html_(self) -> str:
         return self.table(self.gaining()).html(

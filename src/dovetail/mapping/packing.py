@@ -18,6 +18,7 @@ from dataclasses import replace
 from dovetail.components.arithmetic import operation_share
 from dovetail.hardware.architecture import Architecture, Compute, Constraints, LoopConstraints, ProductSums, Spatial
 from dovetail.mapping.widths import operand_bits, padded, states_widths, unit_bits
+from dovetail.units import counted
 from dovetail.workload.problem import Problem
 
 
@@ -53,10 +54,7 @@ def packing_notes(architecture: Architecture, problems: Sequence[Problem]) -> It
             bits = "x".join(map(str, operand_bits(problem, compute)))
             listed = found.setdefault(products_at_once(problem, compute), [])
             listed += [] if bits in listed else [bits]
-    said = [
-        f"{count} product{'s' if count > 1 else ''} of {' and '.join(bits)} bits"
-        for count, bits in sorted(found.items())
-    ]
+    said = [f"{counted(count, 'product')} of {' and '.join(bits)} bits" for count, bits in sorted(found.items())]
     if said:
         yield f"{compute.name}: at once a unit does {', '.join(said)}"
 

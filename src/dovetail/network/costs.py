@@ -190,6 +190,12 @@ def outer_words(mapped: MappedLayer, architecture: Architecture) -> float:
     return float(moved)
 
 
+def check_same(one: Objective, other: Objective) -> None:
+    """Check that two answers may be compared; raises InputError where they do not minimise the same."""
+    if one is not other:
+        raise InputError(f"one minimises {one}, the other {other}; compare a number of theirs")
+
+
 @dataclass(frozen=True)
 class NetworkCost:
     """What one pass of a network costs on a design.
@@ -231,8 +237,7 @@ class NetworkCost:
         """Return whether it is better than another one by what both minimise."""
         if not isinstance(other, NetworkCost):
             return NotImplemented
-        if self.objective is not other.objective:
-            raise InputError(f"one minimises {self.objective}, the other {other.objective}; compare a number of theirs")
+        check_same(self.objective, other.objective)
         return self.value < other.value
 
     @property
