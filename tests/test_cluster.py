@@ -32,6 +32,7 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.result import SearchResult
 from dovetail.network.map_network import map_network
 from dovetail.network.records import result_to_data
+from dovetail.ray_cluster import RayCluster
 from dovetail.store import _FILE, Store
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import convolution
@@ -210,6 +211,13 @@ def test_bad_addresses_get_one_message(text: str) -> None:
 )
 def test_good_addresses_stay_as_they_are(text: str) -> None:
     assert cluster_address(text) == text
+
+
+def test_each_executor_takes_addresses_of_its_own_kind() -> None:
+    with pytest.raises(InputError, match="ray://head:10001 is a cluster of Ray's"):
+        Cluster("ray://head:10001")
+    with pytest.raises(InputError, match="dask://head:8786 is a scheduler of Dask's"):
+        RayCluster("dask://head:8786")
 
 
 @needs_dask

@@ -108,12 +108,14 @@ class Cluster(Executor):
         address: as ``dask://HOST:PORT``.
 
     Raises:
-        InputError: nothing answers there.
+        InputError: nothing answers there, or it is no address of a scheduler of Dask's.
         MissingExtraError: Dask is not installed.
     """
 
     def __init__(self, address: str) -> None:
-        self._address = cluster_address(address)
+        if cluster_address(address).startswith(RAY):
+            raise InputError(f"{address} is a cluster of Ray's; a scheduler of Dask's is at dask://HOST:PORT")
+        self._address = address
         self._version = version_here()
         self._lock = threading.RLock()
         self._waiting: dict[str, _Waiting] = {}

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
-from dovetail.cluster import answer_there, cluster_address, version_here
+from dovetail.cluster import RAY, answer_there, cluster_address, version_here
 from dovetail.errors import InputError, MissingExtraError
 from dovetail.text import first_line
 from dovetail.workers import WorkerError, end_calls, settle
@@ -38,12 +38,14 @@ class RayCluster(Executor):
         address: as ``ray://HOST:PORT``, of the cluster's client server.
 
     Raises:
-        InputError: nothing answers there.
+        InputError: nothing answers there, or it is no address of a cluster of Ray's.
         MissingExtraError: Ray is not installed.
     """
 
     def __init__(self, address: str) -> None:
-        self._ray, self._context = _connected(cluster_address(address))
+        if not cluster_address(address).startswith(RAY):
+            raise InputError(f"{address} is a scheduler of Dask's; a cluster of Ray's is at ray://HOST:PORT")
+        self._ray, self._context = _connected(address)
         self._run = self._ray.remote(num_cpus=1, max_retries=_AGAIN)(answer_there)
         self._version = version_here()
         self._lock = threading.Lock()
