@@ -32,7 +32,11 @@ from dovetail.hardware.binding import bind, fixed_factor
 from dovetail.hardware.names import Names
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.mapping.packing import packed
+from dovetail.same import Remembered
 from dovetail.workload.problem import Problem
+
+#: A search binds a design to its layer several times, and so do those that put it on the way and count its result.
+_BOUND: Remembered[Architecture] = Remembered(64)
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,12 @@ class AxisSlots:
 
 def bound_to(architecture: Architecture, problem: Problem) -> Architecture:
     """Return the architecture as a problem finds it: its constraints in plain form, and products at once by widths."""
-    names = names_of(problem)
-    return bind(packed(architecture, problem), names.bounds, names.tensors, names.layer)
+
+    def bound() -> Architecture:
+        names = names_of(problem)
+        return bind(packed(architecture, problem), names.bounds, names.tensors, names.layer)
+
+    return _BOUND.once((architecture, problem), bound)
 
 
 def names_of(problem: Problem) -> Names:

@@ -17,6 +17,7 @@ from dovetail.mapping.widths import held, states_widths
 from dovetail.model.apart import refuse_apart
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
 from dovetail.model.charges import ACTIONS, READ, UPDATE
+from dovetail.same import Remembered
 from dovetail.workload.problem import Problem
 
 #: What counts times sizes stay below, so that 64 bits hold them.
@@ -99,7 +100,8 @@ def encode_machine(
     storages = [level if isinstance(level, Storage) else None for level in levels]
     holds = np.array([_words_held(s) for s in storages], np.int64)
     prices, leakage = _prices(levels, energies)
-    widths = encode_widths(problem, architecture, np.array([s.block if s else 1 for s in storages], np.int64))
+    line = np.array([s.block if s else 1 for s in storages], np.int64)
+    widths = _WIDTHS.once((problem, architecture), lambda: encode_widths(problem, architecture, line))
     here = ~_listed(problem, [s.absent if s else frozenset() for s in storages])
     return Machine(
         grains=widths.grains,
@@ -148,6 +150,10 @@ class Widths(NamedTuple):
     share: Floats
     spilt: Floats
     computing: float
+
+
+#: Whoever compares, searches and evaluates a layer on a design asks for the same.
+_WIDTHS: Remembered[Widths] = Remembered(64)
 
 
 def encode_widths(problem: Problem, architecture: Architecture, line: Ints) -> Widths:

@@ -9,7 +9,7 @@ import numpy as np
 from dovetail.mapper.exact.orders import joined_axes
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.sources import Sources
-from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.space import Space, once
 from dovetail.mapper.exact.tables import Tables, tile_sizes
 from dovetail.mapper.exact.through_loops import GRID
 from dovetail.model.arrays import Floats, Ints, Singles
@@ -69,8 +69,13 @@ def words_delivered(space: Space, tables: Tables) -> list[Floats]:
     That is all its words, but for a tensor that slides. There the first visit of a chain of loops along axes that are
     tied to each other brings them all, and the others what is fresh after the step of the chain's first loop. Steps
     that put a window back to where it was bring nothing; the first loop never takes one, so with its ``n`` iterations
-    they are at most every ``n``-th.
+    they are at most every ``n``-th. It takes what layers of the same sizes share, whatever their widths.
     """
+    parts = space.divisors, space.rules, space.fanouts
+    return once(space, ("delivered", *parts), lambda: _words_delivered(space, tables))
+
+
+def _words_delivered(space: Space, tables: Tables) -> list[Floats]:
     divided: frozenset[int] = frozenset()
     delivered: dict[frozenset[int], Floats] = {}
     by_level = []

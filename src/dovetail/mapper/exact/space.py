@@ -32,6 +32,7 @@ from dovetail.mapping.constraints import (
 )
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.encode import encode_machine, encode_rules, mapped_levels, rules_of
+from dovetail.same import Remembered
 from dovetail.workload.problem import Problem
 
 #: More fan-out choices than this at one level are beyond exact reach.
@@ -42,8 +43,8 @@ MOST_TABLED = 200_000_000
 #: come one after another.
 MOST_REMEMBERED, MOST_WAYS = 32, 4096
 _REMEMBERED: dict[Hashable, Space] = {}
-#: What is worked out of mapspaces' parts, by the parts' identity, with the parts.
-_WORKED_OUT: dict[tuple[int, ...], tuple[tuple[object, ...], object]] = {}
+#: What is worked out of mapspaces' parts.
+_WORKED_OUT: Remembered[object] = Remembered(4 * MOST_REMEMBERED)
 _T = TypeVar("_T")
 #: Choices of factors at a fan-out between two looks at the clock.
 BETWEEN = 64
@@ -201,19 +202,13 @@ def once(space: Space, of: tuple[object, ...], work: Callable[[], _T]) -> _T:
     """
     if sum(map(len, space.fanouts)) > MOST_WAYS:
         return work()
-    key = tuple(map(id, of))
-    known = _WORKED_OUT.get(key)
-    if known is None:  # the parts stay with it: no other object takes their identity
-        while len(_WORKED_OUT) >= 4 * MOST_REMEMBERED:
-            _WORKED_OUT.pop(next(iter(_WORKED_OUT)))
-        _WORKED_OUT[key] = known = of, work()
-    return cast(_T, known[1])
+    return cast(_T, _WORKED_OUT.once(of, work))
 
 
 def forget() -> None:
     """Let go of all that is remembered."""
     _REMEMBERED.clear()
-    _WORKED_OUT.clear()
+    _WORKED_OUT.forget()
 
 
 def _words_of(architecture: Architecture) -> Hashable:
