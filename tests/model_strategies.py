@@ -134,7 +134,7 @@ def architectures(draw: st.DrawFn, problem: Problem, *, special: bool) -> Archit
 
 @st.composite
 def mappings(draw: st.DrawFn, problem: Problem, architecture: Architecture, *, imperfect: bool = False) -> Mapping:
-    """Perfect factors, or any where ``imperfect``; any order, any bypass, drawn from the inside out."""
+    """Perfect factors, or any where ``imperfect``; any order, any bypass inside, drawn from the inside out."""
     left = dict(zip(problem.shape.dimensions, problem.bounds, strict=True))
     tensors = [tensor.name for tensor in problem.shape.tensors]
     entries = []
@@ -164,6 +164,14 @@ def _loops(draw: st.DrawFn, names: list[str], left: dict[str, int], room: int, *
         left[name] = -(-bound // factor)
         loops.append(Loop(name, factor, bound % factor or None))
     return tuple(loops)
+
+
+def past_outermost(draw: st.DrawFn, setup: Setup) -> Setup:
+    """Return a setup whose mapping lets some tensors that a level inside keeps pass the outermost level by."""
+    outermost, *inner = setup.mapping.levels
+    inside = frozenset().union(*(entry.keep for entry in inner))
+    passing = frozenset(name for name in sorted(inside) if draw(st.booleans()))
+    return setup._replace(mapping=Mapping((replace(outermost, keep=outermost.keep - passing), *inner)))
 
 
 @st.composite

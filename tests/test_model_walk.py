@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dovetail.errors import CapacityError
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.model.witness import walk
 from dovetail.model.witness.costs import _in_order
-from model_strategies import Setup, setups, spread_windows
+from model_strategies import Setup, past_outermost, setups, spread_windows
 
 
 def differences(ours: Any, walked: dict[str, Any], where: str) -> Iterator[str]:
@@ -65,6 +66,12 @@ def test_equals_the_walk(setup: Setup) -> None:
 @settings(max_examples=80)
 def test_equals_the_walk_with_every_constraint_and_attribute(setup: Setup) -> None:
     check(setup)
+
+
+@given(st.data(), setups(special=True) | setups(imperfect=True))
+@settings(max_examples=60)
+def test_equals_the_walk_where_tensors_pass_the_outermost_level_by(data: st.DataObject, setup: Setup) -> None:
+    check(past_outermost(data.draw, setup))
 
 
 @given(spread_windows())

@@ -29,6 +29,7 @@ from dovetail.hardware.architecture import Architecture, Spatial, Storage
 from dovetail.mapper.result import FrontPoint, unbeaten
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.notes import for_layers
+from dovetail.mapping.origins import as_searched
 from dovetail.model.arrays import Bools, Ints, Machine, Nest
 from dovetail.model.batch import Counted, count_batch, price_batch, stack
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
@@ -141,7 +142,9 @@ class Known:
         for (place, at), met in self._met.items():
             machine = site.machines.get((place, at))
             if machine is None:
-                machine = encode_machine(met.reading.problem, site.architecture, site.floor.energies)
+                machine = encode_machine(
+                    met.reading.problem, as_searched(site.architecture, met.reading.problem), site.floor.energies
+                )
                 site.machines[place, at] = machine
             yield place, met, *met.costs(machine, site)
 
@@ -180,7 +183,8 @@ class _Met:
 
     def add(self, mapping: Mapping, architecture: Architecture) -> None:
         if mapping not in self._nests:
-            self._nests[mapping] = encode_mapping(mapping, self.reading.problem, architecture)
+            problem = self.reading.problem
+            self._nests[mapping] = encode_mapping(mapping, problem, as_searched(architecture, problem))
             self._counted = None
 
     @property
@@ -191,7 +195,7 @@ class _Met:
     def costs(self, machine: Machine, site: Site) -> tuple[_Floats, _Floats, Bools]:
         """Return pJ and cycles of the mappings on a design, and which of them fit."""
         if self._counted is None:
-            rules = encode_rules(self.reading.problem, site.architecture)
+            rules = encode_rules(self.reading.problem, as_searched(site.architecture, self.reading.problem))
             self._counted = count_batch(stack(list(self._nests.values())), rules)
         costs = price_batch(self._counted, machine)
         grid = site.grid

@@ -251,6 +251,8 @@ class Storage(Level):
             below it takes note of.
         absent: tensors that lie elsewhere before and after: what a mapping moves of them here takes neither energy nor
             bandwidth; see `dovetail.network.resident`.
+        origin: tensors that lie here from start to end, as all levels outside let them pass by; nothing fills it with
+            them (`dovetail.mapping.origins`).
     """
 
     width: int
@@ -270,6 +272,7 @@ class Storage(Level):
     gated_at: str = ""
     adds: bool = True
     absent: frozenset[str] = frozenset()
+    origin: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Check sizes once, so that nothing behind needs to."""

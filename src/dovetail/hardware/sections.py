@@ -179,7 +179,13 @@ def _without_least_use(targets: tuple[Node, ...]) -> tuple[tuple[Node, ...], tup
 
 
 def _of_level(level: Node) -> Iterator[Node]:
-    """Yield the constraints on one level as the oldest form has them: under its name, their entries as attributes."""
+    """Yield the constraints on one level as the oldest form has them: under its name, their entries as attributes.
+
+    Those of other forms stand there, too, as they are.
+    """
+    if "target" in level.mapping():
+        yield level
+        return
     parts = level.mapping(known=("name", "constraints"), required=("name", "constraints"))
     for node in parts["constraints"].sequence():
         entries = node.mapping(known=("type", "attributes"), required=("type", "attributes"))

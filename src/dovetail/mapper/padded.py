@@ -28,7 +28,7 @@ from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult, unbeaten
 from dovetail.mapper.search import search
-from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.origins import as_searched
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import Reading
 
@@ -212,7 +212,7 @@ def _words(problem: Problem) -> int:
 
 def _grown(problem: Problem, architecture: Architecture, energies: EnergyTable) -> Iterator[_Grown]:
     """Yield the layer padded to sizes that may be worth it, in every combination that has a mapping."""
-    limits = Mapspace.of(problem, bound_to(architecture, problem), energies, Objective.EDP).limits
+    limits = Mapspace.of(problem, as_searched(architecture, problem), energies, Objective.EDP).limits
     active = active_dimensions(problem)
     sizes = [[bound] for bound in problem.bounds]
     for place, d in enumerate(active):

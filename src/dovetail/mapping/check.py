@@ -24,8 +24,8 @@ def check_mapping(mapping: Mapping, problem: Problem, architecture: Architecture
 
     Raises:
         MappingError: a level is missing, unknown, doubled or out of order; a loop stands where it cannot, runs over
-            an unknown dimension or has no iterations; a fan-out is exceeded or keeps something; the outermost
-            storage lets a tensor pass by; the factors of a dimension do not make up its bound.
+            an unknown dimension or has no iterations; a fan-out is exceeded or keeps something; a tensor is kept
+            nowhere; the factors of a dimension do not make up its bound.
     """
     levels = [level for level in packed(architecture, problem).levels if isinstance(level, Storage | Spatial)]
     _check_names([entry.level for entry in mapping.levels], levels, architecture)
@@ -36,11 +36,11 @@ def check_mapping(mapping: Mapping, problem: Problem, architecture: Architecture
             raise MappingError(f"{entry.level} is a storage, so it has no spatial loops; give them to a fan-out")
         _check_loops(entry, problem)
         _check_tensors(entry, problem)
-    missing = [tensor.name for tensor in problem.shape.tensors if tensor.name not in mapping.levels[0].keep]
-    if missing:
-        raise MappingError(
-            f"{mapping.levels[0].level} is the outermost storage and must keep every tensor; {missing[0]} passes by"
-        )
+    for tensor in problem.shape.tensors:
+        if not any(tensor.name in entry.keep for entry in mapping.levels):
+            raise MappingError(
+                f"{tensor.name} passes all levels by; one must keep it, {mapping.levels[0].level} usually"
+            )
     for dimension in problem.shape.dimensions:
         _check_bound(mapping, dimension, problem.bound(dimension))
 

@@ -8,6 +8,7 @@ from dovetail.hardware.architecture import Architecture, FactorConstraint, Level
 from dovetail.hardware.binding import fixed_factor
 from dovetail.hardware.names import Names, check_names, mentions, only_in_formats, source_of
 from dovetail.mapping.constraints import axis_slots, bound_to, factor_range, names_of, pinned_order
+from dovetail.mapping.origins import design_origin_notes
 from dovetail.mapping.packing import packing_notes
 from dovetail.mapping.widths import width_notes
 from dovetail.workload.problem import Problem
@@ -27,7 +28,7 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
 
     Names that layers lack, fixed factors that are cut to a layer's bound, splits that count more than the dimensions
     listed, constraints without effect, zeros that nothing is done about, widths that the design does not have as they
-    are.
+    are, tensors that its outermost level lets pass by.
 
     Args:
         architecture: its constraints as its file states them.
@@ -46,6 +47,7 @@ def design_notes(architecture: Architecture, problems: Sequence[Problem]) -> tup
         *_unused_zeros(together, problems),
         *width_notes(together, problems),
         *packing_notes(together, problems),
+        *design_origin_notes(together, distinct),
     ]
     return tuple(f"{architecture.name}: {note}" for note in dict.fromkeys(found))
 

@@ -28,6 +28,7 @@ class Rules(NamedTuple):
         no_link: ``(levels, tensors)`` neighbours below the level pass nothing on.
         no_reuse: ``(levels, tensors)`` the level is sent its whole tile at every step.
         read_first: ``(levels, tensors)`` the first update of an output also reads.
+        origin: ``(levels, tensors)`` the tensor lies there from start to end: nothing fills the level with it.
         grid: ``(levels, 2)`` physical fan-out along X and Y.
     """
 
@@ -39,6 +40,7 @@ class Rules(NamedTuple):
     no_link: Bools
     no_reuse: Bools
     read_first: Bools
+    origin: Bools
     grid: Ints
 
 

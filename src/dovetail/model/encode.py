@@ -12,11 +12,12 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, MappingError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.mapping.origins import origins
 from dovetail.mapping.packing import operation_energy, packed, products_at_once
 from dovetail.mapping.widths import held, states_widths
 from dovetail.model.apart import refuse_apart
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest, Residuals, Rules
-from dovetail.model.charges import ACTIONS, READ, UPDATE
+from dovetail.model.charges import ACTIONS, READ, UPDATE, WRITE
 from dovetail.same import Remembered
 from dovetail.workload.problem import Problem
 
@@ -47,6 +48,7 @@ def encode_rules(problem: Problem, architecture: Architecture) -> Rules:
         no_link=_listed(problem, [level.constraints.spatial.no_link_transfer for level in levels]),
         no_reuse=_listed(problem, [level.constraints.temporal.no_reuse for level in levels]),
         read_first=_listed(problem, [level.constraints.temporal.rmw_first_update for level in levels]),
+        origin=_listed(problem, [level.origin if isinstance(level, Storage) else frozenset() for level in levels]),
         grid=np.array([(lv.fanout_x, lv.fanout_y) if isinstance(lv, Spatial) else (1, 1) for lv in levels], np.int64),
     )
 
@@ -103,9 +105,12 @@ def encode_machine(
     line = np.array([s.block if s else 1 for s in storages], np.int64)
     widths = _WIDTHS.once((problem, architecture), lambda: encode_widths(problem, architecture, line))
     here = ~_listed(problem, [s.absent if s else frozenset() for s in storages])
+    unfilled = _listed(problem, [s.origin if s else frozenset() for s in storages])
+    energy = _with_spilt_sums(np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1), widths)
+    energy[unfilled, WRITE] = 0.0  # so that no bound counts what is never written
     return Machine(
         grains=widths.grains,
-        size=widths.size,
+        size=widths.size * here,
         capacity=np.where(holds < 0, -1, holds * widths.grains),
         parts=widths.parts,
         block=widths.block,
@@ -113,8 +118,7 @@ def encode_machine(
         bandwidth=np.array([_bandwidth(s) for s in storages], np.float64),
         share=widths.share * here,
         spilt=widths.spilt * here,
-        energy=_with_spilt_sums(np.repeat(prices[:, None, :], len(problem.shape.tensors), axis=1), widths)
-        * here[:, :, None],
+        energy=energy * here[:, :, None],
         leakage=leakage,
         compute_pJ=energies[architecture.compute.name].energy("compute") * widths.computing,
         units=architecture.compute.instances * products_at_once(problem, architecture.compute),
@@ -257,6 +261,7 @@ def encode_mapping(mapping: Mapping, problem: Problem, architecture: Architectur
         listed += _fill(entry.spatial_y, dims, spatial_y[i], level.name)[: len(entry.spatial_y)]
         spatial_order[i] = _completed(list(dict.fromkeys(listed)), len(dims))
     keep = np.array([[t.name in entry.keep for t in tensors] for entry in mapping.levels], np.bool_)
+    keep[0] |= [t.name in origins(architecture) for t in tensors]
     return Nest(temporal, order, spatial_x, spatial_y, spatial_order, keep)
 
 
@@ -317,7 +322,7 @@ def decode_mapping(
     nest: Nest, problem: Problem, architecture: Architecture, residuals: Residuals | None = None
 ) -> Mapping:
     """Return the mapping that the arrays describe, without loops of one iteration."""
-    dims, tensors = problem.shape.dimensions, problem.shape.tensors
+    dims, tensors, elsewhere = problem.shape.dimensions, problem.shape.tensors, origins(architecture)
 
     def loops(factors: Ints, order: Ints, last: Ints | None) -> tuple[Loop, ...]:
         return tuple(Loop(dims[d], int(factors[d]), _shorter(factors, last, d)) for d in order if factors[d] > 1)
@@ -329,7 +334,8 @@ def decode_mapping(
                 temporal=loops(nest.temporal[i], nest.order[i], residuals and residuals.temporal[i]),
                 spatial_x=loops(nest.spatial_x[i], nest.spatial_order[i], residuals and residuals.spatial[i]),
                 spatial_y=loops(nest.spatial_y[i], nest.spatial_order[i], residuals and residuals.spatial[i]),
-                keep=frozenset(t.name for k, t in enumerate(tensors) if nest.keep[i, k]),
+                keep=frozenset(t.name for k, t in enumerate(tensors) if nest.keep[i, k])
+                - (elsewhere if i == 0 else frozenset()),
             )
             for i, level in enumerate(mapped_levels(architecture))
         )

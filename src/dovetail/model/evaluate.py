@@ -16,6 +16,7 @@ from dovetail.hardware.names import check_names
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import names_of
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.origins import as_mapped
 from dovetail.mapping.packing import packed
 from dovetail.model import charges, kernel, residual
 from dovetail.model.apart import carried, ingresses, network_energy, network_shares, spatial_reductions
@@ -51,6 +52,7 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     check_names(architecture, [names_of(problem)])
     architecture = packed(architecture, problem)
     check_mapping(mapping, problem, architecture)
+    architecture = as_mapped(architecture, mapping, problem)
     if is_imperfect(mapping) and architecture.is_sparse:
         raise MappingError(
             "a last pass is shorter than the others; on a sparse design only factors that divide are counted"
@@ -89,6 +91,9 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
     for level, tensor in itertools.product(range(levels), outputs):
         reductions[level, tensor] = spatial_reductions(rules, nest, last, work, both_ways, level, tensor)
     sent = ingresses(rules, nest, last, work, both_ways)
+    for place, tensor in np.argwhere(rules.origin):  # no network further out carries what lies here from start to end
+        for each in (networks, reductions, sent, work.statistics):
+            each[:place, tensor] = 0
     totals = Totals(int(cycles), float(energy), computes, units, full, networks, sent, reductions)
     cost = _cost(problem, architecture, energies, machine, nest, work, counts, totals)
     if not architecture.is_sparse:

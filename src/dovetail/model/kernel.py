@@ -368,7 +368,8 @@ def count_accesses(rules: Rules, tensor: int, level: int, whole: int, work: Work
     unread = unread_words(rules.read_first[level, tensor], work.partition[level])
     row[TILE] = work.words[level - 1] if level > 0 else whole
     row[READS] = words_read(is_output, sent, peers, unread)
-    row[FILLS] = words_filled(is_output, share, peers, unread) if level > 0 else 0
+    filled = level > 0 and not rules.origin[level, tensor]
+    row[FILLS] = words_filled(is_output, share, peers, unread) if filled else 0
     row[UPDATES] = words_updated(is_output, sent)
     row[REDUCTIONS] = row[READS] if is_output else 0
 

@@ -20,8 +20,8 @@ from fractions import Fraction
 
 from dovetail.mapper.objective import Objective, ranked
 from dovetail.mapper.result import FrontPoint, SearchResult
-from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.origins import as_searched
 from dovetail.model.cost import Cost
 from dovetail.model.encode import encode_machine
 from dovetail.model.evaluate import evaluate
@@ -106,7 +106,7 @@ def _groups(jobs: Iterable[tuple[str, Job]]) -> list[list[_Member]]:
 
 def _machine_of(job: Job) -> tuple[Hashable, float]:
     """Return all that a job's costs come from but for operations, as something to compare, and pJ of an operation."""
-    bound = bound_to(job.architecture, job.problem)
+    bound = as_searched(job.architecture, job.problem)
     machine = encode_machine(job.problem, bound, job.energies)
     names = [tensor.name for tensor in job.problem.shape.tensors]
     rows: list[Hashable] = []

@@ -65,8 +65,10 @@ class Diagnosis:
 
     @property
     def traffic_over_compulsory(self) -> float:
-        """Words moved at the outermost level over those that must be."""
-        return self.layer.cost.levels[0].words_moved / self.bounds.compulsory_words
+        """Words moved at the outermost level over those that must be; 1 where none must."""
+        return (
+            self.layer.cost.levels[0].words_moved / self.bounds.compulsory_words if self.bounds.compulsory_words else 1
+        )
 
     def table(self) -> Table:
         """Return where the energy goes, under what holds the layer back."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.packing import products_at_once
+from dovetail.network.resident import passing
 from dovetail.workload.problem import Problem
 from dovetail.workload.roles import matrix_roles
 
@@ -20,11 +21,12 @@ class PhysicalBounds:
 
     Attributes:
         compute_cycles: cycles with every compute unit busy all the time, with as many products as it does at once.
-        compulsory_words: every word that the layer touches, once.
+        compulsory_words: every word that the layer touches, once, but for what the outermost level lets pass by.
         buffer_words: words that all on-chip storages hold together; None: one of them is unbounded.
         reuse_words: about what a convolution must move with so much on-chip storage, never below the compulsory
             words (X. Chen, Y. Han, Y. Wang, "Communication Lower Bound in Convolution Accelerators", HPCA 2020,
-            arXiv 1911.05662); None for problems that are neither convolution nor matrix product.
+            arXiv 1911.05662); None for problems that are neither convolution nor matrix product, and where the
+            outermost level lets a tensor pass by.
     """
 
     compute_cycles: int
@@ -36,12 +38,13 @@ class PhysicalBounds:
 def physical_bounds(problem: Problem, architecture: Architecture) -> PhysicalBounds:
     """Return the bounds of a layer on a design."""
     buffer, compute = on_chip_words(architecture), architecture.compute
-    compulsory = sum(problem.touched(tensor) for tensor in problem.shape.tensors)
+    passed = passing(architecture.levels[0], {tensor.name for tensor in problem.shape.tensors})
+    compulsory = sum(problem.touched(tensor) for tensor in problem.shape.tensors if tensor.name not in passed)
     return PhysicalBounds(
         compute_cycles=-(-problem.macs // (compute.instances * products_at_once(problem, compute))),
         compulsory_words=compulsory,
         buffer_words=buffer,
-        reuse_words=_reuse_words(problem, buffer, compulsory),
+        reuse_words=None if passed else _reuse_words(problem, buffer, compulsory),
     )
 
 

@@ -172,7 +172,7 @@ def _largest(cost: NetworkCost) -> list[Finding]:
 def _bounds(cost: NetworkCost, known: Sequence[Diagnosis]) -> list[Finding]:
     least = sum(each.bounds.compute_cycles * each.layer.layer.repeats for each in known)
     words = sum(each.bounds.compulsory_words * each.layer.layer.repeats for each in known)
-    slower, more = cost.products.cycles / least, cost.products.outer_words / words
+    slower, more = cost.products.cycles / least, cost.products.outer_words / words if words else 1.0
     outermost = cost.architecture.levels[0].name
     return [
         Finding("bound", f"It takes {slower:.3g} x the cycles of computing on all units all the time", 1 - 1 / slower),

@@ -13,6 +13,7 @@ from dovetail.mapping.constraints import bound_to, violations
 from dovetail.mapping.files import read_mapping_file
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.notes import design_notes
+from dovetail.mapping.origins import origin_notes
 from dovetail.mapping.timeloop_yaml import MappingFile
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
@@ -61,6 +62,7 @@ def evaluate_given(
     problem, read, notes = _fitting(mapping, architecture, problem)
     notes += [*read.notes, *design_notes(architecture, [problem]), *price_notes(architecture, energies)]
     cost = evaluate(read.mapping, problem, read.architecture, energies)
+    notes += origin_notes(read.mapping, problem, read.architecture)
     broken = tuple(violations(read.mapping, problem, read.architecture))
     return Given(problem, read.architecture, read.mapping, cost, broken, tuple(notes))
 

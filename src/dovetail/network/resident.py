@@ -17,6 +17,8 @@ from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Constraints, Level, LoopConstraints, Storage
 
+#: Tensors of products.
+_TENSORS = {"Inputs", "Weights", "Outputs"}
 #: What the part of a memory that holds what stays is called, behind the memory's name: operands, and outputs.
 OPERANDS, RESULTS = "resident", "resident_outputs"
 
@@ -39,6 +41,12 @@ def check_level(architecture: Architecture, name: str) -> Storage:
             f"{architecture.name} has {level.instances} of {name}: which of them something stays in is not counted, "
             "name a level that is one memory"
         )
+    outermost = architecture.levels[0]
+    if isinstance(outermost, Storage) and (passed := passing(outermost, _TENSORS)):
+        raise InputError(
+            f"{outermost.name} of {architecture.name} lets {' and '.join(sorted(passed))} pass by, so that it lies "
+            "further in all the time: what stays besides is not counted"
+        )
     outside = architecture.levels[: architecture.levels.index(level)]
     if architecture.is_sparse:
         raise InputError(
@@ -53,7 +61,7 @@ def check_level(architecture: Architecture, name: str) -> Storage:
     return level
 
 
-def passing(level: Storage, tensors: Set[str]) -> set[str]:
+def passing(level: Level, tensors: Set[str]) -> set[str]:
     """Return which of the tensors a design's constraints let pass a level by."""
     constraints = level.constraints
     found = {name for name in tensors if name in constraints.bypass or "*" in constraints.bypass}

@@ -14,6 +14,7 @@ from itertools import combinations
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.hardware.architecture import Architecture, Level, Storage
+from dovetail.mapping.mapping import Mapping
 from dovetail.model.cost import Cost
 from dovetail.model.evaluate import evaluate
 from dovetail.runs.folder import Run
@@ -36,6 +37,7 @@ class Change(StrEnum):
     DEAREST = "every access of a storage cost what its dearest action costs, and all kinds shared lines"
     ACCESS = "for a table with none of read, write and update it estimates; here the table's dearest action stands"
     WINDOWS = "inputs of sliding windows were counted otherwise (until a fix of January 2025)"
+    ORIGIN = "a level was filled once with what lies there from start to end, as all levels outside let it pass by"
     FLATTENED = "'flattened_rankIDs' of formats was passed over, which had to be spelt 'flattened-rankIDs'"
     TABLE = "the energies that lie beside it are of another table than it was evaluated with, and are left out"
 
@@ -129,6 +131,7 @@ def _possible(run: Run, energies: EnergyTable) -> list[Change]:
     impossible = {
         Change.FLATTENED: not any(rank.flattened for form in formats for rank in form.ranks),
         Change.TABLE: not _of_another_table(run, energies),
+        Change.ORIGIN: _from_outermost(run.mapping, run.problem) == run.mapping,
     }
     return [change for change in Change if not impossible.get(change)]
 
@@ -165,6 +168,7 @@ def _as_then(run: Run, now: Cost, pairs: list[Difference], changes: Collection[C
     writes = _writes_only(energies)
     filled = evaluate(run.mapping, run.problem, _filling_first(design, run.problem), writes)
     unfilled = evaluate(run.mapping, run.problem, design, writes)
+    brought = evaluate(_from_outermost(run.mapping, run.problem), run.problem, design, writes)
     windows = _windows(run.problem) if Change.WINDOWS in changes else frozenset()
     estimated = _other_actions(own) if Change.ACCESS in changes else frozenset()
     estimated |= _of_another_table(run, own) if Change.TABLE in changes else frozenset()
@@ -178,6 +182,9 @@ def _as_then(run: Run, now: Cost, pairs: list[Difference], changes: Collection[C
             ours = cost[each.place].tensors[each.tensor].energy_pJ
         elif each.what == "cycles":
             ours = cost.cycles
+        if Change.ORIGIN in changes and each.what in ("fills", "energy_pJ"):
+            ours += getattr(brought[each.place].tensors[each.tensor], each.what)
+            ours -= getattr(unfilled[each.place].tensors[each.tensor], each.what)
         if each.what in ("fills", "energy_pJ"):
             more, less = (one[each.place].tensors[each.tensor] for one in (filled, unfilled))
             first = more.fills - less.fills if Change.FIRST_FILLS in changes else 0
@@ -231,6 +238,12 @@ def _is_same(each: Difference) -> bool:
     if each.what == "energy_pJ":
         return abs(each.theirs - each.ours) <= _PRINTED_PJ + _PRINTED_SHARE * abs(each.ours)
     return abs(each.theirs - each.ours) <= _ROUNDING * abs(each.ours)
+
+
+def _from_outermost(mapping: Mapping, problem: Problem) -> Mapping:
+    """Return the mapping with all tensors kept by its outermost level."""
+    outermost = replace(mapping.levels[0], keep=frozenset(tensor.name for tensor in problem.shape.tensors))
+    return replace(mapping, levels=(outermost, *mapping.levels[1:]))
 
 
 def _outputs(problem: Problem) -> frozenset[str]:

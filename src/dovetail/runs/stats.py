@@ -43,6 +43,7 @@ _SPARSE = ("Gated scalar", "Skipped scalar", "Gated computes", "Skipped computes
 
 _LEVEL = re.compile(r"=== (\S+) ===")
 _NETWORK = re.compile(r"(\S+ <==> \S+)")
+_NUMBERED = re.compile(r"Network \d{1,6}")
 _TENSOR = re.compile(r" {4}([A-Za-z_]\w*):")
 _NUMBER = r"(\d{1,18}(?:\.\d*)?(?:e[-+]?\d{1,2})?)"
 _LINE = re.compile(rf"\s++([A-Z][^:]*): {_NUMBER}(?![\w.]).*")
@@ -91,6 +92,8 @@ def read_stats(path: Path) -> RunStats:
             place, tensor, known, into = level[1], "", COUNTS, counts
         elif network := _NETWORK.fullmatch(line):
             place, tensor, known, into = network[1], "", TRAFFIC, traffic
+        elif _NUMBERED.fullmatch(line):  # a network with a name of its own has none of ours
+            place, tensor = "", ""
         elif found := _TENSOR.fullmatch(line):
             tensor = found[1]
         elif place and tensor and (count := _LINE.fullmatch(line)):

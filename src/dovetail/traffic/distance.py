@@ -11,6 +11,7 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.mapping.packing import products_at_once
 from dovetail.mapping.widths import states_widths
 from dovetail.network.costs import MappedLayer, NetworkCost, outer_words
+from dovetail.network.resident import passing
 from dovetail.table import Column, Table
 from dovetail.traffic.bounds import weights_of
 from dovetail.traffic.slope import slope
@@ -120,6 +121,10 @@ def _of_layer(mapped: MappedLayer, architecture: Architecture) -> LayerDistance:
     problem, outermost = mapped.layer.problem, architecture.storages[0]
     if any(loop.residual for level in mapped.result.mapping.levels for loop in level.loops):
         raise InputError(f"{mapped.name}: the bound is over perfect factors; its mapping has others")
+    if passed := sorted(passing(outermost, {tensor.name for tensor in problem.shape.tensors})):
+        raise InputError(
+            f"{outermost.name} lets {' and '.join(passed)} pass by; the bound is over words of all tensors"
+        )
     room, held_bits = room_bits(architecture, problem)
     least = slope(problem, weights_of(problem, held_bits, outermost.datawidth)).traffic(room)
     moved = float(outer_words(mapped, architecture)) * outermost.datawidth

@@ -126,7 +126,7 @@ _WIDTHS = Widths.of(1, 1, 1, 1, 0)
 
 def _rules() -> Rules:
     flags = _bools(1, 1)
-    return Rules(_ints(1, 1, 1), _bools(1), _bools(1), _ints(1), flags, flags, flags, flags, _ints(1, 2))
+    return Rules(_ints(1, 1, 1), _bools(1), _bools(1), _ints(1), flags, flags, flags, flags, flags, _ints(1, 2))
 
 
 def _machine() -> Machine:

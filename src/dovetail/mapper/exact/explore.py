@@ -41,6 +41,7 @@ from dovetail.mapper.exact.space import OutOfReach
 from dovetail.mapper.exact.watch import ENDLESS, Tally
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
+from dovetail.mapping.origins import origins
 from dovetail.model.arrays import Floats, Nest, workspace
 
 #: Rows that a fan-out counted by the model is expanded from at a time, before they are merged.
@@ -267,6 +268,8 @@ def mapping_of(prepared: Prepared, path: Paths) -> Mapping:
         )
         loops = [(d, Loop(names[d], factors[d])) for d in order if factors[d] > 1]
         keep = frozenset(name for t, name in enumerate(tensors) if kept >> t & 1)
+        if i == 0:
+            keep -= origins(space.architecture)
         if space.is_spatial[i]:
             x, y = (tuple(loop for d, loop in loops if bool(on_y[d]) is axis) for axis in (False, True))
             entries.append(LevelMapping(level.name, spatial_x=x, spatial_y=y))

@@ -242,7 +242,10 @@ def _too_small(space: Space, words: Ints, level: int) -> str:
     parts = " + ".join(f"{names[t]} {-(-count * int(size[t]) // grains)}" for t, count in kept.items())
     capacity, need, unit = int(space.machine.capacity[level]) // grains, -(-need // grains), "words"
     forced = [names[t] for t in kept if all(k >> t & 1 for k in space.keepers[level])]
+    lying = [name for name in forced if name in getattr(space.levels[level], "origin", ())]
+    forced = [name for name in forced if name not in lying]
     because = f", which its constraints make it keep ({', '.join(forced)})" if forced else ""
+    because += f", as all levels outside let {' and '.join(lying)} pass by" if lying else ""
     return (
         f"no mapping: {space.levels[level].name} holds {capacity} {unit} but the smallest tiles it can be given need "
         f"{need} ({parts}){because}; {need} {unit} would be enough"

@@ -29,7 +29,7 @@ from dovetail.mapper.local.improve import best_of_few, improve, is_compiled, mak
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
-from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.origins import as_searched
 from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
 from dovetail.workload.problem import Problem
@@ -61,7 +61,7 @@ def search(
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
     """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`."""
-    bound_to(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
+    as_searched(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
     compile_all(progress, [(problem, architecture)])
     load_most()
     watch = Watch(time_limit, progress)

@@ -17,7 +17,6 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture, Level, Source, Spatial
-from dovetail.hardware.names import source_of
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact.orders import Links, Movement, joined_axes
 from dovetail.mapper.exact.returns import may_return
@@ -26,10 +25,10 @@ from dovetail.mapping.constraints import (
     FactorRange,
     PinnedOrder,
     axis_slots,
-    bound_to,
     factor_range,
     pinned_order,
 )
+from dovetail.mapping.origins import as_searched
 from dovetail.model.arrays import Bools, Ints, Machine, Rules
 from dovetail.model.encode import encode_machine, encode_rules, mapped_levels, rules_of
 from dovetail.same import Remembered
@@ -152,7 +151,7 @@ def build_space(
         NoMappingError: a level's own constraints leave it nothing to do.
         OutOfReach: there are too many tiles, or too many ways to use a fan-out.
     """
-    bound = bound_to(architecture, problem)
+    bound = as_searched(architecture, problem)
     bare = replace(problem, name="", widths=(), sum_bits=None)
     key = bare, bound, _words_of(bound)
     space = _REMEMBERED.get(key)
@@ -179,7 +178,7 @@ def may_need_counting(problem: Problem, architecture: Architecture) -> bool:
     Raises:
         InputError: a constraint contradicts itself.
     """
-    bound = bound_to(architecture, problem)
+    bound = as_searched(architecture, problem)
     active = tuple(d for d, size in enumerate(problem.bounds) if size > 1)
     rules, levels = rules_of(encode_rules(problem, bound), active), mapped_levels(bound)
     for i, level in enumerate(levels):
@@ -284,7 +283,7 @@ def _ranges(problem: Problem, levels: tuple[Level, ...], active: tuple[int, ...]
 
 
 def check_possible(problem: Problem, levels: tuple[Level, ...]) -> None:
-    """Raise when levels ask for iterations of a dimension that has but one, or the outermost is to keep not all."""
+    """Raise when levels ask for iterations of a dimension that has but one."""
     said = []
     for level in levels:
         loops = level.constraints.spatial if isinstance(level, Spatial) else level.constraints.temporal
@@ -295,10 +294,6 @@ def check_possible(problem: Problem, levels: tuple[Level, ...]) -> None:
                     next((f.source for f in loops.factors if f.dimension == name and f.value == least), None)
                 )
                 said.append(f"{level.name} asks for {name}>={least}{place}, but {name} = 1")
-    for name in (tensor.name for tensor in problem.shape.tensors):
-        if name in levels[0].constraints.bypass:
-            place = _place(source_of(levels[0].constraints.said, "tensor", name))
-            said.append(f"{levels[0].name}, the outermost level, must keep every tensor but lets {name} pass by{place}")
     if said:
         raise NoMappingError(f"no mapping: {'; '.join(said)}")
 

@@ -200,7 +200,7 @@ def enter(scene: Scene, level: int, tensor: int, passes: int, scratch: Scratch) 
         sent = real[SHARED, tensor] * share
     settle_reads(scene, row, tensor, sent)
     unread = unread_words(rules.read_first[level, tensor], key[of_tensor(PART, tensor, tensors)])
-    fills = words_filled(rules.is_output[tensor], share, peers, unread)
+    fills = 0 if rules.origin[level, tensor] else words_filled(rules.is_output[tensor], share, peers, unread)
     add_access(scene, row.value, tensor, (level, instances), dense_words(0, fills, 0))
     return peers
 

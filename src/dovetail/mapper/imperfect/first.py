@@ -27,7 +27,7 @@ from dovetail.mapper.limits import (
 from dovetail.mapper.local.moves import brood_of
 from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective
-from dovetail.mapping.constraints import bound_to
+from dovetail.mapping.origins import as_searched
 from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.workload.problem import Problem
 
@@ -37,7 +37,7 @@ ROUNDS, KEPT, BROOD = 60, 32, 1024
 
 def exists_imperfect(problem: Problem, architecture: Architecture, energies: EnergyTable) -> bool:
     """Return whether a mapping of imperfect factors was met in about a second; False says nothing."""
-    space = Mapspace.of(problem, bound_to(architecture, problem), energies, Objective.EDP)
+    space = Mapspace.of(problem, as_searched(architecture, problem), energies, Objective.EDP)
     return _fitting(space, lambda: False) is not None
 
 

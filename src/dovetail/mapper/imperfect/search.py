@@ -33,8 +33,8 @@ from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import IMPERFECT_SPACE, Certificate, SearchResult
-from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.origins import as_searched
 from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
 from dovetail.model.encode import mapped_levels
@@ -86,7 +86,7 @@ def search_imperfect(
         NoMappingError: no mapping exists, or no perfect one does and none of imperfect factors was met.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    bound = bound_to(architecture, problem)  # a design of another problem is refused before anything is compiled
+    bound = as_searched(architecture, problem)  # a design of another problem is refused before anything is compiled
     check_possible(problem, mapped_levels(bound))  # a mapspace leaves sizes of 1 out, and the outermost keepers
     compile_all(progress, [(problem, architecture)])
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
@@ -143,7 +143,7 @@ class _Search:
         self.perfect = self.perfect or self._best_perfect()
         perfect, why_none = (None, self.perfect) if isinstance(self.perfect, str) else (self.perfect, "")
         self.is_stopped |= perfect is not None and perfect.interrupted
-        given, objective = (self.problem, bound_to(self.architecture, self.problem), self.energies), self.objective
+        given, objective = (self.problem, as_searched(self.architecture, self.problem), self.energies), self.objective
         space = Mapspace.of(*given, objective)
         least = least_of(space)
         best, covered = self._best(space, least, perfect)

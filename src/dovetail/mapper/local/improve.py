@@ -20,8 +20,8 @@ from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective, ranks_of
-from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.origins import as_searched
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import candidate, evaluate_all, evaluate_batch
 from dovetail.model.compile import NOT_COMPILED, is_at_hand
@@ -100,7 +100,7 @@ def improve(
         NotMetError: no mapping that fits was met; there may be one all the same.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    mapspace = Mapspace.of(problem, bound_to(architecture, problem), energies, objective)
+    mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, objective)
     generator = np.random.default_rng(seed)
     first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
     crowd = (first if begin is None else first.joined(_alone(mapspace, begin))).best(CROWD)
@@ -186,7 +186,7 @@ def _score(crowd: Crowd) -> Floats:
 
 def make_ready(problem: Problem, architecture: Architecture, energies: EnergyTable) -> None:
     """Compile or load what `improve` runs, by changing and evaluating no mapping, so that no clock counts that."""
-    mapspace = Mapspace.of(problem, bound_to(architecture, problem), energies, Objective.EDP)
+    mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, Objective.EDP)
     levels, tensors = len(mapspace.machine.capacity), len(problem.shape.tensors)
     slots, keep = np.ones((0, levels, len(problem.bounds)), np.int64), np.ones((0, levels, tensors), np.bool_)
     genes = mapspace.genes(Nest(slots, slots, slots, slots, slots, keep))
@@ -209,7 +209,7 @@ def best_of_few(
     Raises:
         KeyboardInterrupt: none of them fits.
     """
-    bound, best = bound_to(architecture, problem), None
+    bound, best = as_searched(architecture, problem), None
     try:
         drawn = sample(problem, architecture, FEW)
     except NotMetError:

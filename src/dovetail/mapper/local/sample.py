@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NotMetError
 from dovetail.hardware.architecture import Architecture, Level, LoopConstraints, Spatial
-from dovetail.hardware.binding import bind
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import Certificate, SearchResult
 from dovetail.mapping.constraints import axis_slots, factor_range, pinned_order
 from dovetail.mapping.mapping import Mapping
+from dovetail.mapping.origins import as_searched
 from dovetail.mapping.packing import operation_energy, packed
 from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import candidate, evaluate_batch
@@ -98,7 +98,7 @@ def _drawn(
     problem: Problem, architecture: Architecture, energies: EnergyTable, objective: Objective, samples: int, seed: int
 ) -> Iterator[_Met]:
     """Yield what random mappings come to, after every chunk of them."""
-    bound = _bound(problem, architecture)
+    bound = as_searched(architecture, problem)
     rules, machine = encode_rules(problem, bound), encode_machine(problem, bound, energies)
     met = _Met(0, None, np.zeros(len(bound.levels), np.int64))
     for drawn in _chunks(problem, architecture, seed):
@@ -118,7 +118,7 @@ def _drawn(
 
 
 def _best_of(met: _Met, problem: Problem, architecture: Architecture, energies: EnergyTable) -> tuple[Mapping, Cost]:
-    bound = _bound(problem, architecture)
+    bound = as_searched(architecture, problem)
     if met.best is None:
         raise NotMetError(_why_none(problem, bound, met.overflows, met.count))
     mapping = decode_mapping(met.best[1], problem, bound)
@@ -215,15 +215,9 @@ def _why_none(problem: Problem, architecture: Architecture, overflows: Ints, sam
     )
 
 
-def _bound(problem: Problem, architecture: Architecture) -> Architecture:
-    shape = problem.shape
-    bounds = dict(zip(shape.dimensions, problem.bounds, strict=True))
-    return bind(packed(architecture, problem), bounds, {tensor.name: tensor.dimensions for tensor in shape.tensors})
-
-
 def _chunks(problem: Problem, architecture: Architecture, seed: int) -> Iterator[Nest]:
     """Yield random mappings without end, some hundreds to thousands at a time."""
-    bound = _bound(problem, architecture)
+    bound = as_searched(architecture, problem)
     factors = _Factors.of(problem, bound)
     generator = np.random.default_rng(seed)
     fruitless = 0

@@ -39,7 +39,7 @@ def walk(mapping: Mapping, problem: Problem, architecture: Architecture, energie
         here = {name: tile for name, tile in kept.items() if name not in absent}
         found["levels"][level.name] = _level(level, here, rooms, energies, steps)
         if isinstance(level, Storage) and level.words is not None and found["overflow"] is None:
-            held = sum(tile.size * rooms[name].words for name, tile in kept.items())
+            held = sum(tile.size * rooms[name].words for name, tile in here.items())
             if held > math.floor(level.words / level.multiple_buffering):
                 found["overflow"] = level.name
         names = [lv.name for lv in architecture.levels]
@@ -168,7 +168,7 @@ def _network(
             reductions = int(reductions + (receivers - 1) * tile.records[receivers, groups])
     return {
         "fanout": tile.fanout,
-        "multicast_factor": max(receivers for receivers, _ in tile.records),
+        "multicast_factor": max((receivers for receivers, _ in tile.records), default=0),
         "ingresses": total(tile.records),
         "link_transfers": int(tile.linked),
         "spatial_reductions": reductions,

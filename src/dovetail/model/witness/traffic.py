@@ -48,14 +48,17 @@ def traffic(nest: NestWalk, keep: list[bool]) -> list[Tile]:
     for inner, outer in pairwise(tiles):
         for receivers, groups in sorted(outer.records):
             inner.share += outer.records[receivers, groups] * receivers / outer.fanout
-    _mask(tiles, keep)
+    outermost = max(index for index, kept in enumerate(keep) if kept)
+    _mask(tiles, keep[:outermost])
+    for tile in tiles[outermost + 1 :]:  # nothing is asked of levels further out
+        tile.records, tile.hops, tile.linked, tile.content = {}, {}, 0, 0
     for inner, outer in pairwise(tiles):
         if outer.linked:
             inner.peers = outer.linked / inner.instances
     for index, tile in enumerate(tiles):
         if keep[index]:
             elided = not nest_reads_first(nest, index)
-            _count(tile, nest.tensor.is_output, elided=elided, outermost=index == len(tiles) - 1)
+            _count(tile, nest.tensor.is_output, elided=elided, outermost=index == outermost)
     return tiles
 
 
@@ -126,10 +129,10 @@ def executions(nest: NestWalk) -> int:
 
 
 def _mask(tiles: list[Tile], keep: list[bool]) -> None:
-    for index, tile in enumerate(tiles):
-        if keep[index]:
+    for index, kept in enumerate(keep):
+        if kept:
             continue
-        outer = tiles[index + 1]
+        tile, outer = tiles[index], tiles[index + 1]
         factor = tile.content * outer.fanout / weighted(outer.records)
         outer.records = {key: words * factor for key, words in outer.records.items()}
         outer.linked = 0
