@@ -229,6 +229,11 @@ def test_what_a_time_limit_ended_is_said_with_what_is_kept(monkeypatch, tmp_path
     assert said in capsys.readouterr().err
     assert main([*words, "--samples", "2000"]) == 0
     assert "time limit" not in capsys.readouterr().err
+    swept = ["sweep-layer", f"{tmp_path / 't.csv'}:b", "--on", "simple_weight_stationary", "--dim", "C"]
+    assert main([*swept, "--values", "64,256", "--workers", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "1 of 2 searches came to their end without a proof, their answers at most " in said
+    assert "time limit" not in said
     layer = ["map", f"{tmp_path / 't.csv'}:b", "--on", "simple_weight_stationary", "--time-limit", "5"]
     assert main(layer) == 0
     assert "it is not kept in the store, --certificate FILE keeps it" in capsys.readouterr().err

@@ -118,6 +118,39 @@ def test_a_window_bounds_what_a_token_attends_to(tmp_path):
     assert found == {"window.attention.scores": (2, 16), "full.attention.scores": (2, 40)}
 
 
+def test_windows_and_experts_are_told_layer_by_layer(tmp_path):
+    """Layers 0 and 1 have no experts, layers 0 to 2 a window: two of one kind, one and one of the others."""
+    config = {**SMALL, "model_type": "qwen3_moe", "num_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16}
+    config |= {"moe_intermediate_size": 32, "mlp_only_layers": [0, 1], "use_sliding_window": True}
+    config |= {"layer_types": ["sliding_attention"] * 3 + ["full_attention"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = read_model(tmp_path)
+    network = network_of(model, step_of(model, Asked("decode", context=40)))
+    found = {
+        layer.name: (layer.repeats, layer.problem.bound("M")) for layer in network.layers if "scores" in layer.name
+    }
+    assert found == {
+        "dense.attention.scores": (2, 16),
+        "window.attention.scores": (1, 16),
+        "full.attention.scores": (1, 40),
+    }
+    del config["use_sliding_window"]  # Qwen's are for models that say so
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert all(mixing.window is None for block in read_model(tmp_path).blocks for mixing in block.mixings)
+
+
+def test_quantised_configurations_say_what_is_not_counted(tmp_path):
+    for said, words in (({"quant_method": "gptq", "bits": 4}, "gptq 4 bits"), ({"a": 1}, "of no known kind")):
+        (tmp_path / "config.json").write_text(json.dumps({**SMALL, "quantization_config": said}))
+        assert f"quantization_config ({words}) is not counted" in read_model(tmp_path).notes[0]
+
+
+def test_a_prompt_of_a_model_without_attention_has_no_note_of_it():
+    _, _, network = step("mamba-130m", "prefill", tokens=8)
+    assert not any("every query" in note for note in network.notes)
+    assert any("the head runs on the last token" in note for note in network.notes)
+
+
 def test_products_are_those_of_the_same_model_in_torch(tmp_path):
     """A decoder with shared heads and a gated part, and an encoder, written by hand: shapes, repeats and kinds."""
     torch = pytest.importorskip("torch", reason="needs the torch extra")
@@ -225,6 +258,10 @@ def test_chance_spreads_loads_and_frequencies_put_experts_to_sleep():
     assert distinct(experts, 4, skewed) < distinct(experts, 4)
 
 
+#: A small model with windows, as its configuration has it.
+SMALL = {"model_type": "mistral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 96}
+SMALL |= {"num_hidden_layers": 4, "num_attention_heads": 4}
+
 WRONG = {
     "no family": ({}, "'model_type' is missing"),
     "unknown family": ({"model_type": "lama"}, "did you mean 'llama'?"),
@@ -236,6 +273,17 @@ WRONG = {
     ),
     "too large": ({"model_type": "gpt2", "n_embd": 10**9, "n_head": 8, "n_layer": 2}, "at most"),
     "no mapping": ([1, 2], "must be a mapping"),
+    "heads of nothing": ({**SMALL, "head_dim": 0}, "head_dim: must be at least 1, found 0"),
+    "no heads of keys": ({**SMALL, "num_key_value_heads": 0}, "num_key_value_heads: must be at least 1"),
+    "window of nothing": ({**SMALL, "sliding_window": 0}, "sliding_window: must be at least 1"),
+    "kinds of some layers": (
+        {**SMALL, "sliding_window": 4, "layer_types": ["sliding_attention"] * 3},
+        "layer_types: are 3, but there are 4 layers",
+    ),
+    "unknown kind of layer": (
+        {**SMALL, "sliding_window": 4, "layer_types": ["sliding_atention"] * 4},
+        "did you mean 'sliding_attention'?",
+    ),
 }
 
 

@@ -133,7 +133,7 @@ class Line:
     """A stand-in for points: an energy and a time for each context."""
 
     def __init__(self, context, energy_J, ms, layers=()):
-        self.step = type("Step", (), {"attended": context, "batch": 1})()
+        self.step = type("Step", (), {"attended": context, "batch": 1, "source": 2048})()
         self.energy_J, self.ms = energy_J, ms
         self.cost = type("Cost", (), {"layers": layers})()
 
@@ -170,11 +170,19 @@ def test_what_fits_where():
     inner = [level for level in architecture.levels if getattr(level, "words", None)]
     buffer = max(inner, key=lambda level: level.words * level.instances)
     size = buffer.words * buffer.datawidth / 8 * buffer.instances
-    assert fits(architecture, size) == buffer.name
-    assert fits(architecture, size + 1) == architecture.levels[0].name
-    assert [part_of(name) for name in ("attention.q", "dense.mlp.up", "expert.down:2", "patches", "head")] == [
-        *("attention", "mlp", "mlp", "other", "head"),
-    ]
+    assert fits(architecture, size, "cache") == buffer.name
+    assert fits(architecture, size + 1, "cache") == architecture.levels[0].name
+    names = ("attention.q", "dense.mlp.up", "expert.down:2", "patches", "head", "dense.window.attention.q")
+    assert [part_of(name) for name in names] == ["attention", "mlp", "mlp", "other", "head", "attention"]
+
+
+def test_a_level_that_a_kind_passes_by_does_not_hold_it():
+    """tpu_like's accumulators have outputs alone; weights go from its queue to its units."""
+    architecture = load_architecture("tpu_like")
+    assert fits(architecture, 1, "weights") == "weight_reg"
+    assert fits(architecture, 200_000, "weights") == "weight_fifo"
+    assert fits(architecture, 500_000, "weights") == "DRAM"
+    assert fits(architecture, 500_000, "cache") == "unified_buffer"  # as a product's other operand
 
 
 def test_the_command_prints_one_object_with_what_was_asked_for(tiny, capsys):
@@ -227,6 +235,37 @@ def test_shares_of_experts_come_from_a_file(tmp_path, capsys):
     assert "2 frequencies for 8 experts" in capsys.readouterr().err
 
 
+def test_an_encoder_has_no_cache(tmp_path):
+    """Keys that are read once and let go are attention's; T5's decoder has a cache, its own keys and the source's."""
+    architecture = load_architecture("tpu_like")
+    sizes = {"model_type": "bert", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "type_vocab_size": 2}
+    sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64}
+    (tmp_path / "bert.json").write_text(json.dumps(sizes))
+    (point,) = study_tokens(
+        read_model(tmp_path / "bert.json"), architecture, estimate(architecture), Questions(("prefill",)), workers=1
+    ).points
+    assert point.cache_bytes == 0
+    assert set(point.parts) == {"attention", "mlp", "head"}
+
+
+def test_a_source_of_any_length_is_that_of_decode_steps_too(tmp_path, capsys):
+    sizes = {"model_type": "t5", "vocab_size": 64, "d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1}
+    (tmp_path / "t5.json").write_text(json.dumps({**sizes, "num_heads": 2}))
+    words = ["tokens", str(tmp_path / "t5.json"), "--on", "tpu_like", "--context", "8", *ONE]
+    assert main([*words, "--tokens", "16,32", "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    assert [(one["phase"], one["source_tokens"], one["context"]) for one in points] == [
+        *(("prefill", 16, 1), ("prefill", 32, 1), ("decode", 16, 8), ("decode", 32, 8)),
+    ]
+    one, other = points[2:]
+    assert other["macs_per_token"] - one["macs_per_token"] == 2 * 32 * 16  # both products with 16 more of the source
+    assert other["cache_bytes"] - one["cache_bytes"] == 2 * 32 * 16
+    first = points[0]  # the writing of the source's keys and values is the cache's, the encoder's own are not
+    assert 0 < first["parts"]["cache"] < first["parts"]["attention"]
+    assert main([*words, "--phase", "decode", "--tokens", "16,32"]) == 0
+    assert "source" in capsys.readouterr().out
+
+
 WRONG = {
     "no model": (["alexnet"], "no language model"),
     "nearly": (["lama3-8b"], "did you mean 'llama3-8b'?"),
@@ -234,6 +273,11 @@ WRONG = {
     "other phase": (["gpt2", "--phase", "decode", "--tokens", "5"], "--tokens is for the other phase"),
     "nothing to decode": (["bert-base", "--phase", "decode"], "nothing to decode"),
     "too many": (["gpt2", "--context", "1:1000:1"], "at most 512"),
+    "too long": (["gpt2", "--context", "5e9"], "sizes are at most 999,999,999"),
+    "no cache": (["bert-base", "--context", "5"], "bert-base has no cache"),
+    "no experts": (["gpt2", "--context", "5", "--expert-load", "random"], "gpt2 has no experts"),
+    "no rule": (["gpt2", "--between", "seriel"], "no rule 'seriel', did you mean 'serial'?"),
+    "nothing that stays": (["gpt2", "--resident", "foo@x"], "known: activations, cache, weights (see"),
 }
 
 

@@ -373,12 +373,18 @@ def add_between(parser: argparse.ArgumentParser) -> None:
     """Declare whether, and how, what lies between products is counted."""
     parser.add_argument(
         "--between",
-        type=Between,
-        choices=tuple(Between),
+        type=between,
         metavar="|".join(Between),
         help="also count what lies between products (norms, activations, softmax, additions, pooling, look-ups) on the "
         "design's vector unit: after the products, or beside them (it costs nothing)",
     )
+
+
+def between(text: str) -> Between:
+    """Return how what lies between products is counted; for ``type=``."""
+    if text not in list(Between):
+        raise argparse.ArgumentTypeError(f"no rule '{text}'{did_you_mean(text, Between)}")
+    return Between(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

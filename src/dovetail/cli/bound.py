@@ -83,18 +83,19 @@ def run(args: argparse.Namespace) -> int:
     far = None
     notes = list(network.notes)
     if design is not None:
+        limit = arguments.limit_of(args, SECONDS)
         with network_progress() as shown, Store.open() as store:
             cost = map_network(
                 network,
                 *design,
                 objective=args.objective,
-                time_limit=arguments.limit_of(args, SECONDS),
+                time_limit=limit,
                 store=store,
                 workers=args.workers,
                 progress=shown,
             )
         far = distance(cost)
-        notes = [*notes_of([cost]), *limited_of([cost])]
+        notes = [*notes_of([cost]), *limited_of([cost], limit)]
     notes += _left_out(network)
     print_notes(notes)
     if args.json:

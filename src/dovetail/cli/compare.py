@@ -67,13 +67,14 @@ def run(args: argparse.Namespace) -> int:
     networks = arguments.networks_on(args, args.networks, args.on)
     designs = [arguments.load_hardware(name, args) for name in args.on]
     arguments.check_settings(args)
+    limit = arguments.limit_of(args, None if args.samples else SECONDS)
     pairs = [(network, *design) for each in networks for network, design in zip(each, designs, strict=True)]
     apart = list({id(network): network for network, *_ in pairs}.values())
     with network_progress() as progress, Store.open() as store:
         mapped = map_networks(
             pairs,
             objective=args.objective,
-            time_limit=arguments.limit_of(args, None if args.samples else SECONDS),
+            time_limit=limit,
             store=store,
             workers=args.workers,
             search=arguments.search_of(args),
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         told = [diagnose_network(cost, store) for cost in costs] if tells else []
         default = None if args.samples else SECONDS
         changes = searched_bits(args, costs, store, default) if args.one_bit else None
-    notes = [*notes_of(costs), *([] if arguments.search_of(args) else limited_of(costs))]
+    notes = [*notes_of(costs), *([] if arguments.search_of(args) else limited_of(costs, limit))]
     if changes is not None and not any(row for each in changes for row in each):
         notes.append("no layer states widths, so there is none to change (--one-bit): give them with --bits")
     print_notes(notes)

@@ -81,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
         told = _diagnosis(problem, architecture, energies, found.result, store)
     passed = _passed_on(problem, architecture, energies, found.result)
     notes += [*design_notes(architecture, [problem]), *price_notes(architecture, energies)]
-    notes += limited_notes([] if found.result is None or odd else [found.result, *found.searched])
+    notes += limited_notes(
+        [] if found.result is None or odd else [found.result, *found.searched], arguments.limit_of(args)
+    )
     print_notes(notes)
     zeros: tuple[WithoutFeature, ...] = ()
     if found.result is not None and architecture.is_sparse:

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dovetail.mapper.allowance import Allowance, Limit, allowance_of
 from dovetail.store import cache_folder
 from dovetail.text import shown
+from dovetail.units import percent
 from dovetail.workload.describe import unknown_text
 from dovetail.workload.network import Network
 
@@ -27,17 +29,28 @@ def notes_of(costs: Iterable[NetworkCost]) -> list[str]:
     return [*dict.fromkeys(note for cost in costs for note in cost.notes), *compiling_notes()]
 
 
-def limited_of(costs: Iterable[NetworkCost]) -> list[str]:
-    """Return a note where a time limit ended searches of layers of networks."""
-    return limited_notes(layer.result for cost in costs for layer in cost.distinct)
+def limited_of(costs: Iterable[NetworkCost], limit: Limit) -> list[str]:
+    """Return a note where searches of layers of networks ended before their proof."""
+    return limited_notes((layer.result for cost in costs for layer in cost.distinct), limit)
 
 
-def limited_notes(results: Iterable[SearchResult]) -> list[str]:
-    """Return a note where a time limit ended exact searches: how many, and what is kept of the others."""
+def limited_notes(results: Iterable[SearchResult], limit: Limit) -> list[str]:
+    """Return a note where exact searches ended before their proof: how many, by what, what is kept of the others.
+
+    Args:
+        results: of the searches.
+        limit: what each was given.
+    """
     found = list(results)
-    ended = sum(not result.certificate.exact for result in found)
+    gaps = [result.certificate.gap for result in found if not result.certificate.exact]
+    ended = len(gaps)
     if not ended:
         return []
+    if allowance_of(limit) == Allowance():
+        return [
+            f"{ended} of {len(found)} searches came to their end without a proof, their answers at most "
+            f"{percent(max(gaps))} above the optimum"
+        ]
     kept = "what is proven is in the store" if cache_folder() is not None else "nothing is kept"
     again = ": with a longer --time-limit only the rest is searched again" if cache_folder() is not None else ""
     return [f"the time limit ended {ended} of {len(found)} searches at the best found so far; {kept}{again}"]

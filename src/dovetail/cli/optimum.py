@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             search=arguments.search_of(args),
         )
-    notes = [*notes_of([cost]), *([] if arguments.search_of(args) else limited_of([cost]))]
+    notes = [*notes_of([cost]), *([] if arguments.search_of(args) else limited_of([cost], arguments.limit_of(args)))]
     print_notes(notes)
     fronts = fronts_of(cost)
     assert fronts is not None

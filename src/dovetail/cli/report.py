@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         changes = None if args.no_one_bit else searched_bits(args, costs, store)
         with_advice = args.html and not args.no_advice and search is None
         advice = _advice(args, costs, told, store) if with_advice else []
-    notes = [*notes_of(costs), *([] if search else limited_of(costs))]
+    notes = [*notes_of(costs), *([] if search else limited_of(costs, arguments.limit_of(args)))]
     if args.html and not args.no_advice and search is not None:
         notes.append("what to change is left out: it is found by mappings whose factors divide, of layers as they are")
     print_notes(notes)

@@ -67,7 +67,11 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             search=arguments.search_of(args),
         )
-    limited = [] if arguments.search_of(args) else limited_notes(point.result for point in sweep.points)
+    limited = (
+        []
+        if arguments.search_of(args)
+        else limited_notes((each.result for each in sweep.points), arguments.limit_of(args))
+    )
     print_notes([*notes, *sweep.notes, *limited, *compiling_notes()])
     if args.csv:
         write_text(args.csv, sweep.rows().csv())

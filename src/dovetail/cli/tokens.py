@@ -19,7 +19,7 @@ from dovetail.store import Store
 from dovetail.table import Cell, Column, Table
 from dovetail.tokens.point import Point, fits
 from dovetail.tokens.resident import Resident, parse_residents
-from dovetail.tokens.study import Counting, Questions, Searching, TokenStudy, study_tokens
+from dovetail.tokens.study import Counting, Questions, Searching, TokenStudy, reads_source, study_tokens
 from dovetail.units import four_digits, joules, percent, whole
 from dovetail.workload.language.layers import PHASES, Phase
 from dovetail.workload.language.model import LanguageModel
@@ -49,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--phase", choices=PHASES, help="only prompts, or only decode steps (both, or those whose length is given)"
     )
     parser.add_argument("--batch", type=lengths, default=[1], metavar="N,...", help="sequences at once (1)")
-    parser.add_argument("--tokens", type=lengths, default=[], metavar="LENGTHS", help="tokens of prompts (2048)")
+    parser.add_argument(
+        "--tokens",
+        type=lengths,
+        default=[],
+        metavar="LENGTHS",
+        help="tokens of prompts, or of what an encoder reads (2048)",
+    )
     parser.add_argument(
         "--context",
         type=lengths,
@@ -118,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     model = _model(args.model)
     architecture, energies = arguments.hardware_of(args)
     arguments.check_settings(args)
+    limit = arguments.limit_of(args)
     with network_progress() as progress, Store.open() as store:
         study = study_tokens(
             model,
@@ -125,12 +132,12 @@ def run(args: argparse.Namespace) -> int:
             energies,
             Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
             counting=Counting(args.between, args.resident, args.fused_attention),
-            searching=Searching(args.objective, arguments.limit_of(args), arguments.search_of(args)),
+            searching=Searching(args.objective, limit, arguments.search_of(args)),
             store=store,
             workers=args.workers,
             progress=progress,
         )
-    limited = [] if arguments.search_of(args) else limited_of(point.cost for point in study.points)
+    limited = [] if arguments.search_of(args) else limited_of((point.cost for point in study.points), limit)
     print_notes([*study.notes, *limited, *compiling_notes()])
     if args.csv:
         write_text(args.csv, _table(study.points).csv())
@@ -155,7 +162,7 @@ def _phases(model: LanguageModel, args: argparse.Namespace) -> Sequence[Phase]:
     """Return the phases that are asked for, or whose lengths are given; both where nothing tells."""
     if args.phase:
         other, given = ("--context", args.context) if args.phase == "prefill" else ("--tokens", args.tokens)
-        if given:
+        if given and not (args.phase == "decode" and reads_source(model)):
             raise InputError(f"{other} is for the other phase, and --phase {args.phase} leaves that out")
         return (args.phase,)
     if not model.decodes:
@@ -175,11 +182,10 @@ def _print(study: TokenStudy) -> None:
     )
     print_text(f"{whole(model.parameters)} parameters{active}")
     largest = max(study.points, key=lambda point: point.cache_bytes)
-    sizes = [("weights", first.weights_bytes)] + [("the largest cache", largest.cache_bytes)] * bool(
-        largest.cache_bytes
-    )
-    for what, size in sizes:
-        print_text(f"{what}: {size / 1e6:,.4g} MB, held by {fits(architecture, size)}", "  ")
+    held = fits(architecture, first.weights_bytes, "weights")
+    print_text(f"weights: {first.weights_bytes / 1e6:,.4g} MB, held by {held}", "  ")
+    if size := largest.cache_bytes:
+        print_text(f"the largest cache: {size / 1e6:,.4g} MB, held by {fits(architecture, size, 'cache')}", "  ")
     rest = "every layer" if first.plan is None else "apart from that every layer"
     for text in first.plan.texts if first.plan is not None else ():
         print_text(f"{text}{' (of the first point)' if len(study.points) > 1 else ''}", "  ")
@@ -205,8 +211,7 @@ def _fused_texts(study: TokenStudy) -> Iterator[str]:
         if fields is None:
             continue
         step, before = point.step, point.unfused
-        length = step.attended if step.phase == "decode" else step.rows if point.model.decodes else step.source
-        of = f"{step.phase}, batch {step.batch}, {whole(length)}: " if len(study.points) > 1 else ""
+        of = f"{step.phase}, batch {step.batch}, {whole(point.length)}: " if len(study.points) > 1 else ""
         assert before is not None
         for each, one in zip(point.fused, fields["attention"], strict=True):
             blocks, count = each.blocks, each.blocks.count(each.attention)
@@ -222,11 +227,13 @@ def _fused_texts(study: TokenStudy) -> Iterator[str]:
 
 def _table(points: Sequence[Point]) -> Table:
     parts = list(dict.fromkeys(part for point in points for part in point.parts))
+    sources = len({point.source_tokens for point in points}) > 1
     apart = [point.unfused.energy_pJ / point.tokens for point in points if point.unfused is not None]
     energy = energy_alike([*(point.energy_J_per_token * 1e12 for point in points), *apart])
     columns = (
         Column("phase", words=True),
         Column("batch", show=whole),
+        *([Column("source", show=whole)] if sources else []),
         Column("length", show=whole),
         Column("energy a token", energy.unit, key="energy_pJ_per_token", show=energy.show),
         *([Column("unfused", energy.unit, key="unfused_energy_pJ_per_token", show=energy.show)] if apart else []),
@@ -236,16 +243,15 @@ def _table(points: Sequence[Point]) -> Table:
         Column("util.", key="utilization", show=percent, spare=1),
         *(Column(part, key=f"share_{part}", show=percent, spare=2) for part in parts),
     )
-    return Table(columns, tuple(_row(point, parts) for point in points))
+    return Table(columns, tuple(_row(point, parts, sources) for point in points))
 
 
-def _row(point: Point, parts: Sequence[str]) -> tuple[Cell, ...]:
-    step = point.step
-    length = step.attended if step.phase == "decode" else step.rows if point.model.decodes else step.source
+def _row(point: Point, parts: Sequence[str], sources: bool) -> tuple[Cell, ...]:
     return (
-        step.phase + ("" if point.exact else " *"),
-        step.batch,
-        length,
+        point.step.phase + ("" if point.exact else " *"),
+        point.step.batch,
+        *([point.source_tokens] if sources else []),
+        point.length,
         point.energy_J_per_token * 1e12,
         *([] if point.unfused is None else [point.unfused.energy_pJ / point.tokens]),
         point.ms,

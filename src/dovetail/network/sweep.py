@@ -20,6 +20,9 @@ from dovetail.units import read_whole
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem
 
+#: No size is larger.
+MOST_SIZE = 10**9 - 1
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -194,9 +197,11 @@ def parse_sizes(text: str) -> list[int]:
     sizes: list[int] = []
     for part in text.split(","):
         words = part.split(":")
-        ends = [end for word in words if (end := read_whole(word)) is not None and 0 <= end < 10**9]
+        ends = [end for word in words if (end := read_whole(word)) is not None and end >= 0]
         if len(ends) < len(words) or len(ends) > 3:
             raise InputError(f"'{part}' is no size: write 64, 1:128 (first and last) or 8:64:8 (and step)")
+        if max(ends) > MOST_SIZE:
+            raise InputError(f"'{part}': sizes are at most {MOST_SIZE:,}")
         first, last, step = ends[0], ends[min(1, len(ends) - 1)], ends[2] if len(ends) == 3 else 1
         if first < 1 or last < first or step < 1:
             raise InputError(f"'{part}': sizes run upwards from at least 1, in steps of at least 1")

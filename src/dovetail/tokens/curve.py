@@ -75,11 +75,11 @@ def straight(points: Sequence[Point]) -> tuple[str, ...]:
 
 
 def _curves(points: Sequence[Point]) -> list[list[Point]]:
-    """Return the points of each batch by rising context, each context once."""
-    by_batch: dict[int, dict[int, Point]] = {}
+    """Return the points of each batch, and length of an encoder's source, by rising context, each context once."""
+    alike: dict[tuple[int, int], dict[int, Point]] = {}
     for point in points:
-        by_batch.setdefault(point.step.batch, {})[point.step.attended] = point
-    return [[each[length] for length in sorted(each)] for each in by_batch.values()]
+        alike.setdefault((point.step.batch, point.step.source), {})[point.step.attended] = point
+    return [[each[length] for length in sorted(each)] for each in alike.values()]
 
 
 def _bends(points: Sequence[Point]) -> Iterator[Bend]:

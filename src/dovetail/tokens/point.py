@@ -6,16 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from dovetail.fused.search import FusedAttention
 from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.network.between import BETWEEN
 from dovetail.network.costs import MappedLayer, NetworkCost, sum_of, totals_of
+from dovetail.network.resident import passing
 from dovetail.tokens.resident import Plan
 from dovetail.workload.language.experts import distinct
 from dovetail.workload.language.layers import Step
-from dovetail.workload.language.model import LanguageModel
+from dovetail.workload.language.model import Block, LanguageModel
 
 #: Parts of a model that energy is counted under, by how layers' names begin; everything else is ``other``.
 PARTS = {
@@ -26,7 +27,9 @@ PARTS = {
 }
 CACHE, OTHER = "cache", "other"
 #: Products that put keys and values into the cache: with how many heads' share is told by what is cached.
-_WRITERS = ("attention.k", "attention.v", "attention.kv_down", "attention.qkv")
+_WRITERS = ("attention.k", "attention.v", "attention.kv_down", "attention.qkv", "cross.k", "cross.v")
+#: Kinds of what a model holds -> the operands of products that it may be.
+_OPERANDS = {"weights": ("Weights",), "cache": ("Weights", "Inputs")}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,18 @@ class Point:
     def tokens(self) -> int:
         """New tokens of all sequences."""
         return self.step.new_tokens(self.model)
+
+    @property
+    def length(self) -> int:
+        """What people call its length: positions attended to in decode, tokens of the prompt or the source else."""
+        if self.step.phase == "decode":
+            return self.step.attended
+        return self.step.source if self.model.encodes else self.step.rows
+
+    @property
+    def source_tokens(self) -> int | None:
+        """Tokens per sequence that an encoder reads, or read before a decode step; None where there is none."""
+        return self.step.source if self.model.encodes else None
 
     @property
     def energy_J(self) -> float:
@@ -87,7 +102,7 @@ class Point:
     @property
     def cache_bytes(self) -> float:
         """Of all sequences' caches behind the step, in words of the outermost level."""
-        words = self.step.batch * self.model.cached_words(self.step.attended)
+        words = self.step.batch * self.model.cached_words(self.step.attended, self.step.source)
         return words * _outermost(self.cost.architecture).datawidth / 8
 
     @cached_property
@@ -125,6 +140,7 @@ class Point:
             "batch": step.batch,
             "tokens": step.rows if self.model.decodes else step.source,
             "context": step.attended if self.model.decodes else step.source,
+            "source_tokens": self.source_tokens,
             "parameters": self.model.parameters,
             "active_parameters": self.model.active_parameters,
             "macs_per_token": self.cost.network.known_macs / self.tokens,
@@ -185,8 +201,7 @@ class Point:
 
 def part_of(name: str) -> str:
     """Return the part of the model that a layer belongs to; a block's own name may stand before it."""
-    words = name.split(".")
-    return next((PARTS[word] for word in words[:2] if word in PARTS), OTHER)
+    return next((PARTS[word] for word in name.split(".") if word in PARTS), OTHER)
 
 
 def cache_pJ(model: LanguageModel, each: MappedLayer) -> float:
@@ -195,9 +210,9 @@ def cache_pJ(model: LanguageModel, each: MappedLayer) -> float:
     Of products of attention that is the operand that is keys or values; of the products that make those, what they put
     out (of one that makes queries, too, their share).
     """
-    if each.layer.kind == "matrix product" and each.name.rpartition(".")[2].partition(":")[0] in ("scores", "values"):
-        return _outermost_pJ(each, each.layer.word("Weights"))
     name = each.name.partition(":")[0]
+    if each.layer.kind == "matrix product" and name.rpartition(".")[2] in ("scores", "values"):
+        return _outermost_pJ(each, each.layer.word("Weights")) if _block_of(model, name).decoder else 0.0
     for writer in _WRITERS:
         if name.endswith(writer) and model.decodes:
             return _outermost_pJ(each, "Outputs") * _cached_share(model, name)
@@ -209,24 +224,31 @@ def _outermost_pJ(each: MappedLayer, tensor: str) -> float:
     return next(level.tensors[tensor].energy_pJ for level in each.cost.levels if tensor in level.tensors)
 
 
+def _block_of(model: LanguageModel, name: str) -> Block:
+    """Return the block that a layer of that name is part of: its own name stands in front, where it has one."""
+    named = [block for block in model.blocks if block.name and name.startswith(f"{block.name}.")]
+    return max(named, key=lambda block: len(block.name), default=model.blocks[0])
+
+
 def _cached_share(model: LanguageModel, name: str) -> float:
-    for block in model.blocks:
-        if name.startswith(block.name) and block.decoder and block.mixings:
-            made = next((one.outputs for one in block.products if name.endswith(one.name)), None)
-            if made is not None and name.endswith("qkv"):
-                return block.mixings[0].cached / made
-            if made is not None:
-                return 1.0
-    return 0.0
+    block = _block_of(model, name)
+    if not block.decoder or not block.mixings:
+        return 0.0
+    if name.endswith("qkv"):
+        return block.mixings[0].cached / next(one.outputs for one in block.products if name.endswith(one.name))
+    return 1.0
 
 
-def fits(architecture: Architecture, size_bytes: float) -> str:
-    """Return the innermost level that holds so many bytes, all its instances together; the outermost holds all."""
+def fits(architecture: Architecture, size_bytes: float, kind: Literal["weights", "cache"]) -> str:
+    """Return the innermost level that holds so many bytes, all its instances together; the outermost holds all.
+
+    Only levels count that the design lets hold such a thing: that do not let it pass by.
+    """
     held = architecture.levels[0].name
     for level in architecture.levels:
-        if isinstance(level, Storage) and (
-            level.words is None or level.words * level.datawidth / 8 * level.instances >= size_bytes
-        ):
+        if not isinstance(level, Storage) or len(passing(level, set(_OPERANDS[kind]))) == len(_OPERANDS[kind]):
+            continue
+        if level.words is None or level.words * level.datawidth / 8 * level.instances >= size_bytes:
             held = level.name
     return held
 

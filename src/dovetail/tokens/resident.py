@@ -64,7 +64,7 @@ def parse_residents(text: str) -> list[Resident]:
             raise InputError(f"'{part}': write what stays, and the level that it stays in, as weights@shared_glb")
         known = next((each for each in KINDS if each == kind), None)
         if known is None:
-            raise InputError(f"'{kind}' is nothing that stays{did_you_mean(kind, KINDS)}; known: {', '.join(KINDS)}")
+            raise InputError(f"'{kind}' is nothing that stays{did_you_mean(kind, KINDS)}")
         found.append(Resident(known, level))
     return found
 
@@ -105,7 +105,7 @@ class Plan:
         """What stays, in words."""
         for stay in self.stays:
             share = "all" if stay.words == stay.of else f"{whole_number(stay.words)} of {whole_number(stay.of)} words"
-            yield f"{stay.asked.kind} that stay in {stay.asked.level}: {share}"
+            yield f"{stay.asked.kind} kept in {stay.asked.level}: {share}"
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return plain data."""

@@ -70,8 +70,8 @@ class TokenStudy:
         points = [point.to_json() for point in self.points]
         for point, fields in zip(self.points, points, strict=True):
             fields["fits"] = {
-                "weights": fits(self.architecture, point.weights_bytes),
-                "cache": fits(self.architecture, point.cache_bytes),
+                "weights": fits(self.architecture, point.weights_bytes, "weights"),
+                "cache": fits(self.architecture, point.cache_bytes, "cache"),
             }
         return {
             **(points[0] if len(points) == 1 else {}),
@@ -131,6 +131,11 @@ def _check_fused(counting: Counting, searching: Searching) -> None:
         raise InputError("fused attention is searched exactly: leave out --samples, --imperfect and --pad")
 
 
+def reads_source(model: LanguageModel) -> bool:
+    """Tell whether an encoder reads a text of any length, which decode steps look at, too."""
+    return model.encodes and model.decodes and model.length is None
+
+
 @dataclass(frozen=True)
 class Questions:
     """Which steps of a model are asked for.
@@ -138,7 +143,7 @@ class Questions:
     Attributes:
         phases: each at every batch size.
         batches: sequences at once.
-        tokens: lengths of prompts, for prefill; empty: the usual one.
+        tokens: lengths of prompts, for prefill, or of what an encoder reads, for both phases; empty: the usual one.
         contexts: positions that a decode step attends to; empty: the usual ones.
         routing: how a mixture's experts are loaded.
     """
@@ -155,20 +160,18 @@ class Questions:
         Raises:
             InputError: there are too many, or the model cannot do one.
         """
+        if self.contexts and not model.decodes:
+            raise InputError(f"{model.name} has no cache: leave out --context")
         asked = [
-            (batch, self._asked(phase, length))
+            (batch, Asked(phase, tokens, context, self.routing))
             for phase in self.phases
             for batch in self.batches
-            for length in (self.tokens if phase == "prefill" else self.contexts) or (None,)
+            for tokens in (phase == "prefill" or reads_source(model)) * tuple(self.tokens) or (None,)
+            for context in (phase == "decode") * tuple(self.contexts) or (None,)
         ]
         if len(asked) > MOST_POINTS:
             raise InputError(f"{len(asked)} points are asked for; at most {MOST_POINTS} are mapped at once")
         return [step_of(model, each, batch) for batch, each in asked]
-
-    def _asked(self, phase: Phase, length: int | None) -> Asked:
-        if phase == "prefill":
-            return Asked(phase, tokens=length, routing=self.routing)
-        return Asked(phase, context=length, routing=self.routing)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dovetail.document import Node
-from dovetail.errors import InputError
+from dovetail.errors import InputError, did_you_mean
 
 #: No size of a model is larger.
 _MOST = 1 << 24
@@ -28,12 +28,12 @@ class Configuration:
         """Return the error to raise about a key, or about the whole."""
         return self._entries.get(key or "", self._document).fail(message)
 
-    def optional(self, *names: str) -> int | None:
-        """Return the first of several keys' size; None where none is there or it is null."""
+    def optional(self, *names: str, least: int = 1) -> int | None:
+        """Return the first of several keys' size, at least ``least``; None where none is there or it is null."""
         for name in names:
             node = self._entries.get(name)
             if node is not None and node.value is not None:
-                size = node.integer(minimum=0)
+                size = node.integer(minimum=least)
                 if size > _MOST:
                     raise node.fail(f"is {size}; at most {_MOST} is read")
                 return size
@@ -44,8 +44,6 @@ class Configuration:
         found = self.optional(*names)
         if found is None:
             raise self._document.fail(f"the key '{names[0]}' is missing; models of the family '{self.family}' have it")
-        if found < 1:
-            raise self.fail("must be at least 1, found 0", next(name for name in names if name in self._entries))
         return found
 
     def at_most(self, name: str, most: int) -> int:
@@ -85,10 +83,16 @@ class Configuration:
         node = self._entries.get(name)
         return node is not None and node.value == word
 
-    def texts(self, name: str) -> Sequence[str] | None:
-        """Return a key's list of texts; None where it is not there."""
+    def choices(self, name: str, known: Sequence[str]) -> Sequence[str] | None:
+        """Return a key's list of words, each a known one; None where it is not there."""
         node = self._entries.get(name)
-        return None if node is None or node.value is None else [item.text() for item in node.sequence()]
+        if node is None or node.value is None:
+            return None
+        items = node.sequence()
+        for item in items:
+            if item.text() not in known:
+                raise item.fail(f"'{item.text()}' is not read{did_you_mean(item.text(), known)}")
+        return [item.text() for item in items]
 
     def numbers(self, name: str) -> Sequence[int] | None:
         """Return a key's list of whole numbers; None where it is not there."""

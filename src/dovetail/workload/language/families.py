@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dovetail.workload.language.between import (
@@ -131,30 +131,52 @@ def _llama(config: Configuration) -> LanguageModel:
         *additions(hidden),
     )
     block = Block(layers, (*attention, *feed), (mixing(heads, key_heads, size),), others=own_norms, between=between)
-    return decoder(config, _windowed(config, block), tied=family.startswith("gemma"), final=hidden)
+    return decoder(config, _windowed(config, block, range(layers)), tied=family.startswith("gemma"), final=hidden)
 
 
-def _windowed(config: Configuration, block: Block) -> tuple[Block, ...]:
-    """Return the blocks that look back over a window, and those that see everything, as the configuration has it."""
-    window = config.optional("sliding_window")
-    if window is None or not config.flag("use_sliding_window", config.family != "qwen2"):
-        return (block,)
-    kinds = config.texts("layer_types")
+#: What configurations call layers that look back over a window, and those that see everything.
+_WINDOW, _FULL = "sliding_attention", "full_attention"
+
+
+def _kinds_of_layers(config: Configuration, layers: int) -> Sequence[str]:
+    """Return whether each layer looks back over a window or sees everything, as the configuration has it."""
+    kinds = config.choices("layer_types", (_FULL, _WINDOW))
     if kinds is not None:
-        windowed = sum(kind == "sliding_attention" for kind in kinds)
-    elif config.family == "gemma2":
-        windowed = (block.repeats + 1) // 2
-    elif config.family == "gemma3_text":
-        windowed = block.repeats - block.repeats // (config.optional("sliding_window_pattern") or 6)
-    elif config.family.startswith("qwen"):
-        windowed = max(0, block.repeats - (config.optional("max_window_layers") or 0))
-    else:
-        windowed = block.repeats
+        if len(kinds) != layers:
+            raise config.fail(f"are {len(kinds)}, but there are {layers} layers (num_hidden_layers)", "layer_types")
+        return kinds
+    if config.family == "gemma2":
+        return [_FULL if place % 2 else _WINDOW for place in range(layers)]
+    if config.family == "gemma3_text":
+        pattern = config.optional("sliding_window_pattern") or 6
+        return [_WINDOW if (place + 1) % pattern else _FULL for place in range(layers)]
+    if config.family in ("qwen2", "qwen3"):
+        first = config.optional("max_window_layers", least=0)
+        return [_WINDOW if place >= (28 if first is None else first) else _FULL for place in range(layers)]
+    return [_WINDOW] * layers
+
+
+def _windowed(config: Configuration, block: Block, places: Sequence[int]) -> tuple[Block, ...]:
+    """Return the blocks that look back over a window, and those that see everything.
+
+    Args:
+        config: says which.
+        block: the blocks.
+        places: of the model's layers, those that are such blocks.
+    """
+    if not config.flag("use_sliding_window", not config.family.startswith("qwen")):
+        return (block,)
+    window = config.optional("sliding_window")
+    if window is None:
+        return (block,)
+    kinds = _kinds_of_layers(config, config.size("num_hidden_layers"))
+    windowed = sum(kinds[place] == _WINDOW for place in places)
     near = replace(block, repeats=windowed, mixings=tuple(replace(each, window=window) for each in block.mixings))
     rest = block.repeats - windowed
     if not rest or not windowed:
         return (near,) if windowed else (block,)
-    return replace(near, name="window"), replace(block, repeats=rest, name="full")
+    before = f"{block.name}." if block.name else ""
+    return replace(near, name=f"{before}window"), replace(block, repeats=rest, name=f"{before}full")
 
 
 def _mixture(config: Configuration) -> LanguageModel:
@@ -170,7 +192,7 @@ def _mixture(config: Configuration) -> LanguageModel:
     count = config.size("num_experts", "num_local_experts")
     experts = Experts(count, config.at_most("num_experts_per_tok", count), gated(hidden, own, name="expert"))
     router: tuple[Linear, ...] = (Linear("router", hidden, count),)
-    if shared := config.optional("shared_expert_intermediate_size"):
+    if shared := config.optional("shared_expert_intermediate_size", least=0):
         router += (*gated(hidden, shared, name="shared"), Linear("shared.share", hidden, 1))
     own_norms = 2 * hidden + (2 * size if family in _NORMED_HEADS else 0)
     products = mixing(heads, key_heads, size)
@@ -184,28 +206,31 @@ def _mixture(config: Configuration) -> LanguageModel:
     sparse = Block(
         layers, (*attention, *router), (products,), experts=experts, others=own_norms, between=common + mixed
     )
-    dense = config.numbers("mlp_only_layers") or ()
+    dense = frozenset(config.numbers("mlp_only_layers") or ())
     step = config.optional("decoder_sparse_step") or 1
-    several = sum(place not in dense and (place + 1) % step == 0 for place in range(layers))
-    blocks = [replace(sparse, repeats=several)] if several else []
-    if several < layers:
+    every = range(step - 1, layers, step)
+    mixtures = [place for place in every if place not in dense] if dense else every
+    several = frozenset(mixtures) if len(mixtures) < layers else ()
+    others = [place for place in range(layers) if place not in several] if several else range(layers - len(mixtures))
+    blocks = [(replace(sparse, repeats=len(mixtures)), mixtures)] if mixtures else []
+    if others:
         other = Block(
-            layers - several,
+            len(others),
             (*attention, *gated(hidden, width)),
             (products,),
             others=own_norms,
             between=common + activation("silu", width, gated=True),
-            name="dense" * bool(several),
+            name="dense" * bool(mixtures),
         )
-        blocks.insert(0, other)
-    windowed = tuple(part for block in blocks for part in _windowed(config, block))
+        blocks.insert(0, (other, others))
+    windowed = tuple(part for block, places in blocks for part in _windowed(config, block, places))
     return decoder(config, windowed, tied=False, final=hidden)
 
 
 def _deepseek(config: Configuration) -> LanguageModel:
     """DeepSeek V2 and V3: keys and values as one latent vector a position; experts behind the first layers."""
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
-    layers, dense = config.size("num_hidden_layers"), config.optional("first_k_dense_replace") or 0
+    layers, dense = config.size("num_hidden_layers"), config.optional("first_k_dense_replace", least=0) or 0
     attention, latents, mixed, absorbed = _latent(config, hidden, heads)
     turned = config.size("qk_rope_head_dim")
     common = (
@@ -216,7 +241,7 @@ def _deepseek(config: Configuration) -> LanguageModel:
     count, own = config.size("n_routed_experts", "num_local_experts"), config.size("moe_intermediate_size")
     experts = Experts(count, config.at_most("num_experts_per_tok", count), gated(hidden, own, name="expert"))
     router: tuple[Linear, ...] = (Linear("router", hidden, count),)
-    if shared := config.optional("n_shared_experts"):
+    if shared := config.optional("n_shared_experts", least=0):
         router += gated(hidden, own * shared, name="shared")
     corrections = count if config.family == "deepseek_v3" else 0  # of the router's choice, one an expert
 
@@ -249,7 +274,7 @@ def _latent(
     """Return latent attention's products, its norms' widths, its mixing, and both as a decode step has them."""
     latent, turned = config.size("kv_lora_rank"), config.size("qk_rope_head_dim")
     still, value = config.size("qk_nope_head_dim"), config.size("v_head_dim")
-    rank = config.optional("q_lora_rank")
+    rank = config.optional("q_lora_rank", least=0)
     if rank:
         queries: tuple[Linear, ...] = (
             Linear("attention.q_down", hidden, rank),
@@ -365,8 +390,9 @@ def _phi3(config: Configuration) -> LanguageModel:
         *additions(hidden),
     )
     mixed = (mixing(heads, key_heads, size),)
-    block = Block(config.size("num_hidden_layers"), products, mixed, others=2 * hidden, between=between)
-    return decoder(config, _windowed(config, block), tied=False, final=hidden)
+    layers = config.size("num_hidden_layers")
+    block = Block(layers, products, mixed, others=2 * hidden, between=between)
+    return decoder(config, _windowed(config, block, range(layers)), tied=False, final=hidden)
 
 
 def _falcon(config: Configuration) -> LanguageModel:

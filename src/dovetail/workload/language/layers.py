@@ -86,6 +86,8 @@ def step_of(model: LanguageModel, asked: Asked, batch: int = 1) -> Step:
     source = model.length or asked.tokens or usual
     if model.length is not None and not model.decodes and asked.tokens not in (None, model.length):
         raise InputError(f"{model.name} always takes {model.length} tokens, not {asked.tokens}")
+    if asked.routing not in (None, Routing()) and all(block.experts is None for block in model.blocks):
+        raise InputError(f"{model.name} has no experts: leave out --expert-load and --expert-shares")
     routing = asked.routing or Routing()
     if phase == "decode":
         return Step(phase, batch, 1, asked.context or usual, source, routing)
@@ -132,10 +134,13 @@ def words_of(step: Step, model: LanguageModel) -> str:
 
 def _notes(model: LanguageModel, step: Step) -> Iterator[str]:
     if step.phase == "prefill" and model.decodes and step.rows > 1:
-        yield (
-            f"{model.name}: attention in prefill multiplies every query by every key, those that the mask hides "
-            "included, as the models' own code does; the head runs on the last token of each sequence only"
+        head = "the head runs on the last token of each sequence only"
+        attention = (
+            "attention in prefill multiplies every query by every key, those that the mask hides included, as the "
+            "models' own code does; "
         )
+        attends = any(block.mixings for block in model.blocks)
+        yield f"{model.name}: {attention if attends else ''}{head}"
     if model.most is not None and model.decodes and step.attended > model.most:
         yield f"{model.name}: made for up to {model.most} positions, fewer than are asked for"
 

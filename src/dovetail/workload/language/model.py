@@ -259,17 +259,21 @@ class LanguageModel:
         """Whether some of it is run once on all of its input."""
         return any(not block.decoder for block in self.blocks)
 
-    def cached_words(self, context: int) -> int:
-        """Return the words that one sequence's cache holds after so many positions."""
-        return sum(block.repeats * words for block in self.blocks for words in _cached(block, context, self.length))
+    def cached_words(self, context: int, source: int | None = None) -> int:
+        """Return the words that one sequence's cache holds after so many positions, behind a source of so many tokens.
+
+        Without a length of the source: the model's own, or as many as there are positions.
+        """
+        length = self.length or source or context
+        return sum(block.repeats * words for block in self.blocks for words in _cached(block, context, length))
 
 
-def _cached(block: Block, context: int, length: int | None) -> Iterator[int]:
+def _cached(block: Block, context: int, length: int) -> Iterator[int]:
     if not block.decoder:
         return
     for mixing in block.mixings:
         if mixing.crossing:
-            yield mixing.cached * (length or context)
+            yield mixing.cached * length
         else:
             yield mixing.cached * (context if mixing.window is None else min(context, mixing.window))
     if block.scan is not None:

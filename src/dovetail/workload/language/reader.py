@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from dovetail.document import Node, parse_document, read_text
 from dovetail.errors import InputError, did_you_mean
+from dovetail.text import printable
 from dovetail.workload.language.configuration import Configuration
 from dovetail.workload.language.encoders import OTHERS
 from dovetail.workload.language.families import DECODERS
@@ -70,4 +72,17 @@ def model_of(document: Node, *, name: str) -> LanguageModel:
         model = _FAMILIES[family](Configuration(document, name=name, family=family, source=source))
     except InputError as error:
         raise error.placed(document.file) from None
-    return model
+    return replace(model, notes=(*model.notes, *_quantised(entries.get("quantization_config"), name)))
+
+
+def _quantised(node: Node | None, name: str) -> Iterator[str]:
+    """Yield a note where a configuration says that weights are kept in fewer bits."""
+    if node is None or node.value is None:
+        return
+    said = node.mapping()
+    how = [said[key].value for key in ("quant_method", "bits") if key in said]
+    words = " ".join(f"{each} bits" if isinstance(each, int) else printable(str(each)) for each in how)
+    yield (
+        f"{name}: its quantization_config ({words or 'of no known kind'}) is not counted, weights are words of the "
+        "design; --bits says otherwise"
+    )
