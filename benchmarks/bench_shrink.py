@@ -33,7 +33,9 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.network.map_network import Progress
 from dovetail.shrink.finalists import Accuracy
 from dovetail.shrink.oracle import CostOracle
-from dovetail.shrink.run import Request, ShrinkResult, shrink
+from dovetail.shrink.request import Request
+from dovetail.shrink.result import ShrinkResult
+from dovetail.shrink.run import shrink
 from dovetail.shrink.target import parse_targets
 from dovetail.store import Store
 

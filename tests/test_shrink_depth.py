@@ -21,12 +21,13 @@ from dovetail.components.estimate import estimate  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
 from dovetail.hardware.reader import load_architecture  # noqa: E402
 from dovetail.network.map_network import map_network  # noqa: E402
-from dovetail.shrink.depth import CHANGES, NEEDED, network_graph, residual_blocks, without  # noqa: E402
+from dovetail.shrink.depth import CHANGES, NEEDED, residual_blocks, without  # noqa: E402
 from dovetail.shrink.exact import ExactSearch  # noqa: E402
+from dovetail.shrink.knobs import network_graph  # noqa: E402
 from dovetail.shrink.layers import network_shapes  # noqa: E402
 from dovetail.shrink.oracle import CostOracle  # noqa: E402
 from dovetail.shrink.prune import prune  # noqa: E402
-from dovetail.shrink.run import SUPERNET, supernet_recipe  # noqa: E402
+from dovetail.shrink.request import SUPERNET, supernet_recipe  # noqa: E402
 from dovetail.shrink.saved import describe, load_shrunk, read_shrunk, save_shrunk  # noqa: E402
 from dovetail.shrink.space import search_space  # noqa: E402
 from dovetail.shrink.supernet import SandwichLoss, importance_order, random_choices  # noqa: E402
@@ -311,7 +312,7 @@ def test_a_supernet_is_trained_by_the_optimizer_of_its_recipe():
 
 def test_what_may_be_turned_is_said(vit):
     assert parse_knobs("depth, channels") == ("channels", "depth")
-    for text, message in [("dept", "did you mean 'depth'"), ("", "no knob in ''"), ("depth,bits", "no knob 'bits'")]:
+    for text, message in [("dept", "did you mean 'depth'"), ("", "no knob in ''"), ("depth,width", "no knob 'width'")]:
         with pytest.raises(InputError, match=message):
             parse_knobs(text)
     model = vit[0]

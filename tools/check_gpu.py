@@ -37,7 +37,8 @@ from dovetail.errors import DovetailError
 from dovetail.files import write_text
 from dovetail.hardware.reader import load_architecture
 from dovetail.shrink.oracle import CostOracle
-from dovetail.shrink.run import SUPERNET, Request, shrink
+from dovetail.shrink.request import SUPERNET, Request
+from dovetail.shrink.run import shrink
 from dovetail.shrink.target import OBJECTIVES, parse_targets
 from dovetail.store import Store
 

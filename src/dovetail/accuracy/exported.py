@@ -41,7 +41,9 @@ class Exported:
         return {kind: str(path) for kind, path in self.files.items()}
 
 
-def export_network(model: Any, shape: Sequence[int], folder: Path, about: str) -> Exported:
+def export_network(
+    model: Any, shape: Sequence[int], folder: Path, about: str, onnx: Callable[[], bytes] | None = None
+) -> Exported:
     """Write a network into a folder in every form that it has; a form that fails is left out, with a note.
 
     Args:
@@ -49,12 +51,13 @@ def export_network(model: Any, shape: Sequence[int], folder: Path, about: str) -
         shape: of one input, ``(batch, channels, rows, columns)``; the batch stays open in ONNX and in the module.
         folder: to write into.
         about: the first line of the module's text.
+        onnx: returns the network in ONNX, where its numbers are narrow, which has no other form; None: they are not.
 
     Raises:
         WriteError: a file can't be written.
     """
     forms: dict[str, Callable[[], bytes]] = {
-        "onnx": lambda: onnx_bytes(model, shape, open_batch=True),
+        "onnx": onnx or (lambda: onnx_bytes(model, shape, open_batch=True)),
         "program": lambda: _program(model, shape),
         "module": lambda: standalone_source(model, shape, about, FILES["state_dict"]).encode(),
         "state_dict": lambda: _packed(model.state_dict()),
@@ -63,6 +66,8 @@ def export_network(model: Any, shape: Sequence[int], folder: Path, about: str) -
     for kind, form in forms.items():
         path = folder / FILES[kind]
         try:
+            if onnx is not None and kind in ("program", "module"):
+                raise InputError("its narrow numbers are brevitas's, which torch alone does not have")
             content = form()
         except DovetailError as error:
             path.unlink(missing_ok=True)  # one of an earlier network does not stay beside the others

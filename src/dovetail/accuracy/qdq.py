@@ -44,16 +44,31 @@ def export(model: Any, shape: Sequence[int], path: Path) -> None:
         path: of the file.
 
     Raises:
-        InputError: nothing in it is narrow, torch cannot export it, or a layer is not to be found in the result.
+        InputError: as `narrow_onnx` does.
         MissingExtraError: when onnx is absent.
         WriteError: the file can't be written.
+    """
+    write_bytes(path, narrow_onnx(model, shape))
+
+
+def narrow_onnx(model: Any, shape: Sequence[int], *, open_batch: bool = False) -> bytes:
+    """Return a network of narrow numbers in ONNX.
+
+    Args:
+        model: as `dovetail.accuracy.quantised` makes it; it stays as it is.
+        shape: of its input, ``(batch, channels, rows, columns)``.
+        open_batch: leave the batch's size to whoever runs it.
+
+    Raises:
+        InputError: nothing in it is narrow, torch cannot export it, or a layer is not to be found in the result.
+        MissingExtraError: when onnx is absent.
     """
     check_extra()
     onnx = importlib.import_module("onnx")
     layers = narrow_layers(model)
     if not layers:
         raise InputError("the network has no narrow numbers to write; give it some with --bits")
-    graph_of = onnx.load_from_string(_plain_export(model, shape))
+    graph_of = onnx.load_from_string(_plain_export(model, shape, open_batch))
     graph = graph_of.graph
     kept = integers(model)
     before = list(graph.node)
@@ -71,10 +86,10 @@ def export(model: Any, shape: Sequence[int], path: Path) -> None:
         onnx.checker.check_model(graph_of)
     except onnx.checker.ValidationError as error:
         raise InputError(f"torch's export is no valid ONNX: {first_line(error)[:150]}") from None
-    write_bytes(path, graph_of.SerializeToString())
+    return bytes(graph_of.SerializeToString())
 
 
-def _plain_export(model: Any, shape: Sequence[int]) -> bytes:
+def _plain_export(model: Any, shape: Sequence[int], open_batch: bool) -> bytes:
     """Export the network with every quantiser switched off."""
     proxies = [
         proxy
@@ -86,7 +101,7 @@ def _plain_export(model: Any, shape: Sequence[int]) -> bytes:
     try:
         for proxy in proxies:
             proxy.disable_quant = True
-        return onnx_bytes(model, shape)
+        return onnx_bytes(model, shape, open_batch=open_batch)
     finally:
         for proxy, disabled in zip(proxies, was, strict=True):
             proxy.disable_quant = disabled
@@ -186,4 +201,4 @@ def _data_place(node: Any, nodes: Sequence[Any], weight: str) -> int:
     return next(place for place, name in enumerate(node.input[:2]) if name not in names)
 
 
-__all__ = ["export"]
+__all__ = ["check_extra", "export", "narrow_onnx"]

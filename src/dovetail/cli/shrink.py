@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovetail import inputs
-from dovetail.cli import arguments
+from dovetail.cli import arguments, numbers
 from dovetail.cli.notes import print_notes
 from dovetail.cli.outputs import add_output
 from dovetail.cli.progress import Report, progress
 from dovetail.cli.tables import print_json, print_table
-from dovetail.cli.train import add_data_arguments, add_execution_arguments, data_request, percent
+from dovetail.cli.train import add_bits, add_data_arguments, add_execution_arguments, data_request, percent
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.mapper.objective import Objective
@@ -30,7 +30,8 @@ if TYPE_CHECKING:  # torch is imported when the command runs, not when its help 
     from dovetail.accuracy.models import ModelSpec
     from dovetail.shrink.finalists import Accuracy
     from dovetail.shrink.pruning import PruneResult
-    from dovetail.shrink.run import Outcome, Request, ShrinkResult
+    from dovetail.shrink.request import Request
+    from dovetail.shrink.result import Outcome, ShrinkResult
     from dovetail.shrink.target import Target
 
 
@@ -65,7 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--knobs",
         metavar="KNOB,...",
-        help="what may be turned: channels, depth (blocks left out); by default whatever the network has",
+        help="what may be turned: channels, depth (blocks left out), kernel, resolution, bits; by default channels and "
+        "depth, where there are",
+    )
+    add_bits(search, "where bits are a knob, those that are not chosen: ")
+    search.add_argument(
+        "--tried", type=numbers.wholes, metavar="N,...", help="where bits are a knob, those to choose from (8,4,2)"
     )
     search.add_argument(
         "--candidates", type=arguments.positive, default=120, metavar="N", help="networks that it may measure (120)"
@@ -116,7 +122,10 @@ def add_run(where: Any) -> None:
 
 
 def _add_training(group: Any) -> None:
-    group.add_argument("--recipe", default="modern", help="of the smaller networks: modern (default), fine-tune, study")
+    group.add_argument(
+        "--recipe",
+        help="of the smaller networks: modern (default), fine-tune, study; quantised where bits are a knob",
+    )
     group.add_argument("--epochs", type=arguments.positive, metavar="N", help="instead of the recipe's")
     group.add_argument("--supernet-epochs", type=arguments.positive, metavar="N", help="of the supernet (6)")
     add_finalists(group)
@@ -225,11 +234,16 @@ def mapping_progress(report: Report) -> Any:
 def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     from dovetail.accuracy.execution import Execution
     from dovetail.accuracy.recipe import recipe_named
-    from dovetail.shrink.run import Request, supernet_recipe
+    from dovetail.shrink.narrow import TRIED
+    from dovetail.shrink.request import Request, supernet_recipe
     from dovetail.shrink.target import parse_knobs
 
     data = data_request(args, args.data)
-    recipe = recipe_named(args.recipe)
+    knobs = None if args.knobs is None else parse_knobs(args.knobs)
+    narrows = knobs is not None and "bits" in knobs
+    if args.tried and not narrows:
+        raise InputError("--tried says which bits to choose from; write --knobs channels,bits")
+    recipe = recipe_named(args.recipe or ("quantised" if narrows else "modern"))
     recipe = recipe if args.epochs is None else replace(recipe, epochs=args.epochs)
     with progress() as report:
         loaded = data.load(report)
@@ -247,7 +261,9 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
         supernet=supernet_recipe(recipe, args.supernet_epochs),
         seeds=args.seeds,
         seed=args.seed,
-        knobs=None if args.knobs is None else parse_knobs(args.knobs),
+        knobs=knobs,
+        tried=tuple(args.tried or TRIED),
+        held=tuple(args.bits),
         budget=args.candidates,
         finalists=args.finalists,
         scratch=args.scratch,
@@ -307,6 +323,7 @@ def _print(result: ShrinkResult) -> None:
     for each in result.networks:
         groups = zip(result.graph.groups, each.widths, strict=False)
         changed = [f"without {block}" for block in result.graph.left_out(each.widths)]
+        changed += result.graph.lowered_text(each.widths)
         changed += [
             f"{group.name} {group.channels} to {width}" for group, width in groups if 0 < width < group.channels
         ]

@@ -23,7 +23,7 @@ from dovetail.text import printable
 from dovetail.units import edp_J_cycle
 
 if TYPE_CHECKING:  # needs PyTorch, which a page does not
-    from dovetail.shrink.run import Outcome, ShrinkResult
+    from dovetail.shrink.result import Outcome, ShrinkResult
 
 
 def shrink_page(result: ShrinkResult, others: Mapping[str, ShrinkResult] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What a network can lose: channels that go together, where each sits in every layer, and whole blocks."""
+"""What a network can lose: channels that go together, where each sits in every layer, whole blocks, and settings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from dovetail.errors import InputError
 
 #: Owner of a position that no group can take away, such as an image's channels or the classifier's outputs.
 FIXED = -1
+#: Layers that one word about settings names.
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,33 @@ class Axis:
         return fixed + sum(widths[group] * count for group, count in shares)
 
 
-#: Kept channels of every group, ``[group](width,)`` rising; then per block ``(1,)`` if it stays, else ``(0,)``.
+@dataclass(frozen=True)
+class Setting:
+    """Something of a network that can be set lower than it is, to one of a few numbers.
+
+    Attributes:
+        kind: what it is, such as ``resolution``.
+        name: of what it speaks of.
+        values: falling; the first is the network as given.
+        paths: of the modules that it speaks of; none: of the whole network.
+        forms: (rows, columns) that each value stands for, where it stands for some.
+    """
+
+    kind: str
+    name: str
+    values: tuple[int, ...]
+    paths: tuple[str, ...] = ()
+    forms: tuple[tuple[int, int], ...] = ()
+
+    def form(self, value: int) -> tuple[int, int]:
+        """Return the rows and columns that a value stands for."""
+        return self.forms[self.values.index(value)]
+
+
+#: Kept channels of every group, ``[group](width,)`` rising; then for every block and setting as many as its number is.
 Kept = tuple[NDArray[np.int64], ...]
-#: Channels of every group; then 1 for every block that stays, and 0 for one that is left out.
+#: Channels of every group; then 1 for every block that stays, and 0 for one that is left out; then the value of every
+#: setting, 0 where all that it speaks of is left out.
 Widths = tuple[int, ...]
 
 
@@ -98,17 +124,47 @@ class ChannelGraph:
         axes: sides of layers in which at least one position belongs to a group.
         left: layers that keep all channels that they make, and blocks that stay, with the reason.
         blocks: paths of modules that may be left out whole, what they read handed on, in the order they run.
+        settings: what else can be set lower.
+        unset: what can't be set lower, in words, with the reason.
     """
 
     groups: tuple[ChannelGroup, ...]
     axes: tuple[Axis, ...]
     left: Mapping[str, str] = field(default_factory=dict)
     blocks: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    unset: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def widths(self) -> Widths:
-        """Channels of every group in the network as given, and all blocks."""
-        return (*(group.channels for group in self.groups), *(1 for _ in self.blocks))
+        """Channels of every group in the network as given, all blocks, and what settings are."""
+        channels = (group.channels for group in self.groups)
+        return (*channels, *(1 for _ in self.blocks), *(setting.values[0] for setting in self.settings))
+
+    @property
+    def first_setting(self) -> int:
+        """The place of the first setting among widths."""
+        return len(self.groups) + len(self.blocks)
+
+    def place_of(self, kind: str, path: str = "") -> int | None:
+        """Return the place among widths of the setting of a kind that speaks of a module; None: there is none."""
+        for place, setting in enumerate(self.settings, self.first_setting):
+            if setting.kind == kind and (path in setting.paths or not setting.paths):
+                return place
+        return None
+
+    def set_to(self, widths: Sequence[int], kind: str) -> dict[str, int]:
+        """Return by name what the settings of a kind are, those of which something is left."""
+        values = zip(self.settings, widths[self.first_setting :], strict=True)
+        return {setting.name: value for setting, value in values if setting.kind == kind and value}
+
+    def lowered(self, widths: Sequence[int], kind: str) -> dict[str, tuple[int, int]]:
+        """Return by name the rows and columns of the settings of a kind that are lower than as given."""
+        return {
+            setting.name: setting.form(value)
+            for setting, value in zip(self.settings, widths[self.first_setting :], strict=True)
+            if setting.kind == kind and value and value != setting.values[0]
+        }
 
     def block_of(self, path: str) -> int | None:
         """Return the number of the block that a module stands in; None: in no block."""
@@ -117,21 +173,32 @@ class ChannelGraph:
 
     @cached_property
     def within(self) -> Mapping[int, int]:
-        """By number the groups of which nothing is left without one block, and the number of that block."""
+        """By place the groups and settings of which nothing is left without one block, and the number of that block."""
         blocks: dict[int, set[int | None]] = {}
         for axis in self.axes:
             for group, _ in axis.parts[1]:
                 blocks.setdefault(group, set()).add(self.block_of(axis.module))
+        for place, setting in enumerate(self.settings, self.first_setting):
+            blocks[place] = {self.block_of(path) for path in setting.paths}
         only = {group: next(iter(of)) for group, of in blocks.items() if len(of) == 1}
         return {group: block for group, block in only.items() if block is not None}
 
+    def lowered_text(self, widths: Sequence[int]) -> list[str]:
+        """Return in words what settings are lower than as given, those of one kind and value together."""
+        together: dict[tuple[str, str], list[str]] = {}
+        for setting, value in zip(self.settings, widths[self.first_setting :], strict=True):
+            if value and value != setting.values[0]:
+                said = "x".join(map(str, setting.form(value))) if setting.forms else f"{value} bits"
+                together.setdefault((setting.kind, said), []).append(setting.name)
+        return [_lowered(kind, said, names) for (kind, said), names in together.items()]
+
     def left_out(self, widths: Sequence[int]) -> tuple[str, ...]:
         """Return the paths of the blocks that are left out."""
-        stays = widths[len(self.groups) :]
+        stays = widths[len(self.groups) : self.first_setting]
         return tuple(block for block, stay in zip(self.blocks, stays, strict=True) if not stay)
 
     def settled(self, widths: Sequence[int]) -> Widths:
-        """Return the same network's one spelling: groups of which nothing is left have no channels."""
+        """Return the same network's one spelling: groups and settings of which nothing is left are 0."""
         count = len(self.groups)
         gone = {group for group, block in self.within.items() if not widths[count + block]}
         return tuple(0 if number in gone else width for number, width in enumerate(widths))
@@ -146,20 +213,27 @@ class ChannelGraph:
 
     def check(self, widths: Sequence[int]) -> None:
         """Raise InputError when a width cannot be had."""
-        if len(widths) != len(self.groups) + len(self.blocks):
-            raise InputError(f"{len(widths)} widths for {len(self.groups)} channel groups, {len(self.blocks)} blocks")
+        if len(widths) != self.first_setting + len(self.settings):
+            more = f", {len(self.settings)} settings" if self.settings else ""
+            raise InputError(
+                f"{len(widths)} widths for {len(self.groups)} channel groups, {len(self.blocks)} blocks{more}"
+            )
         for number, (group, width) in enumerate(zip(self.groups, widths, strict=False)):
             least = 0 if number in self.within and not widths[len(self.groups) + self.within[number]] else 1
             if not least <= width <= group.channels or width % group.block:
                 raise InputError(
                     f"{group.name}: {width} channels; it has {group.channels} in blocks of {group.block}, at least one"
                 )
-        for block, stays in zip(self.blocks, widths[len(self.groups) :], strict=True):
+        for block, stays in zip(self.blocks, widths[len(self.groups) : self.first_setting], strict=True):
             if stays not in (0, 1):
                 raise InputError(f"{block}: {stays}; a block stays (1) or is left out (0)")
+        for place, setting in enumerate(self.settings, self.first_setting):
+            is_gone = place in self.within and not widths[len(self.groups) + self.within[place]]
+            if widths[place] not in ((0,) if is_gone else setting.values):
+                raise InputError(f"{setting.kind} of {setting.name}: {widths[place]} is none of {setting.values}")
 
     def kept(self, widths: Sequence[int], order: Sequence[NDArray[np.int64]]) -> Kept:
-        """Return the channels that stay at these widths.
+        """Return the channels that stay at these widths; blocks and settings as numbers of anything.
 
         Args:
             widths: per group.
@@ -171,6 +245,13 @@ class ChannelGraph:
             for group, width, blocks in zip(self.groups, widths, order, strict=False)
         )
         return (*channels, *(np.arange(stays) for stays in widths[len(self.groups) :]))
+
+
+def _lowered(kind: str, said: str, names: Sequence[str]) -> str:
+    if kind == "resolution":
+        return f"images of {said}"
+    of = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"{kind} of {of} {'at' if said.endswith('bits') else 'of'} {said}"
 
 
 def is_inside(path: str, block: str) -> bool:

@@ -6,12 +6,9 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from dovetail.errors import InputError
-from dovetail.shrink.channels import ChannelGraph, is_inside
-from dovetail.shrink.discover import channel_graph
+from dovetail.shrink.channels import is_inside
 from dovetail.shrink.prune import CONVOLUTIONS, leave_out, without_weights
 from dovetail.workload.torchvision_import import import_torch
 
@@ -22,34 +19,6 @@ _WITH_WEIGHTS = (*CONVOLUTIONS, torch.nn.Linear)
 CHANGES = "no shortcut hands on what they read as it is, or they run more than once"
 #: Why a block stays though a shortcut passes it by.
 NEEDED = "the network fails, or returns something else, without them"
-
-
-def network_graph(model: Any, shape: tuple[int, ...], knobs: Sequence[str] | None = None) -> ChannelGraph:
-    """Return what a network can lose: groups of channels, and blocks.
-
-    Args:
-        model: the network; it stays as it is.
-        shape: of its input, ``(batch, channels, rows, columns)``.
-        knobs: of `dovetail.shrink.target.KNOBS`, what may be turned, all of which must be there; None: what is there.
-
-    Raises:
-        InputError: nothing can be turned, or nothing of a kind that was asked for.
-        MissingExtraError: when Torch-Pruning is absent.
-    """
-    blocks, left = residual_blocks(model, shape) if knobs is None or "depth" in knobs else ((), {})
-    if knobs is not None and "depth" in knobs and not blocks:
-        raise InputError(
-            f"{type(model).__name__} has no block that can be left out: none of its modules adds what it makes to what "
-            "it reads (an identity shortcut); leave depth out of --knobs"
-        )
-    if knobs is not None and "channels" not in knobs:
-        return ChannelGraph((), (), left, blocks)
-    try:
-        graph = channel_graph(model, shape)
-    except InputError as error:
-        hint = "; --knobs depth leaves out whole blocks alone" if blocks else ""
-        raise InputError(f"{error.message}{hint}") from None
-    return replace(graph, blocks=blocks, left={**graph.left, **left})
 
 
 def residual_blocks(model: Any, shape: tuple[int, ...]) -> tuple[tuple[str, ...], Mapping[str, str]]:
@@ -147,4 +116,4 @@ def without(model: Any, blocks: Sequence[str]) -> Iterator[None]:
             setattr(model.get_submodule(parent), name, block)
 
 
-__all__ = ["CHANGES", "NEEDED", "network_graph", "residual_blocks", "without"]
+__all__ = ["CHANGES", "NEEDED", "residual_blocks", "without"]

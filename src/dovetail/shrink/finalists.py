@@ -13,6 +13,7 @@ from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.evaluation import evaluate
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import ModelSpec, with_weights
+from dovetail.accuracy.quantised import calm_scales
 from dovetail.accuracy.recipe import Recipe
 from dovetail.accuracy.runs import DataRequest, Report, RunRequest, run_all
 from dovetail.accuracy.training import TrainingResult, train
@@ -47,7 +48,9 @@ class Start:
         if self.scratch:
             return shrunk()
         # the description is our own and the network's name the user's: importing it is what the user asked for
-        return load_shrunk(self.folder, shrunk.model.name if ":" in shrunk.model.name else None)
+        network = load_shrunk(self.folder, shrunk.model.name if ":" in shrunk.model.name else None)
+        calm_scales(network)
+        return network
 
 
 @dataclass(frozen=True)

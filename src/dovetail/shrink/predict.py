@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +15,50 @@ _ROUNDS = 2000
 
 
 def predicted_losses(
-    shares: Sequence[NDArray[np.float64]], choices: Sequence[Choice], losses: Sequence[float]
+    shares: Sequence[NDArray[np.float64]],
+    choices: Sequence[Choice],
+    losses: Sequence[float],
+    stepped: Collection[int] = (),
 ) -> list[NDArray[np.float64]]:
     """Return per knob ``(options,)`` what each option is predicted to lose against the widest.
 
     The model is ``loss = c + sum over knobs of a_k (1/s_k - 1) + b_k log(1/s_k)``, ``s_k`` the share of channels kept,
     ``a`` and ``b`` not negative, fitted by least squares with a pull towards equal coefficients: one curve that bends
-    like a wall and one that bends like a slope, both falling with width.
+    like a wall and one that bends like a slope, both falling with width. A knob of few options that lie on no such
+    curve has, instead, a step of its own, not negative, from each option to the next.
 
     Args:
         shares: per knob ``(options,)`` the share of channels that an option keeps.
         choices: what was measured.
         losses: what it lost, of any unit.
+        stepped: numbers of the knobs that have steps.
     """
-    knobs = len(shares)
-    curves = [np.stack([1 / share - 1, np.log(1 / share)]) for share in shares]  # (2, options) each
-    rows = np.array([[curves[k][:, choice[k]] for k in range(knobs)] for choice in choices])
-    features = rows.transpose(0, 2, 1).reshape(len(choices), 2 * knobs)  # both curves of all knobs
+    curves = [_steps(len(share)) if knob in stepped else _bends(share) for knob, share in enumerate(shares)]
+    rows = [
+        np.concatenate([curve[:, option] for curve, option in zip(curves, choice, strict=True)]) for choice in choices
+    ]
+    features = np.array(rows).reshape(len(choices), sum(map(len, curves)))  # all curves of all knobs
     scale = np.maximum(features.std(axis=0), 1e-9)
     coefficients = _non_negative(features / scale, np.asarray(losses, float)) / scale
-    return [coefficients[k] * curves[k][0] + coefficients[knobs + k] * curves[k][1] for k in range(knobs)]
+    own = np.split(coefficients, np.cumsum([len(curve) for curve in curves])[:-1])
+    return [each @ curve for each, curve in zip(own, curves, strict=True)]
+
+
+def _bends(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(2, options)`` what a knob's coefficients are multiplied with."""
+    return np.stack([1 / share - 1, np.log(1 / share)])
+
+
+def _steps(options: int) -> NDArray[np.float64]:
+    """Return ``(options - 1, options)`` likewise: whether an option is below each step."""
+    return (np.arange(options) > np.arange(options - 1)[:, None]).astype(float)
 
 
 def _non_negative(features: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return non-negative coefficients of least squares (a free constant taken out), by coordinate descent."""
     count = features.shape[1]
+    if not count:
+        return np.zeros(0)
     centred, values = features - features.mean(axis=0), values - values.mean()
     mean_row = np.full((count, count), -1.0 / count) + np.eye(count)  # pulls coefficients towards their mean
     gram = centred.T @ centred + _PULL * mean_row

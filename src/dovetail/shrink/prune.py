@@ -1,13 +1,15 @@
-"""Takes channels and blocks out of a network: weights sliced, layers truly smaller or gone, nothing masked."""
+"""Takes out of a network what it can lose: weights sliced, layers truly smaller or gone, nothing masked."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dovetail.errors import InputError
 from dovetail.shrink.channels import Axis, ChannelGraph, Kept, is_inside
+from dovetail.shrink.kernels import KERNEL, middle, padding_of, set_kernel
+from dovetail.shrink.resolution import RESOLUTION, scale_images
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -18,15 +20,16 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 #: Layers that treat each channel by itself; all their tensors have channels as their one axis.
 CHANNELWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.PReLU)
 
-#: ``in``, ``out`` and, for convolutions, ``groups``, as they are written down.
+#: ``in``, ``out`` and, for convolutions, ``groups``, and where their kernel is smaller its ``rows`` and ``columns``, as
+#: they are written down.
 Sizes = dict[str, int]
 
 
 def prune(model: Any, graph: ChannelGraph, kept: Kept) -> Any:
-    """Return a copy of the network with only the kept channels and blocks; weights of what stays are the same."""
-    slices, gone = slices_of(graph, kept), gone_of(graph, kept)
-    state = {name: value.detach().clone() for name, value in sliced(model.state_dict(), slices, gone).items()}
-    smaller = resized(model, sizes_of(model, graph, kept), gone)
+    """Return a copy of the network with only what is kept, in floating point; weights of what stays are the same."""
+    left = sliced(model.state_dict(), slices_of(graph, kept), gone_of(graph, kept), kernels_of(graph, kept))
+    state = {name: value.detach().clone() for name, value in left.items()}
+    smaller = resized(model, sizes_of(model, graph, kept), gone_of(graph, kept), image_of(graph, kept))
     assign(smaller, state)
     return smaller.train(model.training)
 
@@ -44,6 +47,16 @@ def assign(model: Any, state: Mapping[str, Any]) -> None:
 def gone_of(graph: ChannelGraph, kept: Kept) -> tuple[str, ...]:
     """Return the paths of the blocks that are left out."""
     return graph.left_out([len(each) for each in kept])
+
+
+def kernels_of(graph: ChannelGraph, kept: Kept) -> dict[str, tuple[int, int]]:
+    """Return the rows and columns of the convolutions whose kernels get smaller, by path."""
+    return graph.lowered([len(each) for each in kept], KERNEL)
+
+
+def image_of(graph: ChannelGraph, kept: Kept) -> tuple[int, int] | None:
+    """Return the rows and columns that images are scaled to; None: they stay."""
+    return next(iter(graph.lowered([len(each) for each in kept], RESOLUTION).values()), None)
 
 
 def slices_of(graph: ChannelGraph, kept: Kept) -> dict[str, tuple[Any, Any]]:
@@ -67,21 +80,29 @@ def _any_inside(path: str, blocks: Iterable[str]) -> bool:
     return any(is_inside(path, block) for block in blocks)
 
 
-def sliced(state: Mapping[str, Any], slices: Mapping[str, tuple[Any, Any]], gone: Iterable[str] = ()) -> dict[str, Any]:
-    """Return tensors by name with the positions that stay; gradients flow through.
+def sliced(
+    state: Mapping[str, Any],
+    slices: Mapping[str, tuple[Any, Any]],
+    gone: Sequence[str] = (),
+    kernels: Mapping[str, tuple[int, int]] | None = None,
+) -> dict[str, Any]:
+    """Return tensors by name with what stays of them; gradients flow through.
 
     Args:
         state: parameters and buffers by name, as ``state_dict`` and ``named_parameters`` name them.
         slices: what `slices_of` returned.
         gone: paths of blocks whose tensors are left out.
+        kernels: what `kernels_of` returned.
     """
-    smaller = {}
+    smaller, kernels = {}, kernels or {}
     for name, value in state.items():
         path, _, which = name.rpartition(".")
         if _any_inside(path, gone):
             continue
         inputs, outputs = slices.get(path, (None, None))
         smaller[name] = _slice(value, which, inputs, outputs)
+        if path in kernels and which == "weight":
+            smaller[name] = middle(smaller[name], kernels[path])
     return smaller
 
 
@@ -96,7 +117,7 @@ def _slice(value: Any, which: str, inputs: Any, outputs: Any) -> Any:
 
 
 def sizes_of(model: Any, graph: ChannelGraph, kept: Kept) -> dict[str, Sizes]:
-    """Return the sizes of every layer that a group reaches and that is left, after pruning."""
+    """Return the sizes of every layer that a group or a smaller kernel reaches and that is left, after pruning."""
     sizes, gone = {}, gone_of(graph, kept)
     for path, sides in graph.by_module.items():
         if _any_inside(path, gone):
@@ -114,16 +135,23 @@ def sizes_of(model: Any, graph: ChannelGraph, kept: Kept) -> dict[str, Sizes]:
             sizes[path]["groups"] = module.groups
             if module.groups > 1:  # whole groups came and went, on both sides
                 sizes[path] |= {"in": outputs, "groups": outputs * module.groups // before[1]}
+    for path, (rows, columns) in kernels_of(graph, kept).items():
+        module = model.get_submodule(path)
+        whole = {"in": module.in_channels, "out": module.out_channels, "groups": module.groups}
+        sizes[path] = sizes.get(path, whole) | {"rows": rows, "columns": columns}
     return sizes
 
 
-def resized(model: Any, sizes: Mapping[str, Sizes], gone: Iterable[str] = ()) -> Any:
+def resized(
+    model: Any, sizes: Mapping[str, Sizes], gone: Iterable[str] = (), image: Sequence[int] | None = None
+) -> Any:
     """Return a copy of the network whose layers have these sizes, its weights on the meta device.
 
     Args:
         model: the network.
         sizes: of layers, by path.
         gone: paths of blocks in whose place stands what hands on what it reads.
+        image: rows and columns that the network scales its images to; None: none.
 
     Raises:
         InputError: when the network has no such layer or block, or a layer of another kind.
@@ -140,6 +168,8 @@ def resized(model: Any, sizes: Mapping[str, Sizes], gone: Iterable[str] = ()) ->
             raise InputError(f"'{path}' is a {type(module).__name__}, which has no channels to remove")
         _check_sizes(path, module, size)
         _resize(module, size)
+    if image is not None:
+        scale_images(smaller, image)
     return smaller
 
 
@@ -171,6 +201,20 @@ def _check_sizes(path: str, module: Any, size: Sizes) -> None:
     groups = size.get("groups", 1)
     if "groups" in own and (size["in"] % groups or size["out"] % groups):
         raise InputError(f"the layer '{path}': {size['in']} to {size['out']} channels don't part into {groups} groups")
+    if "rows" in size or "columns" in size:
+        _check_kernel(path, module, size)
+
+
+def _check_kernel(path: str, module: Any, size: Sizes) -> None:
+    form = (size.get("rows", 0), size.get("columns", 0))
+    own = getattr(module, "kernel_size", ())
+    is_middle = len(own) == 2 and all(
+        1 <= less <= more and (more - less) % 2 == 0 for less, more in zip(form, own, strict=True)
+    )
+    if not is_middle or padding_of(module, form) is None:
+        raise InputError(
+            f"the layer '{path}': a kernel of {form[0]} rows and {form[1]} columns is no middle of the network's"
+        )
 
 
 def without_weights(model: Any) -> Any:
@@ -201,6 +245,8 @@ def _resize(module: Any, size: Sizes) -> None:
     else:
         groups = size["groups"]
         module.in_channels, module.out_channels, module.groups = inputs, outputs, groups
+        if "rows" in size:
+            set_kernel(module, (size["rows"], size["columns"]))
         shape = (outputs, inputs // groups, *module.kernel_size)
     _empty(module, "weight", shape)
     if module.bias is not None:
@@ -218,6 +264,8 @@ __all__ = [
     "CONVOLUTIONS",
     "assign",
     "gone_of",
+    "image_of",
+    "kernels_of",
     "leave_out",
     "prune",
     "resized",

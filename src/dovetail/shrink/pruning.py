@@ -26,7 +26,7 @@ from dovetail.network.plain import network_result
 from dovetail.shrink.finalists import Accuracy, Start, means_of, original_of, tested, train_and_choose, training_of
 from dovetail.shrink.magnitude import PrunedStart, prunable, pruned, pruned_in
 from dovetail.shrink.oracle import CostOracle, PassCost
-from dovetail.shrink.run import Request
+from dovetail.shrink.request import Request
 from dovetail.shrink.saved import Shrunk, save_shrunk
 from dovetail.shrink.searches import UnreachableError
 from dovetail.shrink.supernet import Measurement, measure

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from dovetail.accuracy import checkpoint
+from dovetail.accuracy.bits import Plan
+from dovetail.accuracy.calibration import calibrated
 from dovetail.accuracy.data import DataSet
 from dovetail.accuracy.evaluation import refuse_chance
-from dovetail.accuracy.execution import Execution
-from dovetail.accuracy.exported import Exported, export_network
-from dovetail.accuracy.models import ModelSpec
+from dovetail.accuracy.exported import export_network
 from dovetail.accuracy.normalisation import renewed
-from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
-from dovetail.accuracy.runs import MAX_SEEDS, DataRequest, Report, silent
+from dovetail.accuracy.qdq import narrow_onnx
+from dovetail.accuracy.quantised import import_brevitas, restored
+from dovetail.accuracy.recipe import MODERN, QUANTISED
+from dovetail.accuracy.runs import Report, silent
 from dovetail.accuracy.training import fine_tune
 from dovetail.content import content_key
 from dovetail.errors import InputError
 from dovetail.json_text import json_document
-from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.channels import ChannelGraph, Widths
-from dovetail.shrink.depth import CHANGES, NEEDED, network_graph
-from dovetail.shrink.discover import OUTPUT
 from dovetail.shrink.finalists import (
-    Accuracy,
     Start,
     Training,
     kept_in,
-    means_of,
     original_of,
     tested,
     train_and_choose,
     training_of,
 )
+from dovetail.shrink.knobs import network_graph
 from dovetail.shrink.layers import NetworkShapes, network_shapes
+from dovetail.shrink.narrow import plan_at
 from dovetail.shrink.oracle import CostOracle, PassCost
-from dovetail.shrink.saved import describe, save_shrunk
-from dovetail.shrink.searches import BUDGET, MAGNITUDE, Task, search_named
+from dovetail.shrink.request import Request
+from dovetail.shrink.result import Outcome, ShrinkResult
+from dovetail.shrink.saved import describe, read_shrunk, save_shrunk
+from dovetail.shrink.searches import Task, search_named
 from dovetail.shrink.space import SearchSpace, search_space
 from dovetail.shrink.supernet import (
     Measurement,
@@ -52,240 +53,10 @@ from dovetail.shrink.supernet import (
     measure,
 )
 from dovetail.shrink.target import METRICS, Target, metric_of
-from dovetail.table import Cell, Table, headed
-from dovetail.text import printable
-from dovetail.workload.describe import unknown_text
 from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
-
-#: A network of less than this share of what its target allows deserves a word.
-_LITTLE = 0.5
-#: Layers that one note names.
-_MANY = 6
-#: How the supernet is trained on from the network as given.
-SUPERNET = replace(FINE_TUNE, name="supernet", epochs=6, learning_rate=0.1, rest_learning_rate=0.03)
-
-
-def supernet_recipe(recipe: Recipe, epochs: int | None = None) -> Recipe:
-    """Return how a supernet is trained whose networks a recipe trains on: `SUPERNET`, by the recipe's optimizer.
-
-    Muon's and SGD's rates for convolutions undo a transformer: a recipe that names another optimizer has its own.
-
-    Args:
-        recipe: of the finalists.
-        epochs: instead of `SUPERNET`'s.
-    """
-    found = SUPERNET if epochs is None else replace(SUPERNET, epochs=epochs)
-    if recipe.optimizer == SUPERNET.optimizer:
-        return found
-    return replace(
-        found,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        rest_learning_rate=recipe.rest_learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to shrink, for what, and how.
-
-    Attributes:
-        model: what makes the network.
-        weights: its trained weights by name; None: it is trained first, by the recipe.
-        data: what it is for.
-        targets: at most so much of one metric.
-        out: folder of the run.
-        method: of `dovetail.shrink.searches.SEARCHES`, or `MAGNITUDE` for `dovetail.shrink.pruning.prune`.
-        recipe: how finalists (and an untrained original) are trained.
-        supernet: how the supernet is trained.
-        seeds: under how many each chosen network is trained.
-        seed: of search and supernet.
-        knobs: what the search may turn, of `dovetail.shrink.target.KNOBS`; None: whatever the network has.
-        budget: networks that the search may measure.
-        finalists: networks trained per target to choose from.
-        scratch: train finalists from weights drawn anew, instead of the supernet's.
-        reference: also train the original likewise, to compare with.
-        batch: images that the design runs at once.
-        execution: where torch runs.
-        processes: trainings at a time.
-    """
-
-    model: ModelSpec
-    weights: Mapping[str, Any] | None
-    data: DataRequest
-    targets: tuple[Target, ...]
-    out: Path
-    method: str = "supernet"
-    recipe: Recipe = MODERN
-    supernet: Recipe = SUPERNET
-    seeds: int = 1
-    seed: int = 0
-    knobs: tuple[str, ...] | None = None
-    budget: int = BUDGET
-    finalists: int = 2
-    scratch: bool = False
-    reference: bool = True
-    batch: int = 1
-    execution: Execution = field(default_factory=Execution)
-    processes: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("seeds", "budget", "finalists", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.seeds > MAX_SEEDS:
-            raise InputError(f"seeds is {self.seeds}; it must be at most {MAX_SEEDS}")
-        if not self.targets:
-            raise InputError("no target: write edp=0.3x, energy=120, front, ...")
-        if self.method != MAGNITUDE:
-            search_named(self.method)
-        elif self.knobs is not None:
-            raise InputError(f"knobs are what a search of channels and blocks turns; method {MAGNITUDE} has none")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One network with its cost and accuracy.
-
-    Attributes:
-        name: what to call it.
-        target: what it was made for; None for the original.
-        widths: channels of every group, and whether each block stays.
-        figures: cost of one pass.
-        cost: every layer's mapping and cost.
-        accuracy: trained by the recipe, under each seed; None when it was not.
-        folder: that `load_shrunk` reads; None for the original.
-        exported: the network as files that need no Dovetail; None for the original.
-    """
-
-    name: str
-    target: Target | None
-    widths: Widths
-    figures: PassCost
-    cost: NetworkCost = field(repr=False)
-    accuracy: Accuracy | None
-    folder: Path | None
-    exported: Exported | None = None
-
-    def to_json(self, graph: ChannelGraph) -> dict[str, Any]:
-        """Return plain data; its sizes are those of a graph."""
-        return {
-            "network": self.name,
-            "target": None if self.target is None else str(self.target),
-            **sizes_json(graph, self.widths),
-            **asdict(self.figures),
-            "edp_J_cycle": self.figures.edp_J_cycle,
-            "exact": self.cost.exact,
-            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
-            "folder": None if self.folder is None else str(self.folder),
-            "files": {} if self.exported is None else self.exported.to_json(),
-        }
-
-
-@dataclass(frozen=True)
-class ShrinkResult:
-    """What a run came to.
-
-    Attributes:
-        request: what was asked for.
-        graph: channel groups.
-        original: the network as given; its accuracy is that of training it likewise, if that was asked for.
-        as_given: accuracy on validation images of the weights that the run started from.
-        networks: one per target, loosest first.
-        measured: widths that the search measured in the supernet.
-        space: the widths that the design likes.
-    """
-
-    request: Request
-    graph: ChannelGraph
-    original: Outcome
-    as_given: Measurement
-    networks: tuple[Outcome, ...]
-    measured: Mapping[Widths, Measurement] = field(repr=False)
-    space: SearchSpace = field(repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "network": self.request.model.label,
-            "design": self.original.cost.architecture.name,
-            "data": self.request.data.name,
-            "method": self.request.method,
-            "recipe": self.request.recipe.to_dict(),
-            "start": "scratch" if self.request.scratch else "trained",
-            "groups": [group.name for group in self.graph.groups],
-            "blocks": list(self.graph.blocks),
-            "left": dict(self.graph.left),
-            "as_given": asdict(self.as_given),
-            "unknown": [each.name for each in self.original.cost.network.unknown],
-            "notes": list(self.notes()),
-            "original": self.original.to_json(self.graph),
-            "networks": [each.to_json(self.graph) for each in self.networks],
-            "measured": [{**sizes_json(self.graph, widths), **asdict(each)} for widths, each in self.measured.items()],
-        }
-
-    def notes(self) -> Iterator[str]:
-        """Yield what a person should know of it."""
-        yield from unknown_text(self.original.cost.network)
-        yield from self.original.cost.network.notes
-        yield from _left_text(self.graph)
-        for each in self.networks:
-            if each.target is not None and (spent := each.target.spent(each.figures, self.original.figures)) < _LITTLE:
-                yield (
-                    f"{each.name}: its {each.target.metric} is {spent:.2g} of what the target allows; any layer's next "
-                    "width that this design likes is beyond it"
-                )
-            if each.exported is not None:
-                yield from (f"{each.name}: {note}" for note in each.exported.notes)
-
-    def table(self) -> Table:
-        """Return a row for the original and one per smaller network."""
-        columns = (
-            "network",
-            "EDP J x cycle",
-            "EDP share",
-            "cycles",
-            "energy uJ",
-            "MACs",
-            "validation",
-            "test",
-            "widths",
-            *(("left out",) if self.graph.blocks else ()),
-        )
-        count = len(self.graph.groups)
-        rows: list[tuple[Cell, ...]] = []
-        for one in (self.original, *self.networks):
-            figures, measured = one.figures, means_of(one.accuracy)
-            share = figures.edp_J_cycle / self.original.figures.edp_J_cycle
-            cost = (figures.edp_J_cycle, share, figures.cycles, figures.energy_pJ * 1e-6, figures.macs)
-            gone = (" ".join(self.graph.left_out(one.widths)),) if self.graph.blocks else ()
-            rows.append((one.name, *cost, *measured, " ".join(map(str, one.widths[:count])), *gone))
-        return Table(headed(*columns), tuple(rows))
-
-    def _repr_html_(self) -> str:
-        return self.table().html(f"{self.request.model.label} on {self.original.cost.architecture.name}")
-
-
-def sizes_json(graph: ChannelGraph, widths: Widths) -> dict[str, Any]:
-    """Return a network's sizes as plain data: channels of every group, blocks that are left out."""
-    return {"widths": list(widths[: len(graph.groups)]), "left_out": list(graph.left_out(widths))}
-
-
-def _left_text(graph: ChannelGraph) -> Iterator[str]:
-    """Yield per reason the layers that keep their channels for it; that outputs stay needs no word."""
-    by_reason: dict[str, list[str]] = {}
-    for path, why in graph.left.items():
-        if why != OUTPUT:
-            by_reason.setdefault(why, []).append(path)
-    for why, paths in by_reason.items():
-        what, kind = ("blocks", "blocks") if why in (CHANGES, NEEDED) else ("channels of", "layers")
-        more = f" and {len(paths) - _MANY} more {kind}" if len(paths) > _MANY else ""
-        yield f"{what} {printable(', '.join(paths[:_MANY]))}{more} stay: {printable(why)}"
 
 
 def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> ShrinkResult:
@@ -300,6 +71,8 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
         NoMappingError: a layer cannot be mapped on the design.
     """
     request.execution.torch_device  # noqa: B018  says now if it is not there
+    if request.narrows:
+        import_brevitas("choosing bits")
     with checkpoint.sole_writer(request.out), request.execution.applied():
         run = _Run(request, oracle, report)
         run.graph  # noqa: B018  says now if there is nothing to turn
@@ -328,12 +101,16 @@ class _Run:
     @cached_property
     def model(self) -> Any:
         """The trained network."""
-        return original_of(self.request.model, self.request.weights, self.training, self.report)
+        training = self.training
+        if self.request.recipe.name == QUANTISED.name:  # which trains on what is trained
+            training = replace(training, recipe=MODERN, out=self.request.out / "original")
+        return original_of(self.request.model, self.request.weights, training, self.report)
 
     @cached_property
     def graph(self) -> ChannelGraph:
         """Its channel groups and blocks, which need no trained weights: what can't shrink is not trained first."""
-        return network_graph(self.request.model(), self.shape, self.request.knobs)
+        request = self.request
+        return network_graph(request.model(), self.shape, request.knobs, request.tried, request.held)
 
     @cached_property
     def shapes(self) -> NetworkShapes:
@@ -401,10 +178,16 @@ class _Run:
         file = self.request.out / "measured" / self.supernet_key / f"{content_key(widths)[:20]}.json"
         if (known := checkpoint.read_figures(file, "loss", "accuracy")) is not None:
             return Measurement(*known)
-        network = renewed(cut(self.supernet, self.graph, self.order, widths), self.data, self.request.execution)
+        network, _ = self.begun(widths)
         found = measure(network, self.data.validation, self.classes, self.request.execution)
         checkpoint.write_json(file, asdict(found))
         return found
+
+    def begun(self, widths: Widths) -> tuple[Any, Plan]:
+        """Return the supernet's network at some widths, calibrated where its numbers are narrow; and how narrow."""
+        network = renewed(cut(self.supernet, self.graph, self.order, widths), self.data, self.request.execution)
+        plan = plan_at(self.graph, widths)
+        return calibrated(network, plan, self.data, self.request.execution) if plan else (network, ())
 
     @cached_property
     def as_given(self) -> Measurement:
@@ -431,13 +214,20 @@ class _Run:
         folder = self.request.out / "starts" / key
         name = f"{self.request.model.label.replace(':', '.')}-{key}"
         if not (folder / "network.json").exists():
-            network = cut(self.model if scratch else self.supernet, self.graph, self.order, widths)
-            if not scratch:
-                network = renewed(network, self.data, self.request.execution).cpu()
+            network, plan = (cut(self.model, self.graph, self.order, widths), ()) if scratch else self.begun(widths)
             kept = self.graph.kept(widths, self.order)
-            shrunk = describe(name, self.request.model, self.model, self.graph, kept, {"widths": list(widths)})
-            save_shrunk(folder, shrunk, network.state_dict())
+            facts = {"widths": list(widths)}
+            shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts, plan)
+            save_shrunk(folder, shrunk, network.cpu().state_dict())
         return Start(folder, scratch, name)
+
+    def trained(self, widths: Widths) -> tuple[Callable[[Path], Any], Plan]:
+        """Return what makes the network at some widths with weights that a checkpoint keeps; and how narrow it is."""
+        network = cut(self.model, self.graph, self.order, widths)
+        if not plan_at(self.graph, widths):
+            return partial(kept_in, network), ()
+        plan = read_shrunk(self.start(widths).folder).plan  # where calibration has said which inputs have a sign
+        return lambda file: restored(network, plan, checkpoint.load_weights(file), file), plan
 
     def reference(self) -> Outcome:
         """Return the original, trained likewise if that was asked for."""
@@ -446,20 +236,22 @@ class _Run:
         if self.request.reference:
             start: Any = self.request.model if self.request.scratch else self.start(widths)
             _, runs = train_and_choose(self.training, {None: [widths]}, {widths: start}, self.report)
-            accuracy = tested(partial(kept_in, self.model), runs[widths], self.data, self.request.execution)
+            trained, _ = self.trained(widths)
+            accuracy = tested(trained, runs[widths], self.data, self.request.execution)
         cost = self.oracle.network_cost(self.shapes, widths)
         return Outcome(self.request.model.label, None, widths, self.original, cost, accuracy, None)
 
     def outcome(self, target: Target, widths: Widths, runs: list[Any]) -> Outcome:
         """Measure a chosen network on the test images, and write it down with its weights, cost and mappings."""
         kept = self.graph.kept(widths, self.order)
-        network = cut(self.model, self.graph, self.order, widths)
-        accuracy = tested(partial(kept_in, network), runs, self.data, self.request.execution)
-        name = f"{self.request.model.label} at {target}"
-        cost = self.oracle.mapped(trace(network, (self.request.batch, *self.data.shape), name=name))
+        trained, plan = self.trained(widths)
+        accuracy = tested(trained, runs, self.data, self.request.execution)
+        best = max(accuracy.validation, key=lambda seed: (accuracy.validation[seed], -seed))
+        network = trained(accuracy.checkpoints[best]).eval().cpu()
+        name, shape = f"{self.request.model.label} at {target}", (self.request.batch, *self.data.shape)
+        cost = self.oracle.mapped(trace(network, shape, name=name))
         figures = self.oracle.figures(self.shapes, widths)
         folder = self.request.out / f"{self.request.method}-{str(target).replace('=', '-')}"
-        best = max(accuracy.validation, key=lambda seed: (accuracy.validation[seed], -seed))
         facts = {
             "target": str(target),
             "method": self.request.method,
@@ -469,10 +261,10 @@ class _Run:
             "accuracy": accuracy.to_json(),
             "cost": network_result(cost),
         }
-        shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts)
+        shrunk = describe(name, self.request.model, self.model, self.graph, kept, facts, plan)
         save_shrunk(folder, shrunk, checkpoint.load_weights(accuracy.checkpoints[best]))
-        trained = kept_in(network, accuracy.checkpoints[best]).eval().cpu()
-        exported = export_network(trained, (self.request.batch, *self.data.shape), folder, name)
+        onnx = partial(narrow_onnx, network, shape, open_batch=True) if plan else None
+        exported = export_network(network, shape, folder, name, onnx)
         return Outcome(shrunk.name, target, widths, figures, cost, accuracy, folder, exported)
 
     def _watch(self, words: str) -> Callable[[Any], None]:

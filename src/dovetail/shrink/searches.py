@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -93,6 +93,7 @@ class Task:
         channels = nearest[: len(graph.groups)]
         widths = ", ".join(str(width) for width in channels[:12]) + (", ..." if len(channels) > 12 else "")
         gone = f" without {', '.join(out)}" if (out := graph.left_out(nearest)) else ""
+        gone += f", {', '.join(low)}" if (low := graph.lowered_text(nearest)) else ""
         return UnreachableError(
             f"target {target} ({limit:.4g} {METRICS[self.metric]}): no network found that costs so little; the nearest "
             f"reachable is {self.metric}={share:.3g}x ({cost:.4g} {METRICS[self.metric]})"
@@ -107,7 +108,7 @@ Found = dict[Target, list[Widths]]
 def uniform(task: Task) -> Found:
     """Return one multiplier for all groups: the widest that meet each target (the founding study's method).
 
-    Blocks stay.
+    Blocks and settings stay.
 
     Raises:
         InputError: no channels may go.
@@ -115,7 +116,7 @@ def uniform(task: Task) -> Found:
     graph = task.space.shapes.graph
     if not graph.groups:
         raise InputError("method uniform narrows channels, which may not go here; allow them in --knobs")
-    whole = (1,) * len(graph.blocks)
+    whole = graph.widths[len(graph.groups) :]
     widest = max(group.blocks for group in graph.groups)
     steps = sorted({round(step) for step in np.linspace(widest, 1, min(widest, 128)).tolist()}, reverse=True)
     even = (tuple(g.nearest(step / widest * g.channels) for g in graph.groups) for step in steps)
@@ -145,7 +146,7 @@ def netadapt(task: Task) -> Found:
             break
         here = min((known[move], sum(move), move) for move in moves)[-1]
         path.append(here)
-    losses = predicted_losses(space.shares, list(known), list(known.values())) if known else _even_losses(space)
+    losses = _predicted(space, known) if known else _even_losses(space)
     found: Found = {}
     for target, limit in limits.items():
         fitting = [choice for choice in path if search.cost(choice) <= limit]
@@ -185,7 +186,7 @@ def supernet(task: Task) -> Found:
     each = max(task.finalists, left // (_ROUNDS * len(limits)))
     losses = _even_losses(task.space)
     for _ in range(_ROUNDS):
-        losses = predicted_losses(task.space.shares, list(known), [known[choice] for choice in known])
+        losses = _predicted(task.space, known)
         for limit in limits.values():
             proposed = search.within(losses, limit, count=8 * each)
             _measured(task, known, [choice for choice in proposed if choice not in known][:each])
@@ -206,7 +207,7 @@ def macs_driven(task: Task) -> Found:
     known = _explored(task, _spread(task, by_target))
     each = max(task.finalists, (task.budget - len(known)) // (_ROUNDS * len(limits)))
     for _ in range(_ROUNDS):
-        losses = predicted_losses(space.shares, list(known), list(known.values()))
+        losses = _predicted(space, known)
         met_at: dict[float, list[Choice]] = {}
         rungs = [by_macs.within(losses, limit, count=4, met_at=met_at) for limit in ladder]
         for target, limit in limits.items():
@@ -310,6 +311,11 @@ def _widened(search: ExactSearch, choice: Choice, limit: float, losses: Losses) 
         choice = min(
             fitting, key=lambda move: (sum(float(of[at]) for of, at in zip(losses, move, strict=True)), sum(move), move)
         )
+
+
+def _predicted(space: SearchSpace, known: Mapping[Choice, float]) -> list[NDArray[np.float64]]:
+    """Return what each option is predicted to lose, after what was measured."""
+    return predicted_losses(space.shares, list(known), list(known.values()), space.stepped)
 
 
 def _even_losses(space: SearchSpace) -> list[NDArray[np.float64]]:

@@ -1,9 +1,9 @@
-"""The search space: knobs that turn groups' widths and leave blocks out, and what each layer costs at them."""
+"""The search space: knobs that turn widths, leave blocks out and set the rest, and what each layer costs at them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,20 +20,23 @@ from dovetail.workload.problem import Problem
 NARROWEST = 1 / 8
 #: Widths mapped to learn the staircase of a knob, and widths kept of them.
 STAIRS, KEPT_WIDTHS = 40, 12
+#: Layers that are mapped, at most, for one space: fewer widths are kept where other knobs make more of each; and the
+#: fewest that are kept.
+MOST_PROBLEMS, FEWEST_WIDTHS = 6000, 3
 
 
 @dataclass(frozen=True)
 class Knob:
-    """Channel groups that get wider and narrower together, in proportion; or one block, there or left out.
+    """Channel groups that get wider and narrower together, in proportion; a block, there or left out; or a setting.
 
     Groups that are concatenated anywhere share a knob, so every layer depends on two of their knobs at most, and on
     that of its block.
 
     Attributes:
-        name: of its first group, or the block.
+        name: of its first group, the block, or what the setting speaks of.
         groups: their places among widths.
         options: ``[option][group]`` widths, by falling width; the first is the network as given.
-        kind: what it turns, of `dovetail.shrink.target.KNOBS`.
+        kind: ``channels``, ``depth``, or the kind of the setting.
     """
 
     name: str
@@ -42,12 +45,14 @@ class Knob:
     kind: str = "channels"
 
     def shares(self, graph: ChannelGraph) -> NDArray[np.float64]:
-        """Return ``(options,)`` the share of channels that each option keeps; of a block that is left out, a half.
+        """Return ``(options,)`` the share of channels, or of a setting's number, that each option keeps.
 
-        Predictions see a block's one step alone, whatever number stands for it.
+        Of a block that is left out it is a half: predictions see its one step alone, whatever number stands for it.
         """
         if self.kind == "depth":
             return np.array([1.0, 0.5])
+        if self.kind != "channels":
+            return np.array([value / self.options[0][0] for (value,) in self.options])
         whole = sum(graph.groups[group].channels for group in self.groups)
         return np.array([sum(option) / whole for option in self.options])
 
@@ -139,7 +144,7 @@ class LayerTable:
     """What one layer costs at all options of the knobs it depends on; all its repeats together.
 
     Attributes:
-        knobs: which, rising: at most two of channels and one of depth.
+        knobs: which, rising: at most two of channels.
         energy_pJ: one axis per knob.
         cycles: likewise.
         macs: likewise.
@@ -192,16 +197,29 @@ class SearchSpace:
         return tuple(knob.shares(self.shapes.graph) for knob in self.knobs)
 
     @cached_property
-    def tables(self) -> tuple[LayerTable, ...]:
-        """One table per layer; the first use maps every layer at every pair of widths it can have."""
+    def stepped(self) -> frozenset[int]:
+        """The numbers of the knobs whose options lie on no one curve: what each loses is learnt step by step."""
+        return frozenset(number for number, knob in enumerate(self.knobs) if knob.kind not in ("channels", "depth"))
+
+    @cached_property
+    def scopes(self) -> tuple[tuple[int, ...], ...]:
+        """Per layer the numbers of the knobs that its cost depends on, rising."""
         owner = {group: number for number, knob in enumerate(self.knobs) for group in knob.groups}
-        of_layers = [tuple(sorted({owner[place] for place in each.depends_on})) for each in self.shapes.layers]
-        self.oracle.learn(
-            problem
-            for each, knobs in zip(self.shapes.layers, of_layers, strict=True)
-            for problem in self._problems(each, knobs).values()
-        )
-        return tuple(self._table(each, knobs) for each, knobs in zip(self.shapes.layers, of_layers, strict=True))
+        return tuple(tuple(sorted({owner[place] for place in each.depends_on})) for each in self.shapes.layers)
+
+    @property
+    def problems(self) -> int:
+        """Layers that have to be mapped, at most; some are alike."""
+        sizes = [len(knob.options) for knob in self.knobs]
+        return sum(math.prod(sizes[knob] for knob in scope) for scope in self.scopes)
+
+    @cached_property
+    def tables(self) -> tuple[LayerTable, ...]:
+        """One table per layer; the first use maps every layer at all options of the knobs that it depends on."""
+        problems = [self._problems(each, knobs) for each, knobs in zip(self.shapes.layers, self.scopes, strict=True)]
+        self.oracle.learn(problem for each in problems for problem in each.values())
+        layers = zip(self.shapes.layers, self.scopes, problems, strict=True)
+        return tuple(self._table(layer, knobs, own) for layer, knobs, own in layers)
 
     def _problems(self, layer: SizedLayer, knobs: tuple[int, ...]) -> dict[tuple[int, ...], Problem]:
         """Return a layer's problems by the options of its knobs, but for those that leave it out."""
@@ -214,32 +232,64 @@ class SearchSpace:
                 problems[options] = layer.problem(widths)
         return problems
 
-    def _table(self, layer: SizedLayer, knobs: tuple[int, ...]) -> LayerTable:
+    def _table(
+        self, layer: SizedLayer, knobs: tuple[int, ...], problems: Mapping[tuple[int, ...], Problem]
+    ) -> LayerTable:
         shape = tuple(len(self.knobs[knob].options) for knob in knobs)
         energy, cycles, macs = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        for options, problem in self._problems(layer, knobs).items():
+        for options, problem in problems.items():
             one_energy, one_cycles = self.oracle.of(problem)
             energy[options], cycles[options], macs[options] = one_energy, one_cycles, problem.macs
         return LayerTable(knobs, energy * layer.layer.repeats, cycles * layer.layer.repeats, macs * layer.layer.repeats)
 
 
 def search_space(shapes: NetworkShapes, oracle: CostOracle, *, kept: int = KEPT_WIDTHS) -> SearchSpace:
-    """Return the space of the widths that a design likes.
+    """Return the space of the widths that a design likes, with blocks and settings.
 
-    Each knob is turned alone over a grid of widths, all others as given. A width is dropped when a wider one costs no
-    more in energy and in cycles; of what is left, ``kept`` widths spread over the range stay, each the cheapest per
-    channel squared of its stretch.
+    Each knob of channels is turned alone over a grid of widths, all others as given. A width is dropped when a wider
+    one costs no more in energy and in cycles; of what is left, ``kept`` widths spread over the range stay, each the
+    cheapest per channel squared of its stretch. Fewer are kept where over `MOST_PROBLEMS` layers were to be mapped.
     """
     graph, primes = shapes.graph, design_primes(oracle.architecture)
     tied = tied_groups(graph)
     grids = [grid(graph, groups, primes, STAIRS) for groups in tied]
     stairs = [staircase(shapes, groups, options) for groups, options in zip(tied, grids, strict=True)]
     oracle.learn(problem for each in stairs for layers in each for problem, _ in layers)
-    knobs = []
-    for groups, options, layers in zip(tied, grids, stairs, strict=True):
-        costs = [_sum(oracle, each) for each in layers]
-        knobs.append(Knob(graph.groups[groups[0]].name, groups, tuple(liked(options, costs, kept))))
-    return SearchSpace(shapes, oracle, (*knobs, *_depth_knobs(graph)))
+    costs = [[_sum(oracle, each) for each in layers] for layers in stairs]
+
+    def options_of(count: int) -> list[list[Widths]]:
+        return [liked(options, of_knob, count) for options, of_knob in zip(grids, costs, strict=True)]
+
+    return _small_enough(shapes, oracle, tied, options_of, kept)
+
+
+def even_space(shapes: NetworkShapes, oracle: CostOracle) -> SearchSpace:
+    """Return the space of even shares of every group's channels, for searches that know no design."""
+    tied = tied_groups(shapes.graph)
+
+    def options_of(count: int) -> list[list[Widths]]:
+        return [even_grid(shapes.graph, groups, count) for groups in tied]
+
+    return _small_enough(shapes, oracle, tied, options_of, 16)
+
+
+def _small_enough(
+    shapes: NetworkShapes, oracle: CostOracle, tied: Sequence[tuple[int, ...]],
+    options_of: Callable[[int], list[list[Widths]]], most: int,
+) -> SearchSpace:  # fmt: skip
+    """Return the space of as many widths as leave not too many layers to map, where there are settings."""
+    graph = shapes.graph
+    rest = (*_depth_knobs(graph), *_setting_knobs(graph))
+    count = most
+    while True:
+        channels = (
+            Knob(graph.groups[groups[0]].name, groups, tuple(options))
+            for groups, options in zip(tied, options_of(count), strict=True)
+        )
+        space = SearchSpace(shapes, oracle, (*channels, *rest))
+        if not graph.settings or count <= FEWEST_WIDTHS or space.problems <= MOST_PROBLEMS:
+            return space
+        count -= 1
 
 
 def _depth_knobs(graph: ChannelGraph) -> Iterator[Knob]:
@@ -247,13 +297,9 @@ def _depth_knobs(graph: ChannelGraph) -> Iterator[Knob]:
         yield Knob(block, (place,), ((1,), (0,)), "depth")
 
 
-def even_space(shapes: NetworkShapes, oracle: CostOracle) -> SearchSpace:
-    """Return the space of even shares of every group's channels, for searches that know no design."""
-    graph = shapes.graph
-    knobs = (
-        Knob(graph.groups[groups[0]].name, groups, tuple(even_grid(graph, groups))) for groups in tied_groups(graph)
-    )
-    return SearchSpace(shapes, oracle, (*knobs, *_depth_knobs(graph)))
+def _setting_knobs(graph: ChannelGraph) -> Iterator[Knob]:
+    for place, setting in enumerate(graph.settings, graph.first_setting):
+        yield Knob(setting.name, (place,), tuple((value,) for value in setting.values), setting.kind)
 
 
 def staircase(

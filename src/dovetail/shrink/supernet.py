@@ -8,21 +8,26 @@ networks are slices of the one set of weights: nothing is masked, so they are as
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dovetail.accuracy.bits import MOST_BITS
 from dovetail.accuracy.data import Split, in_order
 from dovetail.accuracy.evaluation import class_outputs
 from dovetail.accuracy.execution import Execution
 from dovetail.shrink.channels import ChannelGraph, Widths
 from dovetail.shrink.depth import without
-from dovetail.shrink.prune import prune, sliced, slices_of
-from dovetail.shrink.space import SearchSpace
+from dovetail.shrink.kernels import padding_of
+from dovetail.shrink.narrow import narrow_inputs, plan_at, rounded_weights
+from dovetail.shrink.prune import image_of, kernels_of, prune, sliced, slices_of
+from dovetail.shrink.resolution import scaled
+from dovetail.shrink.space import Knob, SearchSpace
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
@@ -89,37 +94,54 @@ class SandwichLoss:
 
     def _narrower(self) -> list[Widths]:
         knobs = self.space.knobs
-        narrowest = [_drawn_block() if knob.kind == "depth" else len(knob.options) - 1 for knob in knobs]
-        drawn = [
-            [_drawn_block() if knob.kind == "depth" else int(torch.randint(len(knob.options), ())) for knob in knobs]
-            for _ in range(BETWEEN)
-        ]
+        narrowest = [len(knob.options) - 1 if knob.kind == "channels" else _drawn(knob) for knob in knobs]
+        drawn = [[_drawn(knob) for knob in knobs] for _ in range(BETWEEN)]
         return [self.space.widths(tuple(choice)) for choice in (narrowest, *drawn)]
 
     def _at(self, model: Any, widths: Widths, images: Any) -> Any:
         """Run the network at some widths; gradients reach the whole network's weights."""
         graph = self.space.shapes.graph
-        slices, gone = slices_of(graph, graph.kept(widths, self.order)), graph.left_out(widths)
-        state = sliced(dict((*model.named_parameters(), *model.named_buffers())), slices, gone)
-        split = {path: model.get_submodule(path).groups for path in slices if _is_grouped(model, path)}
-        try:
-            for path, groups in split.items():  # the one attribute that a forward pass reads besides tensors
+        kept, gone, plan = graph.kept(widths, self.order), graph.left_out(widths), plan_at(graph, widths)
+        slices, kernels = slices_of(graph, kept), kernels_of(graph, kept)
+        state = sliced(dict((*model.named_parameters(), *model.named_buffers())), slices, gone, kernels)
+        attributes = {path: {"padding": padding_of(model.get_submodule(path), of)} for path, of in kernels.items()}
+        for path in slices:
+            if (groups := getattr(model.get_submodule(path), "groups", 1)) > 1:
                 block = model.get_submodule(path).out_channels // groups
-                model.get_submodule(path).groups = len(state[f"{path}.weight"]) // block
-            with without(model, gone):
+                attributes.setdefault(path, {})["groups"] = len(state[f"{path}.weight"]) // block
+        for one in plan:
+            name = f"{one.path}.weight"
+            state[name] = rounded_weights(model.get_submodule(one.path), state[name], one.weights or MOST_BITS)
+        if (size := image_of(graph, kept)) is not None:
+            images = scaled(images, size)
+        with _changed(model, attributes), without(model, gone):
+            handles = narrow_inputs(model, {one.path: one.inputs or MOST_BITS for one in plan})
+            try:
                 return torch.func.functional_call(model, state, (images,))
-        finally:
-            for path, groups in split.items():
-                model.get_submodule(path).groups = groups
+            finally:
+                for handle in handles:
+                    handle.remove()
 
 
-def _drawn_block() -> int:
-    """Return the option of a block: 0, it stays, or 1."""
-    return int(torch.rand(()) < LEFT_OUT)
+@contextlib.contextmanager
+def _changed(model: Any, attributes: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Give layers, by their paths, other attributes for a while: those that a forward pass reads besides tensors."""
+    before = {
+        path: {name: getattr(model.get_submodule(path), name) for name in changed}
+        for path, changed in attributes.items()
+    }
+    try:
+        for path, changed in attributes.items():
+            vars(model.get_submodule(path)).update(changed)
+        yield
+    finally:
+        for path, own in before.items():
+            vars(model.get_submodule(path)).update(own)
 
 
-def _is_grouped(model: Any, path: str) -> bool:
-    return getattr(model.get_submodule(path), "groups", 1) > 1
+def _drawn(knob: Knob) -> int:
+    """Return an option of a knob: 0 or 1 of a block, any of the others."""
+    return int(torch.rand(()) < LEFT_OUT) if knob.kind == "depth" else int(torch.randint(len(knob.options), ()))
 
 
 @dataclass(frozen=True)

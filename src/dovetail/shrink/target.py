@@ -15,8 +15,9 @@ from dovetail.units import EDP_UNIT
 #: What a target may bound, with the unit of an absolute value.
 METRICS = {"edp": EDP_UNIT, "energy": "uJ", "cycles": "cycles", "macs": "MACs"}
 
-#: What a search may turn: widths of groups of channels, blocks left out.
-KNOBS = ("channels", "depth")
+#: What a search may turn: widths of groups of channels, blocks left out, kernels' sizes, the images' size, and bits of
+#: weights and inputs.
+KNOBS = ("channels", "depth", "kernel", "resolution", "bits")
 
 #: Shares of the original's cost that ``front`` stands for.
 FRONT = (0.5, 0.35, 0.25, 0.2, 0.15, 0.1)
