@@ -150,3 +150,46 @@ def test_empty_files_of_other_tools_are_refused_in_their_own_words(
     with pytest.raises(InputError) as caught:
         load_architecture(tmp_path / name)
     assert said in str(caught.value)
+
+
+TARGET = "{target: glb, type: bypass, bypass: [Weights]}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"constraints_II: {{version: 0.4, targets: [{TARGET}]}}\nmy_constraints: {{targets: []}}\n",
+        f"mapspace_constraints: [{TARGET}]\n",
+        f"mapspace: {{targets: [{TARGET}]}}\n",
+        f"mapspace: {{targets: [{TARGET.replace('target:', 'name:')}]}}\n",
+        f"architecture_constraints: {{targets: [{TARGET.replace('target:', 'name:')}]}}\nmapspace_constraints: []\n",
+        f"mapspace: {{constraints: [{TARGET}]}}\n",
+    ],
+)
+def test_constraints_may_stand_as_people_write_them(folder: Path, text: str) -> None:
+    """A key that contains a section's name, the list itself, under the mapspace, ``name`` for ``target``."""
+    wanted = load_architecture(folder)
+    (folder / "more.yaml").write_text(text)
+    assert load_architecture(folder).levels == wanted.levels
+    beside = [folder / name for name in FILES if name != "more.yaml"]
+    (folder / "other_constraints.yaml").write_text("constraints_III: [{target: glb, type: temporal, factors: [S=1]}]\n")
+    both = load_architecture([*beside, folder / "more.yaml", folder / "other_constraints.yaml"]).level("glb")
+    assert {one.dimension for one in both.constraints.temporal.factors} == {"R", "S"}
+    assert both.constraints.bypass == {"Weights"}
+
+
+def test_sections_whose_key_contains_a_name_add_up(folder: Path) -> None:
+    text = "globals: {environment_variables: {ONE: 1}}\nglobals_of_mine: {environment_variables: {TWO: 2}}\n"
+    text += "my_components: {classes: [{name: third, attributes: {}, subcomponents: []}]}\n"
+    (folder / "globals.yaml").write_text(text)
+    assert load_architecture(folder).levels == load_architecture([folder / name for name in FILES]).levels
+    (folder / "globals.yaml").write_text(text.replace("{TWO: 2}", "{ONE: 3}"))
+    with pytest.raises(InputError, match="has another value already"):
+        load_architecture(folder)
+
+
+def test_a_key_of_cimloops_is_refused_by_name(folder: Path) -> None:
+    text = FILES["arch.yaml"].replace("{name: glb,", "{name: glb, max_utilization: {spatial: {factors: [C=4]}},")
+    (folder / "arch.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"max_utilization: is CiMLoop's: its Python makes a layer of it"):
+        load_architecture(folder)

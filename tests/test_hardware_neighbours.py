@@ -462,3 +462,20 @@ def test_what_is_wrong_with_a_config_of_scale_sim_is_said(tmp_path: Path, old: s
 def test_libconfig_is_refused_with_how_to_convert(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"libconfig form .* write its levels as a YAML list of v0.4 nodes"):
         _systolic(tmp_path, "arch : { name = 'x'; };")
+
+
+def test_configs_of_scale_sims_forks(tmp_path: Path) -> None:
+    """Comments behind a value; names for how the array is filled; a bandwidth that its simulator does not look at."""
+    text = _SYSTOLIC.replace("Dataflow : ws", "Dataflow : os_piped_f2 ; two deep").replace(
+        "Bandwidth : 10", "Bandwidth : 10,20 # words"
+    )
+    design = _systolic(tmp_path, text)
+    assert _storages(design)["cell"].constraints.keep == {"Outputs"}
+    assert _storages(design)["DRAM"].shared_bandwidth == 10
+    assert any("'os_piped_f2' is read as os: piped_f2 is of how values run through" in note for note in design.notes)
+    assert any("of several bandwidths the first counts, 10" in note for note in design.notes)
+    free = _systolic(
+        tmp_path, _SYSTOLIC.replace("Bandwidth : 10", "Bandwidth : 1.5") + "[run_presets]\nInterfaceBandwidth: calc\n"
+    )
+    assert _storages(free)["DRAM"].shared_bandwidth is None
+    assert any("it does not count: InterfaceBandwidth is CALC" in note for note in free.notes)

@@ -16,6 +16,7 @@ from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.neighbours.recognise import as_v04, read_config
 from dovetail.hardware.neighbours.zigzag import is_zigzag_text, read_zigzag
+from dovetail.hardware.sections import joined_section, with_known_sections
 
 #: What the name of a design's file ends in; of a folder only Timeloop's that are no templates are meant.
 SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".cfg")
@@ -63,7 +64,7 @@ def document_of(file: Path, include_folders: Sequence[Path], data: Mapping[str, 
     if file.suffix in _PLAIN and is_zigzag_text(text := read_text(file)):
         superseded: list[Node] = []
         return read_zigzag(parse_document(text, file=str(file), superseded=superseded), superseded)
-    return as_v04(read_document(file, include_folders=include_folders, data=data), data)
+    return with_known_sections(as_v04(read_document(file, include_folders=include_folders, data=data), data))
 
 
 def design_paths(path: Path) -> list[Path]:
@@ -85,22 +86,8 @@ def _joined(one: dict[str, Node], other: dict[str, Node]) -> dict[str, Node]:
         elif name == "architecture":
             raise node.fail(f"a second architecture; the first is {mine.file}:{mine.line}")
         elif name not in _ELSEWHERE and "ignore" not in name and node.value is not None:
-            joined[name] = _joined_section(mine, node)
+            joined[name] = joined_section(mine, node)
     return joined
-
-
-def _joined_section(mine: Node, other: Node) -> Node:
-    """Join two sections of one name: lists add up, everything else may be said once or twice the same."""
-    entries = dict(mine.mapping())
-    for name, node in other.mapping().items():
-        own = entries.get(name)
-        if own is None or own.value is None:
-            entries[name] = node
-        elif isinstance(own.value, list) and isinstance(node.value, list):
-            entries[name] = replace(own, value=own.value + node.value)
-        elif name != "version" and own.plain() != node.plain():
-            raise node.fail(f"has another value already: {own.file}:{own.line}")
-    return replace(mine, value=entries)
 
 
 def _with_values(document: Node, data: Mapping[str, Scalar]) -> Node:

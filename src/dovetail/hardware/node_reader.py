@@ -59,6 +59,10 @@ class Branch:
 Part = Leaf | Branch
 
 
+#: What a node of CiMLoop's says of the layer that would use all of it.
+_FILLED = "max_utilization"
+
+
 def read_nodes(nodes: Node) -> tuple[Part, ...]:
     """Read a list of nodes.
 
@@ -109,7 +113,13 @@ def _branch(tag: str, node: Node) -> Branch:
 
 
 def _named(tag: str, node: Node, known: tuple[str, ...], required: tuple[str, ...]) -> Leaf:
-    entries = without_ignored(node).mapping(known=known, required=required)
+    whole = without_ignored(node)
+    if _FILLED in whole.mapping():
+        raise whole.mapping()[_FILLED].fail(
+            "is CiMLoop's: its Python makes a layer of it that fills the array; read the parsed-processed-input.yaml "
+            "that a run of it leaves"
+        )
+    entries = whole.mapping(known=known, required=required)
     name = entries["name"].text()
     if not re.fullmatch(r"(?=.*[A-Za-z_])\w[\w.-]*", name):
         hint = "; for copies use 'spatial: {meshX: N}'" if "[" in name else ""

@@ -28,6 +28,8 @@ SECTIONS = (
 )  # fmt: skip
 
 
+#: Sections that a key means whose name contains theirs, in the front end's order.
+_BY_PART = ("components", "constraints", "globals")
 #: Keys of other programs' documents that also have an architecture -> what such a document is.
 _FOREIGN = {
     "einsum": "is a specification of TeAAL, whose architectures and mappings have no equal here",
@@ -70,13 +72,60 @@ class Sections:
     vector_unit: Node | None = None
 
 
+def with_known_sections(document: Node) -> Node:
+    """Return a document whose sections have the names that `SECTIONS` knows.
+
+    The front end takes a key that contains a section's name for that section (``constraints_II``, ``globals_of_mine``),
+    several together. A section of constraints may be the list of them itself.
+    """
+    if not isinstance(document.value, dict):
+        return document
+    found: dict[str, Node] = {}
+    for key, node in document.value.items():
+        known = key in SECTIONS or "ignore" in key
+        name = key if known else next((each for each in _BY_PART if each in key), key)
+        section = _with_targets(node) if name in _CONSTRAINTS else node
+        found[name] = joined_section(found[name], section) if name in found else section
+    return replace(document, value=found)
+
+
+def joined_section(mine: Node, other: Node) -> Node:
+    """Join two sections of one name: lists and mappings add up, all else may be said once or twice the same.
+
+    Raises:
+        InputError: a name has two values.
+    """
+    if mine.value is None or other.value is None:
+        return other if mine.value is None else mine
+    entries = dict(mine.mapping())
+    for name, node in other.mapping().items():
+        own = entries.get(name)
+        if own is None or own.value is None:
+            entries[name] = node
+        elif isinstance(own.value, list) and isinstance(node.value, list):
+            entries[name] = replace(own, value=own.value + node.value)
+        elif isinstance(own.value, dict) and isinstance(node.value, dict):
+            entries[name] = joined_section(own, node)
+        elif name != "version" and own.plain() != node.plain():
+            raise node.fail(f"has another value already: {own.file}:{own.line}")
+    return replace(mine, value=entries)
+
+
+def _with_targets(section: Node) -> Node:
+    """Return a section of constraints with them under ``targets``, where it is the list of them itself."""
+    if not isinstance(section.value, list):
+        return section
+    told = any(isinstance(item.value, dict) and "type" in item.value for item in section.value)
+    return replace(section, value={"targets": section}) if told or not section.value else section
+
+
 def read_sections(document: Node) -> Sections:
     """Sort a document; the version of each section and what it may hold are checked.
 
     Raises:
         InputError: a section or a key in it is unknown, not supported, or missing.
     """
-    whole = without_ignored(document)
+    whole = without_ignored(with_known_sections(document))
     for key, what in _FOREIGN.items():
         if key in whole.mapping():
             raise whole.mapping()[key].fail(what)
@@ -155,9 +204,9 @@ def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> 
 def _targets(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[Node]:
     for name in _CONSTRAINTS:
         entries = _entries(sections, name, versions, ("targets",))
-        yield from entries["targets"].sequence() if "targets" in entries else ()
+        yield from (_named(target) for target in entries["targets"].sequence()) if "targets" in entries else ()
     mapspace = _entries(sections, "mapspace", versions, ("template", *_MAPSPACE))
-    yield from mapspace["constraints"].sequence() if "constraints" in mapspace else ()
+    yield from (_named(target) for target in mapspace["constraints"].sequence()) if "constraints" in mapspace else ()
     for level in mapspace["targets"].sequence() if "targets" in mapspace else ():
         yield from _of_level(level)
 
@@ -183,14 +232,22 @@ def _of_level(level: Node) -> Iterator[Node]:
 
     Those of other forms stand there, too, as they are.
     """
-    if "target" in level.mapping():
-        yield level
+    if "type" in level.mapping():
+        yield _named(level)
         return
     parts = level.mapping(known=("name", "constraints"), required=("name", "constraints"))
     for node in parts["constraints"].sequence():
         entries = node.mapping(known=("type", "attributes"), required=("type", "attributes"))
         inner = entries["attributes"]
         yield replace(inner, value={"target": parts["name"], "type": entries["type"], **inner.mapping()})
+
+
+def _named(target: Node) -> Node:
+    """Return a constraint that says under ``target`` what it is for, where some write ``name``."""
+    parts = target.mapping()
+    if "target" in parts or "name" not in parts:
+        return target
+    return replace(target, value={("target" if key == "name" else key): node for key, node in parts.items()})
 
 
 def _by_target(targets: Sequence[Node]) -> dict[str, tuple[Node, ...]]:

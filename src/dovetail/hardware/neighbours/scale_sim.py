@@ -42,7 +42,7 @@ def read_scale_sim(path: Path) -> Node:
     Raises:
         InputError: it cannot be read, lacks a size, or asks for what has no equal here.
     """
-    presets, lines, sparse = _sections(path)
+    presets, lines, sparse, free = _sections(path)
     document = Node(None, str(path), 1)
 
     def place(key: str) -> Node:
@@ -59,13 +59,25 @@ def read_scale_sim(path: Path) -> Node:
             "its sparse formats have no equal here; write 'sparse_optimizations' in v0.4"
         )
     height, width = number("arrayheight"), number("arraywidth")
-    flow = presets.pop("dataflow", "").lower()
+    said = presets.pop("dataflow", "").lower()
+    flow, _, variant = said.partition("_")
     if flow not in _DATAFLOWS:
-        raise place("dataflow").fail(f"'{flow[:40]}' is none of {', '.join(_DATAFLOWS)}")
+        raise place("dataflow").fail(f"'{said[:40]}' is none of {', '.join(_DATAFLOWS)}")
     translation = Translation("SCALE-Sim", document, variables={"technology": TECHNOLOGY})
     translation.note(place("dataflow"), f"costs are left to estimators: at {TECHNOLOGY}, or --set technology=...")
     translation.note(place("arrayheight"), "how long values take to run through the array is not counted")
-    shared = number("bandwidth") if "bandwidth" in presets else None
+    if variant:  # forks have names for how an array is filled and drained: os_piped, ws_overlap_ac
+        translation.note(
+            place("dataflow"), f"'{said[:40]}' is read as {flow}: {variant[:40]} is of how values run through"
+        )
+    presets["bandwidth"], _, more = presets.get("bandwidth", "").partition(",")  # as there, of several the first counts
+    if more:
+        translation.note(place("bandwidth"), f"of several bandwidths the first counts, {presets['bandwidth'][:40]}")
+    if free and presets["bandwidth"]:
+        why = "InterfaceBandwidth is CALC: the simulator says what bandwidth would be needed"
+        translation.note(place("bandwidth"), f"it does not count: {why}")
+    shared = None if free or not presets["bandwidth"] else number("bandwidth")
+    presets.pop("bandwidth", None)
     dram: dict[str, Any] = {"datawidth": WORD_BITS, "width": 8 * WORD_BITS, "shared_bandwidth": shared}
     translation.component(place("DRAM"), "DRAM", "DRAM", dram)
     for key, tensor in _SRAMS:
@@ -85,10 +97,10 @@ def read_scale_sim(path: Path) -> Node:
     return translation.document()
 
 
-def _sections(path: Path) -> tuple[dict[str, str], dict[str, int], bool]:
-    """Return the presets by key in lower case, the line of each key, and whether sparsity is asked for."""
+def _sections(path: Path) -> tuple[dict[str, str], dict[str, int], bool, bool]:
+    """Return the presets by key in lower case, each key's line, whether zeros count, whether bandwidth does not."""
     text = read_text(path)
-    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser = configparser.ConfigParser(interpolation=None, strict=True, inline_comment_prefixes=(";", "#"))
     try:
         parser.read_string(text)
     except configparser.Error as error:
@@ -100,5 +112,6 @@ def _sections(path: Path) -> tuple[dict[str, str], dict[str, int], bool]:
         key = line.replace("=", ":").partition(":")[0].strip().lower()
         lines.setdefault(key, number)
     sparse = by_name["sparsity"].get("sparsitysupport", "false").strip().lower() if "sparsity" in by_name else "false"
+    mode = by_name["run_presets"].get("interfacebandwidth", "") if "run_presets" in by_name else ""
     presets = {key: value.strip() for key, value in by_name[_PRESETS].items()} if _PRESETS in by_name else {}
-    return presets, lines, sparse == "true"
+    return presets, lines, sparse == "true", mode.strip().upper() == "CALC"
