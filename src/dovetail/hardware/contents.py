@@ -9,7 +9,8 @@ from pathlib import Path
 from dovetail.document import Node, Scalar
 from dovetail.expression import evaluate_what_can_be
 from dovetail.hardware.design_files import read_design
-from dovetail.hardware.sections import SECTIONS, read_sections
+from dovetail.hardware.section_names import SECTIONS
+from dovetail.hardware.sections import read_sections
 from dovetail.hardware.values import without_ignored
 
 #: What sections give a command, beside the design that all others are part of.

@@ -16,7 +16,7 @@ from dovetail.document_file import read_document
 from dovetail.errors import InputError
 from dovetail.hardware.neighbours.recognise import as_v04, read_config
 from dovetail.hardware.neighbours.zigzag import is_zigzag_text, read_zigzag
-from dovetail.hardware.sections import joined_section, with_known_sections
+from dovetail.hardware.section_names import joined_section, with_known_sections
 
 #: What the name of a design's file ends in; of a folder only Timeloop's that are no templates are meant.
 SUFFIXES = (".yaml", ".yml", ".jinja", ".jinja2", ".cfg")

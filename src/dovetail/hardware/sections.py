@@ -11,25 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.document import Node
+from dovetail.hardware.section_names import COMPONENTS, CONSTRAINTS, SECTIONS, with_known_sections
 from dovetail.hardware.subtree import VERSIONS as OLDER_VERSIONS
 from dovetail.hardware.subtree import is_older, read_subtree
 from dovetail.hardware.values import without_ignored
 
-_COMPONENTS = ("components", "compound_components")
-_CONSTRAINTS = (
-    "constraints", "architecture_constraints", "mapping_constraints", "mapspace_constraints",
-    "extra_mapping_constraints",
-)  # fmt: skip
-_ELSEWHERE = ("problem", "mapping", "mapper", "ERT", "ART")
-#: The sections that a document of a design may have.
-SECTIONS = (
-    "architecture", "variables", *_COMPONENTS, *_CONSTRAINTS, *_ELSEWHERE, "globals", "mapspace",
-    "sparse_optimizations", "vector_unit", "dumped_by_timeloop_front_end", "read_from", "model",
-)  # fmt: skip
-
-
-#: Sections that a key means whose name contains theirs, in the front end's order.
-_BY_PART = ("components", "constraints", "globals")
 #: Keys of other programs' documents that also have an architecture -> what such a document is.
 _FOREIGN = {
     "einsum": "is a specification of TeAAL, whose architectures and mappings have no equal here",
@@ -70,53 +56,6 @@ class Sections:
     sparse: Mapping[str, tuple[Node, ...]]
     notes: tuple[str, ...] = ()
     vector_unit: Node | None = None
-
-
-def with_known_sections(document: Node) -> Node:
-    """Return a document whose sections have the names that `SECTIONS` knows.
-
-    The front end takes a key that contains a section's name for that section (``constraints_II``, ``globals_of_mine``),
-    several together. A section of constraints may be the list of them itself.
-    """
-    if not isinstance(document.value, dict):
-        return document
-    found: dict[str, Node] = {}
-    for key, node in document.value.items():
-        known = key in SECTIONS or "ignore" in key
-        name = key if known else next((each for each in _BY_PART if each in key), key)
-        section = _with_targets(node) if name in _CONSTRAINTS else node
-        found[name] = joined_section(found[name], section) if name in found else section
-    return replace(document, value=found)
-
-
-def joined_section(mine: Node, other: Node) -> Node:
-    """Join two sections of one name: lists and mappings add up, all else may be said once or twice the same.
-
-    Raises:
-        InputError: a name has two values.
-    """
-    if mine.value is None or other.value is None:
-        return other if mine.value is None else mine
-    entries = dict(mine.mapping())
-    for name, node in other.mapping().items():
-        own = entries.get(name)
-        if own is None or own.value is None:
-            entries[name] = node
-        elif isinstance(own.value, list) and isinstance(node.value, list):
-            entries[name] = replace(own, value=own.value + node.value)
-        elif isinstance(own.value, dict) and isinstance(node.value, dict):
-            entries[name] = joined_section(own, node)
-        elif name != "version" and own.plain() != node.plain():
-            raise node.fail(f"has another value already: {own.file}:{own.line}")
-    return replace(mine, value=entries)
-
-
-def _with_targets(section: Node) -> Node:
-    """Return a section of constraints with them under ``targets``, where it is the list of them itself."""
-    if not isinstance(section.value, list):
-        return section
-    told = any(isinstance(item.value, dict) and "type" in item.value for item in section.value)
-    return replace(section, value={"targets": section}) if told or not section.value else section
 
 
 def read_sections(document: Node) -> Sections:
@@ -202,7 +141,7 @@ def _check_the_rest(sections: Mapping[str, Node], versions: tuple[str, ...]) -> 
 
 
 def _targets(sections: Mapping[str, Node], versions: tuple[str, ...]) -> Iterator[Node]:
-    for name in _CONSTRAINTS:
+    for name in CONSTRAINTS:
         entries = _entries(sections, name, versions, ("targets",))
         yield from (_named(target) for target in entries["targets"].sequence()) if "targets" in entries else ()
     mapspace = _entries(sections, "mapspace", versions, ("template", *_MAPSPACE))
@@ -274,7 +213,7 @@ def _sparse(sections: Mapping[str, Node], versions: tuple[str, ...]) -> dict[str
 
 def _component_classes(sections: Mapping[str, Node], versions: tuple[str, ...]) -> tuple[Node, ...]:
     result: list[Node] = []
-    for name in _COMPONENTS:
+    for name in COMPONENTS:
         classes = _entries(sections, name, versions, ("classes",)).get("classes")
         if classes is not None and classes.value is not None:
             version = _version_of(sections[name])
