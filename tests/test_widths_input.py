@@ -65,6 +65,7 @@ def test_a_layer_or_tensor_that_is_not_there_is_named() -> None:
     ("name", "text"),
     [
         ("bits.csv", "# by hand\nlayer,bits\n*,weights=4,inputs=8\nfc,8\n"),
+        ("bits.csv", "layer,weights, inputs,outputs\n*,4,8,\nfc,8,8,8\n"),
         ("bits.yaml", "'*': {weights: 4, inputs: 8}\nfc: 8\n"),
         ("bits.yml", "'*': weights=4 inputs=8\nfc: 8\n"),
     ],
@@ -79,6 +80,12 @@ def test_files_give_layers_their_widths(tmp_path: Path, name: str, text: str) ->
     ("name", "text", "message"),
     [
         ("b.csv", "layers,bits\n", "b.csv:1: the first line must be layer,bits"),
+        ("b.csv", "layer\nfc\n", "b.csv:1: the first line must be layer,bits"),
+        ("b.csv", "layer,weights,\nfc,8,8\n", "b.csv:1: the first line must be layer,bits"),
+        ("b.csv", "layer,weights,inputs\nfc,,\n", "b.csv:2: a layer without its bits"),
+        ("b.csv", "layer,weights,inputs\nfc,8,8,4\n", "b.csv:2: 4 cells under 3 columns"),
+        ("b.csv", "layer,weights,weights\nfc,8,4\n", "b.csv:2: bits: 'weights' has two widths"),
+        ("b.csv", "layer,weights,inputs\nfc,8,x\n", "b.csv:2: bits: "),
         ("b.csv", "layer,bits\nfc\n", "b.csv:2: a layer without its bits"),
         ("b.csv", "layer,bits\nfc,weights=0\n", "b.csv:2: bits: a width is a whole number"),
         ("b.yaml", "fc: [8]\n", "b.yaml:1: fc: the widths of a layer are a text"),

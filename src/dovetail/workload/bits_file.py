@@ -1,4 +1,4 @@
-"""Files that give layers their widths: CSV of ``layer,bits``, or YAML of layer: bits."""
+"""Files that give layers their widths: CSV of ``layer,bits`` or of a column per tensor, or YAML of layer: bits."""
 
 from __future__ import annotations
 
@@ -29,18 +29,33 @@ def read_bits(text: str) -> tuple[LayerBits, ...]:
 def _rows(path: Path) -> tuple[LayerBits, ...]:
     lines = [(n, line) for n, line in enumerate(read_text(path).splitlines(), start=1) if line.strip(" ,\t")]
     lines = [(n, line) for n, line in lines if not line.startswith("#")]
-    if not lines or [cell.strip() for cell in lines[0][1].split(",")] != ["layer", "bits"]:
-        raise InputError("the first line must be layer,bits", file=path, line=lines[0][0] if lines else None)
+    tensors = _columns(path, lines[0][0] if lines else None, lines[0][1] if lines else "")
     found = []
     for number, line in lines[1:]:
         cells = [csv_cell(cell).strip() for cell in cells_of(line, path, number)]
-        if len(cells) < 2:
+        if tensors and any(cells[len(tensors) + 1 :]):
+            raise InputError(f"{len(cells)} cells under {len(tensors) + 1} columns", file=path, line=number)
+        stated = [f"{tensor}={bits}" for tensor, bits in zip(tensors, cells[1:], strict=False) if bits]
+        stated = stated if tensors else [cell for cell in cells[1:] if cell]
+        if not stated:
             raise InputError("a layer without its bits", file=path, line=number)
         try:
-            found.append(LayerBits(cells[0], parse_widths(" ".join(cells[1:]))))
+            found.append(LayerBits(cells[0], parse_widths(" ".join(stated))))
         except InputError as error:
             raise error.placed(path, number, "bits") from None
     return tuple(found)
+
+
+def _columns(path: Path, line: int | None, header: str) -> list[str]:
+    """Return the tensors whose bits the columns after the first one hold; none where each row names its tensors."""
+    first, *names = [csv_cell(cell).strip() for cell in header.split(",")]
+    if first != "layer" or not names or not all(names):
+        raise InputError(
+            "the first line must be layer,bits, or layer and the tensors, such as layer,weights,inputs,outputs",
+            file=path,
+            line=line,
+        )
+    return [] if names == ["bits"] else names
 
 
 def _entries(path: Path) -> tuple[LayerBits, ...]:
