@@ -199,6 +199,8 @@ def least_cycles(scene: Scene, row: Row, steps: float, prices: Floats) -> float:
                 least = bandwidth_taken(scene.machine, level, tensor, prices[ASKED, tensor])
                 if scene.rules.is_output[tensor]:
                     writes += least
+                    again = prices[ASKED, tensor] - key[of_tensor(KEEPER_PART, tensor, tensors)]
+                    reads += bandwidth_taken(scene.machine, level, tensor, max(0.0, again))
                 else:
                     reads += least
         cycles = max(cycles, cycles_taken(scene.machine, level, reads, writes))

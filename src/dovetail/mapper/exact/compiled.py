@@ -226,8 +226,9 @@ def _spread_all(function: Callable[..., Any]) -> None:
 
 
 def _price_fanout(function: Callable[..., Any]) -> None:
-    prices = Prices(np.zeros((1, 1)), np.zeros(1), _ints(1, 1), _machine(), _bools(1), 1.0, np.zeros((1, 1)))
-    function(_spreading(), _demands(), prices, _working(), np.zeros(3 + FIXED), _singles(0, 0, 1), 0, 0)
+    table, row = np.zeros((1, 1)), np.zeros(1)
+    prices = Prices(table, row, _ints(1, 1), row, _machine(), _bools(1), 1.0, table)
+    function(_spreading(), _demands(), prices, _working(), np.zeros(3 + FIXED), _singles(0, 0, 1), row, 0, 0)
 
 
 def _enter(function: Callable[..., Any]) -> None:

@@ -124,7 +124,8 @@ def build_completion(
         np.zeros(columns + len(first)),
     )
     spreading = Spreading(lattice, fans, ways)
-    price = partial(price_fanout, spreading, demands, prices, met, vector, parts[space.outside])
+    fastest = np.zeros(CLASSES)
+    price = partial(price_fanout, spreading, demands, prices, met, vector, parts[space.outside], fastest)
     in_pieces(len(fans), price, look)
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):
@@ -143,7 +144,7 @@ def build_completion(
             steps = by_class - at  # of some sources inside; the others' lead elsewhere
             enter(keepers, np.where(steps < len(inside), steps, -1), entering, arriving, inside, parts[level])
     slack, slack_cycles = slack_of(space)
-    slowest = class_cycles_of(space, tables, slack_cycles)
+    slowest = class_cycles_of(space, fastest, slack_cycles)
     return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
 
 
@@ -152,10 +153,11 @@ def idle_sets(space: Space) -> tuple[int, ...]:
     return tuple(sorted({*left_in_place(space)} - {0})) or (0,)
 
 
-def class_cycles_of(space: Space, tables: Tables, slack_cycles: float) -> Floats:
-    """Return `Completion.class_cycles`."""
-    reached = max(1, tables.parallelism[0, -1]) * (1 - np.arange(CLASSES) / CLASSES)
-    return np.asarray(space.problem.macs / reached * (1 - EXACT) - slack_cycles)
+def class_cycles_of(space: Space, fastest: Floats, slack_cycles: float) -> Floats:
+    """Return `Completion.class_cycles`; ``fastest``: ``(classes,)`` executions of the loop body per cycle; 0: none."""
+    cycles = np.full(len(fastest), np.inf)
+    np.divide(space.problem.macs, fastest, out=cycles, where=fastest > 0)
+    return np.asarray(cycles * (1 - EXACT) - slack_cycles)
 
 
 def places_of(space: Space, feasible: list[Ints]) -> tuple[Ints, Ints]:
@@ -220,6 +222,7 @@ def _prices(space: Space, sources: tuple[Source, ...], first: Floats, quickest: 
         np.array([source.price for source in sources]),
         np.array(unread),
         np.array([source.keeper for source in sources], np.int64),
+        first,
         space.machine,
         space.rules.is_output,
         quickest,

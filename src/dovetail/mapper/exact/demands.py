@@ -330,6 +330,8 @@ def keep_vector(entry: Entry, kept: int, tile: int, source: Floats, mask: int, v
             vector[fixed + ENERGY] += cost
             if entry.output[t]:
                 writes += bandwidth_taken(entry.machine, entry.level, t, asked)
+                again = max(0.0, asked - entry.words[t, tile])
+                reads += bandwidth_taken(entry.machine, entry.level, t, again)
             else:
                 reads += bandwidth_taken(entry.machine, entry.level, t, asked)
         if entry.output[t] and not entry.read_first[t]:

@@ -43,7 +43,8 @@ def flat_completion(space: Space, tables: Tables, per_word: Floats) -> Completio
         part[0] = (tables.volume[place[level] >= 0] * an_execution)[:, None]
     demands = _demands(space, tables, an_execution)
     serves, (slack, slack_cycles) = serving(space, idle), slack_of(space)
-    slowest = class_cycles_of(space, tables, slack_cycles)
+    fastest = max(1, tables.parallelism[0, -1]) * (1 - np.arange(CLASSES) / CLASSES)
+    slowest = class_cycles_of(space, fastest, slack_cycles)
     return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
 
 

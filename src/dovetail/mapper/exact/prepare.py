@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -101,7 +102,8 @@ def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
     tied = any(len(set(joined_axes(axes != 0))) < len(axes) for axes in space.rules.coefficients)
     chain = (LONG_CHAIN if tied else CHAIN) if not space.rules.injective.all() else 0
     distinct = np.array([touched(space, t) for t in range(tensors)])
-    by_bandwidth = cycles_by_bandwidth(space)
+    quickest = float(completion.class_cycles.min())  # infinity where there is no completion at all
+    by_bandwidth = max(cycles_by_bandwidth(space), quickest if math.isfinite(quickest) else 0.0)
     scene = Scene(
         lattice_of(space),
         tables,

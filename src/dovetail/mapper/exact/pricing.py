@@ -22,6 +22,8 @@ class Prices(NamedTuple):
         word: ``(sources, tensors)`` pJ per word asked.
         unread: ``(sources,)`` pJ to take off per execution of the loop body: what is not read the first time.
         keeper: ``(sources, tensors)`` level that keeps a tensor.
+        first: ``(tensors,)`` words of an output per execution of the loop body, which are not read before they are
+            first written.
         machine: whose levels they are.
         output: ``(tensors,)``.
         quickest: executions of the loop body per cycle at most, in the whole chip.
@@ -31,6 +33,7 @@ class Prices(NamedTuple):
     word: Floats
     unread: Floats
     keeper: Ints
+    first: Floats
     machine: Machine
     output: Bools
     quickest: float
@@ -44,8 +47,11 @@ def class_of(volume: float, cycles: float, quickest: float, classes: int) -> int
 
 
 @part()
-def least_time(vector: Floats, mask: int, prices: Prices, source: int, outside: int) -> float:
-    """Return the cycles per visit of what a vector asks, at the levels outside too; of pending tensors nothing."""
+def least_time(vector: Floats, mask: int, volume: int, prices: Prices, source: int, outside: int) -> float:
+    """Return the cycles per visit of what a vector asks, at the levels outside too; of pending tensors nothing.
+
+    An output's words are updated and, but for those first written, read: a level outside has one instance.
+    """
     tensors = prices.output.shape[0]
     cycles: float = vector[2 * tensors + CYCLES]
     for level in range(outside):
@@ -56,6 +62,8 @@ def least_time(vector: Floats, mask: int, prices: Prices, source: int, outside: 
             if prices.keeper[source, t] == level and not mask >> t & 1:
                 if prices.output[t]:
                     writes += bandwidth_taken(prices.machine, level, t, vector[t])
+                    again = max(0.0, vector[t] - prices.first[t] * volume)
+                    reads += bandwidth_taken(prices.machine, level, t, again)
                 else:
                     reads += bandwidth_taken(prices.machine, level, t, vector[t])
         cycles = max(cycles, cycles_taken(prices.machine, level, reads, writes))
@@ -64,13 +72,19 @@ def least_time(vector: Floats, mask: int, prices: Prices, source: int, outside: 
 
 @part()
 def price_vector(
-    vector: Floats, mask: int, volume: int, prices: Prices, source: int, outside: int, least: Singles
+    vector: Floats, mask: int, volume: int, prices: Prices, place: tuple[int, int], least: Singles, fastest: Floats
 ) -> None:
-    """Lower the least pJ of a tile ``(sources * classes, lanes)`` to what a vector comes to from one source."""
+    """Lower the least pJ of a tile ``(sources * classes, lanes)`` to what a vector comes to from one source.
+
+    ``place``: the source, and how many levels lie outside; ``fastest``: as `price_fanout` has it.
+    """
+    source, outside = place
     tensors, lanes = prices.output.shape[0], prices.shares.shape[0]
     classes = least.shape[0] // prices.word.shape[0]
-    cycles = least_time(vector, mask, prices, source, outside)
-    at = source * classes + class_of(volume, cycles, prices.quickest, classes)
+    cycles = least_time(vector, mask, volume, prices, source, outside)
+    rank = class_of(volume, cycles, prices.quickest, classes)
+    fastest[rank] = max(fastest[rank], volume / cycles)
+    at = source * classes + rank
     settled = vector[2 * tensors + ENERGY] + vector[2 * tensors + PER_COPY] - prices.unread[source] * volume
     for t in range(tensors):
         cost = vector[t] * prices.word[source, t] + vector[tensors + t]
@@ -97,6 +111,7 @@ def price_fanout(
     met: Working,
     vector: Floats,
     least: Singles,
+    fastest: Floats,
     first: int,
     last: int,
 ) -> None:
@@ -109,6 +124,7 @@ def price_fanout(
         met: of one tile, scratch.
         vector: ``(columns + tensors,)`` scratch.
         least: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
+        fastest: ``(classes,)`` to raise to the executions of the loop body per cycle that a completion reaches.
         first: of the places to take.
         last: before this one it ends.
     """
@@ -128,7 +144,8 @@ def price_fanout(
             for j in range(columns):
                 vector[j] = met.vectors[0, k, j]
             for source in range(prices.word.shape[0]):
-                price_vector(vector, met.pending[0, k], volume, prices, source, demands.outermost - 1, least[:, i])
+                place = source, demands.outermost - 1
+                price_vector(vector, met.pending[0, k], volume, prices, place, least[:, i], fastest)
         for source in range(least.shape[0]):
             for lane in range(1, least.shape[2]):
                 least[source, i, lane] = min(least[source, i, lane], least[source, i, 0])
