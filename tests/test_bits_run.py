@@ -44,7 +44,7 @@ def spaces(draw):
     return Space(sizes, tables), losses
 
 
-@given(spaces(), st.sampled_from(["energy", "cycles"]), st.floats(0.2, 1.1))
+@given(spaces(), st.sampled_from(["energy", "cycles", "edp"]), st.floats(0.2, 1.1))
 @settings(max_examples=120, deadline=None)
 def test_the_choice_within_a_limit_is_the_best_of_all(case, metric, share):
     space, losses = case

@@ -161,7 +161,7 @@ def test_the_cost_of_a_choice_is_that_of_mapping_what_is_left(mixed, space):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.sampled_from(["energy", "cycles"]))
+@given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.sampled_from(["energy", "cycles", "edp"]))
 def test_the_best_choice_over_all_knobs_is_that_of_brute_force(space, seed, share, metric):
     search, random = ExactSearch(space, metric), np.random.RandomState(seed)
     losses = [np.array([0.0, *np.sort(random.random_sample(size - 1))]) for size in search.sizes]
@@ -305,6 +305,7 @@ def test_a_whole_run_reports_what_its_files_cost(knobs, tmp_path, monkeypatch, c
     printed = capsys.readouterr().out
     result = json.loads((out / "result-supernet.json").read_text())
     assert check(result, closed=True) == "shrink"
+    assert result["proven"] == {"energy=0.4x": True}
     (found,) = result["networks"]
     assert found["energy_pJ"] <= 0.4 * result["original"]["energy_pJ"]
     if "bits" in knobs:

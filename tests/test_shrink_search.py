@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from dovetail.shrink.oracle import CostOracle, PassCost  # noqa: E402
 from dovetail.shrink.predict import predicted_losses  # noqa: E402
 from dovetail.shrink.prune import prune  # noqa: E402
 from dovetail.shrink.searches import SEARCHES, Task, UnreachableError  # noqa: E402
-from dovetail.shrink.space import liked, search_space, tied_groups  # noqa: E402
+from dovetail.shrink.space import LayerTable, liked, search_space, tied_groups  # noqa: E402
 from dovetail.shrink.supernet import Measurement, importance_order  # noqa: E402
 from dovetail.shrink.target import METRICS, Target, metric_of, parse_targets  # noqa: E402
 from dovetail.workload.torch_trace import trace  # noqa: E402
@@ -123,6 +124,22 @@ def test_a_choice_at_a_price_is_the_best_of_all_at_that_price(toy, metric, seed,
     least = (np.log(search.costs(choices)) + math.exp(price) * lost).min()
     # a tangent lies above the logarithm: for sums the first answer need not be the best, but it is never far
     assert least - 1e-9 <= value <= least + 0.7
+
+
+def test_a_limit_on_edp_that_all_tangents_pass_by_is_met():
+    """Energy and cycles of the second option lie above the line through the others': no price of either finds it."""
+    own = (np.array([11.0, 10.0, 4.0]), np.array([21.0, 11.0, 14.0]), np.ones(3))
+    rest = (np.array(26.0), np.array(2.0), np.array(1.0))
+    space = SimpleNamespace(
+        knobs=[SimpleNamespace(options=range(3))], tables=[LayerTable((0,), *own), LayerTable((), *rest)]
+    )
+    search = ExactSearch(space, "edp")
+    limit = search.cost((1,))
+    assert [cost > limit for cost in search.costs(np.array([[0], [2]]))] == [True, True]
+    losses = [np.zeros(3)]
+    assert search.within(losses, limit) == []
+    assert search.best_within(losses, limit) == ((1,), True)
+    assert search.best_within(losses, limit * 0.99) == (None, False)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,13 +1,15 @@
 """The best choice of options, exactly: by eliminating one knob after the other, and within limits by a price on loss.
 
-A network's cost is a sum over layers, each of which depends on at most two knobs; predicted loss is a sum over knobs.
+A network's cost is a sum over layers, each of which depends on a few knobs; predicted loss is a sum over knobs.
 For given prices the minimum over all choices is found by dynamic programming over the graph of knobs (bucket
 elimination: a knob is removed by minimising it out of the tables that it occurs in). EDP is a product of two such sums,
 (energy, cycles); its logarithm is replaced by its tangent at the last answer, ``dE/E + dC/C``, until the answer stays.
+That finds good choices; that none is better is proven under limits on sums, one for each stretch of the ratio of both.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +25,17 @@ from dovetail.units import edp_J_cycle
 #: Entries of the largest table that elimination may make.
 LARGEST_TABLE = 50_000_000
 _PRICE_STEPS, _TANGENT_STEPS = 36, 6
-#: Choices that a proof visits at most.
+#: Choices that a proof visits at most, steps that look for the price of its first part and of each other, and how much
+#: a part's limit may be above the one that is meant, as a share, before it is parted again.
 MOST_CHOICES = 500_000
+_DUAL_STEPS, _NEAR_STEPS, _ABOVE = 24, 8, 1e-3
+#: Weights of energy in pJ, cycles and MACs in the metrics that are sums; less loss than this is none.
+_SUMS = {"energy": (1e-6, 0.0, 0.0), "cycles": (0.0, 1.0, 0.0), "macs": (0.0, 0.0, 1.0)}
+_LEAST_GAIN = 1e-12
+#: What limits are widened by in proofs, as a share, so that no rounding hides a choice at the limit itself.
+_ROUNDING = 1e-9
+#: Price of the whole limit where cost alone counts.
+_ALONE = 1e6
 #: Of the descent that follows: starts, steps of each, and how many options a second knob goes down.
 _STARTS, _DESCENT_STEPS, _NARROWER = 3, 50, 3
 
@@ -100,6 +111,63 @@ def _product(sizes: Sequence[int], knobs: Sequence[int]) -> int:
     for knob in knobs:
         product *= sizes[knob]
     return product
+
+
+class _Part(NamedTuple):
+    """A limit on a sum, under which all choices within a limit lie whose cycles and energy have a ratio of a stretch.
+
+    With ``E C <= L`` and ``r = C / E``, for any ``s``: ``sqrt(s) E + C / sqrt(s) = sqrt(E C) (q + 1 / q)`` with
+    ``q = sqrt(s / r)``, so at most ``sqrt(L) (q + 1 / q)``; at most that of the stretch's ends, where ``s`` is their
+    geometric mean. Were all ratios ``s``, it would be ``2 sqrt(L)``, which holds where ``E C <= L`` alone.
+
+    Attributes:
+        weights: of energy in pJ, cycles and MACs in the sum.
+        most: of the sum.
+        low: of the ratios.
+        high: likewise.
+        product: that energy in pJ times cycles may be at most.
+    """
+
+    weights: tuple[float, float, float]
+    most: float
+    low: float = 1.0
+    high: float = 1.0
+    product: float = 0.0
+
+    @classmethod
+    def of_ratios(cls, low: float, high: float, product: float) -> _Part:
+        """Return the part of a stretch of ratios."""
+        middle, q = float(np.sqrt(low * high)), float((high / low) ** 0.25)
+        root = float(np.sqrt(middle))
+        return cls((root, 1 / root, 0.0), float(np.sqrt(product)) * (q + 1 / q), low, high, product)
+
+    @property
+    def above(self) -> float:
+        """How much the limit is above the one of a single ratio, as a share."""
+        return self.most / (2 * self.product**0.5) - 1 if self.product else 0.0
+
+    def halves(self) -> list[_Part]:
+        """Return the parts of both halves of the stretch."""
+        middle = float(np.sqrt(self.low * self.high))
+        return [self.of_ratios(*ends, self.product) for ends in ((self.low, middle), (middle, self.high))]
+
+
+class _Bound(NamedTuple):
+    """What elimination says of a part.
+
+    Attributes:
+        least: the least sum of loss and priced cost over all choices.
+        aim: the priced limit, which a better choice's sum exceeds by less than the loss to beat.
+        steps: how elimination came to it.
+    """
+
+    least: float
+    aim: float
+    steps: list[Step]
+
+    def allows(self, regret: float, loss: float) -> bool:
+        """Whether choices whose sum is so much above the least may be within the limit and lose less."""
+        return self.least + regret < loss + self.aim - _LEAST_GAIN
 
 
 class Turned(Protocol):
@@ -228,56 +296,115 @@ class ExactSearch:
 
         `within` finds a good one. Every better one has, at any price of cost, a sum of loss and priced cost below the
         good one's loss and the priced limit: all choices below are visited, by what each knob's option costs more than
-        the best one, which elimination knows exactly. Of EDP, no sum over layers, nothing is proven.
+        the best one, which elimination knows exactly. A limit on EDP is replaced by limits on sums, see `_Part`.
 
         Args:
             losses: what each option loses.
             limit: in the unit of the metric.
             most: choices, whole or in part, that are visited at most.
         """
-        found = self.within(losses, limit, count=1)
-        if not found or self.metric == "edp":
-            return (found[0] if found else None), False
-        best, loss = found[0], _loss(losses, found[0])
-        price = self._dual_price(losses, limit)
+        best = next(iter(self.within(losses, limit, count=1)), None)
+        if self.metric == "edp" and not self.cost(self.cheapest()):
+            return best, False  # what costs nothing has no ratio
+        if best is None and self.metric == "edp":  # tangents may pass it by
+            nothing = [np.zeros(size) for size in self.sizes]
+            best, _, most = self._bettered(nothing, limit, None, most)
+        if best is None:
+            return None, False
+        best, proven, _ = self._bettered(losses, limit, best, most)
+        return best, proven
+
+    def _bettered(
+        self, losses: Losses, limit: float, best: Choice | None, most: int
+    ) -> tuple[Choice | None, bool, int]:
+        """Return the best choice within a limit, whether that is proven, and how many may still be visited.
+
+        Args:
+            losses: what each option loses.
+            limit: in the unit of the metric.
+            best: to beat; None: any choice is, and nothing may lose as much as 1.
+            most: choices, whole or in part, that are visited at most.
+        """
+        parts, near = self._parts(limit), math.nan
         own: list[Factor] = [((knob,), np.asarray(each, float)) for knob, each in enumerate(losses)]
-        least, steps = eliminate(self.sizes, [*own, *((knobs, price * values) for knobs, values in self._additive())])
-        order = steps[::-1]
+        while parts and most > 0:
+            part = parts.pop()
+            factors = self._weighted(part.weights)
+            if best is not None:
+                near = self._dual_price(own, factors, part, near)
+            price = (_ALONE if best is None else float(np.exp(near))) / part.most
+            least, steps = eliminate(self.sizes, [*own, *((knobs, price * values) for knobs, values in factors)])
+            bound = _Bound(least, price * part.most, steps)
+            if not bound.allows(0.0, _to_beat(losses, best)):
+                continue
+            if part.above > _ABOVE:
+                parts += part.halves()
+                continue
+            better, visited = self._visited(losses, limit, _to_beat(losses, best), bound, most)
+            best, most = better or best, most - visited
+        return best, most > 0, most
+
+    def _visited(
+        self, losses: Losses, limit: float, loss: float, bound: _Bound, most: int
+    ) -> tuple[Choice | None, int]:
+        """Return the best of the choices that lose less, if a bound allows any; and how many were visited."""
+        best, order = None, bound.steps[::-1]
         waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-        for _ in range(most):
+        for visited in range(most):
             if not waiting:
-                return best, True
+                return best, visited
             regret, chosen = waiting.pop()
-            if least + regret >= loss + price * limit - 1e-12:
+            if not bound.allows(regret, loss):
                 continue
             if len(chosen) == len(order):
-                choice = [0] * len(order)
+                options = [0] * len(order)
                 for step, option in zip(order, chosen, strict=True):
-                    choice[step.knob] = option
-                if self.cost(tuple(choice)) <= limit and _loss(losses, tuple(choice)) < loss:
-                    best, loss = tuple(choice), _loss(losses, tuple(choice))
+                    options[step.knob] = option
+                choice = tuple(options)
+                if self.cost(choice) <= limit and _loss(losses, choice) < loss:
+                    best, loss = choice, _loss(losses, choice)
                 continue
             known = {step.knob: option for step, option in zip(order, chosen, strict=False)}
             step = order[len(chosen)]
             row = step.table[tuple(known[each] for each in step.rest)]
             more = regret + row - row.min()
             waiting += [(float(more[option]), (*chosen, int(option))) for option in np.argsort(-more, kind="stable")]
-        return best, False
+        return best, most
 
-    def _additive(self) -> list[Factor]:
-        """Return the metric, a sum over layers, as one factor per table, in its unit."""
-        field, unit = {"energy": ("energy_pJ", 1e-6), "cycles": ("cycles", 1.0), "macs": ("macs", 1.0)}[self.metric]
-        return [(table.knobs, unit * getattr(table, field)) for table in self.space.tables]
+    def _parts(self, limit: float) -> list[_Part]:
+        """Return limits on sums such that every choice within the limit is within one of them."""
+        if self.metric != "edp":
+            return [_Part(_SUMS[self.metric], limit * (1 + _ROUNDING))]
+        product = limit / edp_J_cycle(1.0, 1.0) * (1 + _ROUNDING)
+        least_energy, _ = minimise(self.sizes, self._weighted((1.0, 0.0, 0.0)))
+        least_cycles, _ = minimise(self.sizes, self._weighted((0.0, 1.0, 0.0)))
+        low, high = least_cycles**2 / product, product / least_energy**2  # as E C <= product, E and C at least that
+        return [_Part.of_ratios(low, high, product)] if low <= high else []
 
-    def _dual_price(self, losses: Losses, limit: float) -> float:
-        """Return the price of cost at which the bound on loss is highest, by bisection on what its choice costs."""
-        own: list[Factor] = [((knob,), np.asarray(each, float)) for knob, each in enumerate(losses)]
-        low, high = -24.0, 24.0
-        for _ in range(_PRICE_STEPS):
-            price = float(np.exp((low + high) / 2)) / limit
-            _, choice = minimise(self.sizes, [*own, *((knobs, price * v) for knobs, v in self._additive())])
-            low, high = (low, (low + high) / 2) if self.cost(choice) <= limit else ((low + high) / 2, high)
-        return float(np.exp(high)) / limit
+    def _weighted(self, weights: tuple[float, float, float]) -> list[Factor]:
+        """Return a sum of energy in pJ, cycles and MACs, each times its weight, as one factor per set of knobs."""
+        merged: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        for table in self.space.tables:
+            values = weights[0] * table.energy_pJ + weights[1] * table.cycles + weights[2] * table.macs
+            merged[table.knobs] = merged[table.knobs] + values if table.knobs in merged else values
+        return list(merged.items())
+
+    def _dual_price(self, own: Sequence[Factor], factors: Sequence[Factor], part: _Part, near: float) -> float:
+        """Return the logarithm of a price of the whole limit at which the bound on loss is high.
+
+        Args:
+            own: what options lose.
+            factors: what is to be paid.
+            part: the limit.
+            near: what was right for another part; not a number: there is none. Any price gives a bound that holds.
+        """
+        low, high = (-24.0, 24.0) if math.isnan(near) else (near - 2.0, near + 2.0)
+        for _ in range(_DUAL_STEPS if math.isnan(near) else _NEAR_STEPS):
+            price = float(np.exp((low + high) / 2)) / part.most
+            _, choice = minimise(self.sizes, [*own, *((knobs, price * values) for knobs, values in factors)])
+            cost = float(self.sums(np.array([choice]))[:, 0] @ np.array(part.weights))
+            low, high = (low, (low + high) / 2) if cost <= part.most else ((low + high) / 2, high)
+        return high
 
     def _improved(self, start: Choice, losses: Losses, limit: float) -> list[Choice]:
         """Return the choices of a descent by moves of one and two knobs, the best last."""
@@ -304,6 +431,10 @@ class ExactSearch:
                         steps = range(there + 1, min(there + _NARROWER, self.sizes[other] - 1) + 1)
                         moves += [(*one[:other], step, *one[other + 1 :]) for step in steps]
         return moves
+
+
+def _to_beat(losses: Losses, choice: Choice | None) -> float:
+    return 1.0 if choice is None else _loss(losses, choice)
 
 
 def _loss(losses: Losses, choice: Choice) -> float:

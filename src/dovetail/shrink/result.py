@@ -82,6 +82,7 @@ class ShrinkResult:
         networks: one per target, loosest first.
         measured: widths that the search measured in the supernet.
         space: the widths that the design likes.
+        proven: of targets for which a choice of least predicted loss was looked for, whether it is proven the best.
     """
 
     request: Request
@@ -91,6 +92,7 @@ class ShrinkResult:
     networks: tuple[Outcome, ...]
     measured: Mapping[Widths, Measurement] = field(repr=False)
     space: SearchSpace = field(repr=False)
+    proven: Mapping[Target, bool] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -107,6 +109,7 @@ class ShrinkResult:
             **({"unset": dict(self.graph.unset)} if self.graph.settings else {}),
             "as_given": asdict(self.as_given),
             "unknown": [each.name for each in self.original.cost.network.unknown],
+            "proven": {str(target): proven for target, proven in self.proven.items()},
             "notes": list(self.notes()),
             "original": self.original.to_json(self.graph),
             "networks": [each.to_json(self.graph) for each in self.networks],
@@ -120,6 +123,9 @@ class ShrinkResult:
         yield from _left_text(self.graph)
         if self.request.narrows:
             yield "shares are of the original's cost at the most bits to choose from, not at the design's own words"
+        for target, proven in self.proven.items():
+            if not proven:
+                yield f"{target}: the choice of least predicted loss is the best found; its proof was given up"
         for each in self.networks:
             if each.target is not None and (spent := each.target.spent(each.figures, self.original.figures)) < _LITTLE:
                 yield (

@@ -84,7 +84,9 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
         chosen, runs = train_and_choose(training, found, starts, report)
         reference = run.reference()
         networks = tuple(run.outcome(target, chosen[target], runs[chosen[target]]) for target in request.targets)
-        result = ShrinkResult(request, run.graph, reference, run.as_given, networks, dict(task.measured), run.space)
+        result = ShrinkResult(
+            request, run.graph, reference, run.as_given, networks, dict(task.measured), run.space, dict(task.proven)
+        )
         checkpoint.write_json(request.out / f"result-{request.method}.json", json_document("shrink", result.to_json()))
     return result
 

@@ -22,6 +22,8 @@ from dovetail.shrink.target import METRICS, Target, metric_of
 BUDGET = 120
 #: Measuring and choosing alternate so often in the supernet's search.
 _ROUNDS = 3
+#: Choices that the proof of the last round visits at most.
+_PROOF = 100_000
 #: What a step of NetAdapt leaves of the cost.
 _NETADAPT_STEP = 0.85
 #: Limits on MACs that a search driven by them tries, between the original's and the narrowest network's.
@@ -50,6 +52,7 @@ class Task:
         seed: of whatever is drawn.
         report: told of measurements done, in all, and a few words.
         measured: what was measured, in order.
+        proven: of targets for which a choice of least predicted loss was looked for, whether it is proven the best.
     """
 
     space: SearchSpace
@@ -61,6 +64,7 @@ class Task:
     seed: int = 0
     report: Callable[[int, int, str], None] = lambda _done, _total, _words: None
     measured: dict[Widths, Measurement] = field(default_factory=dict)
+    proven: dict[Target, bool] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -185,10 +189,13 @@ def supernet(task: Task) -> Found:
     left = task.budget - len(known) - len(limits)  # one measurement for what is widened, per target
     each = max(task.finalists, left // (_ROUNDS * len(limits)))
     losses = _even_losses(task.space)
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         losses = _predicted(task.space, known)
-        for limit in limits.values():
+        for target, limit in limits.items():
             proposed = search.within(losses, limit, count=8 * each)
+            if number == _ROUNDS - 1:  # what is best by all that is known is there for certain
+                best, task.proven[target] = search.best_within(losses, limit, _PROOF)
+                proposed = [*([best] if best else []), *proposed]
             _measured(task, known, [choice for choice in proposed if choice not in known][:each])
     return _ranked(task, known, search, limits, losses)
 
