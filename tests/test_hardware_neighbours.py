@@ -451,6 +451,7 @@ def test_a_dataflow_of_scale_sim_says_what_rests_and_what_runs_through(
         ("ArrayHeight: 12", "ArrayHeight: 99999999999999999999", "must be a whole number"),
         ("ArrayWidth:  14\n", "", "found ''"),
         ("SparsitySupport : false", "SparsitySupport : true", "sparse formats have no equal here"),
+        ("ArrayWidth:  14", "ArrayWidth: 14,14", "several arrays beside each other have no equal here"),
         ("[general]\n", "[general]\n[general]\n", "is no config of SCALE-Sim"),
     ],
 )

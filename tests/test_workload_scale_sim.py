@@ -74,3 +74,24 @@ def test_damaged_tables_end_in_a_network_or_an_error_on_purpose(at: int, text: s
     if is_scale_sim(damaged):
         with contextlib.suppress(InputError):
             read(damaged)
+
+
+HEADED = f"{HEADER}\n\nRecommendation,\nfirst, 8, 8, 3, 3, 4, 16, 1,\nlstm, 1, B, 1, 1, H, H, 1,\n"
+
+
+def test_headings_are_passed_over_and_letters_take_values(tmp_path: Path) -> None:
+    """As in SCALE-Sim's own tables: MLPerf's have headings, those of LSTMs letters for sizes."""
+    file = tmp_path / "lstm.csv"
+    file.write_text(HEADED)
+    with pytest.raises(InputError, match=r"lstm.csv:5: ifmap width: .* found 'B'; --set B=VALUE gives it one"):
+        load_network(str(file))
+    network = load_network(str(file), variables={"B": 4, "H": 32})
+    assert [layer.name for layer in network.layers] == ["first", "lstm"]
+    assert network.layers[1].problem.bound("Q") == 4
+    assert network.notes == (f"{file}:3: a heading, passed over: Recommendation",)
+
+
+def test_a_layout_is_none_of_layers(tmp_path: Path) -> None:
+    (tmp_path / "layout.csv").write_text("Layer name, IFMAP Height Intraline Factor, X,\nL0, 128, 8,\n")
+    with pytest.raises(InputError, match="how values lie in SCALE-Sim's memories, which is not counted: give a topology"):
+        load_network(str(tmp_path / "layout.csv"))

@@ -275,8 +275,9 @@ def read_network(
         return read_folder(path, variables)
     if path.suffix == ".csv":
         text = read_text(path)
-        read = read_scale_sim if is_scale_sim(text) else read_csv
-        return read(text, file=path, name=path.stem)
+        if is_scale_sim(text):
+            return read_scale_sim(text, file=path, name=path.stem, variables=variables)
+        return read_csv(text, file=path, name=path.stem)
     if path.suffix in (".pkl", ".pickle"):
         return read_study_pickle(path)
     if path.suffix not in _YAML:

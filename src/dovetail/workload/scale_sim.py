@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dovetail.document import Scalar
 from dovetail.errors import InputError
 from dovetail.workload.cells import cells_of
 from dovetail.workload.network import Layer, Network, unique_names
@@ -26,8 +27,16 @@ def is_scale_sim(text: str) -> bool:
     return re.match(r"\s*layer( name)?\s*[,\t]", text, re.IGNORECASE) is not None
 
 
-def read_scale_sim(text: str, *, file: Path, name: str) -> Network:
+def read_scale_sim(text: str, *, file: Path, name: str, variables: Mapping[str, Scalar] | None = None) -> Network:
     """Read a network from a topology file's text.
+
+    A line that has a name alone is a heading, which its simulator passes over, too.
+
+    Args:
+        text: the file's.
+        file: to name in messages.
+        name: of the network.
+        variables: values of sizes that are letters.
 
     Raises:
         InputError: with file, line and column.
@@ -35,14 +44,20 @@ def read_scale_sim(text: str, *, file: Path, name: str) -> Network:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip(" ,\t")]
     rows = [(number, _cells(line, file, number)) for number, line in lines]
     columns = _columns(rows[0][1])
+    if "ifmap height intraline factor" in columns:
+        raise InputError(
+            "says how values lie in SCALE-Sim's memories, which is not counted: give a topology", file=file
+        )
     wanted = _PRODUCT if set(_PRODUCT) <= set(columns) else _CONVOLUTION
     missing = [column for column in wanted if column not in columns]
     if missing:
         raise InputError(f"a table of SCALE-Sim has the columns {', '.join(wanted)}; without {missing[0]}", file=file)
     layers = []
-    labels = unique_names(cells[0] or "layer" for _, cells in rows[1:])
-    for (number, cells), label in zip(rows[1:], labels, strict=True):
-        sizes = {column: _size(cells, columns[column], column, file, number) for column in wanted}
+    headings = [(number, cells) for number, cells in rows[1:] if not any(cells[1:])]
+    rows = [row for row in rows[1:] if row not in headings]
+    labels = unique_names(cells[0] or "layer" for _, cells in rows)
+    for (number, cells), label in zip(rows, labels, strict=True):
+        sizes = {column: _size(cells, columns[column], column, (file, number), variables or {}) for column in wanted}
         try:
             problem = _problem(sizes, label)
         except InputError as error:
@@ -53,6 +68,7 @@ def read_scale_sim(text: str, *, file: Path, name: str) -> Network:
         raise InputError("the table has no layers", file=file)
     others = [column for column in columns if column not in (*wanted, "layer", "layer name", "")]
     notes = (f"{file}:1: passed over: {', '.join(others)}",) if others else ()
+    notes += tuple(f"{file}:{number}: a heading, passed over: {cells[0][:60]}" for number, cells in headings)
     return Network(name, tuple(layers), source=str(file), notes=notes)
 
 
@@ -69,11 +85,14 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names) if name}
 
 
-def _size(cells: Sequence[str], place: int, column: str, file: Path, line: int) -> int:
+def _size(cells: Sequence[str], place: int, column: str, at: tuple[Path, int], variables: Mapping[str, Scalar]) -> int:
     found = cells[place] if place < len(cells) else ""
-    if not re.fullmatch(r"[0-9]{1,18}", found) or int(found) < 1:
-        raise InputError(f"must be a whole number above 0, found '{found[:40]}'", file=file, line=line, key=column)
-    return int(found)
+    value = str(variables.get(found, found))
+    if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < 1:
+        hint = f"; --set {found}=VALUE gives it one" if re.fullmatch(r"[A-Za-z_]\w{0,30}", found) else ""
+        said = f"must be a whole number above 0, found '{value[:40]}'{hint}"
+        raise InputError(said, file=at[0], line=at[1], key=column)
+    return int(value)
 
 
 def _problem(sizes: Mapping[str, int], name: str) -> Problem:

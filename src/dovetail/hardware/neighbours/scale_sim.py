@@ -50,6 +50,8 @@ def read_scale_sim(path: Path) -> Node:
 
     def number(key: str, least: int = 1) -> int:
         text = presets.pop(key, "")
+        if "," in text:
+            raise place(key).fail("several arrays beside each other have no equal here; write a config for each")
         if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= _MOST:
             raise place(key).fail(f"must be a whole number of at least {least}, found '{text[:40]}'")
         return int(text)
