@@ -287,3 +287,30 @@ def test_constraints_of_another_section_that_do_not_fit(targets: str, own: str, 
         with_targets(targets, own)
     assert said in str(caught.value)
     assert caught.value.line == 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "FACTORS: [C=4, M<=2]\n  ORDER: [Q, P]\n  KEPT: [Inputs]",
+        'FACTORS: "C=4 M<=2"\n  ORDER: "Q P"\n  KEPT: "Inputs"',
+        "FACTORS: ('C=' + str(2 * 2) + ' M<=2')\n  ORDER: (['Q'] + ['P'])\n  KEPT: ['Inputs']",
+    ],
+)
+def test_lists_and_texts_may_be_variables(given: str) -> None:
+    """As the front end has it: what a constraint names may be a variable's list, or its text."""
+    said = "{temporal: {factors: FACTORS, permutation: ORDER}, dataspace: {keep: KEPT}}"
+    text = """\
+architecture:
+  version: 0.4
+  nodes:
+  - !Component {name: DRAM, class: DRAM, attributes: {width: 64, datawidth: 16}}
+  - !Component {name: glb, class: SRAM, attributes: {depth: 64, width: 64, datawidth: 16}, constraints: SAID}
+  - !Component {name: mac, class: intmac, attributes: {datawidth: 16}}
+"""
+    plain = "{temporal: {factors: [C=4, M<=2], permutation: [Q, P]}, dataspace: {keep: [Inputs]}}"
+    named = read_architecture(parse_document(text.replace("SAID", said) + f"variables:\n  {given}\n", file="a"), "a")
+    wanted = read_architecture(parse_document(text.replace("SAID", plain), file="a"), "a")
+    assert named.level("glb").constraints == wanted.level("glb").constraints
+    with pytest.raises(InputError, match=r"'FACTORS' is no factor"):
+        read_architecture(parse_document(text.replace("SAID", said), file="a"), "a")

@@ -93,5 +93,7 @@ def test_headings_are_passed_over_and_letters_take_values(tmp_path: Path) -> Non
 
 def test_a_layout_is_none_of_layers(tmp_path: Path) -> None:
     (tmp_path / "layout.csv").write_text("Layer name, IFMAP Height Intraline Factor, X,\nL0, 128, 8,\n")
-    with pytest.raises(InputError, match="how values lie in SCALE-Sim's memories, which is not counted: give a topology"):
+    with pytest.raises(
+        InputError, match="how values lie in SCALE-Sim's memories, which is not counted: give a topology"
+    ):
         load_network(str(tmp_path / "layout.csv"))

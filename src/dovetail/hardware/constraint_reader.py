@@ -57,15 +57,16 @@ def read_group(node: Node, scope: Scope) -> Constraints:
     Raises:
         InputError: a key is unknown or not supported, or a value is wrong.
     """
-    return read_loops(node, (), scope, read_tensors(node, ()))
+    return read_loops(node, (), scope, read_tensors(node, (), scope))
 
 
-def read_tensors(node: Node | None, targeted: Iterable[Node]) -> Constraints:
-    """Read which tensors a node keeps and lets pass by, of all that constrains it; nothing of it needs to be computed.
+def read_tensors(node: Node | None, targeted: Iterable[Node], scope: Scope) -> Constraints:
+    """Read which tensors a node keeps and lets pass by, of all that constrains it.
 
     Args:
         node: the mapping under the node's ``constraints``; None without one.
         targeted: constraints from elsewhere that are meant for the node.
+        scope: names that lists of tensors may have.
 
     Raises:
         InputError: a key is unknown or not supported, or two contradict each other.
@@ -75,7 +76,7 @@ def read_tensors(node: Node | None, targeted: Iterable[Node]) -> Constraints:
     parts += [target for target in targeted if target_kind(target) == "dataspace"]
     result = Constraints()
     for part in parts:
-        result = _joined_tensors(result, _read_tensors(part), part)
+        result = _joined_tensors(result, _read_tensors(part, scope), part)
     return result
 
 
@@ -91,7 +92,7 @@ def read_loops(node: Node | None, targeted: Iterable[Node], scope: Scope, onto: 
     Raises:
         InputError: a key is unknown or not supported, a value is wrong, or two contradict each other.
     """
-    own = {} if node is None or node.value is None else _known(node, _GROUP_KEYS)
+    own = {} if node is None or node.value is None else _known(node, _GROUP_KEYS, scope)
     result = onto
     for kind, part in (*own.items(), *((target_kind(target), target) for target in targeted)):
         if kind == "temporal":
@@ -113,16 +114,26 @@ def target_kind(node: Node) -> str:
     return known[kind.text()]
 
 
-def _known(node: Node, keys: tuple[str, ...]) -> dict[str, Node]:
+def _known(node: Node, keys: tuple[str, ...], scope: Scope) -> dict[str, Node]:
     plain = without_ignored(node)
     for name, part in plain.mapping().items():
         if name in _REFUSED:
             raise part.fail(f"not supported: {_REFUSED[name]}")
-    return {name: part for name, part in plain.mapping(known=keys).items() if part.value is not None}
+    return {name: _meant(part, scope) for name, part in plain.mapping(known=keys).items() if part.value is not None}
 
 
-def _read_tensors(node: Node) -> Constraints:
-    parts = _known(node, _DATASPACE_KEYS)
+def _meant(part: Node, scope: Scope) -> Node:
+    """Return the list or text that a value is the name of; the value itself where it is none."""
+    if not isinstance(part.value, str) or part.quoted or part.value.strip() not in scope:
+        return part
+    value = scope[part.value.strip()]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return replace(part, value=[replace(part, value=item.strip("\"'")) for item in value])
+    return replace(part, value=value.strip("\"'"), quoted=True) if isinstance(value, str) else part
+
+
+def _read_tensors(node: Node, scope: Scope) -> Constraints:
+    parts = _known(node, _DATASPACE_KEYS, scope)
     sets = {name: _names(part) for name, part in parts.items() if name not in ("type", "target")}
     keep, bypass = sets.get("keep", frozenset()), sets.get("bypass", frozenset())
     said = tuple(one for name in sets for one in _said("tensor", listed(parts[name])))
@@ -178,7 +189,7 @@ def _intersection(one: frozenset[str] | None, other: frozenset[str] | None) -> f
 
 
 def _read_loops(node: Node, keys: tuple[str, ...], scope: Scope) -> LoopConstraints:
-    parts = _known(node, keys)
+    parts = _known(node, keys, scope)
 
     def read(name: str, reader: Callable[[Node], Any], default: Any) -> Any:
         return reader(parts[name]) if name in parts else default

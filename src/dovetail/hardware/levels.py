@@ -157,7 +157,9 @@ class _Walk:
 
     def tensors_of(self, leaf: Leaf) -> Constraints:
         if leaf not in self.tensors:
-            self.tensors[leaf] = read_tensors(leaf.entries.get("constraints"), self.targeted.get(leaf.name, ()))
+            self.tensors[leaf] = read_tensors(
+                leaf.entries.get("constraints"), self.targeted.get(leaf.name, ()), self.inherited
+            )
         return self.tensors[leaf]
 
     def constraints_of(self, leaf: Leaf) -> Constraints:

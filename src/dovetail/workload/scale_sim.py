@@ -67,9 +67,9 @@ def read_scale_sim(text: str, *, file: Path, name: str, variables: Mapping[str, 
     if not layers:
         raise InputError("the table has no layers", file=file)
     others = [column for column in columns if column not in (*wanted, "layer", "layer name", "")]
-    notes = (f"{file}:1: passed over: {', '.join(others)}",) if others else ()
-    notes += tuple(f"{file}:{number}: a heading, passed over: {cells[0][:60]}" for number, cells in headings)
-    return Network(name, tuple(layers), source=str(file), notes=notes)
+    notes = [f"{file}:1: passed over: {', '.join(others)}"] if others else []
+    notes += (f"{file}:{number}: a heading, passed over: {cells[0][:60]}" for number, cells in headings)
+    return Network(name, tuple(layers), source=str(file), notes=tuple(notes))
 
 
 def _cells(line: str, file: Path, number: int) -> list[str]:
