@@ -317,6 +317,7 @@ def test_a_whole_run_reports_what_its_files_cost(knobs, tmp_path, monkeypatch, c
     network, data = load_shrunk(found["folder"]), load_data("digits")
     assert evaluate(network, data.test) == found["accuracy"]["test"]["0"]
     assert found["folder"] in printed
+    assert "What was set lower" in (out / "page.html").read_text()
     kinds = ["program", "onnx"] if importlib.util.find_spec("onnx") else ["program"]
     for kind in kinds if "bits" not in knobs else kinds[1:]:
         given = ["compare", found["files"][kind], "--on", "simple_weight_stationary", "--objective", "energy", "--json"]

@@ -53,6 +53,7 @@ def shrink_sections(result: ShrinkResult, others: Mapping[str, ShrinkResult]) ->
         *(_layers(result, each) for each in result.networks),
         table_section("Which channels went", _channels(result), "Channels of a group are kept or removed together."),
         *([table_section("Which blocks went", _blocks(result), _BLOCKS_NOTE)] if result.graph.blocks else []),
+        *([table_section("What was set lower", _settings(result), _SETTINGS_NOTE)] if result.graph.settings else []),
         _staircases(result),
         table_section("The staircase in numbers", _stairs(result)),
     ]
@@ -62,6 +63,12 @@ _STAIRS_NOTE = (
     "A point for each width worth trying, every other group as in the original: what the layers cost that the group "
     "reaches. A wider one that costs no more has already taken the place of every width that is not here. "
     "The cost per channel dips where the design's arrays fill up."
+)
+
+
+_SETTINGS_NOTE = (
+    "Rows and columns of images and of kernels, of which the middle stays; bits of weights, and of what layers read, "
+    "those together that read one tensor."
 )
 
 
@@ -212,6 +219,17 @@ def _channels(result: ShrinkResult) -> Table:
         for number, group in enumerate(result.graph.groups)
     )
     return Table(headed(*columns), rows)
+
+
+def _settings(result: ShrinkResult) -> Table:
+    """Return what each setting is in the original and in the networks."""
+    graph = result.graph
+    rows: list[tuple[Cell, ...]] = []
+    for place, setting in enumerate(graph.settings, graph.first_setting):
+        values = [each.widths[place] for each in (result.original, *result.networks)]
+        said = ["x".join(map(str, setting.form(value))) if setting.forms and value else value or "" for value in values]
+        rows.append((setting.kind, ", ".join(setting.paths) or setting.name, *said))
+    return Table(headed("what", "of", "original", *(str(each.target) for each in result.networks)), tuple(rows))
 
 
 def _blocks(result: ShrinkResult) -> Table:

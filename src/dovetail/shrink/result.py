@@ -129,8 +129,8 @@ class ShrinkResult:
         for each in self.networks:
             if each.target is not None and (spent := each.target.spent(each.figures, self.original.figures)) < _LITTLE:
                 yield (
-                    f"{each.name}: its {each.target.metric} is {spent:.2g} of what the target allows; any knob's next "
-                    "option up is beyond it"
+                    f"{each.name}: its {each.target.metric} is {spent:.2g} of what the target allows; all that was "
+                    "found wider is beyond it, or lost more"
                 )
             if each.exported is not None:
                 yield from (f"{each.name}: {note}" for note in each.exported.notes)
@@ -199,7 +199,7 @@ def _left_text(graph: ChannelGraph) -> Iterator[str]:
         unset.setdefault(why, []).append(what)
     for why, whats in unset.items():
         more = f" and {len(whats) - _MANY} more" if len(whats) > _MANY else ""
-        yield f"{printable(', '.join(whats[:_MANY]))}{more} stay: {why}"
+        yield f"{printable(', '.join(whats[:_MANY]))}{more} {'stays' if len(whats) == 1 else 'stay'}: {why}"
 
 
 __all__ = ["Outcome", "ShrinkResult", "sizes_json"]

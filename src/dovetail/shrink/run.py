@@ -144,7 +144,9 @@ class _Run:
     @cached_property
     def supernet_key(self) -> str:
         """The key of the supernet."""
-        options = [knob.options for knob in self.space.knobs]
+        plain = ("channels", "depth")  # whose runs from before there were others go on
+        options = [each.options if each.kind in plain else (each.kind, each.name, each.options)
+                   for each in self.space.knobs]  # fmt: skip
         return content_key(self.key, self.request.supernet.to_dict(), options)[:16]
 
     @cached_property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,8 +156,8 @@ def netadapt(task: Task) -> Found:
         fitting = [choice for choice in path if search.cost(choice) <= limit]
         if not fitting:
             raise task.unreachable(target, space.widths(min(path, key=search.cost)))
-        chosen = dict.fromkeys([_widened(search, fitting[0], limit, losses), *fitting])
-        found[target] = [space.widths(choice) for choice in chosen][: task.finalists]
+        chosen = islice(_all_widened(search, fitting, limit, losses), task.finalists)
+        found[target] = [space.widths(choice) for choice in chosen]
     return found
 
 
@@ -284,7 +284,9 @@ def _ranked(
             raise task.unreachable(target, task.space.widths(nearest))
         ranked = [choice for *_, choice in fitting]
         if losses is not None:
-            ranked = _with_widened(task, known, ranked, _widened(search, ranked[0], limit, losses))
+            first, *rest = _with_widened(task, known, ranked, _widened(search, ranked[0], limit, losses))
+            others = (choice for choice in _all_widened(search, rest, limit, losses) if choice != first)
+            ranked = [first, *islice(others, task.finalists - 1)]
         found[target] = [task.space.widths(choice) for choice in ranked[: task.finalists]]
     return found
 
@@ -300,6 +302,18 @@ def _with_widened(task: Task, known: dict[Choice, float], ranked: list[Choice], 
     place = 0 if known.get(wider, best) <= best * _CLEARLY else 1
     rest = [choice for choice in ranked if choice != wider]
     return [*rest[:place], wider, *rest[place:]]
+
+
+def _all_widened(
+    search: ExactSearch, choices: Sequence[Choice], limit: float, losses: Losses
+) -> Iterator[Choice]:  # fmt: skip
+    """Yield choices, each widened as far as its limit goes, equal ones once; training tells which is best."""
+    told: set[Choice] = set()
+    for choice in choices:
+        wider = _widened(search, choice, limit, losses)
+        if wider not in told:
+            told.add(wider)
+            yield wider
 
 
 def _widened(search: ExactSearch, choice: Choice, limit: float, losses: Losses) -> Choice:
