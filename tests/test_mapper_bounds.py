@@ -25,6 +25,7 @@ from dovetail.hardware.reader import dense_designs, load_architecture
 from dovetail.mapper.divisors import divisors_of
 from dovetail.mapper.exact import explore
 from dovetail.mapper.exact.bounds import bound_of
+from dovetail.mapper.exact.ceiling import Known
 from dovetail.mapper.exact.chains import remember
 from dovetail.mapper.exact.completion import build_completion
 from dovetail.mapper.exact.effort import Effort
@@ -225,12 +226,25 @@ def replay_some(setup: Setup, random: Random, count: int) -> None:
     """Replay so many of all mappings that fit, at most."""
     problem, architecture, energies = setup
     nests, costs = everything(setup)
-    prepared = prepared_in_all_ways(build_space(problem, architecture, energies))
+    space = build_space(problem, architecture, energies)
+    prepared = prepared_in_all_ways(space)
     fitting = np.flatnonzero(costs.overflow < 0).tolist()
-    for at in random.sample(fitting, min(count, len(fitting))):
+    for i, at in enumerate(random.sample(fitting, min(count, len(fitting)))):
         if is_allowed(nests, at, problem, architecture):
+            nest, energy, cycles = candidate(nests, at), costs.energy_pJ[at], costs.cycles[at]
             for one in prepared:
-                stays_below(one, candidate(nests, at), costs.energy_pJ[at], costs.cycles[at])
+                stays_below(one, nest, energy, cycles)
+            if i < 2:
+                objective = random.choice(tuple(Objective))
+                stays_below(prepared_below(space, objective, objective.value_of(energy, cycles)), nest, energy, cycles)
+
+
+def prepared_below(space: Space, objective: Objective, value: float) -> Prepared:
+    """Return a space with bounds for what costs no more than so much; merged, too, where many vectors are left."""
+    laid_out = lay_out(space, Effort())
+    effort = Effort(vectors=4, priced=4, known=Known(objective, value, laid_out.least_cycles))
+    completion = build_completion(laid_out.space, laid_out.tables, laid_out.per_word, effort)
+    return with_bounds(laid_out, completion, effort.known)
 
 
 def test_words_from_neighbours_are_spread_over_the_children_of_their_own_fanout() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dovetail.components.estimate import estimate
 from dovetail.hardware.architecture import Constraints, LoopConstraints
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.exact.vectors import (
@@ -63,7 +64,7 @@ def test_what_stays_is_as_good_as_what_went_whatever_lies_outside(
     outside: Outside, offered: list[tuple[Floats, int]], data: st.DataObject
 ) -> None:
     room = data.draw(st.sampled_from([2, 8]))  # in a small one vectors are merged
-    kept = Working.empty((1, room, 2 * TENSORS + FIXED), outside, np.zeros(1, np.int64))
+    kept = Working.empty((1, room, 2 * TENSORS + FIXED), outside, Ceiling.none(TENSORS), np.zeros(1, np.int64))
     for vector, mask in offered:
         offer_vector(kept, 0, vector, mask)
     share = st.sampled_from([0.0, 0.25, 1.0])
@@ -84,7 +85,7 @@ def test_what_undercuts_costs_no_more_at_the_dearest_prices(
     """So vectors are compared in full only where that leaves it open."""
     if undercuts(*one, *other, outside):
         assert dearest(one[0], outside) <= dearest(other[0], outside)
-    kept = Working.empty((1, 1, 2 * TENSORS + FIXED), outside, np.zeros(1, np.int64))
+    kept = Working.empty((1, 1, 2 * TENSORS + FIXED), outside, Ceiling.none(TENSORS), np.zeros(1, np.int64))
     for vector, mask in (one, other):
         offer_vector(kept, 0, vector, mask)
         assert kept.keys[0, 0] == dearest(kept.vectors[0, 0], outside)

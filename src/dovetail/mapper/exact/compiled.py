@@ -11,6 +11,7 @@ import numpy as np
 
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import (
     Demands,
     Entry,
@@ -195,7 +196,8 @@ def _loop(function: Callable[..., Any]) -> None:
 
 
 def _working() -> Working:
-    return Working.empty((1, 1, 2 + FIXED), Outside(np.zeros(1), np.zeros(1), _bools(1), 0.0), _ints(1))
+    outside = Outside(np.zeros(1), np.zeros(1), _bools(1), 0.0)
+    return Working.empty((1, 1, 2 + FIXED), outside, Ceiling.none(1), _ints(1))
 
 
 def _unite(function: Callable[..., Any]) -> None:
@@ -226,9 +228,9 @@ def _spread_all(function: Callable[..., Any]) -> None:
 
 
 def _price_fanout(function: Callable[..., Any]) -> None:
-    table, row = np.zeros((1, 1)), np.zeros(1)
+    table, row, nowhere, vector = np.zeros((1, 1)), np.zeros(1), _singles(0, 0, 1), np.zeros(3 + FIXED)
     prices = Prices(table, row, _ints(1, 1), row, _machine(), _bools(1), 1.0, table)
-    function(_spreading(), _demands(), prices, _working(), np.zeros(3 + FIXED), _singles(0, 0, 1), row, 0, 0)
+    function(_spreading(), _demands(), prices, Ceiling.none(1), _working(), vector, nowhere, row, 0, 0)
 
 
 def _enter(function: Callable[..., Any]) -> None:

@@ -13,10 +13,12 @@ from functools import partial
 
 import numpy as np
 
-from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_demands
+from dovetail.mapper.exact.ceiling import Ceiling
+from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_demands, look_at
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
+from dovetail.mapper.exact.physical import slack_of
 from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.sources import Source, Sources, find_sources
@@ -26,7 +28,7 @@ from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, lef
 from dovetail.mapper.exact.vectors import FIXED, Working
 from dovetail.mapper.exact.ways import no_spreading, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
-from dovetail.model.charges import WRITE, bandwidth_spilt, bandwidth_taken
+from dovetail.model.charges import WRITE
 
 #: By how much, relatively, the tables may be too high: they are kept in single precision, rounded at every level.
 ROUNDING = 1e-6
@@ -101,6 +103,7 @@ def build_completion(
 
     Raises:
         OutOfReach: the tables would take minutes to fill, or the effort ends it.
+        Crowded: some tile has more vectors of demands than there is room for, and they must not be merged.
     """
     levels, look = len(space.levels), effort.look
     idle = idle_sets(space)
@@ -109,7 +112,7 @@ def build_completion(
     lanes = 1 + len(idle) * (len(GRID) - 1)
     sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), effort.entries)
     lattice, serves = lattice_of(space), serving(space, idle)
-    boundaries = Boundaries.of(space, tables, per_word)
+    boundaries = Boundaries.of(space, tables, per_word, effort.known)
     demands = build_demands(space, tables, boundaries, lattice, effort)
     start, least, parts = room_of(space, sources, count, lanes)
     first = space.rules.touched / space.problem.macs * space.rules.is_output
@@ -119,14 +122,14 @@ def build_completion(
     prices = _prices(space, sources.at[space.outside], first, quickest, shares)
     ways = ways_of(space, space.outside)[0] if space.outside < levels else no_spreading(space)
     columns = 2 * len(first) + FIXED
-    met, vector = (
-        Working.empty((1, effort.priced, columns), boundaries.outside[space.outside], effort.compared),
-        np.zeros(columns + len(first)),
-    )
-    spreading = Spreading(lattice, fans, ways)
+    around, above = boundaries.outside[space.outside], boundaries.ceilings[space.outside].of(feasible[space.outside])
+    met = Working.empty((1, effort.priced, columns), around, Ceiling.none(len(first)), effort.compared)
+    met.merged[1] = not effort.merges
+    spreading, vector = Spreading(lattice, fans, ways), np.zeros(columns + len(first))
     fastest = np.zeros(CLASSES)
-    price = partial(price_fanout, spreading, demands, prices, met, vector, parts[space.outside], fastest)
-    in_pieces(len(fans), price, look)
+    price = partial(price_fanout, spreading, demands, prices, above, met, vector, parts[space.outside], fastest)
+    in_pieces(len(fans), price, partial(look_at, effort, met.merged))
+    look_at(effort, met.merged)
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):
         here, inner = feasible[level], Inner(place[level + 1], parts[level + 1])
@@ -228,23 +231,3 @@ def _prices(space: Space, sources: tuple[Source, ...], first: Floats, quickest: 
         quickest,
         shares,
     )
-
-
-def slack_of(space: Space) -> tuple[float, float]:
-    """Return the pJ and cycles of one word at every keeper of the tensors whose fan-out the model counts with rounding.
-
-    The cycles are those of the slowest level: levels work side by side.
-    """
-    rounded = sum(1 << int(t) for t in np.flatnonzero(np.concatenate(space.by_model).any(axis=0)))
-    energy, cycles = 0.0, 0.0
-    for level, (options, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
-        accesses = -(-space.machine.parts[level] // space.machine.block[level])  # that a word can take at most
-        dearest = (space.machine.energy[level].max(axis=1) * accesses).tolist()
-        energy += used * max(sum(pJ for t, pJ in enumerate(dearest) if (kept & rounded) >> t & 1) for kept in options)
-        words = [
-            bandwidth_taken(space.machine, level, t, 1.0) + bandwidth_spilt(space.machine, level, t, 1.0)
-            for t in range(len(dearest))
-            if rounded >> t & 1
-        ]
-        cycles = max(cycles, sum(words) / float(space.machine.bandwidth[level].min()))
-    return energy, cycles

@@ -87,10 +87,11 @@ class Cover:
         prepared: the mapspace.
         energies: energy table.
         watch: when to stop.
+        begin: a mapping that is known already.
     """
 
-    def __init__(self, prepared: Prepared, energies: EnergyTable, watch: Watch) -> None:
-        self.prepared, self._energies, self._watch = prepared, energies, watch
+    def __init__(self, prepared: Prepared, energies: EnergyTable, watch: Watch, begin: Found | None = None) -> None:
+        self.prepared, self._energies, self._watch, self._begin = prepared, energies, watch, begin
         self._answers: dict[Objective, Answer] = {}
         # What outlasts an interrupt: the best met so far, and a value that no mapping goes below.
         self._met: dict[Objective, Found] = {}
@@ -165,11 +166,20 @@ class Cover:
     def _known(self, objective: Objective) -> Found:
         """Return a good mapping to begin with."""
         ranked, floor = partial(rank, objective), self._floor(objective)
+        if self._begin is not None and not self._answers:
+            return self._from_the_beginning(objective, self._begin)
         known = min((answer.best for answer in self._answers.values()), key=ranked, default=None)
         if known is None or (ranked(known)[0] > CLOSE * floor and not self._watch.is_over()):
             first = self._first(objective)
             known = first if known is None else min(known, first, key=ranked)
         return self.or_likely(objective, known) if ranked(known)[0] > FAR * floor else known
+
+    def _from_the_beginning(self, objective: Objective, begin: Found) -> Found:
+        """Return the best completion of the few most promising partial mappings, or the mapping to begin with."""
+        try:
+            return self._better(objective, begin, NARROW, first_rows(self.prepared), 0, False)
+        except OutOfReach:
+            return begin
 
     def or_likely(self, objective: Objective, known: Found, evaluations: int = LIKELY) -> Found:
         """Return the better of a mapping and what a local search that begins at it meets in the time there is.
@@ -301,7 +311,7 @@ class Cover:
 
     def _floor(self, objective: Objective) -> float:
         """Return a value that no mapping goes below."""
-        floor = objective.value_of(self.prepared.compulsory_pJ, self.prepared.least_cycles)
+        floor = objective.value_of(self.prepared.floor_pJ, self.prepared.least_cycles)
         if objective is Objective.ED2P and Objective.EDP in self._answers:
             floor = max(floor, self._answers[Objective.EDP].bound * self.prepared.least_cycles)
         return max(floor, 1e-300)

@@ -20,9 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.effort import Effort
+from dovetail.mapper.exact.ceiling import Ceiling, Known, ceilings
+from dovetail.mapper.exact.effort import Crowded, Effort
 from dovetail.mapper.exact.entering import words_delivered
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.physical import slack_of, touched
 from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
@@ -50,16 +52,21 @@ class Boundaries:
         per_word: ``(levels, tensors, actions)`` least pJ per word.
         outside: per boundary, what may lie outside it.
         delivered: per level ``(tensors, tiles)`` least words that a visit of a tile brings to it.
+        ceilings: per boundary, what must not be exceeded.
     """
 
     per_word: Floats
     outside: list[Outside]
     delivered: list[Floats]
+    ceilings: list[Ceiling]
 
     @staticmethod
-    def of(space: Space, tables: Tables, per_word: Floats) -> Boundaries:
-        """Return it for a space."""
-        return Boundaries(per_word, all_outside(space, per_word), words_delivered(space, tables))
+    def of(space: Space, tables: Tables, per_word: Floats, known: Known | None) -> Boundaries:
+        """Return it for a space, and for mappings that cost no more than one that is known."""
+        distinct = np.array([touched(space, t) for t in range(len(space.rules.is_output))])
+        slack, _ = slack_of(space)
+        above = ceilings(space, tables, per_word, distinct, known, slack)
+        return Boundaries(per_word, all_outside(space, per_word), words_delivered(space, tables), above)
 
 
 @by_address
@@ -95,21 +102,23 @@ def build_demands(space: Space, tables: Tables, boundaries: Boundaries, lattice:
 
     Raises:
         OutOfReach: that ends it.
+        Crowded: as it says.
     """
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
-    columns, outermost, look = 2 * tensors + FIXED, min(space.outside + 1, levels), effort.look
+    columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
     most = int(np.clip(effort.bytes_at_once // (tiles * columns * 8), FEWEST_VECTORS, effort.vectors))
     shape = tiles, min(FIRST_VECTORS, most), columns
-    now = _at_compute(space, Working.empty(shape, boundaries.outside[levels], effort.compared))
+    now = _at_compute(
+        space, Working.empty(shape, boundaries.outside[levels], boundaries.ceilings[levels], effort.compared)
+    )
     start = np.zeros((levels + 1, tiles + 1), np.int64)
     parts: list[tuple[Floats, Ints]] = []
     used = 0
     for boundary in range(levels, outermost - 1, -1):
         if boundary < levels and space.is_spatial[boundary]:
-            fanout = partial(_through_fanout, space, tables, boundary, boundaries, lattice, look)
-            now = _with_room(fanout, now, most)
+            now = _with_room(partial(_through_fanout, space, tables, boundary, boundaries, lattice), now, most, effort)
         elif boundary < levels:
-            now = _with_room(partial(_through_storage, space, tables, boundary, boundaries, lattice, look), now, most)
+            now = _with_room(partial(_through_storage, space, tables, boundary, boundaries, lattice), now, most, effort)
         start[boundary] = used + np.concatenate([[0], np.cumsum(now.counts)])
         used = int(start[boundary, -1])
         there = np.arange(now.vectors.shape[1]) < now.counts[:, None]
@@ -126,15 +135,34 @@ def _at_compute(space: Space, now: Working) -> Working:
     return now
 
 
-def _with_room(step: Callable[[Working], Working], inside: Working, most: int) -> Working:
-    """Take a step outwards with as much room for the vectors of a tile as it needs, but so much at most."""
+def _with_room(
+    step: Callable[[Callable[[], None], Working], Working], inside: Working, most: int, effort: Effort
+) -> Working:
+    """Take a step outwards with as much room for the vectors of a tile as it needs, but so much at most.
+
+    Raises:
+        Crowded: that is not enough, and vectors must not be merged.
+    """
     while True:
         before, room = int(inside.compared[0]), inside.vectors.shape[1]
-        outside = step(inside)
-        if room == most or not outside.merged[0]:
+        inside = inside._replace(merged=np.array([0, room == most and not effort.merges]))
+        outside = step(partial(look_at, effort, inside.merged), inside)
+        if not inside.merged[0] or room == most:
             return outside
         inside.compared[0] = before  # so that limits do not depend on what was tried first
         inside = inside.copied(min(most, MORE * room))
+
+
+def look_at(effort: Effort, merged: Ints) -> None:
+    """Look at the clock, and for vectors that had to be merged though they must not (`Working.merged`).
+
+    Raises:
+        OutOfReach: time is up.
+        Crowded: some had to.
+    """
+    effort.look()
+    if merged[0] and merged[1]:
+        raise Crowded
 
 
 def _through_storage(
@@ -149,7 +177,7 @@ def _through_storage(
     """Return the demands of tiles that enter a storage level."""
     (tiles, room, columns), price = inside.vectors.shape, boundaries.per_word[level]
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
-    looped, vector = inside.like(inside.outside), np.zeros(columns)
+    looped, vector = inside.like(inside.outside, inside.ceiling), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
         passed = inside.copied(room)
         for d in order:
@@ -157,10 +185,9 @@ def _through_storage(
             if loop.least > 1 or loop.most > 1:
                 in_pieces(tiles, partial(loop_over, loop, lattice, sizes, passed, vector), look)
         in_pieces(tiles, partial(unite, passed, looped), look)
-        looped.merged[0] += passed.merged[0]
     rules = space.rules
     first = rules.touched / space.problem.macs * rules.is_output
-    entered = inside.like(boundaries.outside[level])
+    entered = inside.like(boundaries.outside[level], boundaries.ceilings[level])
     entry = Entry(
         np.array(space.keepers[level], np.int64),
         level,
@@ -175,7 +202,7 @@ def _through_storage(
     )
     feasible = np.ascontiguousarray(tables.parallelism[level])
     in_pieces(tiles, partial(enter_all, entry, feasible, looped, entered, vector), look)
-    entered.merged[0] += looped.merged[0]
+    look()
     return entered
 
 
@@ -381,10 +408,14 @@ def _through_fanout(
     inside: Working,
 ) -> Working:
     """Return the demands of tiles that are spread over a fan-out."""
-    outside, vector = inside.like(boundaries.outside[level]), np.zeros(inside.vectors.shape[2])
+    outside, vector = (
+        inside.like(boundaries.outside[level], boundaries.ceilings[level]),
+        np.zeros(inside.vectors.shape[2]),
+    )
     spreading = Spreading(lattice, lattice.places(np.arange(space.tiles)), ways_of(space, level)[0])
     feasible = np.ascontiguousarray(tables.parallelism[level])
     in_pieces(space.tiles, partial(spread_all, spreading, feasible, inside, outside, vector), look)
+    look()
     return outside
 
 

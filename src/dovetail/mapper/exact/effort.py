@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dovetail.mapper.exact.ceiling import Known
 from dovetail.model.arrays import Ints
+
+
+class Crowded(Exception):  # noqa: N818 - an outcome, not a fault
+    """Some tile has more vectors of demands than there is room for."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,8 @@ class Effort:
         entries: tabulated least energies, about; beyond it prices are cut down until there are fewer sources.
         bytes_at_once: that one working table of vectors may take; ``bytes_of_tables``: of what is known of tiles.
         vectors: that a tile has room for inside the outermost fan-out; ``priced``: at it.
+        known: bounds need to hold for mappings that cost no more than this; None: for all.
+        merges: where there are more vectors some become one; else `Crowded` is raised.
     """
 
     look: Callable[[], None] = lambda: None
@@ -29,3 +36,5 @@ class Effort:
     bytes_of_tables: float = 800_000_000
     vectors: int = 48
     priced: int = 160
+    known: Known | None = None
+    merges: bool = True

@@ -17,10 +17,10 @@ from dovetail.mapper.exact.completion import (
     idle_sets,
     places_of,
     room_of,
-    slack_of,
     with_completions,
 )
 from dovetail.mapper.exact.demands import Demands
+from dovetail.mapper.exact.physical import slack_of
 from dovetail.mapper.exact.sources import Source, Sources
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables

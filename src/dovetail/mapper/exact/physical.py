@@ -10,7 +10,16 @@ from dovetail.mapper.exact.orders import joined_axes
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.model.arrays import Floats, Ints
-from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, lines_at_once, word_energy
+from dovetail.model.charges import (
+    READ,
+    UPDATE,
+    WRITE,
+    bandwidth_spilt,
+    bandwidth_taken,
+    cycles_taken,
+    lines_at_once,
+    word_energy,
+)
 
 
 def whole_cycles(least: float) -> int:
@@ -118,3 +127,23 @@ def _different(space: Space, axis: Ints) -> int:
     (n, a), (m, b) = sizes[-1], sizes[-2]
     g = math.gcd(a, b)
     return n * m - max(0, n - b // g) * max(0, m - a // g)
+
+
+def slack_of(space: Space) -> tuple[float, float]:
+    """Return the pJ and cycles of one word at every keeper of the tensors whose fan-out the model counts with rounding.
+
+    The cycles are those of the slowest level: levels work side by side.
+    """
+    rounded = sum(1 << int(t) for t in np.flatnonzero(np.concatenate(space.by_model).any(axis=0)))
+    energy, cycles = 0.0, 0.0
+    for level, (options, used) in enumerate(zip(space.keepers, space.most_instances, strict=False)):
+        accesses = -(-space.machine.parts[level] // space.machine.block[level])  # that a word can take at most
+        dearest = (space.machine.energy[level].max(axis=1) * accesses).tolist()
+        energy += used * max(sum(pJ for t, pJ in enumerate(dearest) if (kept & rounded) >> t & 1) for kept in options)
+        words = [
+            bandwidth_taken(space.machine, level, t, 1.0) + bandwidth_spilt(space.machine, level, t, 1.0)
+            for t in range(len(dearest))
+            if rounded >> t & 1
+        ]
+        cycles = max(cycles, sum(words) / float(space.machine.bandwidth[level].min()))
+    return energy, cycles

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dovetail.mapper.exact.ceiling import Known
 from dovetail.mapper.exact.completion import Completion, build_completion
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.lattice import lattice_of
@@ -34,8 +35,9 @@ class Prepared:
         tables: what is known of every tile.
         scene: both for compiled code.
         widths: columns of key, value and path.
-        least_cycles: cycles of any mapping, given parallelism and bandwidth.
+        least_cycles: cycles of the mappings that bounds hold for, given parallelism and bandwidth.
         compulsory_pJ: energy of any mapping: the most that is known of moving and computing (leakage aside).
+        floor_pJ: energy of the mappings that bounds hold for.
     """
 
     space: Space
@@ -44,6 +46,7 @@ class Prepared:
     widths: Widths
     least_cycles: int
     compulsory_pJ: float
+    floor_pJ: float
 
 
 def prepare(space: Space, effort: Effort | None = None) -> Prepared:
@@ -66,12 +69,14 @@ class LaidOut:
         tables: what is known of every tile.
         choices: of storage levels.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
+        least_cycles: cycles of any mapping, given parallelism and bandwidth.
     """
 
     space: Space
     tables: Tables
     choices: Choices
     per_word: Floats
+    least_cycles: int
 
 
 def lay_out(space: Space, effort: Effort) -> LaidOut:
@@ -89,11 +94,13 @@ def lay_out(space: Space, effort: Effort) -> LaidOut:
     tables = build_tables(space, effort.look)
     parts = space.least, space.most, space.most_loops, space.keepers, space.pins, space.movements
     choices = once(space, ("choices", *parts), lambda: _choices(space, effort.look))
-    return LaidOut(space, tables, choices, words_prices(space))
+    parallel = max(1, int(tables.parallelism[0, -1]))
+    least_cycles = whole_cycles(max(space.problem.macs / parallel, cycles_by_bandwidth(space)))
+    return LaidOut(space, tables, choices, words_prices(space), least_cycles)
 
 
-def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
-    """Return everything that a search needs, given bounds."""
+def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None = None) -> Prepared:
+    """Return everything that a search needs, given bounds; ``known``: these hold for mappings that cost no more."""
     space, tables, choices, per_word = laid_out.space, laid_out.tables, laid_out.choices, laid_out.per_word
     tensors, levels, dims = len(space.problem.shape.tensors), len(space.levels), len(space.active)
     bounded = [i for i in range(levels) if np.isfinite(space.machine.bandwidth[i]).any()]
@@ -117,10 +124,11 @@ def with_bounds(laid_out: LaidOut, completion: Completion) -> Prepared:
         _bounds(space, completion, per_word, distinct, by_bandwidth),
         completion.demands,
     )
-    least = max(compulsory(space, tables, per_word, distinct), completion.floor)
-    parallel = max(1, int(tables.parallelism[0, -1]))
-    least_cycles = whole_cycles(max(space.problem.macs / parallel, by_bandwidth))
-    return Prepared(space, tables, scene, Widths.of(tensors, levels, dims, chain, len(bounded)), least_cycles, least)
+    least = compulsory(space, tables, per_word, distinct)
+    floor = max(least, completion.floor)
+    widths = Widths.of(tensors, levels, dims, chain, len(bounded))
+    least_cycles = max(laid_out.least_cycles, whole_cycles(by_bandwidth))
+    return Prepared(space, tables, scene, widths, least_cycles, floor if known is None else least, floor)
 
 
 def _motion(space: Space) -> Motion:

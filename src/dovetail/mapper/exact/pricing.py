@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Demands, Spreading, child_of, spread_vector
-from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector
+from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector, too_dear
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
 from dovetail.model.by_address import by_address
 from dovetail.model.charges import bandwidth_taken, cycles_taken
@@ -108,6 +109,7 @@ def price_fanout(
     spreading: Spreading,
     demands: Demands,
     prices: Prices,
+    ceiling: Ceiling,
     met: Working,
     vector: Floats,
     least: Singles,
@@ -121,6 +123,7 @@ def price_fanout(
         spreading: the tiles, and the ways to spread them.
         demands: of its children.
         prices: outside it.
+        ceiling: what must not be exceeded, by place.
         met: of one tile, scratch.
         vector: ``(columns + tensors,)`` scratch.
         least: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
@@ -139,7 +142,8 @@ def price_fanout(
             at = child_of(spreading, i, way)
             for k in range(start[at] if at >= 0 else 0, start[at + 1] if at >= 0 else 0):
                 mask = spread_vector(demands.vectors[k], demands.pending[k], ways, way, vector)
-                offer_vector(met, 0, vector[:columns], mask)
+                if not too_dear(ceiling, i, vector[:columns], mask, met.outside.copies):
+                    offer_vector(met, 0, vector[:columns], mask)
         for k in range(met.counts[0]):
             for j in range(columns):
                 vector[j] = met.vectors[0, k, j]

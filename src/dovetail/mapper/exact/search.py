@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import NoMappingError
+from dovetail.errors import NoMappingError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
+from dovetail.mapper.exact.ceiling import Known
 from dovetail.mapper.exact.compiled import compile_all, load_counting, load_most
 from dovetail.mapper.exact.completion import Completion, build_completion
-from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, rank
-from dovetail.mapper.exact.effort import Effort
+from dovetail.mapper.exact.cover import LIKELY, Answer, Cover, Found, rank
+from dovetail.mapper.exact.effort import Crowded, Effort
 from dovetail.mapper.exact.flat import flat_completion
 from dovetail.mapper.exact.front import pareto_front
 from dovetail.mapper.exact.goal import MARGIN
 from dovetail.mapper.exact.infeasible import reason
 from dovetail.mapper.exact.prepare import LaidOut, Prepared, lay_out, with_bounds
 from dovetail.mapper.exact.rows import BY_BOUND, BY_CAPACITY, BY_DOMINANCE, STATES
-from dovetail.mapper.exact.space import OutOfReach, build_space
+from dovetail.mapper.exact.space import OutOfReach, Space, build_space
 from dovetail.mapper.exact.tables import bytes_of_tables, mapspace_size
 from dovetail.mapper.exact.watch import INTERRUPT, Watch
 from dovetail.mapper.local.improve import best_of_few, improve, is_compiled, make_ready
@@ -42,6 +43,12 @@ ENTRIES_A_SECOND, ENTRIES_A_STEP = 20_000_000, 10
 TABULATING, COARSELY, PROVING = 0.4, 0.5, 0.8
 #: Vectors that coarse bounds have room for, inside the outermost fan-out and at it.
 COARSE, COARSE_PRICED = 4, 12
+#: Vectors that bounds have room for which hold below a known mapping only.
+MORE_VECTORS, MORE_PRICED = 400, 1000
+#: Mappings that a local search meets before these are tabulated, for every tile.
+MAPPINGS_A_TILE = 4
+#: Tiles, times ways to keep them inside the outermost fan-out, beyond which bounds of all mappings are not tried.
+CROWDED = 1_000_000
 #: Shares of the memory there is for least energies, for what is known of tiles, and for a working table of vectors.
 FOR_ENTRIES, FOR_TABLES, FOR_VECTORS = 0.25, 0.5, 1 / 15
 #: Steps of work that meeting a mapping in a local search counts for.
@@ -119,7 +126,7 @@ class _Search:
         self.watch.share = TABULATING
         space = build_space(self.problem, self.architecture, self.energies, look=self.watch.check)
         laid_out = lay_out(space, self._effort)
-        prepared = with_bounds(laid_out, self._bounds(laid_out))
+        prepared, begin = self._bounded(laid_out)
         if prepared.tables.parallelism[0, -1] == 0:
             said = reason(prepared.space, prepared.tables.words, self.architecture, self.energies, self.watch.is_over)
             raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: {said}")
@@ -127,7 +134,7 @@ class _Search:
         if any(rows.any() for rows in prepared.space.by_model):
             with self.watch.paused():
                 load_counting()
-        return Cover(prepared, self.energies, self.watch)
+        return Cover(prepared, self.energies, self.watch, begin)
 
     @property
     def _effort(self) -> Effort:
@@ -141,18 +148,49 @@ class _Search:
         room = watch.room
         return Effort(watch.check, watch.compared, int(entries), FOR_VECTORS * room, FOR_TABLES * room)
 
-    def _bounds(self, laid_out: LaidOut) -> Completion:
-        """Return the bounds of all that a mapspace holds: coarse ones, or flat ones, where better ones take too long.
+    def _bounded(self, laid_out: LaidOut) -> tuple[Prepared, Found | None]:
+        """Return a mapspace with bounds; where these need to hold below a known mapping only, with that mapping.
 
         Raises:
             OutOfReach: the search was interrupted.
         """
         given, effort = (laid_out.space, laid_out.tables, laid_out.per_word), self._effort
+        for_all = self.front or self.objective is Objective.LATENCY
+        begin, known = None, None
         try:
-            return build_completion(*given, effort)
+            try:
+                if not for_all and _is_crowded(laid_out.space):
+                    raise Crowded
+                return with_bounds(laid_out, build_completion(*given, replace(effort, merges=for_all))), None
+            except Crowded:
+                begin = self._begin(min(LIKELY, MAPPINGS_A_TILE * laid_out.space.tiles))
+            if begin is not None:
+                known = Known(self.objective, rank(self.objective, begin)[0], laid_out.least_cycles)
+                effort = replace(effort, known=known, vectors=MORE_VECTORS, priced=MORE_PRICED)
+            return with_bounds(laid_out, build_completion(*given, effort), known), begin
         except OutOfReach:
             if self.watch.is_stopped:
                 raise
+        return with_bounds(laid_out, self._coarse(laid_out, effort), known), begin
+
+    def _begin(self, evaluations: int) -> Found | None:
+        """Return what a short local search meets; None: nothing that fits."""
+        with self.watch.paused():
+            make_ready(self.problem, self.architecture, self.energies)
+        given = self.problem, self.architecture, self.energies, self.objective
+        try:
+            met = improve(*given, evaluations=evaluations, stop=self.watch.is_over)
+        except NotMetError:
+            return None
+        return Found(met.cost.energy_pJ, met.cost.cycles, met.mapping)
+
+    def _coarse(self, laid_out: LaidOut, effort: Effort) -> Completion:
+        """Return coarse bounds of all that a mapspace holds, or flat ones where these take too long, too.
+
+        Raises:
+            OutOfReach: the search was interrupted.
+        """
+        given = laid_out.space, laid_out.tables, laid_out.per_word
         self.watch.share = COARSELY
         try:
             coarse = replace(effort, vectors=COARSE, priced=COARSE_PRICED, entries=effort.entries // 20)
@@ -186,6 +224,12 @@ class _Search:
         method = f"ended by {why} before any bound: {met}" if stopped else f"beyond exact reach ({why}): {met}"
         certificate = unproven(*given, found.cost, method, found.evaluations, self.watch.seconds)
         return SearchResult(self.objective, found.mapping, found.cost, certificate, interrupted=stopped)
+
+
+def _is_crowded(space: Space) -> bool:
+    """Return whether a tile is likely to have more vectors of demands than bounds of all mappings have room for."""
+    kept = math.prod(len(kinds) for kinds in space.keepers[space.outside + 1 :])
+    return kept * space.tiles > CROWDED
 
 
 def _is_proven(objective: Objective, answer: Answer) -> bool:

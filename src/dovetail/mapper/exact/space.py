@@ -6,8 +6,10 @@ dimensions' bounds and have one number each, their index in mixed radix.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, cast
@@ -120,6 +122,23 @@ class Space:
     def outside(self) -> int:
         """How many levels are outside the outermost fan-out; all where there is none."""
         return self.is_spatial.index(True) if any(self.is_spatial) else len(self.levels)
+
+    @property
+    def may_keep(self) -> Bools:
+        """``(levels, tensors)``: a storage level may keep the tensor."""
+        some = [functools.reduce(operator.or_, kinds, 0) for kinds in self.keepers]
+        return self._kept_in(some)
+
+    @property
+    def must_keep(self) -> Bools:
+        """``(levels, tensors)``: a storage level keeps the tensor in every mapping."""
+        return self._kept_in([functools.reduce(operator.and_, kinds) if kinds else 0 for kinds in self.keepers])
+
+    def _kept_in(self, masks: list[int]) -> Bools:
+        tensors = np.arange(len(self.rules.is_output))
+        kept: Bools = (np.array(masks, np.int64)[:, None] >> tensors & 1).astype(np.bool_)
+        kept[list(self.is_spatial)] = False
+        return kept
 
     @property
     def most_instances(self) -> tuple[int, ...]:

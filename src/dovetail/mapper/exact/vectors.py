@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dovetail.mapper.exact.ceiling import Ceiling, least_to_bring
+from dovetail.mapper.exact.goal import objective_value
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.ways import ways_of
 from dovetail.model.arrays import Bools, Floats, Ints
@@ -54,11 +56,11 @@ def all_outside(space: Space, per_word: Floats) -> list[Outside]:
 def _outside_of(space: Space, boundary: int, per_word: Floats, shared: Floats) -> Outside:
     tensors = len(space.rules.is_output)
     outside = Outside(np.full(tensors, np.inf), np.zeros(tensors), np.zeros(tensors, np.bool_), 1.0)
-    sharing = np.ones(tensors)  # of the fan-outs between a level and the boundary
+    sharing, may_keep = np.ones(tensors), space.may_keep  # of the fan-outs between a level and the boundary
     for level in range(boundary - 1, -1, -1):
         sharing *= shared[level]
         price = per_word[level, :, READ] + np.where(space.rules.is_output, per_word[level, :, UPDATE], 0.0)
-        kept = np.array([any(option >> t & 1 for option in space.keepers[level]) for t in range(tensors)], np.bool_)
+        kept = may_keep[level]
         outside.low[kept] = np.minimum(outside.low, price / sharing)[kept]
         outside.high[kept] = np.maximum(outside.high, price)[kept]
         outside.timed[kept] |= bool(np.isfinite(space.machine.bandwidth[level]).any())
@@ -75,8 +77,10 @@ class Working(NamedTuple):
         keys: ``(tiles, room)`` what they cost at most but for copies (`dearest`): cheap to compare first.
         strong: ``(tiles,)`` the one that undercut something last: it is compared first.
         counts: ``(tiles,)`` vectors that a tile has.
-        merged: ``(1,)`` how many had to be merged with others for want of room.
+        merged: ``(2,)`` how many had to be merged with others for want of room, in this table and those made from it;
+            above 0: after the first one none is taken any more.
         outside: what may lie outside their boundary.
+        ceiling: what they must not come to more than.
         compared: ``(1,)`` with how many others vectors were compared, all together.
     """
 
@@ -87,27 +91,28 @@ class Working(NamedTuple):
     counts: Ints
     merged: Ints
     outside: Outside
+    ceiling: Ceiling
     compared: Ints
 
     @staticmethod
-    def empty(shape: tuple[int, int, int], outside: Outside, compared: Ints) -> Working:
+    def empty(shape: tuple[int, int, int], outside: Outside, ceiling: Ceiling, compared: Ints) -> Working:
         """Allocate it: tiles, room, columns."""
         pending, keys, counts = np.zeros(shape[:2], np.int64), np.zeros(shape[:2]), np.zeros(shape[0], np.int64)
-        merged = np.zeros(1, np.int64)
-        return Working(np.zeros(shape), pending, keys, counts.copy(), counts, merged, outside, compared)
+        merged = np.zeros(2, np.int64)
+        return Working(np.zeros(shape), pending, keys, counts.copy(), counts, merged, outside, ceiling, compared)
 
-    def like(self, outside: Outside) -> Working:
+    def like(self, outside: Outside, ceiling: Ceiling) -> Working:
         """Allocate another one as large, of another boundary."""
-        return Working.empty(self.vectors.shape, outside, self.compared)
+        return Working.empty(self.vectors.shape, outside, ceiling, self.compared)._replace(merged=self.merged)
 
     def copied(self, room: int) -> Working:
         """Return a copy that has other room."""
-        copy = Working.empty((len(self.counts), room, self.vectors.shape[2]), self.outside, self.compared)
+        copy = Working.empty((len(self.counts), room, self.vectors.shape[2]), self.outside, self.ceiling, self.compared)
         used = int(self.counts.max())
         for ours, theirs in ((self.vectors, copy.vectors), (self.pending, copy.pending), (self.keys, copy.keys)):
             theirs[:, :used] = ours[:, :used]
         copy.strong[:], copy.counts[:] = self.strong, self.counts
-        return copy
+        return copy._replace(merged=self.merged)
 
 
 @part()
@@ -149,9 +154,33 @@ def dearest(vector: Floats, outside: Outside) -> float:
 
 
 @part()
+def too_dear(ceiling: Ceiling, tile: int, vector: Floats, mask: int, copies: float) -> bool:
+    """Return whether whatever has a vector of demands costs more than a mapping may.
+
+    ``copies``: instances that sum up parts of the same outputs, at most.
+    """
+    if ceiling.code < 0:
+        return False
+    fixed, visits = vector.shape[0] - FIXED, ceiling.visits[tile]
+    tensors = fixed // 2
+    cycles = max(ceiling.cycles, vector[fixed + CYCLES] * visits / ceiling.instances[tile])
+    energy = visits * (vector[fixed + ENERGY] + vector[fixed + PER_COPY] * copies)
+    energy += ceiling.leakage * cycles - ceiling.slack
+    for t in range(tensors):
+        if mask >> t & 1:  # at one visit at least
+            energy += vector[tensors + t] + least_to_bring(ceiling, tile, t, vector[t])
+        else:
+            energy += least_to_bring(ceiling, tile, t, vector[t] * visits)
+    value, _ = objective_value(ceiling.code, energy, cycles)
+    return value > ceiling.value
+
+
+@part()
 def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
     vectors, pending, keys, count = to.vectors[tile], to.pending[tile], to.keys[tile], to.counts
+    if (to.merged[0] and to.merged[1]) or too_dear(to.ceiling, tile, vector, mask, to.outside.copies):
+        return
     to.compared[0] += 1 + count[tile]
     key = dearest(vector, to.outside)
     k = to.strong[tile]
