@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,8 @@ def steps(strike: int | None, run: Callable[[], SearchResult]) -> tuple[SearchRe
         code = frame.f_code
         if event not in ("call", "return") or not code.co_filename.startswith(MAPPER):
             return
+        if event == "return" and code.co_flags & inspect.CO_GENERATOR:
+            return  # it may be closed unfinished, as by `any`: then Python lets what is raised there go nowhere
         begun = begun or code.co_name == "result"
         if begun and code.co_qualname != "Watch.stop":  # by which the interrupt is answered
             count += 1
