@@ -285,6 +285,18 @@ def test_even_networks_are_even_in_all_knobs(space):
     assert {knob.kind for knob in space.knobs} == {"channels", "resolution", "kernel", "weights", "inputs"}
 
 
+def test_kernels_are_drawn_whole_more_often_than_not(space):
+    """Several smaller kernels at once leave an untrained network at chance, which teaches nothing."""
+    torch.manual_seed(0)
+    loss = SandwichLoss(space, (), 10)
+    graph = space.shapes.graph
+    kernels = sum(setting.kind == "kernel" for setting in graph.settings)
+    drawn = [len(graph.lowered(widths, "kernel")) for _ in range(60) for widths in loss._narrower()]
+    assert 0.15 < np.mean(drawn) / kernels < 0.35
+    explored = [len(graph.lowered(space.widths(choice), "kernel")) for choice in random_choices(space, 200, 0, [0.6])]
+    assert 0.1 < np.mean(explored) / kernels < 0.35
+
+
 def command(knobs, out):
     """Of bits, few are tried: each makes more layers to map."""
     bits = ["--tried", "8,3", "--bits", "last:8"] if "bits" in knobs else []

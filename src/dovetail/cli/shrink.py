@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_bits(search, "where bits are a knob, those that are not chosen: ")
     search.add_argument(
-        "--tried", type=numbers.wholes, metavar="N,...", help="where bits are a knob, those to choose from (8,4,2)"
+        "--tried", type=numbers.wholes, metavar="N,...", help="where bits are a knob, those to choose from (8,4)"
     )
     search.add_argument(
         "--candidates", type=arguments.positive, default=120, metavar="N", help="networks that it may measure (120)"

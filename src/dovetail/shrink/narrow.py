@@ -18,7 +18,7 @@ torch = import_torch("shrinking networks")
 #: What the settings are called.
 WEIGHTS, INPUTS = "weights", "inputs"
 #: Bits to choose from, if the user does not say.
-TRIED = (8, 4, 2)
+TRIED = (8, 4)
 #: Why a layer's numbers stay as wide as the design's words.
 NOT_TRAINED = "only weights of convolutions and linear layers learn with narrow numbers"
 #: By bits, root mean squares of values up to which they reach, with a sign and without one: rounds normally distributed

@@ -237,10 +237,10 @@ def _spread(task: Task, search: ExactSearch) -> list[float]:
 
 
 def _even(space: SearchSpace, share: float) -> Choice:
-    """Return the choice of all channels at about one share, all blocks there."""
+    """Return the choice of all knobs at about one share, all blocks and whole kernels there."""
     return tuple(
-        0 if knob.kind == "depth" else int(np.abs(np.log(shares / share)).argmin())
-        for knob, shares in zip(space.knobs, space.shares, strict=True)
+        0 if knob in space.kept_mostly else int(np.abs(np.log(shares / share)).argmin())
+        for knob, shares in enumerate(space.shares)
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dovetail.hardware.architecture import Architecture, Spatial
 from dovetail.shrink.channels import ChannelGraph, Widths
+from dovetail.shrink.kernels import KERNEL
 from dovetail.shrink.layers import NetworkShapes, SizedLayer
 from dovetail.shrink.oracle import CostOracle
 from dovetail.workload.problem import Problem
@@ -22,7 +23,7 @@ NARROWEST = 1 / 8
 STAIRS, KEPT_WIDTHS = 40, 12
 #: Layers that are mapped, at most, for one space: fewer widths are kept where other knobs make more of each; and the
 #: fewest that are kept.
-MOST_PROBLEMS, FEWEST_WIDTHS = 6000, 3
+MOST_PROBLEMS, FEWEST_WIDTHS = 8000, 5
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,14 @@ class SearchSpace:
     def stepped(self) -> frozenset[int]:
         """The numbers of the knobs whose options lie on no one curve: what each loses is learnt step by step."""
         return frozenset(number for number, knob in enumerate(self.knobs) if knob.kind not in ("channels", "depth"))
+
+    @cached_property
+    def kept_mostly(self) -> frozenset[int]:
+        """The numbers of the knobs that are drawn as given more often than not: blocks and kernels.
+
+        One of them alone changes what a network computes from the ground up; several make chance of it.
+        """
+        return frozenset(number for number, knob in enumerate(self.knobs) if knob.kind in ("depth", KERNEL))
 
     @cached_property
     def scopes(self) -> tuple[tuple[int, ...], ...]:

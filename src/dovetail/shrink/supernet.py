@@ -27,15 +27,15 @@ from dovetail.shrink.kernels import padding_of
 from dovetail.shrink.narrow import narrow_inputs, plan_at, rounded_weights
 from dovetail.shrink.prune import image_of, kernels_of, prune, sliced, slices_of
 from dovetail.shrink.resolution import scaled
-from dovetail.shrink.space import Knob, SearchSpace
+from dovetail.shrink.space import SearchSpace
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
 
 #: Random networks of every step, besides the widest and the narrowest.
 BETWEEN = 2
-#: How often the smaller networks of a step lack a block.
-LEFT_OUT = 0.25
+#: How often the smaller networks of a step lack a block, or have a smaller kernel, each of them.
+SET_LOWER = 0.25
 #: Images a step when a network is measured.
 _BATCH = 256
 
@@ -94,9 +94,20 @@ class SandwichLoss:
 
     def _narrower(self) -> list[Widths]:
         knobs = self.space.knobs
-        narrowest = [len(knob.options) - 1 if knob.kind == "channels" else _drawn(knob) for knob in knobs]
-        drawn = [[_drawn(knob) for knob in knobs] for _ in range(BETWEEN)]
+        narrowest = [
+            len(knob.options) - 1 if knob.kind == "channels" else self._drawn(number)
+            for number, knob in enumerate(knobs)
+        ]
+        drawn = [[self._drawn(number) for number in range(len(knobs))] for _ in range(BETWEEN)]
         return [self.space.widths(tuple(choice)) for choice in (narrowest, *drawn)]
+
+    def _drawn(self, number: int) -> int:
+        """Return an option of a knob."""
+        options = len(self.space.knobs[number].options)
+        if number not in self.space.kept_mostly:
+            return int(torch.randint(options, ()))
+        is_lower = options > 1 and bool(torch.rand(()) < SET_LOWER)
+        return int(torch.randint(1, options, ())) if is_lower and options > 2 else int(is_lower)
 
     def _at(self, model: Any, widths: Widths, images: Any) -> Any:
         """Run the network at some widths; gradients reach the whole network's weights."""
@@ -139,11 +150,6 @@ def _changed(model: Any, attributes: Mapping[str, Mapping[str, Any]]) -> Iterato
             vars(model.get_submodule(path)).update(own)
 
 
-def _drawn(knob: Knob) -> int:
-    """Return an option of a knob: 0 or 1 of a block, any of the others."""
-    return int(torch.rand(()) < LEFT_OUT) if knob.kind == "depth" else int(torch.randint(len(knob.options), ()))
-
-
 @dataclass(frozen=True)
 class Measurement:
     """A network of the supernet on the validation images.
@@ -182,17 +188,18 @@ def random_choices(space: SearchSpace, count: int, seed: int, lowest: Sequence[f
         space: the knobs.
         count: how many at most; equal ones are dropped.
         seed: of the draws.
-        lowest: per choice drawn in turn, the share of channels around which it lies; a block stays with the chance
-            of that share's square root.
+        lowest: per choice drawn in turn, the share of channels around which it lies; a block stays, and a kernel stays
+            as large as it is, with the chance of that share's square root.
     """
     random = np.random.RandomState([seed & 0xFFFFFFFF, 0x5A3])
     drawn: dict[tuple[int, ...], None] = {}
     for number in range(count):
         middle = math.log(lowest[number % len(lowest)])
         choice = []
-        for knob, shares in zip(space.knobs, space.shares, strict=True):
-            if knob.kind == "depth":
-                choice.append(int(random.random_sample() > math.exp(middle / 2)))
+        for knob, shares in enumerate(space.shares):
+            if knob in space.kept_mostly:
+                is_lower = len(shares) > 1 and random.random_sample() > math.exp(middle / 2)
+                choice.append(random.randint(1, len(shares)) if is_lower and len(shares) > 2 else int(is_lower))
                 continue
             wanted = middle + random.normal(0.0, 0.4)
             choice.append(int(np.abs(np.log(shares) - wanted).argmin()))
