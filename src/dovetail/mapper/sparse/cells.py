@@ -8,7 +8,7 @@ tiles that leave as much as it does and those that leave less. What is left in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,6 +152,14 @@ class Cells:
             return None
         return [Found(energy, cycles, path) for (energy, cycles), path in zip(totals.tolist(), rows.path, strict=True)]
 
+    def first(self, cell: Cell) -> list[Cell]:
+        """Return the cells to begin with: first the one whose tiles leave what the largest does, then those of less.
+
+        Tiles of many words leave the same, for none of them is empty; only of small ones that can be said less.
+        """
+        marks = [(feature, float(feature.share[-1]) * (1 - JUST_BELOW)) for feature in self.shares.features]
+        return list(_split(cell.allowed, 0.0, [one for one in marks if one[1] > one[0].least(cell.allowed)]))
+
     def parts(self, cell: Cell, found: Bounded, cost: Cost | None) -> Iterator[Cell]:
         """Yield the cells that a cell is split into: first the one that holds its mapping, then those that leave less.
 
@@ -162,7 +170,7 @@ class Cells:
         """
         if found.nearest is None:
             return
-        tiles = self._tiles(found.nearest)
+        tiles = entering(self.space, found.nearest)
         energies = [1.0] * len(tiles) if cost is None else [1.0 + level.energy_pJ for level in cost.levels]
         marks: list[tuple[float, int, Feature, float]] = []
         for feature in self.shares.features:
@@ -170,25 +178,31 @@ class Cells:
             mark = mine * (1 - JUST_BELOW)
             if mark > least:
                 marks.append(((mine - least) * energies[feature.level], len(marks), feature, mark))
-        allowed, rest = cell.allowed, []
-        for _, _, feature, mark in sorted(marks, key=lambda one: (-one[0], one[1])):
-            less, allowed = allowed.copy(), allowed.copy()
-            less[feature.level] &= feature.share < mark
-            allowed[feature.level] &= feature.share >= mark
-            rest.append(Cell(less, found.bound))
         if marks:
-            yield Cell(allowed, found.bound)
-            yield from rest
+            ordered = sorted(marks, key=lambda one: (-one[0], one[1]))
+            yield from _split(cell.allowed, found.bound, [(feature, mark) for _, _, feature, mark in ordered])
 
-    def _tiles(self, mapping: Mapping) -> list[int]:
-        """Return the index of the tile that enters each level."""
-        space = self.space
-        names = [space.problem.shape.dimensions[d] for d in space.active]
-        sizes, tiles = dict.fromkeys(names, 1), []
-        for entry in reversed(mapping.levels):
-            for loop in entry.loops:
-                if loop.factor > 1:
-                    sizes[loop.dimension] *= loop.factor
-            places = [divisors.index(sizes[name]) for name, divisors in zip(names, space.divisors, strict=True)]
-            tiles.append(sum(place * weight for place, weight in zip(places, space.radix, strict=True)))
-        return tiles[::-1]
+
+def entering(space: Space, mapping: Mapping) -> list[int]:
+    """Return the index of the tile that enters each level."""
+    names = [space.problem.shape.dimensions[d] for d in space.active]
+    sizes, tiles = dict.fromkeys(names, 1), []
+    for entry in reversed(mapping.levels):
+        for loop in entry.loops:
+            if loop.factor > 1:
+                sizes[loop.dimension] *= loop.factor
+        places = [divisors.index(sizes[name]) for name, divisors in zip(names, space.divisors, strict=True)]
+        tiles.append(sum(place * weight for place, weight in zip(places, space.radix, strict=True)))
+    return tiles[::-1]
+
+
+def _split(allowed: Allowed, bound: float, marks: Sequence[tuple[Feature, float]]) -> Iterator[Cell]:
+    """Yield the cell of the tiles whose shares reach all marks, then those below one that reach the marks before it."""
+    rest = []
+    for feature, mark in marks:
+        less, allowed = allowed.copy(), allowed.copy()
+        less[feature.level] &= feature.share < mark
+        allowed[feature.level] &= feature.share >= mark
+        rest.append(Cell(less, bound))
+    yield Cell(allowed, bound)
+    yield from rest

@@ -97,7 +97,7 @@ def floor_of(
     energy, share = machine.energy.copy(), machine.share.copy()
     size, capacity = machine.size * _PARTS, np.where(machine.capacity < 0, -1, machine.capacity * _PARTS)
     slack = 3 * machine.compute_pJ * max(1.0, computing)
-    slack_cycles = 1.0  # the model rounds cycles up, there and here
+    slack_cycles = 2.0  # the model rounds cycles up, there and here
     for level, tensor in itertools.product(*map(range, machine.size.shape)):
         storage = architecture.levels[level]
         if not isinstance(storage, Storage) or not shares.keeps(level, tensor):
@@ -108,12 +108,13 @@ def floor_of(
             full, block = float(machine.energy[level, tensor, action]), int(machine.block[level, tensor])
             each = one.price(action, full, block, actions)
             metadata = one.metadata_pJ(action, storage.metadata.width, actions) * block
-            slack += (one.rounding(block) * full + metadata) * storage.instances
+            if one.happens(action):
+                slack += (one.rounding(block) * (each + metadata) + full * one.gated_up(action)) * storage.instances
             energy[level, tensor, action] = (each + metadata) * (1 - _ROUNDED)
         bandwidth = float(machine.bandwidth[level].min())
         share[level, tensor] *= one.timed(storage.datawidth) / pace * (1 - _ROUNDED)
         if np.isfinite(bandwidth) and bandwidth > 0:
-            slack_cycles += 4 * float(machine.share[level, tensor]) / bandwidth
+            slack_cycles += one.untimed * float(machine.share[level, tensor]) / bandwidth
         size[level, tensor] = _size(shares, level, tensor, int(machine.size[level, tensor]))
     slack += slack_cycles * sum(
         float(leak) * level.instances for leak, level in zip(machine.leakage, architecture.levels, strict=False)
@@ -148,6 +149,7 @@ class _Place:
         skipped = [cut.left(allowed) for cut in own if cut.how is Leaving.SKIPPING or cut.outermost < level]
         self.taken = min(skipped, default=1.0)
         self.only_gated = bool(own) and not outside and all(cut.how is Leaving.GATING for cut in own)
+        self.level, self.is_output = level, shares.scene.tensors[tensor].is_output
 
     def price(self, action: int, full: float, block: int, actions: Mapping[str, float]) -> float:
         """Return pJ of a dense access, at least."""
@@ -164,9 +166,27 @@ class _Place:
             return 0.0
         return self.bits / width * price(actions, METADATA["random", _KINDS[action]])
 
-    def rounding(self, block: int) -> float:
-        """Return the accesses an instance may have less than its share, as words and lines are whole."""
-        return (1.0 if block > 1 else 0.0) + (2.0 if self.left < 1 else 0.0)
+    def happens(self, action: int) -> bool:
+        """Tell whether such accesses may be there: the outermost level is not filled, inputs are not updated."""
+        return action == READ or (self.is_output if action == UPDATE else self.level > 0)
+
+    @staticmethod
+    def rounding(block: int) -> float:
+        """Return by how many lines an instance's may be rounded up where nothing is left out.
+
+        What zeros leave out is rounded down, so that no word is missing of those that stay.
+        """
+        return (block - 1) / block
+
+    def gated_up(self, action: int) -> float:
+        """Return how many accesses of an instance may be gated beyond the share: of outputs' reads, rounded up."""
+        return 1.0 if self.is_output and self.left < 1 and action == READ else 0.0
+
+    @property
+    def untimed(self) -> float:
+        """Words of an instance that take no time though their share would: metadata, in whole words of data."""
+        kinds = sum(self.happens(action) for action in (READ, UPDATE, WRITE))
+        return (kinds if self.bits else 0.0) + (1.0 if self.is_output and self.left < 1 else 0.0)
 
     def timed(self, word_bits: int) -> float:
         """Return the share of the dense words, metadata in words included, that takes time."""

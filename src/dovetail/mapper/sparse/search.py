@@ -56,6 +56,8 @@ SPARSE_SPACE = (
 ROUNDED = 1e-4
 #: Mappings that are looked at one by one rather than cell by cell; cells that are looked at.
 FEW, MOST_CELLS = 20_000, 64
+#: Mappings, capacities not yet counted, from which on cells come first: to list them takes longer than to bound them.
+LONG_TO_LIST = 1_000_000
 #: Changed mappings a round, those of them that are counted, rounds without a better one that end the search.
 BROOD, PICKED, STALE = 512, 12, 12
 #: Mappings that are counted at least before a search without time says that it met none that fits.
@@ -65,7 +67,7 @@ PROVING = 0.7
 #: Rounds of changes at most: after the first cell, for a better mapping to prune by, and where nothing is proven.
 FIRST_ROUNDS, MOST_ROUNDS = 40, 120
 #: How near, relatively, the first cell's mapping must come to its bound to be good enough to prune by.
-CLOSE = 1.02
+CLOSE = 1.2
 
 
 def search_sparse(
@@ -153,13 +155,17 @@ class _Search:
         cells = self._cells = self._cells or self._laid_out()
         floor = cells.floor(self._everything(cells.space))
         space = self._mapspace(floor)
-        listing = every_mapping(space)
-        covered = listing is not None and listing.count <= FEW and self._looked_at(space, floor, listing.batches)
+        size = mapspace_size(cells.space)
+        quick = size < LONG_TO_LIST
+        listing = every_mapping(space) if quick else None
+        tried = listing is not None and listing.count <= FEW
+        covered = listing is not None and tried and self._looked_at(space, floor, listing.batches)
         proof = _Proof(0.0, 1, 0.0)
         if not covered:
             proof = self._proof = self._proof or self._cell_by_cell(cells)
-            if not self._is_proven(proof) and listing is not None and listing.count > FEW:
-                covered = self._looked_at(space, floor, listing.batches)
+            if not self._is_proven(proof) and not tried:
+                listing = listing if quick else every_mapping(space)
+                covered = listing is not None and self._looked_at(space, floor, listing.batches)
             if not covered and not self._is_proven(proof):
                 self._change(floor, MOST_ROUNDS)
             if not covered and self.best is None:
@@ -170,8 +176,7 @@ class _Search:
             why = f" (the last one: {self._refusal})" if self._refusal else ""
             none, error = ("there is", NoMappingError) if covered else ("was met", NotMetError)
             raise error(f"{self.problem.name} on {self.architecture.name}: no mapping that fits {none}{why}")
-        size = listing.count if listing else mapspace_size(cells.space)
-        return self._answer(self.best, covered, proof, size)
+        return self._answer(self.best, covered, proof, size if listing is None else listing.count)
 
     def _laid_out(self) -> Cells:
         """Return the mapspace, ready to be looked at cell by cell."""
@@ -216,19 +221,20 @@ class _Search:
         allowed = tables.parallelism[: len(cells.space.levels)] > 0
         allowed[0, :-1] = False  # nothing but the whole problem enters the outermost level
         number = itertools.count()
-        waiting = [(0.0, next(number), Cell(allowed))]
+        waiting = [(0.0, next(number), cell) for cell in cells.first(Cell(allowed))]
+        begun, seen = len(waiting), list[Bounded]()
         self.watch.doing, self.watch.share = "with the least that zeros leave", PROVING
-        closed, root = np.inf, Bounded(0.0)
+        closed = np.inf
         try:
             for looked in range(MOST_CELLS):
                 known = np.inf if self.best is None else self.best.rank[0]
                 if not waiting or waiting[0][0] * (1 + ROUNDED) >= known:
                     break
                 self.watch.check()
-                cell = waiting[0][2]
+                cell, place = waiting[0][2], waiting[0][1]
                 found = cells.look(cell, known)
                 heapq.heappop(waiting)
-                root = root if looked else found
+                seen += [found] if place < begun else []
                 cost = None if found.nearest is None else self._count(found.nearest)
                 known = np.inf if self.best is None else self.best.rank[0]
                 parts = [] if found.bound * (1 + ROUNDED) >= known else list(cells.parts(cell, found, cost))
@@ -243,7 +249,9 @@ class _Search:
         finally:
             self.watch.share = 1.0
         left = [bound for bound, _, _ in waiting]
-        return _Proof(min([closed, *left]), root.cycles, root.energy_pJ)
+        held = [one for one in seen if one.bound < np.inf] if len(seen) == begun else []
+        cycles = min((one.cycles for one in held), default=1)
+        return _Proof(min([closed, *left]), cycles, min((one.energy_pJ for one in held), default=0.0))
 
     def _look_at(self, space: Mapspace, floor: Floor, batches: Iterator[Crowd]) -> None:
         """Count every mapping of batches that may be better than the best known, in the order of their floors."""

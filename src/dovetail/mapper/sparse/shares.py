@@ -39,7 +39,8 @@ class Feature:
 
     def least(self, allowed: Allowed) -> float:
         """Return the least share of a cell's tiles; 1 where it has none at that level."""
-        return float(self.share[allowed[self.level]].min(initial=1.0))
+        share = self.share[allowed[self.level]]
+        return float(share.min()) if share.size else 1.0
 
 
 @dataclass(frozen=True)
@@ -108,26 +109,37 @@ class TileShares:
     def metadata(self, level: int, tensor: int) -> list[tuple[float, Feature]]:
         """Return bits of metadata per dense word that moves, at least: factors of features, by the level inside.
 
-        Known where the next level inside surely keeps tiles of many words without a format: its words are then the
-        innermost rank. Else nothing is returned, and metadata is free.
+        Known where the innermost rank is. Else nothing is returned, and metadata is free.
         """
         written = self.scene.formats[tensor].get(level)
-        inside = self._children(level, tensor)
-        if written is None or not written.compresses or not inside or None in inside or level > 0:
+        if written is None or not written.compresses:
             return []
-        levels = [at for at in inside if at is not None]
-        if any(at in self.scene.formats[tensor] for at in levels):
-            return []
+        levels, zeros = self._innermost_ranks(level, tensor), self.scene.zeros[tensor]
         kind, bits = written.ranks[-1].format, self.scene.bits[level, tensor][0].metadata
-        if kind not in (Format.RLE, Format.CP, Format.B):
+        if kind not in (Format.RLE, Format.CP, Format.B) or not levels:
             return []
-        zeros = self.scene.zeros[tensor]
-        if not isinstance(zeros, Structured | Scattered):
+        if not isinstance(zeros, Structured if level else Structured | Scattered):
             return []
-        return [
-            (float(bits), self._made(("live", kind, level, at, tensor), at, tensor, self._live(kind, tensor)))
-            for at in levels
-        ]
+        return [(float(bits), self._live(kind, level, at, tensor)) for at in levels]
+
+    def _innermost_ranks(self, level: int, tensor: int) -> list[int]:
+        """Return the levels whose tile may be a fibre of the innermost rank of a level's format; none: not known.
+
+        That is the tile of the next level inside, as a whole where that has no format or one of a single rank; the
+        level's own where there is none inside. Ranks of its own may be empty.
+        """
+        formats, found = self.scene.formats[tensor], list[int]()
+        for at in self._children(level, tensor):
+            if at is None and len(formats[level].ranks) > 1:
+                return []
+            if at is None or at not in formats or len(formats[at].ranks) == 1:
+                found.append(level if at is None else at)
+                continue
+            further = self._innermost_ranks(at, tensor) if formats[at].compresses else []
+            if not further:
+                return []
+            found += further
+        return found
 
     def cuts(self, tensor: int) -> list[Cut]:
         """Return everything that is left out of a tensor."""
@@ -187,18 +199,49 @@ class TileShares:
         density = kept / sent if sent else 0.0
         return sent, min(sent * density, 1.0), sent * min(density, mean / words)
 
-    def _live(self, kind: Format, tensor: int) -> Callable[[Extents], tuple[float, ...]]:
-        """Return words of metadata per word of the whole tensor, by the tile of the level inside.
+    def _live(self, kind: Format, level: int, at: int, tensor: int) -> Feature:
+        """Return words of metadata per word that moves at a level, by the tile that is a fibre of the innermost rank.
 
         A run length or a coordinate belongs to every non-zero word of a fibre that is not empty, a bit to every word.
+        Fibres that overlap are written apart: of the whole tensor that makes more words than it has.
         """
+        key = "live", kind, level, at, tensor
+        if key not in self._features:
+            share = self._of_tiles(tensor, self._rate(kind, level, tensor, single=at == level))[0]
+            self._features[key] = Feature(at, share if level else share * self._overlap(tensor))
+        return self._features[key]
+
+    def _overlap(self, tensor: int) -> Floats:
+        """Return ``(tiles,)`` words of all tiles of a tensor over those of the tensor, as formats count them.
+
+        Of the loops around a tile they take the tensor's extents over those loops alone.
+        """
+        operand = self.scene.tensors[tensor]
+        bounds = np.array(self.space.problem.bounds, np.int64)[:, None]
+
+        def words(sizes: Ints) -> Floats:
+            found = np.ones(sizes.shape[1])
+            for axis in operand.axes:
+                found *= 1 + sum(step * (sizes[d] - 1) for d, step in axis)
+            return found
+
+        return words(bounds // self.sizes) * words(self.sizes) / words(bounds)
+
+    def _rate(self, kind: Format, level: int, tensor: int, *, single: bool) -> Callable[[Extents], tuple[float, ...]]:
+        """Return words of metadata per word, by the tile; ``single``: also of a tile of one word there is some."""
         zeros = self.scene.zeros[tensor]
         whole = self.scene.tensors[tensor].extents(self.space.problem.bounds)
         words, smallest = math.prod(whole), zeros.smallest(whole)
 
         def rate(tile: Extents) -> tuple[float, ...]:
-            if math.prod(tile) == 1:
+            if math.prod(tile) == 1 and not (single and zeros.share == 1):
                 return (0.0,)
+            if level > 0:
+                most = math.prod(tile) * zeros.share
+                if single:  # the tile itself: where it is empty, none of its words is counted either
+                    return (min(1.0, most) if kind is Format.B else zeros.share,)
+                sure = min(1.0, max(0.0, most - 1)) if zeros.share < 1 else 1.0  # a tile has floor(most) at least
+                return (sure * (1.0 if kind is Format.B else zeros.share),)
             if isinstance(zeros, Scattered):  # of the whole tensor all is known
                 return ((1 - zeros.empty(tile)) * (1.0 if kind is Format.B else zeros.share),)
             chances = zeros.chances(whole)
@@ -229,13 +272,6 @@ class TileShares:
             tiles, which = np.unique(extents, axis=1, return_inverse=True)
             there *= np.array([1 - zeros.empty(tuple(tile)) for tile in tiles.T.tolist()])[which.ravel()]
         self._features[key] = Feature(at, there)
-        return self._features[key]
-
-    def _made(
-        self, key: tuple[object, ...], level: int, tensor: int, value: Callable[[Extents], tuple[float, ...]]
-    ) -> Feature:
-        if key not in self._features:
-            self._features[key] = Feature(level, self._of_tiles(tensor, value)[0])
         return self._features[key]
 
     def keeps(self, level: int, tensor: int) -> bool:
