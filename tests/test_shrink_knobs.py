@@ -330,8 +330,8 @@ def test_a_whole_run_reports_what_its_files_cost(knobs, tmp_path, monkeypatch, c
     assert evaluate(network, data.test) == found["accuracy"]["test"]["0"]
     assert found["folder"] in printed
     assert "What was set lower" in (out / "page.html").read_text()
-    kinds = ["program", "onnx"] if importlib.util.find_spec("onnx") else ["program"]
-    for kind in kinds if "bits" not in knobs else kinds[1:]:
+    kinds = ["onnx"] if importlib.util.find_spec("onnx") else [] if "bits" in knobs else ["program"]
+    for kind in kinds:
         given = ["compare", found["files"][kind], "--on", "simple_weight_stationary", "--objective", "energy", "--json"]
         assert main(given) == 0
         (cost,) = json.loads(capsys.readouterr().out)["results"]
