@@ -332,6 +332,10 @@ def test_a_mapping_in_other_words_than_the_designs_is_refused_with_how_the_probl
     assert code == 2
     assert "m.yaml:2: mapping[0].factors: unknown dimension 'K'" in err
     assert "prob is read as a matrix product (K is C, N is M, M is P;" in err
+    path.write_text("problem: {shape: cnn_layer, instance: {N: 1, C: 2, K: 2, P: 2, Q: 2, R: 1, S: 1}}\n")
+    code, _, err = run(capsys, "evaluate", path, "--on", "tpu_like", "--mapping", path)
+    assert code == 2
+    assert "the key 'mapping' is missing (prob: K is M; --rename says otherwise)" in err
 
 
 @pytest.mark.parametrize("design", ["simple_weight_stationary", "simple_output_stationary"])

@@ -82,7 +82,7 @@ def _fitting(
             return reading.problem, read, [f"{problem.name}: {reading.text}"] if reading.text else []
     first = failed[0]
     if ways[0].text and isinstance(first, InputError):
-        how = f"{problem.name} is {ways[0].text}"
+        how = f"{problem.name}{' is' if ways[0].text.startswith('read as') else ':'} {ways[0].text}"
         raise InputError(f"{first.message} ({how})", file=first.file, line=first.line, key=first.key)
     raise first
 
