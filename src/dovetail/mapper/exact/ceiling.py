@@ -59,6 +59,7 @@ class Ceiling(NamedTuple):
         slack: pJ by which rounding in the model may undercut what is said here.
         visits: ``(tiles,)`` visits of a tile over the whole run.
         instances: ``(tiles,)`` that these may be spread over.
+        copies: ``(tiles,)`` of these, those that sum up parts of the same outputs, at most.
         sharing: ``(tiles, tensors)`` children, of all fan-outs outside together, that can share a word of a tile.
         distinct: ``(tensors,)`` words that are touched.
         shared: ``(keepers, tensors)`` children that can share a word that a level outside passes on.
@@ -75,6 +76,7 @@ class Ceiling(NamedTuple):
     slack: float
     visits: Floats
     instances: Floats
+    copies: Floats
     sharing: Floats
     distinct: Floats
     shared: Floats
@@ -87,13 +89,20 @@ class Ceiling(NamedTuple):
         """Return the same of these tiles only."""
         if self.code < 0:
             return self
-        return self._replace(visits=self.visits[tiles], instances=self.instances[tiles], sharing=self.sharing[tiles])
+        return self._replace(
+            visits=self.visits[tiles],
+            instances=self.instances[tiles],
+            copies=self.copies[tiles],
+            sharing=self.sharing[tiles],
+        )
 
     @staticmethod
     def none(tensors: int) -> Ceiling:
         """Return one that nothing reaches."""
         one, table = np.ones(1), np.ones((1, tensors))
-        return Ceiling(-1, 0.0, 0.0, 0.0, 0.0, one, one, table, np.ones(tensors), table, table, table, table, table)
+        return Ceiling(
+            -1, 0.0, 0.0, 0.0, 0.0, one, one, one, table, np.ones(tensors), table, table, table, table, table
+        )
 
 
 @part()
@@ -128,7 +137,7 @@ def ceilings(
     shared, most, keepers = _shared(space), space.most_instances, np.flatnonzero(~np.array(space.is_spatial))
     visits, together = space.problem.macs / tables.volume.astype(np.float64), _outside_of_tiles(space)
     price, again, brought = _prices(space, per_word, distinct)
-    must, found = space.must_keep, []
+    parts, must, found = _parts(space), space.must_keep, []
     for boundary in boundaries:
         outside = keepers[keepers < boundary]
         between = [shared[i:boundary].prod(axis=0) for i in outside]
@@ -143,6 +152,7 @@ def ceilings(
                 slack,
                 visits,
                 np.minimum(visits, float(most[boundary])),
+                np.minimum(parts, float(most[boundary])),
                 np.where((shared[:boundary] >= ANY).any(axis=0), ANY, limit * together),
                 distinct,
                 np.minimum(np.array(between).reshape(len(outside), len(distinct)), ANY),
@@ -178,6 +188,16 @@ def _outside_of_tiles(space: Space) -> Floats:
             together |= axis
         found[:, t] = outside[together].prod(axis=0)
     return found
+
+
+def _parts(space: Space) -> Floats:
+    """Return ``(tiles,)``: how many tiles there are that have parts of the same outputs, at most."""
+    sizes, rules = tile_sizes(space), space.rules
+    outside, parts = sizes[:, -1:] / sizes, np.ones(space.tiles)
+    for axes in rules.coefficients[rules.is_output & rules.injective] != 0:
+        parts = np.maximum(parts, outside[~axes.any(axis=0)].prod(axis=0))
+    known = bool(rules.injective[rules.is_output].all())  # tiles that overlap have parts that add up to more
+    return parts if known else np.full(space.tiles, np.inf)
 
 
 def _prices(space: Space, per_word: Floats, distinct: Floats) -> tuple[Floats, Floats, Floats]:

@@ -142,7 +142,7 @@ def price_fanout(
             at = child_of(spreading, i, way)
             for k in range(start[at] if at >= 0 else 0, start[at + 1] if at >= 0 else 0):
                 mask = spread_vector(demands.vectors[k], demands.pending[k], ways, way, vector)
-                if not too_dear(ceiling, i, vector[:columns], mask, met.outside.copies):
+                if not too_dear(ceiling, i, vector[:columns], mask):
                     offer_vector(met, 0, vector[:columns], mask)
         for k in range(met.counts[0]):
             for j in range(columns):

@@ -41,6 +41,8 @@ ENTRIES_A_SECOND, ENTRIES_A_STEP = 20_000_000, 10
 #: Shares of what a search may take after which bounds must be tabulated, or coarse ones where these took too long, and
 #: after which a proof ends: what is left goes to a local search, from the best known on.
 TABULATING, COARSELY, PROVING = 0.4, 0.5, 0.8
+#: Likewise for bounds that hold below a known mapping: what is left to search is little, and coarse ones are far off.
+TABULATING_BELOW, COARSELY_BELOW = 0.65, 0.7
 #: Vectors that coarse bounds have room for, inside the outermost fan-out and at it.
 COARSE, COARSE_PRICED = 4, 12
 #: Vectors that bounds have room for which hold below a known mapping only.
@@ -167,6 +169,7 @@ class _Search:
             if begin is not None:
                 known = Known(self.objective, rank(self.objective, begin)[0], laid_out.least_cycles)
                 effort = replace(effort, known=known, vectors=MORE_VECTORS, priced=MORE_PRICED)
+                self.watch.share = TABULATING_BELOW
             return with_bounds(laid_out, build_completion(*given, effort), known), begin
         except OutOfReach:
             if self.watch.is_stopped:
@@ -191,7 +194,7 @@ class _Search:
             OutOfReach: the search was interrupted.
         """
         given = laid_out.space, laid_out.tables, laid_out.per_word
-        self.watch.share = COARSELY
+        self.watch.share = COARSELY if effort.known is None else COARSELY_BELOW
         try:
             coarse = replace(effort, vectors=COARSE, priced=COARSE_PRICED, entries=effort.entries // 20)
             return build_completion(*given, coarse)

@@ -154,17 +154,14 @@ def dearest(vector: Floats, outside: Outside) -> float:
 
 
 @part()
-def too_dear(ceiling: Ceiling, tile: int, vector: Floats, mask: int, copies: float) -> bool:
-    """Return whether whatever has a vector of demands costs more than a mapping may.
-
-    ``copies``: instances that sum up parts of the same outputs, at most.
-    """
+def too_dear(ceiling: Ceiling, tile: int, vector: Floats, mask: int) -> bool:
+    """Return whether whatever has a vector of demands costs more than a mapping may."""
     if ceiling.code < 0:
         return False
     fixed, visits = vector.shape[0] - FIXED, ceiling.visits[tile]
     tensors = fixed // 2
     cycles = max(ceiling.cycles, vector[fixed + CYCLES] * visits / ceiling.instances[tile])
-    energy = visits * (vector[fixed + ENERGY] + vector[fixed + PER_COPY] * copies)
+    energy = visits * (vector[fixed + ENERGY] + vector[fixed + PER_COPY] * ceiling.copies[tile])
     energy += ceiling.leakage * cycles - ceiling.slack
     for t in range(tensors):
         if mask >> t & 1:  # at one visit at least
@@ -179,12 +176,14 @@ def too_dear(ceiling: Ceiling, tile: int, vector: Floats, mask: int, copies: flo
 def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
     vectors, pending, keys, count = to.vectors[tile], to.pending[tile], to.keys[tile], to.counts
-    if (to.merged[0] and to.merged[1]) or too_dear(to.ceiling, tile, vector, mask, to.outside.copies):
+    if to.merged[0] and to.merged[1]:
         return
     to.compared[0] += 1 + count[tile]
     key = dearest(vector, to.outside)
     k = to.strong[tile]
     if k < count[tile] and keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside):
+        return
+    if too_dear(to.ceiling, tile, vector, mask):
         return
     for k in range(count[tile]):
         if keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside):
