@@ -13,6 +13,8 @@ from dovetail.errors import InputError
 
 #: Owner of a position that no group can take away, such as an image's channels or the classifier's outputs.
 FIXED = -1
+#: What kinds of settings there are.
+KERNEL, RESOLUTION, WEIGHT_BITS, INPUT_BITS = "kernel", "resolution", "weights", "inputs"
 #: Layers that one word about settings names.
 _NAMED = 4
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.shrink.channels import Setting
+from dovetail.shrink.channels import KERNEL, Setting
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
 
-#: What the setting is called.
-KERNEL = "kernel"
 #: How often two rows and columns go at most.
 _STEPS = 2
 #: Why a kernel stays.
@@ -80,4 +78,4 @@ def set_kernel(module: Any, form: Sequence[int]) -> None:
         module._reversed_padding_repeated_twice = [pad for pad in reversed(padding) for _ in range(2)]
 
 
-__all__ = ["KERNEL", "NO_MIDDLE", "OF_ITS_OWN", "UNPADDED", "kernel_settings", "middle", "padding_of", "set_kernel"]
+__all__ = ["NO_MIDDLE", "OF_ITS_OWN", "UNPADDED", "kernel_settings", "middle", "padding_of", "set_kernel"]

@@ -9,10 +9,7 @@ from typing import Any
 
 from dovetail.accuracy.bits import INPUTS, WEIGHTS, module_of
 from dovetail.errors import InputError
-from dovetail.shrink import narrow
-from dovetail.shrink.channels import Axis, ChannelGraph, Setting, Widths
-from dovetail.shrink.kernels import KERNEL
-from dovetail.shrink.resolution import RESOLUTION
+from dovetail.shrink.channels import INPUT_BITS, KERNEL, RESOLUTION, WEIGHT_BITS, Axis, ChannelGraph, Setting, Widths
 from dovetail.workload.network import Layer, Network
 from dovetail.workload.problem import Problem, convolution
 from dovetail.workload.torch_trace import trace
@@ -126,7 +123,7 @@ class SizedLayer:
 
 def _with_bits(problem: Problem, values: Mapping[str, int], outputs: int | None) -> Problem:
     """Return a problem with the bits that settings say, and those of its outputs."""
-    named = {WEIGHTS: values.get(narrow.WEIGHTS), INPUTS: values.get(narrow.INPUTS)}
+    named = {WEIGHTS: values.get(WEIGHT_BITS), INPUTS: values.get(INPUT_BITS)}
     named |= {tensor.name: outputs for tensor in problem.shape.tensors if tensor.is_output}
     known = {name: Width(bits) for name, bits in named.items() if bits is not None}
     return problem.with_widths(known) if known else problem
@@ -211,14 +208,14 @@ def _settings(layer: Layer, graph: ChannelGraph) -> dict[str, tuple[int, Setting
 
 def _readers(layer: Layer, network: Network, graph: ChannelGraph) -> tuple[Reader, ...]:
     """Return what reads what a layer makes; nothing where no bits can be chosen."""
-    if not any(setting.kind == narrow.INPUTS for setting in graph.settings):
+    if not any(setting.kind == INPUT_BITS for setting in graph.settings):
         return ()
     names = [consumer for producer, consumer in network.edges if producer == layer.name]
     found = []
     for name in dict.fromkeys(names):
         block = graph.block_of(module_of(name))
         place = None if block is None else len(graph.groups) + block
-        found.append(Reader(graph.place_of(narrow.INPUTS, module_of(name)), place))
+        found.append(Reader(graph.place_of(INPUT_BITS, module_of(name)), place))
     return tuple(found)
 
 

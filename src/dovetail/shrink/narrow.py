@@ -8,15 +8,13 @@ from typing import Any
 from dovetail.accuracy.bits import MOST_BITS, NarrowLayer, Plan, make_plan, module_of
 from dovetail.accuracy.quantised import channel_axis, trainable
 from dovetail.errors import InputError
-from dovetail.shrink.channels import ChannelGraph, Setting
+from dovetail.shrink.channels import INPUT_BITS, WEIGHT_BITS, ChannelGraph, Setting
 from dovetail.workload.network import Network
 from dovetail.workload.torchvision_import import import_torch
 from dovetail.workload.widths import LayerBits, Width
 
 torch = import_torch("shrinking networks")
 
-#: What the settings are called.
-WEIGHTS, INPUTS = "weights", "inputs"
 #: Bits to choose from, if the user does not say.
 TRIED = (8, 4)
 #: Why a layer's numbers stay as wide as the design's words.
@@ -51,13 +49,13 @@ def narrow_settings(
     settings = []
     for one in full:
         bits = kept[one.path].weights if one.path in kept else None
-        settings.append(Setting(WEIGHTS, one.path, options if bits is None else (bits,), (one.path,)))
+        settings.append(Setting(WEIGHT_BITS, one.path, options if bits is None else (bits,), (one.path,)))
     for paths in _reading_together(network, [one.path for one in full]):
         said = {kept[path].inputs for path in paths if path in kept} - {None}
         if len(said) > 1:
             raise InputError(f"{', '.join(paths[:4])} read one tensor, so their inputs have the same bits")
         bits = next(iter(said), None)
-        settings.append(Setting(INPUTS, paths[0], options if bits is None else (bits,), paths))
+        settings.append(Setting(INPUT_BITS, paths[0], options if bits is None else (bits,), paths))
     known = {one.path for one in full}
     unset = {layer.name: NOT_TRAINED for layer in network.layers if module_of(layer.name) not in known}
     return tuple(settings), unset
@@ -86,11 +84,11 @@ def _reading_together(network: Network, paths: Sequence[str]) -> list[tuple[str,
 
 def plan_at(graph: ChannelGraph, widths: Sequence[int]) -> Plan:
     """Return how narrow each layer is at some widths, as far as known before calibration; empty where bits stay."""
-    weights = graph.set_to(widths, WEIGHTS)
+    weights = graph.set_to(widths, WEIGHT_BITS)
     inputs = {
         path: value
         for setting, value in zip(graph.settings, widths[graph.first_setting :], strict=True)
-        if setting.kind == INPUTS and value
+        if setting.kind == INPUT_BITS and value
         for path in setting.paths
     }
     return tuple(NarrowLayer(path, bits, inputs[path]) for path, bits in weights.items())
@@ -131,10 +129,8 @@ def narrow_inputs(model: Any, bits: Mapping[str, int]) -> list[Any]:
 
 
 __all__ = [
-    "INPUTS",
     "NOT_TRAINED",
     "TRIED",
-    "WEIGHTS",
     "narrow_inputs",
     "narrow_settings",
     "plan_at",

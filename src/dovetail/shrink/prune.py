@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dovetail.errors import InputError
-from dovetail.shrink.channels import Axis, ChannelGraph, Kept, is_inside
-from dovetail.shrink.kernels import KERNEL, middle, padding_of, set_kernel
-from dovetail.shrink.resolution import RESOLUTION, scale_images
+from dovetail.shrink.channels import KERNEL, RESOLUTION, Axis, ChannelGraph, Kept, is_inside
+from dovetail.shrink.kernels import middle, padding_of, set_kernel
+from dovetail.shrink.resolution import scale_images
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")

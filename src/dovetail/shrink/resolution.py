@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from dovetail.errors import InputError
-from dovetail.shrink.channels import Setting
+from dovetail.shrink.channels import RESOLUTION, Setting
 from dovetail.workload.network import Network
 from dovetail.workload.torch_trace import trace
 from dovetail.workload.torchvision_import import import_torch
 
 torch = import_torch("shrinking networks")
 
-#: What the setting is called.
-RESOLUTION = "resolution"
 #: Shares of an image's rows and columns that are tried; below a half, scaling would skip pixels.
 _SHARES = (0.75, 0.5)
 #: Why images keep their size.
@@ -67,4 +65,4 @@ def scaled(images: Any, size: Sequence[int]) -> Any:
     return torch.nn.functional.interpolate(images, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-__all__ = ["FIXED_SIZE", "RESOLUTION", "resolution_setting", "scale_images", "scaled"]
+__all__ = ["FIXED_SIZE", "resolution_setting", "scale_images", "scaled"]

@@ -9,15 +9,13 @@ from typing import Any
 
 from dovetail.accuracy.exported import Exported
 from dovetail.network.costs import NetworkCost
-from dovetail.shrink.channels import ChannelGraph, Widths
+from dovetail.shrink.channels import KERNEL, RESOLUTION, ChannelGraph, Widths
 from dovetail.shrink.depth import CHANGES, NEEDED
 from dovetail.shrink.discover import OUTPUT
 from dovetail.shrink.finalists import Accuracy, means_of
-from dovetail.shrink.kernels import KERNEL
 from dovetail.shrink.narrow import plan_at
 from dovetail.shrink.oracle import PassCost
 from dovetail.shrink.request import Request
-from dovetail.shrink.resolution import RESOLUTION
 from dovetail.shrink.space import SearchSpace
 from dovetail.shrink.supernet import Measurement
 from dovetail.shrink.target import Target

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.hardware.architecture import Architecture, Spatial
-from dovetail.shrink.channels import ChannelGraph, Widths
-from dovetail.shrink.kernels import KERNEL
+from dovetail.shrink.channels import KERNEL, ChannelGraph, Widths
 from dovetail.shrink.layers import NetworkShapes, SizedLayer
 from dovetail.shrink.oracle import CostOracle
 from dovetail.workload.problem import Problem
