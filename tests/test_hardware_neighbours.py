@@ -271,6 +271,19 @@ def test_variables_of_accelforge_are_given_values(tmp_path: Path) -> None:
     assert _storages(design)["Buffer"].words == _storages(before)["Buffer"].words // 4
 
 
+def test_values_per_action_of_accelforge_are_bits_of_its_words(tmp_path: Path) -> None:
+    wanted = _forge(tmp_path)
+    values = _FORGE.replace("bits_per_action: 64", "values_per_action: {All: 8}")
+    assert _forge(tmp_path, values).levels == wanted.levels
+    at_memory = _FORGE.replace(", bits_per_action: 64", "").replace(
+        "    tensors: {keep: input | output, may_keep: ~Main}",
+        "    tensors: {keep: input | output, may_keep: ~Main}\n    values_per_action: {input: 8, output: 8}",
+    )
+    assert _forge(tmp_path, at_memory).levels == wanted.levels
+    with pytest.raises(InputError, match="more values of one tensor than of another have no equal here"):
+        _forge(tmp_path, values.replace("{All: 8}", "{input: 8, output: 4}"))
+
+
 _TOLL = """  - !Toll
     name: Toll
     direction: DIRECTION

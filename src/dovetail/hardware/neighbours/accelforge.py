@@ -30,7 +30,7 @@ _COMMON = (
     "leak_power_scale", "total_latency", "extra_attributes_for_component_model", "n_parallel_instances",
     "throughput_scale", "latency_scale",
 )  # fmt: skip
-_HOLDER_KEYS = (*_COMMON, "tensors", "bits_per_value", "bits_per_value_scale", "bits_per_action")
+_HOLDER_KEYS = (*_COMMON, "tensors", "bits_per_value", "bits_per_value_scale", "bits_per_action", "values_per_action")
 _KNOWN = {
     "!Memory": (*_HOLDER_KEYS, "size", "skip_initial_output_write"),
     "!Toll": (*_HOLDER_KEYS, "direction"),
@@ -42,6 +42,7 @@ _FORK, _INLINE = "!Fork", "!Hierarchical"
 _SPATIAL_KEYS = ("name", "fanout", "reuse", "may_reuse", "min_usage", "loop_bounds", "usage_scale", "power_gateable")
 _ACTION_KEYS = (
     "name", "energy", "energy_scale", "throughput", "throughput_scale", "latency", "bits_per_action",
+    "values_per_action",
     "extra_attributes_for_component_model",
 )  # fmt: skip
 #: What has no equal here: the tag, and why.
@@ -75,7 +76,6 @@ _INSTEAD = {
 }
 #: Keys of components whose numbers have no equal -> what comes near.
 _UNEQUAL = {
-    "values_per_action": "'bits_per_action', one for all tensors, comes near",
     "total_area": "say the 'area' of one",
     "total_leak_power": "say the 'leak_power' of one",
     "actions_scale": "'energy_scale' says what actions cost",
@@ -225,7 +225,7 @@ class _Reading:
         for toll in self.tolls:
             toll.meet(name.text(), keep)
         bits = self.word_bits(entries, keep | may)
-        actions = self.actions(entries)
+        actions = self.actions(entries, bits)
         line = line_of(max((action[1] for action in actions.values()), default=1), bits)
         size = self.number(entries["size"]) if "size" in entries else math.inf
         attributes: dict[str, Any] = {"datawidth": bits, "width": line, **self.costs(entries, actions, line)}
@@ -242,7 +242,7 @@ class _Reading:
         if self.cycle_seconds is not None:
             said = "a second compute unit for the same layer: a design here has one; say which is meant"
             raise entries["name"].fail(f"{said} with --set {_CHOICE}=NAME")
-        actions = self.actions(entries)
+        actions = self.actions(entries, WORD_BITS)
         attributes = {"datawidth": WORD_BITS, **self.costs(entries, actions, 1)}
         rate = self.rates(entries)[0].get("compute", math.inf)
         if not math.isfinite(rate) or rate <= 0:
@@ -263,7 +263,7 @@ class _Reading:
         toll = Toll(entries["name"], ways_of(entries["direction"], keep, self.kept))
         self.tolls.append(toll)
         bits = self.word_bits(entries, keep)
-        pJ, each = self.actions(entries).get("read", (math.nan, self.bits_per_action(entries)))
+        pJ, each = self.actions(entries, bits).get("read", (math.nan, self.moved(entries, bits, 1.0)))
         rate = self.rates(entries)[0].get("read", math.inf) * each / bits
         once: dict[str, Any] = self.costs(entries, {}, 1)  # area and leakage, which stand at the first storage
         for way in toll.ways:
@@ -309,7 +309,7 @@ class _Reading:
     ) -> dict[str, float]:
         """Return a memory's bandwidths as words per second, by attribute."""
         rates, apart = self.rates(entries)
-        moved = {name: actions[name][1] if name in actions else self.bits_per_action(entries) for name in rates}
+        moved = {name: actions[name][1] if name in actions else self.moved(entries, bits, 1.0) for name in rates}
         words = {
             name: rate * moved[name] / bits
             for name, rate in rates.items()
@@ -361,24 +361,33 @@ class _Reading:
             )
         return max(widths.values(), default=WORD_BITS)
 
-    def bits_per_action(self, entries: Mapping[str, Node]) -> float:
-        """Return the bits that an action of a component moves where it does not say so itself."""
+    def moved(self, entries: Mapping[str, Node], bits: int, default: float) -> float:
+        """Return the bits that an action moves: so many values (of so many bits), so many bits, or the default."""
+        values = {each.value: each for each in _entries(entries.get("values_per_action")).values()}
+        counts = {self.number(each) for each in values.values()}
+        if len(counts) > 1:
+            raise entries["values_per_action"].fail("more values of one tensor than of another have no equal here")
+        if counts:
+            return counts.pop() * bits
         node = entries.get("bits_per_action")
-        return 1.0 if node is None or node.value is None else self.number(node)
+        return default if node is None or node.value is None else self.number(node)
 
-    def actions(self, entries: Mapping[str, Node]) -> dict[str, tuple[float, float]]:
-        """Return what actions cost, pJ (NaN where an estimator says it), and the bits that each moves."""
-        node, default = entries.get("actions"), self.bits_per_action(entries)
+    def actions(self, entries: Mapping[str, Node], bits: int) -> dict[str, tuple[float, float]]:
+        """Return what actions cost, pJ (NaN where an estimator says it), and the bits that each moves.
+
+        ``bits``: of a value.
+        """
+        node, default = entries.get("actions"), self.moved(entries, bits, 1.0)
         scale = self.number(entries["energy_scale"]) if "energy_scale" in entries else 1.0
         found: dict[str, tuple[float, float]] = {}
         for action in node.sequence() if node is not None and node.value is not None else ():
             parts = action.mapping(known=_ACTION_KEYS, required=("name",))
             energy = self.number(parts["energy"]) if "energy" in parts else math.nan
             own = self.number(parts["energy_scale"]) if "energy_scale" in parts else 1.0
-            bits = self.number(parts["bits_per_action"]) if "bits_per_action" in parts else default
-            if energy < 0 or bits <= 0:
+            moved = self.moved(parts, bits, default)
+            if energy < 0 or moved <= 0:
                 raise action.fail("energies and bits per action cannot be below 0")
-            found[parts["name"].text()] = (energy * scale * own * _UNITS_pJ, bits)
+            found[parts["name"].text()] = (energy * scale * own * _UNITS_pJ, moved)
         return found
 
     def costs(
