@@ -196,7 +196,7 @@ def saved(tmp_path):
     ("change", "words"),
     [
         ({"format": "other"}, "not written by"),
-        ({"layers": {"0": {"in": 1, "out": -3, "groups": 1}}}, "no number of channels"),
+        ({"layers": {"0": {"in": 1, "out": -3, "groups": 1}}}, "layers.0: 'out: -3' is no size of a layer"),
         ({"layers": {"nowhere": {"in": 1, "out": 3, "groups": 1}}}, "no layer 'nowhere'"),
         ({"layers": {"2": {"in": 1, "out": 3, "groups": 1}}}, "no channels to remove"),
         ({"layers": {}}, "has shape"),

@@ -142,6 +142,13 @@ def _check_of_energies(claim: Claim, architecture: Architecture, energies: Energ
 def _checks_of_mapping(claim: Claim, mapping: Mapping, architecture: Architecture) -> Iterator[Check]:
     broken = violations(mapping, claim.problem, architecture)
     yield _check("the mapping obeys every constraint", not broken, "; ".join(broken) or "none is broken")
+    first, allowed = mapping.levels[0], bound_to(architecture, claim.problem).levels[0].constraints.bypass
+    names = [tensor.name for tensor in claim.problem.shape.tensors]
+    passing = [name for name in names if name not in first.keep and name not in allowed]
+    said = f"{', '.join(passing)} passes {first.level} by, and the design does not say so"
+    yield _check(
+        "the mapping is one of those searched", not passing, said if passing else "the design says what lies where"
+    )
     rewritten = native_mapping_yaml(mapping, claim.problem)
     yield _check("the mapping is written in our words", rewritten == claim.mapping_text, "it reads back the same")
     cost = evaluate(mapping, claim.problem, architecture, claim.energies)
