@@ -88,7 +88,7 @@ def parse_knobs(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in KNOBS:
-            raise InputError(f"no knob '{name}'{did_you_mean(name, KNOBS)}; knobs are {', '.join(KNOBS)}")
+            raise InputError(f"no knob '{name}'{did_you_mean(name, KNOBS)}")
     if not names:
         raise InputError(f"no knob in '{text}'; knobs are {', '.join(KNOBS)}")
     return tuple(knob for knob in KNOBS if knob in names)
