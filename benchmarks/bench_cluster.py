@@ -2,6 +2,7 @@
 
     bench_cluster.py                 two workers each, on the loopback; needs the extra dask
     bench_cluster.py --seconds 0.079 2.0 30      mean seconds of a search for the simulation
+    bench_cluster.py --real 1 2 4    DenseNet-121 on tpu_like, 3 s a search at most, on so many of Dask's workers each
 
 Jobs carry a real layer and design, and do nothing. Printed are CPU-milliseconds per job of the calling process, which
 pickles, hands in and unpickles, and of the scheduler; and the speed-up of 1 to 1,000 workers: simulated, each search
@@ -11,6 +12,7 @@ drawn from an exponential distribution of that mean, handed in by one caller and
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
 import pickle
 import random
@@ -18,15 +20,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
 from dovetail.cluster import Cluster
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.objective import Objective
 from dovetail.network.jobs import Job
+from dovetail.network.map_network import map_network
 from dovetail.workers import WorkerExecutor
+from dovetail.workload.loading import load_network
 from dovetail.workload.problem import convolution
 
 JOBS = 400
@@ -37,7 +43,13 @@ def main() -> None:
     """Measure, simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.079, 2.0, 30.0])
+    parser.add_argument(
+        "--real", type=int, nargs="+", default=[], help="map a network on so many workers, and nothing else"
+    )
     args = parser.parse_args()
+    if args.real:
+        real(args.real)
+        return
     design = load_architecture("eyeriss_like")
     job = Job(convolution(C=64, M=64, P=56, Q=56, R=3, S=3), design, estimate(design))
     with WorkerExecutor(2) as executor:
@@ -59,25 +71,51 @@ def caller_seconds(executor: Executor, job: Job) -> float:
     return (time.process_time() - began) / JOBS
 
 
-def on_dask(job: Job) -> tuple[float, float]:
-    """Return CPU-seconds per job of this process and of the scheduler, of a cluster on the loopback."""
+@contextlib.contextmanager
+def dask(workers: int) -> Iterator[tuple[Cluster, subprocess.Popen[bytes]]]:
+    """Give a cluster of so many workers on the loopback, and its scheduler's process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     begun = [_begun("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")]
     try:
         options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
-        begun += [_begun("worker", f"tcp://127.0.0.1:{port}", *options) for _ in range(2)]
+        begun += [_begun("worker", f"tcp://127.0.0.1:{port}", *options) for _ in range(workers)]
         with Cluster(f"dask://127.0.0.1:{port}") as cluster:
-            while cluster.processes < 2:
+            while cluster.processes < workers:
                 time.sleep(0.1)
-            before = _cpu_seconds(begun[0])
-            caller = caller_seconds(cluster, job)
-            return caller, (_cpu_seconds(begun[0]) - before) / (JOBS + 20)
+            yield cluster, begun[0]
     finally:
         for process in begun:
             process.kill()
             process.wait()
+
+
+def on_dask(job: Job) -> tuple[float, float]:
+    """Return CPU-seconds per job of this process and of the scheduler, of a cluster on the loopback."""
+    with dask(2) as (cluster, scheduler):
+        before = _cpu_seconds(scheduler)
+        caller = caller_seconds(cluster, job)
+        return caller, (_cpu_seconds(scheduler) - before) / (JOBS + 20)
+
+
+def real(counts: Sequence[int]) -> None:
+    """Map a network on so many workers each, code loaded there and nothing from a store, and print how long it took."""
+    design = load_architecture("tpu_like")
+    given = load_network("densenet121"), design, estimate(design)
+    one = None
+    for workers in counts:
+        with dask(workers) as (cluster, _):
+            few = replace(given[0], layers=given[0].layers[: 4 * workers])
+            map_network(few, *given[1:], objective=Objective.ENERGY, time_limit=3.0, workers=cluster)  # loads the code
+            began = time.perf_counter()
+            cost = map_network(*given, time_limit=3.0, workers=cluster)
+            took = time.perf_counter() - began
+        one = one or took
+        print(
+            f"{workers} workers: {len(cost.distinct)} searches in {took:.1f} s, {one / took:.2f} times as fast",
+            flush=True,
+        )
 
 
 def speed_up(workers: int, mean: float, serial: float, jobs: int = 20_000) -> float:

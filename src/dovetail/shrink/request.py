@@ -103,7 +103,7 @@ class Request:
         if self.method != MAGNITUDE:
             search_named(self.method)
         elif self.knobs is not None:
-            raise InputError(f"method {MAGNITUDE} takes single weights away and turns no knob; leave --knobs out")
+            raise InputError(f"knobs are what a search of channels and blocks turns; method {MAGNITUDE} has none")
         if not self.tried or not all(FEWEST_BITS <= bits <= MOST_BITS for bits in self.tried):
             raise InputError(
                 f"bits to choose from are {FEWEST_BITS} to {MOST_BITS}, found {', '.join(map(str, self.tried))}"
