@@ -69,6 +69,7 @@ class LaidOut:
         tables: what is known of every tile.
         choices: of storage levels.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
+        by_bandwidth: cycles that some level's bandwidth asks of any mapping.
         least_cycles: cycles of any mapping, given parallelism and bandwidth.
     """
 
@@ -76,6 +77,7 @@ class LaidOut:
     tables: Tables
     choices: Choices
     per_word: Floats
+    by_bandwidth: float
     least_cycles: int
 
 
@@ -94,9 +96,9 @@ def lay_out(space: Space, effort: Effort) -> LaidOut:
     tables = build_tables(space, effort.look)
     parts = space.least, space.most, space.most_loops, space.keepers, space.pins, space.movements
     choices = once(space, ("choices", *parts), lambda: _choices(space, effort.look))
-    parallel = max(1, int(tables.parallelism[0, -1]))
-    least_cycles = whole_cycles(max(space.problem.macs / parallel, cycles_by_bandwidth(space)))
-    return LaidOut(space, tables, choices, words_prices(space), least_cycles)
+    parallel, by_bandwidth = max(1, int(tables.parallelism[0, -1])), cycles_by_bandwidth(space)
+    least_cycles = whole_cycles(max(space.problem.macs / parallel, by_bandwidth))
+    return LaidOut(space, tables, choices, words_prices(space), by_bandwidth, least_cycles)
 
 
 def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None = None) -> Prepared:
@@ -110,7 +112,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
     chain = (LONG_CHAIN if tied else CHAIN) if not space.rules.injective.all() else 0
     distinct = np.array([touched(space, t) for t in range(tensors)])
     quickest = float(completion.class_cycles.min())  # infinity where there is no completion at all
-    by_bandwidth = max(cycles_by_bandwidth(space), quickest if math.isfinite(quickest) else 0.0)
+    by_bandwidth = max(laid_out.by_bandwidth, quickest if math.isfinite(quickest) else 0.0)
     scene = Scene(
         lattice_of(space),
         tables,
