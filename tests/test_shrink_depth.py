@@ -1,6 +1,5 @@
 """Blocks left out: which may be, what a network costs without them, and that what is saved truly lacks them."""
 
-import itertools
 import json
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
+from choices import assert_the_best_within_a_limit_is_proven  # noqa: E402
 from dovetail.accuracy.models import ModelSpec, five_layer  # noqa: E402
 from dovetail.accuracy.recipe import MODERN, STUDY  # noqa: E402
 from dovetail.accuracy.standalone import standalone_source  # noqa: E402
@@ -206,18 +206,7 @@ def test_the_cost_of_a_choice_is_that_of_mapping_what_is_left(toy, space):
 @given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.sampled_from(["energy", "cycles", "macs"]))
 def test_the_best_choice_of_widths_and_blocks_is_that_of_brute_force(space, seed, share, metric):
     """Of sums over layers the choice of least loss within a limit is proven; here it is compared with all choices."""
-    search, random = ExactSearch(space, metric), np.random.RandomState(seed)
-    losses = [np.array([0.0, *np.sort(random.random_sample(size - 1))]) for size in search.sizes]
-    choices = np.array(list(itertools.product(*map(range, search.sizes))))
-    costs = search.costs(choices)
-    limit = float(costs.min() + share * (costs[0] - costs.min()))
-    lost = np.sum([each[choices[:, knob]] for knob, each in enumerate(losses)], axis=0)
-    found, proven = search.best_within(losses, limit)
-    assert proven
-    assert search.cost(found) <= limit
-    assert sum(each[option] for each, option in zip(losses, found, strict=True)) == pytest.approx(
-        lost[costs <= limit].min(), abs=1e-9
-    )
+    assert_the_best_within_a_limit_is_proven(space, seed, share, metric)
 
 
 def test_equal_networks_are_one_choice(space):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
+from choices import assert_the_best_within_a_limit_is_proven  # noqa: E402
 from dovetail.accuracy.bits import plan_bits  # noqa: E402
 from dovetail.accuracy.datasets import load_data  # noqa: E402
 from dovetail.accuracy.evaluation import evaluate  # noqa: E402
@@ -163,18 +164,7 @@ def test_the_cost_of_a_choice_is_that_of_mapping_what_is_left(mixed, space):
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.sampled_from(["energy", "cycles", "edp"]))
 def test_the_best_choice_over_all_knobs_is_that_of_brute_force(space, seed, share, metric):
-    search, random = ExactSearch(space, metric), np.random.RandomState(seed)
-    losses = [np.array([0.0, *np.sort(random.random_sample(size - 1))]) for size in search.sizes]
-    choices = np.array(list(itertools.product(*map(range, search.sizes))))
-    costs = search.costs(choices)
-    limit = float(costs.min() + share * (costs[0] - costs.min()))
-    lost = np.sum([each[choices[:, knob]] for knob, each in enumerate(losses)], axis=0)
-    found, proven = search.best_within(losses, limit)
-    assert proven
-    assert search.cost(found) <= limit
-    assert sum(each[option] for each, option in zip(losses, found, strict=True)) == pytest.approx(
-        lost[costs <= limit].min(), abs=1e-9
-    )
+    assert_the_best_within_a_limit_is_proven(space, seed, share, metric)
 
 
 def test_a_knob_that_is_not_there_or_forbidden_is_one_message(mixed):
