@@ -120,9 +120,7 @@ def carried(architecture: Architecture, rules: Rules, nest: Nest, counts: Ints) 
 def network_energy(
     architecture: Architecture,
     energies: EnergyTable,
-    rules: Rules,
-    nest: Nest,
-    last: Residuals,
+    routes: Routes,
     work: Workspace,
     both_ways: Carried,
 ) -> Floats:
@@ -131,20 +129,17 @@ def network_energy(
     Args:
         architecture: the design.
         energies: for areas, which give wires their lengths, and for the energy of wires.
-        rules: of the problem and architecture.
-        nest: the mapping.
-        last: its last passes.
+        routes: of the mapping's words.
         work: with the traffic of the mapping, as counting leaves it.
         both_ways: as `carried` gives it.
     """
     result = np.zeros(work.statistics.shape[:2])
     hops = hop_energies(architecture, energies)
-    routes = Routes(rules, nest, last)
     for i, level in enumerate(architecture.levels[:-1]):
         wires = wires_of(level, energies)
         if wires is not None:
-            for t in range(len(rules.is_output)):
-                each = _routed_energy(_doubled(routes.below(i, t), both_ways.get((i, t))), wires, hops[i])
+            for t in range(len(routes.rules.is_output)):
+                each = _routed_energy(_doubled(routes.below(i, t, hops=True), both_ways.get((i, t))), wires, hops[i])
                 each += int(work.statistics[i, t, kernel.LINKED]) * (hops[i] + 2 * wires.router_pJ)
                 result[i, t] = each * int(work.instances[i])
     return result
@@ -162,18 +157,15 @@ def network_shares(problem: Problem, architecture: Architecture) -> Floats:
     return shares
 
 
-def ingresses(rules: Rules, nest: Nest, last: Residuals, work: Workspace, both_ways: Carried) -> Floats:
+def ingresses(routes: Routes, work: Workspace, both_ways: Carried) -> Floats:
     """Return ``(levels, tensors)`` words put on the network below each level, per instance of the level."""
     sent = work.statistics[:, :, kernel.SENT].astype(np.float64)
     for place, partition in both_ways.items():
-        routes = Routes(rules, nest, last, hops=False).below(*place)
-        sent[place] = sum(route.words for route in _doubled(routes, partition))
+        sent[place] = sum(route.words for route in _doubled(routes.below(*place), partition))
     return sent
 
 
-def spatial_reductions(
-    rules: Rules, nest: Nest, last: Residuals, work: Workspace, both_ways: Carried, level: int, tensor: int
-) -> int:
+def spatial_reductions(routes: Routes, work: Workspace, both_ways: Carried, level: int, tensor: int) -> int:
     """Return the partial sums of an output added on the network below a level, per instance of the level.
 
     Words that a level inside lets pass by are fractions; sums are cut off to an integer each time that words with other
@@ -182,11 +174,11 @@ def spatial_reductions(
     row = work.statistics[level, tensor]
     if int(work.children[level]) == 1:
         return 0
-    twice = both_ways.get((level, tensor))
-    if twice is None and (level + 1 == nest.keep.shape[0] or nest.keep[level + 1, tensor]):
+    twice, keep = both_ways.get((level, tensor)), routes.nest.keep
+    if twice is None and (level + 1 == keep.shape[0] or keep[level + 1, tensor]):
         return int(row[kernel.DELIVERED] - row[kernel.SENT])
     total = 0
-    for route in _doubled(Routes(rules, nest, last, hops=False).below(level, tensor), twice):
+    for route in _doubled(routes.below(level, tensor), twice):
         total = int(total + (route.receivers - 1) * route.words)
     return total
 
@@ -213,25 +205,25 @@ def _routed_energy(routes: Sequence[Route], wires: Wires, hop_pJ: float) -> floa
 
 
 class Routes:
-    """The ways of one mapping's words; without ``hops``, which take long to count, those are 0."""
+    """The ways of one mapping's words."""
 
-    def __init__(self, rules: Rules, nest: Nest, last: Residuals, *, hops: bool = True) -> None:
+    def __init__(self, rules: Rules, nest: Nest, last: Residuals) -> None:
         tensors, axes, dims = rules.coefficients.shape
         levels = nest.temporal.shape[0]
-        self.rules, self.nest, self.last, self.hops = rules, nest, last, hops
+        self.rules, self.nest, self.last = rules, nest, last
         self.work: Workspace = workspace(levels, tensors, axes, dims)
         self.tour: Tour = tour(levels, axes, dims)
         kernel.tile_sizes(nest, self.work)
         residual.outline(nest, last, self.work, self.tour)
         self.whole = bool((last.temporal == nest.temporal).all() and (last.spatial == self.work.spatial).all())
 
-    def below(self, level: int, tensor: int) -> list[Route]:
-        """Return the ways below a level, by rising receivers.
+    def below(self, level: int, tensor: int, *, hops: bool = False) -> list[Route]:
+        """Return the ways below a level, by rising receivers; without ``hops``, which take long to count, those are 0.
 
         Levels that the tensor passes by make more words of those that one step sends, but not more hops.
         """
         scale = self._scale(level, tensor)
-        return [route._replace(words=route.words * scale) for route in self._sent(level, tensor) if route.words]
+        return [route._replace(words=route.words * scale) for route in self._sent(level, tensor, hops) if route.words]
 
     def _scale(self, level: int, tensor: int) -> float:
         """Return how many words pass a level for each that the level right inside is sent."""
@@ -239,9 +231,9 @@ class Routes:
         if inside == self.nest.keep.shape[0] or self.nest.keep[inside, tensor]:
             return 1.0
         asked = sum(route.words for route in self.below(inside, tensor)) * int(self.work.children[level])
-        return asked / sum(route.words * route.receivers for route in self._sent(level, tensor))
+        return asked / sum(route.words * route.receivers for route in self._sent(level, tensor, False))
 
-    def _sent(self, level: int, tensor: int) -> list[Route]:
+    def _sent(self, level: int, tensor: int, hops: bool) -> list[Route]:
         """Return the ways below a level, as if the level inside kept the tensor."""
         row, children = self.work.statistics[level, tensor], int(self.work.children[level])
         if self.whole:
@@ -254,13 +246,13 @@ class Routes:
             return self._walked(level, tensor)
         shared = not self.rules.no_multicast[level, tensor]
         different, most = sharing.tiles_handed_out(self.rules, tensor, level, self.work)
-        if not self.hops and shared and different * most == children:
+        if not hops and shared and different * most == children:
             return [Route(int(most), float(row[kernel.SENT]), 0.0)]
         positions = np.zeros((children, self.rules.coefficients.shape[1]), np.int64)
         children_of(self.rules, tensor, level, self.nest, self.last, 0, self.work, positions)
         everyone = np.ones(children, np.bool_)
         groups = groups_of_children(positions, everyone, shared)
-        reach = half_hops(positions, everyone, shared, self.rules.grid[level]) if self.hops else np.zeros_like(groups)
+        reach = half_hops(positions, everyone, shared, self.rules.grid[level]) if hops else np.zeros_like(groups)
         each = float(row[kernel.SENT] / groups.sum())
         return [Route(n, each * int(groups[n]), each * int(reach[n]) / 2) for n in np.flatnonzero(groups).tolist()]
 

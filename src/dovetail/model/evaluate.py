@@ -19,7 +19,7 @@ from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.origins import as_mapped
 from dovetail.mapping.packing import packed
 from dovetail.model import charges, kernel, residual
-from dovetail.model.apart import carried, ingresses, network_energy, network_shares, spatial_reductions
+from dovetail.model.apart import Routes, carried, ingresses, network_energy, network_shares, spatial_reductions
 from dovetail.model.arrays import Floats, Ints, Machine, Nest, Rules, Workspace, tour, workspace
 from dovetail.model.batch import BatchCosts, evaluate_all, plain
 from dovetail.model.compile import is_at_hand
@@ -83,14 +83,14 @@ def evaluate(mapping: Mapping, problem: Problem, architecture: Architecture, ene
         raise InputError(
             f"{problem.name} on {architecture.name}: more than {charges.ENDLESS:.3g} cycles; a bandwidth is too small"
         )
-    both_ways = carried(architecture, rules, nest, counts)
-    networks = network_energy(architecture, energies, rules, nest, last, work, both_ways)
+    routes, both_ways = Routes(rules, nest, last), carried(architecture, rules, nest, counts)
+    networks = network_energy(architecture, energies, routes, work, both_ways)
     networks *= network_shares(problem, architecture)
     outputs = [t for t, tensor in enumerate(problem.shape.tensors) if tensor.is_output]
     reductions = np.zeros((levels, tensors), np.int64)
     for level, tensor in itertools.product(range(levels), outputs):
-        reductions[level, tensor] = spatial_reductions(rules, nest, last, work, both_ways, level, tensor)
-    sent = ingresses(rules, nest, last, work, both_ways)
+        reductions[level, tensor] = spatial_reductions(routes, work, both_ways, level, tensor)
+    sent = ingresses(routes, work, both_ways)
     for place, tensor in np.argwhere(rules.origin):  # no network further out carries what lies here from start to end
         for each in (networks, reductions, sent, work.statistics):
             each[:place, tensor] = 0
