@@ -1,5 +1,6 @@
 """The search itself: exact against brute force, costs against the mapper, targets as people write them."""
 
+import copy
 import itertools
 import math
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
+from dovetail.accuracy.execution import Execution  # noqa: E402
 from dovetail.accuracy.models import five_layer  # noqa: E402
 from dovetail.components.estimate import estimate  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
@@ -20,11 +22,13 @@ from dovetail.hardware.reader import load_architecture  # noqa: E402
 from dovetail.network.map_network import map_network  # noqa: E402
 from dovetail.shrink.discover import channel_graph  # noqa: E402
 from dovetail.shrink.exact import ExactSearch, minimise  # noqa: E402
+from dovetail.shrink.importance import taylor_importance  # noqa: E402
 from dovetail.shrink.layers import network_shapes  # noqa: E402
+from dovetail.shrink.methods import SEARCHES  # noqa: E402
 from dovetail.shrink.oracle import CostOracle, PassCost  # noqa: E402
 from dovetail.shrink.predict import predicted_losses  # noqa: E402
 from dovetail.shrink.prune import prune  # noqa: E402
-from dovetail.shrink.searches import SEARCHES, Task, UnreachableError  # noqa: E402
+from dovetail.shrink.searches import Task, UnreachableError  # noqa: E402
 from dovetail.shrink.space import LayerTable, liked, search_space, tied_groups  # noqa: E402
 from dovetail.shrink.supernet import Measurement, importance_order  # noqa: E402
 from dovetail.shrink.target import METRICS, Target, metric_of, parse_targets  # noqa: E402
@@ -236,7 +240,11 @@ def task_of(toy, targets, **options):
         )
         return Measurement(loss, 0.9 - loss / 10)
 
-    return Task(space, measured, parse_targets(targets), original, **({"budget": 40} | options))
+    def importance():  # falling, and least of all in the last group
+        return [weight * np.geomspace(1, 0.1, group.blocks) for weight, group in zip(lost, graph.groups, strict=True)]
+
+    own = {"budget": 40, "importance": importance}
+    return Task(space, measured, parse_targets(targets), original, **(own | options))
 
 
 @pytest.mark.parametrize("name", sorted(SEARCHES))
@@ -286,6 +294,57 @@ def test_the_exact_search_loses_least(toy):
         losses[name] = task.measure(found[0]).loss
     assert losses["supernet"] <= losses["netadapt"] + 1e-9
     assert losses["supernet"] <= losses["uniform"] + 1e-9
+
+
+def test_a_knapsack_keeps_the_most_importance_that_fits(toy):
+    task = task_of(toy, ["edp=0.5x", "edp=0.2x"])
+    found, importance = SEARCHES["knapsack"](task), task.importance()
+
+    def kept(widths):
+        return sum(float(each[:width].sum()) for each, width in zip(importance, widths, strict=True))
+
+    sizes = [len(knob.options) for knob in task.space.knobs]
+    everything = [task.space.widths(choice) for choice in itertools.product(*map(range, sizes))]
+    for target, limit in task.limits().items():
+        assert task.proven[target]
+        assert kept(found[target][0]) == pytest.approx(max(kept(w) for w in everything if task.cost(w) <= limit))
+    assert not task.measured
+
+
+def test_random_networks_are_as_many_as_others_may_measure(toy):
+    task = task_of(toy, ["edp=0.5x", "edp=0.2x"])
+    found = SEARCHES["random"](task)
+    assert 0 < len(task.measured) <= task.budget
+    for target, limit in task.limits().items():
+        fitting = [measured.loss for widths, measured in task.measured.items() if task.cost(widths) <= limit]
+        assert task.measured[found[target][0]].loss == min(fitting)
+
+
+def test_importance_is_what_scaling_a_channels_weights_changes(toy):
+    """By the chain rule the sum of gradient x weight is the derivative of the loss by one factor on all the weights."""
+    _, _, shapes = toy
+    torch.manual_seed(3)
+    model, graph = five_layer(3, 10, 1).double().eval(), shapes.graph
+    images, labels = torch.rand(8, 1, 8, 8, dtype=torch.float64), torch.arange(8) % 10
+    split = type("Split", (), {"batches": lambda *_: [(images, labels)], "__len__": lambda _: 8})()
+    scores = taylor_importance(model, graph, split, 10, Execution("cpu"))
+
+    def loss_with(group, block, factor):
+        scaled = copy.deepcopy(model)
+        with torch.no_grad():
+            for axis in graph.axes:
+                module, here = scaled.get_submodule(axis.module), (axis.owners == group) & (axis.channels == block)
+                if axis.side == "in":
+                    module.weight[:, here] *= factor
+                    continue
+                for parameter in filter(lambda each: each is not None, (module.weight, module.bias)):
+                    parameter[here] *= factor
+            return float(torch.nn.functional.cross_entropy(scaled(images).double(), labels))
+
+    for group in range(len(graph.groups)):
+        for block in range(graph.groups[group].blocks):
+            slope = (loss_with(group, block, 1 + 1e-6) - loss_with(group, block, 1 - 1e-6)) / 2e-6
+            assert math.sqrt(scores[group][block]) == pytest.approx(abs(slope), rel=1e-3, abs=3e-6)  # single precision
 
 
 @pytest.mark.parametrize("name", sorted(SEARCHES))

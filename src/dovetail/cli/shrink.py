@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="supernet",
         metavar="METHOD",
-        help="supernet (default), netadapt, uniform, macs; magnitude: weights instead of channels",
+        help="supernet (default), netadapt, uniform, macs, knapsack, random; magnitude: weights instead of channels",
     )
     search.add_argument(
         "--knobs",
@@ -146,10 +146,10 @@ def kept(args: argparse.Namespace) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Shrink, print and write what was asked for."""
+    from dovetail.shrink.methods import MAGNITUDE
     from dovetail.shrink.oracle import CostOracle
     from dovetail.shrink.pruning import prune
     from dovetail.shrink.run import shrink
-    from dovetail.shrink.searches import MAGNITUDE
     from dovetail.shrink.target import OBJECTIVES, parse_targets
 
     targets = parse_targets(args.target)

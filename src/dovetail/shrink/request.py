@@ -13,8 +13,9 @@ from dovetail.accuracy.models import ModelSpec
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
 from dovetail.accuracy.runs import MAX_SEEDS, DataRequest
 from dovetail.errors import InputError
+from dovetail.shrink.methods import MAGNITUDE, search_named
 from dovetail.shrink.narrow import TRIED
-from dovetail.shrink.searches import BUDGET, MAGNITUDE, search_named
+from dovetail.shrink.searches import BUDGET
 from dovetail.shrink.target import Target
 from dovetail.workload.widths import LayerBits
 
@@ -54,7 +55,7 @@ class Request:
         data: what it is for.
         targets: at most so much of one metric.
         out: folder of the run.
-        method: of `dovetail.shrink.searches.SEARCHES`, or `MAGNITUDE` for `dovetail.shrink.pruning.prune`.
+        method: of `dovetail.shrink.methods.SEARCHES`, or `MAGNITUDE` for `dovetail.shrink.pruning.prune`.
         recipe: how finalists (and an untrained original) are trained.
         supernet: how the supernet is trained.
         seeds: under how many each chosen network is trained.

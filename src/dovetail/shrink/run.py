@@ -9,6 +9,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dovetail.accuracy import checkpoint
 from dovetail.accuracy.bits import Plan
 from dovetail.accuracy.calibration import calibrated
@@ -35,14 +38,16 @@ from dovetail.shrink.finalists import (
     train_and_choose,
     training_of,
 )
+from dovetail.shrink.importance import taylor_importance
 from dovetail.shrink.knobs import network_graph
 from dovetail.shrink.layers import NetworkShapes, network_shapes
+from dovetail.shrink.methods import search_named
 from dovetail.shrink.narrow import plan_at
 from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.request import Request
 from dovetail.shrink.result import Outcome, ShrinkResult
 from dovetail.shrink.saved import describe, read_shrunk, save_shrunk
-from dovetail.shrink.searches import Task, search_named
+from dovetail.shrink.searches import Task
 from dovetail.shrink.space import SearchSpace, search_space
 from dovetail.shrink.supernet import (
     Measurement,
@@ -174,8 +179,13 @@ class _Run:
         request = self.request
         return Task(
             self.space, self.measure, request.targets, self.original, request.budget, request.finalists,
-            request.seed, self.report,
+            request.seed, self.importance, self.report,
         )  # fmt: skip
+
+    def importance(self) -> list[NDArray[np.float64]]:
+        """Return what every group's blocks matter to the loss, those first that stay longest."""
+        scores = taylor_importance(self.model, self.graph, self.data.train, self.classes, self.request.execution)
+        return [of_group[order] for of_group, order in zip(scores, self.order, strict=True)]
 
     def measure(self, widths: Widths) -> Measurement:
         """Measure the network at some widths in the supernet, unless that is on disk."""

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.errors import DovetailError, InputError, did_you_mean
+from dovetail.errors import DovetailError, InputError
 from dovetail.shrink.channels import Widths
 from dovetail.shrink.exact import ExactSearch, Losses
 from dovetail.shrink.oracle import PassCost
@@ -23,7 +23,7 @@ BUDGET = 120
 #: Measuring and choosing alternate so often in the supernet's search.
 _ROUNDS = 3
 #: Choices that the proof of the last round visits at most.
-_PROOF = 100_000
+PROOF = 100_000
 #: What a step of NetAdapt leaves of the cost.
 _NETADAPT_STEP = 0.85
 #: Limits on MACs that a search driven by them tries, between the original's and the narrowest network's.
@@ -50,6 +50,7 @@ class Task:
         budget: networks that may be measured.
         finalists: networks to return per target.
         seed: of whatever is drawn.
+        importance: returns per group ``(blocks,)`` what its blocks matter to the loss, those first that stay longest.
         report: told of measurements done, in all, and a few words.
         measured: what was measured, in order.
         proven: of targets for which a choice of least predicted loss was looked for, whether it is proven the best.
@@ -62,6 +63,7 @@ class Task:
     budget: int = BUDGET
     finalists: int = 2
     seed: int = 0
+    importance: Callable[[], Sequence[NDArray[np.float64]]] = tuple
     report: Callable[[int, int, str], None] = lambda _done, _total, _words: None
     measured: dict[Widths, Measurement] = field(default_factory=dict)
     proven: dict[Target, bool] = field(default_factory=dict)
@@ -194,7 +196,7 @@ def supernet(task: Task) -> Found:
         for target, limit in limits.items():
             proposed = search.within(losses, limit, count=8 * each)
             if number == _ROUNDS - 1:  # what is best by all that is known is there for certain
-                best, task.proven[target] = search.best_within(losses, limit, _PROOF)
+                best, task.proven[target] = search.best_within(losses, limit, PROOF)
                 proposed = [*([best] if best else []), *proposed]
             _measured(task, known, [choice for choice in proposed if choice not in known][:each])
     return _ranked(task, known, search, limits, losses)
@@ -225,14 +227,20 @@ def macs_driven(task: Task) -> Found:
     return _ranked(task, known, by_target, limits, None)
 
 
-def _spread(task: Task, search: ExactSearch) -> list[float]:
-    """Return shares of channels around which to look: those at which even narrowing meets each target, and all."""
+def meeting_shares(task: Task, search: ExactSearch) -> list[float]:
+    """Return per target the share of channels at which even narrowing meets it, an eighth at least."""
     lowest = []
     for limit in task.limits().values():
         step = next(
             (s for s in np.geomspace(1.0, 0.125, 40).tolist() if search.cost(_even(task.space, s)) <= limit), 0.125
         )
         lowest.append(float(step))
+    return lowest
+
+
+def _spread(task: Task, search: ExactSearch) -> list[float]:
+    """Return shares of channels around which to look: those at which even narrowing meets each target, and all."""
+    lowest = meeting_shares(task, search)
     return [*lowest, *(float(np.sqrt(a * b)) for a, b in pairwise([1.0, *lowest]))]
 
 
@@ -342,22 +350,3 @@ def _predicted(space: SearchSpace, known: Mapping[Choice, float]) -> list[NDArra
 def _even_losses(space: SearchSpace) -> list[NDArray[np.float64]]:
     """Return what is predicted before anything is measured: every knob loses alike with the share that it gives up."""
     return [np.log(1 / share) for share in space.shares]
-
-
-#: Not a search over widths but single weights that go: `dovetail.shrink.pruning`.
-MAGNITUDE = "magnitude"
-
-#: All searches by name.
-SEARCHES: dict[str, Callable[[Task], Found]] = {
-    "supernet": supernet,
-    "netadapt": netadapt,
-    "uniform": uniform,
-    "macs": macs_driven,
-}
-
-
-def search_named(name: str) -> Callable[[Task], Found]:
-    """Return a search by name; raises InputError with the nearest name when there is none."""
-    if name not in SEARCHES:
-        raise InputError(f"unknown method '{name}'{did_you_mean(name, [*SEARCHES, MAGNITUDE])}")
-    return SEARCHES[name]
