@@ -173,6 +173,7 @@ def test_a_knob_that_is_not_there_or_forbidden_is_one_message(mixed):
         (vit, ("resolution",), (), "nothing for the knob resolution: the network takes images of one size"),
         (vit, ("kernel",), (), f"nothing for the knob kernel: {NO_MIDDLE}"),
         (five_layer(2, 4, 1), ("channels", "bits"), ("nine:8",), "has no layer 'nine'"),
+        (mixed[0], ("bits",), ("8",), "one has nothing for the knob bits: everything has one number of bits"),
         (
             mixed[0],
             ("bits",),
@@ -182,7 +183,7 @@ def test_a_knob_that_is_not_there_or_forbidden_is_one_message(mixed):
     ]
     for model, knobs, held, message in refused:
         with pytest.raises(InputError, match=message):
-            network_graph(model, SHAPE, knobs, (8, 4), [parse_layer_bits(text) for text in held])
+            network_graph(model, SHAPE, knobs, (8, 4), [parse_layer_bits(text) for text in held], "one")
     graph = network_graph(mixed[0], SHAPE, ("bits",), (2, 8), [parse_layer_bits("stem:weights=5")])
     assert {each.values for each in graph.settings if each.name == "stem"} == {(5,), (8, 2)}
     assert graph.groups == graph.blocks == ()

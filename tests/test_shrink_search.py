@@ -144,6 +144,22 @@ def test_a_limit_on_edp_that_all_tangents_pass_by_is_met():
     assert search.within(losses, limit) == []
     assert search.best_within(losses, limit) == ((1,), True)
     assert search.best_within(losses, limit * 0.99) == (None, False)
+    assert search.reaches(limit)
+    assert not search.reaches(limit * 0.99)
+
+
+def test_a_proof_turns_from_what_no_price_lets_keep_to_the_limit():
+    """At one price alone 2,223 choices are begun here."""
+    random, count = np.random.RandomState(3), 24
+    tables = [
+        LayerTable((knob, knob + 1), *(np.sort(random.random_sample(4))[::-1].reshape(2, 2) + 0.2 for _ in range(3)))
+        for knob in range(count - 1)
+    ]
+    losses = [np.array([0.0, random.random_sample()]) for _ in range(count)]
+    search = ExactSearch(SimpleNamespace(knobs=[SimpleNamespace(options=range(2))] * count, tables=tables), "edp")
+    lowest, highest = search.cost(search.cheapest()), search.cost((0,) * count)
+    _, proven = search.best_within(losses, lowest + 0.3 * (highest - lowest), 1000)
+    assert proven
 
 
 @settings(max_examples=60, deadline=None)
@@ -354,7 +370,7 @@ def test_a_target_out_of_reach_names_the_nearest(toy, name):
 
 
 def test_a_budget_that_ends_too_early_names_the_nearest(toy):
-    with pytest.raises(UnreachableError, match="nearest reachable"):
+    with pytest.raises(UnreachableError, match=r"none of the \d+ networks measured \(--candidates\).* the nearest is"):
         SEARCHES["netadapt"](task_of(toy, ["edp=0.1x"], budget=5))
 
 

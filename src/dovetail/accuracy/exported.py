@@ -127,7 +127,8 @@ def _program(model: Any, shape: Sequence[int]) -> bytes:
     """Return the network as ``torch.export.save`` writes it, for images of this shape, the batch included."""
     packed = io.BytesIO()
     try:
-        with warnings.catch_warnings():
+        # the exporter prints the graph that it fails on
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             torch.export.save(torch.export.export(model.eval(), (torch.zeros(tuple(shape)),)), packed)
     except Exception as error:  # whatever the exporter meets in the network's code

@@ -329,7 +329,7 @@ def _print(result: ShrinkResult) -> None:
         ]
         more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
         files = [] if each.exported is None else [file.name for file in each.exported.files.values()]
-        print(f"{each.target}: {', '.join(changed[:8])}{more}")
+        print(f"{each.target}: {', '.join(changed[:8]) or 'the network as given'}{more}")
         print(f"  in {printable(str(each.folder))}{', for others: ' * bool(files)}{', '.join(files)}")
     if not all(each.cost.exact for each in result.networks):
         print("Not every layer's mapping is proven best: a time limit ended its search.")

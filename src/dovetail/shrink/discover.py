@@ -53,7 +53,7 @@ class _Draft:
     stop: str | None = None
 
 
-def channel_graph(model: Any, shape: tuple[int, ...]) -> ChannelGraph:
+def channel_graph(model: Any, shape: tuple[int, ...], name: str | None = None) -> ChannelGraph:
     """Return the channel groups that can shrink.
 
     What cannot be followed stays as it is: groups that reach the network's output or an operation that is not
@@ -62,12 +62,13 @@ def channel_graph(model: Any, shape: tuple[int, ...]) -> ChannelGraph:
     Args:
         model: the network; it stays as it is.
         shape: of its input, ``(batch, channels, rows, columns)``.
+        name: what to call it; None: as its class.
 
     Raises:
         InputError: when nothing can shrink, or the network is not made of convolutions and linear layers.
         MissingExtraError: when Torch-Pruning is absent.
     """
-    name = type(model).__name__
+    name = type(model).__name__ if name is None else name
     network = trace(model, shape)
     bare = without_weights(model).eval().requires_grad_(True)
     declared = list(_declared(bare))

@@ -25,6 +25,8 @@ from dovetail.units import edp_J_cycle
 #: Entries of the largest table that elimination may make.
 LARGEST_TABLE = 50_000_000
 _PRICE_STEPS, _TANGENT_STEPS = 36, 6
+#: Logarithms of what the price is multiplied by, at which choices are held against the limit, too.
+_ASIDE = (0.0, -1.0, 1.0)
 #: Choices that a proof visits at most, steps that look for the price of its first part and of each other, and how much
 #: a part's limit may be above the one that is meant, as a share, before it is parted again.
 MOST_CHOICES = 500_000
@@ -153,21 +155,44 @@ class _Part(NamedTuple):
 
 
 class _Bound(NamedTuple):
-    """What elimination says of a part.
+    """What elimination says of a part at several prices, all of which eliminate knobs in the same order.
 
     Attributes:
-        least: the least sum of loss and priced cost over all choices.
-        aim: the priced limit, which a better choice's sum exceeds by less than the loss to beat.
-        steps: how elimination came to it.
+        least: ``(prices,)`` the least sum of loss and priced cost over all choices; at the last price, of cost alone.
+        aim: ``(prices,)`` the priced limit, which a better choice's sum exceeds by less than the loss to beat.
+        steps: the knobs, in order.
+        tables: per step ``(prices, ...)`` its tables.
     """
 
-    least: float
-    aim: float
+    least: NDArray[np.float64]
+    aim: NDArray[np.float64]
     steps: list[Step]
+    tables: list[NDArray[np.float64]]
 
-    def allows(self, regret: float, loss: float) -> bool:
-        """Whether choices whose sum is so much above the least may be within the limit and lose less."""
-        return self.least + regret < loss + self.aim - _LEAST_GAIN
+    @classmethod
+    def at(cls, sizes: Sequence[int], own: Sequence[Factor], factors: Sequence[Factor], prices: Sequence[float],
+           most: float) -> _Bound:  # fmt: skip
+        """Return the bound at prices of the whole limit, and of cost alone.
+
+        Args:
+            sizes: options of each knob.
+            own: what options lose.
+            factors: what is to be paid.
+            prices: to weigh both with.
+            most: the limit.
+        """
+        sums = [([*own, *((knobs, price / most * values) for knobs, values in factors)], price) for price in prices]
+        sums.append(([(knobs, values / most) for knobs, values in factors], 1.0))
+        found = [eliminate(sizes, terms) for terms, _ in sums]
+        tables = [np.stack([step.table for step in steps]) for steps in zip(*(each for _, each in found), strict=True)]
+        aims = np.array([aim for _, aim in sums])
+        return cls(np.array([least for least, _ in found]), aims, found[0][1], tables)
+
+    def allows(self, regret: NDArray[np.float64], loss: float) -> NDArray[np.bool_]:
+        """Whether choices whose sums are ``(prices, choices)`` above the least may be in the limit and lose less."""
+        beaten = np.where(np.arange(len(self.aim)) < len(self.aim) - 1, loss, 0.0)
+        within = self.least[:, None] + regret < (beaten + self.aim - _LEAST_GAIN)[:, None]
+        return np.asarray(within.all(axis=0))
 
 
 class Turned(Protocol):
@@ -229,6 +254,13 @@ class ExactSearch:
     def cheapest(self) -> Choice:
         """Return the choice of least cost (for EDP: of those that the tangents lead to)."""
         return min(self.priced([np.zeros(size) for size in self.sizes], 0.0), key=self.cost)
+
+    def reaches(self, limit: float) -> bool:
+        """Whether a choice costs at most the limit: the cheapest, or one of less EDP, which tangents may pass by."""
+        if self.cost(self.cheapest()) <= limit or self.metric != "edp":
+            return self.cost(self.cheapest()) <= limit
+        best, _ = self.best_within([np.zeros(size) for size in self.sizes], limit)
+        return best is not None
 
     def priced(self, losses: Losses, price: float) -> list[Choice]:
         """Return the choices of least ``log cost + price * loss`` that the tangents lead to, the last one last.
@@ -332,10 +364,9 @@ class ExactSearch:
             factors = self._weighted(part.weights)
             if best is not None:
                 near = self._dual_price(own, factors, part, near)
-            price = (_ALONE if best is None else float(np.exp(near))) / part.most
-            least, steps = eliminate(self.sizes, [*own, *((knobs, price * values) for knobs, values in factors)])
-            bound = _Bound(least, price * part.most, steps)
-            if not bound.allows(0.0, _to_beat(losses, best)):
+            prices = (_ALONE,) if best is None else tuple(float(np.exp(near + aside)) for aside in _ASIDE)
+            bound = _Bound.at(self.sizes, own, factors, prices, part.most)
+            if not bound.allows(np.zeros((len(bound.least), 1)), _to_beat(losses, best))[0]:
                 continue
             if part.above > _ABOVE:
                 parts += part.halves()
@@ -348,13 +379,13 @@ class ExactSearch:
         self, losses: Losses, limit: float, loss: float, bound: _Bound, most: int
     ) -> tuple[Choice | None, int]:
         """Return the best of the choices that lose less, if a bound allows any; and how many were visited."""
-        best, order = None, bound.steps[::-1]
-        waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        best, order, tables = None, bound.steps[::-1], bound.tables[::-1]
+        waiting: list[tuple[NDArray[np.float64], tuple[int, ...]]] = [(np.zeros(len(bound.least)), ())]
         for visited in range(most):
             if not waiting:
                 return best, visited
             regret, chosen = waiting.pop()
-            if not bound.allows(regret, loss):
+            if not bound.allows(regret[:, None], loss)[0]:
                 continue
             if len(chosen) == len(order):
                 options = [0] * len(order)
@@ -365,10 +396,14 @@ class ExactSearch:
                     best, loss = choice, _loss(losses, choice)
                 continue
             known = {step.knob: option for step, option in zip(order, chosen, strict=False)}
-            step = order[len(chosen)]
-            row = step.table[tuple(known[each] for each in step.rest)]
-            more = regret + row - row.min()
-            waiting += [(float(more[option]), (*chosen, int(option))) for option in np.argsort(-more, kind="stable")]
+            place = len(chosen)
+            at: tuple[Any, ...] = (slice(None), *(known[each] for each in order[place].rest))
+            rows = tables[place][at]
+            more = regret[:, None] + rows - rows.min(axis=1, keepdims=True)
+            allowed = np.flatnonzero(bound.allows(more, loss)).tolist()
+            waiting += [
+                (more[:, option], (*chosen, option)) for option in sorted(allowed, key=lambda option: -more[0, option])
+            ]
         return best, most
 
     def _parts(self, limit: float) -> list[_Part]:

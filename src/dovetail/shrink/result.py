@@ -16,6 +16,7 @@ from dovetail.shrink.finalists import Accuracy, means_of
 from dovetail.shrink.narrow import plan_at
 from dovetail.shrink.oracle import PassCost
 from dovetail.shrink.request import Request
+from dovetail.shrink.searches import PROOF
 from dovetail.shrink.space import SearchSpace
 from dovetail.shrink.supernet import Measurement
 from dovetail.shrink.target import Target
@@ -123,7 +124,10 @@ class ShrinkResult:
             yield "shares are of the original's cost at the most bits to choose from, not at the design's own words"
         for target, proven in self.proven.items():
             if not proven:
-                yield f"{target}: the choice of least predicted loss is the best found; its proof was given up"
+                yield (
+                    f"{target}: the choice of least predicted loss is the best found; its proof was given up after "
+                    f"{PROOF:,} choices"
+                )
         for each in self.networks:
             if each.target is not None and (spent := each.target.spent(each.figures, self.original.figures)) < _LITTLE:
                 yield (

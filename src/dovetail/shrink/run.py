@@ -117,7 +117,9 @@ class _Run:
     def graph(self) -> ChannelGraph:
         """Its channel groups and blocks, which need no trained weights: what can't shrink is not trained first."""
         request = self.request
-        return network_graph(request.model(), self.shape, request.knobs, request.tried, request.held)
+        return network_graph(
+            request.model(), self.shape, request.knobs, request.tried, request.held, request.model.label
+        )
 
     @cached_property
     def shapes(self) -> NetworkShapes:

@@ -100,9 +100,12 @@ class Task:
         widths = ", ".join(str(width) for width in channels[:12]) + (", ..." if len(channels) > 12 else "")
         gone = f" without {', '.join(out)}" if (out := graph.left_out(nearest)) else ""
         gone += f", {', '.join(low)}" if (low := graph.lowered_text(nearest)) else ""
+        why = "no network found that costs so little; the nearest reachable is"
+        if len(self.measured) >= self.budget:
+            why = f"none of the {self.budget} networks measured (--candidates) costs so little; the nearest is"
         return UnreachableError(
-            f"target {target} ({limit:.4g} {METRICS[self.metric]}): no network found that costs so little; the nearest "
-            f"reachable is {self.metric}={share:.3g}x ({cost:.4g} {METRICS[self.metric]})"
+            f"target {target} ({limit:.4g} {METRICS[self.metric]}): {why} {self.metric}={share:.3g}x "
+            f"({cost:.4g} {METRICS[self.metric]})"
             f"{f', with channels {widths}' * bool(channels)}{gone}"
         )
 
@@ -185,7 +188,7 @@ def supernet(task: Task) -> Found:
     search = ExactSearch(task.space, task.metric)
     limits = task.limits()
     for target, limit in limits.items():
-        if search.cost(search.cheapest()) > limit:
+        if not search.reaches(limit):
             raise task.unreachable(target, task.space.widths(search.cheapest()))
     known = _explored(task, _spread(task, search))
     left = task.budget - len(known) - len(limits)  # one measurement for what is widened, per target
