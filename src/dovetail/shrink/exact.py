@@ -18,12 +18,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.errors import InputError
+from dovetail.shrink.elimination import Factor, Step, eliminate, minimise
 from dovetail.shrink.space import Choice, LayerTable
 from dovetail.units import edp_J_cycle
 
-#: Entries of the largest table that elimination may make.
-LARGEST_TABLE = 50_000_000
 _PRICE_STEPS, _TANGENT_STEPS = 36, 6
 #: Logarithms of what the price is multiplied by, at which choices are held against the limit, too.
 _ASIDE = (0.0, -1.0, 1.0)
@@ -41,78 +39,8 @@ _ALONE = 1e6
 #: Of the descent that follows: starts, steps of each, and how many options a second knob goes down.
 _STARTS, _DESCENT_STEPS, _NARROWER = 3, 50, 3
 
-#: A table over knobs: their numbers rising, and one axis for each.
-Factor = tuple[tuple[int, ...], NDArray[np.float64]]
 #: Per knob ``(options,)`` what each option loses; losses of knobs add up.
 Losses = Sequence[NDArray[np.float64]]
-
-
-class Step(NamedTuple):
-    """A knob that was removed by minimising it out.
-
-    Attributes:
-        knob: its number.
-        rest: the knobs that the best option depends on, all removed later.
-        table: one axis for each of those, and the knob's own last: the least sum of what is gone by then.
-    """
-
-    knob: int
-    rest: tuple[int, ...]
-    table: NDArray[np.float64]
-
-
-def eliminate(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, list[Step]]:
-    """Return the smallest sum of the factors over all choices, and how it came about, knob by knob.
-
-    Args:
-        sizes: options of each knob.
-        factors: tables to be added up.
-
-    Raises:
-        InputError: when the knobs are too entangled for tables of a sensible size.
-    """
-    left, remaining, steps = list(factors), set(range(len(sizes))), []
-    while remaining:
-        knob = min(remaining, key=lambda knob: (_product(sizes, _scope(left, knob)), knob))
-        scope = _scope(left, knob)
-        if _product(sizes, scope) > LARGEST_TABLE:
-            raise InputError(
-                "the layers' channels depend on each other too much to search exactly; try --method netadapt"
-            )
-        table = np.zeros([sizes[each] for each in scope])
-        for own, values in left:
-            if knob in own:
-                table = table + values.reshape([sizes[each] if each in own else 1 for each in scope])
-        left = [factor for factor in left if knob not in factor[0]]
-        axis = scope.index(knob)
-        rest = tuple(each for each in scope if each != knob)
-        steps.append(Step(knob, rest, np.moveaxis(table, axis, -1)))
-        left.append((rest, table.min(axis)))
-        remaining.remove(knob)
-    return float(sum(values for _, values in left)), steps
-
-
-def minimise(sizes: Sequence[int], factors: Sequence[Factor]) -> tuple[float, Choice]:
-    """Return the smallest sum of the factors over all choices, and the choice that has it.
-
-    Arguments and errors are those of `eliminate`.
-    """
-    value, steps = eliminate(sizes, factors)
-    choice = [0] * len(sizes)
-    for knob, rest, table in reversed(steps):
-        choice[knob] = int(table[tuple(choice[each] for each in rest)].argmin())
-    return value, tuple(choice)
-
-
-def _scope(factors: Sequence[Factor], knob: int) -> tuple[int, ...]:
-    return tuple(sorted({knob}.union(*(own for own, _ in factors if knob in own))))
-
-
-def _product(sizes: Sequence[int], knobs: Sequence[int]) -> int:
-    product = 1
-    for knob in knobs:
-        product *= sizes[knob]
-    return product
 
 
 class _Part(NamedTuple):
@@ -319,9 +247,9 @@ class ExactSearch:
             met.update(dict.fromkeys(choices))
             low, high = (middle, high) if self.cost(choices[-1]) <= limit else (low, middle)
         fitting = [choice for choice in met if self.cost(choice) <= limit]
-        for start in sorted(fitting, key=lambda choice: (_loss(losses, choice), choice))[:_STARTS]:
+        for start in sorted(fitting, key=lambda choice: (loss_of(losses, choice), choice))[:_STARTS]:
             fitting += self._improved(start, losses, limit)
-        return sorted(dict.fromkeys(fitting), key=lambda choice: (_loss(losses, choice), choice))[:count]
+        return sorted(dict.fromkeys(fitting), key=lambda choice: (loss_of(losses, choice), choice))[:count]
 
     def best_within(self, losses: Losses, limit: float, most: int = MOST_CHOICES) -> tuple[Choice | None, bool]:
         """Return the choice of least loss that costs at most the limit, and whether that is proven.
@@ -345,6 +273,34 @@ class ExactSearch:
             return None, False
         best, proven, _ = self._bettered(losses, limit, best, most)
         return best, proven
+
+    def none_within(self, limit: float, most: int = MOST_CHOICES) -> bool:
+        """Whether it is proven that no choice costs at most the limit.
+
+        Args:
+            limit: in the unit of the metric.
+            most: choices, whole or in part, that are visited at most.
+        """
+        if self.metric != "edp":
+            return self.cost(self.cheapest()) > limit
+        best, proven, _ = self._bettered([np.zeros(size) for size in self.sizes], limit, None, most)
+        return best is None and proven
+
+    def least_loss(self, losses: Losses, limit: float) -> float:
+        """Return what no choice within a limit loses less than: Lagrange's bound; infinite where there is none.
+
+        Args:
+            losses: what each option loses.
+            limit: in the unit of the metric, which is a sum: not EDP.
+        """
+        part = _Part(_SUMS[self.metric], limit * (1 + _ROUNDING))
+        factors = self._weighted(part.weights)
+        if minimise(self.sizes, factors)[0] > part.most:
+            return math.inf
+        own: list[Factor] = [((knob,), np.asarray(each, float)) for knob, each in enumerate(losses)]
+        price = float(np.exp(self._dual_price(own, factors, part, math.nan)))
+        least, _ = eliminate(self.sizes, [*own, *((knobs, price / part.most * values) for knobs, values in factors)])
+        return max(least - price, float(sum(np.min(each) for each in losses)))
 
     def _bettered(
         self, losses: Losses, limit: float, best: Choice | None, most: int
@@ -392,8 +348,8 @@ class ExactSearch:
                 for step, option in zip(order, chosen, strict=True):
                     options[step.knob] = option
                 choice = tuple(options)
-                if self.cost(choice) <= limit and _loss(losses, choice) < loss:
-                    best, loss = choice, _loss(losses, choice)
+                if self.cost(choice) <= limit and loss_of(losses, choice) < loss:
+                    best, loss = choice, loss_of(losses, choice)
                 continue
             known = {step.knob: option for step, option in zip(order, chosen, strict=False)}
             place = len(chosen)
@@ -447,7 +403,7 @@ class ExactSearch:
         for _ in range(_DESCENT_STEPS):
             moves = np.array(self._moves(path[-1]) or [path[-1]])
             loss = np.sum([each[moves[:, knob]] for knob, each in enumerate(losses)], axis=0)
-            loss[(self.costs(moves) > limit) | (loss >= _loss(losses, path[-1]) - 1e-12)] = np.inf
+            loss[(self.costs(moves) > limit) | (loss >= loss_of(losses, path[-1]) - 1e-12)] = np.inf
             best = int(loss.argmin())
             if not np.isfinite(loss[best]):
                 break
@@ -469,8 +425,9 @@ class ExactSearch:
 
 
 def _to_beat(losses: Losses, choice: Choice | None) -> float:
-    return 1.0 if choice is None else _loss(losses, choice)
+    return 1.0 if choice is None else loss_of(losses, choice)
 
 
-def _loss(losses: Losses, choice: Choice) -> float:
+def loss_of(losses: Losses, choice: Choice) -> float:
+    """Return what a choice loses."""
     return float(sum(each[option] for each, option in zip(losses, choice, strict=True)))
