@@ -219,14 +219,21 @@ def test_what_a_time_limit_ended_is_said_with_what_is_kept(monkeypatch, tmp_path
     def ended(problem: Problem, design: Architecture, *given: object, **options: object) -> SearchResult:
         result = search(problem, design, *given)
         exact = problem.bounds[problem.shape.dimensions.index("C")] < 256
-        return replace(result, certificate=replace(result.certificate, exact=exact, tie_proven=exact))
+        said = replace(result.certificate, exact=exact, tie_proven=exact)
+        return replace(result, certificate=said, ended_by_itself=by_itself)
 
+    by_itself = False
     monkeypatch.setattr(jobs, "exact_search", ended)
     (tmp_path / "t.csv").write_text("name,C,M\na,64,8\nb,256,8\n")
     words = ["compare", str(tmp_path / "t.csv"), "--on", "simple_weight_stationary", "--workers", "1"]
     assert main([*words, "--time-limit", "5"]) == 0
     said = "the time limit ended 1 of 2 searches at the best found so far; what is proven is in the store"
     assert said in capsys.readouterr().err
+    by_itself = True
+    assert main([*words, "--time-limit", "5"]) == 0
+    said = capsys.readouterr().err
+    assert "1 of 2 searches came to their end without a proof" in said
+    assert "time limit" not in said
     assert main([*words, "--samples", "2000"]) == 0
     assert "time limit" not in capsys.readouterr().err
     swept = ["sweep-layer", f"{tmp_path / 't.csv'}:b", "--on", "simple_weight_stationary", "--dim", "C"]

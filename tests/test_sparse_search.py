@@ -18,6 +18,7 @@ from dovetail.errors import MappingError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.hardware.sparse import Choice, Format, LeaveOut, Leaving, MetadataStore, Rank, Sparse, TensorFormat
+from dovetail.mapper.allowance import Allowance
 from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -240,3 +241,17 @@ def test_a_layer_on_eyeriss_with_its_zeros_is_proven() -> None:
     assert dram["Inputs"].zeros is not None
     assert dram["Inputs"].reads * 2 == dram["Inputs"].zeros.dense_reads
     assert dram["Inputs"].zeros.metadata_pJ > 0
+
+
+@pytest.mark.parametrize(("limit", "by_itself"), [(Allowance(seconds=600), True), (Allowance(work=1), False)])
+def test_a_search_within_its_limit_is_not_said_to_be_ended_by_it(
+    limit: Allowance, by_itself: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparse_search, "every_mapping", lambda space: None)
+    monkeypatch.setattr(sparse_search, "MOST_ROUNDS", 1)
+    half = FixedStructured(1.0), Hypergeometric(0.5), FixedStructured(1.0)
+    problem = replace(convolution(C=8, M=8, P=7, Q=7), densities=half)
+    design = load_architecture("eyeriss_sparse")
+    found = search(problem, design, estimate(design), front=True, time_limit=limit)  # such a front is never proven
+    assert not found.certificate.exact
+    assert found.ended_by_itself is by_itself

@@ -118,9 +118,10 @@ def _notes(
     if interrupted and not read.result.certificate.exact:
         notes.append("interrupted: this is the best so far, and its bound")
     elif args.time_limit and not read.result.certificate.exact and arguments.search_of(args) is None:
+        by_itself = read.result.ended_by_itself
+        ended = "the search came to its end without a proof" if by_itself else "the time limit ended the search"
         notes.append(
-            "the time limit ended the search: this is the best so far, and its bound; it is not kept in the store, "
-            "--certificate FILE keeps it"
+            f"{ended}: this is the best so far, and its bound; it is not kept in the store, --certificate FILE keeps it"
         )
     return [*notes, *compiling_notes()]
 

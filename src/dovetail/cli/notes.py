@@ -42,18 +42,21 @@ def limited_notes(results: Iterable[SearchResult], limit: Limit) -> list[str]:
         limit: what each was given.
     """
     found = list(results)
-    gaps = [result.certificate.gap for result in found if not result.certificate.exact]
-    ended = len(gaps)
-    if not ended:
-        return []
-    if allowance_of(limit) == Allowance():
-        return [
-            f"{ended} of {len(found)} searches came to their end without a proof, their answers at most "
+    unproven = [result for result in found if not result.certificate.exact]
+    limited = allowance_of(limit) != Allowance()
+    gaps = [result.certificate.gap for result in unproven if result.ended_by_itself or not limited]
+    ended = len(unproven) - len(gaps)
+    notes = []
+    if gaps:
+        notes.append(
+            f"{len(gaps)} of {len(found)} searches came to their end without a proof, their answers at most "
             f"{percent(max(gaps))} above the optimum"
-        ]
+        )
+    if not ended:
+        return notes
     kept = "what is proven is in the store" if cache_folder() is not None else "nothing is kept"
     again = ": with a longer --time-limit only the rest is searched again" if cache_folder() is not None else ""
-    return [f"the time limit ended {ended} of {len(found)} searches at the best found so far; {kept}{again}"]
+    return [*notes, f"the time limit ended {ended} of {len(found)} searches at the best found so far; {kept}{again}"]
 
 
 def compiling_notes() -> list[str]:

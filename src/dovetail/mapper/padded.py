@@ -163,6 +163,7 @@ class _Found:
             certificate=self._certificate(own.certificate, self.results[0], problem, seconds),
             front=unbeaten(points),
             interrupted=self.is_interrupted,
+            ended_by_itself=not self.left and all(result.ended_by_itself for _, result in self.results),
             reading=_reading(problem, grown) if grown is not problem else None,
         )
 

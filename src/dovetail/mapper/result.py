@@ -116,6 +116,7 @@ class SearchResult:
         certificate: how this is known.
         front: when asked for, every point of the Pareto front over (energy, cycles), by rising energy.
         interrupted: whether a KeyboardInterrupt ended the search: it is the best so far.
+        ended_by_itself: whether it is known that no limit ended the search, though it had one.
         reading: the reading of the problem that the mapping is of, where the search took another one (it padded it);
             None: the problem's own.
     """
@@ -126,6 +127,7 @@ class SearchResult:
     certificate: Certificate
     front: tuple[FrontPoint, ...] = ()
     interrupted: bool = False
+    ended_by_itself: bool = False
     reading: Reading | None = None
 
     def unless_interrupted(self) -> SearchResult:

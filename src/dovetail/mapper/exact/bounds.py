@@ -208,6 +208,20 @@ def least_cycles(scene: Scene, row: Row, steps: float, prices: Floats) -> float:
 
 
 @part()
+def least_to_bring(scene: Scene, row: Row, tile: int, steps: float, prices: Floats) -> float:
+    """Return the least cycles of any completion, given the tile that it completes outside all fan-outs.
+
+    Whatever keeps the tile further in, its words are asked for at every visit that the loops outside do not spare
+    (`VISITS`). ``steps``: cycles for computing.
+    """
+    visits = scene.tiles.volume[-1] / scene.tiles.volume[tile]
+    for t in range(prices.shape[1]):
+        asked = scene.bounds.brought[t, tile] * visits * prices[VISITS, t] * (1 - EXACT) - 1
+        prices[ASKED, t] = max(asked, prices[DISTINCT, t])
+    return max(steps, least_cycles(scene, row, steps, prices) - scene.bounds.slack_cycles)
+
+
+@part()
 def least_of(scene: Scene, level: int, row: Row, prices: Floats) -> float:
     """Return the least pJ, but for leakage, that any completion can have; the levels outside ``level`` are decided."""
     bounds, tiles, tile = scene.bounds, scene.tiles, row.key[TILE]
@@ -249,6 +263,8 @@ def bound_within(scene: Scene, goal: Goal, level: int, row: Row, known: Known, p
     if level >= scene.demands.outermost:
         share_visits(scene.motion, row.key, prices[VISITS])
         return best_demand(scene, goal, level, row, as_slow(known, slowest), prices)
+    share_visits(scene.motion, row.key, prices[VISITS])
+    slowest = least_to_bring(scene, row, row.key[TILE], slowest, prices)
     return best_class(scene, goal, level, row, (known.leak, slowest))
 
 
@@ -375,8 +391,10 @@ def no_order(
     macs, instances = tiles.volume[-1], row.key[INSTANCES]
     slowest = max(known.slowest, macs / (instances * tiles.parallelism[level + 1, inside]))
     spent, visits = row.value[ENERGY] - bounds.slack, macs / tiles.volume[inside]
+    share_most(scene, scratch)
     if level + 1 >= scene.demands.outermost:
         return no_demand(scene, goal, level + 1, inside, scratch, spent, as_slow(known, slowest))
+    slowest = least_to_bring(scene, row, inside, slowest, scratch.prices)
     at, apart = least_at(bounds, level + 1, row.path[SOURCE], inside), class_apart(bounds, level + 1)
     for idle in range(bounds.serves.shape[0] if at >= 0 else 0):
         share = share_of(bounds.serves, idle, scratch.loops, open_share)
@@ -393,10 +411,9 @@ def no_order(
 def no_demand(scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch, spent: float, known: Known) -> bool:
     """Return whether no demand of a tile leaves anything to gain, whatever the order of the loops outside.
 
-    ``spent``: pJ so far.
+    ``spent``: pJ so far. Shares of visits are filled in.
     """
     demands, row, prices = scene.demands, scratch.entered, scratch.prices
-    share_most(scene, scratch)
     visits = scene.tiles.volume[-1] / scene.tiles.volume[inside]
     for k in range(demands.start[level, inside], demands.start[level, inside + 1]):
         cycles = demands.vectors[k, 2 * prices.shape[1] + of.CYCLES] * visits / row.key[INSTANCES] * (1 - EXACT)

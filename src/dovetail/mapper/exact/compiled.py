@@ -165,6 +165,7 @@ def _scene() -> Scene:
             reals,
             np.zeros((1, 1, 1)),
             reals,
+            np.zeros((1, 1)),
             0.0,
             0.0,
             0.0,

@@ -115,6 +115,7 @@ class Bounds(NamedTuple):
         leak_inside: ``(levels + 1,)`` pJ per cycle of one instance of every level from here on.
         price: ``(levels, tensors, actions)`` least pJ per word.
         distinct: ``(tensors,)`` words of the whole tensor that are touched.
+        brought: ``(tensors, tiles)`` least words that a visit of a tile outside all fan-outs asks for.
         slack: pJ by which rounding may undercut the least energies.
         slack_cycles: cycles by which rounding may undercut what bandwidth asks.
         cycles: cycles that some level's bandwidth asks of any mapping.
@@ -132,6 +133,7 @@ class Bounds(NamedTuple):
     leak_inside: Floats
     price: Floats
     distinct: Floats
+    brought: Floats
     slack: float
     slack_cycles: float
     cycles: float

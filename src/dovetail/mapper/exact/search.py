@@ -114,7 +114,8 @@ class _Search:
         if self.front:
             points, complete = pareto_front(cover, best)
         certificate = _certificate(cover.prepared, objective, best.cost, answer, complete, self.watch)
-        return SearchResult(objective, best.mapping, best.cost, certificate, points, interrupted=self.watch.is_stopped)
+        by_itself = not self.watch.has_ended
+        return SearchResult(objective, best.mapping, best.cost, certificate, points, self.watch.is_stopped, by_itself)
 
     def _laid_out(self) -> Cover:
         """Return the mapspace, with the bounds of all that it holds.
@@ -226,7 +227,8 @@ class _Search:
         stopped = self.watch.is_stopped
         method = f"ended by {why} before any bound: {met}" if stopped else f"beyond exact reach ({why}): {met}"
         certificate = unproven(*given, found.cost, method, found.evaluations, self.watch.seconds)
-        return SearchResult(self.objective, found.mapping, found.cost, certificate, interrupted=stopped)
+        by_itself = not self.watch.has_ended
+        return SearchResult(self.objective, found.mapping, found.cost, certificate, (), stopped, by_itself)
 
 
 def _is_crowded(space: Space) -> bool:

@@ -74,6 +74,7 @@ class Watch:
         progress: of the search.
         doing: in words.
         is_stopped: whether it was interrupted.
+        has_ended: whether anything was ended by it so far.
     """
 
     def __init__(self, limit: Limit, report: Callable[[str], None] | None) -> None:
@@ -85,7 +86,7 @@ class Watch:
         self.spent = Spent(seconds_left=self._seconds_left, over=self._end_of_work)
         self.progress = self.another()
         self.doing = ""
-        self.is_stopped = False
+        self.is_stopped = self.has_ended = False
         self.share = 1.0
 
     def another(self, check: Callable[[], None] | None = None) -> Tally:
@@ -125,7 +126,9 @@ class Watch:
 
     def is_over(self) -> bool:
         """Whether it must end: stopped, out of work, or out of time and, however busy the machine, of `GRACE`."""
-        return self.is_stopped or self._is_worked_off() or self._is_late()
+        over = self.is_stopped or self._is_worked_off() or self._is_late()
+        self.has_ended |= over
+        return over
 
     def _is_late(self) -> bool:
         if self.limit is None:
@@ -144,7 +147,7 @@ class Watch:
         return math.inf if self.limit is None else self.limit * self.share - self.seconds
 
     def _end_of_work(self) -> None:
-        self.spent.work, self.compared[0] = self.spent.most, 0
+        self.spent.work, self.compared[0], self.has_ended = self.spent.most, 0, True
         raise OutOfReach(self._why())
 
     def check(self) -> None:

@@ -22,7 +22,7 @@ from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.origins import as_searched
-from dovetail.model.arrays import Bools, Floats, Ints, Nest
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest
 from dovetail.model.batch import candidate, evaluate_all, evaluate_batch
 from dovetail.model.compile import NOT_COMPILED, is_at_hand
 from dovetail.model.cost import Cost
@@ -83,6 +83,7 @@ def improve(
     evaluations: int = 60_000,
     stop: Callable[[], bool] = lambda: False,
     begin: Mapping | None = None,
+    machine: Machine | None = None,
 ) -> Improved:
     """Return a mapping that is likely to be the best or close to it.
 
@@ -95,12 +96,13 @@ def improve(
         evaluations: mappings to evaluate, about; fewer where the mapspace is small.
         stop: asked between rounds (some milliseconds) whether to end early.
         begin: a mapping to begin with, beside random ones.
+        machine: what mappings are compared on; None: what they cost on the design.
 
     Raises:
         NotMetError: no mapping that fits was met; there may be one all the same.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, objective)
+    mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, objective, machine)
     generator = np.random.default_rng(seed)
     first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
     crowd = (first if begin is None else first.joined(_alone(mapspace, begin))).best(CROWD)

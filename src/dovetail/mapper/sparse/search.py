@@ -25,6 +25,7 @@ from dovetail.mapper.exact.space import OutOfReach, Space, build_space
 from dovetail.mapper.exact.tables import build_tables, mapspace_size
 from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.limits import GENES
+from dovetail.mapper.local.improve import improve, make_ready
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.mapspace import Crowd, Mapspace
@@ -66,6 +67,8 @@ TRIES = 64
 PROVING = 0.7
 #: Rounds of changes at most: after the first cell, for a better mapping to prune by, and where nothing is proven.
 FIRST_ROUNDS, MOST_ROUNDS = 40, 120
+#: Tiles of a first cell from which on a local search meets a mapping to prune by before, and how many it looks at.
+LARGE, BEFORE = 8_000, 8_000
 #: How near, relatively, the first cell's mapping must come to its bound to be good enough to prune by.
 CLOSE = 1.2
 
@@ -223,6 +226,8 @@ class _Search:
         number = itertools.count()
         waiting = [(0.0, next(number), cell) for cell in cells.first(Cell(allowed))]
         begun, seen = len(waiting), list[Bounded]()
+        if self.best is None and int(waiting[0][2].allowed.sum()) >= LARGE:
+            self._begin(cells.floor(waiting[0][2].allowed))
         self.watch.doing, self.watch.share = "with the least that zeros leave", PROVING
         closed = np.inf
         try:
@@ -252,6 +257,17 @@ class _Search:
         held = [one for one in seen if one.bound < np.inf] if len(seen) == begun else []
         cycles = min((one.cycles for one in held), default=1)
         return _Proof(min([closed, *left]), cycles, min((one.energy_pJ for one in held), default=0.0))
+
+    def _begin(self, floor: Floor) -> None:
+        """Count what a short local search meets on a floor's machine."""
+        given = self.problem, self._plain(), self.energies
+        with self.watch.paused():
+            make_ready(*given)
+        try:
+            met = improve(*given, self.objective, evaluations=BEFORE, stop=self.watch.is_over, machine=floor.machine)
+        except NotMetError:
+            return
+        self._count(met.mapping)
 
     def _look_at(self, space: Mapspace, floor: Floor, batches: Iterator[Crowd]) -> None:
         """Count every mapping of batches that may be better than the best known, in the order of their floors."""
@@ -374,8 +390,10 @@ class _Search:
             tie_proven=covered,
         )
         points = tuple(FrontPoint(point[0], int(point[1]), mapping) for point, mapping in sorted(self.points.items()))
-        interrupted = self.watch.is_stopped
-        return SearchResult(self.objective, best.mapping, best.cost, certificate, points, interrupted=interrupted)
+        by_itself = not self.watch.has_ended
+        return SearchResult(
+            self.objective, best.mapping, best.cost, certificate, points, self.watch.is_stopped, by_itself
+        )
 
 
 def _changed(space: Mapspace, crowd: Crowd, generator: np.random.Generator) -> Crowd:
