@@ -19,7 +19,15 @@ from dovetail.accuracy.recipe import MODERN  # noqa: E402
 from dovetail.accuracy.training import train  # noqa: E402
 from dovetail.api.schema import check  # noqa: E402
 from dovetail.cli.main import main  # noqa: E402
-from dovetail.shrink.magnitude import freed, held, kept_weights, lamp_scores, prunable, pruned  # noqa: E402
+from dovetail.shrink.magnitude import (  # noqa: E402
+    freed,
+    held,
+    kept_in_groups,
+    kept_weights,
+    lamp_scores,
+    prunable,
+    pruned,
+)
 from dovetail.shrink.pruning import SHARES, share_of  # noqa: E402
 from dovetail.shrink.saved import load_shrunk  # noqa: E402
 
@@ -47,6 +55,25 @@ def test_so_many_stay_the_largest_of_each_layer_and_fewer_are_among_more(layers,
     for name, each in weights.items():
         assert not np.any(few[name] & ~many[name])
         assert np.abs(each[many[name]]).min(initial=9) >= np.abs(each[~many[name]]).max(initial=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 3), st.sampled_from((4, 6, 8, 16)), st.integers(1, 3)),
+           elements=st.floats(-2, 2, width=32)),
+    st.sampled_from(((1, 4), (2, 4), (3, 4), (5, 8))),
+)  # fmt: skip
+def test_of_every_group_of_input_channels_the_largest_stay(weights, pattern) -> None:
+    kept, (so_many, of) = kept_in_groups(weights, pattern), pattern
+    if weights.shape[1] % of:
+        assert kept.all()
+        return
+    for out in range(weights.shape[0]):
+        for at in range(weights.shape[2]):
+            for start in range(0, weights.shape[1], of):
+                group, chosen = weights[out, start : start + of, at], kept[out, start : start + of, at]
+                assert chosen.sum() == so_many
+                assert np.abs(group[chosen]).min() >= np.abs(group[~chosen]).max()
 
 
 def test_a_weight_of_two_layers_goes_once() -> None:
@@ -130,6 +157,33 @@ def test_what_is_left_behind_is_as_sparse_as_accurate_and_as_cheap_as_said(
     assert (found["cycles"], found["energy_pJ"]) == (each["cycles"], pytest.approx(each["energy_pJ"]))
 
 
+def test_two_of_four_stay_are_counted_as_structured_and_load_back(tmp_path, capsys) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))\n"
+    )
+    spec = f"{tmp_path / 'net.py'}:make"
+    words = [*SMALL, "--method", "2:4", "--epochs", "1", "--target", "energy=0.95x", "--out", str(tmp_path / "out")]
+    assert main(["shrink", spec, *words]) == 0
+    result = json.loads((tmp_path / "out" / "result-2-of-4.json").read_text())
+    assert check(result, closed=True) == "pruning"
+    (each,) = result["networks"]
+    assert each["weights_share"] == 0.5
+    assert each["energy_pJ"] <= 0.95 * result["original"]["energy_pJ"]
+    network = load_shrunk(each["folder"], spec)
+    for weight in prunable(network).values():
+        assert (weight.detach().reshape(-1, 4).count_nonzero(dim=1) == 2).all()
+    assert evaluate(network, load_data("digits").test) == each["accuracy"]["test"]["0"]
+    densities = Path(each["folder"]) / "densities.csv"
+    assert [line.split(",")[-1] for line in densities.read_text().splitlines()] == ["weights", "1:2", "1:2"]
+    command = ["--on", "sparse_tensor_core", "--objective", "energy", "--densities", str(densities), "--json"]
+    capsys.readouterr()
+    assert main(["compare", each["files"]["program"], *command]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["results"]
+    assert (found["cycles"], found["energy_pJ"]) == (each["cycles"], pytest.approx(each["energy_pJ"]))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -137,6 +191,12 @@ def test_what_is_left_behind_is_as_sparse_as_accurate_and_as_cheap_as_said(
         (["--on", "sparse_tensor_core", "--target", "macs=0.8x"], "a target of macs counts zeros, too"),
         (["--on", "sparse_tensor_core", "--target", "energy=0.8x", "--scratch"], "--scratch draws weights anew"),
         (["--on", "sparse_tensor_core", "--target", "energy=0.8x", "--method", "magnitud"], "did you mean 'magnitude'"),
+        (["--on", "sparse_tensor_core", "--target", "energy=0.8x", "--method", "2:3"], "groups of 4 or 8"),
+        (["--on", "sparse_tensor_core", "--target", "energy=0.8x", "--method", "4:4"], "some of each and not all"),
+        (
+            ["--on", "sparse_tensor_core", "--target", "energy=0.8x", "--method", "2:4", "--knobs", "depth"],
+            "2:4 has none",
+        ),
     ],
 )
 def test_what_pruning_cannot_do_is_refused(words, message, tmp_path, capsys) -> None:

@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="supernet",
         metavar="METHOD",
-        help="supernet (default), netadapt, uniform, macs, knapsack, random; magnitude: weights instead of channels",
+        help="supernet (default), netadapt, uniform, macs, knapsack, random; weights instead of channels: magnitude, "
+        "or so many of every 4 or 8 along input channels, as 2:4",
     )
     search.add_argument(
         "--knobs",
@@ -146,7 +147,7 @@ def kept(args: argparse.Namespace) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Shrink, print and write what was asked for."""
-    from dovetail.shrink.methods import MAGNITUDE
+    from dovetail.shrink.methods import is_pruning
     from dovetail.shrink.oracle import CostOracle
     from dovetail.shrink.pruning import prune
     from dovetail.shrink.run import shrink
@@ -161,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         told, search = mapping_progress(report), arguments.search_of(args)
         limit = arguments.limit_of(args)
         oracle = CostOracle(architecture, energies, objective, store, args.workers, limit, told, search)
-        if request.method == MAGNITUDE:
+        if is_pruning(request.method):
             return _finish_pruning(args, prune(request, oracle, report))
         result = shrink(request, oracle, report)
     if args.html:

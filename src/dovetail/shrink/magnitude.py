@@ -60,18 +60,41 @@ def kept_weights(weights: Mapping[str, NDArray[Any]], share: float) -> dict[str,
     return found
 
 
-def pruned(weights: Mapping[str, Any], names: Mapping[str, Any], share: float) -> dict[str, Any]:
+def kept_in_groups(weights: NDArray[Any], pattern: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which weights of a layer stay where so many of every group along input channels do, the largest.
+
+    Args:
+        weights: ``(out channels, in channels, ...)``.
+        pattern: how many of how many; all stay of a layer whose channels make no whole groups.
+    """
+    kept, group = pattern
+    if weights.ndim < 2 or weights.shape[1] % group:
+        return np.ones(weights.shape, np.bool_)
+    last = np.moveaxis(np.abs(weights), 1, -1)
+    groups = last.reshape(-1, group)
+    chosen = np.zeros(groups.shape, np.bool_)
+    np.put_along_axis(chosen, np.argsort(-groups, axis=1, kind="stable")[:, :kept], True, axis=1)
+    return np.ascontiguousarray(np.moveaxis(chosen.reshape(last.shape), -1, 1))
+
+
+def pruned(
+    weights: Mapping[str, Any], names: Mapping[str, Any], share: float, pattern: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """Return all of a network's weights with those at zero that go.
 
     Args:
         weights: tensors by name, as ``state_dict`` has them.
         names: which may go, with the parameter of each: layers that share one lose the same of it.
         share: that stays.
+        pattern: so many of every so many along input channels, whatever the share; None: the best of all.
     """
     owners: dict[int, str] = {}
     for name, weight in names.items():
         owners.setdefault(id(weight), name)
-    kept = kept_weights({name: weights[name].detach().cpu().numpy() for name in owners.values()}, share)
+    own = {name: weights[name].detach().cpu().numpy() for name in owners.values()}
+    kept = (
+        kept_weights(own, share) if pattern is None else {k: kept_in_groups(each, pattern) for k, each in own.items()}
+    )
     kept |= {name: kept[owners[id(weight)]] for name, weight in names.items()}
     return {
         name: value * torch.from_numpy(kept[name]).to(value.device) if name in kept else value

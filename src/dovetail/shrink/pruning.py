@@ -25,6 +25,7 @@ from dovetail.network.costs import NetworkCost
 from dovetail.network.plain import network_result
 from dovetail.shrink.finalists import Accuracy, Start, means_of, original_of, tested, train_and_choose, training_of
 from dovetail.shrink.magnitude import PrunedStart, prunable, pruned, pruned_in
+from dovetail.shrink.methods import pattern_of
 from dovetail.shrink.oracle import CostOracle, PassCost
 from dovetail.shrink.request import Request
 from dovetail.shrink.saved import Shrunk, save_shrunk
@@ -167,8 +168,15 @@ def prune(request: Request, oracle: CostOracle, report: Report = silent) -> Prun
         refuse_chance(request.model.label, run.as_given.accuracy, run.data.validation)
         networks = tuple(run.outcome(target) for target in request.targets)
         result = PruneResult(request, run.reference(), run.as_given, networks)
-        checkpoint.write_json(request.out / f"result-{request.method}.json", json_document("pruning", result.to_json()))
+        checkpoint.write_json(
+            request.out / f"result-{_method_of(request)}.json", json_document("pruning", result.to_json())
+        )
     return result
+
+
+def _method_of(request: Request) -> str:
+    """Return a request's method as files are named by it."""
+    return request.method.replace(":", "-of-")
 
 
 class _Run:
@@ -180,6 +188,8 @@ class _Run:
         self.classes = len(self.data.classes)
         self.training = training_of(request)
         self.costs: dict[float, PassCost] = {}  # of shares of weights, not trained on
+        self.pattern = pattern_of(request.method)
+        self.shares = SHARES if self.pattern is None else (self.pattern[0] / self.pattern[1],)
 
     @cached_property
     def model(self) -> Any:
@@ -203,7 +213,8 @@ class _Run:
 
     def at(self, share: float) -> Any:
         """Return the network with this share of its weights, not trained on."""
-        state = pruned(self.model.state_dict(), prunable(self.model), share)
+        pattern = self.pattern if share < 1 else None
+        state = pruned(self.model.state_dict(), prunable(self.model), share, pattern)
         return with_weights(self.request.model, state)
 
     def cost(self, model: Any) -> NetworkCost:
@@ -217,12 +228,12 @@ class _Run:
 
     def _figures(self, share: float) -> PassCost:
         if share not in self.costs:
-            self.report(len(self.costs), len(SHARES), f"mapping with {share:.0%} of the weights")
+            self.report(len(self.costs), len(self.shares), f"mapping with {share:.0%} of the weights")
             self.costs[share] = figures_of(self.cost(self.at(share)))
         return self.costs[share]
 
     def first(self, target: Target) -> int:
-        """Return the place in `SHARES` of the largest share that meets a target before training.
+        """Return the place in `shares` of the largest share that meets a target before training.
 
         Raises:
             UnreachableError: none does.
@@ -230,11 +241,11 @@ class _Run:
         limit = target.limit(figures_of(self.original))
 
         def meets(place: int) -> bool:
-            return metric_of(self._figures(SHARES[place]), target.metric) <= limit
+            return metric_of(self._figures(self.shares[place]), target.metric) <= limit
 
-        low, high = 0, len(SHARES) - 1
+        low, high = 0, len(self.shares) - 1
         if not meets(high):
-            raise self._unreachable(target, metric_of(self._figures(SHARES[high]), target.metric))
+            raise self._unreachable(target, metric_of(self._figures(self.shares[high]), target.metric))
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if meets(middle) else (middle + 1, high)
@@ -243,14 +254,15 @@ class _Run:
     def _unreachable(self, target: Target, least: float) -> UnreachableError:
         share = least / metric_of(figures_of(self.original), target.metric)
         return UnreachableError(
-            f"{target} is not met: with {SHARES[-1]:.0%} of its weights {self.request.model.label} costs "
+            f"{target} is not met: with {self.shares[-1]:.0%} of its weights {self.request.model.label} costs "
             f"{least:.4g} {METRICS[target.metric]} on {self.oracle.architecture.name}, {share:.3f}x of the original"
         )
 
     def start(self, share: float) -> PrunedStart:
         """Write down what the training of a pruned network starts from."""
         state = {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
-        key = content_key("pruned", share, self.request.model.to_dict(), state, self.request.data)[:12]
+        how = () if self.pattern is None else self.pattern
+        key = content_key("pruned", share, *how, self.request.model.to_dict(), state, self.request.data)[:12]
         folder = self.request.out / "starts" / key
         name = f"{self.request.model.label.replace(':', '.')}-{key}"
         if not (folder / "network.json").exists():
@@ -264,7 +276,7 @@ class _Run:
         """Train the network with the largest share of weights that meets a target, trained, and write it down."""
         limit = target.limit(figures_of(self.original))
         least = 0.0
-        for share in SHARES[self.first(target) :]:
+        for share in self.shares[self.first(target) :]:
             accuracy = self.trained(share)
             network = pruned_in(self.model, accuracy.best).eval().cpu()
             cost = self.cost(network)
@@ -291,7 +303,7 @@ class _Run:
         """Write a network down with its weights, cost, mappings and where its zeros are."""
         name = f"{self.request.model.label} at {target}"
         cost = replace(cost, network=replace(cost.network, name=name))
-        folder = self.request.out / f"{self.request.method}-{str(target).replace('=', '-')}"
+        folder = self.request.out / f"{_method_of(self.request)}-{str(target).replace('=', '-')}"
         facts = {
             "target": str(target),
             "method": self.request.method,

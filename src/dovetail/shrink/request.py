@@ -13,7 +13,7 @@ from dovetail.accuracy.models import ModelSpec
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
 from dovetail.accuracy.runs import MAX_SEEDS, DataRequest
 from dovetail.errors import InputError
-from dovetail.shrink.methods import MAGNITUDE, search_named
+from dovetail.shrink.methods import is_pruning, search_named
 from dovetail.shrink.narrow import TRIED
 from dovetail.shrink.searches import BUDGET
 from dovetail.shrink.target import Target
@@ -55,7 +55,7 @@ class Request:
         data: what it is for.
         targets: at most so much of one metric.
         out: folder of the run.
-        method: of `dovetail.shrink.methods.SEARCHES`, or `MAGNITUDE` for `dovetail.shrink.pruning.prune`.
+        method: of `dovetail.shrink.methods.SEARCHES`, or one that `is_pruning`, for `dovetail.shrink.pruning.prune`.
         recipe: how finalists (and an untrained original) are trained.
         supernet: how the supernet is trained.
         seeds: under how many each chosen network is trained.
@@ -101,10 +101,10 @@ class Request:
             raise InputError(f"seeds is {self.seeds}; it must be at most {MAX_SEEDS}")
         if not self.targets:
             raise InputError("no target: write edp=0.3x, energy=120, front, ...")
-        if self.method != MAGNITUDE:
+        if not is_pruning(self.method):
             search_named(self.method)
         elif self.knobs is not None:
-            raise InputError(f"knobs are what a search of channels and blocks turns; method {MAGNITUDE} has none")
+            raise InputError(f"knobs are what a search of channels and blocks turns; method {self.method} has none")
         if not self.tried or not all(FEWEST_BITS <= bits <= MOST_BITS for bits in self.tried):
             raise InputError(
                 f"bits to choose from are {FEWEST_BITS} to {MOST_BITS}, found {', '.join(map(str, self.tried))}"
