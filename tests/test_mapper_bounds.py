@@ -29,7 +29,7 @@ from dovetail.mapper.exact.ceiling import Known
 from dovetail.mapper.exact.chains import remember
 from dovetail.mapper.exact.completion import build_completion
 from dovetail.mapper.exact.effort import Effort
-from dovetail.mapper.exact.entering import _fewest_iterations
+from dovetail.mapper.exact.entering import fewest_iterations
 from dovetail.mapper.exact.expand import note_way
 from dovetail.mapper.exact.flat import flat_completion
 from dovetail.mapper.exact.goal import goal_of
@@ -277,10 +277,10 @@ def test_no_bound_of_a_free_design_exceeds_the_cost(design: str, links: bool, pr
 
 
 @given(st.integers(1, 200), st.data())
-def test_loops_outside_of_a_tile_have_at_least_the_fewest_iterations(whole: int, data: st.DataObject) -> None:
+def test_loops_outside_of_a_tile_have_at_least_thefewest_iterations(whole: int, data: st.DataObject) -> None:
     """Whatever loops are split off outside of a tile, one makes no fewer, and some loops make just so many."""
     divisors = tuple(divisors_of(whole))
     sizes = np.array(data.draw(st.lists(st.sampled_from(divisors), min_size=1, max_size=4)), np.int64)
-    for size, fewest in zip(sizes.tolist(), _fewest_iterations(divisors, sizes).tolist(), strict=True):
+    for size, fewest in zip(sizes.tolist(), fewest_iterations(divisors, sizes).tolist(), strict=True):
         factors = [factor for factor in range(2, whole + 1) if whole // size % factor == 0]
         assert fewest == min(factors, default=2)

@@ -158,7 +158,7 @@ def ceilings(
                 np.minimum(np.array(between).reshape(len(outside), len(distinct)), ANY),
                 np.where(np.array(passed_by).reshape(len(outside), len(distinct)), np.inf, price[outside]),
                 again[outside],
-                np.outer(np.array(most)[outside], distinct),
+                np.outer(np.array(most)[outside], np.maximum(distinct, space.rules.touched)),
                 brought[outside],
             )
         )

@@ -37,6 +37,7 @@ from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
 from dovetail.mapper.exact.vectors import FIXED, Outside, Working
 from dovetail.mapper.exact.ways import Ways
+from dovetail.mapper.exact.windows import SENT_FIELDS, Windows
 from dovetail.mapper.objective import Objective
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles, workspace
 from dovetail.model.compile import is_kept, keeps_code
@@ -211,7 +212,7 @@ def _loop_over(function: Callable[..., Any]) -> None:
 
 def _enter_all(function: Callable[..., Any]) -> None:
     table, flags, reals, vector = np.zeros((1, 1)), _bools(1), np.zeros(1), np.zeros(2 + FIXED)
-    entry = Entry(_ints(1), 0, _machine(), _ints(1, 1), table, table, flags, flags, table, reals)
+    entry = Entry(_ints(1), 0, _machine(), _ints(1, 1), table, table, flags, flags, flags, table, reals)
     function(entry, _ints(0), _working(), _working(), vector, 0, 0)
 
 
@@ -221,7 +222,7 @@ def _demands() -> Demands:
 
 def _spreading() -> Spreading:
     ways = Ways(_ints(1, 1), np.zeros(1), np.zeros((1, 1)), _bools(1, 1), _bools(1, 1), np.zeros(1))
-    return Spreading(_lattice(), _ints(0, 1), ways)
+    return Spreading(_lattice(), _ints(0, 1), ways, Windows.none(1, 1, 1), np.zeros((1, SENT_FIELDS)))
 
 
 def _spread_all(function: Callable[..., Any]) -> None:

@@ -26,7 +26,6 @@ from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
 from dovetail.mapper.exact.vectors import FIXED, Working
-from dovetail.mapper.exact.ways import no_spreading, ways_of
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.charges import WRITE
 
@@ -105,7 +104,7 @@ def build_completion(
         OutOfReach: the tables would take minutes to fill, or the effort ends it.
         Crowded: some tile has more vectors of demands than there is room for, and they must not be merged.
     """
-    levels, look = len(space.levels), effort.look
+    look = effort.look
     idle = idle_sets(space)
     feasible = _with_completions(space, tables)
     place, count = places_of(space, feasible)
@@ -120,12 +119,11 @@ def build_completion(
     quickest = float(max(1, tables.parallelism[0, -1]))
     shares = np.ascontiguousarray(shares_of(idle, len(first)).T)
     prices = _prices(space, sources.at[space.outside], first, quickest, shares)
-    ways = ways_of(space, space.outside)[0] if space.outside < levels else no_spreading(space)
     columns = 2 * len(first) + FIXED
     around, above = boundaries.outside[space.outside], boundaries.ceilings[space.outside].of(feasible[space.outside])
     met = Working.empty((1, effort.priced, columns), around, Ceiling.none(len(first)), effort.compared)
     met.merged[1] = not effort.merges
-    spreading, vector = Spreading(lattice, fans, ways), np.zeros(columns + len(first))
+    spreading, vector = Spreading.of(space, space.outside, lattice, fans), np.zeros(columns + len(first))
     fastest = np.zeros(CLASSES)
     price = partial(price_fanout, spreading, demands, prices, above, met, vector, parts[space.outside], fastest)
     in_pieces(len(fans), price, partial(look_at, effort, met.merged))

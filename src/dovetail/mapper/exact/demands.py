@@ -30,7 +30,8 @@ from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import left_in_place
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, all_outside, offer_vector
-from dovetail.mapper.exact.ways import Ways, ways_of
+from dovetail.mapper.exact.ways import Ways, no_spreading, ways_of
+from dovetail.mapper.exact.windows import SENT_FIELDS, Windows, least_sent, windows_of, words_sent
 from dovetail.model.arrays import Bools, Floats, Ints, Machine
 from dovetail.model.by_address import by_address
 from dovetail.model.charges import READ, UPDATE, WRITE, bandwidth_taken, cycles_taken, fits, space_taken
@@ -81,7 +82,8 @@ class Demands(NamedTuple):
         outermost: the first boundary that has vectors: the one inside the outermost fan-out, or inside all levels.
         start: ``(boundaries, tiles + 1)`` where a tile's vectors begin; none at boundaries before ``outermost``.
         vectors: ``(n, 2 * tensors + FIXED)``.
-        pending: ``(n,)`` pending tensors, as a bit mask.
+        pending: ``(n,)`` pending tensors, as a bit mask; above their bits those of tensors that the next level keeps,
+            where a fan-out around it makes that matter.
     """
 
     outermost: int
@@ -195,6 +197,7 @@ def _through_storage(
         tables.words,
         boundaries.delivered[level],
         np.multiply.outer(first, tables.volume.astype(np.float64)),
+        np.array([_is_noted(space, level, t) for t in range(len(first))], np.bool_),
         rules.is_output,
         np.ascontiguousarray(rules.read_first[level]),
         price,
@@ -204,6 +207,12 @@ def _through_storage(
     in_pieces(tiles, partial(enter_all, entry, feasible, looped, entered, vector), look)
     look()
     return entered
+
+
+def _is_noted(space: Space, level: int, tensor: int) -> bool:
+    """Return whether it matters to a fan-out just outside a level that the level keeps a tensor, or does not."""
+    choice = bool(space.may_keep[level, tensor]) and not space.must_keep[level, tensor]
+    return choice and level > 0 and bool(space.linking[level - 1][:, tensor].any())
 
 
 def _sequences(space: Space, level: int, still: list[int]) -> Iterator[tuple[list[int], bool]]:
@@ -320,6 +329,7 @@ class Entry(NamedTuple):
         words: ``(tensors, tiles)`` words of the tile.
         brought: ``(tensors, tiles)`` least words per visit that arrive.
         first: ``(tensors, tiles)`` words first written, per visit and copy; 0 unless of outputs.
+        noted: ``(tensors,)`` vectors say whether a tensor is kept just here.
         output: ``(tensors,)``.
         read_first: ``(tensors,)`` the first update also reads.
         price: ``(tensors, actions)`` pJ per word.
@@ -332,6 +342,7 @@ class Entry(NamedTuple):
     words: Ints
     brought: Floats
     first: Floats
+    noted: Bools
     output: Bools
     read_first: Bools
     price: Floats
@@ -343,6 +354,7 @@ def keep_vector(entry: Entry, kept: int, tile: int, source: Floats, mask: int, v
     """Fill a vector with what a tile demands when a level keeps some tensors; returns which are pending."""
     fixed = source.shape[0] - FIXED
     tensors, reads, writes = fixed // 2, 0.0, 0.0
+    mask &= (1 << tensors) - 1
     for j in range(source.shape[0]):
         vector[j] = source[j]
     for t in range(tensors):
@@ -365,6 +377,8 @@ def keep_vector(entry: Entry, kept: int, tile: int, source: Floats, mask: int, v
             vector[fixed + PER_COPY] -= entry.first[t, tile] * (entry.price[t, READ] + entry.price[t, WRITE])
         vector[t], vector[tensors + t] = brought, along
         mask |= 1 << t  # also where the level is sent its whole tile at every step: what is further in is not
+        if entry.noted[t]:
+            mask |= 1 << (tensors + t)
     slowest = cycles_taken(entry.machine, entry.level, reads, writes)
     vector[fixed + CYCLES] = max(vector[fixed + CYCLES], slowest)
     return mask
@@ -412,7 +426,7 @@ def _through_fanout(
         inside.like(boundaries.outside[level], boundaries.ceilings[level]),
         np.zeros(inside.vectors.shape[2]),
     )
-    spreading = Spreading(lattice, lattice.places(np.arange(space.tiles)), ways_of(space, level)[0])
+    spreading = Spreading.of(space, level, lattice, lattice.places(np.arange(space.tiles)))
     feasible = np.ascontiguousarray(tables.parallelism[level])
     in_pieces(space.tiles, partial(spread_all, spreading, feasible, inside, outside, vector), look)
     look()
@@ -427,11 +441,25 @@ class Spreading(NamedTuple):
         lattice: the divisors.
         sizes: ``(places, dims)`` of the tiles, as divisor indices.
         ways: to use the fan-out.
+        windows: what is known of its children where tiles overlap.
+        sent: ``(tensors, SENT_FIELDS)`` scratch.
     """
 
     lattice: Lattice
     sizes: Ints
     ways: Ways
+    windows: Windows
+    sent: Floats
+
+    @staticmethod
+    def of(space: Space, level: int, lattice: Lattice, sizes: Ints) -> Spreading:
+        """Return them for a fan-out; for one of one child where the level is beyond the last one."""
+        tensors, dims = len(space.rules.is_output), len(space.divisors)
+        scratch = np.zeros((tensors, SENT_FIELDS))
+        if level == len(space.levels):
+            return Spreading(lattice, sizes, no_spreading(space), Windows.none(1, tensors, dims), scratch)
+        ways, which = ways_of(space, level)
+        return Spreading(lattice, sizes, ways, windows_of(space, level, ways, which), scratch)
 
 
 @part()
@@ -447,19 +475,24 @@ def child_of(spreading: Spreading, place: int, way: int) -> int:
 
 
 @part()
-def spread_vector(source: Floats, mask: int, ways: Ways, way: int, vector: Floats) -> int:
-    """Fill a vector with what all children of a fan-out ask together; returns which tensors are pending."""
-    fixed, children = source.shape[0] - FIXED, ways.children[way]
+def spread_vector(source: Floats, mask: int, spreading: Spreading, way: int, vector: Floats) -> int:
+    """Fill a vector with what all children of a fan-out ask together; returns which tensors are pending.
+
+    What is sent at least is in ``spreading.sent``.
+    """
+    ways = spreading.ways
+    fixed, children, again = source.shape[0] - FIXED, ways.children[way], 0
     tensors = fixed // 2
     for t in range(tensors):
-        vector[t] = source[t] * children / ways.shared[way, t]
+        vector[t] = words_sent(spreading.sent, t, source[t], (mask >> (tensors + t) & 1) == 1)
         vector[tensors + t] = 0.0 if ways.uncounted[way, t] else source[tensors + t] * children
         if ways.again[way, t]:
-            mask |= 1 << t
+            again |= 1 << t
     vector[fixed + ENERGY] = source[fixed + ENERGY] * children
     vector[fixed + PER_COPY] = source[fixed + PER_COPY] * children * ways.copies[way]
     vector[fixed + CYCLES] = source[fixed + CYCLES]
-    return mask
+    left: int = mask & ((1 << tensors) - 1) | again
+    return left
 
 
 @jit_plain
@@ -481,6 +514,9 @@ def spread_all(
     for tile in range(first, last):
         for way in range(ways.places.shape[0] if feasible[tile] > 0 else 0):
             at = child_of(spreading, tile, way)
-            for k in range(inside.counts[at] if at >= 0 else 0):
-                mask = spread_vector(inside.vectors[at, k], inside.pending[at, k], ways, way, vector)
+            if at < 0 or inside.counts[at] == 0:
+                continue
+            least_sent(spreading.windows, spreading.lattice, spreading.sizes[tile], ways, way, spreading.sent)
+            for k in range(inside.counts[at]):
+                mask = spread_vector(inside.vectors[at, k], inside.pending[at, k], spreading, way, vector)
                 offer_vector(outside, tile, vector, mask)

@@ -92,7 +92,7 @@ def _delivered(space: Space, tables: Tables, divided: frozenset[int]) -> Floats:
     words = tables.words.astype(np.float64)
     sizes = tile_sizes(space)
     full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
-    fewest = [_fewest_iterations(divisors, size) for divisors, size in zip(space.divisors, sizes, strict=True)]
+    fewest = [fewest_iterations(divisors, size) for divisors, size in zip(space.divisors, sizes, strict=True)]
     tiles = np.arange(space.tiles)
     places = tuple((tiles // r) % len(divs) for r, divs in zip(space.radix, space.divisors, strict=True))
     for t in np.flatnonzero(~space.rules.injective):
@@ -112,7 +112,7 @@ def _delivered(space: Space, tables: Tables, divided: frozenset[int]) -> Floats:
     return words
 
 
-def _fewest_iterations(divisors: tuple[int, ...], sizes: Ints) -> Ints:
+def fewest_iterations(divisors: tuple[int, ...], sizes: Ints) -> Ints:
     """Return per tile the least factor above 1 of a dimension's loops outside of it (2 where there are none)."""
     whole = divisors[-1]
     factors = [next((f for f in divisors[1:] if (whole // size) % f == 0), 2) for size in divisors]

@@ -9,6 +9,7 @@ import numpy as np
 from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Demands, Spreading, child_of, spread_vector
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector, too_dear
+from dovetail.mapper.exact.windows import least_sent
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Singles
 from dovetail.model.by_address import by_address
 from dovetail.model.charges import bandwidth_taken, cycles_taken
@@ -140,8 +141,11 @@ def price_fanout(
         met.counts[0] = 0
         for way in range(ways.places.shape[0]):
             at = child_of(spreading, i, way)
-            for k in range(start[at] if at >= 0 else 0, start[at + 1] if at >= 0 else 0):
-                mask = spread_vector(demands.vectors[k], demands.pending[k], ways, way, vector)
+            if at < 0 or start[at] == start[at + 1]:
+                continue
+            least_sent(spreading.windows, lattice, sizes[i], ways, way, spreading.sent)
+            for k in range(start[at], start[at + 1]):
+                mask = spread_vector(demands.vectors[k], demands.pending[k], spreading, way, vector)
                 if not too_dear(ceiling, i, vector[:columns], mask):
                     offer_vector(met, 0, vector[:columns], mask)
         for k in range(met.counts[0]):
