@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import MappingError, NoMappingError, NotMetError
+from dovetail.errors import CapacityError, MappingError, NoMappingError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
 from dovetail.mapper.allowance import Limit
@@ -265,7 +265,7 @@ class _Search:
             make_ready(*given)
         try:
             met = improve(*given, self.objective, evaluations=BEFORE, stop=self.watch.is_over, machine=floor.machine)
-        except NotMetError:
+        except (NotMetError, CapacityError):  # the latter: it fits only without its zeros
             return
         self._count(met.mapping)
 
