@@ -1,6 +1,7 @@
 """Network and hardware together: the front of loss, cost and area is that of all choices on all designs."""
 
 import itertools
+import json
 import math
 from types import SimpleNamespace
 
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_pruning")
 
+from dovetail.accuracy.datasets import load_data  # noqa: E402
+from dovetail.accuracy.evaluation import evaluate  # noqa: E402
+from dovetail.api.schema import check  # noqa: E402
+from dovetail.cli.main import main  # noqa: E402
 from dovetail.codesign.designs import Designs  # noqa: E402
 from dovetail.codesign.front import Unmappable, front, least_loss  # noqa: E402
 from dovetail.errors import InputError  # noqa: E402
@@ -20,6 +25,7 @@ from dovetail.shrink.exact import ExactSearch, loss_of  # noqa: E402
 from dovetail.shrink.knobs import network_graph  # noqa: E402
 from dovetail.shrink.layers import network_shapes  # noqa: E402
 from dovetail.shrink.oracle import CostOracle  # noqa: E402
+from dovetail.shrink.saved import load_shrunk  # noqa: E402
 from dovetail.shrink.space import LayerTable, search_space  # noqa: E402
 from dovetail.shrink.target import OBJECTIVES, Target  # noqa: E402
 
@@ -220,3 +226,66 @@ def test_a_family_that_cannot_be_searched_is_one_message():
     middle = float(np.median(designs_of("edp").area_um2))
     few = designs_of("edp", budgets=[f"area <= {middle:.1f} um2"])
     assert (few.count, few.skipped) == (3, {f"not area <= {middle:.1f} um2": 3})
+
+
+def command(out, *more):
+    return [
+        "shrink", "five-layer-2", "--family", "simple_weight_stationary", "--data", "digits", "--epochs", "1",
+        "--supernet-epochs", "1", "--candidates", "4", "--finalists", "1", "--no-reference", "--workers", "1",
+        "--device", "cpu", "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def test_a_whole_run_writes_networks_and_designs_that_cost_what_it_reports(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "store"))
+    out = tmp_path / "out"
+    vary = ("--vary", "shared_glb.depth=1024,16384", "--target", "energy=0.8x")
+    assert main([*command(out, *vary, "--knobs", "resolution"), "--html", str(out / "page.html")]) == 0
+    printed = capsys.readouterr().out
+    result = json.loads((out / "result-family.json").read_text())
+    assert check(result, closed=True) == "codesign"
+    assert result["designs"] == 2
+    assert result["mapped"] + result["bounded"] + sum(result["unmappable"].values()) == 2
+    assert result["proven"] == {"energy=0.8x": True}
+    assert result["front"]
+    for point in result["front"]:
+        assert point["energy_pJ"] <= 0.8 * result["original"]["energy_pJ"]
+        assert point["folder"] in printed
+        network, data = load_shrunk(point["folder"]), load_data("digits")
+        assert evaluate(network, data.test) == point["accuracy"]["test"]["0"]
+        file = point["files"].get("onnx", point["files"]["program"])
+        assert main(["compare", file, "--on", point["design_file"], "--objective", "energy", "--json"]) == 0
+        (cost,) = json.loads(capsys.readouterr().out)["results"]
+        assert cost["energy_pJ"] == pytest.approx(point["energy_pJ"], rel=1e-12)
+        assert cost["cycles"] == point["cycles"]
+    assert "five-layer-2 on the family" in (out / "page.html").read_text()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")}
+    assert main([*command(out, *vary, "--knobs", "resolution"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["front"] == result["front"]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")} == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--target", "macs=0.5x"), "MACs are the same on every design"),
+        (("--target", "edp=0.5x", "--on", "eyeriss_like"), "--on has no place beside --family"),
+        (("--target", "edp=0.5x", "--objective", "edp"), "--objective has no place beside --family"),
+        (("--target", "edp=0.5x", "--method", "uniform"), "--method uniform has no place beside --family"),
+        (("--target", "edp=0.5x", "--pad"), "--pad has no place beside --family"),
+    ],
+)
+def test_what_does_not_go_with_a_family_is_one_message(more, message, tmp_path, capsys):
+    assert main(command(tmp_path, "--vary", "PE.meshY=4,16", *more)) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("dovetail: error") == 1
+
+
+def test_a_design_is_asked_for_where_there_is_none(capsys):
+    words = ["shrink", "five-layer-2", "--data", "digits", "--target", "edp=0.5x"]
+    assert main(words) == 2
+    assert "write --on DESIGN, or --family FAMILY" in capsys.readouterr().err
+    assert main([*words, "--on", "eyeriss_like", "--vary", "PE.meshY=4"]) == 2
+    assert "write --family instead of --on" in capsys.readouterr().err

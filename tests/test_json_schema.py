@@ -50,6 +50,7 @@ ELSEWHERE |= {
     "accuracy": "accuracy",
     "shrink": "shrink",
     "pruning": "shrink",
+    "codesign": "shrink",
     "bits": "bits",
 }
 

@@ -390,3 +390,11 @@ def between(text: str) -> Between:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Declare the switch for machines."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def varied(text: str) -> tuple[str, str]:
+    """Read what varies in a family: a name, and its values."""
+    name, sign, values = text.partition("=")
+    if not sign or not name or not values:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NODE.KEY=VALUES")
+    return name, values

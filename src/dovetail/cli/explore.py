@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_settings(parser)
     parser.add_argument(
         "--vary",
-        type=_varied,
+        type=arguments.varied,
         action="append",
         default=[],
         metavar="NODE.KEY=VALUES",
@@ -163,13 +163,6 @@ def _explored(
         return explore(family, network, args.axes, **given)
     evaluations = EVALUATIONS if args.evaluations is None else args.evaluations
     return sample(family, network, args.axes, args.method, evaluations=evaluations, seed=args.seed or 0, **given)
-
-
-def _varied(text: str) -> tuple[str, str]:
-    name, sign, values = text.partition("=")
-    if not sign or not name or not values:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NODE.KEY=VALUES")
-    return name, values
 
 
 def _axes(text: str) -> tuple[Axis, ...]:

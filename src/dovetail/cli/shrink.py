@@ -28,12 +28,28 @@ from dovetail.units import percent as percent_of
 if TYPE_CHECKING:  # torch is imported when the command runs, not when its help is printed
     from dovetail.accuracy.data import DataSet
     from dovetail.accuracy.models import ModelSpec
+    from dovetail.codesign.result import CodesignResult
+    from dovetail.components.energy_table import EnergyTable
+    from dovetail.hardware.architecture import Architecture
+    from dovetail.shrink.channels import ChannelGraph
     from dovetail.shrink.finalists import Accuracy
     from dovetail.shrink.pruning import PruneResult
     from dovetail.shrink.request import Request
     from dovetail.shrink.result import Outcome, ShrinkResult
     from dovetail.shrink.target import Target
 
+
+#: What is told of every network.
+_COLUMNS = (
+    Column("network", words=True),
+    EDP,
+    Column("of the|original", show="{:.3f}x".format),
+    ENERGY,
+    CYCLES,
+    Column("MMACs", show=four_digits),
+    Column("validation", "%", words=False),
+    Column("test", "%", words=False),
+)
 
 #: Command lines to begin with.
 EXAMPLES = (
@@ -46,7 +62,8 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     add_model(parser)
-    arguments.add_hardware(parser)
+    arguments.add_hardware(parser, beside_layer=True)
+    _add_family(parser.add_argument_group("instead of --on, designs to choose from"))
     arguments.add_batch(parser)
     parser.add_argument(
         "--target",
@@ -91,6 +108,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(where)
     add_output(where, "--html", "write one page that opens from disk")
     where.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_family(group: Any) -> None:
+    group.add_argument(
+        "--family",
+        nargs="+",
+        action="extend",
+        metavar="FAMILY",
+        help="a bundled design's name, or files, with !range and !choice where values vary, as `explore` takes them",
+    )
+    group.add_argument(
+        "--vary",
+        type=arguments.varied,
+        action="append",
+        default=[],
+        metavar="NODE.KEY=VALUES",
+        help="vary a value of the family: 8,12,16 or LOW:HIGH:STEP, the step a number or xN",
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +189,14 @@ def run(args: argparse.Namespace) -> int:
     from dovetail.shrink.target import OBJECTIVES, parse_targets
 
     targets = parse_targets(args.target)
+    if args.family:
+        return _run_family(args, targets)
+    if args.on is None or args.vary:
+        raise InputError(
+            "--vary is about a family: write --family instead of --on"
+            if args.on is not None
+            else "no design: write --on DESIGN, or --family FAMILY where network and design are chosen together"
+        )
     architecture, energies = arguments.hardware_of(args)
     arguments.check_settings(args)
     request = _request(args, targets)
@@ -174,6 +217,81 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _print(result)
     return 0
+
+
+def _run_family(args: argparse.Namespace, targets: tuple[Target, ...]) -> int:
+    """Search network and hardware together, print and write what was asked for."""
+    from dovetail.codesign.designs import Designs
+    from dovetail.codesign.run import codesign
+    from dovetail.family.family import load_family
+    from dovetail.shrink.oracle import CostOracle
+    from dovetail.shrink.target import OBJECTIVES
+
+    _check_family(args)
+    family = load_family(args.family, dict(args.vary), include_folders=args.include, data=dict(args.set))
+    arguments.check_settings(args)
+    with Store.open() as store, progress() as report:
+        told, limit = mapping_progress(report), arguments.limit_of(args)
+
+        def oracle_of(architecture: Architecture, energies: EnergyTable) -> CostOracle:
+            objective = OBJECTIVES[targets[0].metric]
+            return CostOracle(architecture, energies, objective, store, args.workers, limit, told)
+
+        designs = Designs(family, oracle_of)
+        result = codesign(_request(args, targets), designs, report)
+    if args.html:
+        from dovetail.report.page import report_page  # templates load only when a page is asked for
+
+        costs = [result.original.cost, *(pair.outcome.cost for pair in result.pairs)]
+        write_text(args.html, report_page(costs, title=result.title, accuracies={}))
+    if args.json:
+        print_json("codesign", result.to_json())
+        return 0
+    _print_pairs(result)
+    return 0
+
+
+def _check_family(args: argparse.Namespace) -> None:
+    """Check that nothing stands beside a family that is about one design, or that its bounds do not hold of."""
+    given = {
+        "--on": args.on is not None,
+        "--ert": args.ert is not None or args.art is not None,
+        "--objective": args.objective is not None,
+        "--imperfect": args.imperfect,
+        "--pad": args.pad,
+        f"--method {args.method}": args.method != "supernet",
+    }
+    if wrong := next((name for name, is_given in given.items() if is_given), None):
+        raise InputError(f"{wrong} has no place beside --family")
+    if len(dict(args.vary)) != len(args.vary):
+        raise InputError("--vary names one thing twice")
+
+
+def _print_pairs(result: CodesignResult) -> None:
+    print_notes(result.notes())
+    original, family = result.original, result.designs.family
+    first = family.member_name(result.designs.first)
+    rows: list[tuple[Cell, ...]] = [("original", first, result.designs.area_um2[result.designs.first],
+                                     *_cells(original, original)[1:], "")]  # fmt: skip
+    for pair in result.pairs:
+        cells = _cells(pair.outcome, original)
+        rows.append((cells[0], pair.design, pair.spot.area_um2, *cells[1:], "beaten" if pair.beaten else ""))
+    columns = (
+        Column("network", words=True),
+        Column("design", words=True),
+        Column("area", "mm^2", show=lambda area: four_digits(area * 1e-6)),
+        *_COLUMNS[1:],
+        Column("", words=True),
+    )
+    print_table(f"{result.title}, {printable(result.request.data.name)}", Table(columns, tuple(rows)))
+    for pair in result.pairs:
+        values = ", ".join(f"{name} = {value}" for name, value in family.values(pair.spot.member).items())
+        print(f"{pair.outcome.target}, {printable(values)}: {_changed(result.graph, pair.outcome)}")
+        print(f"  in {printable(str(pair.outcome.folder))}, its design in {pair.file.name}")
+    proof = "proven for the losses predicted" if all(result.front.proven.values()) else "not proven"
+    print(f"\n{proof}: of {result.designs.count:,} designs {len(result.front.mapped):,} were mapped and "
+          f"{result.front.bounded:,} ruled out by bounds")  # fmt: skip
+    print(f"as given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result.request)}")
 
 
 def _finish_pruning(args: argparse.Namespace, result: PruneResult) -> int:
@@ -249,7 +367,7 @@ def _request(args: argparse.Namespace, targets: tuple[Target, ...]) -> Request:
     with progress() as report:
         loaded = data.load(report)
     spec, weights = model_and_weights(args, loaded, recipe.stem)
-    design = Path(args.on[0]).stem
+    design = Path((args.on or args.family)[0]).stem
     out = args.out or Path("runs") / f"shrink-{spec.label.replace(':', '.')}-{design}-{Path(args.data).name}"
     return Request(
         spec,
@@ -309,32 +427,25 @@ def _print(result: ShrinkResult) -> None:
     print_notes(result.notes())
     original = result.original
     rows = tuple(_cells(each, original) for each in (original, *result.networks))
-    columns = (
-        Column("network", words=True),
-        EDP,
-        Column("of the|original", show="{:.3f}x".format),
-        ENERGY,
-        CYCLES,
-        Column("MMACs", show=four_digits),
-        Column("validation", "%", words=False),
-        Column("test", "%", words=False),
-    )
     title = f"{result.request.model.label} on {original.cost.architecture.name}, {printable(result.request.data.name)}"
-    print_table(title, Table(columns, rows))
+    print_table(title, Table(_COLUMNS, rows))
     for each in result.networks:
-        groups = zip(result.graph.groups, each.widths, strict=False)
-        changed = [f"without {block}" for block in result.graph.left_out(each.widths)]
-        changed += result.graph.lowered_text(each.widths)
-        changed += [
-            f"{group.name} {group.channels} to {width}" for group, width in groups if 0 < width < group.channels
-        ]
-        more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
         files = [] if each.exported is None else [file.name for file in each.exported.files.values()]
-        print(f"{each.target}: {', '.join(changed[:8]) or 'the network as given'}{more}")
+        print(f"{each.target}: {_changed(result.graph, each)}")
         print(f"  in {printable(str(each.folder))}{', for others: ' * bool(files)}{', '.join(files)}")
     if not all(each.cost.exact for each in result.networks):
         print("Not every layer's mapping is proven best: a time limit ended its search.")
     print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result.request)}")
+
+
+def _changed(graph: ChannelGraph, each: Outcome) -> str:
+    """Return, in words, what became of a network."""
+    groups = zip(graph.groups, each.widths, strict=False)
+    changed = [f"without {block}" for block in graph.left_out(each.widths)]
+    changed += graph.lowered_text(each.widths)
+    changed += [f"{group.name} {group.channels} to {width}" for group, width in groups if 0 < width < group.channels]
+    more = f" and {len(changed) - 8} more groups" if len(changed) > 8 else ""
+    return f"{', '.join(changed[:8]) or 'the network as given'}{more}"
 
 
 def _trained(request: Request) -> str:

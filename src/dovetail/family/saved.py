@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.family.design_text import document_text
-from dovetail.family.front import Point
+from dovetail.family.family import Family
+from dovetail.family.front import Choice, Point
 from dovetail.family.result import Exploration
 from dovetail.files import prepare_folder, write_text
 from dovetail.mapping.native_yaml import native_mapping_yaml
@@ -40,7 +41,11 @@ def save_front(exploration: Exploration, folder: Path) -> dict[Point, Path]:
 
 def design_file(exploration: Exploration, point: Point) -> str:
     """Return a member's file: what it is, and the design."""
-    family = exploration.family
-    values: dict[str, Any] = family.values(point.choice)
+    return member_text(exploration.family, point.choice)
+
+
+def member_text(family: Family, choice: Choice) -> str:
+    """Return a member of a family as a file's text: what it is, and the design."""
+    values: dict[str, Any] = family.values(choice)
     said = ", ".join(f"{name} = {value}" for name, value in values.items())
-    return f"# A member of the family {family.name}: {said}\n{document_text(family.document_of(point.choice))}"
+    return f"# A member of the family {family.name}: {said}\n{document_text(family.document_of(choice))}"

@@ -119,7 +119,7 @@ class ShrinkResult:
         """Yield what a person should know of it."""
         yield from unknown_text(self.original.cost.network)
         yield from self.original.cost.network.notes
-        yield from _left_text(self.graph)
+        yield from left_text(self.graph)
         if self.request.narrows:
             yield "shares are of the original's cost at the most bits to choose from, not at the design's own words"
         for target, proven in self.proven.items():
@@ -186,7 +186,7 @@ def _form(graph: ChannelGraph, widths: Widths, kind: str) -> dict[str, list[int]
     return {each.name: list(each.form(value)) for each, value in values if each.kind == kind and value}
 
 
-def _left_text(graph: ChannelGraph) -> Iterator[str]:
+def left_text(graph: ChannelGraph) -> Iterator[str]:
     """Yield per reason the layers that keep their channels for it; that outputs stay needs no word."""
     by_reason: dict[str, list[str]] = {}
     for path, why in graph.left.items():
@@ -204,4 +204,4 @@ def _left_text(graph: ChannelGraph) -> Iterator[str]:
         yield f"{printable(', '.join(whats[:_MANY]))}{more} {'stays' if len(whats) == 1 else 'stay'}: {why}"
 
 
-__all__ = ["Outcome", "ShrinkResult", "sizes_json"]
+__all__ = ["Outcome", "ShrinkResult", "left_text", "sizes_json"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
     if request.narrows:
         import_brevitas("choosing bits")
     with checkpoint.sole_writer(request.out), request.execution.applied():
-        run = _Run(request, oracle, report)
+        run = Run(request, oracle, report)
         run.graph  # noqa: B018  says now if there is nothing to turn
         run.check_start()
         task = run.task()
@@ -96,11 +96,36 @@ def shrink(request: Request, oracle: CostOracle, report: Report = silent) -> Shr
     return result
 
 
-class _Run:
-    """The parts of a run, each made once, when it is needed."""
+@dataclass(frozen=True)
+class Place:
+    """Where an outcome belongs.
+
+    Attributes:
+        oracle: what layers cost on the design that it is for.
+        folder: that it is written into.
+        suffix: what its name ends in.
+    """
+
+    oracle: CostOracle
+    folder: Path
+    suffix: str = ""
+
+
+class Run:
+    """The parts of a run, each made once, when it is needed.
+
+    Args:
+        request: what is asked for.
+        oracle: what layers cost on the design, or the first of several.
+        report: told how it stands.
+
+    Attributes:
+        alike: what layers cost on other designs whose liked widths count, too.
+    """
 
     def __init__(self, request: Request, oracle: CostOracle, report: Report) -> None:
         self.request, self.oracle, self.report = request, oracle, report
+        self.alike: tuple[CostOracle, ...] = ()
         self.data: DataSet = request.recipe.prepare(request.data.load(report))
         self.shape = (1, *self.data.shape)
         self.classes = len(self.data.classes)
@@ -133,8 +158,8 @@ class _Run:
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The widths that the design likes."""
-        return search_space(self.shapes, self.oracle)
+        """The widths that the design likes, or several."""
+        return search_space(self.shapes, self.oracle, alike=self.alike)
 
     @cached_property
     def order(self) -> Order:
@@ -257,17 +282,26 @@ class _Run:
         cost = self.oracle.network_cost(self.shapes, widths)
         return Outcome(self.request.model.label, None, widths, self.original, cost, accuracy, None)
 
-    def outcome(self, target: Target, widths: Widths, runs: list[Any]) -> Outcome:
-        """Measure a chosen network on the test images, and write it down with its weights, cost and mappings."""
+    def outcome(self, target: Target, widths: Widths, runs: list[Any], place: Place | None = None) -> Outcome:
+        """Measure a chosen network on the test images, and write it down with its weights, cost and mappings.
+
+        Args:
+            target: that it is for.
+            widths: of the network.
+            runs: its training, one per seed.
+            place: where it belongs; None: to the run's design and a folder by method and target.
+        """
+        if place is None:
+            place = Place(self.oracle, self.request.out / f"{self.request.method}-{str(target).replace('=', '-')}")
         kept = self.graph.kept(widths, self.order)
         trained, plan = self.trained(widths)
         accuracy = tested(trained, runs, self.data, self.request.execution)
         best = max(accuracy.validation, key=lambda seed: (accuracy.validation[seed], -seed))
         network = trained(accuracy.checkpoints[best]).eval().cpu()
-        name, shape = f"{self.request.model.label} at {target}", (self.request.batch, *self.data.shape)
-        cost = self.oracle.mapped(trace(network, shape, name=name))
-        figures = self.oracle.figures(self.shapes, widths)
-        folder = self.request.out / f"{self.request.method}-{str(target).replace('=', '-')}"
+        name = f"{self.request.model.label} at {target}{place.suffix}"
+        shape, folder = (self.request.batch, *self.data.shape), place.folder
+        cost = place.oracle.mapped(trace(network, shape, name=name))
+        figures = place.oracle.figures(self.shapes, widths)
         facts = {
             "target": str(target),
             "method": self.request.method,

@@ -21,7 +21,7 @@ from dovetail.shrink.target import METRICS, Target, metric_of
 #: Networks that a search may measure, if the user does not say.
 BUDGET = 120
 #: Measuring and choosing alternate so often in the supernet's search.
-_ROUNDS = 3
+ROUNDS = 3
 #: Choices that the proof of the last round visits at most.
 PROOF = 100_000
 #: What a step of NetAdapt leaves of the cost.
@@ -151,11 +151,11 @@ def netadapt(task: Task) -> Found:
     path, limits, known = [here], task.limits(), dict[Choice, float]()
     while search.cost(path[-1]) > min(limits.values()):
         moves = _narrowed(task, here, search.cost(path[-1]) * _NETADAPT_STEP)
-        if not moves or not _measured(task, known, moves):
+        if not moves or not measure_all(task, known, moves):
             break
         here = min((known[move], sum(move), move) for move in moves)[-1]
         path.append(here)
-    losses = _predicted(space, known) if known else _even_losses(space)
+    losses = predicted(space, known) if known else _even_losses(space)
     found: Found = {}
     for target, limit in limits.items():
         fitting = [choice for choice in path if search.cost(choice) <= limit]
@@ -190,19 +190,19 @@ def supernet(task: Task) -> Found:
     for target, limit in limits.items():
         if not search.reaches(limit):
             raise task.unreachable(target, task.space.widths(search.cheapest()))
-    known = _explored(task, _spread(task, search))
+    known = explored(task, shares_around(task, search))
     left = task.budget - len(known) - len(limits)  # one measurement for what is widened, per target
-    each = max(task.finalists, left // (_ROUNDS * len(limits)))
+    each = max(task.finalists, left // (ROUNDS * len(limits)))
     losses = _even_losses(task.space)
-    for number in range(_ROUNDS):
-        losses = _predicted(task.space, known)
+    for number in range(ROUNDS):
+        losses = predicted(task.space, known)
         for target, limit in limits.items():
             proposed = search.within(losses, limit, count=8 * each)
-            if number == _ROUNDS - 1:  # what is best by all that is known is there for certain
+            if number == ROUNDS - 1:  # what is best by all that is known is there for certain
                 best, task.proven[target] = search.best_within(losses, limit, PROOF)
                 proposed = [*([best] if best else []), *proposed]
-            _measured(task, known, [choice for choice in proposed if choice not in known][:each])
-    return _ranked(task, known, search, limits, losses)
+            measure_all(task, known, [choice for choice in proposed if choice not in known][:each])
+    return finalists_of(task, known, search, limits, losses)
 
 
 def macs_driven(task: Task) -> Found:
@@ -216,18 +216,18 @@ def macs_driven(task: Task) -> Found:
     limits = task.limits()
     lowest = by_macs.cost(by_macs.cheapest())
     ladder = np.geomspace(task.original.macs, lowest, _MACS_LIMITS).tolist()
-    known = _explored(task, _spread(task, by_target))
-    each = max(task.finalists, (task.budget - len(known)) // (_ROUNDS * len(limits)))
-    for _ in range(_ROUNDS):
-        losses = _predicted(space, known)
+    known = explored(task, shares_around(task, by_target))
+    each = max(task.finalists, (task.budget - len(known)) // (ROUNDS * len(limits)))
+    for _ in range(ROUNDS):
+        losses = predicted(space, known)
         met_at: dict[float, list[Choice]] = {}
         rungs = [by_macs.within(losses, limit, count=4, met_at=met_at) for limit in ladder]
         for target, limit in limits.items():
             proposed = [choice for rung in rungs for choice in rung if by_target.cost(choice) <= limit]
             if not proposed:
                 raise task.unreachable(target, space.widths(by_macs.cheapest()))
-            _measured(task, known, [choice for choice in dict.fromkeys(proposed) if choice not in known][:each])
-    return _ranked(task, known, by_target, limits, None)
+            measure_all(task, known, [choice for choice in dict.fromkeys(proposed) if choice not in known][:each])
+    return finalists_of(task, known, by_target, limits, None)
 
 
 def meeting_shares(task: Task, search: ExactSearch) -> list[float]:
@@ -241,7 +241,7 @@ def meeting_shares(task: Task, search: ExactSearch) -> list[float]:
     return lowest
 
 
-def _spread(task: Task, search: ExactSearch) -> list[float]:
+def shares_around(task: Task, search: ExactSearch) -> list[float]:
     """Return shares of channels around which to look: those at which even narrowing meets each target, and all."""
     lowest = meeting_shares(task, search)
     return [*lowest, *(float(np.sqrt(a * b)) for a, b in pairwise([1.0, *lowest]))]
@@ -255,14 +255,14 @@ def _even(space: SearchSpace, share: float) -> Choice:
     )
 
 
-def _explored(task: Task, shares: Sequence[float]) -> dict[Choice, float]:
+def explored(task: Task, shares: Sequence[float]) -> dict[Choice, float]:
     """Measure half of the budget's networks at random, and return their losses."""
     known: dict[Choice, float] = {}
-    _measured(task, known, random_choices(task.space, max(1, task.budget // 2), task.seed, shares))
+    measure_all(task, known, random_choices(task.space, max(1, task.budget // 2), task.seed, shares))
     return known
 
 
-def _measured(task: Task, known: dict[Choice, float], choices: Sequence[Choice]) -> bool:
+def measure_all(task: Task, known: dict[Choice, float], choices: Sequence[Choice]) -> bool:
     """Measure networks as long as the budget lasts; returns whether it lasted."""
     for choice in choices:
         loss = task.loss(task.space.widths(choice))
@@ -272,7 +272,7 @@ def _measured(task: Task, known: dict[Choice, float], choices: Sequence[Choice])
     return True
 
 
-def _ranked(
+def finalists_of(
     task: Task, known: dict[Choice, float], search: ExactSearch, limits: dict[Target, float], losses: Losses | None
 ) -> Found:
     """Return per target the measured networks within it, by measured loss, the widest of equals first.
@@ -309,7 +309,7 @@ def _with_widened(task: Task, known: dict[Choice, float], ranked: list[Choice], 
     than it is: cost that is left is spent.
     """
     best = known[ranked[0]]
-    _measured(task, known, [wider])
+    measure_all(task, known, [wider])
     place = 0 if known.get(wider, best) <= best * _CLEARLY else 1
     rest = [choice for choice in ranked if choice != wider]
     return [*rest[:place], wider, *rest[place:]]
@@ -345,7 +345,7 @@ def _widened(search: ExactSearch, choice: Choice, limit: float, losses: Losses) 
         )
 
 
-def _predicted(space: SearchSpace, known: Mapping[Choice, float]) -> list[NDArray[np.float64]]:
+def predicted(space: SearchSpace, known: Mapping[Choice, float]) -> list[NDArray[np.float64]]:
     """Return what each option is predicted to lose, after what was measured."""
     return predicted_losses(space.shares, list(known), list(known.values()), space.stepped)
 

@@ -251,19 +251,30 @@ class SearchSpace:
         return LayerTable(knobs, energy * layer.layer.repeats, cycles * layer.layer.repeats, macs * layer.layer.repeats)
 
 
-def search_space(shapes: NetworkShapes, oracle: CostOracle, *, kept: int = KEPT_WIDTHS) -> SearchSpace:
+def search_space(
+    shapes: NetworkShapes, oracle: CostOracle, *, kept: int = KEPT_WIDTHS, alike: Sequence[CostOracle] = ()
+) -> SearchSpace:  # fmt: skip
     """Return the space of the widths that a design likes, with blocks and settings.
 
     Each knob of channels is turned alone over a grid of widths, all others as given. A width is dropped when a wider
     one costs no more in energy and in cycles; of what is left, ``kept`` widths spread over the range stay, each the
     cheapest per channel squared of its stretch. Fewer are kept where over `MOST_PROBLEMS` layers were to be mapped.
+
+    Args:
+        shapes: the network's layers.
+        oracle: what they cost.
+        kept: widths of each group, at most.
+        alike: other designs on which a width is to cost more than a wider one before it is dropped, too; of a stretch
+            the one stays that is cheapest by the geometric mean over all designs.
     """
-    graph, primes = shapes.graph, design_primes(oracle.architecture)
+    oracles = (oracle, *alike)
+    graph, primes = shapes.graph, sorted({prime for each in oracles for prime in design_primes(each.architecture)})
     tied = tied_groups(graph)
     grids = [grid(graph, groups, primes, STAIRS) for groups in tied]
     stairs = [staircase(shapes, groups, options) for groups, options in zip(tied, grids, strict=True)]
-    oracle.learn(problem for each in stairs for layers in each for problem, _ in layers)
-    costs = [[_sum(oracle, each) for each in layers] for layers in stairs]
+    for each in oracles:
+        each.learn(problem for of_knob in stairs for layers in of_knob for problem, _ in layers)
+    costs = [[tuple(cost for each in oracles for cost in _sum(each, on)) for on in layers] for layers in stairs]
 
     def options_of(count: int) -> list[list[Widths]]:
         return [liked(options, of_knob, count) for options, of_knob in zip(grids, costs, strict=True)]
@@ -329,22 +340,24 @@ def _sum(oracle: CostOracle, layers: Sequence[tuple[Problem, int]]) -> tuple[flo
     return sum(c[0] * n for c, n in costs), float(sum(c[1] * n for c, n in costs))
 
 
-def liked(options: Sequence[Widths], costs: Sequence[tuple[float, float]], count: int) -> list[Widths]:
+def liked(options: Sequence[Widths], costs: Sequence[tuple[float, ...]], count: int) -> list[Widths]:
     """Return the options worth trying, by falling width.
 
     Args:
         options: by falling width.
-        costs: energy and cycles of each.
+        costs: energy and cycles of each, on every design.
         count: how many to return at most; the first option is always among them.
     """
     sensible: list[int] = []
-    for place, (energy, cycles) in enumerate(costs):
-        if all(costs[wider][0] > energy or costs[wider][1] > cycles for wider in sensible):
+    for place, own in enumerate(costs):
+        if all(any(wide > narrow for wide, narrow in zip(costs[wider], own, strict=True)) for wider in sensible):
             sensible.append(place)
     if len(sensible) <= count:
         return [options[place] for place in sensible]
     sizes = np.array([sum(options[place]) for place in sensible], float)
-    per_channel = [costs[p][0] * costs[p][1] / size**2 for p, size in zip(sensible, sizes.tolist(), strict=True)]
+    per_channel = [
+        math.prod(costs[p]) ** (2 / len(costs[p])) / size**2 for p, size in zip(sensible, sizes.tolist(), strict=True)
+    ]
     stretch = np.log(sizes[0] / sizes) / np.log(sizes[0] / sizes[-1]) * (count - 1)
     best: dict[int, int] = {0: 0}
     for place in range(1, len(sensible)):
