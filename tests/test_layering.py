@@ -106,4 +106,4 @@ def test_only_accuracy_shrinking_bits_and_the_importers_need_more_than_the_core_
     assert answer.stderr == ""
     importers = ("dovetail.workload.torch", "dovetail.workload.onnx")
     needy = [name for name in answer.stdout.split() if not name.startswith(importers)]
-    assert {name.split(".")[1] for name in needy} <= {"accuracy", "bits", "shrink"}
+    assert {name.split(".")[1] for name in needy} <= {"accuracy", "bits", "codesign", "shrink"}
