@@ -1,180 +1,171 @@
-"""Accuracy against EDP: uniform width, a search driven by MACs, and the search driven by the design's exact cost.
+"""Evidence for `dovetail shrink`: accuracy at equal EDP, beside seven controls, over two networks and two designs.
 
-python benchmarks/bench_shrink.py                                        # the built-in digits
-python benchmarks/bench_shrink.py --out runs/shrink --html shrink.html   # goes on where it was interrupted
-python benchmarks/bench_shrink.py --model resnet18 --data cifar10 --root data --epochs 60    # where CIFAR-10 is
+python benchmarks/bench_shrink.py                            # tables of what is kept in benchmarks/results/shrink/
+python benchmarks/bench_shrink.py --run --minutes 60         # works on the parts that are missing there, then the same
+python benchmarks/bench_shrink.py --run --results again --networks five-layer-16 --on eyeriss_like --supernets 1
 
-Every network, the original too, starts from the same supernet's weights and is trained on by one recipe for as many
-steps, under the same seeds (``--scratch``: from weights drawn anew, for eight epochs of the recipe ``modern``). The
-test images are used once, at the end. Stated before the first run: a network shows no loss when the mean paired
-difference of test accuracy to the original is above -1 percentage point.
+docs/shrink.md states the protocol ("The third protocol"). A part is a network, a design and a supernet; it is written
+whole when it is done, and what a part has done stays in ``--work`` for the same command to go on from.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import itertools
+import json
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _shrink_tables import print_tables
 
 from dovetail.accuracy.checkpoint import write_json
 from dovetail.accuracy.execution import Execution
-from dovetail.accuracy.models import model_spec
-from dovetail.accuracy.recipe import FINE_TUNE, MODERN, Recipe
-from dovetail.accuracy.runs import DataRequest
-from dovetail.accuracy.statistics import interval, paired_difference
+from dovetail.accuracy.models import ModelSpec, model_spec
+from dovetail.accuracy.recipe import FINE_TUNE, MODERN
+from dovetail.accuracy.runs import DataRequest, RunRequest, run_all
+from dovetail.accuracy.started import started
 from dovetail.accuracy.training import train
-from dovetail.cli.progress import progress
 from dovetail.components.estimate import estimate
-from dovetail.files import write_text
+from dovetail.content import content_key
 from dovetail.hardware.reader import load_architecture
-from dovetail.network.map_network import Progress
-from dovetail.shrink.finalists import Accuracy
 from dovetail.shrink.oracle import CostOracle
-from dovetail.shrink.request import Request
-from dovetail.shrink.result import ShrinkResult
+from dovetail.shrink.request import SUPERNET, Request
+from dovetail.shrink.result import Outcome, ShrinkResult
 from dovetail.shrink.run import shrink
 from dovetail.shrink.target import parse_targets
 from dovetail.store import Store
+from dovetail.version import __version__
 
-METHODS = {"uniform": "uniform width", "macs": "MACs-driven", "supernet": "exact cost"}
-BUDGETS = "0.2,0.1,0.05,0.025"
-_EPOCHS = 4
-#: Points of accuracy that count as no loss, stated in advance.
-MARGIN = 0.01
+NETWORKS, DESIGNS = ("five-layer-16", "_residual:residual"), ("eyeriss_like", "simba_like")
+METHODS = ("supernet", "macs", "netadapt", "knapsack", "random", "uniform")
+DATA = DataRequest("cluttered-digits")
+#: Shares of the original's EDP that networks are made for.
+BUDGETS = (0.2, 0.08, 0.03)
+#: Epochs of every network that is measured; seeds of each; networks that a search may measure.
+EPOCHS, SEEDS, SEARCH = 4, 3, 64
+#: What the figures of a part rest on, besides versions; another number here is another protocol.
+PROTOCOL = {
+    "number": 3, "data": DATA.name, "budgets": BUDGETS, "epochs": EPOCHS, "seeds": SEEDS, "search": SEARCH,
+    "original": MODERN.to_dict(), "supernet": SUPERNET.to_dict(), "trained on": FINE_TUNE.to_dict(),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network, a design, and a supernet by its number; seeds are ``100 * (supernet + 1)`` and those after it."""
+
+    network: str
+    design: str
+    supernet: int
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.network.rpartition(':')[2]}-{self.design}-{self.supernet}"
+
+    @property
+    def seed(self) -> int:
+        """The first seed."""
+        return 100 * (self.supernet + 1)
 
 
 def main() -> None:
-    """Run the benchmark and print its tables."""
+    """Work on what is missing, where asked for, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="five-layer-32")
-    parser.add_argument("--on", default="eyeriss_like")
-    parser.add_argument("--data", default="cluttered-digits")
-    parser.add_argument("--root", type=Path, help="folder that holds CIFAR-10")
-    parser.add_argument("--budgets", default=BUDGETS, help="shares of the original's EDP")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="of every network: 4, or 8 from scratch")
-    parser.add_argument("--scratch", action="store_true", help="train every network from weights drawn anew")
-    parser.add_argument(
-        "--finalists", type=int, default=1, help="networks per budget to choose from on validation images"
-    )
-    parser.add_argument("--search", type=int, default=64, help="networks that each search may measure")
+    parser.add_argument("--run", action="store_true", help="work on parts that are missing")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no part after so many")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--on", nargs="+", default=DESIGNS)
+    parser.add_argument("--supernets", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "shrink")
+    parser.add_argument("--work", type=Path, default=Path("runs") / "shrink-evidence")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--out", type=Path, help="keep everything there, and go on from what is there")
-    parser.add_argument("--html", type=Path, help="write the report page of the search by exact cost there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = _results(args, args.out or Path(folder), _recipe(args))
-        _print(results)
-        if args.json is not None:
-            write_json(args.json, {name: result.to_json() for name, result in results.items()})
-        if args.html is not None:
-            from dovetail.report.shrink_page import shrink_page
-
-            write_text(args.html, shrink_page(results["supernet"], others=_others(results)))
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    if args.scratch:
-        return replace(MODERN, epochs=args.epochs or MODERN.epochs)
-    return replace(FINE_TUNE, epochs=args.epochs or _EPOCHS)
+    if args.run:
+        began = time.monotonic()
+        for supernet, network, design in itertools.product(range(args.supernets), args.networks, args.on):
+            part = Part(network, design, supernet)
+            kept = args.results / f"{part.name}.json"
+            if not kept.exists() and time.monotonic() - began < 60 * args.minutes:
+                write_json(kept, result_of(part, args.work, Execution(args.device), args.workers))
+                print(f"{part.name}: done after {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
+    print_tables([json.loads(file.read_text()) for file in sorted(args.results.glob("*.json"))])
 
 
-def _others(results: Mapping[str, ShrinkResult]) -> dict[str, ShrinkResult]:
-    return {METHODS[name]: result for name, result in results.items() if name != "supernet"}
+def result_of(part: Part, work: Path, execution: Execution, processes: int | None) -> dict[str, Any]:
+    """Return what a part comes to, as plain data: the original, it trained plainly for as long, and every method's."""
+    import torch
 
-
-def _results(args: argparse.Namespace, out: Path, recipe: Recipe) -> dict[str, ShrinkResult]:
-    """Run every method on the same network, supernet, recipe and seeds."""
-    data = DataRequest(args.data, args.root)
-    architecture = load_architecture(args.on)
-    targets = parse_targets([f"edp={budget}x" for budget in args.budgets.split(",")])
-    spec, execution = model_spec(args.model, data.load(), stem=recipe.stem), Execution(args.device)
-    original = train(spec, data.load(), MODERN, out=out / "original", execution=execution, test=False)
+    began = time.monotonic()
+    data = DATA.load()
+    spec, out = model_spec(part.network, data), work / part.name
+    original = train(
+        spec, data, MODERN, seed=part.seed, out=work / f"original-{spec.label}-{part.seed}", execution=execution,
+        test=False,
+    )  # fmt: skip
+    assert original.checkpoint is not None
+    weights = original.model.cpu().state_dict()
     request = Request(
-        spec,
-        original.model.cpu().state_dict(),
-        data,
-        targets,
-        out,
-        recipe=recipe,
-        seeds=args.seeds,
-        budget=args.search,
-        finalists=args.finalists,
-        scratch=args.scratch,
-        execution=execution,
-        processes=args.workers,
-    )
-    results = {}
-    with Store.open() as store, progress() as report:
-
-        def mapped(state: Progress) -> None:
-            report(state.done, state.total, "mapping layers")
-
-        oracle = CostOracle(architecture, estimate(architecture), store=store, progress=mapped)
-        for method in METHODS:
-            began = time.monotonic()
-            results[method] = shrink(replace(request, method=method), oracle, report)
-            print(f"{METHODS[method]}: {time.monotonic() - began:.0f} s", flush=True)
-    return results
+        spec, weights, DATA, parse_targets([f"edp={budget}x" for budget in BUDGETS]), out,
+        recipe=replace(FINE_TUNE, epochs=EPOCHS), seeds=SEEDS, seed=part.seed, knobs=("channels",), budget=SEARCH,
+        finalists=1, execution=execution, processes=processes,
+    )  # fmt: skip
+    architecture = load_architecture(part.design)
+    with Store.open() as store:
+        oracle = CostOracle(architecture, estimate(architecture), store=store)
+        found = {method: shrink(_by(request, method), oracle) for method in METHODS}
+    first = found["supernet"].original
+    return {
+        "protocol": PROTOCOL,
+        "network": spec.label, "design": part.design, "supernet": part.supernet, "seed": part.seed,
+        "weights": content_key({name: value.numpy() for name, value in weights.items()}),
+        "versions": {"dovetail": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        "device": str(execution.torch_device), "seconds": round(time.monotonic() - began),
+        "original": _figures(first, first),
+        "plain": _trained_plainly(spec, original.checkpoint, part, out / "plain", request),
+        "methods": {method: [_figures(each, first) for each in result.networks] for method, result in found.items()},
+        "proven": _proven(found["supernet"]),
+    }  # fmt: skip
 
 
-def _print(results: Mapping[str, ShrinkResult]) -> None:
-    """Print one row per method and budget, and what follows."""
-    original = results["supernet"].original
-    assert original.accuracy is not None
-    print(f"\noriginal: {original.name}, {original.figures.macs / 1e6:.2f} MMACs, {original.figures.edp_J_cycle:.4g}")
-    print(f"J x cycle, test accuracy {_points(original.accuracy)} %, widths {original.widths}\n")
-    heads = ("method", "budget", "EDP", "MMACs", "test %", "- original", "- uniform", "widths")
-    print(f"| {' | '.join(heads)} |\n|---|---|---:|---:|---:|---:|---:|---|")
-    for name, result in results.items():
-        for place, each in enumerate(result.networks):
-            assert each.accuracy is not None
-            plain = results["uniform"].networks[place].accuracy
-            assert plain is not None
-            share = each.figures.edp_J_cycle / original.figures.edp_J_cycle
-            versus_uniform = "" if name == "uniform" else _difference(plain, each.accuracy)
-            cells = (
-                METHODS[name], str(each.target), f"{share:.4f}x", f"{each.figures.macs / 1e6:.2f}",
-                _points(each.accuracy), _difference(original.accuracy, each.accuracy), versus_uniform,
-                " ".join(map(str, each.widths)),
-            )  # fmt: skip
-            print(f"| {' | '.join(cells)} |")
-    _verdict(results)
+def _by(request: Request, method: str) -> Request:
+    """Return the request for a method; NetAdapt may measure as many networks as its steps need."""
+    return replace(request, method=method, budget=SEARCH * (4 if method == "netadapt" else 1))
 
 
-def _verdict(results: Mapping[str, ShrinkResult]) -> None:
-    ours, plain = results["supernet"], results["uniform"]
-    better = [_mean(a.accuracy) > _mean(b.accuracy) for a, b in zip(ours.networks, plain.networks, strict=True)]
-    print(f"\nexact cost above uniform width (mean test accuracy): {sum(better)} of {len(better)} budgets")
-    within = [each for each in ours.networks if _mean(each.accuracy) - _mean(ours.original.accuracy) > -MARGIN]
-    if within:
-        lowest = min(within, key=lambda each: each.figures.edp_J_cycle)
-        times = ours.original.figures.edp_J_cycle / lowest.figures.edp_J_cycle
-        print(f"within {100 * MARGIN:g} point of the original: EDP down to {times:.1f} times lower")
-    else:
-        print(f"no network within {100 * MARGIN:g} point of the original")
+def _figures(outcome: Outcome, original: Outcome) -> dict[str, Any]:
+    """Return cost and accuracy of a network; its EDP as a share of the original's."""
+    assert outcome.accuracy is not None
+    return {
+        "target": None if outcome.target is None else str(outcome.target),
+        "edp_share": outcome.figures.edp_J_cycle / original.figures.edp_J_cycle,
+        "edp_J_cycle": outcome.figures.edp_J_cycle,
+        "macs": outcome.figures.macs,
+        "widths": list(outcome.widths),
+        "exact": outcome.cost.exact,
+        "validation": list(outcome.accuracy.validation.values()),
+        "test": list(outcome.accuracy.test.values()),
+    }
 
 
-def _mean(accuracy: Accuracy | None) -> float:
-    assert accuracy is not None
-    return interval(list(accuracy.test.values())).mean
+def _proven(result: ShrinkResult) -> dict[str, bool]:
+    return {str(target): proven for target, proven in result.proven.items()}
 
 
-def _points(accuracy: Accuracy) -> str:
-    found = interval(list(accuracy.test.values()))
-    half = found.half_width
-    return f"{100 * found.mean:.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
-
-
-def _difference(first: Accuracy, second: Accuracy) -> str:
-    found = paired_difference(first.test, second.test)
-    half = found.half_width
-    return f"{100 * found.mean:+.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
+def _trained_plainly(
+    spec: ModelSpec, checkpoint: Path, part: Part, out: Path, request: Request
+) -> dict[str, Any]:  # fmt: skip
+    """Return the original's accuracy after as many epochs as the supernet and a network made of it take together."""
+    recipe, start = replace(FINE_TUNE, epochs=SUPERNET.epochs + EPOCHS), started(spec, checkpoint)
+    seeds = range(part.seed, part.seed + SEEDS)
+    requests = [RunRequest(start, DATA, recipe, seed, out, request.execution) for seed in seeds]
+    runs = run_all(requests, request.processes)
+    tests = [run.test for run in runs]
+    return {"epochs": recipe.epochs, "validation": [run.validation for run in runs], "test": tests}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.accuracy.statistics import interval, paired_difference, proportion_interval, student_quantile
+from dovetail.accuracy.statistics import (
+    holm,
+    interval,
+    paired_difference,
+    proportion_interval,
+    student_quantile,
+    student_tail,
+)
 from dovetail.errors import InputError
 
 #: Two-sided 95 % points of Student's t, from the printed table in Abramowitz and Stegun, 26.10.
@@ -70,3 +77,22 @@ def test_wilson_solves_its_equation(count, data):
 def test_confidence_is_a_share(confidence):
     with pytest.raises(InputError, match="between 0 and 1"):
         interval([1.0, 2.0], confidence)
+
+
+@given(st.floats(0.01, 0.999), st.integers(1, 60))
+def test_a_tail_is_what_the_quantile_leaves_out(confidence, freedom):
+    assert student_tail(student_quantile(confidence, freedom), freedom) == pytest.approx(1 - confidence, abs=1e-9)
+    assert student_tail(-student_quantile(confidence, freedom), freedom) == pytest.approx(1 - confidence, abs=1e-9)
+
+
+def test_holms_correction_is_that_of_a_worked_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holms_correction_keeps_order_and_is_no_harsher_than_bonferronis(values):
+    found = holm(values)
+    assert all(
+        value <= each <= min(1.0, len(values) * value) + 1e-12 for value, each in zip(values, found, strict=True)
+    )
+    assert [value for _, value in sorted(zip(values, found, strict=True))] == sorted(found)

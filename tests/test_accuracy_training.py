@@ -393,3 +393,26 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path):
     with pytest.raises(StopHereError):
         write_with(tmp_path / "result.json", fail)
     assert (tmp_path / "result.json").read_text() == '{\n  "a": 1\n}\n'
+
+
+@pytest.mark.parametrize("channels", [3, 7, 12])
+def test_strided_1x1_convolutions_of_few_channels_train_without_writing_astray(channels):
+    """With channels last, oneDNN's gradient of these breaks the process's memory: the test would end with it."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(channels, 9, 1, 2, bias=False), torch.nn.Flatten())
+    layout = Execution("cpu").training_format(model)
+    model = model.to(memory_format=layout)
+    images = torch.rand(32, channels, 8, 8)
+    exact = torch.einsum("ncij,nmij->mc", images[:, :, ::2, ::2].double(), torch.ones(32, 9, 4, 4).double())
+    for _ in range(20):
+        model.zero_grad()
+        model(images.contiguous(memory_format=layout)).sum().backward()
+        assert torch.allclose(model[0].weight.grad[:, :, 0, 0].double(), exact, rtol=1e-4)
+
+
+def test_only_networks_that_a_cpu_writes_astray_in_are_trained_with_channels_first():
+    execution, wide = Execution("cpu"), torch.nn.Conv2d(64, 8, 1, 2)
+    assert execution.training_format(wide) == torch.channels_last
+    assert execution.training_format(wide, sliced=True) == torch.contiguous_format
+    assert execution.training_format(torch.nn.Conv2d(4, 8, 3, 2), sliced=True) == torch.channels_last
+    assert execution.training_format(torch.nn.Conv2d(64, 64, 1, 2, groups=8)) == torch.contiguous_format

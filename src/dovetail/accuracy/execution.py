@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ torch = import_torch("training and evaluation")
 
 #: More threads than any machine has; torch crashes where it can't start as many.
 MAX_THREADS = 1024
+
+#: Channels in a block of oneDNN's, at most (AVX-512; 8 with AVX2).
+MOST_IN_BLOCK = 16
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -67,6 +71,20 @@ class Execution:
         """Return torch's memory format for images and four-axis weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    def training_format(self, model: Any, *, sliced: bool = False) -> Any:
+        """Return the memory format to train a network in: `memory_format`, unless a CPU would then write astray.
+
+        oneDNN's gradient of a 1x1 convolution with strides writes beyond its workspace in that format where fewer
+        channels come in than its blocks have (its issue 6035): the process dies, or gradients are wrong.
+
+        Args:
+            model: the network.
+            sliced: narrower slices of it are trained, whatever their channels.
+        """
+        if self.torch_device.type == "cpu" and any(_writes_astray(module, sliced) for module in model.modules()):
+            return torch.contiguous_format
+        return self.memory_format()
+
     def autocast(self) -> Any:
         """Return the context in which a forward pass runs."""
         kind = torch.float16 if self.mixed == "fp16" else torch.bfloat16
@@ -98,6 +116,13 @@ class Execution:
             finally:
                 torch.set_num_threads(threads)
                 torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
+
+
+def _writes_astray(module: Any, sliced: bool) -> bool:
+    """Return whether a layer is a 1x1 convolution with strides and fewer channels than oneDNN's blocks, or may be."""
+    if not isinstance(module, torch.nn.Conv2d) or math.prod(module.kernel_size) > 1 or math.prod(module.stride) == 1:
+        return False
+    return sliced or module.in_channels // module.groups < MOST_IN_BLOCK
 
 
 __all__ = ["Execution"]

@@ -91,6 +91,17 @@ def student_quantile(confidence: float, freedom: int) -> float:
     return math.sqrt(freedom) * math.tan((low + high) / 2)
 
 
+def student_tail(t: float, freedom: int) -> float:
+    """Return how likely a Student variable of that many degrees of freedom is as far from 0 as ``t``, two-sided.
+
+    Raises:
+        InputError: when there is no freedom.
+    """
+    if freedom < 1:
+        raise InputError(f"degrees of freedom {freedom} must be at least 1")
+    return 1.0 - _within(math.atan(abs(t) / math.sqrt(freedom)), freedom)
+
+
 def _within(angle: float, freedom: int) -> float:
     """Return the probability that ``|t| < sqrt(freedom) * tan(angle)``."""
     sine, cosine = math.sin(angle), math.cos(angle)
@@ -102,6 +113,15 @@ def _within(angle: float, freedom: int) -> float:
         term *= cosine * cosine * (k - 1) / k
         total += term
     return 2.0 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number: S. Holm, Scandinavian Journal of Statistics 6 (1979)."""
+    corrected, most = [0.0] * len(values), 0.0
+    for rank, at in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        most = max(most, min(1.0, (len(values) - rank) * values[at]))
+        corrected[at] = most
+    return corrected
 
 
 def proportion_interval(hits: int, count: int, confidence: float = 0.95) -> Interval:

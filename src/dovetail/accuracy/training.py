@@ -241,7 +241,7 @@ class _Run:
     ) -> None:
         self.factory, self.data, self.recipe, self.seed, self.out = factory, data, recipe, seed, out
         self.execution, self.loss, self.observers = execution, loss or self._cross_entropy, observers
-        self.device, self.layout = execution.torch_device, execution.memory_format()
+        self.device, self.sliced = execution.torch_device, loss is not None
         self.label = ""
         self.steps_per_epoch = recipe.steps_per_epoch(len(data.train))
         self.steps = recipe.epochs * self.steps_per_epoch
@@ -255,7 +255,9 @@ class _Run:
     def start(self) -> None:
         """Make the network and its optimizers, as new or as the last checkpoint has them."""
         torch.manual_seed(self.seed)
-        self.model = self.factory().to(self.device, memory_format=self.layout)
+        model = self.factory()
+        self.layout = self.execution.training_format(model, sliced=self.sliced)
+        self.model = model.to(self.device, memory_format=self.layout)
         self.optimizers = optimizers(self.model, self.recipe)
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.scaler = self.execution.scaler()

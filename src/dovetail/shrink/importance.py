@@ -35,11 +35,12 @@ def taylor_importance(
         execution: where.
     """
     model.to(execution.torch_device).eval()
+    layout = execution.training_format(model)
     found = [np.zeros(group.blocks) for group in graph.groups]
     order, batches = in_order(min(len(split), _IMAGES), _BATCH), 0
     for images, labels in split.batches(order, execution.torch_device):
         model.zero_grad(set_to_none=True)
-        outputs = class_outputs(model, images.contiguous(memory_format=execution.memory_format()), classes).float()
+        outputs = class_outputs(model, images.contiguous(memory_format=layout), classes).float()
         torch.nn.functional.cross_entropy(outputs, labels).backward()
         found = [scores + sums**2 for scores, sums in zip(found, _first_orders(model, graph), strict=True)]
         batches += 1
