@@ -36,6 +36,8 @@ HASTY = 8_000
 CLOSE = 1.1
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
 CROWD = 1024
+#: Partial mappings examined for a first mapping before a local search takes over: it takes as long as some more.
+FIRST = 100_000
 #: Partial mappings examined for a mapping that only the model's rounding of cycles puts first.
 MOMENT = 200_000
 #: By how much, relatively, the search's energy of a mapping may differ from the model's: sums in another order.
@@ -96,6 +98,7 @@ class Cover:
         # What outlasts an interrupt: the best met so far, and a value that no mapping goes below.
         self._met: dict[Objective, Found] = {}
         self._least: dict[Objective, float] = {}
+        self._improved: set[Objective] = set()  # those that a local search was run for
 
     def best(self, objective: Objective) -> Answer:
         """Return the best mapping for an objective.
@@ -200,6 +203,7 @@ class Cover:
             NoMappingError: it met none.
         """
         space, stopped = self.prepared.space, self._watch.is_stopped
+        self._improved.add(objective)
         if stopped and not is_compiled():
             few = best_of_few(space.problem, space.architecture, self._energies, objective)
             return Found(few.cost.energy_pJ, few.cost.cycles, few.mapping)
@@ -273,13 +277,12 @@ class Cover:
         return _listed(*self._complete(goal, self._watch.progress))
 
     def _better_among(self, objective: Objective, known: Found, rows: Rows, level: int, faster: bool) -> Found:
-        """Return the best completion found of partial mappings: of more the further they are below the known one."""
-        width, least = WIDE, float(rows.bound.min())
-        while True:
-            known = self._better(objective, known, width, rows, level, faster)
-            if 8 * width > len(rows.bound) or rank(objective, known)[0] <= CLOSE * least:
-                return known
-            width *= 4
+        """Return the best completion of the most promising partial mappings; where it is far above, what is likely."""
+        known = self._better(objective, known, WIDE, rows, level, faster)
+        is_far = rank(objective, known)[0] > CLOSE * float(rows.bound.min())
+        if is_far and objective not in self._improved:
+            self._met[objective] = known = self.or_likely(objective, known)
+        return known
 
     def _better(
         self, objective: Objective, known: Found, width: int | None, rows: Rows, level: int, faster: bool
@@ -297,11 +300,20 @@ class Cover:
             NoMappingError: limits on how many loops a level may have leave none.
         """
         space, floor = self.prepared.space, self._floor(objective)
+        tally = self._watch.another()
+
+        def look() -> None:
+            self._watch.check()
+            if tally.stats[STATES] > FIRST:
+                raise OutOfReach(f"more than {FIRST:,} partial mappings")
+
+        tally.check = look
         try:
             for width in (NARROW, 8 * WIDE, None):
                 for limit in LIMITS:
                     goal = goal_of(objective.code, floor * limit)
-                    found = _listed(*self._complete(goal, self._watch.another(), width))
+                    found = _listed(*self._complete(goal, tally, width))
+                    look()  # the answer must not depend on when it was looked
                     if found:
                         return min(found, key=partial(rank, objective))
         except OutOfReach:  # too many partial mappings are as good as the bound lets one hope, or time is up
