@@ -112,6 +112,7 @@ def result_to_data(result: SearchResult) -> dict[str, Any]:
         "cost": _cost_to_data(result.cost),
         "certificate": asdict(result.certificate),
         "front": [[point.energy_pJ, point.cycles, mapping_to_data(point.mapping)] for point in result.front],
+        "ended_by_itself": result.ended_by_itself,
     }
 
 
@@ -126,6 +127,7 @@ def result_from_data(data: MappingOf[str, Any]) -> SearchResult:
         front=tuple(
             FrontPoint(energy, cycles, mapping_from_data(mapping)) for energy, cycles, mapping in data["front"]
         ),
+        ended_by_itself=data.get("ended_by_itself") is True,
     )
 
 
