@@ -69,6 +69,12 @@ class Axis:
             stays[here] = np.isin(self.channels[here], kept[group])
         return np.flatnonzero(stays)
 
+    def add_to(self, sums: Sequence[NDArray[np.float64]], values: NDArray[np.float64]) -> None:
+        """Add ``(positions,)`` values to the channels that they belong to; ``sums``: per group ``(channels,)``."""
+        for group, _ in self.parts[1]:
+            here = self.owners == group
+            np.add.at(sums[group], self.channels[here], values[here])
+
     @cached_property
     def parts(self) -> tuple[int, tuple[tuple[int, int], ...]]:
         """The positions that are fixed, and per group (its number, positions per channel)."""

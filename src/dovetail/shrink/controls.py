@@ -8,7 +8,7 @@ import numpy as np
 
 from dovetail.errors import InputError
 from dovetail.shrink.exact import ExactSearch, Losses
-from dovetail.shrink.searches import PROOF, Found, Task, meeting_shares
+from dovetail.shrink.searches import PROOF, Found, Task, finalists_of, measure_all, meeting_shares
 from dovetail.shrink.space import Choice
 from dovetail.shrink.supernet import random_choices
 
@@ -21,20 +21,10 @@ def drawn(task: Task) -> Found:
     Raises:
         UnreachableError: none of them meets a target.
     """
-    space, search = task.space, ExactSearch(task.space, task.metric)
+    search, known = ExactSearch(task.space, task.metric), dict[Choice, float]()
     shares = meeting_shares(task, search)
-    known: dict[Choice, float] = {}
-    for choice in random_choices(space, task.budget, task.seed, shares):
-        if (loss := task.loss(space.widths(choice))) is not None:
-            known[choice] = loss
-    costs = {choice: search.cost(choice) for choice in known}
-    found: Found = {}
-    for target, limit in task.limits().items():
-        fitting = sorted((known[each], -sum(space.widths(each)), each) for each in known if costs[each] <= limit)
-        if not fitting:
-            raise task.unreachable(target, space.widths(min(costs, key=lambda choice: (costs[choice], choice))))
-        found[target] = [space.widths(choice) for *_, choice in fitting[: task.finalists]]
-    return found
+    measure_all(task, known, random_choices(task.space, task.budget, task.seed, shares))
+    return finalists_of(task, known, search, task.limits(), None)
 
 
 def knapsack(task: Task) -> Found:

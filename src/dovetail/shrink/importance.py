@@ -61,7 +61,5 @@ def _first_orders(model: Any, graph: ChannelGraph) -> list[NDArray[np.float64]]:
             along = 0 if axis.side == "out" else 1
             others = tuple(each for each in range(product.ndim) if each != along)
             parts = (product.sum(dim=others) if others else product).numpy()
-            for group, _ in axis.parts[1]:
-                here = axis.owners == group
-                np.add.at(sums[group], axis.channels[here], parts[here])
+            axis.add_to(sums, parts)
     return [each.reshape(group.blocks, group.block).sum(axis=1) for each, group in zip(sums, graph.groups, strict=True)]

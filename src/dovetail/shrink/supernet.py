@@ -59,9 +59,7 @@ def importance_order(model: Any, graph: ChannelGraph) -> Order:
         others = tuple(each for each in range(squares.ndim) if each != along)
         parts = (squares.mean(dim=others) if others else squares).numpy()
         parts = parts / max(float(parts.mean()), 1e-30)
-        for group, _ in axis.parts[1]:
-            here = axis.owners == group
-            np.add.at(scores[group], axis.channels[here], parts[here])
+        axis.add_to(scores, parts)
     return tuple(
         np.argsort(-score.reshape(group.blocks, group.block).sum(axis=1), kind="stable")
         for group, score in zip(graph.groups, scores, strict=True)
