@@ -414,5 +414,7 @@ def test_only_networks_that_a_cpu_writes_astray_in_are_trained_with_channels_fir
     execution, wide = Execution("cpu"), torch.nn.Conv2d(64, 8, 1, 2)
     assert execution.training_format(wide) == torch.channels_last
     assert execution.training_format(wide, sliced=True) == torch.contiguous_format
-    assert execution.training_format(torch.nn.Conv2d(4, 8, 3, 2), sliced=True) == torch.channels_last
+    assert execution.training_format(torch.nn.Conv2d(4, 8, 3, 2)) == torch.channels_last
+    assert execution.training_format(torch.nn.Conv2d(4, 8, 3, 2), sliced=True) == torch.contiguous_format  # 1x1 of it
+    assert execution.training_format(torch.nn.Conv2d(4, 8, 3, 1), sliced=True) == torch.channels_last
     assert execution.training_format(torch.nn.Conv2d(64, 64, 1, 2, groups=8)) == torch.contiguous_format

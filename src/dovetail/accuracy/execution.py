@@ -79,7 +79,7 @@ class Execution:
 
         Args:
             model: the network.
-            sliced: narrower slices of it are trained, whatever their channels.
+            sliced: slices of it are trained, of whatever channels and kernels.
         """
         if self.torch_device.type == "cpu" and any(_writes_astray(module, sliced) for module in model.modules()):
             return torch.contiguous_format
@@ -120,9 +120,9 @@ class Execution:
 
 def _writes_astray(module: Any, sliced: bool) -> bool:
     """Return whether a layer is a 1x1 convolution with strides and fewer channels than oneDNN's blocks, or may be."""
-    if not isinstance(module, torch.nn.Conv2d) or math.prod(module.kernel_size) > 1 or math.prod(module.stride) == 1:
+    if not isinstance(module, torch.nn.Conv2d) or math.prod(module.stride) == 1:
         return False
-    return sliced or module.in_channels // module.groups < MOST_IN_BLOCK
+    return sliced or (math.prod(module.kernel_size) == 1 and module.in_channels // module.groups < MOST_IN_BLOCK)
 
 
 __all__ = ["Execution"]

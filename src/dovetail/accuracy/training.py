@@ -183,7 +183,8 @@ def train(
         out: folder for ``last.pt`` (to go on from after an interruption) and ``best.pt`` (the kept weights). If it
             holds an interrupted run with the same settings, that run is continued.
         execution: where; by default on the GPU if there is one.
-        loss: instead of the cross entropy.
+        loss: instead of the cross entropy. Where it has a true attribute ``slices``, it trains slices of the network,
+            of other channels and kernels (`Execution.training_format`).
         observers: called after every step and epoch.
         test: whether to measure on the test part. Leave it False until there is nothing left to choose.
         name: of the network in results; by default the factory's own.
@@ -241,7 +242,7 @@ class _Run:
     ) -> None:
         self.factory, self.data, self.recipe, self.seed, self.out = factory, data, recipe, seed, out
         self.execution, self.loss, self.observers = execution, loss or self._cross_entropy, observers
-        self.device, self.sliced = execution.torch_device, loss is not None
+        self.device, self.sliced = execution.torch_device, getattr(loss, "slices", False)
         self.label = ""
         self.steps_per_epoch = recipe.steps_per_epoch(len(data.train))
         self.steps = recipe.epochs * self.steps_per_epoch

@@ -74,11 +74,13 @@ class SandwichLoss:
         space: the widths to train at.
         order: of the channels.
         classes: of the data.
+        slices: training reads it: slices of the network are trained, of other channels and kernels.
     """
 
     space: SearchSpace
     order: Order
     classes: int
+    slices: bool = True
 
     def __call__(self, model: Any, images: Any, labels: Any) -> Any:
         """Return the sum of the losses of all networks of this step."""
