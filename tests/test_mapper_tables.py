@@ -12,7 +12,7 @@ from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.prepare import prepare
 from dovetail.mapper.exact.space import Space, build_space
-from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
+from dovetail.mapper.exact.through_loops import Factors, Inner, falls, lanes_of, left_in_place, serving, through_loops
 from dovetail.model.arrays import Singles
 from dovetail.workload.problem import convolution
 
@@ -41,7 +41,7 @@ def some_costs(space: Space, lanes: int) -> Inner:
 def test_a_tile_costs_through_loops_what_it_costs_among_all_others(design: str) -> None:
     space = space_on(design)
     lattice, idle = lattice_of(space), tuple(sorted({*left_in_place(space)} - {0}))
-    serves, inner = serving(space, idle), some_costs(space, 1 + len(idle) * (len(GRID) - 1))
+    serves, inner = serving(space, idle), some_costs(space, lanes_of(len(idle)))
     for level in np.flatnonzero(~np.array(space.is_spatial)).tolist():
         factors = Factors(lattice, *falls(space, lattice), space.least[level], space.most[level])
         all_of_them = np.arange(space.tiles)

@@ -88,28 +88,29 @@ def least_at(bounds: Bounds, level: int, source: int, tile: int) -> int:
     place = bounds.place[level, tile]
     if place < 0:
         return -1
-    lanes = 1 + bounds.serves.shape[0] * (bounds.grid.shape[0] - 1)
+    lanes = 1 + bounds.serves.shape[0] * bounds.grid.shape[0]
     return bounds.first[level] + (source * bounds.classes * bounds.places[level] + place) * lanes
 
 
 @part()
 def class_apart(bounds: Bounds, level: int) -> int:
     """Return how far apart the least energies of two classes of speed stand."""
-    return bounds.places[level] * (1 + bounds.serves.shape[0] * (bounds.grid.shape[0] - 1))
+    return bounds.places[level] * (1 + bounds.serves.shape[0] * bounds.grid.shape[0])
 
 
 @part()
 def least_energy(bounds: Bounds, at: int, idle: int, share: float) -> float:
     """Return the least pJ per visit when a set of tensors is fetched at a share of the visits."""
     least, grid = bounds.least, bounds.grid
-    if idle < 0 or share >= 1.0 or least[at] == math.inf:
+    if idle < 0 or share >= 1.0:
         return least[at]
-    lane, k = at + idle * (grid.shape[0] - 1), 1
+    lane, k = at + 1 + idle * grid.shape[0], 1
+    if least[lane] == math.inf:
+        return math.inf
     while share < grid[k]:
         k += 1
     below, above = grid[k], grid[k - 1]
-    high = least[at] if k == 1 else least[lane + k - 1]
-    return least[lane + k] + (share - below) / (above - below) * (high - least[lane + k])
+    return least[lane + k] + (share - below) / (above - below) * (least[lane + k - 1] - least[lane + k])
 
 
 @part()
@@ -295,7 +296,7 @@ def best_class(scene: Scene, goal: Goal, level: int, row: Row, known: tuple[floa
     for rank in range(bounds.classes):
         inside = least_energy(bounds, at + rank * apart, idle, share)
         if inside < math.inf:
-            cycles = max(slowest, bounds.class_cycles[rank])
+            cycles = max(slowest, bounds.class_cycles[level, rank])
             energy = row.value[ENERGY] + visits * inside * (1 - ROUNDING) - bounds.slack + leak * cycles
             if liked(goal, (energy, cycles), best):
                 best = energy, cycles
@@ -399,9 +400,9 @@ def no_order(
     for idle in range(bounds.serves.shape[0] if at >= 0 else 0):
         share = share_of(bounds.serves, idle, scratch.loops, open_share)
         for rank in range(bounds.classes):
-            if bounds.least[at + rank * apart] < math.inf:
-                least = least_energy(bounds, at + rank * apart, idle, share)
-                cycles = max(slowest, bounds.class_cycles[rank])
+            least = least_energy(bounds, at + rank * apart, idle, share)
+            if least < math.inf:
+                cycles = max(slowest, bounds.class_cycles[level + 1, rank])
                 if not hopeless(goal, spent + visits * least * (1 - ROUNDING) + known.leak * cycles, cycles):
                     return False
     return True

@@ -23,7 +23,7 @@ from dovetail.mapper.exact.demands import (
     unite,
 )
 from dovetail.mapper.exact.dominance import enlist, room_for, table_for
-from dovetail.mapper.exact.entering import Arriving, Entrance, Keepers, enter
+from dovetail.mapper.exact.entering import Arriving, Entrance, Keepers, Passage, enter
 from dovetail.mapper.exact.expand import STORAGE, take_step
 from dovetail.mapper.exact.explore import empty_nest
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
@@ -33,6 +33,7 @@ from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
 from dovetail.mapper.exact.space import may_need_counting
+from dovetail.mapper.exact.speed import Pace
 from dovetail.mapper.exact.tables import Tables
 from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
 from dovetail.mapper.exact.vectors import FIXED, Outside, Working
@@ -156,7 +157,7 @@ def _scene() -> Scene:
         Bounds(
             _singles(1),
             1,
-            np.zeros(1),
+            np.zeros((1, 1)),
             one,
             two,
             one,
@@ -229,16 +230,21 @@ def _spread_all(function: Callable[..., Any]) -> None:
     function(_spreading(), _ints(0), _working(), _working(), np.zeros(2 + FIXED), 0, 0)
 
 
+def _pace() -> Pace:
+    return Pace(_ints(1, 1), np.zeros(1), _machine(), _bools(1), 1.0, _ints(1))
+
+
 def _price_fanout(function: Callable[..., Any]) -> None:
     table, row, nowhere, vector = np.zeros((1, 1)), np.zeros(1), _singles(0, 0, 1), np.zeros(3 + FIXED)
-    prices = Prices(table, row, _ints(1, 1), row, _machine(), _bools(1), 1.0, table)
+    prices = Prices(table, row, table, _pace())
     function(_spreading(), _demands(), prices, Ceiling.none(1), _working(), vector, nowhere, row, 0, 0)
 
 
 def _enter(function: Callable[..., Any]) -> None:
     table: Floats = np.zeros((1, 1))
     entrance, arriving = Entrance(table, table, table), Arriving(table, np.zeros(1), _ints(1, 1))
-    function(Keepers(_ints(1), 0), _ints(1, 1), entrance, arriving, _singles(0, 1, 1), _singles(0, 1, 1))
+    passage = Passage(_pace(), 0, _ints(1, 1), 0, np.zeros(1), np.zeros(1), np.zeros(1))
+    function(Keepers(_ints(1), 0), passage, entrance, arriving, _singles(0, 1, 1), _singles(0, 1, 1))
 
 
 #: How every compiled function of the search is called on nothing; what takes longest to compile comes first.

@@ -16,15 +16,16 @@ import numpy as np
 from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_demands, look_at
 from dovetail.mapper.exact.effort import Effort
-from dovetail.mapper.exact.entering import Keepers, arriving_at, enter, entrance, shares_of
+from dovetail.mapper.exact.entering import Keepers, Passage, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import lattice_of
-from dovetail.mapper.exact.physical import slack_of
+from dovetail.mapper.exact.physical import cycles_by_bandwidth, slack_of
 from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.sources import Source, Sources, find_sources
 from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.exact.speed import CLASSES, Pace
 from dovetail.mapper.exact.tables import Tables
-from dovetail.mapper.exact.through_loops import GRID, Factors, Inner, falls, left_in_place, serving, through_loops
+from dovetail.mapper.exact.through_loops import Factors, Inner, falls, lanes_of, left_in_place, serving, through_loops
 from dovetail.mapper.exact.vectors import FIXED, Working
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.charges import WRITE
@@ -35,8 +36,6 @@ ROUNDING = 1e-6
 EXACT = 1e-9
 #: Entries of a level's loops that are worked out at a time.
 MOST_AT_ONCE = 1_000_000
-#: Classes of speed that completions outside the outermost fan-out are told apart by.
-CLASSES = 8
 #: Ways to use a fan-out times tiles, beyond which filling the tables takes minutes.
 MOST_SPREADS = 1_000_000_000
 
@@ -54,10 +53,9 @@ class Completion:
         start: ``(boundaries,)`` where a boundary's table begins in ``least``.
         classes: how many classes of speed there are: class ``q`` holds the completions that are at most
             ``1 - q / classes`` as quick as the quickest mapping.
-        class_cycles: ``(classes,)`` what completions of a class take at least.
-        least: all tables ``(sources * classes, places, lanes)`` one after the other, pJ per visit; lane 0 is without
-            reuse, then for every idle set the points of `GRID` but the first. Boundaries inside the outermost fan-out
-            have none.
+        class_cycles: ``(boundaries, classes)`` what completions of a class take at least.
+        least: all tables ``(sources * classes, places, lanes)`` one after the other, pJ per visit; lanes as in
+            `dovetail.mapper.exact.through_loops.lanes_of`. Boundaries inside the outermost fan-out have none.
         demands: of what is inside that fan-out.
         slack: pJ by which rounding in the model may undercut the tables, over a whole run.
         slack_cycles: cycles by which it may.
@@ -81,7 +79,7 @@ class Completion:
         """The least pJ of any mapping but for leakage (at least; infinity when there is none)."""
         if self.place[0, -1] < 0:
             return float("inf")
-        lanes = 1 + len(self.idle) * (len(GRID) - 1)
+        lanes = lanes_of(len(self.idle))
         least = float(self.least[self.start[0] : self.start[0] + self.classes * lanes : lanes].min())
         return least * (1 - ROUNDING) - self.slack
 
@@ -108,7 +106,7 @@ def build_completion(
     idle = idle_sets(space)
     feasible = _with_completions(space, tables)
     place, count = places_of(space, feasible)
-    lanes = 1 + len(idle) * (len(GRID) - 1)
+    lanes = lanes_of(len(idle))
     sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), effort.entries)
     lattice, serves = lattice_of(space), serving(space, idle)
     boundaries = Boundaries.of(space, tables, per_word, effort.known)
@@ -116,16 +114,17 @@ def build_completion(
     start, least, parts = room_of(space, sources, count, lanes)
     first = space.rules.touched / space.problem.macs * space.rules.is_output
     fans = lattice.places(feasible[space.outside])
-    quickest = float(max(1, tables.parallelism[0, -1]))
+    quickest = min(float(max(1, tables.parallelism[0, -1])), space.problem.macs / max(1.0, cycles_by_bandwidth(space)))
     shares = np.ascontiguousarray(shares_of(idle, len(first)).T)
-    prices = _prices(space, sources.at[space.outside], first, quickest, shares)
+    paces = [_pace(space, at, first, quickest, idle) for at in sources.at]
+    prices = _prices(sources.at[space.outside], first, shares, paces[space.outside])
     columns = 2 * len(first) + FIXED
     around, above = boundaries.outside[space.outside], boundaries.ceilings[space.outside].of(feasible[space.outside])
     met = Working.empty((1, effort.priced, columns), around, Ceiling.none(len(first)), effort.compared)
     met.merged[1] = not effort.merges
     spreading, vector = Spreading.of(space, space.outside, lattice, fans), np.zeros(columns + len(first))
-    fastest = np.zeros(CLASSES)
-    price = partial(price_fanout, spreading, demands, prices, above, met, vector, parts[space.outside], fastest)
+    fastest = np.zeros((space.outside + 1, CLASSES))
+    price = partial(price_fanout, spreading, demands, prices, above, met, vector, parts[space.outside], fastest[-1])
     in_pieces(len(fans), price, partial(look_at, effort, met.merged))
     look_at(effort, met.merged)
     low, weight = falls(space, lattice)
@@ -135,15 +134,14 @@ def build_completion(
         entering = entrance(space, level, sources, first, np.ascontiguousarray(shares.T), per_word[level, :, WRITE])
         keepers = Keepers(np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]))
         factors = Factors(lattice, low, weight, space.least[level], space.most[level])
-        by_class = sources.next[level][:, None] * CLASSES + np.arange(CLASSES)[:, None]
-        by_class = by_class.reshape(-1, len(space.keepers[level]))
+        steps, words = sources.next[level], np.zeros(len(first))
+        passage = Passage(paces[level], level, steps, 0, fastest[level + 1], fastest[level], words)
         most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes))
         for at in range(0, len(inner.least), most):
             look()
             some = Inner(inner.place, inner.least[at : at + most])
             inside = through_loops(space, level, here, factors, serves, some)
-            steps = by_class - at  # of some sources inside; the others' lead elsewhere
-            enter(keepers, np.where(steps < len(inside), steps, -1), entering, arriving, inside, parts[level])
+            enter(keepers, passage._replace(first=at), entering, arriving, inside, parts[level])
     slack, slack_cycles = slack_of(space)
     slowest = class_cycles_of(space, fastest, slack_cycles)
     return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
@@ -155,8 +153,8 @@ def idle_sets(space: Space) -> tuple[int, ...]:
 
 
 def class_cycles_of(space: Space, fastest: Floats, slack_cycles: float) -> Floats:
-    """Return `Completion.class_cycles`; ``fastest``: ``(classes,)`` executions of the loop body per cycle; 0: none."""
-    cycles = np.full(len(fastest), np.inf)
+    """Return `Completion.class_cycles`; ``fastest``: likewise, executions of the loop body per cycle; 0: none."""
+    cycles = np.full(fastest.shape, np.inf)
     np.divide(space.problem.macs, fastest, out=cycles, where=fastest > 0)
     return np.asarray(cycles * (1 - EXACT) - slack_cycles)
 
@@ -217,15 +215,11 @@ def _sources_in_room(space: Space, per_word: Floats, entries: list[int], most: i
     return sources
 
 
-def _prices(space: Space, sources: tuple[Source, ...], first: Floats, quickest: float, shares: Floats) -> Prices:
+def _prices(sources: tuple[Source, ...], first: Floats, shares: Floats, pace: Pace) -> Prices:
     unread = [float((np.array(source.unread) * first).sum()) for source in sources]
-    return Prices(
-        np.array([source.price for source in sources]),
-        np.array(unread),
-        np.array([source.keeper for source in sources], np.int64),
-        first,
-        space.machine,
-        space.rules.is_output,
-        quickest,
-        shares,
-    )
+    return Prices(np.array([source.price for source in sources]), np.array(unread), shares, pace)
+
+
+def _pace(space: Space, sources: tuple[Source, ...], first: Floats, quickest: float, idle: tuple[int, ...]) -> Pace:
+    keeper = np.array([source.keeper for source in sources], np.int64)
+    return Pace(keeper, first, space.machine, space.rules.is_output, quickest, np.array((0, *idle), np.int64))

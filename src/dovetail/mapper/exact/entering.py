@@ -10,11 +10,13 @@ from dovetail.mapper.exact.orders import joined_axes
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.sources import Sources
 from dovetail.mapper.exact.space import Space, once
+from dovetail.mapper.exact.speed import Pace, asked_time, class_of
 from dovetail.mapper.exact.tables import Tables, tile_sizes
-from dovetail.mapper.exact.through_loops import GRID
+from dovetail.mapper.exact.through_loops import GRID, lanes_of
 from dovetail.model.arrays import Floats, Ints, Singles
+from dovetail.model.by_address import by_address
 from dovetail.model.charges import extent, fits
-from dovetail.model.compile import jit_plain
+from dovetail.model.compile import jit_plain, part
 
 
 class Keepers(NamedTuple):
@@ -143,46 +145,111 @@ def entrance(space: Space, level: int, sources: Sources, first: Floats, shares: 
 
 def shares_of(idle: tuple[int, ...], tensors: int) -> Floats:
     """Return ``(tensors, lanes)``: the share of visits that fetch a tensor."""
-    shares = np.ones((tensors, 1 + len(idle) * (len(GRID) - 1)))
+    shares = np.ones((tensors, lanes_of(len(idle))))
     for u, mask in enumerate(idle):
-        for k in range(1, len(GRID)):
-            shares[[t for t in range(tensors) if mask >> t & 1], u * (len(GRID) - 1) + k] = GRID[k]
+        for k, share in enumerate(GRID):
+            shares[[t for t in range(tensors) if mask >> t & 1], 1 + u * len(GRID) + k] = share
     return shares
+
+
+@by_address
+class Passage(NamedTuple):
+    """Classes of speed on both sides of a level.
+
+    Attributes:
+        pace: of what lies outside the level.
+        outside: how many levels that is.
+        inside_of: ``(sources, options)`` source inside.
+        first: class of the first source inside whose costs are at hand, counted over all sources.
+        inside: ``(classes,)`` executions of the loop body per cycle that completions inside reach at most; 0: none.
+        outer: ``(classes,)`` to raise to what they reach with what enters.
+        words: ``(tensors,)`` scratch.
+    """
+
+    pace: Pace
+    outside: int
+    inside_of: Ints
+    first: int
+    inside: Floats
+    outer: Floats
+    words: Floats
 
 
 @jit_plain
 def enter(
-    keepers: Keepers, inside_of: Ints, entrance: Entrance, arriving: Arriving, inside: Singles, outer: Singles
+    keepers: Keepers, passage: Passage, entrance: Entrance, arriving: Arriving, inside: Singles, outer: Singles
 ) -> None:
     """Lower ``outer`` to the least over the sets of tensors that a level may keep, what enters it included.
 
+    What enters is asked of levels outside, so that a completion may be slower than it is inside.
+
     Args:
         keepers: these sets.
-        inside_of: ``(sources * classes, options)`` source and class inside; negative: none of these.
+        passage: which sources and classes of speed follow each other.
         entrance: what entering costs.
         arriving: what enters.
-        inside: ``(sources and classes inside, places, lanes)``.
+        inside: ``(some sources and classes inside, places, lanes)``.
         outer: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
     """
-    price, once, shares, words = entrance.price, entrance.once, entrance.shares, arriving.words
-    classes = outer.shape[0] // price.shape[0]
-    for at_class in range(outer.shape[0]):
-        source = at_class // classes
+    words, classes, groups = passage.words, passage.inside.shape[0], passage.pace.idle.shape[0]
+    for source in range(passage.inside_of.shape[0]):
         for option in range(keepers.options.shape[0]):
-            kept, at = keepers.options[option], inside_of[at_class, option]
-            if at < 0:
+            kept, at = keepers.options[option], passage.inside_of[source, option] * classes - passage.first
+            if at + classes <= 0 or at >= inside.shape[0]:
                 continue
             for i in range(outer.shape[1]):
                 taken = 0
                 for t in range(words.shape[0]):
+                    words[t] = arriving.words[t, i]
                     if kept >> t & 1:
                         taken += arriving.held[t, i]
-                if not fits(keepers.capacity, taken):
-                    continue
-                for lane in range(outer.shape[2]):
-                    cost = inside[at, i, lane]
-                    for t in range(words.shape[0]):
-                        if kept >> t & 1:
-                            arrives = words[t, i] * price[source, t] * shares[t, lane]
-                            cost += arrives - once[source, t] * arriving.volume[i]
-                    outer[at_class, i, lane] = min(outer[at_class, i, lane], cost)
+                if fits(keepers.capacity, taken):
+                    for group in range(groups):
+                        place = source, kept, i, group
+                        enter_group(place, at, passage, entrance, arriving.volume[i], inside, outer)
+
+
+@part()
+def enter_group(
+    place: tuple[int, int, int, int],
+    at: int,
+    passage: Passage,
+    entrance: Entrance,
+    volume: float,
+    inside: Singles,
+    outer: Singles,
+) -> None:
+    """Lower the lanes that go with one idle set, or with none.
+
+    Args:
+        place: the source, the tensors kept, the place of the tile, and the group of lanes.
+        at: where the classes of the source inside begin.
+        passage: as `enter` has it, with the words that enter.
+        entrance: what entering costs.
+        volume: executions of the loop body in a visit.
+        inside: as `enter` has it.
+        outer: likewise.
+    """
+    (source, kept, i, group), pace, words = place, passage.pace, passage.words
+    classes, first, last = passage.inside.shape[0], 0, 1
+    if group > 0:
+        points = (outer.shape[2] - 1) // (pace.idle.shape[0] - 1)
+        first, last = 1 + (group - 1) * points, 1 + group * points
+    cycles, rank = asked_time(words, kept & ~pace.idle[group], volume, pace, source, passage.outside), 0
+    if cycles > 0:
+        rank = class_of(volume, cycles, pace.quickest, classes)
+    for q in range(max(0, -at), min(classes, inside.shape[0] - at)):
+        if inside[at + q, i, first] == np.inf:
+            continue
+        speed, slow = passage.inside[q], max(q, rank)
+        if cycles * speed > volume:
+            speed = volume / cycles
+        passage.outer[slow] = max(passage.outer[slow], speed)
+        for lane in range(first, last):
+            cost = inside[at + q, i, lane]
+            for t in range(words.shape[0]):
+                if kept >> t & 1:
+                    arrives = words[t] * entrance.price[source, t] * entrance.shares[t, lane]
+                    cost += arrives - entrance.once[source, t] * volume
+            to = source * classes + slow
+            outer[to, i, lane] = min(outer[to, i, lane], cost)

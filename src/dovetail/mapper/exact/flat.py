@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from dovetail.mapper.exact.completion import (
-    CLASSES,
     Completion,
     class_cycles_of,
     idle_sets,
@@ -23,8 +22,9 @@ from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.physical import slack_of
 from dovetail.mapper.exact.sources import Source, Sources
 from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.speed import CLASSES
 from dovetail.mapper.exact.tables import Tables
-from dovetail.mapper.exact.through_loops import GRID, serving
+from dovetail.mapper.exact.through_loops import lanes_of, serving
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED
 from dovetail.model.arrays import Floats
 from dovetail.model.charges import READ, UPDATE
@@ -37,14 +37,14 @@ def flat_completion(space: Space, tables: Tables, per_word: Floats) -> Completio
     options = [len(space.keepers[level]) for level in range(space.outside)]
     nowhere = Source((0.0,) * tensors, (0.0,) * tensors, (0,) * tensors)
     sources = Sources(((nowhere,),) * (space.outside + 1), tuple(np.zeros((1, n), np.int64) for n in options))
-    start, least, parts = room_of(space, sources, count, 1 + len(idle) * (len(GRID) - 1))
+    start, least, parts = room_of(space, sources, count, lanes_of(len(idle)))
     an_execution = least_of_an_execution(space, per_word)
     for level, part in enumerate(parts):
         part[0] = (tables.volume[place[level] >= 0] * an_execution)[:, None]
     demands = _demands(space, tables, an_execution)
     serves, (slack, slack_cycles) = serving(space, idle), slack_of(space)
     fastest = max(1, tables.parallelism[0, -1]) * (1 - np.arange(CLASSES) / CLASSES)
-    slowest = class_cycles_of(space, fastest, slack_cycles)
+    slowest = class_cycles_of(space, np.tile(fastest, (space.outside + 1, 1)), slack_cycles)
     return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
 
 

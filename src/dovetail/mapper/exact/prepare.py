@@ -112,7 +112,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
     tied = any(len(set(joined_axes(axes != 0))) < len(axes) for axes in space.rules.coefficients)
     chain = (LONG_CHAIN if tied else CHAIN) if not space.rules.injective.all() else 0
     distinct = np.array([touched(space, t) for t in range(tensors)])
-    quickest = float(completion.class_cycles.min())  # infinity where there is no completion at all
+    quickest = float(completion.class_cycles[0].min())  # infinity where there is no completion at all
     by_bandwidth = max(laid_out.by_bandwidth, quickest if math.isfinite(quickest) else 0.0)
     scene = Scene(
         lattice_of(space),

@@ -105,7 +105,7 @@ class Bounds(NamedTuple):
     Attributes:
         least: pJ per visit of a tile: per boundary ``(sources * classes, places, lanes)``, one after the other.
         classes: of speed: the completions of one are at most ``1 - class / classes`` as quick as the quickest mapping.
-        class_cycles: ``(classes,)`` what completions of a class take at least.
+        class_cycles: ``(boundaries, classes)`` what completions of a class take at least.
         first: ``(levels + 1,)`` where a boundary's table begins.
         place: ``(levels + 1, tiles)`` place of a tile among those that have a completion, or -1.
         places: ``(levels + 1,)`` how many have.

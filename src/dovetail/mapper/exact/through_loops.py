@@ -27,7 +27,7 @@ class Inner(NamedTuple):
 
     Attributes:
         place: ``(tiles,)`` a tile's place in ``least``, -1 where it has no completion.
-        least: ``(sources, places, lanes)`` pJ per visit.
+        least: ``(sources, places, lanes)`` pJ per visit (see `lanes_of`).
     """
 
     place: Ints
@@ -91,6 +91,14 @@ class Met(NamedTuple):
     wanted: Ints
     short: Ints
     least: Floats
+
+
+def lanes_of(sets: int) -> int:
+    """Return how many lanes there are: one without reuse, then for every idle set one per point of `GRID`.
+
+    The first of a set's is of no reuse either, but of completions told apart by how quick they are with it.
+    """
+    return 1 + sets * len(GRID)
 
 
 def left_in_place(space: Space) -> list[int]:
@@ -196,9 +204,10 @@ def loop(factors: Factors, innermost: Innermost, met: Met, inner: Inner, outer: 
 @part()
 def is_empty(least: Singles) -> bool:
     """Return whether no tile has a completion, of ``(places, lanes)``."""
-    for place in range(least.shape[0]):  # noqa: SIM110 - Numba compiles no any()
-        if least[place, 0] < np.inf:
-            return False
+    for place in range(least.shape[0]):
+        for lane in range(least.shape[1]):
+            if least[place, lane] < np.inf:
+                return False
     return True
 
 
@@ -219,8 +228,8 @@ def after_reuse(
             outer[source, i, 0] = min(outer[source, i, 0], met.least[at, 0])
             for other in range(idle.shape[0]):
                 if joint(idle, u, other):
-                    for k in range(1, grid):
-                        lane = other * (grid - 1) + k
+                    for k in range(grid):
+                        lane = 1 + other * grid + k
                         outer[source, i, lane] = min(outer[source, i, lane], met.least[at, k])
     loop_over_some(factors, innermost.beyond[u], met, done, False)
     lower(met, source, outer)
@@ -251,8 +260,7 @@ def start(met: Met, inner: Inner, source: int, u: int) -> None:
     for i in range(met.tiles.shape[0]):
         place = inner.place[met.tiles[i]]
         for k in range(grid):
-            lane = 0 if k == 0 else u * (grid - 1) + k
-            met.least[i, k] = np.inf if place < 0 else inner.least[source, place, lane]
+            met.least[i, k] = np.inf if place < 0 else inner.least[source, place, 1 + u * grid + k]
 
 
 @part()
