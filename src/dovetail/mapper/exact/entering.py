@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dovetail.mapper.exact.orders import joined_axes
+from dovetail.mapper.exact.physical import touched_by
 from dovetail.mapper.exact.returns import may_return
 from dovetail.mapper.exact.sources import Sources
 from dovetail.mapper.exact.space import Space, once
@@ -77,21 +78,39 @@ def words_delivered(space: Space, tables: Tables) -> list[Floats]:
     return once(space, ("delivered", *parts), lambda: _words_delivered(space, tables))
 
 
+def words_asked(space: Space) -> Floats:
+    """Return ``(tensors, tiles)`` the least words that a visit of a tile outside all fan-outs asks for.
+
+    Whatever keeps the tile or parts of it further in. That is what `words_delivered` says of a level that keeps the
+    tile, but for a box with holes: parts of it that are kept one by one need not bring what no operation touches.
+    """
+    parts = space.divisors, space.rules, space.fanouts
+    return once(space, ("asked", *parts), lambda: _words_asked(space))
+
+
+def _words_asked(space: Space) -> Floats:
+    sizes = tile_sizes(space)
+    words = np.array([touched_by(space, t, sizes) for t in range(len(space.rules.is_output))], np.float64)
+    return np.ascontiguousarray(_delivered(space, words, frozenset()))
+
+
 def _words_delivered(space: Space, tables: Tables) -> list[Floats]:
     divided: frozenset[int] = frozenset()
     delivered: dict[frozenset[int], Floats] = {}
     by_level = []
     for rows in space.fanouts:
         if divided not in delivered:
-            delivered[divided] = _delivered(space, tables, divided)
+            delivered[divided] = _delivered(space, tables.words.astype(np.float64), divided)
         by_level.append(delivered[divided])
         divided |= {d for row in rows for d, factor in enumerate(row.factors) if factor > 1}
     return by_level
 
 
-def _delivered(space: Space, tables: Tables, divided: frozenset[int]) -> Floats:
-    """Return what `words_delivered` does inside fan-outs that may split some dimensions."""
-    words = tables.words.astype(np.float64)
+def _delivered(space: Space, words: Floats, divided: frozenset[int]) -> Floats:
+    """Return what `words_delivered` does inside fan-outs that may split some dimensions.
+
+    ``words``: ``(tensors, tiles)`` that a first visit brings; written over.
+    """
     sizes = tile_sizes(space)
     full = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
     fewest = [fewest_iterations(divisors, size) for divisors, size in zip(space.divisors, sizes, strict=True)]
@@ -104,7 +123,8 @@ def _delivered(space: Space, tables: Tables, divided: frozenset[int]) -> Floats:
         least, whole = words[t].copy(), words[t].copy()
         returning = [may_return(space.divisors, tuple(axis), divided)[places] for axis in axes.tolist()]
         for d in np.flatnonzero((axes != 0).any(axis=0)):
-            fresh = whole - np.maximum(0, extents - axes[:, d, None] * sizes[d]).prod(axis=0)
+            before = np.maximum(0, extents - axes[:, d, None] * sizes[d]).prod(axis=0)
+            fresh = np.maximum(0, whole - before)
             chain = np.flatnonzero((axes[tied == tied[np.argmax(axes[:, d] != 0)]] != 0).any(axis=0))
             visits = (full[chain] // sizes[chain]).prod(axis=0)
             returns = np.logical_and.reduce([returning[axis] for axis in np.flatnonzero(axes[:, d]).tolist()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -108,25 +109,37 @@ def _most_shared(space: Space, last: int) -> int:
 
 def touched(space: Space, tensor: int) -> float:
     """Return how many different words of a tensor the problem touches (at least)."""
+    whole = np.array([divisors[-1] for divisors in space.divisors], np.int64)
+    return float(touched_by(space, tensor, whole[:, None])[0])
+
+
+def touched_by(space: Space, tensor: int, sizes: Ints) -> Ints:
+    """Return ``(tiles,)`` how many different words of a tensor tiles touch (at least): their boxes may have holes.
+
+    ``sizes``: ``(dims, tiles)``.
+    """
     axes = space.rules.coefficients[tensor]
     tied = np.array(joined_axes(axes != 0), np.int64)
-    touched = 1
+    found = np.ones(sizes.shape[1], np.int64)
     for first in dict.fromkeys(tied.tolist()):
         together = axes[tied == first]
         alone = np.where((together != 0).sum(axis=0) == 1, together, 0)  # with the others standing still
-        each = [_different(space, axis) for axis in together]
-        touched *= max(*each, math.prod(_different(space, axis) for axis in alone))
-    return float(touched)
+        at_once = np.prod([_different(axis, sizes) for axis in alone], axis=0)
+        found *= np.max([at_once, *(_different(axis, sizes) for axis in together)], axis=0)
+    return found
 
 
-def _different(space: Space, axis: Ints) -> int:
-    """Return how many different places on an axis the problem touches (at least)."""
-    sizes = sorted((space.divisors[d][-1], int(axis[d])) for d in range(len(space.active)) if axis[d])
-    if len(sizes) < 2:
-        return sizes[0][0] if sizes else 1
-    (n, a), (m, b) = sizes[-1], sizes[-2]
-    g = math.gcd(a, b)
-    return n * m - max(0, n - b // g) * max(0, m - a // g)
+def _different(axis: Ints, sizes: Ints) -> Ints:
+    """Return ``(tiles,)`` how many different places on an axis tiles touch (at least): by any two dimensions."""
+    most = np.ones(sizes.shape[1], np.int64)
+    moving = np.flatnonzero(axis).tolist()
+    for i in moving:
+        most = np.maximum(most, sizes[i])
+    for i, j in itertools.combinations(moving, 2):
+        (n, m), (a, b) = sizes[[i, j]], (int(axis[i]), int(axis[j]))
+        g = math.gcd(a, b)
+        most = np.maximum(most, n * m - np.maximum(0, n - b // g) * np.maximum(0, m - a // g))
+    return most
 
 
 def slack_of(space: Space) -> tuple[float, float]:

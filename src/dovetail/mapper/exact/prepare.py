@@ -11,7 +11,7 @@ import numpy as np
 from dovetail.mapper.exact.ceiling import Known
 from dovetail.mapper.exact.completion import Completion, build_completion
 from dovetail.mapper.exact.effort import Effort
-from dovetail.mapper.exact.entering import words_delivered
+from dovetail.mapper.exact.entering import words_asked
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axes, orders
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
@@ -124,7 +124,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
         choices,
         once(space, ("spreads", space.fanouts, space.by_model, space.linking, space.divisors), lambda: _spreads(space)),
         _sourcing(completion),
-        _bounds(space, tables, completion, per_word, distinct, by_bandwidth),
+        _bounds(space, completion, per_word, distinct, by_bandwidth),
         completion.demands,
     )
     least = compulsory(space, tables, per_word, distinct)
@@ -227,9 +227,7 @@ def _sourcing(completion: Completion) -> Sourcing:
     )
 
 
-def _bounds(
-    space: Space, tables: Tables, completion: Completion, per_word: Floats, distinct: Floats, by_bandwidth: float
-) -> Bounds:
+def _bounds(space: Space, completion: Completion, per_word: Floats, distinct: Floats, by_bandwidth: float) -> Bounds:
     holds = [[mask & idle == mask for idle in completion.idle] for mask in range(1 << len(distinct))]
     set_of = [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)]
     return Bounds(
@@ -245,7 +243,7 @@ def _bounds(
         np.concatenate([np.cumsum(space.machine.leakage[::-1])[::-1], [0.0]]),
         per_word,
         distinct,
-        np.ascontiguousarray(words_delivered(space, tables)[0]),
+        words_asked(space),
         float(completion.slack),
         float(completion.slack_cycles),
         float(by_bandwidth),
