@@ -263,6 +263,41 @@ def test_words_from_neighbours_are_spread_over_the_children_of_their_own_fanout(
     replay_some((problem, Architecture("two fan-outs", levels), energies), Random(1), 400)
 
 
+@pytest.mark.parametrize("inputs", ["P*a + R", "P*a + R, Q + P", "P*a, P*a + R"])
+def test_operations_ask_for_what_they_touch_not_for_the_box_around_it(inputs: str) -> None:
+    """Strides and tied axes leave holes in a tile's box, which no one needs who keeps parts of it one by one."""
+    problem = Problem(shape("holes", "PQR", [inputs], "P, Q, R", "a"), (4, 2, 2), (3,), "holes")
+    levels = (
+        Storage(name="DRAM", component="DRAM", width=64, datawidth=16, shared_bandwidth=0.25),
+        Storage(name="buffer", component="SRAM", width=16, datawidth=16, depth=12),
+        Compute(name="mac", component="intmac"),
+    )
+    memory = ComponentCost({"read": 1.0, "write": 1.0, "update": 1.0, "leak": 0.1}, area_um2=0.0)
+    compute = ComponentCost({"compute": 1.0, "leak": 0.0}, area_um2=0.0)
+    energies = EnergyTable({"DRAM": memory, "buffer": memory, "mac": compute})
+    replay_some((problem, Architecture("one buffer", levels), energies), Random(1), 200)
+
+
+def test_bounds_below_a_mapping_take_off_all_words_that_are_not_read_though_outputs_have_holes() -> None:
+    """The model reads no words of the box that is written first; fewer of them are touched."""
+    problem = Problem(shape("holes", "PQR", ["P"], "P + R, Q + R"), (1, 3, 3), (), "holes")
+    levels = (
+        Storage(name="DRAM", component="DRAM", width=64, datawidth=16),
+        Spatial(name="array", component="", fanout_x=2, fanout_y=1),
+        Compute(name="mac", component="intmac", mesh_x=2),
+    )
+    memory = ComponentCost({"read": 100.0, "write": 1.0, "update": 1.0, "leak": 0.0}, area_um2=0.0)
+    free = ComponentCost({"compute": 1.0, "leak": 0.0}, area_um2=0.0)
+    setup = problem, Architecture("an array", levels), EnergyTable({"DRAM": memory, "array": free, "mac": free})
+    nests, costs = everything(setup)
+    space = build_space(*setup)
+    for at in np.flatnonzero(costs.overflow < 0).tolist():
+        if is_allowed(nests, at, *setup[:2]):
+            energy, cycles = costs.energy_pJ[at], costs.cycles[at]
+            below = prepared_below(space, Objective.ENERGY, energy)
+            stays_below(below, candidate(nests, at), energy, cycles)
+
+
 @pytest.mark.parametrize("problem", LAYERS, ids=[layer.name for layer in LAYERS])
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
 @pytest.mark.parametrize("design", dense_designs())
