@@ -27,6 +27,18 @@ def test_every_level_has_its_line(name: str) -> None:
         assert any(line.startswith(level.name + " ") for line in lines)
 
 
+def test_what_a_design_does_about_zeros_is_said() -> None:
+    said = describe(load_architecture("dual_side_tensor_core")).split("what is done about zeros\n")[1]
+    assert said.splitlines() == [
+        "  DRAM: Weights as UOP-UOP-B; Inputs as UOP-UOP-B",
+        "  GLB: Weights as UOP-B; Inputs as UOP-B",
+        "  buffer: skipping of Outputs on Inputs and Weights",
+        "  line_buffer: Weights as B; Inputs as B",
+        "  mac: skipping of computations",
+    ]
+    assert "zeros" not in describe(load_architecture("simba_like"))
+
+
 def test_every_kind_of_constraint_is_said() -> None:
     text = (
         "{dataspace: {keep_only: [A]}, temporal: {factors_only: [C=0, M<=4], permutation: [R, _, M], no_reuse: [B],"

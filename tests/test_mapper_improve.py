@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from brute_force import all_mappings
 from dovetail.components.energy_table import EnergyTable
 from dovetail.components.estimate import estimate
-from dovetail.errors import NoMappingError
+from dovetail.errors import CapacityError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Constraints, Storage
 from dovetail.hardware.reader import dense_designs, load_architecture
-from dovetail.mapper.local.improve import ANNEALED, CROWDED, improve
+from dovetail.mapper.local.improve import ANNEALED, CROWDED, improve, nearest_on
+from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import violations
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
+from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem, convolution, linear
 from mapper_strategies import setups, splits
 from test_mapper_exact import MOST
@@ -92,18 +94,33 @@ def test_comes_close_to_the_proven_optimum(objective: Objective) -> None:
     assert proven.certificate.value * (1 - 1e-9) <= found.value <= proven.certificate.value * 1.01
 
 
+def tight_of(architecture: Architecture) -> Architecture:
+    """Return a design with room for two lines wherever there is room for some."""
+    levels = (
+        replace(level, depth=2) if isinstance(level, Storage) and level.depth else level
+        for level in architecture.levels
+    )
+    return replace(architecture, levels=tuple(levels))
+
+
 def test_finds_room_where_no_random_mapping_does() -> None:
     problem = linear(C=64, M=64, N=64)
     architecture = load_architecture("simple_weight_stationary")
-    tight = replace(
-        architecture,
-        levels=tuple(
-            replace(level, depth=2) if isinstance(level, Storage) and level.depth else level
-            for level in architecture.levels
-        ),
-    )
-    found = improve(problem, tight, estimate(architecture), evaluations=2000)
+    found = improve(problem, tight_of(architecture), estimate(architecture), evaluations=2000)
     assert found.value > 0
+
+
+def test_another_machine_may_have_room_for_more_than_the_design() -> None:
+    """As where zeros take none: what is met there need not fit without them, and is not asked to."""
+    problem, architecture = linear(C=64, M=64, N=64), load_architecture("simple_weight_stationary")
+    energies, tight = estimate(architecture), tight_of(architecture)
+    roomy = encode_machine(problem, architecture, energies)
+    met = nearest_on(Mapspace.of(problem, tight, energies, Objective.EDP, roomy), evaluations=6000)
+    with pytest.raises(CapacityError):
+        evaluate(met, problem, tight, energies)
+    best = search(problem, architecture, energies).certificate.value
+    cost = evaluate(met, problem, architecture, energies)
+    assert best * (1 - 1e-9) <= Objective.EDP.value_of(cost.energy_pJ, cost.cycles) <= best * 1.1
 
 
 def test_says_when_nothing_fits() -> None:

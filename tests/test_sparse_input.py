@@ -205,6 +205,20 @@ def test_a_design_says_at_its_components_what_it_does_about_zeros() -> None:
     assert dram.metadata.word_bits(ranks[1]) == (8, 4)  # 5 bits do not divide a line of 32
 
 
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_words_of_metadata_widen_to_the_next_that_divide_a_line(width: int, bits: int) -> None:
+    widened = MetadataStore(width=width).word_bits(Rank(Format.CP, bits, bits))
+    next_divisor = (wider for wider in range(bits, 2 * bits) if width % wider == 0)
+    assert widened == (next(next_divisor, bits if bits > width else 2 * bits),) * 2
+
+
+@pytest.mark.parametrize("bits", [10**11, 2**30 + 1])
+def test_words_of_metadata_of_any_size_are_measured_at_once(bits: int) -> None:
+    """To try every width up to the next divisor took minutes."""
+    widened, _ = MetadataStore(width=2**31 - 1).word_bits(Rank(Format.CP, bits))
+    assert widened == (bits if bits > 2**31 else 2**31 - 1)
+
+
 def test_a_section_of_its_own_says_the_same_in_either_version() -> None:
     said = {"DRAM": FORMAT, "buffer": SKIP, "mac": "{compute_optimization: [{type: gating}]}"}
     at_components = design(said["DRAM"], said["buffer"], said["mac"])
@@ -252,6 +266,7 @@ architecture:
         ("buffer", SKIP.replace("skipping", "skiping"), "unknown type 'skiping', did you mean 'skipping'?"),
         ("buffer", SKIP.replace("[A]", "[]"), "is empty"),
         ("buffer", SKIP.replace("[A]", "[B]"), "cannot depend on B itself"),
+        ("buffer", SKIP.replace("[A, B]", "[A, B, A]"), "names A twice"),
         ("buffer", SKIP.replace(", condition_on: [A]", ""), "the key 'condition_on' is missing"),
         ("mac", "{compute_optimization: [{type: dropping}]}", "unknown type 'dropping'"),
     ],

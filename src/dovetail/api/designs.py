@@ -17,7 +17,7 @@ from dovetail.components.estimate import estimate
 from dovetail.document import Scalar
 from dovetail.errors import InputError
 from dovetail.hardware.architecture import Architecture, Level, Spatial, Storage
-from dovetail.hardware.describe import constraints_text, describe
+from dovetail.hardware.describe import describe, said_of_levels
 from dovetail.hardware.reader import bundled_designs, load_architecture
 from dovetail.json_text import json_document, save_json
 from dovetail.table import Table, headed
@@ -164,9 +164,11 @@ class Design:
         return f"<Design {self.name}: {len(self.levels)} levels, {speed}>"
 
     def _repr_html_(self) -> str:
-        said = ((level.name, text) for level in self.levels if (text := constraints_text(level)))
-        items = "".join(f"<li>{html.escape(f'{name}: {text}')}</li>" for name, text in said)
-        return self._table().html(repr(self)[1:-1]) + (f"<p>constraints</p><ul>{items}</ul>" if items else "")
+        lists = (
+            f"<p>{head}</p><ul>{''.join(f'<li>{html.escape(item)}</li>' for item in items)}</ul>"
+            for head, items in said_of_levels(self.levels)
+        )
+        return self._table().html(repr(self)[1:-1]) + "".join(lists)
 
 
 def _sizes(level: Level) -> tuple[int | None, ...]:

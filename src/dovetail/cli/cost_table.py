@@ -42,7 +42,7 @@ def print_levels(cost: Cost) -> None:
     print_table("words per instance; energy over all instances", Table(columns, rows, sums))
     zeros = cost.zeros_table()
     if zeros is not None:
-        print_table("what zeros do: shares of the words of a dense run", zeros)
+        print_table("what zeros do: shares of what a dense run moves and computes", zeros)
 
 
 def limiting_levels(cost: Cost) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""Describes an architecture as text or plain data: its levels, their sizes, and what constrains their mappings."""
+"""Describes an architecture: its levels, their sizes, what constrains their mappings, and what is done about zeros."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dovetail.columns import folded
@@ -20,7 +20,7 @@ from dovetail.table import Table, headed
 
 
 def describe(architecture: Architecture, width: int | None = None) -> str:
-    """Return a summary of an architecture: one line per level, outer to inner, then its constraints.
+    """Return a summary of an architecture: one line per level, outer to inner, then constraints and zeros.
 
     Args:
         architecture: what to describe.
@@ -32,11 +32,20 @@ def describe(architecture: Architecture, width: int | None = None) -> str:
     rows = tuple(map(_row, architecture.levels))
     table = Table(tuple(replace(column, words=True) for column in columns), rows)
     lines = [*folded(head, width), "", table.text(width, ruled=False)]
-    said = ((level.name, constraints_text(level)) for level in architecture.levels)
-    constraints = [line for name, text in said if text for line in folded(f"  {name}: {text}", width, "    ")]
-    if constraints:
-        lines += ["", "constraints", *constraints]
+    for head, items in said_of_levels(architecture.levels):
+        lines += ["", head, *(line for item in items for line in folded(f"  {item}", width, "    "))]
     return "\n".join(lines)
+
+
+def said_of_levels(levels: Iterable[Level]) -> Iterator[tuple[str, list[str]]]:
+    """Yield what else there is to say of levels: a heading, and a line for each level that it speaks of."""
+    levels = tuple(levels)
+    for head, text in (
+        ("constraints", constraints_text), ("what is done about zeros", lambda level: str(level.sparse)),
+    ):  # fmt: skip
+        items = [f"{level.name}: {said}" for level in levels if (said := text(level))]
+        if items:
+            yield head, items
 
 
 def constraints_text(level: Level) -> str:

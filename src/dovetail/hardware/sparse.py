@@ -114,6 +114,11 @@ class LeaveOut:
     how: Leaving
     choices: tuple[Choice, ...]
 
+    def __str__(self) -> str:
+        """Return it in words: ``gating of Weights on Inputs``."""
+        ways = " or ".join(f"{way.target} on {' and '.join(way.condition_on)}" for way in self.choices)
+        return f"{self.how} of {ways}"
+
 
 @dataclass(frozen=True)
 class Sparse:
@@ -132,6 +137,12 @@ class Sparse:
     def __bool__(self) -> bool:
         """Return whether it does anything."""
         return bool(self.formats or self.leaves_out or self.computing)
+
+    def __str__(self) -> str:
+        """Return it in words, empty where it does nothing."""
+        formats = [f"{one.tensor} as {one}" for one in self.formats]
+        computing = [f"{how} of computations" for how in sorted(self.computing)]
+        return "; ".join([*formats, *map(str, self.leaves_out), *computing])
 
     def format_of(self, tensor: str) -> TensorFormat | None:
         """Return the format of a tensor; None where it has none."""
@@ -180,7 +191,13 @@ class MetadataStore:
     def _fitting(self, bits: int | None) -> int:
         if not bits:
             return self.datawidth if bits is None else 0
-        return next((wider for wider in range(bits, 2 * bits) if self.width % wider == 0), 2 * bits)
+        if bits > self.width:  # no line holds it: refused where it is counted
+            return bits
+        if bits * bits <= self.width:
+            return next((wider for wider in range(bits, 2 * bits) if self.width % wider == 0), 2 * bits)
+        # few of such words share a line: asked by their number, most first
+        shared = range(self.width // bits, self.width // (2 * bits), -1)
+        return next((self.width // words for words in shared if self.width % words == 0), 2 * bits)
 
 
 #: What a level of a dense design does about zeros, and where it keeps metadata.

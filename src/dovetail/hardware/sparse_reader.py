@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail.document import Node
 from dovetail.errors import InputError, did_you_mean
-from dovetail.hardware.architecture import Said
+from dovetail.hardware.architecture import MOST_BITS, MOST_WORDS, Said
 from dovetail.hardware.attribute_list import Fail
 from dovetail.hardware.sparse import Choice, Format, LeaveOut, Leaving, MetadataStore, Rank, Sparse, TensorFormat
 from dovetail.hardware.values import Scope, place_of, whole_number, without_ignored
@@ -78,12 +78,14 @@ def metadata_store(attributes: Mapping[str, Any], fail: Fail) -> MetadataStore:
         InputError: a size is no whole number, or a metadata line holds no whole number of words.
     """
 
-    def size(*names: str) -> int:
+    def size(*names: str, most: int = MOST_BITS) -> int:
         for name in names:
             value = attributes.get(name)
             if value is not None:
                 if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
                     raise fail(name, f"must be a whole number of at least 0, found {str(value)[:40]!r}")
+                if value > most:
+                    raise fail(name, f"must be at most {most:.3g}, found {value:.3g}")
                 return int(value)
         return 0
 
@@ -105,7 +107,7 @@ def metadata_store(attributes: Mapping[str, Any], fail: Fail) -> MetadataStore:
     return MetadataStore(
         datawidth=bits,
         width=width,
-        depth=size("metadata_storage_depth", "metadata_depth"),
+        depth=size("metadata_storage_depth", "metadata_depth", most=MOST_WORDS),
         compresses=able("compression_supported"),
         decompresses=able("decompression_supported"),
     )
@@ -207,6 +209,9 @@ def _choice(node: Node, entries: Mapping[str, Node], said: list[Said]) -> Choice
     conditions = tuple(_tensor(one, said) for one in entries["condition_on"].sequence())
     if not conditions:
         raise entries["condition_on"].fail("is empty: the tensors whose zeros decide are needed")
+    twice = next((one for one in conditions if conditions.count(one) > 1), None)
+    if twice is not None:
+        raise entries["condition_on"].fail(f"names {twice} twice, whose zeros would count twice")
     if target in conditions:
         raise entries["condition_on"].fail(f"accesses to {target} cannot depend on {target} itself")
     return Choice(target, conditions)

@@ -205,9 +205,8 @@ def _lifted(architecture: Architecture) -> Iterator[tuple[str, str, str, Archite
                 _with(architecture, level, replace(own, formats=kept)),
             )
         for left in own.leaves_out:
-            ways = " or ".join(f"{way.target} on {' and '.join(way.condition_on)}" for way in left.choices)
             rest = tuple(one for one in own.leaves_out if one is not left)
-            yield level.name, f"{left.how} of {ways}", "", _with(architecture, level, replace(own, leaves_out=rest))
+            yield level.name, str(left), "", _with(architecture, level, replace(own, leaves_out=rest))
         for how in sorted(own.computing):
             changed = replace(own, computing=own.computing - {how})
             yield level.name, f"{how} of computations", "", _with(architecture, level, changed)

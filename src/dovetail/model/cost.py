@@ -254,10 +254,10 @@ class Cost:
     def zeros_table(self) -> Table | None:
         """Return what zeros do, a row per level and tensor and one for computing; None on a dense design.
 
-        Shares are of the words that a dense run would move, per instance; what is neither done, gated nor skipped never
-        comes there. Words held are of the tile's, with its metadata in bits beside them.
+        Shares are of the words that a dense run would move, per instance, and of what it would compute; what is neither
+        done, gated nor skipped never comes there. Words held are of the tile's, with its metadata in bits beside them.
         """
-        rows = [row for level in self.levels for row in _zeros_rows(level)]
+        rows = [row for level in self.levels for row in _zeros_rows(level, self.computes)]
         heads = (
             *(Column(name, words=True) for name in ("level", "tensor", "format")),
             *(Column(name, show=percent) for name in ("density", "held")),
@@ -274,8 +274,8 @@ class Cost:
         )
 
 
-def _zeros_rows(level: LevelCost) -> list[tuple[Cell, ...]]:
-    """Return a level's rows of what zeros do."""
+def _zeros_rows(level: LevelCost, computes: int) -> list[tuple[Cell, ...]]:
+    """Return a level's rows of what zeros do, in a layer of so many computations."""
     rows: list[tuple[Cell, ...]] = []
     for name, one in level.tensors.items():
         zeros = one.zeros
@@ -289,8 +289,7 @@ def _zeros_rows(level: LevelCost) -> list[tuple[Cell, ...]]:
         written = zeros.format or "as it is"
         rows.append((level.name, name, written, zeros.density, held, zeros.metadata_held, *moved, share))
     if level.computing is not None:
-        every = level.computing.done + level.computing.gated + level.computing.skipped
-        moved = [getattr(level.computing, what) / every if every else 0.0 for what in _FATES]
+        moved = [getattr(level.computing, what) / computes if computes else 0.0 for what in _FATES]
         rows.append((level.name, "computing", "", None, None, None, *moved, None))
     return rows
 

@@ -29,7 +29,10 @@ def network_zeros(cost: NetworkCost) -> list[list[Any]]:
 
 
 def _counts(mapped: MappedLayer) -> Iterable[tuple[tuple[str, str, str], list[float]]]:
-    """Yield per level and tensor: words of a dense run, done, gated, skipped; pJ of metadata, and in all."""
+    """Yield per level and tensor: words of a dense run, done, gated, skipped; pJ of metadata, and in all.
+
+    Of computing: a dense run's computations in the place of words.
+    """
     for level in mapped.cost.levels:
         for name, one in level.tensors.items():
             if one.zeros is not None:
@@ -41,8 +44,7 @@ def _counts(mapped: MappedLayer) -> Iterable[tuple[tuple[str, str, str], list[fl
                 yield (level.name, name, zeros.format or "as it is"), [*words, zeros.metadata_pJ, one.energy_pJ]
         if level.computing is not None:
             did = level.computing
-            every = did.done + did.gated + did.skipped
-            yield (level.name, "computing", ""), [every, did.done, did.gated, did.skipped, 0.0, 0.0]
+            yield (level.name, "computing", ""), [mapped.cost.computes, did.done, did.gated, did.skipped, 0.0, 0.0]
 
 
 def layer_zeros(mapped: MappedLayer, cost: NetworkCost) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.origins import as_searched
-from dovetail.model.arrays import Bools, Floats, Ints, Machine, Nest
+from dovetail.model.arrays import Bools, Floats, Ints, Nest
 from dovetail.model.batch import candidate, evaluate_all, evaluate_batch
 from dovetail.model.compile import NOT_COMPILED, is_at_hand
 from dovetail.model.cost import Cost
@@ -83,7 +83,6 @@ def improve(
     evaluations: int = 60_000,
     stop: Callable[[], bool] = lambda: False,
     begin: Mapping | None = None,
-    machine: Machine | None = None,
 ) -> Improved:
     """Return a mapping that is likely to be the best or close to it.
 
@@ -96,15 +95,37 @@ def improve(
         evaluations: mappings to evaluate, about; fewer where the mapspace is small.
         stop: asked between rounds (some milliseconds) whether to end early.
         begin: a mapping to begin with, beside random ones.
-        machine: what mappings are compared on; None: what they cost on the design.
 
     Raises:
         NotMetError: no mapping that fits was met; there may be one all the same.
         InputError: a constraint contradicts itself, or the energy table misses something.
     """
-    mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, objective, machine)
+    mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, objective)
+    first = sample(problem, architecture, SAMPLES, seed)
+    best, done = _met(mapspace, first, seed, evaluations, stop, begin)
+    mapping = mapspace.mapping(best)
+    cost = evaluate(mapping, problem, architecture, energies)
+    return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+
+
+def nearest_on(mapspace: Mapspace, *, evaluations: int, stop: Callable[[], bool] = lambda: False) -> Mapping:
+    """Return a mapping that is likely to be among the best on a mapspace's machine, whatever it costs on the design.
+
+    It may not even fit there: where a machine has room for more than the design, that is the caller's to find out.
+
+    Raises:
+        NotMetError: as `improve`.
+    """
+    first = sample(mapspace.problem, mapspace.architecture, SAMPLES, 0)
+    return mapspace.mapping(_met(mapspace, first, 0, evaluations, stop, None)[0])
+
+
+def _met(
+    mapspace: Mapspace, drawn: Nest, seed: int, evaluations: int, stop: Callable[[], bool], begin: Mapping | None
+) -> tuple[Crowd, int]:
+    """Return the best mapping met, from random ones on, and how many were evaluated."""
     generator = np.random.default_rng(seed)
-    first = _first(mapspace, sample(problem, architecture, SAMPLES, seed), generator)
+    first = _first(mapspace, drawn, generator)
     crowd = (first if begin is None else first.joined(_alone(mapspace, begin))).best(CROWD)
     best, done = _crowded(mapspace, first, crowd, generator, min(evaluations, CROWDED), stop)
     rounds = 0
@@ -114,9 +135,7 @@ def improve(
         length = min(ANNEALED << rounds // 2, evaluations - done)
         met, more = _annealed(mapspace, begun, heat, generator, length, stop)
         best, done, rounds = best.joined(met).best(1), done + more, rounds + 1
-    mapping = mapspace.mapping(best)
-    cost = evaluate(mapping, problem, architecture, energies)
-    return Improved(mapping, cost, objective.value_of(cost.energy_pJ, cost.cycles), done)
+    return best, done
 
 
 def _crowded(

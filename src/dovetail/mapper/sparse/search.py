@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import CapacityError, MappingError, NoMappingError, NotMetError
+from dovetail.errors import MappingError, NoMappingError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
 from dovetail.mapper.allowance import Limit
@@ -25,7 +25,7 @@ from dovetail.mapper.exact.space import OutOfReach, Space, build_space
 from dovetail.mapper.exact.tables import build_tables, mapspace_size
 from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.limits import GENES
-from dovetail.mapper.local.improve import improve, make_ready
+from dovetail.mapper.local.improve import make_ready, nearest_on
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.mapspace import Crowd, Mapspace
@@ -260,14 +260,13 @@ class _Search:
 
     def _begin(self, floor: Floor) -> None:
         """Count what a short local search meets on a floor's machine."""
-        given = self.problem, self._plain(), self.energies
         with self.watch.paused():
-            make_ready(*given)
+            make_ready(self.problem, self._plain(), self.energies)
         try:
-            met = improve(*given, self.objective, evaluations=BEFORE, stop=self.watch.is_over, machine=floor.machine)
-        except (NotMetError, CapacityError):  # the latter: it fits only without its zeros
+            met = nearest_on(self._mapspace(floor), evaluations=BEFORE, stop=self.watch.is_over)
+        except NotMetError:
             return
-        self._count(met.mapping)
+        self._count(met)
 
     def _look_at(self, space: Mapspace, floor: Floor, batches: Iterator[Crowd]) -> None:
         """Count every mapping of batches that may be better than the best known, in the order of their floors."""

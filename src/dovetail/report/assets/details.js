@@ -350,7 +350,7 @@ function networkZeros(run) {
   const columns = [["level", true], ["tensor", true], ["format", true], ...FATES.map((name) => [name, false]), ["metadata's energy", false]]
     .map(([title, words], place) => ({ title, value: (row) => row[place], words, ...(words ? {} : { show: percent }) }));
   return [el("h3", { id: "zeros" }, "What zeros do"),
-    el("p", { class: "note" }, "Shares of the words that a dense run would move, all layers and runs together; what is neither done, gated nor skipped never comes there."),
+    el("p", { class: "note" }, "Shares of the words that a dense run would move and of what it would compute, all layers and runs together; what is neither done, gated nor skipped never comes there."),
     sortable(columns, run.zeros, { name: "zeros" })];
 }
 
