@@ -13,6 +13,7 @@
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
 #   make searches   all recorded searches again, number by number (some are part of make test)
 #   make families   fronts of families of 500 designs beside brute force, whatever they are over
+#   make drawn      tests of bounds and of the exact search on designs drawn anew, ROUNDS times; make test repeats its own
 #   make signals    signals to commands at random moments, TRIES of them
 #   make mutants    changes the sources one place at a time, MUTANTS of every module, and says which no test notices
 #   make clean      remove what these commands made
@@ -25,6 +26,7 @@ TORCH ?= auto
 JOBS ?= 2
 FUZZ_SECONDS ?= 60
 TRIES ?= 200
+ROUNDS ?= 5
 MUTANTS ?= 20
 
 VENV := .venv
@@ -41,7 +43,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches families signals clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches families drawn signals clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -99,6 +101,12 @@ searches: dev
 
 families: dev
 	DOVETAIL_FAMILIES=all $(PYTEST) tests/test_family_brute.py
+
+PROVING := $(addprefix tests/test_,$(addsuffix .py,mapper_bounds mapper_ceiling mapper_exact mapper_floor mapper_laws \
+	mapper_vectors mapper_windows packed_units family_brute fused sparse_search))
+drawn: dev
+	@set -e; for round in $$(seq $(ROUNDS)); do \
+		DOVETAIL_DRAWS=anew $(PYTEST) -m hypothesis $(PROVING); done
 
 signals: dev
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/signals.py --tries $(TRIES)

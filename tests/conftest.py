@@ -1,8 +1,8 @@
 """Settings for every test.
 
-Hypothesis repeats itself exactly and keeps no clock, as test machines are shared; results come from no store, so that
-no test passes on what an earlier version of the code has computed. Compiled code is kept, as its folder is named by
-the content of all its sources.
+Hypothesis repeats itself exactly and keeps no clock, as test machines are shared (`make drawn` draws anew); results
+come from no store, so that no test passes on what an earlier version of the code has computed. Compiled code is kept,
+as its folder is named by the content of all its sources.
 """
 
 import os
@@ -17,4 +17,5 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".py
 settings.register_profile(
     "suite", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("suite")
+settings.register_profile("anew", settings.get_profile("suite"), derandomize=False, database=None, print_blob=True)
+settings.load_profile(os.environ.get("DOVETAIL_DRAWS", "suite"))
