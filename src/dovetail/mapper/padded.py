@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, NoMappingError
 from dovetail.hardware.architecture import Architecture
@@ -231,7 +229,7 @@ def _grown(problem: Problem, architecture: Architecture, energies: EnergyTable) 
                 yield _Grown(grown, 0.0, 0)
                 continue
             if units := int(tables.parallelism[0, -1]):
-                distinct = np.array([touched(space, t) for t in range(len(problem.shape.tensors))])
+                distinct = touched(space)
                 energy = compulsory(space, tables, words_prices(space), distinct)
                 yield _Grown(grown, energy, whole_cycles(max(grown.macs / units, cycles_by_bandwidth(space))))
 

@@ -231,10 +231,10 @@ def results_of(
         progress: called after every finished job.
     """
     start = time.monotonic()
-    jobs = {key: task.job for key, task in tasks.items()}
+    jobs = _alike_together({key: task.job for key, task in tasks.items()})
     known = kept_results(store, jobs)
     found: dict[str, Outcome] = {**known}
-    missing = {key: task.job for key, task in tasks.items() if key not in found}
+    missing = {key: job for key, job in jobs.items() if key not in found}
     if len(missing) > 1 and all(job.search is None for job in missing.values()):  # so that no worker compiles alone
         from dovetail.mapper.exact.compiled import compile_all
 
@@ -257,3 +257,13 @@ def results_of(
                 left = seconds / done * (len(missing) - done)
                 progress(Progress(len(tasks) - len(missing) + done, len(tasks), task.layer, seconds, left))
     return found
+
+
+def _alike_together(jobs: dict[str, Job]) -> dict[str, Job]:
+    """Return jobs with layers of the same sizes on the same design one after another: such searches share tables."""
+    order: dict[object, int] = {}
+    places = {}
+    for key, job in jobs.items():
+        alike = job.problem.shape, job.problem.bounds, job.problem.coefficients, id(job.architecture)
+        places[key] = order.setdefault(alike, len(order))
+    return {key: jobs[key] for key in sorted(jobs, key=places.__getitem__)}

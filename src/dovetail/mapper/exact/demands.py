@@ -64,7 +64,7 @@ class Boundaries:
     @staticmethod
     def of(space: Space, tables: Tables, per_word: Floats, known: Known | None) -> Boundaries:
         """Return it for a space, and for mappings that cost no more than one that is known."""
-        distinct = np.array([touched(space, t) for t in range(len(space.rules.is_output))])
+        distinct = touched(space)
         slack, _ = slack_of(space)
         above = ceilings(space, tables, per_word, distinct, known, slack)
         return Boundaries(per_word, all_outside(space, per_word), words_delivered(space, tables), above)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from dovetail.mapper.exact.orders import joined_axes
-from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.space import Space, once
 from dovetail.mapper.exact.tables import Tables
 from dovetail.model.arrays import Floats, Ints
 from dovetail.model.charges import (
@@ -48,7 +48,7 @@ def cycles_by_bandwidth(space: Space, first: int | None = None) -> float:
         space: the mapspace.
         first: so many outermost levels only; None: all.
     """
-    distinct = np.array([touched(space, t) for t in range(len(space.rules.is_output))])
+    distinct = touched(space)
     cycles = 0.0
     for i, (kept, used) in enumerate(zip(space.keepers[:first], space.most_instances, strict=False)):
         if not np.isfinite(space.machine.bandwidth[i]).any():
@@ -84,7 +84,7 @@ def _fed(space: Space, tables: Tables, tensor: int, last: int, per_word: Floats,
     """
     asked = space.problem.macs / _most_shared(space, last)
     if space.may_link[-1, tensor]:
-        asked = min(asked, touched(space, tensor))
+        asked = min(asked, touched(space)[tensor])
     action, read_again = (UPDATE, READ) if space.rules.is_output[tensor] else (READ, None)
     held = float(tables.parallelism[0].max()) * float(tables.words[tensor, -1])
     best = math.inf
@@ -107,10 +107,14 @@ def _most_shared(space: Space, last: int) -> int:
     return used[-1] // used[last]
 
 
-def touched(space: Space, tensor: int) -> float:
-    """Return how many different words of a tensor the problem touches (at least)."""
-    whole = np.array([divisors[-1] for divisors in space.divisors], np.int64)
-    return float(touched_by(space, tensor, whole[:, None])[0])
+def touched(space: Space) -> Floats:
+    """Return ``(tensors,)`` how many different words of a tensor the problem touches (at least)."""
+    return once(space, ("touched", space.divisors, space.rules), lambda: _touched(space))
+
+
+def _touched(space: Space) -> Floats:
+    whole = np.array([divisors[-1] for divisors in space.divisors], np.int64)[:, None]
+    return np.array([touched_by(space, t, whole)[0] for t in range(len(space.rules.is_output))], np.float64)
 
 
 def touched_by(space: Space, tensor: int, sizes: Ints) -> Ints:

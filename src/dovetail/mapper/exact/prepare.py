@@ -111,7 +111,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
     counter[bounded] = TRAFFIC + 2 * np.arange(len(bounded))
     tied = any(len(set(joined_axes(axes != 0))) < len(axes) for axes in space.rules.coefficients)
     chain = (LONG_CHAIN if tied else CHAIN) if not space.rules.injective.all() else 0
-    distinct = np.array([touched(space, t) for t in range(tensors)])
+    distinct = touched(space)
     quickest = float(completion.class_cycles[0].min())  # infinity where there is no completion at all
     by_bandwidth = max(laid_out.by_bandwidth, quickest if math.isfinite(quickest) else 0.0)
     scene = Scene(

@@ -92,7 +92,7 @@ def windows_of(space: Space, level: int, ways: Ways, which: Ints) -> Windows:
         which: ``(fanouts,)`` of them each way of the space's is.
     """
     parts = space.divisors, space.rules, space.fanouts, space.by_model, space.linking, space.keepers
-    return once(space, (f"windows at {level}", *parts), lambda: _windows_of(space, level, ways, which))
+    return once(space, ("windows", level, *parts), lambda: _windows_of(space, level, ways, which))
 
 
 def _windows_of(space: Space, level: int, ways: Ways, which: Ints) -> Windows:
