@@ -187,9 +187,10 @@ class Cover:
     def or_likely(self, objective: Objective, known: Found, evaluations: int = LIKELY) -> Found:
         """Return the better of a mapping and what a local search that begins at it meets in the time there is.
 
-        An interrupted search that would have to compile one first has the mapping as it is.
+        An interrupted search that would have to compile one first has the mapping as it is, and so has a cell of a
+        mapspace: a local search knows neither which tiles it allows nor what they cost there.
         """
-        if self._watch.is_stopped and not is_compiled():
+        if self.prepared.space.allowed is not None or (self._watch.is_stopped and not is_compiled()):
             return known
         try:
             return min((known, self._likely(objective, evaluations, known)), key=partial(rank, objective))

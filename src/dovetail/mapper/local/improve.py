@@ -32,6 +32,8 @@ from dovetail.workload.problem import Problem
 
 #: Random mappings that it begins with.
 SAMPLES = 4096
+#: Those that a short search on a machine of its own begins with.
+FIRST = 1024
 #: Mappings that stay from one round to the next.
 CROWD = 64
 #: Changed mappings per round.
@@ -116,7 +118,7 @@ def nearest_on(mapspace: Mapspace, *, evaluations: int, stop: Callable[[], bool]
     Raises:
         NotMetError: as `improve`.
     """
-    first = sample(mapspace.problem, mapspace.architecture, SAMPLES, 0)
+    first = sample(mapspace.problem, mapspace.architecture, FIRST, 0)
     return mapspace.mapping(_met(mapspace, first, 0, evaluations, stop, None)[0])
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import NoMappingError
 from dovetail.hardware.architecture import Architecture
+from dovetail.mapper.exact.completion import build_completion
 from dovetail.mapper.exact.cover import Cover, Found, rank
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.explore import explore
 from dovetail.mapper.exact.goal import goal_of
-from dovetail.mapper.exact.prepare import Prepared, prepare
+from dovetail.mapper.exact.prepare import Prepared, lay_out, with_bounds
 from dovetail.mapper.exact.rows import STATES, TOO_LONG
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.watch import Watch
@@ -33,6 +34,8 @@ from dovetail.model.cost import Cost
 
 #: A cell is split just below the share of the mapping that came nearest, by this.
 JUST_BELOW = 1e-5
+#: By how much further than where a mapping would come to the best known shares are split.
+BEYOND = 1.2
 #: Partial mappings examined to see that a cell holds nothing better, before its optimum is looked for.
 GLANCE = 5_000_000
 #: Entries of a cell's tables.
@@ -107,9 +110,11 @@ class Cells:
         """
         floor = self.floor(cell.allowed)
         space = replace(self.space, machine=floor.machine, allowed=cell.allowed)
-        prepared = prepare(space, Effort(self.watch.check, self.watch.compared, MOST_CELL_ENTRIES))
-        if prepared.tables.parallelism[0, -1] == 0:
+        effort = Effort(self.watch.check, self.watch.compared, MOST_CELL_ENTRIES)
+        laid_out = lay_out(space, effort)
+        if laid_out.tables.parallelism[0, -1] == 0:
             return Bounded(np.inf)
+        prepared = with_bounds(laid_out, build_completion(space, laid_out.tables, laid_out.per_word, effort))
         cycles = max(1, int(floor.value(Objective.LATENCY, prepared.least_cycles, 0.0, 1.0)))
         energy = max(0.0, prepared.compulsory_pJ - floor.slack_pJ)
         cover = Cover(prepared, self.energies, self.watch)
@@ -155,32 +160,54 @@ class Cells:
     def first(self, cell: Cell) -> list[Cell]:
         """Return the cells to begin with: first the one whose tiles leave what the largest does, then those of less.
 
-        Tiles of many words leave the same, for none of them is empty; only of small ones that can be said less.
+        Tiles of many words leave the same, for none of them is empty; only of small ones that can be said less. Those
+        of a level make one cell: mostly they cost so much more that a glance will do.
         """
         marks = [(feature, float(feature.share[-1]) * (1 - JUST_BELOW)) for feature in self.shares.features]
-        return list(_split(cell.allowed, 0.0, [one for one in marks if one[1] > one[0].least(cell.allowed)]))
+        cells, allowed = list[Cell](), cell.allowed
+        for level in sorted({feature.level for feature, _ in marks}):
+            reaches = np.ones(self.space.tiles, np.bool_)
+            for feature, mark in marks:
+                if feature.level == level:
+                    reaches &= feature.share >= mark
+            less, allowed = allowed.copy(), allowed.copy()
+            less[level] &= ~reaches
+            allowed[level] &= reaches
+            if less[level].any():
+                cells.append(Cell(less))
+        return [Cell(allowed), *cells]
 
-    def parts(self, cell: Cell, found: Bounded, cost: Cost | None) -> Iterator[Cell]:
+    def parts(self, cell: Cell, found: Bounded, cost: Cost | None, known: float) -> Iterator[Cell]:
         """Yield the cells that a cell is split into: first the one that holds its mapping, then those that leave less.
+
+        Shares are split where that mapping, by its bound and its cost, would come to the best known: what leaves more
+        is then likely to be done at a glance.
 
         Args:
             cell: the cell.
             found: what is known of it.
             cost: of its mapping; None where that does not fit.
+            known: value of the best mapping known.
         """
         if found.nearest is None:
             return
         tiles = entering(self.space, found.nearest)
         energies = [1.0] * len(tiles) if cost is None else [1.0 + level.energy_pJ for level in cost.levels]
+        part = 1.0 if cost is None else self._part(found.bound, known, cost)
         marks: list[tuple[float, int, Feature, float]] = []
         for feature in self.shares.features:
             mine, least = float(feature.share[tiles[feature.level]]), feature.least(cell.allowed)
-            mark = mine * (1 - JUST_BELOW)
+            mark = min(mine * (1 - JUST_BELOW), least + part * (mine - least))
             if mark > least:
                 marks.append(((mine - least) * energies[feature.level], len(marks), feature, mark))
         if marks:
             ordered = sorted(marks, key=lambda one: (-one[0], one[1]))
             yield from _split(cell.allowed, found.bound, [(feature, mark) for _, _, feature, mark in ordered])
+
+    def _part(self, bound: float, known: float, cost: Cost) -> float:
+        """Return the part of the way from a mapping's bound to its cost at which the best known lies, and some more."""
+        counted = self.objective.value_of(cost.energy_pJ, cost.cycles)
+        return min(1.0, BEYOND * (known - bound) / (counted - bound)) if counted > bound else 1.0
 
 
 def entering(space: Space, mapping: Mapping) -> list[int]:

@@ -242,7 +242,7 @@ class _Search:
                 seen += [found] if place < begun else []
                 cost = None if found.nearest is None else self._count(found.nearest)
                 known = np.inf if self.best is None else self.best.rank[0]
-                parts = [] if found.bound * (1 + ROUNDED) >= known else list(cells.parts(cell, found, cost))
+                parts = [] if found.bound * (1 + ROUNDED) >= known else list(cells.parts(cell, found, cost, known))
                 if not looked and found.bound * CLOSE < known:
                     self._change(cells.floor((parts[0] if parts else cell).allowed), FIRST_ROUNDS)
                 if not parts:
