@@ -75,6 +75,12 @@ WITH_TORCH: list[tuple[str, float]] = [
         "--supernet-epochs 1 --candidates 4 --finalists 1 --workers 2 --out OUT/shrink --json",
         25,
     ),
+    (
+        "shrink five-layer-2 --data digits --family simple_weight_stationary --vary shared_glb.depth=1024,16384 "
+        "--target energy=0.8x --knobs resolution --epochs 1 --supernet-epochs 1 --candidates 4 --finalists 1 "
+        "--no-reference --workers 2 --out OUT/family --json",
+        25,
+    ),
 ]
 #: The extra ``quant`` is not everywhere that torch is. ``TRAINED`` is a network that is trained once for all tries.
 WITH_QUANT: list[tuple[str, float]] = [

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -264,6 +265,12 @@ def test_a_whole_run_writes_networks_and_designs_that_cost_what_it_reports(tmp_p
     again = json.loads(capsys.readouterr().out)
     assert again["front"] == result["front"]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")} == before
+    vary = (*vary[:2], "--target", "energy=0.001x")
+    assert main(command(tmp_path / "far", *vary, "--knobs", "resolution")) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"no network found that costs so little; the nearest reachable is energy=0\.\d+x", said)
+    assert "on simple_weight_stationary-0, of 2 designs" in said
+    assert not list((tmp_path / "far").rglob("supernets"))  # said before anything of it is trained
 
 
 @pytest.mark.parametrize(

@@ -398,3 +398,23 @@ def varied(text: str) -> tuple[str, str]:
     if not sign or not name or not values:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form NODE.KEY=VALUES")
     return name, values
+
+
+def add_vary(parser: Any) -> None:
+    """Declare what varies in a family besides what its files say, read by `varied_of`."""
+    parser.add_argument(
+        "--vary",
+        type=varied,
+        action="append",
+        default=[],
+        metavar="NODE.KEY=VALUES",
+        help="vary a value: 8,12,16 or LOW:HIGH:STEP, the step a number or xN; as shared_glb.depth=4096:65536:x2",
+    )
+
+
+def varied_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return the values of what varies, by name; raises InputError where a name is given twice."""
+    vary = dict(args.vary)
+    if len(vary) != len(args.vary):
+        raise InputError("--vary names one thing twice")
+    return vary

@@ -71,14 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bundled design's name, or files in Timeloop's form, with !range and !choice where values vary",
     )
     arguments.add_settings(parser)
-    parser.add_argument(
-        "--vary",
-        type=arguments.varied,
-        action="append",
-        default=[],
-        metavar="NODE.KEY=VALUES",
-        help="vary a value: 8,12,16 or LOW:HIGH:STEP, the step a number or xN; as shared_glb.depth=4096:65536:x2",
-    )
+    arguments.add_vary(parser)
     parser.add_argument(
         "--axes",
         type=_axes,
@@ -118,9 +111,7 @@ def run(args: argparse.Namespace) -> int:
     _check_method(args)
     networks = [arguments.network_of(args, name, args.on) for name in args.networks]
     network = together(networks, args.shares)
-    vary = dict(args.vary)
-    if len(vary) != len(args.vary):
-        raise InputError("--vary names one thing twice")
+    vary = arguments.varied_of(args)
     family = load_family(args.on, vary, budgets=args.budget, include_folders=args.include, data=dict(args.set))
     arguments.check_settings(args)
     size = f"{family.name}: {whole(family.size)} designs"

@@ -118,14 +118,7 @@ def _add_family(group: Any) -> None:
         metavar="FAMILY",
         help="a bundled design's name, or files, with !range and !choice where values vary, as `explore` takes them",
     )
-    group.add_argument(
-        "--vary",
-        type=arguments.varied,
-        action="append",
-        default=[],
-        metavar="NODE.KEY=VALUES",
-        help="vary a value of the family: 8,12,16 or LOW:HIGH:STEP, the step a number or xN",
-    )
+    arguments.add_vary(group)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -228,7 +221,7 @@ def _run_family(args: argparse.Namespace, targets: tuple[Target, ...]) -> int:
     from dovetail.shrink.target import OBJECTIVES
 
     _check_family(args)
-    family = load_family(args.family, dict(args.vary), include_folders=args.include, data=dict(args.set))
+    family = load_family(args.family, arguments.varied_of(args), include_folders=args.include, data=dict(args.set))
     arguments.check_settings(args)
     with Store.open() as store, progress() as report:
         told, limit = mapping_progress(report), arguments.limit_of(args)
@@ -255,7 +248,8 @@ def _check_family(args: argparse.Namespace) -> None:
     """Check that nothing stands beside a family that is about one design, or that its bounds do not hold of."""
     given = {
         "--on": args.on is not None,
-        "--ert": args.ert is not None or args.art is not None,
+        "--ert": args.ert is not None,
+        "--art": args.art is not None,
         "--objective": args.objective is not None,
         "--imperfect": args.imperfect,
         "--pad": args.pad,
@@ -263,8 +257,6 @@ def _check_family(args: argparse.Namespace) -> None:
     }
     if wrong := next((name for name, is_given in given.items() if is_given), None):
         raise InputError(f"{wrong} has no place beside --family")
-    if len(dict(args.vary)) != len(args.vary):
-        raise InputError("--vary names one thing twice")
 
 
 def _print_pairs(result: CodesignResult) -> None:

@@ -149,6 +149,7 @@ class _Looking:
         self, hardware: Hardware, metric: str, losses: Losses, limits: Mapping[Target, float], most: int
     ) -> None:
         self.hardware, self.metric, self.losses, self.limits, self.most = hardware, metric, losses, limits, most
+        self.lowest = float(sum(np.min(each) for each in losses))
         self.left = np.isfinite(hardware.area_um2)
         self.spots: list[Spot] = []
         self.proven = dict.fromkeys(limits, True)
@@ -188,7 +189,11 @@ class _Looking:
 
     def _settled(self, box: Box, area: float) -> bool:
         """Whether nothing in a box adds a spot, or can be mapped, by what its floor says."""
-        count, space = int(self.left[inside(box)].sum()), self.hardware.space(box)
+        count = int(self.left[inside(box)].sum())
+        if all(self._beaten(limit, area, self.lowest) for limit in self.limits.values()):  # nothing is to be mapped
+            self.bounded += count
+            return True
+        space = self.hardware.space(box)
         if isinstance(space, Unmappable):
             if space.is_certain:
                 self.unmappable[space.reason] = self.unmappable.get(space.reason, 0) + count

@@ -28,7 +28,6 @@ from dovetail.shrink.searches import (
     PROOF,
     ROUNDS,
     Task,
-    UnreachableError,
     explored,
     finalists_of,
     measure_all,
@@ -36,7 +35,6 @@ from dovetail.shrink.searches import (
     shares_around,
 )
 from dovetail.shrink.space import SearchSpace
-from dovetail.shrink.target import METRICS, Target
 from dovetail.text import file_name
 
 #: Networks that are trained, at most: of a front of more spots, those spread over the areas of each target.
@@ -53,7 +51,7 @@ def codesign(request: Request, designs: Designs, report: Report = silent) -> Cod
 
     Raises:
         InputError: the network, data or targets are wrong.
-        UnreachableError: no choice on any design meets a target.
+        UnreachableError: no choice on any design meets a target; said before a supernet is trained.
         NoMappingError: the network as given cannot be mapped on the first design.
     """
     request.execution.torch_device  # noqa: B018  says now if it is not there
@@ -69,6 +67,7 @@ def codesign(request: Request, designs: Designs, report: Report = silent) -> Cod
         run.alike = tuple(designs.oracle(seed) for seed in seeds if seed != designs.first)
         task = run.task()
         designs.begin(run.space)
+        _check_reached(task, designs, seeds)
         found, networks = _search(task, designs, seeds)
         pairs = _pairs(run, designs, networks, report)
         result = CodesignResult(request, designs, run.graph, run.reference(), run.as_given, pairs, found)
@@ -92,7 +91,6 @@ def _search(task: Task, designs: Designs, seeds: Sequence[Member]) -> tuple[Fron
         measure_all(task, known, [choice for choice in dict.fromkeys(turns) if choice not in known][:share])
     losses = predicted(task.space, known)
     found = front(designs, metric, losses, limits, PROOF, seeds)
-    _check_reached(designs, found, limits, metric)
     measure_all(task, known, [choice for choice in dict.fromkeys(s.choice for s in found.spots) if choice not in known])
     networks: dict[Spot, list[Widths]] = {}
     for spot in few_spots(found.spots, MOST_TRAINED):
@@ -119,21 +117,27 @@ def few_spots(spots: Sequence[Spot], most: int) -> list[Spot]:
     return kept
 
 
-def _check_reached(designs: Designs, found: Front, limits: Mapping[Target, float], metric: str) -> None:
+def _check_reached(task: Task, designs: Designs, seeds: Sequence[Member]) -> None:
     """Check that the tightest target is met somewhere; where it is, the looser ones are met.
+
+    Nothing is mapped for it alone: the smallest design that meets the tightest target is on the front anyway.
 
     Raises:
         NoMappingError: no design runs the network.
         UnreachableError: none meets a target.
     """
+    target, limit = min(task.limits().items(), key=lambda each: each[1])
+    nothing = [np.zeros(len(knob.options)) for knob in task.space.knobs]
+    found = front(designs, task.metric, nothing, {target: limit}, PROOF, seeds)
+    if found.spots:
+        return
     if not found.mapped:
         raise NoMappingError(next(iter(found.unmappable), "no design of the family runs the network"))
-    for target, limit in limits.items():
-        if not any(spot.limit <= limit for spot in found.spots):
-            raise UnreachableError(
-                f"target {target} ({limit:.4g} {METRICS[metric]}): no network found on any of the {designs.count} "
-                "designs costs so little"
-            )
+    searches = {member: ExactSearch(_space(designs, member), task.metric) for member in found.mapped}
+    nearest = min(searches, key=lambda member: searches[member].cost(searches[member].cheapest()))
+    on_it = replace(task, space=_space(designs, nearest))
+    where = f" on {designs.family.member_name(nearest)}, of {designs.count:,} designs"
+    raise on_it.unreachable(target, on_it.space.widths(searches[nearest].cheapest()), where)
 
 
 def _pairs(

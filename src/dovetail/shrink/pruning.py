@@ -253,8 +253,9 @@ class _Run:
 
     def _unreachable(self, target: Target, least: float) -> UnreachableError:
         share = least / metric_of(figures_of(self.original), target.metric)
+        left = f"{self.shares[-1]:.0%}" if self.pattern is None else "{} of every {}".format(*self.pattern)
         return UnreachableError(
-            f"{target} is not met: with {self.shares[-1]:.0%} of its weights {self.request.model.label} costs "
+            f"{target} is not met: with {left} of its weights {self.request.model.label} costs "
             f"{least:.4g} {METRICS[target.metric]} on {self.oracle.architecture.name}, {share:.3f}x of the original"
         )
 

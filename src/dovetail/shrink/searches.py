@@ -90,8 +90,8 @@ class Task:
             self.report(len(self.measured), self.budget, "measuring widths in the supernet")
         return self.measured[widths].loss
 
-    def unreachable(self, target: Target, nearest: Widths) -> UnreachableError:
-        """Return the error for a target that the search did not reach."""
+    def unreachable(self, target: Target, nearest: Widths, where: str = "") -> UnreachableError:
+        """Return the error for a target that the search did not reach; in words, where the nearest network is, too."""
         cost = self.cost(nearest)
         share = cost / metric_of(self.original, self.metric)  # which is above 0: `shrink` refuses to begin otherwise
         limit = self.limits()[target]
@@ -106,7 +106,7 @@ class Task:
         return UnreachableError(
             f"target {target} ({limit:.4g} {METRICS[self.metric]}): {why} {self.metric}={share:.3g}x "
             f"({cost:.4g} {METRICS[self.metric]})"
-            f"{f', with channels {widths}' * bool(channels)}{gone}"
+            f"{f', with channels {widths}' * bool(channels)}{gone}{where}"
         )
 
 
