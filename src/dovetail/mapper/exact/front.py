@@ -16,7 +16,7 @@ def pareto_front(cover: Cover, best: Costed) -> tuple[tuple[FrontPoint, ...], bo
     """Return the Pareto front by rising energy, and whether it is complete.
 
     The best mappings by each of EDP, energy and latency are found first. Then all is followed that none of these beats
-    in both energy and cycles.
+    in both energy and cycles: no mapping goes below the least of either, however low its bound.
 
     Args:
         cover: the mapspace.
@@ -31,7 +31,8 @@ def pareto_front(cover: Cover, best: Costed) -> tuple[tuple[FrontPoint, ...], bo
     complete = all(end.covered for end in ends)
     try:
         if complete:
-            goal = goal_of(FRONT, front=_staircase(known))
+            _, least, fewest = (end.best for end in ends)
+            goal = goal_of(FRONT, least.energy, fewest.cycles, _staircase(known))
             found = cover.below(goal)
     except OutOfReach:
         complete = False

@@ -25,8 +25,8 @@ class Goal(NamedTuple):
 
     Attributes:
         code: what is minimised.
-        value: the least known, as `objective_value` has it.
-        second: what breaks ties.
+        value: the least known, as `objective_value` has it; of a front: pJ that no mapping goes below.
+        second: what breaks ties; of a front: cycles that no mapping goes below.
         cycles: ``(points,)`` of a front, rising.
         energies: ``(points,)`` the least pJ known at no more cycles.
     """
@@ -51,6 +51,8 @@ objective_value = part()(ranked)
 def hopeless(goal: Goal, energy: float, cycles: float) -> bool:
     """Return whether nothing with at least this energy and these cycles can improve on what is known."""
     if goal.code == FRONT:
+        energy = max(energy, goal.value)
+        cycles = np.ceil(max(cycles, goal.second) * (1 - MARGIN))  # the model's are whole
         low, high = 0, goal.cycles.shape[0]
         while low < high:  # the last point of no more cycles
             middle = (low + high) // 2
