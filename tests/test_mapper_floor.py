@@ -25,7 +25,7 @@ from test_mapper_exact import assume_small, everything, is_allowed
 
 def floor_of(setup: Setup) -> float:
     laid_out = lay_out(build_space(*setup), Effort())
-    distinct = np.array([touched(laid_out.space, t) for t in range(len(setup[0].shape.tensors))])
+    distinct = touched(laid_out.space)
     return compulsory(laid_out.space, laid_out.tables, laid_out.per_word, distinct)
 
 

@@ -37,7 +37,7 @@ CLOSE = 1.1
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
 CROWD = 1024
 #: Partial mappings examined for a first mapping before a local search takes over: it takes as long as some more.
-FIRST = 100_000
+FIRST = 1_000_000
 #: Partial mappings examined for a mapping that only the model's rounding of cycles puts first.
 MOMENT = 200_000
 #: By how much, relatively, the search's energy of a mapping may differ from the model's: sums in another order.
