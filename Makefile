@@ -94,6 +94,7 @@ dist: dev
 	$(BIN)/python tools/check_dist.py dist
 
 fuzz: dev
+	$(BIN)/python tests/fuzz.py --repeat tests/data/fuzz
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
 searches: dev
