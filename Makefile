@@ -34,8 +34,9 @@ BIN := $(VENV)/bin
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 DEMO := alexnet resnet18 resnet50 --on eyeriss_like simple_weight_stationary simple_output_stationary
-# one thread per process: two PyTorch threads on a busy machine cost ten times
-TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+# one thread per process: two PyTorch threads on a busy machine cost ten times; bytecode is kept even where the
+# environment says otherwise, as thousands of processes would each compile what they import
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
 PYTEST = $(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGUMENTS)
 
 ifndef PYTHON

@@ -2,13 +2,17 @@
 
 Hypothesis repeats itself exactly and keeps no clock, as test machines are shared (`make drawn` draws anew); results
 come from no store, so that no test passes on what an earlier version of the code has computed. Compiled code is kept,
-as its folder is named by the content of all its sources.
+as its folder is named by the content of all its sources. Commands and calls that are not told how many processes to
+use have one CPU: test processes are the parallelism, and each new one would load all compiled code again.
 """
 
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from dovetail import executors
 
 os.environ["DOVETAIL_CACHE"] = "off"
 os.environ.pop("COLUMNS", None)  # test processes are given a width; what is piped has none
@@ -19,3 +23,11 @@ settings.register_profile(
 )
 settings.register_profile("anew", settings.get_profile("suite"), derandomize=False, database=None, print_blob=True)
 settings.load_profile(os.environ.get("DOVETAIL_DRAWS", "suite"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_cpu():
+    """What is not told otherwise works in its own process; tests of worker processes ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "available_cpus", lambda: 1)
+        yield
