@@ -123,7 +123,7 @@ def answers(best, compared):
         best.design,
         dovetail.evaluate(SMALL, best.design, best.mapping),
         dovetail.explain(SMALL, on="eyeriss_like"),
-        dovetail.explain(dovetail.convolution(C=4, M=7, P=5, Q=5, name="odd"), on="eyeriss_like", pad=True),
+        dovetail.explain(dovetail.convolution(C=4, M=7, P=5, Q=1, name="odd"), on="eyeriss_like", pad=True),
         dovetail.bound(SMALL),
         dovetail.explore(SMALL, on="eyeriss_like", vary=vary, workers=1),
     ]

@@ -14,7 +14,8 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.binding import Binding
 from dovetail.mapper.search import search
-from dovetail.network.bottleneck import diagnose, diagnose_network, hot_spots
+from dovetail.network import bottleneck
+from dovetail.network.bottleneck import diagnose, diagnose_network, diagnose_networks, hot_spots
 from dovetail.network.bounds import on_chip_words, physical_bounds
 from dovetail.network.costs import MappedLayer, totals_of
 from dovetail.network.findings import findings
@@ -141,6 +142,25 @@ def test_network_at_the_optimum_costs_what_the_optimum_says():
     assert there.energy_pJ == pytest.approx(best.energy_pJ, rel=1e-12)
     assert there.cycles == best.cycles
     assert there.edp_J_cycle <= cost.edp_J_cycle * (1 + 1e-12)
+
+
+def test_what_networks_share_is_looked_into_once(monkeypatch):
+    layers = tuple(Layer(f"l{m}", convolution(C=3, M=m, P=1, Q=1, R=1, S=1, name=f"l{m}")) for m in (17, 19))
+    costs = [
+        map_network(Network(name, some), *_design(design), search=quick_search, workers=1)
+        for name, some, design in (("both", layers, "eyeriss_like"), ("one", layers[:1], "eyeriss_like"),
+                                   ("there", layers[:1], "tpu_like"))
+    ]  # fmt: skip
+    apart = tuple(diagnose_network(cost) for cost in costs)
+    asked, reason = [], bottleneck._reason
+
+    def counted(layer, *design):
+        asked.append(layer.name)
+        return reason(layer, *design)
+
+    monkeypatch.setattr(bottleneck, "_reason", counted)
+    assert diagnose_networks(costs) == apart
+    assert asked == ["l17", "l19", "l17"]
 
 
 def test_diagnoses_are_plain_data():

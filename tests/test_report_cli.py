@@ -10,6 +10,8 @@ import pytest
 
 from dovetail import executors, hardware
 from dovetail.cli.main import main
+from dovetail.mapper.binding import Binding, Reason
+from dovetail.network import bottleneck
 from dovetail.network import jobs as jobs_module
 from network_search import quick_search
 from test_study import _free
@@ -128,6 +130,14 @@ def test_sweep_layer_refuses_nonsense(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.fixture
+def _told(monkeypatch):
+    """Let one reason stand where those of hundreds of layers are tested."""
+    held = Reason(Binding.SEVERAL, "", "several limits meet", "several limits meet")
+    monkeypatch.setattr(bottleneck, "_reason", lambda *_: held)
+
+
+@pytest.mark.usefixtures("_told")
 def test_study_prints_all_three(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(jobs_module, "exact_search", _free)
     monkeypatch.setattr("dovetail.study.energy_gap.SAMPLES", (2, 4, 8))
@@ -145,6 +155,7 @@ def test_study_prints_all_three(tmp_path, capsys, monkeypatch):
     assert all(row["corrected"] is None for row in json.loads(capsys.readouterr().out)["rows"])
 
 
+@pytest.mark.usefixtures("_told")
 def test_silicon_prints_and_writes(tmp_path, capsys):
     html, markdown = tmp_path / "s.html", tmp_path / "s.md"
     assert main(["silicon", "--html", str(html), "--markdown", str(markdown)]) == 0

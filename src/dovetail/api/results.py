@@ -21,7 +21,7 @@ from dovetail.mapping.files import write_mapping
 from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.text import loop_nest_text
 from dovetail.model.cost import Cost
-from dovetail.network.bottleneck import Diagnosis, diagnose, diagnose_network
+from dovetail.network.bottleneck import Diagnosis, diagnose, diagnose_networks
 from dovetail.network.costs import HasTotals, MappedLayer, NetworkCost, Totals, check_same, totals_of
 from dovetail.network.plain import comparison_fields, evaluation, layer_result
 from dovetail.network.rows import layers_table
@@ -280,7 +280,7 @@ class Comparison(Sequence[NetworkCost]):
     def diagnoses(self) -> tuple[tuple[Diagnosis, ...], ...]:
         """Per result, what holds each of its distinct layers back."""
         with Store.open() as store:
-            return tuple(diagnose_network(cost, store) for cost in self.costs)
+            return diagnose_networks(self.costs, store)
 
     def totals(self) -> Table:
         """Return a row per result: cycles, energy, EDP of one pass, repetitions counted."""

@@ -17,7 +17,7 @@ from dovetail.cli.width_tables import print_network_widths, searched_bits
 from dovetail.errors import InputError
 from dovetail.files import write_text
 from dovetail.network.between import VECTOR_UNIT, BetweenCost
-from dovetail.network.bottleneck import Diagnosis, diagnose_network
+from dovetail.network.bottleneck import Diagnosis, diagnose_networks
 from dovetail.network.costs import NetworkCost
 from dovetail.network.map_network import map_networks
 from dovetail.network.plain import comparison_fields
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         )
         costs = [cost.with_between(args.between) for cost in mapped]
         tells = args.json or args.csv or not args.totals
-        told = [diagnose_network(cost, store) for cost in costs] if tells else []
+        told = diagnose_networks(costs, store) if tells else ()
         default = None if args.samples else SECONDS
         changes = searched_bits(args, costs, store, default) if args.one_bit else None
     notes = [*notes_of(costs), *([] if arguments.search_of(args) else limited_of(costs, limit))]

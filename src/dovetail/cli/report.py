@@ -17,7 +17,7 @@ from dovetail.cli.tables import print_json, print_table, print_text
 from dovetail.cli.width_tables import print_network_widths, searched_bits
 from dovetail.errors import InputError
 from dovetail.files import write_text
-from dovetail.network.bottleneck import Diagnosis, diagnose_network
+from dovetail.network.bottleneck import Diagnosis, diagnose_networks
 from dovetail.network.costs import NetworkCost
 from dovetail.network.findings import findings
 from dovetail.network.map_network import map_networks
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             search=search,
         )
         costs = [cost.with_between(args.between) for cost in mapped]
-        told = [diagnose_network(cost, store) for cost in costs]
+        told = diagnose_networks(costs, store)
         changes = None if args.no_one_bit else searched_bits(args, costs, store)
         with_advice = args.html and not args.no_advice and search is None
         advice = _advice(args, costs, told, store) if with_advice else []

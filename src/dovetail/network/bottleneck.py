@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.components.energy_table import EnergyTable
@@ -79,18 +80,34 @@ class Diagnosis:
         return self.table().html(f"{self.layer.name}: {self.held.label}, because {self.held.text}")
 
 
+def diagnose_networks(costs: Sequence[NetworkCost], store: Store | None = None) -> tuple[tuple[Diagnosis, ...], ...]:
+    """Return the diagnoses of every cost's distinct layers, in order; what networks share is looked into once.
+
+    Reasons found before are taken from the store.
+    """
+    reasons: dict[str, Reason] = {}
+    return tuple(_diagnosed(cost, store, reasons) for cost in costs)
+
+
 def diagnose_network(cost: NetworkCost, store: Store | None = None) -> tuple[Diagnosis, ...]:
     """Return every distinct layer's diagnosis, in order; reasons found before are taken from the store."""
+    return diagnose_networks((cost,), store)[0]
+
+
+def _diagnosed(cost: NetworkCost, store: Store | None, reasons: dict[str, Reason]) -> tuple[Diagnosis, ...]:
+    """Return every distinct layer's diagnosis; reasons, by their store's keys, are taken from those there and added."""
     design = design_key(cost.architecture, cost.energies)
     keys = [_reason_key(each, design) for each in cost.distinct]
-    known = {} if store is None else store.get_many(keys)
-    told = []
+    stored = {} if store is None else store.get_many([key for key in keys if key not in reasons])
+    reasons.update({key: Reason.from_data(data) for key, data in stored.items()})
     for each, key in zip(cost.distinct, keys, strict=True):
-        found = Reason.from_data(known[key]) if key in known else _reason(each, cost.architecture, cost.energies)
-        if store is not None and key not in known:
-            store.put(key, found.to_data())
-        told.append(_diagnosis(each, cost.architecture, found))
-    return tuple(told)
+        if key not in reasons:
+            reasons[key] = _reason(each, cost.architecture, cost.energies)
+            if store is not None:
+                store.put(key, reasons[key].to_data())
+    return tuple(
+        _diagnosis(each, cost.architecture, reasons[key]) for each, key in zip(cost.distinct, keys, strict=True)
+    )
 
 
 def diagnose(

@@ -14,7 +14,7 @@ from dovetail.mapping.mapping import LevelMapping, Loop
 from dovetail.mapping.packing import packed
 from dovetail.mapping.text import loop_nest_text
 from dovetail.network.between import Between
-from dovetail.network.bottleneck import Diagnosis, diagnose_network
+from dovetail.network.bottleneck import Diagnosis, diagnose_networks
 from dovetail.network.by_width import energy_by_width, unit_areas
 from dovetail.network.costs import MappedLayer, NetworkCost, totals_of
 from dovetail.network.findings import findings
@@ -68,7 +68,7 @@ def report_data(
         changes: of each network's distinct layers, one bit fewer and more on each tensor; None: not asked for.
     """
     known = accuracies or {}
-    told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
+    told = diagnose_networks(costs) if diagnoses is None else diagnoses
     return {
         "title": title,
         "version": __version__,

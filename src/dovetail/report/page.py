@@ -12,11 +12,12 @@ import jinja2
 
 from dovetail.advice.advice import Advice
 from dovetail.json_text import json_document, json_text
-from dovetail.network.bottleneck import Diagnosis, diagnose_network
+from dovetail.network.bottleneck import Diagnosis, diagnose_networks
 from dovetail.network.costs import NetworkCost
 from dovetail.network.one_bit import OneBit
 from dovetail.network.plain import comparison_fields
 from dovetail.report.data import KnownAccuracy, report_data
+from dovetail.store import Store
 from dovetail.workload.published_accuracy import FIRST, published_accuracies
 
 _ASSETS = resources.files("dovetail.report") / "assets"
@@ -46,10 +47,15 @@ def report_page(
         changes: of each network's distinct layers, one bit fewer and more on each tensor; None: not asked for.
     """
     known = published_for(costs) if accuracies is None else accuracies
-    told = [diagnose_network(cost) for cost in costs] if diagnoses is None else diagnoses
+    told = _told(costs) if diagnoses is None else diagnoses
     options: dict[str, Any] = {"sections": sections, "diagnoses": told, "advice": advice, "changes": changes}
     data = report_data(costs, title=title or _title(costs), accuracies=known, **options)
     return page_of(data, _comparison(costs, told, changes) if document is None else document)
+
+
+def _told(costs: Sequence[NetworkCost]) -> Sequence[Sequence[Diagnosis]]:
+    with Store.open() as store:
+        return diagnose_networks(costs, store)
 
 
 def _comparison(
