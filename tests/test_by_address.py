@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,8 +71,11 @@ def both() -> Both:
     return Both(3, Pair(left, right), Swapped(right, left), np.array([2, 0]), True)
 
 
-def test_fields_are_read_where_they_lie_and_parts_compiled_once(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fields_are_read_where_they_lie_and_parts_compiled_once(
+    both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Whatever options the functions have that call a part: one compilation of it serves all."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # where nothing is kept yet
     names: list[str] = []
     compile_extra = compile_module._Part.compile_extra
 

@@ -174,7 +174,7 @@ def test_a_scheduler_that_comes_back_gets_what_has_no_answer(
 @needs_dask
 def test_a_killed_caller_goes_on_where_it_was(machines: Machines, tmp_path: Path) -> None:
     network = tmp_path / "net.csv"
-    network.write_text("name,C,M,P,Q,R,S\n" + "".join(f"l{c},{c},8,6,6,3,3\n" for c in range(2, 12)))
+    network.write_text("name,C,M,P,Q,R,S\n" + "".join(f"l{c},{c},8,6,6,3,3\n" for c in range(2, 8)))
     words = ["optimum", str(network), "--on", "eyeriss_like", "--cluster", machines.address, "--json"]
     command = [sys.executable, "-c", f"import sys; from dovetail.cli.main import main; sys.exit(main({words!r}))"]
     path = os.pathsep.join(filter(None, sys.path))
@@ -193,7 +193,7 @@ def test_a_killed_caller_goes_on_where_it_was(machines: Machines, tmp_path: Path
     subprocess.run(command, env=environment, capture_output=True, check=True)
     after = kept()
     assert set(before) <= set(after)  # none of them was searched for again
-    assert len(after) >= 10
+    assert len(after) >= 6
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ HANGS = 120.0
 #: Words for every option of every command take their time; the others are quick.
 QUICK = sorted(set(TARGETS) - {"arguments"})
 #: How often each is attempted; those less often whose attempts do much work.
-ATTEMPTS, FEWER = 25, {"resumed shrinking": 10, "result": 15}
+ATTEMPTS, FEWER = 25, {"resumed shrinking": 4, "result": 15, "archive": 12, "bomb": 12}
 #: What was found, as ``fuzz.py --keep`` wrote it; each is mended.
 FOUND = sorted((Path(__file__).parent / "data" / "fuzz").glob("*.json"))
 #: Commands that need PyTorch.

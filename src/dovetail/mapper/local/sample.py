@@ -239,14 +239,14 @@ class _Factors:
     Attributes:
         divisors: ``(dims, divisors)`` rising, padded with 0.
         quotient: ``(dims, divisors, divisors)`` index of one divisor over another; 0 when it leaves a remainder.
-        weights: per level ``(dims, divisors, divisors)``: given what is left of a dimension, in how many ways each
-            factor here lets it be completed in the slots after.
+        reached: per level ``(dims, divisors, divisors)``: given what is left of a dimension, in how many ways each
+            factor here, and all smaller ones, let it be completed in the slots after.
         whole: ``(dims,)`` index of the bound.
     """
 
     divisors: Ints
     quotient: Ints
-    weights: tuple[Floats, ...]
+    reached: tuple[Floats, ...]
     whole: Ints
 
     @classmethod
@@ -263,15 +263,15 @@ class _Factors:
                     if whole % part == 0:
                         quotient[d, i, j], divides[d, i, j] = row.index(whole // part), 1.0
         levels = mapped_levels(architecture)
-        weights: list[Floats] = [np.zeros(0)] * len(levels)
+        reached: list[Floats] = [np.zeros(0)] * len(levels)
         ways = np.zeros(size)
         ways[:, 0] = 1.0  # behind the last slot, 1 must be left
         for i in reversed(_slots(levels)):
             allowed = np.array([_allowed(levels[i], name, problem, table[d]) for d, name in _named(problem)])
             rest = np.take_along_axis(ways[:, None, :].repeat(size[1], 1), quotient, 2)
-            weights[i] = divides * allowed[:, None, :] * rest
-            ways = weights[i].sum(axis=2)
-        return cls(table, quotient, tuple(weights), np.array([len(row) - 1 for row in divisors]))
+            weights = divides * allowed[:, None, :] * rest
+            reached[i], ways = np.cumsum(weights, axis=2), weights.sum(axis=2)
+        return cls(table, quotient, tuple(reached), np.array([len(row) - 1 for row in divisors]))
 
 
 def _named(problem: Problem) -> Iterator[tuple[int, str]]:
@@ -294,6 +294,24 @@ def _allowed(level: Level, dimension: str, problem: Problem, divisors: Ints) -> 
     return np.asarray(allowed & (divisors <= level.fanout) if isinstance(level, Spatial) else allowed)
 
 
+@dataclass(frozen=True)
+class _Fanout:
+    """What draws have left of a fan-out's axes.
+
+    Attributes:
+        room: ``(draws, 2)`` on X and on Y; factors drawn are taken off.
+        axis: ``(draws, dims)`` 1 where a dimension lies on Y, 0 on X.
+    """
+
+    room: Ints
+    axis: Ints
+
+    def most(self, factors: _Factors, rows: Ints, d: Ints) -> Ints:
+        """Return ``(draws,)`` the index of the largest divisor that has room, given each draw's dimension."""
+        room = self.room[rows, self.axis[rows, d]]
+        return np.asarray(factors.whole[d] - (factors.divisors.take(d, axis=0) > room[:, None]).sum(axis=1))
+
+
 def _draw(
     problem: Problem, architecture: Architecture, factors: _Factors, generator: np.random.Generator
 ) -> tuple[Nest, Bools]:
@@ -314,13 +332,12 @@ def _draw(
         if isinstance(level, Spatial):
             on_y = _axes(level, problem, generator)
             room = np.tile(np.array([level.fanout_x, level.fanout_y]), (CHUNK, 1))
-            chosen = _choose(factors, i, left, room, on_y, good, generator)
+            chosen = _choose(factors, i, left, _Fanout(room, on_y.astype(np.int64)), good, generator)
             nest.spatial_x[:, i] = np.where(on_y, 1, chosen)
             nest.spatial_y[:, i] = np.where(on_y, chosen, 1)
             nest.spatial_order[:, i] = _order(limits, problem, generator)
         else:
-            room = np.full((CHUNK, 2), np.iinfo(np.int64).max)
-            chosen = _choose(factors, i, left, room, np.zeros((CHUNK, dims), np.bool_), good, generator)
+            chosen = _choose(factors, i, left, None, good, generator)
             nest.temporal[:, i] = chosen
             nest.order[:, i] = _order(limits, problem, generator)
             nest.keep[:, i] = _keep(level, problem, i == 0, generator)
@@ -330,35 +347,28 @@ def _draw(
 
 
 def _choose(
-    factors: _Factors,
-    level: int,
-    left: Ints,
-    room: Ints,
-    on_y: Bools,
-    good: Bools,
-    generator: np.random.Generator,
+    factors: _Factors, level: int, left: Ints, fanout: _Fanout | None, good: Bools, generator: np.random.Generator
 ) -> Ints:
-    """Draw one level's factors, dimension after dimension in random order, into the room left on each one's axis.
+    """Draw one level's factors, dimension after dimension in random order, into the room left on a fan-out's axes.
 
     Takes them off ``left`` (index of what is left per dimension) and clears ``good`` where nothing can be drawn.
     """
-    count, dims = left.shape
+    (count, dims), width = left.shape, factors.divisors.shape[1]
     rows, chosen = np.arange(count), np.ones((count, dims), np.int64)
+    ways = factors.reached[level].reshape(-1, width)
     order = np.argsort(generator.random((count, dims)), axis=1)
     for place in range(dims):
         d = order[:, place]
-        axis = on_y[rows, d].astype(np.int64)
         at = left[rows, d]
-        divisors = factors.divisors[d]
-        weights = factors.weights[level][d, at] * (divisors <= room[rows, axis][:, None])
-        reached = np.cumsum(weights, axis=1)
-        total = reached[:, -1]
+        reached = ways.take(d * width + at, axis=0)
+        total = reached[:, -1] if fanout is None else reached[rows, fanout.most(factors, rows, d)]
         good &= total > 0
-        picked = np.minimum((reached <= (generator.random(count) * total)[:, None]).sum(axis=1), divisors.shape[1] - 1)
+        picked = np.minimum((reached <= (generator.random(count) * total)[:, None]).sum(axis=1), width - 1)
         picked = np.where(total > 0, picked, 0)
-        chosen[rows, d] = divisors[rows, picked]
+        chosen[rows, d] = factors.divisors[d, picked]
         left[rows, d] = factors.quotient[d, at, picked]
-        room[rows, axis] //= chosen[rows, d]
+        if fanout is not None:
+            fanout.room[rows, fanout.axis[rows, d]] //= chosen[rows, d]
     return chosen
 
 
