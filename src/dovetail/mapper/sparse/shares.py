@@ -18,7 +18,7 @@ from dovetail.hardware.sparse import Format, Leaving
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import tile_sizes
 from dovetail.model.arrays import Bools, Floats, Ints
-from dovetail.model.sparse.occupancy import Extents, Scattered, Structured, first_chance
+from dovetail.model.sparse.occupancy import Extents, Scattered, Structured, first_chances
 from dovetail.model.sparse.scene import SparseScene
 
 #: Which tiles a cell allows: ``(levels, tiles)``.
@@ -171,12 +171,12 @@ class TileShares:
     def _by_tile(self, tensor: int, known: bool) -> Floats:
         """Return ``(3, tiles)``: shares of instances sent a tile, of words and of lines."""
         if (tensor, known) not in self._columns:
-            values = self._of_tiles(tensor, lambda tile: self._of_tile(tensor, tile, known))
+            values = self._of_tiles(tensor, lambda tiles: self._sent_of(tensor, tiles, known))
             self._columns[tensor, known] = values
         return self._columns[tensor, known]
 
-    def _of_tiles(self, tensor: int, value: Callable[[Extents], tuple[float, ...]]) -> Floats:
-        """Return ``(values, tiles)`` of a function of a tensor's tile, called once for all that are alike to it."""
+    def _of_tiles(self, tensor: int, values: Callable[[list[Extents]], list[tuple[float, ...]]]) -> Floats:
+        """Return ``(values, tiles)`` of a function of a tensor's tiles, given one of all that are alike to it."""
         operand, zeros = self.scene.tensors[tensor], self.scene.zeros[tensor]
         extents = np.array(
             [1 + sum(step * (self.sizes[d] - 1) for d, step in axis) for axis in operand.axes], np.int64
@@ -185,19 +185,22 @@ class TileShares:
         if isinstance(zeros, Structured | Scattered):  # only their words matter
             extents = extents.prod(axis=0, keepdims=True)
         tiles, which = np.unique(extents, axis=1, return_inverse=True)
-        found = np.array([value(tuple(tile)) for tile in tiles.T.tolist()], np.float64)
+        found = np.array(values([tuple(tile) for tile in tiles.T.tolist()]), np.float64)
         return np.ascontiguousarray(found[which.ravel()].T)
 
-    def _of_tile(self, tensor: int, tile: Extents, known: bool) -> tuple[float, float, float]:
-        """Return the shares of instances sent a tile, of words and of lines."""
-        zeros, words = self.scene.zeros[tensor], math.prod(tile)
-        first, chance, mean = first_chance(zeros, tile)
-        if not known or zeros.smallest(tile) > 0:
-            return 1.0, mean / words, mean / words
-        sent = 1 - chance
-        kept = max(0.0, (mean - first * chance) / words)  # words of tiles that are sent; some never are, by a slip
-        density = kept / sent if sent else 0.0
-        return sent, min(sent * density, 1.0), sent * min(density, mean / words)
+    def _sent_of(self, tensor: int, tiles: list[Extents], known: bool) -> list[tuple[float, ...]]:
+        """Return per tile the shares of instances sent one, of words and of lines."""
+        zeros, found = self.scene.zeros[tensor], list[tuple[float, ...]]()
+        for tile, (first, chance, mean) in zip(tiles, first_chances(zeros, tiles), strict=True):
+            words = math.prod(tile)
+            if not known or zeros.smallest(tile) > 0:
+                found.append((1.0, mean / words, mean / words))
+                continue
+            sent = 1 - chance
+            kept = max(0.0, (mean - first * chance) / words)  # words of tiles that are sent; some never are, by a slip
+            density = kept / sent if sent else 0.0
+            found.append((sent, min(sent * density, 1.0), sent * min(density, mean / words)))
+        return found
 
     def _live(self, kind: Format, level: int, at: int, tensor: int) -> Feature:
         """Return words of metadata per word that moves at a level, by the tile that is a fibre of the innermost rank.
@@ -207,7 +210,8 @@ class TileShares:
         """
         key = "live", kind, level, at, tensor
         if key not in self._features:
-            share = self._of_tiles(tensor, self._rate(kind, level, tensor, single=at == level))[0]
+            rate = self._rate(kind, level, tensor, single=at == level)
+            share = self._of_tiles(tensor, lambda tiles: [rate(tile) for tile in tiles])[0]
             self._features[key] = Feature(at, share if level else share * self._overlap(tensor))
         return self._features[key]
 

@@ -160,11 +160,16 @@ def _drawn(words: int, nonzero: int, taken: int, first: int, last: int) -> Float
         low, high = _likely(words, nonzero, taken, first, last)
         k = np.arange(low, high + 1)
         able = (k <= nonzero) & (k <= taken) & (taken - k <= words - nonzero)
-        logs = _log_choose(nonzero, k) + _log_choose(words - nonzero, taken - k) - _log_choose(words, np.array(taken))
         chances = np.zeros(last + 1 - first)
-        chances[low - first : high + 1 - first] = np.where(able, np.exp(logs), 0).astype(np.float64)
+        chances[low - first : high + 1 - first] = np.where(able, _by_logs(words, nonzero, np.array(taken), k), 0)
     chances.setflags(write=False)
     return chances
+
+
+def _by_logs(words: int, nonzero: int, taken: Ints, k: Ints) -> Floats:
+    """Return the probabilities that of ``taken`` words exactly k are non-zero, where that many can be."""
+    logs = _log_choose(nonzero, k) + _log_choose(words - nonzero, taken - k) - _log_choose(words, taken)
+    return np.exp(logs).astype(np.float64)
 
 
 def _likely(words: int, nonzero: int, taken: int, first: int, last: int) -> tuple[int, int]:
@@ -185,11 +190,15 @@ def _log_choose(of: int, some: Ints) -> LongFloats:
 def _log_factorial(n: Ints) -> LongFloats:
     """Return ``log(n!)`` by Stirling's series (from 32 on, where it errs by less than the numbers are wide)."""
     large = np.maximum(n, 32).astype(np.longdouble)
-    series = 1 / (12 * large) - 1 / (360 * large**3) + 1 / (1260 * large**5) - 1 / (1680 * large**7)
-    logs = large * np.log(large) - large + np.log(2 * np.longdouble(np.pi) * large) / 2 + series
+    inverse = 1 / large
+    square = inverse * inverse
+    series = inverse * (_SERIES[0] - square * (_SERIES[1] - square * (_SERIES[2] - square * _SERIES[3])))
+    logs = (large + np.longdouble(0.5)) * np.log(large) - large + _HALF_LOG + series
     return np.asarray(np.where(n < 32, _SMALL[np.minimum(n, 31)], logs))
 
 
+_SERIES = [1 / np.longdouble(part) for part in (12, 360, 1260, 1680)]
+_HALF_LOG = np.log(2 * np.longdouble(np.pi)) / 2
 _SMALL = np.concatenate(([0], np.cumsum(np.log(np.arange(1, 32, dtype=np.longdouble)))))
 
 
@@ -377,3 +386,13 @@ def first_chance(zeros: Occupancy, tile: Extents) -> tuple[int, float, float]:
     chances, smallest = zeros.chances(tile), zeros.smallest(tile)
     place = int(np.flatnonzero(chances)[0])
     return smallest + place, float(chances[place]), float(chances @ (smallest + np.arange(len(chances))))
+
+
+def first_chances(zeros: Occupancy, tiles: list[Extents]) -> list[tuple[int, float, float]]:
+    """Return `first_chance` of many tiles; of random places in a large tensor for all at once."""
+    if not isinstance(zeros, Scattered) or zeros.words <= _EXACT:
+        return [first_chance(zeros, tile) for tile in tiles]
+    words = np.array([math.prod(tile) for tile in tiles], np.int64)
+    first = np.maximum(0, words - (zeros.words - zeros.nonzero))
+    chances = _by_logs(zeros.words, zeros.nonzero, words, first)
+    return list(zip(first.tolist(), chances.tolist(), (words * zeros.share).tolist(), strict=True))
