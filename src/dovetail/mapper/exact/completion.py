@@ -8,6 +8,7 @@ capacities and pinned orders included. ``docs/mapper.md`` says why it is a lower
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_demands, look_at
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import Keepers, Passage, arriving_at, enter, entrance, shares_of
-from dovetail.mapper.exact.lattice import lattice_of
+from dovetail.mapper.exact.lattice import Lattice, lattice_of
 from dovetail.mapper.exact.physical import cycles_by_bandwidth, slack_of
 from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.pricing import Prices, price_fanout
@@ -89,6 +90,7 @@ def build_completion(
     tables: Tables,
     per_word: Floats,
     effort: Effort,
+    tabulate: Callable[[Space, Tables, Boundaries, Lattice, Effort], Demands] = build_demands,
 ) -> Completion:
     """Fill the tables of a space.
 
@@ -97,6 +99,7 @@ def build_completion(
         tables: what is known of every tile.
         per_word: ``(levels, tensors, actions)`` least pJ per word.
         effort: that may be made.
+        tabulate: returns the demands; or those that it knows of a space that is alike there.
 
     Raises:
         OutOfReach: the tables would take minutes to fill, or the effort ends it.
@@ -110,7 +113,7 @@ def build_completion(
     sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), effort.entries)
     lattice, serves = lattice_of(space), serving(space, idle)
     boundaries = Boundaries.of(space, tables, per_word, effort.known)
-    demands = build_demands(space, tables, boundaries, lattice, effort)
+    demands = tabulate(space, tables, boundaries, lattice, effort)
     start, least, parts = room_of(space, sources, count, lanes)
     first = space.rules.touched / space.problem.macs * space.rules.is_output
     fans = lattice.places(feasible[space.outside])

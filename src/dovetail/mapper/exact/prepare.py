@@ -82,8 +82,8 @@ class LaidOut:
     least_cycles: int
 
 
-def lay_out(space: Space, effort: Effort) -> LaidOut:
-    """Return a mapspace with all but its bounds.
+def lay_out(space: Space, effort: Effort, known: Tables | None = None, alike: int = 0) -> LaidOut:
+    """Return a mapspace with all but its bounds; ``known``, ``alike``: see `build_tables`.
 
     Raises:
         OutOfReach: its tables take too much memory, or the effort ends it.
@@ -94,7 +94,7 @@ def lay_out(space: Space, effort: Effort) -> LaidOut:
             f"the limit of memory: tables of {space.tiles:,} tiles take {taken / 1e6:,.0f} MB, for which there are "
             f"{effort.bytes_of_tables / 1e6:,.0f}; more (--memory) may be enough"
         )
-    tables = build_tables(space, effort.look)
+    tables = build_tables(space, effort.look, known, alike)
     parts = space.least, space.most, space.most_loops, space.keepers, space.pins, space.movements
     choices = once(space, ("choices", *parts), lambda: _choices(space, effort.look))
     parallel, by_bandwidth = max(1, int(tables.parallelism[0, -1])), cycles_by_bandwidth(space)

@@ -40,8 +40,20 @@ def bytes_of_tables(space: Space) -> int:
     return 8 * space.tiles * (levels * (dims + 2) + tensors + 2 * dims + 4)
 
 
-def build_tables(space: Space, look: Callable[[], None] = lambda: None) -> Tables:
-    """Return the tables of a space; ``look`` looks at the clock: it is called every now and then."""
+def build_tables(
+    space: Space, look: Callable[[], None] = lambda: None, known: Tables | None = None, alike: int = 0
+) -> Tables:
+    """Return the tables of a space.
+
+    Args:
+        space: the mapspace.
+        look: at the clock; called every now and then.
+        known: those of a space that differs from it in the tiles allowed (`Space.allowed`) alone.
+        alike: of this level and all inside not even in these.
+    """
+    if known is not None:
+        parallelism, partial = _parallelism(space, known.words, space.machine.capacity, look, known, alike)
+        return known._replace(parallelism=parallelism, partial=partial)
     grid = tile_sizes(space)
     words = np.ones((len(space.rules.coefficients), space.tiles), np.int64)
     for t, axes in enumerate(space.rules.coefficients):
@@ -103,15 +115,22 @@ def _counted_fanouts(space: Space, level: int, inside: Floats) -> Floats:
 
 
 def _parallelism(
-    space: Space, words: Ints, capacities: Ints, look: Callable[[], None] = lambda: None
+    space: Space,
+    words: Ints,
+    capacities: Ints,
+    look: Callable[[], None] = lambda: None,
+    known: Tables | None = None,
+    alike: int = 0,
 ) -> tuple[Ints, Ints]:
-    """Return `Tables.parallelism` and `Tables.partial`, computed from the innermost level out."""
+    """Return `Tables.parallelism` and `Tables.partial`, computed from the innermost level out, or from one known."""
     levels = len(space.levels)
     shape = tuple(len(divisors) for divisors in space.divisors)
     result = np.zeros((levels + 1, space.tiles), np.int64)
     partial = np.zeros((levels, len(shape) + 1, space.tiles), np.int64)
     result[levels, 0] = 1
-    for i in range(levels - 1, -1, -1):
+    if known is not None:
+        result[alike:], partial[alike:] = known.parallelism[alike:], known.partial[alike:]
+    for i in range(levels - 1 if known is None else alike - 1, -1, -1):
         inside = result[i + 1].reshape(shape)
         if space.is_spatial[i]:
             result[i] = _through_fanout(space, i, result[i + 1], look)

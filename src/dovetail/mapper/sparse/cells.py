@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.prepare import Prepared, lay_out, with_bounds
 from dovetail.mapper.exact.rows import STATES, TOO_LONG
 from dovetail.mapper.exact.space import OutOfReach, Space
+from dovetail.mapper.exact.tables import Tables, build_tables
 from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.sparse.floor import Floor, floor_of
+from dovetail.mapper.sparse.inside import Inside
 from dovetail.mapper.sparse.shares import Allowed, Feature, TileShares
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.arrays import Machine
@@ -108,13 +111,9 @@ class Cells:
         Raises:
             OutOfReach: its tables would take minutes to fill, or time is up.
         """
-        floor = self.floor(cell.allowed)
-        space = replace(self.space, machine=floor.machine, allowed=cell.allowed)
-        effort = Effort(self.watch.check, self.watch.compared, MOST_CELL_ENTRIES)
-        laid_out = lay_out(space, effort)
-        if laid_out.tables.parallelism[0, -1] == 0:
+        floor, prepared = self._ready(cell)
+        if prepared is None:
             return Bounded(np.inf)
-        prepared = with_bounds(laid_out, build_completion(space, laid_out.tables, laid_out.per_word, effort))
         cycles = max(1, int(floor.value(Objective.LATENCY, prepared.least_cycles, 0.0, 1.0)))
         energy = max(0.0, prepared.compulsory_pJ - floor.slack_pJ)
         cover = Cover(prepared, self.energies, self.watch)
@@ -136,6 +135,35 @@ class Cells:
             return Bounded(np.inf)
         least = floor.value(self.objective, bound, known_pJ, known_cycles)
         return Bounded(max(cell.bound, least), cycles, energy, nearest.mapping(prepared))
+
+    def _ready(self, cell: Cell) -> tuple[Floor, Prepared | None]:
+        """Return what a cell does not go below, and itself ready for the search; None: it is empty."""
+        floor, effort = self.floor(cell.allowed), Effort(self.watch.check, self.watch.compared, MOST_CELL_ENTRIES)
+        space = replace(self.space, machine=floor.machine, allowed=cell.allowed)
+        inside, tables = self._shared
+        differ = np.flatnonzero((~cell.allowed & (tables.parallelism[: len(cell.allowed)] > 0)).any(axis=1))
+        laid_out = lay_out(space, effort, tables, int(differ[-1]) + 1 if len(differ) else 0)
+        if laid_out.tables.parallelism[0, -1] == 0:
+            return floor, None
+        completion = build_completion(space, laid_out.tables, laid_out.per_word, effort, inside.demands)
+        return floor, with_bounds(laid_out, completion)
+
+    @cached_property
+    def _shared(self) -> tuple[Inside, Tables]:
+        """What cells share: demands, and the tables of the mapspace as a whole, with capacities as zeros leave them."""
+        cheapest = replace(self.space, machine=self.floor(self.everything).machine)
+        return Inside(cheapest), build_tables(cheapest)
+
+    @property
+    def everything(self) -> Allowed:
+        """All tiles at every level."""
+        return np.ones((len(self.space.levels), self.space.tiles), np.bool_)
+
+    def whole(self) -> Cell:
+        """Return the cell of all mappings."""
+        allowed = self._shared[1].parallelism[: len(self.space.levels)] > 0
+        allowed[0, :-1] = False  # nothing but the whole problem enters the outermost level
+        return Cell(allowed)
 
     def _glance(self, prepared: Prepared, value: float) -> list[Found] | None:
         """Return all mappings on a cell's machine below a value that none other beats; None where it takes long."""

@@ -21,8 +21,8 @@ from dovetail.hardware.architecture import Architecture
 from dovetail.hardware.sparse import NOTHING_LEFT_OUT
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.exact.compiled import compile_all, load_counting
-from dovetail.mapper.exact.space import OutOfReach, Space, build_space
-from dovetail.mapper.exact.tables import build_tables, mapspace_size
+from dovetail.mapper.exact.space import OutOfReach, build_space
+from dovetail.mapper.exact.tables import mapspace_size
 from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.limits import GENES
 from dovetail.mapper.local.improve import make_ready, nearest_on
@@ -31,7 +31,7 @@ from dovetail.mapper.local.sample import sample
 from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective, ranks_of
 from dovetail.mapper.result import Certificate, FrontPoint, SearchResult
-from dovetail.mapper.sparse.cells import Bounded, Cell, Cells
+from dovetail.mapper.sparse.cells import Bounded, Cells
 from dovetail.mapper.sparse.every import every_mapping
 from dovetail.mapper.sparse.floor import Floor
 from dovetail.mapper.sparse.idle import with_idle_loops
@@ -39,7 +39,7 @@ from dovetail.mapper.sparse.shares import TileShares
 from dovetail.mapping.constraints import bound_to
 from dovetail.mapping.mapping import Mapping
 from dovetail.model.apart import refuse_apart
-from dovetail.model.arrays import Bools, Floats, Nest
+from dovetail.model.arrays import Floats, Nest
 from dovetail.model.batch import evaluate_batch
 from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
@@ -156,7 +156,7 @@ class _Search:
     def result(self) -> SearchResult:
         """Return the best mapping, or the best so far once the watch is stopped."""
         cells = self._cells = self._cells or self._laid_out()
-        floor = cells.floor(self._everything(cells.space))
+        floor = cells.floor(cells.everything)
         space = self._mapspace(floor)
         size = mapspace_size(cells.space)
         quick = size < LONG_TO_LIST
@@ -195,10 +195,6 @@ class _Search:
     def _mapspace(self, floor: Floor) -> Mapspace:
         return Mapspace.of(self.problem, self._plain(), self.energies, self.objective, floor.machine)
 
-    @staticmethod
-    def _everything(space: Space) -> Bools:
-        return np.ones((len(space.levels), space.tiles), np.bool_)
-
     def _plain(self) -> Architecture:
         """Return the design without what it does about zeros: its floor's machine stands for that."""
         return replace(
@@ -219,18 +215,14 @@ class _Search:
 
     def _cell_by_cell(self, cells: Cells) -> _Proof:
         """Look at the cells of the mapspace, those that promise most first, until none can hold anything better."""
-        floor = cells.floor(self._everything(cells.space))
-        tables = build_tables(replace(cells.space, machine=floor.machine))
-        allowed = tables.parallelism[: len(cells.space.levels)] > 0
-        allowed[0, :-1] = False  # nothing but the whole problem enters the outermost level
         number = itertools.count()
-        waiting = [(0.0, next(number), cell) for cell in cells.first(Cell(allowed))]
+        waiting = [(0.0, next(number), cell) for cell in cells.first(cells.whole())]
         begun, seen = len(waiting), list[Bounded]()
-        if self.best is None and int(waiting[0][2].allowed.sum()) >= LARGE:
-            self._begin(cells.floor(waiting[0][2].allowed))
         self.watch.doing, self.watch.share = "with the least that zeros leave", PROVING
         closed = np.inf
         try:
+            if self.best is None and int(waiting[0][2].allowed.sum()) >= LARGE:
+                self._begin(cells.floor(waiting[0][2].allowed))
             for looked in range(MOST_CELLS):
                 known = np.inf if self.best is None else self.best.rank[0]
                 if not waiting or waiting[0][0] * (1 + ROUNDED) >= known:
