@@ -100,6 +100,8 @@ def test_densities_of_every_kind_are_read() -> None:
         ),
         ("densities: {A: {distribution: real-data, data_file_path: ..}}", "names no file in the document's folder"),
         ("densities: {A: {distribution: real-data}}", "the key 'data_file_path' is missing"),
+        ("densities: {A: {distribution: actual-data, file: a.npy, shape: [2]}}", "'shape' stands beside 'file'"),
+        ("commonDensity: 0.5, common_density: 0.4", "are the same; one must go"),
         ("commonDensity: {distribution: real-data, data_file_path: m.txt}", "one file cannot stand for all"),
         ("densities: {A: {distribution: hypergeometric}}", "the key 'density' is missing"),
         ("densities: {A: {distribution: hypergeometric, density: 0.5, band_width: 3}}", "says nothing about hyper"),
@@ -267,6 +269,10 @@ architecture:
         ("buffer", SKIP.replace("[A]", "[]"), "is empty"),
         ("buffer", SKIP.replace("[A]", "[B]"), "cannot depend on B itself"),
         ("buffer", SKIP.replace("[A, B]", "[A, B, A]"), "names A twice"),
+        ("buffer", SKIP.replace("type:", "target: A, type:"), "'target' stands beside 'options'"),
+        ("buffer", SKIP.replace("type:", "condition-on: [A], type:"), "'condition_on' stands beside 'options'"),
+        ("buffer", "{target: DRAM, " + SKIP[1:], "'DRAM' is not buffer, whose zeros this is about"),
+        ("mac", f"{{compute_optimization: [{{type: gating, options: {OPTIONS}}}]}}", "says nothing about computing"),
         ("buffer", SKIP.replace(", condition_on: [A]", ""), "the key 'condition_on' is missing"),
         ("mac", "{compute_optimization: [{type: dropping}]}", "unknown type 'dropping'"),
     ],
@@ -307,3 +313,16 @@ def test_loops_of_one_iteration_keep_their_place_on_sparse_designs_only(data: st
     assert json.dumps(mapping_to_directives(plain, dense, layer)) == json.dumps(
         mapping_to_directives(mapping, dense, layer)
     )
+
+
+def test_two_names_of_one_size_must_agree() -> None:
+    """The first one used to win without a word."""
+    same = V04.replace("metadata_datawidth: 4,", "metadata_datawidth: 4, metadata_word_bits: 4,")
+    for text, said in ((same, None), (same.replace("word_bits: 4", "word_bits: 8"), "which says the same, another")):
+        for place in ("DRAM_SPARSE", "BUFFER_SPARSE", "MAC_SPARSE"):
+            text = text.replace(place, "{}")
+        if said is None:
+            read_architecture(parse_document(text, file="a.yaml"), "a")
+        else:
+            with pytest.raises(InputError, match=said):
+                read_architecture(parse_document(text, file="a.yaml"), "a")

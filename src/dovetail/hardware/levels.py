@@ -214,7 +214,7 @@ class _Walk:
         if branch_keeps is not None:
             both = branch_keeps if constraints.bypass_all_but is None else branch_keeps & constraints.bypass_all_but
             constraints = replace(constraints, bypass_all_but=both)
-        zeros, names = read_sparse(self.zeros_of(leaf), self.inherited, computes=kind == "compute")
+        zeros, names = read_sparse(self.zeros_of(leaf), self.inherited, leaf.name, computes=kind == "compute")
         constraints = replace(constraints, said=constraints.said + names)
         subclass = entries.get("subclass")
         common: dict[str, Any] = {

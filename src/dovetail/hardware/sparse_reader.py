@@ -34,12 +34,13 @@ _REFUSED = {
 }
 
 
-def read_sparse(nodes: Sequence[Node], scope: Scope, *, computes: bool) -> tuple[Sparse, tuple[Said, ...]]:
+def read_sparse(nodes: Sequence[Node], scope: Scope, level: str, *, computes: bool) -> tuple[Sparse, tuple[Said, ...]]:
     """Read what one level does about zeros, and where it names tensors and dimensions.
 
     Args:
         nodes: its ``sparse_optimizations``; more than one where a document's own section names the level, too.
         scope: names for expressions.
+        level: its name.
         computes: whether it is the compute level, else a storage.
 
     Raises:
@@ -51,6 +52,9 @@ def read_sparse(nodes: Sequence[Node], scope: Scope, *, computes: bool) -> tuple
     said: list[Said] = []
     for node in nodes:
         entries = _entries(node, _KEYS)
+        for key in ("name", "target"):
+            if key in entries and entries[key].text() != level:
+                raise entries[key].fail(f"'{entries[key].text()[:60]}' is not {level}, whose zeros this is about")
         for name, of_compute in (
             ("representation_format", False), ("action_optimization", False), ("compute_optimization", True),
         ):  # fmt: skip
@@ -79,14 +83,15 @@ def metadata_store(attributes: Mapping[str, Any], fail: Fail) -> MetadataStore:
     """
 
     def size(*names: str, most: int = MOST_BITS) -> int:
-        for name in names:
-            value = attributes.get(name)
-            if value is not None:
-                if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
-                    raise fail(name, f"must be a whole number of at least 0, found {str(value)[:40]!r}")
-                if value > most:
-                    raise fail(name, f"must be at most {most:.3g}, found {value:.3g}")
-                return int(value)
+        given = {name: attributes[name] for name in names if attributes.get(name) is not None}
+        if len(set(map(str, given.values()))) > 1:
+            raise fail(names[1], f"is {str(given[names[1]])[:40]}, but '{names[0]}', which says the same, another")
+        for name, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
+                raise fail(name, f"must be a whole number of at least 0, found {str(value)[:40]!r}")
+            if value > most:
+                raise fail(name, f"must be at most {most:.3g}, found {value:.3g}")
+            return int(value)
         return 0
 
     def able(name: str) -> bool:
@@ -191,6 +196,9 @@ def _leave_out(node: Node, said: list[Said]) -> LeaveOut:
         raise node.fail("the key 'type' is missing: gating or skipping")
     how = _leaving(entries["type"], _LEAVING)
     if "options" in entries:
+        for key in ("target", "condition_on"):
+            if key in entries:
+                raise entries[key].fail(f"'{key}' stands beside 'options', each of which has its own; one must go")
         choices = tuple(
             _choice(one, _entries(one, ("target", "condition_on")), said) for one in _items(entries["options"])
         )
@@ -221,6 +229,8 @@ def _computing(node: Node) -> list[Leaving]:
     entries = _entries(node, ("type", "options"))
     if "type" not in entries:
         raise node.fail("the key 'type' is missing: gating or skipping")
+    if _items(entries.get("options")):
+        raise entries["options"].fail("says nothing about computing, which depends on all operands")
     listed = entries["type"].value if isinstance(entries["type"].value, list) else [entries["type"]]
     return [_leaving(one, _COMPUTING) for one in listed]
 

@@ -82,7 +82,10 @@ def densities_of(problem: Problem, entries: Mapping[str, Node], names: Mapping[s
     """
     tensors = [tensor.name for tensor in problem.shape.tensors]
     found: dict[str, Density] = {}
-    common = next((entries[key] for key in COMMON if key in entries and entries[key].value is not None), None)
+    given = [entries[key] for key in COMMON if key in entries and entries[key].value is not None]
+    if len(given) > 1:
+        raise given[1].fail(f"'{COMMON[0]}' and '{COMMON[1]}' are the same; one must go")
+    common = given[0] if given else None
     if common is not None:
         found = dict.fromkeys(tensors, _density(common, problem, None, names))
     listed = entries.get("densities")
@@ -144,6 +147,9 @@ def _share(node: Node, names: Mapping[str, Any]) -> float:
 
 def _measured(entries: Mapping[str, Node], node: Node) -> Measured:
     if "file" in entries:
+        for key in ("shape", "nonzero"):
+            if key in entries:
+                raise entries[key].fail(f"'{key}' stands beside 'file', which says it; one must go")
         return _from_file(entries["file"])
     if not {"shape", "nonzero"} <= entries.keys():
         raise node.fail("the key 'file' is missing: a .npy file with the tensor")
