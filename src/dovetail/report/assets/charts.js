@@ -179,7 +179,12 @@ function densityOption(zeros, curve, metric) {
   const unit = unitOf(metric, known);
   const data = (costs) => costs.map((each, place) => [zeros.densities[place], each === null ? null : each[metric] / unit.factor]);
   const marks = curve.now === null ? [] : [{ xAxis: curve.now, name: "now" }];
-  if (curve.pays_below > 0 && curve.pays_below < 1) marks.push({ xAxis: curve.pays_below, name: "pays below" });
+  if (curve.pays_below > 0 && curve.pays_below < 1) {
+    const by = metric.startsWith(zeros.objective) ? "" : ", by its " + zeros.objective + ",";
+    marks.push({ xAxis: curve.pays_below, name: "pays" + by + " below" });
+  }
+  // One line of words each, towards the middle: however near they are, none hides or leaves the chart.
+  marks.forEach((mark, place) => { mark.label = { align: mark.xAxis < 0.5 ? "left" : "right", distance: 5 + 15 * place }; });
   const line = (name, place, costs, type) => ({ name, type: "line", symbolSize: 5, data: data(costs), itemStyle: { color: COLOURS[place] }, lineStyle: { width: 2, type } });
   const first = line("as designed", 0, curve.costs, "solid");
   first.markLine = { symbol: "none", silent: true, lineStyle: { color: colour.soft, type: "dotted" },
