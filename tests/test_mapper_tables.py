@@ -7,7 +7,6 @@ import pytest
 
 from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
-from dovetail.mapper.exact import demands
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.prepare import prepare
@@ -52,11 +51,10 @@ def test_a_tile_costs_through_loops_what_it_costs_among_all_others(design: str) 
 
 
 @pytest.mark.parametrize("design", ["eyeriss_like", "simple_weight_stationary"])
-def test_how_much_room_vectors_have_at_first_makes_no_difference(design: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_much_room_vectors_have_at_first_makes_no_difference(design: str) -> None:
     space, found = space_on(design), []
     for room in (1, Effort().vectors):
-        monkeypatch.setattr(demands, "FIRST_VECTORS", room)
-        found.append(prepare(space).scene.demands)
+        found.append(prepare(space, Effort(first=room)).scene.demands)
     narrow, wide = found
     assert np.diff(wide.start, axis=1).max() > 1  # some tile needs more room than one vector has
     assert all(np.array_equal(one, other) for one, other in zip(narrow, wide, strict=True))

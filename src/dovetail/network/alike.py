@@ -1,4 +1,4 @@
-"""Jobs whose costs differ by a constant: one search answers them all.
+"""Jobs of one layer that differ in widths: one search answers those whose costs differ by a constant.
 
 Two jobs are alike that are of one layer but for its widths, on one design, where every value takes as much of every
 memory that it may be kept in. All that differs then is what an operation costs, and every mapping does as many: what a
@@ -10,14 +10,16 @@ holds where operations get dearer and the best mapping takes as few cycles as an
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
-from collections.abc import Generator, Hashable, Iterable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from dovetail.executors import processes_of
 from dovetail.mapper.objective import Objective, ranked
 from dovetail.mapper.result import FrontPoint, SearchResult
 from dovetail.mapping.mapping import Mapping
@@ -28,7 +30,10 @@ from dovetail.model.evaluate import evaluate
 from dovetail.network.jobs import Job, design_key
 from dovetail.network.outcomes import Outcome, outcomes
 from dovetail.store import Store
+from dovetail.workers import WorkerError
 
+#: Rounds of searches of one layer.
+STAGES = 3
 #: By how much, relatively, the model's energy may differ from the sum: sums in another order.
 DRIFT = 1e-9
 
@@ -41,11 +46,49 @@ class _Member:
         key: the job's.
         job: the job.
         compute_pJ: what an operation costs.
+        taken: what a value of every tensor takes of every memory, in all.
     """
 
     key: str
     job: Job
-    compute_pJ: float
+    compute_pJ: float = 0.0
+    taken: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Jobs of one layer but for its widths, on one design.
+
+    Attributes:
+        groups: those that are alike, those of the cheapest operations first, which what follows is derived from.
+    """
+
+    groups: tuple[tuple[_Member, ...], ...]
+
+    @functools.cached_property
+    def widest(self) -> _Member:
+        """The one that is searched first, as what fits it fits all, most likely."""
+        return max((group[0] for group in self.groups), key=lambda member: member.taken)
+
+    @property
+    def stages(self) -> tuple[list[_Member], ...]:
+        """What is searched one after the other, if need be: the widest, the first of each group, the rest."""
+        everyone = [member for group in self.groups for member in group]
+        return [self.widest], [group[0] for group in self.groups], everyone
+
+    def begun(self, member: _Member, found: MappingOf[str, Outcome]) -> Job:
+        """Return a member's job, to begin with the mapping of the widest."""
+        result = found.get(self.widest.key)
+        return replace(member.job, begin=result.mapping) if isinstance(result, SearchResult) else member.job
+
+    def derived(self, found: MappingOf[str, Outcome]) -> Iterator[tuple[str, SearchResult]]:
+        """Yield key and outcome of what follows of the first of each group."""
+        for lead, *others in self.groups:
+            for member in others if lead.key in found else ():
+                more = member.compute_pJ - lead.compute_pJ
+                result = None if member.key in found else shifted(found[lead.key], lead.job, member.job, more)
+                if result is not None:
+                    yield member.key, result
 
 
 def settled(
@@ -57,6 +100,9 @@ def settled(
 ) -> Generator[tuple[str, Outcome], None, None]:
     """Yield key and outcome of all jobs that are not known, each searched or derived from one that is alike.
 
+    Of the searches of one layer that which takes the most memory comes first: its mapping fits the others, which begin
+    with it. Where calls are done one at a time, layers come one after the other, so that searches share tables.
+
     Args:
         jobs: by key.
         known: outcomes that there are already.
@@ -66,50 +112,61 @@ def settled(
 
     Raises and interrupts are those of `dovetail.network.outcomes.outcomes`.
     """
-    leads: dict[str, list[_Member]] = {}  # by the key of the one that is searched, itself and those that follow
-    others: set[str] = set()
-    for group in _groups(jobs.items()):
-        leads[group[0].key] = group
-        others |= {member.key for member in group[1:] if member.key not in known}
-    found: dict[str, Outcome] = dict(known)
-    first = {key: job for key, job in jobs.items() if key not in known and key not in others}
-    left: dict[str, Job] = {}
-    for lead, group in leads.items():
-        if lead in known:
-            yield from _derived(known[lead], group, known, left)
-    with contextlib.closing(outcomes(first, executor, store, [names[key] for key in first])) as answers:
-        for key, result in answers:
-            found[key] = result
-            yield key, result
-            yield from _derived(result, leads.get(key, ()), known, left)
-    with contextlib.closing(outcomes(left, executor, store, [names[key] for key in left])) as answers:
-        yield from answers
+    families, failed = _families(jobs.items()), list[WorkerError]()
+    for some in [families] if processes_of(executor) > 1 else [[family] for family in families]:
+        found, tried = dict[str, Outcome](known), set(known)
+        for stage in range(STAGES):
+            asked = {
+                member.key: family.begun(member, found)
+                for family in some
+                for member in family.stages[stage]
+                if member.key not in tried
+            }
+            tried |= asked.keys()
+            try:
+                with contextlib.closing(outcomes(asked, executor, store, [names[key] for key in asked])) as answers:
+                    for key, result in answers:
+                        found[key] = result
+                        yield key, result
+            except WorkerError as error:  # what else there is to do goes on
+                failed.append(error)
+            for key, result in [each for family in some for each in family.derived(found)]:
+                found[key] = result
+                tried.add(key)
+                yield key, result
+    if failed:
+        raise failed[0] if len(failed) == 1 else WorkerError("; ".join(map(str, failed)))
 
 
-def _groups(jobs: Iterable[tuple[str, Job]]) -> list[list[_Member]]:
-    """Return the jobs that are alike, several each, those of the cheapest operations first."""
+def _families(jobs: Iterable[tuple[str, Job]]) -> list[_Family]:
+    """Return the jobs of the same layers, those that are alike together."""
     same: dict[Hashable, list[tuple[str, Job]]] = {}
     for key, job in jobs:
+        place: Hashable = key
         if job.search is None and not job.architecture.is_sparse:
             bare = replace(job.problem, name="", widths=(), sum_bits=None)
             place = bare, design_key(job.architecture, job.energies), job.objective, job.front
-            same.setdefault(place, []).append((key, job))
-    found = []
-    for each in same.values():
-        alike: dict[Hashable, list[_Member]] = {}
-        for key, job in each if len(each) > 1 else ():
-            memories, compute_pJ = _machine_of(job)
-            alike.setdefault(memories, []).append(_Member(key, job, compute_pJ))
-        found += [sorted(group, key=lambda member: member.compute_pJ) for group in alike.values() if len(group) > 1]
-    return found
+        same.setdefault(place, []).append((key, job))
+    return [_family(each) for each in same.values()]
 
 
-def _machine_of(job: Job) -> tuple[Hashable, float]:
-    """Return all that a job's costs come from but for operations, as something to compare, and pJ of an operation."""
+def _family(jobs: Sequence[tuple[str, Job]]) -> _Family:
+    """Return jobs of one layer, those that are alike together, the cheapest operations first."""
+    if len(jobs) == 1:
+        return _Family(((_Member(*jobs[0]),),))
+    alike: dict[Hashable, list[_Member]] = {}
+    for key, job in jobs:
+        memories, taken, compute_pJ = _machine_of(job)
+        alike.setdefault(memories, []).append(_Member(key, job, compute_pJ, taken))
+    return _Family(tuple(tuple(sorted(each, key=lambda member: member.compute_pJ)) for each in alike.values()))
+
+
+def _machine_of(job: Job) -> tuple[Hashable, float, float]:
+    """Return all that a job's costs come from but for operations, to be compared; words taken; pJ of an operation."""
     bound = as_searched(job.architecture, job.problem)
     machine = encode_machine(job.problem, bound, job.energies)
     names = [tensor.name for tensor in job.problem.shape.tensors]
-    rows: list[Hashable] = []
+    rows, sum_taken = list[Hashable](), 0.0
     for i, level in enumerate(bound.levels[:-1]):
         grains = int(machine.grains[i])
         rows.append(Fraction(int(machine.capacity[i]), grains) if machine.capacity[i] >= 0 else None)
@@ -118,23 +175,10 @@ def _machine_of(job: Job) -> tuple[Hashable, float]:
                 words = Fraction(int(machine.size[i, t]), grains)
                 accesses = Fraction(int(machine.parts[i, t]), int(machine.block[i, t]))
                 taken = float(machine.share[i, t]), float(machine.spilt[i, t])
+                sum_taken += float(words)
                 rows.append((name, words, accesses, *taken, machine.energy[i, t].tobytes()))
     rest = machine.clusters.tobytes(), machine.bandwidth.tobytes(), machine.leakage.tobytes(), machine.units
-    return (*rows, rest), float(machine.compute_pJ)
-
-
-def _derived(
-    result: Outcome, group: Sequence[_Member], known: MappingOf[str, SearchResult], left: dict[str, Job]
-) -> Generator[tuple[str, Outcome], None, None]:
-    """Yield what follows of the result of a group's first job; those that nothing follows for go to ``left``."""
-    for member in group[1:]:
-        if member.key in known:
-            continue
-        derived = shifted(result, group[0].job, member.job, member.compute_pJ - group[0].compute_pJ)
-        if derived is None:
-            left[member.key] = member.job
-        else:
-            yield member.key, derived
+    return (*rows, rest), sum_taken, float(machine.compute_pJ)
 
 
 def shifted(result: Outcome, lead: Job, job: Job, more_pJ: float) -> SearchResult | None:

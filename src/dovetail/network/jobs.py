@@ -16,6 +16,7 @@ from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import SearchFunction
 from dovetail.mapper.search import search as exact_search
+from dovetail.mapping.mapping import Mapping
 from dovetail.sources import sources_key
 from dovetail.workload.problem import Problem
 
@@ -82,6 +83,7 @@ class Job:
         time_limit: seconds; None: until it is proven.
         search: what finds the best mapping; None: the exact search. Where a job leaves its process that is a module's
             function, or a value such as `Sampled`.
+        begin: a mapping for the exact search to begin with, likely to be good; no part of the key.
     """
 
     problem: Problem
@@ -91,6 +93,7 @@ class Job:
     front: bool = False
     time_limit: Limit = None
     search: SearchFunction | None = None
+    begin: Mapping | None = None
 
     @property
     def key(self) -> str:
@@ -116,6 +119,8 @@ class Job:
         options: dict[str, Any] = {"front": self.front, "time_limit": self.time_limit}
         if progress is not None:
             options["progress"] = progress
+        if self.begin is not None:
+            options["begin"] = self.begin
         return (self.search or exact_search)(*given, **options)
 
     def lasts(self, result: SearchResult) -> bool:

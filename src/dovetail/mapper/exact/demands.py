@@ -39,8 +39,8 @@ from dovetail.model.compile import jit_plain, part
 
 #: Vectors that a tile has room for; where there are more, the two most alike become one that undercuts both.
 FEWEST_VECTORS = 3
-#: Vectors that a tile has room for at first, where there are many, and how many times that where one has none left.
-FIRST_VECTORS, FIRST_OF_MANY, MORE = 6, 54, 3
+#: How many times as many vectors a tile has room for where one has none left.
+MORE = 3
 #: Kinds of dimensions (by the tensors that they leave in place) whose orders are told apart.
 MOST_KINDS = 4
 
@@ -109,7 +109,7 @@ def build_demands(space: Space, tables: Tables, boundaries: Boundaries, lattice:
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
     columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
     most = int(np.clip(effort.bytes_at_once // (tiles * columns * 8), FEWEST_VECTORS, effort.vectors))
-    shape = tiles, min(FIRST_VECTORS if effort.known is None else FIRST_OF_MANY, most), columns
+    shape = tiles, min(effort.first, most), columns
     now = _at_compute(
         space, Working.empty(shape, boundaries.outside[levels], boundaries.ceilings[levels], effort.compared)
     )

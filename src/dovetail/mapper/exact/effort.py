@@ -25,6 +25,7 @@ class Effort:
         entries: tabulated least energies, about; beyond it prices are cut down until there are fewer sources.
         bytes_at_once: that one working table of vectors may take; ``bytes_of_tables``: of what is known of tiles.
         vectors: that a tile has room for inside the outermost fan-out; ``priced``: at it.
+        first: vectors that a tile has room for to begin with.
         known: bounds need to hold for mappings that cost no more than this; None: for all.
         merges: where there are more vectors some become one; else `Crowded` is raised.
     """
@@ -36,5 +37,6 @@ class Effort:
     bytes_of_tables: float = 800_000_000
     vectors: int = 48
     priced: int = 160
+    first: int = 6
     known: Known | None = None
     merges: bool = True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dovetail.components.energy_table import EnergyTable
-from dovetail.errors import NoMappingError, NotMetError
+from dovetail.errors import MappingError, NoMappingError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.allowance import Limit
 from dovetail.mapper.exact.ceiling import Known
@@ -30,9 +30,12 @@ from dovetail.mapper.local.improve import best_of_few, improve, is_compiled, mak
 from dovetail.mapper.local.sample import unproven
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import PERFECT_SPACE, Certificate, FrontPoint, SearchResult
+from dovetail.mapping.constraints import violations
+from dovetail.mapping.mapping import Mapping
 from dovetail.mapping.origins import as_searched
 from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
+from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
 
 #: Tabulated least energies for every second that a search may take: filling them must not take most of it; likewise
@@ -47,6 +50,8 @@ TABULATING_BELOW, COARSELY_BELOW = 0.65, 0.7
 COARSE, COARSE_PRICED = 4, 12
 #: Vectors that bounds have room for which hold below a known mapping only.
 MORE_VECTORS, MORE_PRICED = 400, 1000
+#: And that such bounds have room for at first where many are likely.
+FIRST_OF_MANY = 54
 #: Mappings that a local search meets before these are tabulated, for every tile.
 MAPPINGS_A_TILE = 4
 #: Tiles, times ways to keep them inside the outermost fan-out, beyond which bounds of all mappings are not tried.
@@ -68,13 +73,17 @@ def search(
     front: bool = False,
     time_limit: Limit = None,
     progress: Callable[[str], None] | None = None,
+    begin: Mapping | None = None,
 ) -> SearchResult:
-    """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`."""
+    """Return the best of all mappings that constraints and capacities allow; see `dovetail.mapper.search.search`.
+
+    ``begin``: one that is likely to be good, which is used if it is one of them.
+    """
     as_searched(architecture, problem)  # a design that speaks of another problem is refused before anything is compiled
     compile_all(progress, [(problem, architecture)])
     load_most()
     watch = Watch(time_limit, progress)
-    work = _Search(problem, architecture, energies, objective, front, watch)
+    work = _Search(problem, architecture, energies, objective, front, watch, begin)
     return resumed(work.result, watch.stop)
 
 
@@ -85,6 +94,7 @@ class _Search:
     Attributes:
         problem, architecture, energies, objective, front: as in `search`.
         watch: says when to stop.
+        likely: a mapping that is likely to be good, if one is known.
         cover: the mapspace and what is known of it; None before it is laid out.
     """
 
@@ -94,6 +104,7 @@ class _Search:
     objective: Objective
     front: bool
     watch: Watch
+    likely: Mapping | None = None
     cover: Cover | None = None
 
     def result(self) -> SearchResult:
@@ -159,14 +170,16 @@ class _Search:
         """
         given, effort = (laid_out.space, laid_out.tables, laid_out.per_word), self._effort
         for_all = self.front or self.objective is Objective.LATENCY
-        begin, known = None, None
+        begin, known = None if for_all else self._as_told(), None
         try:
-            try:
-                if not for_all and _is_crowded(laid_out.space):
-                    raise Crowded
-                return with_bounds(laid_out, build_completion(*given, replace(effort, merges=for_all))), None
-            except Crowded:
-                begin = self._begin(min(LIKELY, MAPPINGS_A_TILE * laid_out.space.tiles))
+            if begin is None:
+                try:
+                    if not for_all and _is_crowded(laid_out.space):
+                        raise Crowded
+                    return with_bounds(laid_out, build_completion(*given, replace(effort, merges=for_all))), None
+                except Crowded:
+                    begin = self._begin(min(LIKELY, MAPPINGS_A_TILE * laid_out.space.tiles))
+                    effort = effort if begin is None else replace(effort, first=FIRST_OF_MANY)
             if begin is not None:
                 known = Known(self.objective, rank(self.objective, begin)[0], laid_out.least_cycles)
                 effort = replace(effort, known=known, vectors=MORE_VECTORS, priced=MORE_PRICED)
@@ -176,6 +189,19 @@ class _Search:
             if self.watch.is_stopped:
                 raise
         return with_bounds(laid_out, self._coarse(laid_out, effort), known), begin
+
+    def _as_told(self) -> Found | None:
+        """Return the mapping that is likely to be good; None: there is none, or it is none of those searched."""
+        if self.likely is None:
+            return None
+        try:
+            cost = evaluate(self.likely, self.problem, self.architecture, self.energies)
+        except MappingError:
+            return None
+        searched = as_searched(self.architecture, self.problem)
+        if violations(self.likely, self.problem, searched):
+            return None
+        return Found(cost.energy_pJ, cost.cycles, self.likely)
 
     def _begin(self, evaluations: int) -> Found | None:
         """Return what a short local search meets; None: nothing that fits."""
