@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.space import Space, once
 from dovetail.mapper.exact.tables import Tables, tile_sizes
 from dovetail.mapper.exact.ways import ways_of
 from dovetail.mapper.objective import Objective
@@ -134,10 +134,11 @@ def ceilings(
     boundaries = range(len(space.levels) + 1)
     if known is None:
         return [Ceiling.none(len(distinct)) for _ in boundaries]
-    shared, most, keepers = _shared(space), space.most_instances, np.flatnonzero(~np.array(space.is_spatial))
-    visits, together = space.problem.macs / tables.volume.astype(np.float64), _outside_of_tiles(space)
+    most, keepers = space.most_instances, np.flatnonzero(~np.array(space.is_spatial))
+    parts = space.fanouts, space.linking, space.by_model, space.divisors, space.rules
+    shared, visits, together, copies = once(space, ("outside of tiles", *parts), lambda: _outside(space, tables))
     price, again, brought = _prices(space, per_word, distinct)
-    parts, must, found = _parts(space), space.must_keep, []
+    must, found = space.must_keep, []
     for boundary in boundaries:
         outside = keepers[keepers < boundary]
         between = [shared[i:boundary].prod(axis=0) for i in outside]
@@ -152,7 +153,7 @@ def ceilings(
                 slack,
                 visits,
                 np.minimum(visits, float(most[boundary])),
-                np.minimum(parts, float(most[boundary])),
+                np.minimum(copies, float(most[boundary])),
                 np.where((shared[:boundary] >= ANY).any(axis=0), ANY, limit * together),
                 distinct,
                 np.minimum(np.array(between).reshape(len(outside), len(distinct)), ANY),
@@ -163,6 +164,12 @@ def ceilings(
             )
         )
     return found
+
+
+def _outside(space: Space, tables: Tables) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return what no width has to do with: `_shared`, visits ``(tiles,)``, `_outside_of_tiles` and `_parts`."""
+    visits = space.problem.macs / tables.volume.astype(np.float64)
+    return _shared(space), visits, _outside_of_tiles(space), _parts(space)
 
 
 def _shared(space: Space) -> Floats:

@@ -204,11 +204,11 @@ def _working() -> Working:
 
 
 def _unite(function: Callable[..., Any]) -> None:
-    function(_working(), _working(), 0, 0)
+    function(_ints(1), _working(), _working(), 0, 0)
 
 
 def _loop_over(function: Callable[..., Any]) -> None:
-    function(Loop(0, 0, False, 1, 1), _lattice(), _ints(0, 1), _working(), np.zeros(2 + FIXED), 0, 0)
+    function(Loop(0, 0, False, 1, 1), _lattice(), _ints(0, 1), _ints(1), _working(), np.zeros(2 + FIXED), 0, 0)
 
 
 def _enter_all(function: Callable[..., Any]) -> None:

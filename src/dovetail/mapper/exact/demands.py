@@ -28,7 +28,7 @@ from dovetail.mapper.exact.physical import slack_of, touched
 from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.tables import Tables
-from dovetail.mapper.exact.through_loops import left_in_place
+from dovetail.mapper.exact.through_loops import dividing, left_in_place
 from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Outside, Working, all_outside, offer_vector
 from dovetail.mapper.exact.ways import Ways, no_spreading, ways_of
 from dovetail.mapper.exact.windows import SENT_FIELDS, Windows, least_sent, windows_of, words_sent
@@ -179,14 +179,15 @@ def _through_storage(
     """Return the demands of tiles that enter a storage level."""
     (tiles, room, columns), price = inside.vectors.shape, boundaries.per_word[level]
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
+    wanted = dividing(space, np.flatnonzero(tables.parallelism[level] > 0))  # loops of no others lead anywhere
     looped, vector = inside.like(inside.outside, inside.ceiling), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
         passed = inside.copied(room)
         for d in order:
             loop = Loop(d, int(still[d]), lax, int(space.least[level, d]), int(space.most[level, d]))
             if loop.least > 1 or loop.most > 1:
-                in_pieces(tiles, partial(loop_over, loop, lattice, sizes, passed, vector), look)
-        in_pieces(tiles, partial(unite, passed, looped), look)
+                in_pieces(len(wanted), partial(loop_over, loop, lattice, sizes, wanted, passed, vector), look)
+        in_pieces(len(wanted), partial(unite, wanted, passed, looped), look)
     rules = space.rules
     first = rules.touched / space.problem.macs * rules.is_output
     entered = inside.like(boundaries.outside[level], boundaries.ceilings[level])
@@ -244,9 +245,9 @@ def _chains(kinds: tuple[int, ...], pending: int) -> Iterator[tuple[int, ...]]:
 
 
 @jit_plain
-def unite(some: Working, joined: Working, first: int, last: int) -> None:
-    """Offer all vectors of one working table to another, of the tiles from ``first`` to before ``last``."""
-    for tile in range(first, last):
+def unite(tiles: Ints, some: Working, joined: Working, first: int, last: int) -> None:
+    """Offer all vectors of one working table to another, of these ``tiles`` from ``first`` to before ``last``."""
+    for tile in tiles[first:last]:
         for k in range(some.counts[tile]):
             offer_vector(joined, tile, some.vectors[tile, k], some.pending[tile, k])
 
@@ -289,14 +290,15 @@ def repeat_vector(source: Floats, mask: int, factor: int, loop: Loop, vector: Fl
 
 @jit_plain
 def loop_over(
-    loop: Loop, lattice: Lattice, sizes: Ints, passed: Working, vector: Floats, first: int, last: int
+    loop: Loop, lattice: Lattice, sizes: Ints, tiles: Ints, passed: Working, vector: Floats, first: int, last: int
 ) -> None:
     """Add a loop over a dimension outside all that were added before, in place: larger tiles first.
 
     Args:
         loop: the loop.
         lattice: the divisors.
-        sizes: ``(tiles, dims)`` as divisor indices.
+        sizes: ``(all tiles, dims)`` as divisor indices.
+        tiles: to add it to, rising, and with each one all that divide it.
         passed: of all tiles.
         vector: ``(columns,)`` scratch.
         first: of the tiles to take, counted from the largest.
@@ -304,7 +306,7 @@ def loop_over(
     """
     d, count = loop.d, passed.counts
     for place in range(first, last):
-        tile = sizes.shape[0] - 1 - place
+        tile = tiles[tiles.shape[0] - 1 - place]
         size = sizes[tile, d]
         if loop.least > 1:
             count[tile] = 0

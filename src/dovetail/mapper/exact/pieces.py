@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 #: Seconds between two looks at the clock, about.
 QUICK = 0.05
+#: How much larger the next piece may be, at most: every piece is a call into compiled code, which is not free.
+GROWTH = 16
 
 
 def in_pieces(count: int, work: Callable[[int, int], object], look: Callable[[], None]) -> None:
@@ -20,7 +22,8 @@ def in_pieces(count: int, work: Callable[[int, int], object], look: Callable[[],
         began = time.monotonic()
         work(first, min(first + size, count))
         first += size
-        if time.monotonic() - began < QUICK:
-            size *= 2
+        took = time.monotonic() - began
+        if took < QUICK:
+            size *= GROWTH if took * GROWTH < QUICK else 2
         elif size > 1:
             size //= 2

@@ -7,7 +7,16 @@ from typing import NamedTuple
 from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Demands, Spreading, child_of, spread_vector
 from dovetail.mapper.exact.speed import Pace, asked_time, class_of
-from dovetail.mapper.exact.vectors import CYCLES, ENERGY, FIXED, PER_COPY, Working, offer_vector, too_dear
+from dovetail.mapper.exact.vectors import (
+    CYCLES,
+    ENERGY,
+    FIXED,
+    PER_COPY,
+    Working,
+    offer_vector,
+    too_dear,
+    visits_too_dear,
+)
 from dovetail.mapper.exact.windows import least_sent
 from dovetail.model.arrays import Floats, Singles
 from dovetail.model.by_address import by_address
@@ -33,13 +42,21 @@ class Prices(NamedTuple):
 
 @part()
 def price_vector(
-    vector: Floats, mask: int, volume: int, prices: Prices, place: tuple[int, int], least: Singles, fastest: Floats
+    vector: Floats,
+    mask: int,
+    volume: int,
+    prices: Prices,
+    ceiling: Ceiling,
+    place: tuple[int, int, int],
+    least: Singles,
+    fastest: Floats,
 ) -> None:
     """Lower the least pJ of a tile ``(sources * classes, lanes)`` to what a vector comes to from one source.
 
-    ``place``: the source, and how many levels lie outside; ``fastest``: as `price_fanout` has it.
+    Unless even the lane that fetches least makes a mapping too dear. ``place``: the source, how many levels lie
+    outside, and the tile's place; ``ceiling`` and ``fastest``: as `price_fanout` has them.
     """
-    (source, outside), pace = place, prices.pace
+    (source, outside, i), pace = place, prices.pace
     tensors, groups = pace.output.shape[0], pace.idle.shape[0]
     classes = least.shape[0] // prices.word.shape[0]
     points = (least.shape[1] - 1) // max(1, groups - 1)
@@ -54,6 +71,13 @@ def price_vector(
         first = 0 if group == 0 else 1 + (group - 1) * points
         asked = ~(mask & pace.idle[group])
         cycles = max(vector[2 * tensors + CYCLES], asked_time(vector, asked, volume, pace, source, outside))
+        if ceiling.code >= 0:
+            cost, last = settled, 0 if group == 0 else first + points - 1
+            for t in range(tensors):
+                if mask >> t & 1:
+                    cost += prices.shares[last, t] * vector[2 * tensors + FIXED + t]
+            if visits_too_dear(ceiling, i, cost, cycles):
+                continue
         rank = class_of(volume, cycles, pace.quickest, classes)
         fastest[rank] = max(fastest[rank], volume / cycles)
         at = source * classes + rank
@@ -115,5 +139,5 @@ def price_fanout(
             for j in range(columns):
                 vector[j] = met.vectors[0, k, j]
             for source in range(prices.word.shape[0]):
-                place = source, demands.outermost - 1
-                price_vector(vector, met.pending[0, k], volume, prices, place, least[:, i], fastest)
+                place = source, demands.outermost - 1, i
+                price_vector(vector, met.pending[0, k], volume, prices, ceiling, place, least[:, i], fastest)

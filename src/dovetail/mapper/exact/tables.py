@@ -54,6 +54,13 @@ def build_tables(
     if known is not None:
         parallelism, partial = _parallelism(space, known.words, space.machine.capacity, look, known, alike)
         return known._replace(parallelism=parallelism, partial=partial)
+    words, volume = once(space, ("sizes", space.divisors, space.rules), lambda: _sizes(space))
+    parallelism, partial = _parallelism(space, words, space.machine.capacity, look)
+    return Tables(words, volume, parallelism, partial)
+
+
+def _sizes(space: Space) -> tuple[Ints, Ints]:
+    """Return `Tables.words` and `Tables.volume`."""
     grid = tile_sizes(space)
     words = np.ones((len(space.rules.coefficients), space.tiles), np.int64)
     for t, axes in enumerate(space.rules.coefficients):
@@ -61,8 +68,7 @@ def build_tables(
     volume = np.ones(space.tiles, np.int64)
     for sizes in grid:
         volume *= sizes
-    parallelism, partial = _parallelism(space, words, space.machine.capacity, look)
-    return Tables(words, volume, parallelism, partial)
+    return words, volume
 
 
 def tile_sizes(space: Space) -> Ints:
@@ -167,7 +173,8 @@ def _through_loops(
 ) -> None:
     """Join (maximise, add up) over the level's loops, the last dimension first: factors do not depend on each other.
 
-    Fills ``partial`` ``(dims + 1, *tile)``; its last entry is ``inside``, its first has all loops chosen as is best.
+    Fills ``partial`` ``(dims + 1, *tile)`` of zeros; its last entry is ``inside``, its first has all loops chosen as is
+    best.
     """
     partial[-1] = inside
     for d in range(len(space.divisors) - 1, -1, -1):
@@ -176,9 +183,12 @@ def _through_loops(
         place = {value: i for i, value in enumerate(divisors)}
         for i, size in enumerate(divisors):
             look()
-            for factor in divisors[: i + 1]:
-                if size % factor == 0 and space.least[level, d] <= factor <= space.most[level, d]:
-                    after[i] = join(after[i], before[place[size // factor]])
+            allowed = (
+                f for f in divisors[: i + 1] if size % f == 0 and space.least[level, d] <= f <= space.most[level, d]
+            )
+            rows = [place[size // factor] for factor in allowed]
+            if rows:
+                after[i] = before[rows[0]] if len(rows) == 1 else join.reduce(before[rows], axis=0)
 
 
 def _through_fanout(space: Space, level: int, inside: Ints, look: Callable[[], None]) -> Ints:

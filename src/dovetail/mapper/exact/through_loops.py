@@ -134,7 +134,7 @@ def on_grid(x: float) -> tuple[int, float]:
 
 def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves: Bools, inner: Inner) -> Singles:
     """Return ``(sources, places, lanes)``: the least over all loops of a storage level, of the tiles ``here``."""
-    tiles = _divisors_of(space, here)
+    tiles = dividing(space, here)
     at = np.full(space.tiles, -1, np.int64)
     at[tiles] = np.arange(len(tiles))
     sizes = factors.lattice.places(tiles)
@@ -147,7 +147,7 @@ def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves
     return outer
 
 
-def _divisors_of(space: Space, tiles: Ints) -> Ints:
+def dividing(space: Space, tiles: Ints) -> Ints:
     """Return the tiles that divide one of these, rising."""
     shape = tuple(len(divisors) for divisors in space.divisors)
     found = np.zeros(space.tiles, np.bool_)

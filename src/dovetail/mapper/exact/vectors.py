@@ -16,7 +16,7 @@ import numpy as np
 
 from dovetail.mapper.exact.ceiling import Ceiling, least_to_bring
 from dovetail.mapper.exact.goal import objective_value
-from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.space import Space, once
 from dovetail.mapper.exact.ways import ways_of
 from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.by_address import by_address
@@ -46,11 +46,18 @@ class Outside(NamedTuple):
 
 def all_outside(space: Space, per_word: Floats) -> list[Outside]:
     """Return per boundary what may lie outside it; ``per_word`` ``(levels, tensors, actions)`` least pJ per word."""
-    shared = np.ones((len(space.levels), len(space.rules.is_output)))  # children that share a word, at most
+    parts = space.fanouts, space.linking, space.by_model, space.divisors, space.rules
+    shared = once(space, ("sharing", *parts), lambda: _shared(space))
+    return [_outside_of(space, boundary, per_word, shared) for boundary in range(len(space.levels) + 1)]
+
+
+def _shared(space: Space) -> Floats:
+    """Return ``(levels, tensors)``: children that share a word, at most; infinity where words are passed on."""
+    shared = np.ones((len(space.levels), len(space.rules.is_output)))
     for level in np.flatnonzero(space.is_spatial).tolist():
         shared[level] = ways_of(space, level)[0].shared.max(axis=0, initial=1)  # no way through: no mapping at all
-        shared[level, space.by_model[level].any(axis=0)] = np.inf  # words are passed on
-    return [_outside_of(space, boundary, per_word, shared) for boundary in range(len(space.levels) + 1)]
+        shared[level, space.by_model[level].any(axis=0)] = np.inf
+    return shared
 
 
 def _outside_of(space: Space, boundary: int, per_word: Floats, shared: Floats) -> Outside:
@@ -169,6 +176,15 @@ def too_dear(ceiling: Ceiling, tile: int, vector: Floats, mask: int) -> bool:
         else:
             energy += least_to_bring(ceiling, tile, t, vector[t] * visits)
     value, _ = objective_value(ceiling.code, energy, cycles)
+    return value > ceiling.value
+
+
+@part()
+def visits_too_dear(ceiling: Ceiling, tile: int, energy: float, cycles: float) -> bool:
+    """Return whether visits of a tile that take so many pJ and cycles each make a mapping cost more than it may."""
+    visits = ceiling.visits[tile]
+    cycles = max(ceiling.cycles, cycles * visits / ceiling.instances[tile])
+    value, _ = objective_value(ceiling.code, energy * visits + ceiling.leakage * cycles - ceiling.slack, cycles)
     return value > ceiling.value
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dovetail.mapper.exact.returns import may_return
-from dovetail.mapper.exact.space import Space
+from dovetail.mapper.exact.space import Space, once
 from dovetail.model.arrays import Bools, Floats, Ints
 from dovetail.model.by_address import by_address
 
@@ -35,6 +35,11 @@ class Ways(NamedTuple):
 
 def ways_of(space: Space, level: int) -> tuple[Ways, Ints]:
     """Return the ways to use a fan-out that differ in factors, and which of them each of the space's ways is."""
+    parts = space.fanouts[level], space.linking[level], space.divisors, space.rules
+    return once(space, ("ways", *parts), lambda: _ways_of(space, level))
+
+
+def _ways_of(space: Space, level: int) -> tuple[Ways, Ints]:
     known: dict[tuple[int, ...], int] = {}
     which = np.array([known.setdefault(row.factors, len(known)) for row in space.fanouts[level]], np.int64)
     first = np.unique(which, return_index=True)[1]
