@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
+from dovetail.hardware.architecture import Architecture, Compute, Constraints, Spatial, Storage
 from dovetail.mapper.exact import search as search_module
 from dovetail.mapper.exact.space import build_space, forget
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
+from dovetail.mapping.mapping import Mapping
+from dovetail.model.encode import encode_machine
 from dovetail.network.alike import settled
 from dovetail.network.jobs import Job
 from dovetail.store import Store
@@ -69,6 +72,7 @@ def test_what_follows_is_what_a_search_finds(depth, bandwidth, widths, objective
     jobs = jobs_of(chip(depth, bandwidth), widths, objective, front)
     found = outcomes_of(jobs)
     assert found.keys() == jobs.keys()
+    searches = sum(isinstance(each, SearchResult) and each.certificate.states > 0 for each in found.values())
     for key, job in jobs.items():
         own, told = job.run(), found[key]
         assert isinstance(told, SearchResult)
@@ -77,10 +81,48 @@ def test_what_follows_is_what_a_search_finds(depth, bandwidth, widths, objective
         assert (told.cost.energy_pJ, told.cost.cycles) == pytest.approx(
             (own.cost.energy_pJ, own.cost.cycles), rel=1e-12
         )
-        assert told.certificate.compulsory_pJ == pytest.approx(own.certificate.compulsory_pJ, rel=1e-5)  # of singles
-        assert told.certificate.compulsory_pJ <= told.cost.energy_pJ
+        least = told.certificate.compulsory_pJ
+        if searches == 1:  # it began with nothing
+            assert least == pytest.approx(own.certificate.compulsory_pJ, rel=1e-5)  # of singles
+        assert job.problem.macs * encode_machine(job.problem, job.architecture, TABLE).compute_pJ <= least
+        assert least <= min(told.cost.energy_pJ, own.certificate.compulsory_pJ * (1 + 1e-5))
         points = [[(point.energy_pJ, point.cycles) for point in each.front] for each in (told, own)]
         assert np.array(points[0]) == pytest.approx(np.array(points[1]), rel=1e-12)
+
+
+def test_searches_of_one_layer_begin_with_what_is_best_at_its_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrower values leave the mapping of wider ones room; however calls are spread, all begin alike."""
+    narrow, widest, middle = "weights=2,inputs=2,sums=16", "weights=8,inputs=8,sums=16", "weights=4,inputs=4,sums=16"
+    jobs = jobs_of(chip(64), [narrow, widest, middle], Objective.EDP, False)
+    begun: dict[str, Mapping | None] = {}
+    run = Job.run
+    monkeypatch.setattr(Job, "run", lambda job: begun.update({job.problem.bits_text: job.begin}) or run(job))
+    found = outcomes_of(jobs)
+    first = next(found[key] for key, job in jobs.items() if "Weights=8" in job.problem.bits_text)
+    assert [text for text, begin in begun.items() if begin is None] == ["Weights=8 Inputs=8 sums=16"]
+    assert {begin for begin in begun.values() if begin is not None} == {first.mapping}
+    several = dict(settled(jobs, {}, ThreadPoolExecutor(2), Store.disabled(), dict.fromkeys(jobs, "l")))
+    assert {key: result.certificate.states for key, result in several.items()} == {
+        key: result.certificate.states for key, result in found.items()
+    }
+    assert {key: result.mapping for key, result in several.items()} == {
+        key: result.mapping for key, result in found.items()
+    }
+
+
+def test_a_mapping_that_the_layer_does_not_allow_is_not_begun_with() -> None:
+    """Too large for its memory, of another layer, or against a constraint: the search goes as if by itself."""
+    wide, narrow = (LAYER.with_widths(parse_widths(text)) for text in ("8", "2"))
+    small, keeps = chip(6), Constraints(bypass=frozenset({"Weights"}))
+    levels = small.levels
+    constrained = replace(small, levels=(levels[0], replace(levels[1], constraints=keeps), *levels[2:]))
+    roomy = search_module.search(narrow, chip(64), TABLE).mapping
+    other = search_module.search(convolution(C=3, M=5, P=2, Q=1), chip(64), TABLE).mapping
+    for architecture in (small, constrained):
+        own = search_module.search(wide, architecture, TABLE)
+        for begin in (roomy, other):
+            told = search_module.search(wide, architecture, TABLE, begin=begin)
+            assert (told.mapping, told.cost) == (own.mapping, own.cost)
 
 
 def searches_of(monkeypatch: pytest.MonkeyPatch, jobs: dict[str, Job]) -> int:

@@ -16,6 +16,7 @@ from dovetail.store import Store
 from dovetail.tokens.curve import bends, straight
 from dovetail.tokens.point import cache_pJ, fits, part_of
 from dovetail.tokens.study import Questions, study_tokens
+from dovetail.tokens.widths import Stored
 from dovetail.workload.language.layers import Asked, network_of, step_of
 from dovetail.workload.language.reader import read_bundled_model, read_model
 
@@ -170,8 +171,12 @@ def test_what_fits_where():
     inner = [level for level in architecture.levels if getattr(level, "words", None)]
     buffer = max(inner, key=lambda level: level.words * level.instances)
     size = buffer.words * buffer.datawidth / 8 * buffer.instances
-    assert fits(architecture, size, "cache") == buffer.name
-    assert fits(architecture, size + 1, "cache") == architecture.levels[0].name
+
+    def of_bytes(count: float) -> Stored:
+        return Stored(((None, count * 8 / architecture.levels[0].datawidth),))
+
+    assert fits(architecture, of_bytes(size), "cache") == buffer.name
+    assert fits(architecture, of_bytes(size + 1), "cache") == architecture.levels[0].name
     names = ("attention.q", "dense.mlp.up", "expert.down:2", "patches", "head", "dense.window.attention.q")
     assert [part_of(name) for name in names] == ["attention", "mlp", "mlp", "other", "head", "attention"]
 
@@ -179,10 +184,10 @@ def test_what_fits_where():
 def test_a_level_that_a_kind_passes_by_does_not_hold_it():
     """tpu_like's accumulators have outputs alone; weights go from its queue to its units."""
     architecture = load_architecture("tpu_like")
-    assert fits(architecture, 1, "weights") == "weight_reg"
-    assert fits(architecture, 200_000, "weights") == "weight_fifo"
-    assert fits(architecture, 500_000, "weights") == "DRAM"
-    assert fits(architecture, 500_000, "cache") == "unified_buffer"  # as a product's other operand
+    assert fits(architecture, Stored(((None, 1),)), "weights") == "weight_reg"
+    assert fits(architecture, Stored(((None, 200_000),)), "weights") == "weight_fifo"
+    assert fits(architecture, Stored(((None, 500_000),)), "weights") == "DRAM"
+    assert fits(architecture, Stored(((None, 500_000),)), "cache") == "unified_buffer"  # as a product's other operand
 
 
 def test_the_command_prints_one_object_with_what_was_asked_for(tiny, capsys):

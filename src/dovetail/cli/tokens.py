@@ -33,6 +33,7 @@ kept = arguments.kept_in_store
 EXAMPLES = (
     "tokens llama3-8b --on tpu_like",
     "tokens llama3-8b --on tpu_like --batch 1,8,64 --context 1024:131072",
+    "tokens llama3-8b --on tpu_like --bits weights=4+16/128,inputs=8,outputs=8,cache=8",
     "tokens config.json --on eyeriss_like --phase prefill --tokens 512 --json",
 )
 
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LENGTHS",
         help="positions that a decode step attends to (2048): 1024,4096 or 1024:131072 (doubling) or 1024:8192:1024",
     )
+    add_bits(parser)
     arguments.add_expert_load(parser)
     arguments.add_objective(parser)
     arguments.add_between(parser)
@@ -87,6 +89,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write one row per point, numbers in full")
     arguments.add_json(parser)
+
+
+def add_bits(parser: argparse.ArgumentParser) -> None:
+    """Declare widths of values, as ``args.bits``: of the cache, too."""
+    parser.add_argument(
+        "--bits",
+        type=arguments.bits,
+        action="extend",
+        default=[],
+        metavar="TENSOR=N,...",
+        help="bits of values, as weights=4+16/128,inputs=8,outputs=8,cache=8, or 8 for all; cache: keys and values, "
+        "which weights do not speak of; LAYER:weights=8 for some layers, or a CSV or YAML file of layers and their "
+        "bits; may be repeated, the last one stands (the design's words)",
+    )
 
 
 def _residents(text: str) -> list[Resident]:
@@ -131,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
             architecture,
             energies,
             Questions(_phases(model, args), args.batch, args.tokens, args.context, arguments.routing_of(args)),
+            bits=args.bits,
             counting=Counting(args.between, args.resident, args.fused_attention),
             searching=Searching(args.objective, limit, arguments.search_of(args)),
             store=store,
@@ -182,10 +199,13 @@ def _print(study: TokenStudy) -> None:
     )
     print_text(f"{whole(model.parameters)} parameters{active}")
     largest = max(study.points, key=lambda point: point.cache_bytes)
-    held = fits(architecture, first.weights_bytes, "weights")
-    print_text(f"weights: {first.weights_bytes / 1e6:,.4g} MB, held by {held}", "  ")
-    if size := largest.cache_bytes:
-        print_text(f"the largest cache: {size / 1e6:,.4g} MB, held by {fits(architecture, size, 'cache')}", "  ")
+    held = fits(architecture, first.weights, "weights")
+    each = f", {four_digits(first.bits_per_weight)} bits each"
+    print_text(f"weights: {first.weights_bytes / 1e6:,.4g} MB{each}, held by {held}", "  ")
+    if largest.bits_per_cached:
+        size, each = largest.cache_bytes, f", {four_digits(largest.bits_per_cached)} bits a value"
+        held = fits(architecture, largest.cache, "cache")
+        print_text(f"the largest cache: {size / 1e6:,.4g} MB{each}, held by {held}", "  ")
     rest = "every layer" if first.plan is None else "apart from that every layer"
     for text in first.plan.texts if first.plan is not None else ():
         print_text(f"{text}{' (of the first point)' if len(study.points) > 1 else ''}", "  ")

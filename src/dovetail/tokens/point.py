@@ -13,10 +13,13 @@ from dovetail.hardware.architecture import Architecture, Storage
 from dovetail.network.between import BETWEEN
 from dovetail.network.costs import MappedLayer, NetworkCost, sum_of, totals_of
 from dovetail.network.resident import passing
+from dovetail.tokens.cache import cached_share, reads_cache
 from dovetail.tokens.resident import Plan
+from dovetail.tokens.widths import Stored, cache_of, weights_of
 from dovetail.workload.language.experts import distinct
 from dovetail.workload.language.layers import Step
-from dovetail.workload.language.model import Block, LanguageModel
+from dovetail.workload.language.model import LanguageModel
+from dovetail.workload.network import Network
 
 #: Parts of a model that energy is counted under, by how layers' names begin; everything else is ``other``.
 PARTS = {
@@ -26,8 +29,6 @@ PARTS = {
     "ssm": "ssm",
 }
 CACHE, OTHER = "cache", "other"
-#: Products that put keys and values into the cache: with how many heads' share is told by what is cached.
-_WRITERS = ("attention.k", "attention.v", "attention.kv_down", "attention.qkv", "cross.k", "cross.v")
 #: Kinds of what a model holds -> the operands of products that it may be.
 _OPERANDS = {"weights": ("Weights",), "cache": ("Weights", "Inputs")}
 
@@ -39,7 +40,8 @@ class Point:
     Attributes:
         model: the model.
         step: which phase, of how many tokens.
-        cost: of all its layers.
+        asked: its layers, as they were before they were mapped.
+        cost: of all of them.
         plan: what stays on chip; None: nothing.
         fused: its attention, where that is fused.
         unfused: what the step costs where it is not; None: nothing is fused.
@@ -47,6 +49,7 @@ class Point:
 
     model: LanguageModel
     step: Step
+    asked: Network = field(repr=False)
     cost: NetworkCost = field(repr=False)
     plan: Plan | None = field(default=None, repr=False)
     fused: tuple[FusedAttention, ...] = field(default=(), repr=False)
@@ -96,14 +99,38 @@ class Point:
 
     @property
     def weights_bytes(self) -> float:
-        """Of all parameters, in words of the outermost level."""
-        return self.model.parameters * _outermost(self.cost.architecture).datawidth / 8
+        """Of all parameters, as the outermost level holds them."""
+        return self._outermost_bytes(self.weights)
 
     @property
     def cache_bytes(self) -> float:
-        """Of all sequences' caches behind the step, in words of the outermost level."""
-        words = self.step.batch * self.model.cached_words(self.step.attended, self.step.source)
-        return words * _outermost(self.cost.architecture).datawidth / 8
+        """Of all sequences' caches behind the step, as the outermost level holds them."""
+        return self._outermost_bytes(self.cache)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Of the outermost level, that a parameter takes on average, its share of a scale included."""
+        return self.weights_bytes * 8 / self.model.parameters
+
+    @property
+    def bits_per_cached(self) -> float | None:
+        """Likewise of a word of the cache; None: there is none."""
+        count = sum(count for _, count in self.cache.values)
+        return self.cache_bytes * 8 / count if count else None
+
+    @property
+    def weights(self) -> Stored:
+        """All parameters, by how wide they are."""
+        return weights_of(self.model, self.asked)
+
+    @property
+    def cache(self) -> Stored:
+        """What all sequences' caches hold behind the step, likewise."""
+        return cache_of(self.model, self.step, self.asked)
+
+    def _outermost_bytes(self, stored: Stored) -> float:
+        level = outermost(self.cost.architecture)
+        return stored.bytes_in(level, level)
 
     @cached_property
     def parts(self) -> Mapping[str, float]:
@@ -151,6 +178,8 @@ class Point:
             "utilization": self.cost.utilization,
             "weights_bytes": self.weights_bytes,
             "cache_bytes": self.cache_bytes,
+            "bits_per_weight": self.bits_per_weight,
+            "bits_per_cached": self.bits_per_cached,
             "outermost_bytes_per_token": self.cost.dram_bytes / self.tokens,
             "parts": dict(self.parts),
             "experts": self.experts,
@@ -210,13 +239,10 @@ def cache_pJ(model: LanguageModel, each: MappedLayer) -> float:
     Of products of attention that is the operand that is keys or values; of the products that make those, what they put
     out (of one that makes queries, too, their share).
     """
-    name = each.name.partition(":")[0]
-    if each.layer.kind == "matrix product" and name.rpartition(".")[2] in ("scores", "values"):
-        return _outermost_pJ(each, each.layer.word("Weights")) if _block_of(model, name).decoder else 0.0
-    for writer in _WRITERS:
-        if name.endswith(writer) and model.decodes:
-            return _outermost_pJ(each, "Outputs") * _cached_share(model, name)
-    return 0.0
+    if reads_cache(model, each.layer):
+        return _outermost_pJ(each, each.layer.word("Weights"))
+    share = cached_share(model, each.name.partition(":")[0])
+    return _outermost_pJ(each, "Outputs") * share if share else 0.0
 
 
 def _outermost_pJ(each: MappedLayer, tensor: str) -> float:
@@ -224,23 +250,8 @@ def _outermost_pJ(each: MappedLayer, tensor: str) -> float:
     return next(level.tensors[tensor].energy_pJ for level in each.cost.levels if tensor in level.tensors)
 
 
-def _block_of(model: LanguageModel, name: str) -> Block:
-    """Return the block that a layer of that name is part of: its own name stands in front, where it has one."""
-    named = [block for block in model.blocks if block.name and name.startswith(f"{block.name}.")]
-    return max(named, key=lambda block: len(block.name), default=model.blocks[0])
-
-
-def _cached_share(model: LanguageModel, name: str) -> float:
-    block = _block_of(model, name)
-    if not block.decoder or not block.mixings:
-        return 0.0
-    if name.endswith("qkv"):
-        return block.mixings[0].cached / next(one.outputs for one in block.products if name.endswith(one.name))
-    return 1.0
-
-
-def fits(architecture: Architecture, size_bytes: float, kind: Literal["weights", "cache"]) -> str:
-    """Return the innermost level that holds so many bytes, all its instances together; the outermost holds all.
+def fits(architecture: Architecture, stored: Stored, kind: Literal["weights", "cache"]) -> str:
+    """Return the innermost level that holds such values, all its instances together; the outermost holds all.
 
     Only levels count that the design lets hold such a thing: that do not let it pass by.
     """
@@ -248,12 +259,14 @@ def fits(architecture: Architecture, size_bytes: float, kind: Literal["weights",
     for level in architecture.levels:
         if not isinstance(level, Storage) or len(passing(level, set(_OPERANDS[kind]))) == len(_OPERANDS[kind]):
             continue
-        if level.words is None or level.words * level.datawidth / 8 * level.instances >= size_bytes:
+        taken = stored.bytes_in(level, outermost(architecture))
+        if level.words is None or level.words * level.datawidth / 8 * level.instances >= taken:
             held = level.name
     return held
 
 
-def _outermost(architecture: Architecture) -> Storage:
+def outermost(architecture: Architecture) -> Storage:
+    """Return the level that all comes from."""
     level = architecture.levels[0]
     assert isinstance(level, Storage)
     return level

@@ -10,19 +10,22 @@ The rule, kind by kind in the order they are given, each in what the ones before
   largest for which there is room for every product's operands and outputs of up to T words at a time, beside the rows
   that the additions around a block's parts hold.
 
-What stays takes its words of the level for the whole step, whatever layer runs; `dovetail.network.resident` says what
-its accesses cost.
+Words are those of the level, which may hold several narrow values each, or a wide one in several; rows that additions
+hold are in its own. What stays takes its words for the whole step, whatever layer runs; `dovetail.network.resident`
+says what its accesses cost.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import InputError, did_you_mean
-from dovetail.hardware.architecture import Architecture
+from dovetail.hardware.architecture import Architecture, Storage
+from dovetail.mapping.widths import words_of_value
 from dovetail.network.resident import check_level, passing, with_resident
 from dovetail.units import whole as whole_number
 from dovetail.workload.language.layers import Step
@@ -150,15 +153,16 @@ def plan_of(
     for place, each in enumerate(asked):
         if any(each.kind == other.kind for other in asked[:place]):
             raise InputError(f"{each.kind} are asked to stay twice; name one level")
-    room = {each.level: check_level(architecture, each.level).words or 0 for each in asked}
+    memories = {each.level: check_level(architecture, each.level) for each in asked}
+    room = {name: memory.words or 0 for name, memory in memories.items()}
     stays, whole, level = [], False, None
     for each in asked:
         _refuse(architecture, each)
         if each.kind == "activations":
-            stay, whole = _activations(model, step, network, each, room[each.level])
+            stay, whole = _activations(model, step, network, each, (memories[each.level], room[each.level]))
             level = each.level
         else:
-            stay = _operands(network, each, room[each.level])
+            stay = _operands(network, each, (memories[each.level], room[each.level]))
         room[each.level] -= stay.words
         stays.append(stay)
     return Plan(tuple(stays), whole, level)
@@ -172,15 +176,15 @@ def _refuse(architecture: Architecture, asked: Resident) -> None:
         raise InputError(f"{memory.name} of {architecture.name} lets {asked.kind} pass by, so they cannot stay there")
 
 
-def _operands(network: Network, asked: Resident, room: int) -> Stay:
-    """Return what stays of weights, or of the cache."""
-    stay, mixes = Stay(asked), asked.kind == "cache"
+def _operands(network: Network, asked: Resident, into: tuple[Storage, int]) -> Stay:
+    """Return what stays of weights, or of the cache; ``into``: the memory, and the words that it has left."""
+    (memory, room), stay, mixes = into, Stay(asked), asked.kind == "cache"
     distinct = [layer for layer in network.distinct() if (layer.kind == "matrix product") == mixes]
     if mixes:
         distinct = [layer for layer in distinct if not layer.name.partition(":")[0].endswith("ssm.state")]
     staying: set[object] = set()
     for layer in distinct:
-        words = layer.repeats * _words(layer, _WEIGHTS)
+        words = layer.repeats * _words(layer, _WEIGHTS, memory)
         stay.of += words
         if stay.words + words <= room:
             stay.words += words
@@ -191,14 +195,21 @@ def _operands(network: Network, asked: Resident, room: int) -> Stay:
     return stay
 
 
-def _words(layer: Layer, tensor: str) -> int:
-    problem = layer.problem
-    return next((problem.words(each) for each in problem.shape.tensors if each.name == tensor), 0)
+def _words(layer: Layer, tensor: str, memory: Storage) -> int:
+    """Return the words of a memory that a layer's tensor takes there."""
+    problem, width = layer.problem, layer.problem.width_of(tensor)
+    values = next((problem.words(each) for each in problem.shape.tensors if each.name == tensor), 0)
+    return values if width is None else math.ceil(values * words_of_value(memory, width, tensor, passes=True))
 
 
-def _activations(model: LanguageModel, step: Step, network: Network, asked: Resident, room: int) -> tuple[Stay, bool]:
-    """Return which activations stay, and whether all do."""
-    values = {layer.name: {name: _words(layer, name) for name in (_INPUTS, _OUTPUTS)} for layer in network.layers}
+def _activations(
+    model: LanguageModel, step: Step, network: Network, asked: Resident, into: tuple[Storage, int]
+) -> tuple[Stay, bool]:
+    """Return which activations stay, and whether all do; ``into`` as `_operands` has it."""
+    memory, room = into
+    values = {
+        layer.name: {name: _words(layer, name, memory) for name in (_INPUTS, _OUTPUTS)} for layer in network.layers
+    }
     held = (
         step.batch
         * max(step.rows if model.decodes else 0, step.source if _encoding(model, step) else 0)

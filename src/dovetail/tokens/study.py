@@ -21,10 +21,12 @@ from dovetail.store import Store
 from dovetail.tokens.curve import Bend, bends, straight
 from dovetail.tokens.point import Point, fits
 from dovetail.tokens.resident import Plan, Resident, plan_of
+from dovetail.tokens.widths import with_widths
 from dovetail.workload.language.experts import Routing
 from dovetail.workload.language.layers import Asked, Phase, Step, network_of, step_of
 from dovetail.workload.language.model import LanguageModel
 from dovetail.workload.network import Network
+from dovetail.workload.widths import LayerBits
 
 #: Points of one study, at most.
 MOST_POINTS = 512
@@ -70,8 +72,8 @@ class TokenStudy:
         points = [point.to_json() for point in self.points]
         for point, fields in zip(self.points, points, strict=True):
             fields["fits"] = {
-                "weights": fits(self.architecture, point.weights_bytes, "weights"),
-                "cache": fits(self.architecture, point.cache_bytes, "cache"),
+                "weights": fits(self.architecture, point.weights, "weights"),
+                "cache": fits(self.architecture, point.cache, "cache"),
             }
         return {
             **(points[0] if len(points) == 1 else {}),
@@ -123,10 +125,12 @@ def _fused(
     return replace(point, cost=cost.with_between(rule), fused=fused, unfused=point.cost)
 
 
-def _check_fused(counting: Counting, searching: Searching) -> None:
+def _check_fused(counting: Counting, searching: Searching, bits: Sequence[LayerBits]) -> None:
     """Refuse what is not counted together with fused attention."""
     if counting.resident:
         raise InputError("what stays on chip (--resident) is not counted together with fused attention; ask for either")
+    if bits:
+        raise InputError("fused attention is counted in the design's own words: leave out --bits")
     if searching.search is not None:
         raise InputError("fused attention is searched exactly: leave out --samples, --imperfect and --pad")
 
@@ -211,6 +215,7 @@ def study_tokens(
     energies: EnergyTable,
     questions: Questions,
     *,
+    bits: Sequence[LayerBits] = (),
     counting: Counting | None = None,
     searching: Searching | None = None,
     store: Store | None = None,
@@ -224,6 +229,7 @@ def study_tokens(
         architecture: the design.
         energies: what its components cost.
         questions: which steps.
+        bits: how wide values are, as `dovetail.tokens.widths` has it; empty: the design's own words.
         counting: what is counted beside their products.
         searching: how mappings are searched.
         store: where results are kept and found.
@@ -236,9 +242,9 @@ def study_tokens(
     """
     counting, searching = counting or Counting(), searching or Searching()
     steps = questions.steps(model)
-    networks = [network_of(model, step) for step in steps]
+    networks = [with_widths(model, network_of(model, step), bits) for step in steps]
     if counting.fused is not None:
-        _check_fused(counting, searching)
+        _check_fused(counting, searching, bits)
         check_fusing(networks, architecture, energies, counting.fused)
     plans = [
         plan_of(model, step, network, architecture, counting.resident) if counting.resident else None
@@ -255,8 +261,8 @@ def study_tokens(
         search=searching.search,
     )
     points = [
-        Point(model, step, _with_between(cost, counting.between, plan), plan)
-        for step, cost, plan in zip(steps, costs, plans, strict=True)
+        Point(model, step, network, _with_between(cost, counting.between, plan), plan)
+        for step, network, cost, plan in zip(steps, networks, costs, plans, strict=True)
     ]
     if counting.fused is not None:
         given = counting.fused, searching.time_limit, store, workers, progress
