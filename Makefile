@@ -13,9 +13,10 @@
 #   make fuzz       hostile input to every reader, for FUZZ_SECONDS
 #   make searches   all recorded searches again, number by number (some are part of make test)
 #   make families   fronts of families of 500 designs beside brute force, whatever they are over
-#   make drawn      tests of bounds and of the exact search on designs drawn anew, ROUNDS times; make test repeats its own
+#   make drawn      tests of bounds and of the exact search on designs drawn anew, ROUNDS times; make test repeats a few
 #   make signals    signals to commands at random moments, TRIES of them
 #   make mutants    changes the sources one place at a time, MUTANTS of every module, and says which no test notices
+#   make long       what the suite has a share of, in full: fuzz, searches, families, drawn, signals; some hours
 #   make clean      remove what these commands made
 #
 # PYTHON=python3.12 chooses the interpreter of a new .venv; JOBS=4 the test processes.
@@ -44,7 +45,8 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
 
-.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches families drawn signals clean venv core dev torch
+.PHONY: demo test test-core test-lowest test-newest check format bench docs dist fuzz searches families drawn signals \
+	mutants long clean venv core dev torch
 .DELETE_ON_ERROR:
 
 demo: core
@@ -115,6 +117,8 @@ signals: dev
 
 mutants: dev
 	$(TEST_ENVIRONMENT) $(BIN)/python tools/mutate.py --most $(MUTANTS) $(MODULES)
+
+long: fuzz searches families drawn signals
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

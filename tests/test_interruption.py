@@ -145,8 +145,11 @@ def starve(worker: int) -> None:
     resource.prlimit(worker, resource.RLIMIT_AS, (1 << 20, 1 << 20))
 
 
-@pytest.mark.parametrize("harm", [kill, starve])
-@pytest.mark.parametrize("words", [SWEEP, REPORT, COMPARE[:2] + COMPARE[3:5]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("words", "harm"),
+    [(SWEEP, kill), (SWEEP, starve), (REPORT, kill), (COMPARE[:2] + COMPARE[3:5], starve)],
+    ids=["sweep-layer-kill", "sweep-layer-starve", "report-kill", "compare-starve"],
+)
 def test_what_a_worker_was_at_is_named_and_the_rest_is_done(tmp_path, words, harm):
     """Killed from outside, as a system out of memory does, or without memory of its own."""
     from dovetail.mapper.exact.compiled import compile_all

@@ -59,6 +59,7 @@ from dovetail.model.arrays import Nest
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.encode import encode_machine, encode_mapping, encode_rules
 from dovetail.workload.problem import Problem, convolution, linear
+from draws import draws
 from mapper_strategies import Setup, machines, ported, problems, setups, shape
 from test_mapper_exact import assume_small, everything, is_allowed
 
@@ -214,7 +215,7 @@ def deep(draw: st.DrawFn) -> Setup:
     return problem, *draw(machines(problem, ("fss", "fsf", "ffs", "fsfs", "ffss", "fsss", "sfsf", "fff", "sffs")))
 
 
-@settings(max_examples=90)
+@settings(max_examples=draws(90))
 @given(st.one_of(setups(), ported(), deep()), st.randoms(use_true_random=False))
 def test_no_bound_exceeds_the_cost_on_small_designs_of_all_kinds(setup: Setup, random: Random) -> None:
     """With lines that instances share, data passed between neighbours, first reads, windows on any axes."""

@@ -24,6 +24,7 @@ from dovetail.model.batch import BatchCosts, candidate, evaluate_batch
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
 from dovetail.workload.problem import Problem
+from draws import draws
 from mapper_strategies import Setup, constrained, ported, setups, splits
 
 MOST = 20_000  # mappings that brute force is given
@@ -92,14 +93,14 @@ def holds(setup: Setup, objective: Objective) -> SearchResult | None:
     return result
 
 
-@settings(max_examples=80)
+@settings(max_examples=draws(80))
 @given(setups(), st.sampled_from(Objective))
 def test_equals_brute_force(setup: Setup, objective: Objective) -> None:
     assume_small(setup)
     holds(setup, objective)
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(constrained(), st.sampled_from(Objective))
 def test_equals_brute_force_under_more_constraints(setup: Setup, objective: Objective) -> None:
     assume_small(setup)
@@ -135,14 +136,14 @@ def _apart(front: list[tuple[float, int]]) -> list[Any]:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(st.one_of(setups(), constrained()))
 def test_the_front_is_that_of_all_mappings(setup: Setup) -> None:
     assume_small(setup)
     same_front(setup)
 
 
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(ported())
 def test_the_front_is_that_of_all_mappings_where_reads_and_writes_share_a_port(setup: Setup) -> None:
     assume_small(setup)

@@ -19,6 +19,7 @@ from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.workload.problem import convolution, matrix_product
+from draws import draws
 from mapper_strategies import Setup, setups
 from test_mapper_exact import assume_small, everything, is_allowed
 
@@ -29,7 +30,7 @@ def floor_of(setup: Setup) -> float:
     return compulsory(laid_out.space, laid_out.tables, laid_out.per_word, distinct)
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(setups())
 def test_no_mapping_takes_less_than_it_must(setup: Setup) -> None:
     assume_small(setup)

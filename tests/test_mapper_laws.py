@@ -32,6 +32,7 @@ from dovetail.mapping.directives import mapping_from_directives
 from dovetail.model.evaluate import evaluate
 from dovetail.workers import run_all
 from dovetail.workload.problem import Problem, Shape, Tensor, Term, convolution
+from draws import draws
 from mapper_strategies import constrained, setups, with_level
 
 #: Sums in another order differ in their last bits.
@@ -75,7 +76,7 @@ def storages(architecture: Architecture) -> list[int]:
     return [i for i, level in enumerate(architecture.levels) if isinstance(level, Storage)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(setups(), OBJECTIVES, st.data())
 def test_more_capacity_never_costs(setup: Setup, objective: Objective, data: st.DataObject) -> None:
     problem, architecture, energies = setup
@@ -87,7 +88,7 @@ def test_more_capacity_never_costs(setup: Setup, objective: Objective, data: st.
     never_worse((problem, with_level(architecture, place, larger), energies), setup, objective)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(setups(), OBJECTIVES, st.data())
 def test_more_bandwidth_never_costs(setup: Setup, objective: Objective, data: st.DataObject) -> None:
     problem, architecture, energies = setup
@@ -111,7 +112,7 @@ def simplified(architecture: Architecture) -> Architecture:
     return replace(architecture, levels=tuple(levels))
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(setups(), OBJECTIVES, st.data())
 def test_a_larger_array_never_costs(setup: Setup, objective: Objective, data: st.DataObject) -> None:
     problem, architecture, energies = setup
@@ -128,7 +129,7 @@ def test_a_larger_array_never_costs(setup: Setup, objective: Objective, data: st
     never_worse((problem, wide, energies), (problem, architecture, energies), objective)
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(constrained(), OBJECTIVES, st.data())
 def test_lifting_a_constraint_never_costs(setup: Setup, objective: Objective, data: st.DataObject) -> None:
     problem, architecture, energies = setup
@@ -168,7 +169,7 @@ def renamed(problem: Problem, architecture: Architecture, order: list[int]) -> t
     return Problem(shape, bounds, problem.coefficients), replace(architecture, levels=tuple(levels))
 
 
-@settings(max_examples=50)
+@settings(max_examples=draws(50))
 @given(constrained(), OBJECTIVES, st.data())
 def test_names_and_their_order_do_not_matter(setup: Setup, objective: Objective, data: st.DataObject) -> None:
     problem, architecture, energies = setup

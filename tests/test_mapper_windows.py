@@ -20,6 +20,7 @@ from dovetail.mapper.exact.windows import ALWAYS, ASKED, KEPT, SENT_FIELDS, leas
 from dovetail.model import kernel
 from dovetail.model.arrays import Nest, workspace
 from dovetail.workload.problem import Problem
+from draws import draws
 from mapper_strategies import shape
 
 COST = ComponentCost({"read": 1.0, "write": 1.0, "update": 1.0, "compute": 1.0, "leak": 0.0}, area_um2=0.0)
@@ -98,7 +99,7 @@ def windowed(draw: st.DrawFn) -> Problem:
     return Problem(kind, bounds, tuple(draw(st.sampled_from([1, 1, 2, 3])) for _ in steps), "window")
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(windowed(), st.booleans(), st.booleans(), st.randoms(use_true_random=False))
 def test_no_less_is_sent_than_tabulated(problem: Problem, keeps: bool, anew: bool, random: Random) -> None:
     space = space_of(problem, keeps=keeps, anew=anew and keeps)
