@@ -264,6 +264,7 @@ architecture:
         ("dram", FORMAT.replace("UOP", "B").replace("CP", "UOP"), "an uncompressed rank (UOP) inside"),
         ("dram", FORMAT.replace("ranks:", "rank_application_order: inside_out, ranks:"), "unknown order 'inside_out'"),
         ("dram", FORMAT.replace(RANKS, "[]"), "has no rank"),
+        ("dram", FORMAT.replace("ranks:", "compression_rate: 0.5, ranks:"), "is not modelled"),
         ("buffer", SKIP.replace("skipping", "spatial_skipping"), "'spatial_skipping' is not supported"),
         ("buffer", SKIP.replace("skipping", "skiping"), "unknown type 'skiping', did you mean 'skipping'?"),
         ("buffer", SKIP.replace("[A]", "[]"), "is empty"),
@@ -326,3 +327,17 @@ def test_two_names_of_one_size_must_agree() -> None:
         else:
             with pytest.raises(InputError, match=said):
                 read_architecture(parse_document(text, file="a.yaml"), "a")
+
+
+def test_a_section_of_zeros_speaks_of_memories_and_compute_units_only() -> None:
+    """What it said of a fan-out was left out without a word."""
+    spread = V04.replace("class: intmac\n", "class: intmac\n    spatial: {meshX: 4}\n")
+    for place in ("DRAM_SPARSE", "BUFFER_SPARSE", "MAC_SPARSE"):
+        spread = spread.replace(place, "{}")
+    read = read_architecture(parse_document(spread, file="a.yaml"), "a")
+    fan_out = next(
+        level.name for level in read.levels if not level.sparse and level.name not in {"DRAM", "buffer", "mac"}
+    )
+    said = f"sparse_optimizations:\n  targets:\n  - {{name: {fan_out}, {SKIP[1:]}\n"
+    with pytest.raises(InputError, match="unknown target"):
+        read_architecture(parse_document(spread + said, file="a.yaml"), "a")

@@ -63,9 +63,11 @@ def lay_out(
     parts = read_nodes(nodes)
     walk = _Walk(dict(variables), targeted, sparse, networks=named_networks(parts))
     walk.place_all(parts, None)
-    for name, said in (*targeted.items(), *sparse.items()):
-        if name not in walk.targets:
-            raise said[0].fail(f"unknown target '{name}'{did_you_mean(name, walk.targets)}")
+    about_zeros = [level.name for level in walk.levels if not isinstance(level, Spatial)]
+    for sections, known in ((targeted, walk.targets), (sparse, about_zeros)):
+        for name, said in sections.items():
+            if name not in known:
+                raise said[0].fail(f"unknown target '{name}'{did_you_mean(name, known)}")
     for name, error in walk.gates.named:
         if name not in walk.targets:
             raise error

@@ -152,6 +152,9 @@ def _format(node: Node, scope: Scope, said: list[Said]) -> TensorFormat:
     order = entries["rank_application_order"].text().replace("-", "_") if "rank_application_order" in entries else ""
     if order and order not in _ORDERS:
         raise entries["rank_application_order"].fail(f"unknown order '{order}'{did_you_mean(order, _ORDERS)}")
+    rate = entries.get("compression_rate")
+    if rate is not None and rate.value not in (None, 1):
+        raise rate.fail("is not modelled: a format that leaves zeros out leaves out all of them")
     tensor = _tensor(entries["name"], said)
     ranks = tuple(_rank(rank, scope, said) for rank in entries["ranks"].sequence())
     try:
