@@ -30,9 +30,9 @@ def some_costs(space: Space, lanes: int) -> Inner:
     known = np.flatnonzero(random.random(space.tiles) < 0.8)
     place = np.full(space.tiles, -1, np.int64)
     place[known] = np.arange(len(known))
-    least: Singles = random.random((2, len(known), lanes), np.float32) * 0.5
-    least[:, :, 0] += 1.0
-    least[:, random.random(len(known)) < 0.1] = np.inf
+    least: Singles = random.random((2, 3, len(known), lanes), np.float32) * 0.5
+    least[..., 0] += 1.0
+    least[random.random((2, 3, len(known))) < 0.1] = np.inf
     return Inner(place, least)
 
 
@@ -47,7 +47,7 @@ def test_a_tile_costs_through_loops_what_it_costs_among_all_others(design: str) 
         among = through_loops(space, level, all_of_them, factors, serves, inner)
         for here in (all_of_them[-1:], all_of_them[5:6], all_of_them[::7]):
             alone = through_loops(space, level, here, factors, serves, inner)
-            assert np.array_equal(alone, among[:, here])
+            assert np.array_equal(alone, among[:, :, here])
 
 
 @pytest.mark.parametrize("design", ["eyeriss_like", "simple_weight_stationary"])

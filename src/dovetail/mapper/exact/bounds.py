@@ -38,7 +38,7 @@ from dovetail.mapper.exact.rows import (
     of_tensor,
 )
 from dovetail.mapper.exact.scene import Bounds, Motion, Scene
-from dovetail.model.arrays import Bools, Floats, Ints
+from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.charges import READ, UPDATE, bandwidth_taken, cycles_taken
 from dovetail.model.compile import part
 
@@ -88,29 +88,31 @@ def least_at(bounds: Bounds, level: int, source: int, tile: int) -> int:
     place = bounds.place[level, tile]
     if place < 0:
         return -1
-    lanes = 1 + bounds.serves.shape[0] * bounds.grid.shape[0]
-    return bounds.first[level] + (source * bounds.classes * bounds.places[level] + place) * lanes
+    packed, sets = bounds.least, bounds.serves.shape[0]
+    width = packed.slots[level] * (2 + sets * (1 + bounds.grid.shape[0]))
+    return packed.start[level] + (source * bounds.places[level] + place) * width
 
 
 @part()
-def class_apart(bounds: Bounds, level: int) -> int:
-    """Return how far apart the least energies of two classes of speed stand."""
-    return bounds.places[level] * (1 + bounds.serves.shape[0] * bounds.grid.shape[0])
+def slots_at(bounds: Bounds, level: int, at: int, idle: int, share: float) -> tuple[int, int, int, float]:
+    """Return where the slots begin when a set of tensors is fetched at a share of the visits, and how long one is.
 
-
-@part()
-def least_energy(bounds: Bounds, at: int, idle: int, share: float) -> float:
-    """Return the least pJ per visit when a set of tensors is fetched at a share of the visits."""
-    least, grid = bounds.least, bounds.grid
+    With them the place of the least energy in a slot, and the weight of the one before it, 0 where it does not count.
+    """
+    grid, slots = bounds.grid, bounds.least.slots[level]
     if idle < 0 or share >= 1.0:
-        return least[at]
-    lane, k = at + 1 + idle * grid.shape[0], 1
-    if least[lane] == math.inf:
-        return math.inf
+        return at, 2, 1, 0.0
+    k = 1
     while share < grid[k]:
         k += 1
-    below, above = grid[k], grid[k - 1]
-    return least[lane + k] + (share - below) / (above - below) * (least[lane + k - 1] - least[lane + k])
+    weight, points = (share - grid[k]) / (grid[k - 1] - grid[k]), grid.shape[0]
+    return at + slots * (2 + idle * (1 + points)), 1 + points, 1 + k, weight
+
+
+@part()
+def energy_at(least: Singles, at: int, weight: float) -> float:
+    """Return the least pJ per visit between two points of the grid."""
+    return least[at] + weight * (least[at - 1] - least[at]) if weight > 0.0 else least[at] + 0.0
 
 
 @part()
@@ -236,9 +238,13 @@ def least_of(scene: Scene, level: int, row: Row, prices: Floats) -> float:
     if at < 0:
         return math.inf
     idle, share = open_set(scene.motion, bounds.set_of, row.key)
-    best, apart = math.inf, class_apart(bounds, level)
-    for rank in range(bounds.classes):
-        best = min(best, least_energy(bounds, at + rank * apart, idle, share))
+    slot, apart, point, weight = slots_at(bounds, level, at, idle, share)
+    best = math.inf
+    for _ in range(bounds.least.slots[level]):
+        if bounds.least.least[slot] < 0:
+            break
+        best = min(best, energy_at(bounds.least.least, slot + point, weight))
+        slot += apart
     return row.value[ENERGY] + visits * best * (1 - ROUNDING) - bounds.slack
 
 
@@ -264,6 +270,9 @@ def bound_within(scene: Scene, goal: Goal, level: int, row: Row, known: Known, p
     if level >= scene.demands.outermost:
         share_visits(scene.motion, row.key, prices[VISITS])
         return best_demand(scene, goal, level, row, as_slow(known, slowest), prices)
+    energy, cycles = best_class(scene, goal, level, row, (known.leak, slowest))
+    if hopeless(goal, energy, cycles):  # no need to know what is to be brought
+        return energy, cycles
     share_visits(scene.motion, row.key, prices[VISITS])
     slowest = least_to_bring(scene, row, row.key[TILE], slowest, prices)
     return best_class(scene, goal, level, row, (known.leak, slowest))
@@ -287,19 +296,23 @@ def best_class(scene: Scene, goal: Goal, level: int, row: Row, known: tuple[floa
     """
     bounds, tiles, tile = scene.bounds, scene.tiles, row.key[TILE]
     leak, slowest = known
-    at, apart = least_at(bounds, level, row.path[SOURCE], tile), class_apart(bounds, level)
+    at = least_at(bounds, level, row.path[SOURCE], tile)
     best = math.inf, math.inf
     if at < 0:
         return best
     visits = tiles.volume[-1] / tiles.volume[tile]
     idle, share = open_set(scene.motion, bounds.set_of, row.key)
-    for rank in range(bounds.classes):
-        inside = least_energy(bounds, at + rank * apart, idle, share)
-        if inside < math.inf:
-            cycles = max(slowest, bounds.class_cycles[level, rank])
-            energy = row.value[ENERGY] + visits * inside * (1 - ROUNDING) - bounds.slack + leak * cycles
-            if liked(goal, (energy, cycles), best):
-                best = energy, cycles
+    slot, apart, point, weight = slots_at(bounds, level, at, idle, share)
+    for _ in range(bounds.least.slots[level]):
+        rank = int(bounds.least.least[slot])
+        if rank < 0:
+            break
+        inside = energy_at(bounds.least.least, slot + point, weight)
+        cycles = max(slowest, bounds.class_cycles[level, rank])
+        energy = row.value[ENERGY] + visits * inside * (1 - ROUNDING) - bounds.slack + leak * cycles
+        if liked(goal, (energy, cycles), best):
+            best = energy, cycles
+        slot += apart
     return best
 
 
@@ -392,19 +405,30 @@ def no_order(
     macs, instances = tiles.volume[-1], row.key[INSTANCES]
     slowest = max(known.slowest, macs / (instances * tiles.parallelism[level + 1, inside]))
     spent, visits = row.value[ENERGY] - bounds.slack, macs / tiles.volume[inside]
-    share_most(scene, scratch)
     if level + 1 >= scene.demands.outermost:
+        share_most(scene, scratch)
         return no_demand(scene, goal, level + 1, inside, scratch, spent, as_slow(known, slowest))
-    slowest = least_to_bring(scene, row, inside, slowest, scratch.prices)
-    at, apart = least_at(bounds, level + 1, row.path[SOURCE], inside), class_apart(bounds, level + 1)
+    brought = False
+    at = least_at(bounds, level + 1, row.path[SOURCE], inside)
     for idle in range(bounds.serves.shape[0] if at >= 0 else 0):
         share = share_of(bounds.serves, idle, scratch.loops, open_share)
-        for rank in range(bounds.classes):
-            least = least_energy(bounds, at + rank * apart, idle, share)
-            if least < math.inf:
-                cycles = max(slowest, bounds.class_cycles[level + 1, rank])
-                if not hopeless(goal, spent + visits * least * (1 - ROUNDING) + known.leak * cycles, cycles):
-                    return False
+        slot, apart, point, weight = slots_at(bounds, level + 1, at, idle, share)
+        for _ in range(bounds.least.slots[level + 1]):
+            rank = int(bounds.least.least[slot])
+            if rank < 0:
+                break
+            least = energy_at(bounds.least.least, slot + point, weight)
+            slot += apart
+            energy, cycles = spent + visits * least * (1 - ROUNDING), bounds.class_cycles[level + 1, rank]
+            cycles = max(slowest, cycles)
+            if hopeless(goal, energy + known.leak * cycles, cycles):
+                continue
+            if not brought:
+                share_most(scene, scratch)
+                slowest, brought = least_to_bring(scene, row, inside, slowest, scratch.prices), True
+                cycles = max(slowest, cycles)
+            if not hopeless(goal, energy + known.leak * cycles, cycles):
+                return False
     return True
 
 

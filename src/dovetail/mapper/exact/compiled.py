@@ -23,19 +23,20 @@ from dovetail.mapper.exact.demands import (
     unite,
 )
 from dovetail.mapper.exact.dominance import enlist, room_for, table_for
-from dovetail.mapper.exact.entering import Arriving, Entrance, Keepers, Passage, enter
+from dovetail.mapper.exact.entering import Arriving, Entering, Entrance, Keepers, Passage, enter
 from dovetail.mapper.exact.expand import STORAGE, take_step
 from dovetail.mapper.exact.explore import empty_nest
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.packed import Packed, fill_slots, forget_beaten, most_slots
 from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
 from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
 from dovetail.mapper.exact.space import may_need_counting
 from dovetail.mapper.exact.speed import Pace
 from dovetail.mapper.exact.tables import Tables
-from dovetail.mapper.exact.through_loops import Factors, Inner, Innermost, Met, loop
+from dovetail.mapper.exact.through_loops import Factors, Innermost, Met, loop
 from dovetail.mapper.exact.vectors import FIXED, Outside, Working
 from dovetail.mapper.exact.ways import Ways
 from dovetail.mapper.exact.windows import SENT_FIELDS, Windows
@@ -155,10 +156,8 @@ def _scene() -> Scene:
         Spreads(one, one, two, flags, two, flags, np.zeros((1, 1)), flags),
         Sourcing(one, one, one),
         Bounds(
-            _singles(1),
-            1,
+            Packed(one, one, _singles(1)),
             np.zeros((1, 1)),
-            one,
             two,
             one,
             reals,
@@ -194,8 +193,8 @@ def _enlist(function: Callable[..., Any]) -> None:
 def _loop(function: Callable[..., Any]) -> None:
     one, two, flags = _ints(1), _ints(1, 1), _bools(1, 1)
     factors = Factors(_lattice(), _ints(1, 1, 1), np.zeros((1, 1, 1)), one, one)
-    met = Met(one, two, one, one, one, np.zeros((1, 1)))
-    function(factors, Innermost(flags, flags, one, flags, flags), met, Inner(one, _singles(0, 1, 1)), _singles(0, 1, 1))
+    met = Met(one, two, one, one, one, one, np.zeros((1, 1)))
+    function(factors, Innermost(flags, flags, one, flags, flags), met, _singles(0, 1, 1, 1), _singles(0, 1, 1, 1))
 
 
 def _working() -> Working:
@@ -235,7 +234,7 @@ def _pace() -> Pace:
 
 
 def _price_fanout(function: Callable[..., Any]) -> None:
-    table, row, nowhere, vector = np.zeros((1, 1)), np.zeros(1), _singles(0, 0, 1), np.zeros(3 + FIXED)
+    table, row, nowhere, vector = np.zeros((1, 1)), np.zeros(1), _singles(0, 0, 1, 1), np.zeros(3 + FIXED)
     prices = Prices(table, row, table, _pace())
     function(_spreading(), _demands(), prices, Ceiling.none(1), _working(), vector, nowhere, row, 0, 0)
 
@@ -243,8 +242,21 @@ def _price_fanout(function: Callable[..., Any]) -> None:
 def _enter(function: Callable[..., Any]) -> None:
     table: Floats = np.zeros((1, 1))
     entrance, arriving = Entrance(table, table, table), Arriving(table, np.zeros(1), _ints(1, 1))
-    passage = Passage(_pace(), 0, _ints(1, 1), 0, np.zeros(1), np.zeros(1), np.zeros(1))
-    function(Keepers(_ints(1), 0), passage, entrance, arriving, _singles(0, 1, 1), _singles(0, 1, 1))
+    row = np.zeros(1)
+    passage = Passage(_pace(), 0, _ints(1, 1), 0, row, row, Entering(row, row, row))
+    function(Keepers(_ints(1), 0), passage, entrance, arriving, _singles(0, 1, 1, 1), _singles(0, 1, 1, 1))
+
+
+def _forget_beaten(function: Callable[..., Any]) -> None:
+    function(_singles(0, 1, 1, 1), 1)
+
+
+def _most_slots(function: Callable[..., Any]) -> None:
+    function(_singles(0, 1, 1, 1), 1)
+
+
+def _fill_slots(function: Callable[..., Any]) -> None:
+    function(_singles(0, 1, 1, 1), 1, 1, _singles(0, 1, 1))
 
 
 #: How every compiled function of the search is called on nothing; what takes longest to compile comes first.
@@ -253,6 +265,9 @@ _CALLS: dict[Callable[..., Any], Callable[[Callable[..., Any]], None]] = {
     count_fanout: _count_fanout,
     loop: _loop,
     enter: _enter,
+    forget_beaten: _forget_beaten,
+    most_slots: _most_slots,
+    fill_slots: _fill_slots,
     price_fanout: _price_fanout,
     spread_all: _spread_all,
     enter_all: _enter_all,

@@ -17,8 +17,9 @@ import numpy as np
 from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_demands, look_at
 from dovetail.mapper.exact.effort import Effort
-from dovetail.mapper.exact.entering import Keepers, Passage, arriving_at, enter, entrance, shares_of
+from dovetail.mapper.exact.entering import Entering, Keepers, Passage, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import Lattice, lattice_of
+from dovetail.mapper.exact.packed import Packed, forget_beaten, pack
 from dovetail.mapper.exact.physical import cycles_by_bandwidth, slack_of
 from dovetail.mapper.exact.pieces import in_pieces
 from dovetail.mapper.exact.pricing import Prices, price_fanout
@@ -51,12 +52,10 @@ class Completion:
         serves: ``(sets, dims)`` whether a dimension leaves some tensor of an idle set in place.
         place: ``(boundaries, tiles)`` a tile's place among those that have a completion, or -1.
         count: ``(boundaries,)`` how many have.
-        start: ``(boundaries,)`` where a boundary's table begins in ``least``.
         classes: how many classes of speed there are: class ``q`` holds the completions that are at most
             ``1 - q / classes`` as quick as the quickest mapping.
         class_cycles: ``(boundaries, classes)`` what completions of a class take at least.
-        least: all tables ``(sources * classes, places, lanes)`` one after the other, pJ per visit; lanes as in
-            `dovetail.mapper.exact.through_loops.lanes_of`. Boundaries inside the outermost fan-out have none.
+        least: the tables, in pJ per visit; boundaries inside the outermost fan-out have none.
         demands: of what is inside that fan-out.
         slack: pJ by which rounding in the model may undercut the tables, over a whole run.
         slack_cycles: cycles by which it may.
@@ -67,10 +66,9 @@ class Completion:
     serves: Bools
     place: Ints
     count: Ints
-    start: Ints
     classes: int
     class_cycles: Floats
-    least: Singles
+    least: Packed
     demands: Demands
     slack: float
     slack_cycles: float
@@ -80,8 +78,7 @@ class Completion:
         """The least pJ of any mapping but for leakage (at least; infinity when there is none)."""
         if self.place[0, -1] < 0:
             return float("inf")
-        lanes = lanes_of(len(self.idle))
-        least = float(self.least[self.start[0] : self.start[0] + self.classes * lanes : lanes].min())
+        least = float(self.least.least[1 : 2 * self.least.slots[0] : 2].min())
         return least * (1 - ROUNDING) - self.slack
 
 
@@ -114,7 +111,7 @@ def build_completion(
     lattice, serves = lattice_of(space), serving(space, idle)
     boundaries = Boundaries.of(space, tables, per_word, effort.known)
     demands = tabulate(space, tables, boundaries, lattice, effort)
-    start, least, parts = room_of(space, sources, count, lanes)
+    parts = room_of(space, sources, count, lanes)
     first = space.rules.touched / space.problem.macs * space.rules.is_output
     fans = lattice.places(feasible[space.outside])
     quickest = min(float(max(1, tables.parallelism[0, -1])), space.problem.macs / max(1.0, cycles_by_bandwidth(space)))
@@ -130,6 +127,7 @@ def build_completion(
     price = partial(price_fanout, spreading, demands, prices, above, met, vector, parts[space.outside], fastest[-1])
     in_pieces(len(fans), price, partial(look_at, effort, met.merged))
     look_at(effort, met.merged)
+    forget_beaten(parts[space.outside], len(idle))
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):
         here, inner = feasible[level], Inner(place[level + 1], parts[level + 1])
@@ -137,17 +135,18 @@ def build_completion(
         entering = entrance(space, level, sources, first, np.ascontiguousarray(shares.T), per_word[level, :, WRITE])
         keepers = Keepers(np.array(space.keepers[level], np.int64), int(space.machine.capacity[level]))
         factors = Factors(lattice, low, weight, space.least[level], space.most[level])
-        steps, words = sources.next[level], np.zeros(len(first))
-        passage = Passage(paces[level], level, steps, 0, fastest[level + 1], fastest[level], words)
-        most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes))
+        scratch = Entering(np.zeros(len(first)), np.zeros(1 << len(first)), np.zeros(lanes))
+        passage = Passage(paces[level], level, sources.next[level], 0, fastest[level + 1], fastest[level], scratch)
+        most = max(1, MOST_AT_ONCE // max(1, len(here) * lanes * CLASSES))
         for at in range(0, len(inner.least), most):
             look()
             some = Inner(inner.place, inner.least[at : at + most])
             inside = through_loops(space, level, here, factors, serves, some)
             enter(keepers, passage._replace(first=at), entering, arriving, inside, parts[level])
+        forget_beaten(parts[level], len(idle))
     slack, slack_cycles = slack_of(space)
     slowest = class_cycles_of(space, fastest, slack_cycles)
-    return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
+    return Completion(sources, idle, serves, place, count, CLASSES, slowest, pack(parts), demands, slack, slack_cycles)
 
 
 def idle_sets(space: Space) -> tuple[int, ...]:
@@ -170,16 +169,12 @@ def places_of(space: Space, feasible: list[Ints]) -> tuple[Ints, Ints]:
     return place, np.array([len(found) for found in feasible], np.int64)
 
 
-def room_of(space: Space, sources: Sources, count: Ints, lanes: int) -> tuple[Ints, Singles, list[Singles]]:
-    """Return `Completion.start`, `Completion.least`, all infinity, and the latter by boundary."""
-    sizes = np.array([len(at) for at in sources.at]) * count[: space.outside + 1] * lanes * CLASSES
-    start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    least = np.full(int(sizes.sum()), np.inf, np.float32)
-    parts = [
-        least[first : first + size].reshape(len(at) * CLASSES, n, lanes)
-        for first, size, at, n in zip(start, sizes, sources.at, count, strict=False)
+def room_of(space: Space, sources: Sources, count: Ints, lanes: int) -> list[Singles]:
+    """Return room for the tables ``(sources, classes, places, lanes)``, all infinity, by boundary."""
+    shapes = [
+        (len(at), CLASSES, n, lanes) for at, n in zip(sources.at, count[: space.outside + 1].tolist(), strict=True)
     ]
-    return start, least, parts
+    return [np.full(shape, np.inf, np.float32) for shape in shapes]
 
 
 def with_completions(space: Space, tables: Tables) -> list[Ints]:

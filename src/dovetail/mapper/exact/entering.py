@@ -173,6 +173,21 @@ def shares_of(idle: tuple[int, ...], tensors: int) -> Floats:
 
 
 @by_address
+class Entering(NamedTuple):
+    """What is worked out of one tile.
+
+    Attributes:
+        words: ``(tensors,)`` that arrive.
+        cycles: ``(2 ** tensors,)`` that levels outside need for the tensors of a bit mask; below 0: not known yet.
+        arrives: ``(lanes,)`` pJ of what arrives.
+    """
+
+    words: Floats
+    cycles: Floats
+    arrives: Floats
+
+
+@by_address
 class Passage(NamedTuple):
     """Classes of speed on both sides of a level.
 
@@ -180,10 +195,10 @@ class Passage(NamedTuple):
         pace: of what lies outside the level.
         outside: how many levels that is.
         inside_of: ``(sources, options)`` source inside.
-        first: class of the first source inside whose costs are at hand, counted over all sources.
+        first: the first source inside whose costs are at hand.
         inside: ``(classes,)`` executions of the loop body per cycle that completions inside reach at most; 0: none.
         outer: ``(classes,)`` to raise to what they reach with what enters.
-        words: ``(tensors,)`` scratch.
+        scratch: see there.
     """
 
     pace: Pace
@@ -192,7 +207,7 @@ class Passage(NamedTuple):
     first: int
     inside: Floats
     outer: Floats
-    words: Floats
+    scratch: Entering
 
 
 @jit_plain
@@ -208,68 +223,77 @@ def enter(
         passage: which sources and classes of speed follow each other.
         entrance: what entering costs.
         arriving: what enters.
-        inside: ``(some sources and classes inside, places, lanes)``.
-        outer: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
+        inside: ``(some sources inside, classes, places, lanes)``.
+        outer: ``(sources, classes, places, lanes)`` to fill; infinity to begin with.
     """
-    words, classes, groups = passage.words, passage.inside.shape[0], passage.pace.idle.shape[0]
+    words, groups = passage.scratch.words, passage.pace.idle.shape[0]
     for source in range(passage.inside_of.shape[0]):
         for option in range(keepers.options.shape[0]):
-            kept, at = keepers.options[option], passage.inside_of[source, option] * classes - passage.first
-            if at + classes <= 0 or at >= inside.shape[0]:
+            kept, at = keepers.options[option], passage.inside_of[source, option] - passage.first
+            if at < 0 or at >= inside.shape[0]:
                 continue
-            for i in range(outer.shape[1]):
+            for i in range(outer.shape[2]):
                 taken = 0
                 for t in range(words.shape[0]):
                     words[t] = arriving.words[t, i]
                     if kept >> t & 1:
                         taken += arriving.held[t, i]
                 if fits(keepers.capacity, taken):
+                    price_arrivals(source, kept, arriving.volume[i], entrance, passage.scratch)
                     for group in range(groups):
-                        place = source, kept, i, group
-                        enter_group(place, at, passage, entrance, arriving.volume[i], inside, outer)
+                        place = at, source, kept, i, group
+                        enter_group(place, passage, arriving.volume[i], inside, outer)
+
+
+@part()
+def price_arrivals(source: int, kept: int, volume: float, entrance: Entrance, scratch: Entering) -> None:
+    """Work out what the words of the tensors kept cost in every lane, and forget the cycles of another tile.
+
+    ``volume``: executions of the loop body in a visit.
+    """
+    words, arrives = scratch.words, scratch.arrives
+    for lane in range(arrives.shape[0]):
+        cost = 0.0
+        for t in range(words.shape[0]):
+            if kept >> t & 1:
+                cost += words[t] * entrance.price[source, t] * entrance.shares[t, lane]
+                cost -= entrance.once[source, t] * volume
+        arrives[lane] = cost
+    for mask in range(scratch.cycles.shape[0]):
+        scratch.cycles[mask] = -1.0
 
 
 @part()
 def enter_group(
-    place: tuple[int, int, int, int],
-    at: int,
-    passage: Passage,
-    entrance: Entrance,
-    volume: float,
-    inside: Singles,
-    outer: Singles,
-) -> None:
+    place: tuple[int, int, int, int, int], passage: Passage, volume: float, inside: Singles, outer: Singles
+) -> None:  # fmt: skip
     """Lower the lanes that go with one idle set, or with none.
 
     Args:
-        place: the source, the tensors kept, the place of the tile, and the group of lanes.
-        at: where the classes of the source inside begin.
-        passage: as `enter` has it, with the words that enter.
-        entrance: what entering costs.
+        place: the source inside and this one, the tensors kept, the place of the tile, and the group of lanes.
+        passage: as `enter` has it, with the words that enter and what they cost.
         volume: executions of the loop body in a visit.
         inside: as `enter` has it.
         outer: likewise.
     """
-    (source, kept, i, group), pace, words = place, passage.pace, passage.words
-    classes, first, last = passage.inside.shape[0], 0, 1
+    (at, source, kept, i, group), pace, scratch = place, passage.pace, passage.scratch
+    classes, first, last = inside.shape[1], 0, 1
     if group > 0:
-        points = (outer.shape[2] - 1) // (pace.idle.shape[0] - 1)
+        points = (outer.shape[3] - 1) // (pace.idle.shape[0] - 1)
         first, last = 1 + (group - 1) * points, 1 + group * points
-    cycles, rank = asked_time(words, kept & ~pace.idle[group], volume, pace, source, passage.outside), 0
+    asked, rank = kept & ~pace.idle[group], 0
+    if scratch.cycles[asked] < 0:
+        scratch.cycles[asked] = asked_time(scratch.words, asked, volume, pace, source, passage.outside)
+    cycles = scratch.cycles[asked]
     if cycles > 0:
         rank = class_of(volume, cycles, pace.quickest, classes)
-    for q in range(max(0, -at), min(classes, inside.shape[0] - at)):
-        if inside[at + q, i, first] == np.inf:
+    for q in range(classes):
+        if inside[at, q, i, first] == np.inf:
             continue
         speed, slow = passage.inside[q], max(q, rank)
         if cycles * speed > volume:
             speed = volume / cycles
         passage.outer[slow] = max(passage.outer[slow], speed)
         for lane in range(first, last):
-            cost = inside[at + q, i, lane]
-            for t in range(words.shape[0]):
-                if kept >> t & 1:
-                    arrives = words[t] * entrance.price[source, t] * entrance.shares[t, lane]
-                    cost += arrives - entrance.once[source, t] * volume
-            to = source * classes + slow
-            outer[to, i, lane] = min(outer[to, i, lane], cost)
+            cost = inside[at, q, i, lane] + scratch.arrives[lane]
+            outer[source, slow, i, lane] = min(outer[source, slow, i, lane], cost)

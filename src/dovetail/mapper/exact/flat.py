@@ -19,6 +19,7 @@ from dovetail.mapper.exact.completion import (
     with_completions,
 )
 from dovetail.mapper.exact.demands import Demands
+from dovetail.mapper.exact.packed import pack
 from dovetail.mapper.exact.physical import slack_of
 from dovetail.mapper.exact.sources import Source, Sources
 from dovetail.mapper.exact.space import Space
@@ -37,15 +38,15 @@ def flat_completion(space: Space, tables: Tables, per_word: Floats) -> Completio
     options = [len(space.keepers[level]) for level in range(space.outside)]
     nowhere = Source((0.0,) * tensors, (0.0,) * tensors, (0,) * tensors)
     sources = Sources(((nowhere,),) * (space.outside + 1), tuple(np.zeros((1, n), np.int64) for n in options))
-    start, least, parts = room_of(space, sources, count, lanes_of(len(idle)))
+    parts = room_of(space, sources, count, lanes_of(len(idle)))
     an_execution = least_of_an_execution(space, per_word)
     for level, part in enumerate(parts):
-        part[0] = (tables.volume[place[level] >= 0] * an_execution)[:, None]
+        part[0, 0] = (tables.volume[place[level] >= 0] * an_execution)[:, None]
     demands = _demands(space, tables, an_execution)
     serves, (slack, slack_cycles) = serving(space, idle), slack_of(space)
     fastest = max(1, tables.parallelism[0, -1]) * (1 - np.arange(CLASSES) / CLASSES)
     slowest = class_cycles_of(space, np.tile(fastest, (space.outside + 1, 1)), slack_cycles)
-    return Completion(sources, idle, serves, place, count, start, CLASSES, slowest, least, demands, slack, slack_cycles)
+    return Completion(sources, idle, serves, place, count, CLASSES, slowest, pack(parts), demands, slack, slack_cycles)
 
 
 def least_of_an_execution(space: Space, per_word: Floats) -> float:

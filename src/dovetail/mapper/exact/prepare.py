@@ -232,9 +232,7 @@ def _bounds(space: Space, completion: Completion, per_word: Floats, distinct: Fl
     set_of = [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)]
     return Bounds(
         completion.least,
-        completion.classes,
         completion.class_cycles,
-        completion.start,
         completion.place,
         completion.count,
         np.array(GRID),

@@ -51,15 +51,15 @@ def price_vector(
     least: Singles,
     fastest: Floats,
 ) -> None:
-    """Lower the least pJ of a tile ``(sources * classes, lanes)`` to what a vector comes to from one source.
+    """Lower the least pJ of a tile to what a vector comes to from one source.
 
     Unless even the lane that fetches least makes a mapping too dear. ``place``: the source, how many levels lie
-    outside, and the tile's place; ``ceiling`` and ``fastest``: as `price_fanout` has them.
+    outside, and the tile's place; ``ceiling``, ``least`` and ``fastest``: as `price_fanout` has
+    them.
     """
     (source, outside, i), pace = place, prices.pace
     tensors, groups = pace.output.shape[0], pace.idle.shape[0]
-    classes = least.shape[0] // prices.word.shape[0]
-    points = (least.shape[1] - 1) // max(1, groups - 1)
+    classes, points = least.shape[1], (least.shape[3] - 1) // max(1, groups - 1)
     settled = vector[2 * tensors + ENERGY] + vector[2 * tensors + PER_COPY] - prices.unread[source] * volume
     for t in range(tensors):
         cost = vector[t] * prices.word[source, t] + vector[tensors + t]
@@ -80,16 +80,15 @@ def price_vector(
                 continue
         rank = class_of(volume, cycles, pace.quickest, classes)
         fastest[rank] = max(fastest[rank], volume / cycles)
-        at = source * classes + rank
-        if settled >= least[at, first]:
+        if settled >= least[source, rank, i, first]:
             continue  # no lane of a group costs more than its first one
         for lane in range(first, 1 if group == 0 else first + points):
             cost = settled
             for t in range(tensors):
                 if mask >> t & 1:
                     cost += prices.shares[lane, t] * vector[2 * tensors + FIXED + t]
-            if cost < least[at, lane]:
-                least[at, lane] = cost
+            if cost < least[source, rank, i, lane]:
+                least[source, rank, i, lane] = cost
 
 
 @jit_plain
@@ -114,7 +113,7 @@ def price_fanout(
         ceiling: what must not be exceeded, by place.
         met: of one tile, scratch.
         vector: ``(columns + tensors,)`` scratch.
-        least: ``(sources * classes, places, lanes)`` to fill; infinity to begin with.
+        least: ``(sources, classes, places, lanes)`` to fill; infinity to begin with.
         fastest: ``(classes,)`` to raise to the executions of the loop body per cycle that a completion reaches.
         first: of the places to take.
         last: before this one it ends.
@@ -140,4 +139,4 @@ def price_fanout(
                 vector[j] = met.vectors[0, k, j]
             for source in range(prices.word.shape[0]):
                 place = source, demands.outermost - 1, i
-                price_vector(vector, met.pending[0, k], volume, prices, ceiling, place, least[:, i], fastest)
+                price_vector(vector, met.pending[0, k], volume, prices, ceiling, place, least, fastest)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.packed import Packed
 from dovetail.mapper.exact.tables import Tables
-from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules, Singles
+from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules
 from dovetail.model.by_address import by_address
 
 
@@ -103,10 +104,9 @@ class Bounds(NamedTuple):
     """What no completion goes below (`dovetail.mapper.exact.completion`).
 
     Attributes:
-        least: pJ per visit of a tile: per boundary ``(sources * classes, places, lanes)``, one after the other.
-        classes: of speed: the completions of one are at most ``1 - class / classes`` as quick as the quickest mapping.
+        least: pJ per visit of a tile, by the class of speed that a completion reaches: those of one are at most
+            ``1 - class / classes`` as quick as the quickest mapping.
         class_cycles: ``(boundaries, classes)`` what completions of a class take at least.
-        first: ``(levels + 1,)`` where a boundary's table begins.
         place: ``(levels + 1, tiles)`` place of a tile among those that have a completion, or -1.
         places: ``(levels + 1,)`` how many have.
         grid: ``(points,)`` shares of visits that fetch an idle tensor.
@@ -121,10 +121,8 @@ class Bounds(NamedTuple):
         cycles: cycles that some level's bandwidth asks of any mapping.
     """
 
-    least: Singles
-    classes: int
+    least: Packed
     class_cycles: Floats
-    first: Ints
     place: Ints
     places: Ints
     grid: Floats

@@ -144,7 +144,7 @@ class _Search:
         if prepared.tables.parallelism[0, -1] == 0:
             said = reason(prepared.space, prepared.tables.words, self.architecture, self.energies, self.watch.is_over)
             raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: {said}")
-        self.watch.filled(bytes_of_tables(space) + prepared.scene.bounds.least.nbytes)
+        self.watch.filled(bytes_of_tables(space) + prepared.scene.bounds.least.least.nbytes)
         if any(rows.any() for rows in prepared.space.by_model):
             with self.watch.paused():
                 load_counting()

@@ -27,7 +27,7 @@ class Inner(NamedTuple):
 
     Attributes:
         place: ``(tiles,)`` a tile's place in ``least``, -1 where it has no completion.
-        least: ``(sources, places, lanes)`` pJ per visit (see `lanes_of`).
+        least: ``(sources, classes, places, lanes)`` pJ per visit (see `lanes_of`).
     """
 
     place: Ints
@@ -79,6 +79,7 @@ class Met(NamedTuple):
     Attributes:
         tiles: ``(n,)`` their indices, rising.
         sizes: ``(n, dims)`` their sizes as divisor indices.
+        inside: ``(n,)`` their places among those that have a completion inside, or -1.
         at: ``(tiles,)`` place among these.
         wanted: ``(places,)`` which of them enter the level.
         short: ``(n,)`` dimensions in which no tile that enters has its size, as a bit mask.
@@ -87,6 +88,7 @@ class Met(NamedTuple):
 
     tiles: Ints
     sizes: Ints
+    inside: Ints
     at: Ints
     wanted: Ints
     short: Ints
@@ -133,7 +135,7 @@ def on_grid(x: float) -> tuple[int, float]:
 
 
 def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves: Bools, inner: Inner) -> Singles:
-    """Return ``(sources, places, lanes)``: the least over all loops of a storage level, of the tiles ``here``."""
+    """Return ``(sources, classes, places, lanes)``: the least over a storage level's loops, of the tiles ``here``."""
     tiles = dividing(space, here)
     at = np.full(space.tiles, -1, np.int64)
     at[tiles] = np.arange(len(tiles))
@@ -141,9 +143,9 @@ def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves
     short = np.zeros(len(tiles), np.int64)
     for d, size in enumerate(sizes.T):
         short |= np.where(np.isin(size, size[at[here]]), 0, 1 << d)
-    met = Met(tiles, sizes, at, at[here], short, np.zeros((len(tiles), len(GRID))))
-    outer = np.full((len(inner.least), len(here), inner.least.shape[2]), np.inf, np.float32)
-    loop(factors, _innermost(space, level, serves), met, inner, outer)
+    met = Met(tiles, sizes, inner.place[tiles], at, at[here], short, np.zeros((len(tiles), len(GRID))))
+    outer = np.full((*inner.least.shape[:2], len(here), inner.least.shape[3]), np.inf, np.float32)
+    loop(factors, _innermost(space, level, serves), met, inner.least, outer)
     return outer
 
 
@@ -184,26 +186,34 @@ def _innermost(space: Space, level: int, serves: Bools) -> Innermost:
 
 
 @jit_plain
-def loop(factors: Factors, innermost: Innermost, met: Met, inner: Inner, outer: Singles) -> None:
+def loop(factors: Factors, innermost: Innermost, met: Met, inner: Singles, outer: Singles) -> None:
     """Take the least over the loops of a storage level and which of them is innermost, into ``outer``."""
-    for source in range(inner.least.shape[0]):
-        if is_empty(inner.least[source]):
-            continue
-        for u in range(innermost.idle.shape[0]):
-            after_reuse(factors, innermost, u, met, inner, source, outer)
-        for mode in range(innermost.mode_set.shape[0]):
-            start(met, inner, source, innermost.mode_set[mode])
-            done = loop_over_some(factors, innermost.reused[mode], met, 0, True)
-            loop_over_some(factors, innermost.plain[mode], met, done, False)
-            lower(met, source, outer)
-        for i in range(outer.shape[1]):
-            for lane in range(1, outer.shape[2]):
-                outer[source, i, lane] = min(outer[source, i, lane], outer[source, i, 0])
+    for source in range(inner.shape[0]):
+        for rank in range(inner.shape[1]):
+            if not is_empty(inner[source, rank]):
+                loop_of_class(factors, innermost, met, inner[source, rank], outer[source, rank])
+
+
+@part()
+def loop_of_class(
+    factors: Factors, innermost: Innermost, met: Met, inner: Singles, outer: Singles
+) -> None:  # fmt: skip
+    """Do so for one source and class of speed, of ``(places, lanes)``."""
+    for u in range(innermost.idle.shape[0]):
+        after_reuse(factors, innermost, u, met, inner, outer)
+    for mode in range(innermost.mode_set.shape[0]):
+        start(met, inner, innermost.mode_set[mode])
+        done = loop_over_some(factors, innermost.reused[mode], met, 0, True)
+        loop_over_some(factors, innermost.plain[mode], met, done, False)
+        lower(met, outer)
+    for i in range(outer.shape[0]):
+        for lane in range(1, outer.shape[1]):
+            outer[i, lane] = min(outer[i, lane], outer[i, 0])
 
 
 @part()
 def is_empty(least: Singles) -> bool:
-    """Return whether no tile has a completion, of ``(places, lanes)``."""
+    """Return whether no tile has a completion of ``(places, lanes)``."""
     for place in range(least.shape[0]):
         for lane in range(least.shape[1]):
             if least[place, lane] < np.inf:
@@ -212,12 +222,10 @@ def is_empty(least: Singles) -> bool:
 
 
 @part()
-def after_reuse(
-    factors: Factors, innermost: Innermost, u: int, met: Met, inner: Inner, source: int, outer: Singles
-) -> None:
+def after_reuse(factors: Factors, innermost: Innermost, u: int, met: Met, inner: Singles, outer: Singles) -> None:
     """Let all dimensions that serve an idle set loop with reuse, then the others without."""
     idle, grid = innermost.idle, met.least.shape[1]
-    start(met, inner, source, u)
+    start(met, inner, u)
     pure = True
     for d in range(idle.shape[1]):
         pure = pure and (idle[u, d] or factors.least[d] <= 1)
@@ -225,21 +233,21 @@ def after_reuse(
     if pure:  # what was idle outside stays so
         for i in range(met.wanted.shape[0]):
             at = met.wanted[i]
-            outer[source, i, 0] = min(outer[source, i, 0], met.least[at, 0])
+            outer[i, 0] = min(outer[i, 0], met.least[at, 0])
             for other in range(idle.shape[0]):
                 if joint(idle, u, other):
                     for k in range(grid):
                         lane = 1 + other * grid + k
-                        outer[source, i, lane] = min(outer[source, i, lane], met.least[at, k])
+                        outer[i, lane] = min(outer[i, lane], met.least[at, k])
     loop_over_some(factors, innermost.beyond[u], met, done, False)
-    lower(met, source, outer)
+    lower(met, outer)
 
 
 @part()
-def lower(met: Met, source: int, outer: Singles) -> None:
+def lower(met: Met, outer: Singles) -> None:
     """Lower what is least without reuse to what the scratch table has."""
     for i in range(met.wanted.shape[0]):
-        outer[source, i, 0] = min(outer[source, i, 0], met.least[met.wanted[i], 0])
+        outer[i, 0] = min(outer[i, 0], met.least[met.wanted[i], 0])
 
 
 @part()
@@ -254,13 +262,13 @@ def joint(idle: Bools, one: int, other: int) -> bool:
 
 
 @part()
-def start(met: Met, inner: Inner, source: int, u: int) -> None:
+def start(met: Met, least: Singles, u: int) -> None:
     """Fill the scratch table with the costs inside, at every grid point of one idle set."""
     grid = met.least.shape[1]
     for i in range(met.tiles.shape[0]):
-        place = inner.place[met.tiles[i]]
+        place = met.inside[i]
         for k in range(grid):
-            met.least[i, k] = np.inf if place < 0 else inner.least[source, place, 1 + u * grid + k]
+            met.least[i, k] = np.inf if place < 0 else least[place, 1 + u * grid + k]
 
 
 @part()
