@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -474,6 +475,7 @@ def test_a_front_of_members_looked_at_in_time_says_so(monkeypatch: pytest.Monkey
         (["--time-limit", "0.001"], "was mapped in the time that there was"),
         (["--bits", "sums=60"], "runs every layer"),
         (["--budget", "energy <= 1 pJ"], "keeps to the budgets"),
+        (["--budget", "area <= 1e-9 mm2"], "keeps to the budgets"),
     ],
 )
 def test_why_a_front_is_empty_is_said(
@@ -483,7 +485,10 @@ def test_why_a_front_is_empty_is_said(
     (tmp_path / "narrow.yaml").write_text(_NARROW)
     words = ["explore", str(tmp_path / "two.csv"), "--on", str(tmp_path / "narrow.yaml"), "--axes", "area,edp"]
     assert main([*words, "--workers", "1", *more]) == 0
-    assert f"No design of narrow {said}." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"No design of narrow {said}." in printed
+    counts = re.search(r"of (\d+) designs (\d+) were mapped and (\d+) break", printed)
+    assert counts is None or int(counts[1]) == int(counts[2]) + int(counts[3])
 
 
 _NARROW = """

@@ -286,9 +286,10 @@ def _print(found: Exploration, files: dict[Point, Path]) -> None:
         spent = f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
         print(f"not proven: {whole(found.mapped)} of {whole(found.designs)} designs were mapped {spent}")
     else:
+        beaten = "are beaten by a point above" if found.points else "break a budget"
         print(
             f"{proof}: of {whole(found.designs)} designs{looked_at} {whole(found.mapped)} were mapped and "
-            f"{whole(found.bounded)} are beaten by a point above whatever runs on them "
+            f"{whole(found.bounded)} {beaten} whatever runs on them "
             f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
         )
     if files:

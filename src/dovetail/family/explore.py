@@ -149,7 +149,8 @@ class _Exploring:
             corner = [float(self.area[self.valid].min()) if axis is Axis.AREA else 0.0 for axis in self.front.axes]
             self.agenda.add(OpenBox(tuple((0, size) for size in self.family.shape), self.designs, np.array([corner])))
             self._tell()
-            self._seed()
+            if not self.agenda.is_over:  # else no member keeps to the budgets, whatever runs on it
+                self._seed()
             while not self._is_over():
                 if not self.agenda.is_over:
                     self._round(self.agenda.next(batch))
