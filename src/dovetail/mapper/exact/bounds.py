@@ -12,6 +12,7 @@ from dovetail.mapper.exact import vectors as of
 from dovetail.mapper.exact.completion import EXACT, ROUNDING
 from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.goal import FRONT, Goal, hopeless, objective_value
+from dovetail.mapper.exact.packed import block
 from dovetail.mapper.exact.reuse import reuse_of
 from dovetail.mapper.exact.rows import (
     BY,
@@ -88,8 +89,8 @@ def least_at(bounds: Bounds, level: int, source: int, tile: int) -> int:
     place = bounds.place[level, tile]
     if place < 0:
         return -1
-    packed, sets = bounds.least, bounds.serves.shape[0]
-    width = packed.slots[level] * (2 + sets * (1 + bounds.grid.shape[0]))
+    packed = bounds.least
+    width = block(packed.slots[level], bounds.serves.shape[0])
     return packed.start[level] + (source * bounds.places[level] + place) * width
 
 

@@ -215,7 +215,8 @@ def _sources_in_room(space: Space, per_word: Floats, entries: list[int], most: i
 
 def _prices(sources: tuple[Source, ...], first: Floats, shares: Floats, pace: Pace) -> Prices:
     unread = [float((np.array(source.unread) * first).sum()) for source in sources]
-    return Prices(np.array([source.price for source in sources]), np.array(unread), shares, pace)
+    price, scratch = np.array([source.price for source in sources]), np.zeros(1 << len(first))
+    return Prices(price, np.array(unread), shares, pace, scratch)
 
 
 def _pace(space: Space, sources: tuple[Source, ...], first: Floats, quickest: float, idle: tuple[int, ...]) -> Pace:

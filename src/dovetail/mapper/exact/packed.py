@@ -32,6 +32,7 @@ class Packed(NamedTuple):
     least: Singles
 
 
+@part()
 def block(slots: int, sets: int) -> int:
     """Return how many numbers a tile takes."""
     return slots * (2 + sets * (1 + len(GRID)))

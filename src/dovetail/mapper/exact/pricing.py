@@ -32,12 +32,15 @@ class Prices(NamedTuple):
         unread: ``(sources,)`` pJ to take off per execution of the loop body: what is not read the first time.
         shares: ``(lanes, tensors)`` share of visits that ask for a pending tensor.
         pace: what it has to do with speed.
+        cycles: ``(2 ** tensors,)`` scratch: what levels outside need where the pending tensors of a bit mask may stay
+            in place; below 0: not known yet.
     """
 
     word: Floats
     unread: Floats
     shares: Floats
     pace: Pace
+    cycles: Floats
 
 
 @part()
@@ -67,10 +70,13 @@ def price_vector(
             vector[2 * tensors + FIXED + t] = cost
         else:
             settled += cost
+    prices.cycles[:] = -1.0
     for group in range(groups):
         first = 0 if group == 0 else 1 + (group - 1) * points
-        asked = ~(mask & pace.idle[group])
-        cycles = max(vector[2 * tensors + CYCLES], asked_time(vector, asked, volume, pace, source, outside))
+        still = mask & pace.idle[group]
+        if prices.cycles[still] < 0:
+            prices.cycles[still] = asked_time(vector, ~still, volume, pace, source, outside)
+        cycles = max(vector[2 * tensors + CYCLES], prices.cycles[still])
         if ceiling.code >= 0:
             cost, last = settled, 0 if group == 0 else first + points - 1
             for t in range(tensors):
