@@ -147,7 +147,7 @@ def _with_zeros(design: Architecture, targets: list[dict[str, Any]]) -> Architec
     for target in targets:
         node = parse_document(json.dumps(target), file="the case")
         level = levels[target["name"]]
-        sparse, _ = read_sparse([node], {}, computes=isinstance(level, Compute))
+        sparse, _ = read_sparse([node], {}, level.name, computes=isinstance(level, Compute))
         levels[level.name] = replace(level, sparse=sparse)
     return replace(design, levels=tuple(levels.values()))
 

@@ -27,7 +27,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -47,7 +47,13 @@ _running: set[subprocess.Popen[bytes]] = set()
 
 
 class WorkerError(DovetailError):
-    """Worker processes were killed or ran out of memory; all other calls have been answered."""
+    """Worker processes were killed or ran out of memory; all other calls have been answered.
+
+    Attributes:
+        lost: the calls concerned, as `lost_calls` takes them; empty where that is told elsewhere.
+    """
+
+    lost: tuple[str, ...] = ()
 
 
 def available_cpus() -> int:
@@ -90,9 +96,15 @@ def run_all(
         for future in places:
             future.cancel()
     if failed:
-        raise WorkerError(
-            f"no result for {', '.join(failed)}; everything else was done; fewer processes need less memory"
-        )
+        raise lost_calls(failed)
+
+
+def lost_calls(failed: Iterable[str]) -> WorkerError:
+    """Return the error for calls that were lost while all others were done: each one's name, and why in brackets."""
+    names = tuple(failed)
+    error = WorkerError(f"no result for {', '.join(names)}; everything else was done; fewer processes need less memory")
+    error.lost = names
+    return error
 
 
 def _finished(

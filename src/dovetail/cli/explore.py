@@ -286,7 +286,7 @@ def _print(found: Exploration, files: dict[Point, Path]) -> None:
         spent = f"({whole(found.searches)} searches, {found.seconds:.3g} s)"
         print(f"not proven: {whole(found.mapped)} of {whole(found.designs)} designs were mapped {spent}")
     else:
-        beaten = "are beaten by a point above" if found.points else "break a budget"
+        beaten = "break a budget" if found.bounded and not found.points else "are beaten by a point above"
         print(
             f"{proof}: of {whole(found.designs)} designs{looked_at} {whole(found.mapped)} were mapped and "
             f"{whole(found.bounded)} {beaten} whatever runs on them "

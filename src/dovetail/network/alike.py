@@ -30,7 +30,7 @@ from dovetail.model.evaluate import evaluate
 from dovetail.network.jobs import Job, design_key
 from dovetail.network.outcomes import Outcome, outcomes
 from dovetail.store import Store
-from dovetail.workers import WorkerError
+from dovetail.workers import WorkerError, lost_calls
 
 #: Rounds of searches of one layer.
 STAGES = 3
@@ -112,7 +112,7 @@ def settled(
 
     Raises and interrupts are those of `dovetail.network.outcomes.outcomes`.
     """
-    families, failed = _families(jobs.items()), list[WorkerError]()
+    families, lost = _families(jobs.items()), list[str]()
     for some in [families] if processes_of(executor) > 1 else [[family] for family in families]:
         found, tried = dict[str, Outcome](known), set(known)
         for stage in range(STAGES):
@@ -129,13 +129,15 @@ def settled(
                         found[key] = result
                         yield key, result
             except WorkerError as error:  # what else there is to do goes on
-                failed.append(error)
+                if not error.lost:
+                    raise
+                lost += error.lost
             for key, result in [each for family in some for each in family.derived(found)]:
                 found[key] = result
                 tried.add(key)
                 yield key, result
-    if failed:
-        raise failed[0] if len(failed) == 1 else WorkerError("; ".join(map(str, failed)))
+    if lost:
+        raise lost_calls(lost)
 
 
 def _families(jobs: Iterable[tuple[str, Job]]) -> list[_Family]:

@@ -141,7 +141,8 @@ def ceilings(
     must, found = space.must_keep, []
     for boundary in boundaries:
         outside = keepers[keepers < boundary]
-        between = [shared[i:boundary].prod(axis=0) for i in outside]
+        with np.errstate(over="ignore"):  # what is more than `ANY` is taken for it, below
+            between = [shared[i:boundary].prod(axis=0) for i in outside]
         passed_by = [must[i + 1 : boundary].any(axis=0) for i in outside]  # a level further in keeps the tensor
         limit = np.where((shared[:boundary] > 1).any(axis=0), ROUNDED, 1.0)
         found.append(

@@ -169,7 +169,7 @@ def _drawn(words: int, nonzero: int, taken: int, first: int, last: int) -> Float
 def _by_logs(words: int, nonzero: int, taken: Ints, k: Ints) -> Floats:
     """Return the probabilities that of ``taken`` words exactly k are non-zero, where that many can be."""
     logs = _log_choose(nonzero, k) + _log_choose(words - nonzero, taken - k) - _log_choose(words, taken)
-    return np.asarray(np.exp(logs), np.float64)
+    return np.asarray(np.exp(np.minimum(logs, 0)), np.float64)
 
 
 def _likely(words: int, nonzero: int, taken: int, first: int, last: int) -> tuple[int, int]:
