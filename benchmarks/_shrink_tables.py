@@ -12,6 +12,8 @@ from dovetail.accuracy.statistics import Interval, holm, interval, student_quant
 #: Shares of the original's EDP at which methods are compared.
 SHARES = (0.1, 0.05)
 OURS = "supernet"
+#: Stands where some method has no network so cheap.
+BEYOND = "out of reach"
 SHOWN = {
     OURS: "exact cost", "macs": "MACs-driven", "netadapt": "NetAdapt", "knapsack": "knapsack (HALP)",
     "random": "random, equal count", "uniform": "uniform width",
@@ -32,18 +34,24 @@ def print_tables(parts: Sequence[Part]) -> None:
         print(f"original trained on likewise {_points(whole)}, plainly for as many steps as both {_points(plain)}\n")
         print("| method | targets met at, mean EDP | " + " | ".join(f"at {s:g}x" for s in SHARES) + " |")
         print("|---|---|" + "---:|" * len(SHARES))
+        shares = [share for share in SHARES if all(_has(part, share) for part in own)]
         for method in SHOWN:
             met = ", ".join(f"{mean:.3f}x" for mean in _mean_shares(own, method))
-            at = [_points(_over_supernets([_at(part, method, share) for part in own])) for share in SHARES]
-            print(f"| {SHOWN[method]} | {met} | {' | '.join(at)} |")
-        _print_differences(own)
+            at = {s: _points(_over_supernets([_at(part, method, s) for part in own])) for s in shares}
+            print(f"| {SHOWN[method]} | {met} | {' | '.join(at.get(s, BEYOND) for s in SHARES)} |")
+        _print_differences(own, shares)
 
 
-def _print_differences(own: Sequence[Part]) -> None:
-    print("\n| exact cost less | " + " | ".join(f"at {s:g}x, points | p (Holm)" for s in SHARES) + " |")
-    print("|---|" + "---:|---:|" * len(SHARES))
+def _has(part: Part, share: float) -> bool:
+    """Return whether every method has a network at most as dear as a share of the original."""
+    return all(min(each["edp_share"] for each in part["methods"][method]) <= share for method in SHOWN)
+
+
+def _print_differences(own: Sequence[Part], shares: Sequence[float]) -> None:
+    print("\n| exact cost less | " + " | ".join(f"at {s:g}x, points | p (Holm)" for s in shares) + " |")
+    print("|---|" + "---:|---:|" * len(shares))
     for other in ("original", *(method for method in SHOWN if method != OURS)):
-        found = [_over_supernets([_difference(part, other, share) for part in own]) for share in SHARES]
+        found = [_over_supernets([_difference(part, other, share) for part in own]) for share in shares]
         values = holm([_p_value(each) for each in found])
         cells = [f"{_points(each, '+')} | {value:.3f}" for each, value in zip(found, values, strict=True)]
         print(f"| {SHOWN.get(other, other)} | {' | '.join(cells)} |")

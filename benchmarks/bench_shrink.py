@@ -35,6 +35,7 @@ from dovetail.shrink.oracle import CostOracle
 from dovetail.shrink.request import SUPERNET, Request
 from dovetail.shrink.result import Outcome, ShrinkResult
 from dovetail.shrink.run import shrink
+from dovetail.shrink.searches import UnreachableError
 from dovetail.shrink.target import parse_targets
 from dovetail.store import Store
 from dovetail.version import __version__
@@ -117,6 +118,7 @@ def result_of(part: Part, work: Path, execution: Execution, processes: int | Non
     architecture = load_architecture(part.design)
     with Store.open() as store:
         oracle = CostOracle(architecture, estimate(architecture), store=store)
+        request, beyond = _within_reach(request, oracle)
         found = {method: shrink(_by(request, method), oracle) for method in METHODS}
     first = found["supernet"].original
     return {
@@ -129,7 +131,25 @@ def result_of(part: Part, work: Path, execution: Execution, processes: int | Non
         "plain": _trained_plainly(spec, original.checkpoint, part, out / "plain", request),
         "methods": {method: [_figures(each, first) for each in result.networks] for method, result in found.items()},
         "proven": _proven(found["supernet"]),
+        "out of reach": beyond,
     }  # fmt: skip
+
+
+def _within_reach(request: Request, oracle: CostOracle) -> tuple[Request, list[str]]:
+    """Return the request without the targets that not even the cheapest network meets, and these."""
+    beyond: list[str] = []
+    while True:
+        try:
+            shrink(_by(request, METHODS[0]), oracle)
+        except UnreachableError as error:
+            told = str(error).split(" (")[0]
+            left = tuple(target for target in request.targets if told != f"target {target}")
+            if not left or len(left) == len(request.targets):
+                raise
+            beyond += [str(target) for target in request.targets if target not in left]
+            request = replace(request, targets=left)
+        else:
+            return request, beyond
 
 
 def _by(request: Request, method: str) -> Request:
