@@ -138,17 +138,15 @@ def densities(text: str) -> tuple[LayerDensities, ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def add_bits(parser: argparse.ArgumentParser) -> None:
-    """Declare widths of values, as ``args.bits``: of all layers, or of some."""
-    parser.add_argument(
-        "--bits",
-        type=bits,
-        action="extend",
-        default=[],
-        metavar="TENSOR=N,...",
-        help="bits of values, as weights=4,inputs=8,outputs=16,sums=24, or 8 for all; LAYER:weights=8 for some layers, "
-        "or a CSV or YAML file of layers and their bits; may be repeated, the last one stands (the design's words)",
-    )
+_OF_ALL_TENSORS = (
+    "bits of values, as weights=4,inputs=8,outputs=16,sums=24, or 8 for all; LAYER:weights=8 for some layers, "
+    "or a CSV or YAML file of layers and their bits; may be repeated, the last one stands (the design's words)"
+)
+
+
+def add_bits(parser: Any, words: str = _OF_ALL_TENSORS) -> None:
+    """Declare widths of values, as ``args.bits``: of all layers, or of some; ``words``: its help."""
+    parser.add_argument("--bits", type=bits, action="extend", default=[], metavar="TENSOR=N,...", help=words)
 
 
 def bits(text: str) -> tuple[LayerBits, ...]:

@@ -64,7 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LENGTHS",
         help="positions that a decode step attends to (2048): 1024,4096 or 1024:131072 (doubling) or 1024:8192:1024",
     )
-    add_bits(parser)
+    arguments.add_bits(
+        parser,
+        "bits of values, as weights=4+16/128,inputs=8,outputs=8,cache=8, or 8 for all; cache: keys and values, "
+        "which weights do not speak of; LAYER:weights=8 for some layers, or a CSV or YAML file of layers and their "
+        "bits; may be repeated, the last one stands (the design's words)",
+    )
     arguments.add_expert_load(parser)
     arguments.add_objective(parser)
     arguments.add_between(parser)
@@ -89,20 +94,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_workers(parser)
     add_output(parser, "--csv", "write one row per point, numbers in full")
     arguments.add_json(parser)
-
-
-def add_bits(parser: argparse.ArgumentParser) -> None:
-    """Declare widths of values, as ``args.bits``: of the cache, too."""
-    parser.add_argument(
-        "--bits",
-        type=arguments.bits,
-        action="extend",
-        default=[],
-        metavar="TENSOR=N,...",
-        help="bits of values, as weights=4+16/128,inputs=8,outputs=8,cache=8, or 8 for all; cache: keys and values, "
-        "which weights do not speak of; LAYER:weights=8 for some layers, or a CSV or YAML file of layers and their "
-        "bits; may be repeated, the last one stands (the design's words)",
-    )
 
 
 def _residents(text: str) -> list[Resident]:

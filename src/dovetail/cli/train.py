@@ -109,13 +109,9 @@ def _add_recipe(group: Any) -> None:
 
 def add_bits(group: Any, when: str = "") -> None:
     """Declare bits of weights and inputs, as ``args.bits``: of all layers, or of some; ``when`` begins its help."""
-    group.add_argument(
-        "--bits",
-        type=arguments.bits,
-        action="extend",
-        default=[],
-        metavar="TENSOR=N,...",
-        help=f"{when}2 to 8 bits of weights and inputs, as weights=4,inputs=8, or 4 for both; LAYER:8, first:8 or "
+    arguments.add_bits(
+        group,
+        f"{when}2 to 8 bits of weights and inputs, as weights=4,inputs=8, or 4 for both; LAYER:8, first:8 or "
         "last:8 for some layers, or a CSV or YAML file of layers and their bits; may be repeated, the last one stands",
     )
 
