@@ -56,7 +56,7 @@ def said_and_sent(space: Space, nest: Nest, tensor: int) -> tuple[float, float]:
     sent = np.zeros((len(rules.is_output), SENT_FIELDS))
     windows = windows_of(space, FANOUT, ways, which)
     assert windows.keeping[tensor] == ALWAYS
-    least_sent(windows, lattice_of(space), sizes, ways, way, sent)
+    least_sent(windows, lattice_of(space), sizes, ways, way, 0, sent)
     moves = kernel.first_move(rules, tensor, FANOUT, work)  # loops inside that one bring nothing
     visits = work.times[moves]
     return float(max(sent[tensor, KEPT], sent[tensor, ASKED] * 1e-9) * visits), float(

@@ -112,8 +112,8 @@ def slots_at(bounds: Bounds, level: int, at: int, idle: int, share: float) -> tu
 
 @part()
 def energy_at(least: Singles, at: int, weight: float) -> float:
-    """Return the least pJ per visit between two points of the grid."""
-    return least[at] + weight * (least[at - 1] - least[at]) if weight > 0.0 else least[at] + 0.0
+    """Return the least pJ per visit between two points of the grid; infinity where there is none."""
+    return least[at] + weight * (least[at - 1] - least[at]) if weight > 0.0 and least[at] < math.inf else least[at] + 0.0
 
 
 @part()
@@ -379,6 +379,19 @@ def share_of(serves: Bools, idle: int, loops: Ints, open_share: float) -> float:
 
 
 @part()
+def moves_all(serves: Bools, loops: Ints) -> bool:
+    """Return whether some of a level's loops leaves nothing in place: then the innermost one may bring no reuse."""
+    for d in range(loops.shape[1]):
+        if loops[BY, d] > 1:
+            still = False
+            for idle in range(serves.shape[0]):
+                still = still or serves[idle, d]
+            if not still:
+                return True
+    return False
+
+
+@part()
 def share_most(scene: Scene, scratch: Scratch) -> None:
     """Fill in the share of visits that fetch a tensor when all loops that leave it in place are innermost."""
     stops, loops, prices = scene.motion.stops, scratch.loops, scratch.prices
@@ -411,8 +424,8 @@ def no_order(
         return no_demand(scene, goal, level + 1, inside, scratch, spent, as_slow(known, slowest))
     brought = False
     at = least_at(bounds, level + 1, row.path[SOURCE], inside)
-    for idle in range(bounds.serves.shape[0] if at >= 0 else 0):
-        share = share_of(bounds.serves, idle, scratch.loops, open_share)
+    for idle in range(-1 if moves_all(bounds.serves, scratch.loops) else 0, bounds.serves.shape[0] if at >= 0 else 0):
+        share = 1.0 if idle < 0 else share_of(bounds.serves, idle, scratch.loops, open_share)
         slot, apart, point, weight = slots_at(bounds, level + 1, at, idle, share)
         for _ in range(bounds.least.slots[level + 1]):
             rank = int(bounds.least.least[slot])

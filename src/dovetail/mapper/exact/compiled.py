@@ -235,7 +235,7 @@ def _pace() -> Pace:
 
 def _price_fanout(function: Callable[..., Any]) -> None:
     table, row, nowhere, vector = np.zeros((1, 1)), np.zeros(1), _singles(0, 0, 1, 1), np.zeros(3 + FIXED)
-    prices = Prices(table, row, table, _pace(), row)
+    prices = Prices(table, row, table, _pace(), 0, _ints(1, 2), row)
     function(_spreading(), _demands(), prices, Ceiling.none(1), _working(), vector, nowhere, row, 0, 0)
 
 

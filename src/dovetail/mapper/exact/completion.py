@@ -22,7 +22,7 @@ from dovetail.mapper.exact.lattice import Lattice, lattice_of
 from dovetail.mapper.exact.packed import Packed, forget_beaten, pack
 from dovetail.mapper.exact.physical import cycles_by_bandwidth, slack_of
 from dovetail.mapper.exact.pieces import in_pieces
-from dovetail.mapper.exact.pricing import Prices, price_fanout
+from dovetail.mapper.exact.pricing import Prices, lanes_by_passing, price_fanout
 from dovetail.mapper.exact.sources import Source, Sources, find_sources
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.speed import CLASSES, Pace
@@ -118,15 +118,18 @@ def build_completion(
     shares = np.ascontiguousarray(shares_of(idle, len(first)).T)
     paces = [_pace(space, at, first, quickest, idle) for at in sources.at]
     prices = _prices(sources.at[space.outside], first, shares, paces[space.outside])
+    rounds = lanes_by_passing(space, idle)
     columns = 2 * len(first) + FIXED
     around, above = boundaries.outside[space.outside], boundaries.ceilings[space.outside].of(feasible[space.outside])
     met = Working.empty((1, effort.priced, columns), around, Ceiling.none(len(first)), effort.compared)
     met.merged[1] = not effort.merges
     spreading, vector = Spreading.of(space, space.outside, lattice, fans), np.zeros(columns + len(first))
     fastest = np.zeros((space.outside + 1, CLASSES))
-    price = partial(price_fanout, spreading, demands, prices, above, met, vector, parts[space.outside], fastest[-1])
-    in_pieces(len(fans), price, partial(look_at, effort, met.merged))
-    look_at(effort, met.merged)
+    for apart, filled in rounds:
+        at_these = prices._replace(apart=apart, lanes=filled)
+        price = partial(price_fanout, spreading, demands, at_these, above, met, vector, parts[space.outside], fastest[-1])
+        in_pieces(len(fans), price, partial(look_at, effort, met.merged))
+        look_at(effort, met.merged)
     forget_beaten(parts[space.outside], len(idle))
     low, weight = falls(space, lattice)
     for level in range(space.outside - 1, -1, -1):
@@ -216,7 +219,7 @@ def _sources_in_room(space: Space, per_word: Floats, entries: list[int], most: i
 def _prices(sources: tuple[Source, ...], first: Floats, shares: Floats, pace: Pace) -> Prices:
     unread = [float((np.array(source.unread) * first).sum()) for source in sources]
     price, scratch = np.array([source.price for source in sources]), np.zeros(1 << len(first))
-    return Prices(price, np.array(unread), shares, pace, scratch)
+    return Prices(price, np.array(unread), shares, pace, 0, np.zeros((len(pace.idle), 2), np.int64), scratch)
 
 
 def _pace(space: Space, sources: tuple[Source, ...], first: Floats, quickest: float, idle: tuple[int, ...]) -> Pace:

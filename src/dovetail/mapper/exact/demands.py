@@ -518,7 +518,7 @@ def spread_all(
             at = child_of(spreading, tile, way)
             if at < 0 or inside.counts[at] == 0:
                 continue
-            least_sent(spreading.windows, spreading.lattice, spreading.sizes[tile], ways, way, spreading.sent)
+            least_sent(spreading.windows, spreading.lattice, spreading.sizes[tile], ways, way, 0, spreading.sent)
             for k in range(inside.counts[at]):
                 mask = spread_vector(inside.vectors[at, k], inside.pending[at, k], spreading, way, vector)
                 offer_vector(outside, tile, vector, mask)

@@ -13,7 +13,7 @@ from dovetail.mapper.exact.sources import Sources
 from dovetail.mapper.exact.space import Space, once
 from dovetail.mapper.exact.speed import Pace, asked_time, class_of
 from dovetail.mapper.exact.tables import Tables, tile_sizes
-from dovetail.mapper.exact.through_loops import GRID, lanes_of
+from dovetail.mapper.exact.through_loops import GRID, is_met, lanes_of
 from dovetail.model.arrays import Floats, Ints, Singles
 from dovetail.model.by_address import by_address
 from dovetail.model.charges import extent, fits
@@ -288,7 +288,7 @@ def enter_group(
     if cycles > 0:
         rank = class_of(volume, cycles, pace.quickest, classes)
     for q in range(classes):
-        if inside[at, q, i, first] == np.inf:
+        if not is_met(inside[at, q, i], first, last):
             continue
         speed, slow = passage.inside[q], max(q, rank)
         if cycles * speed > volume:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.through_loops import GRID
+from dovetail.mapper.exact.through_loops import GRID, is_met
 from dovetail.model.arrays import Ints, Singles
 from dovetail.model.compile import jit_plain, part
 
@@ -65,7 +65,7 @@ def most_slots(least: Singles, sets: int) -> int:
             for group in range(1 + sets):
                 first, count = 0 if group == 0 else 1 + (group - 1) * points, 0
                 for rank in range(least.shape[1]):
-                    if least[source, rank, i, first] < np.inf:
+                    if is_met(least[source, rank, i], first, 1 if group == 0 else first + points):
                         count += 1
                 most = max(most, count)
     return most
@@ -84,7 +84,7 @@ def fill_slots(least: Singles, sets: int, slots: int, packed: Singles) -> None:
                     at = slots * (2 + (group - 1) * (1 + points))
                 width, end = 1 + last - first, at + slots * (1 + last - first)
                 for rank in range(least.shape[1]):
-                    if least[source, rank, i, first] < np.inf:
+                    if is_met(least[source, rank, i], first, last):
                         packed[source, i, at] = rank
                         for lane in range(first, last):
                             packed[source, i, at + 1 + lane - first] = least[source, rank, i, lane]
@@ -108,7 +108,7 @@ def forget_beaten(least: Singles, sets: int) -> None:
                 for group in range(1 + sets):
                     first = 0 if group == 0 else 1 + (group - 1) * points
                     last = 1 if group == 0 else first + points
-                    if least[source, rank, i, first] < np.inf and is_beaten(least[source, :, i, first:last], rank):
+                    if is_met(least[source, rank, i], first, last) and is_beaten(least[source, :, i, first:last], rank):
                         least[source, rank, i, first:last] = np.inf
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import Demands, Spreading, child_of, spread_vector
+from dovetail.mapper.exact.space import Space
 from dovetail.mapper.exact.speed import Pace, asked_time, class_of
+from dovetail.mapper.exact.through_loops import GRID
 from dovetail.mapper.exact.vectors import (
     CYCLES,
     ENERGY,
@@ -17,8 +21,8 @@ from dovetail.mapper.exact.vectors import (
     too_dear,
     visits_too_dear,
 )
-from dovetail.mapper.exact.windows import least_sent
-from dovetail.model.arrays import Floats, Singles
+from dovetail.mapper.exact.windows import least_sent, never_after_reuse
+from dovetail.model.arrays import Floats, Ints, Singles
 from dovetail.model.by_address import by_address
 from dovetail.model.compile import jit_plain, part
 
@@ -32,6 +36,8 @@ class Prices(NamedTuple):
         unread: ``(sources,)`` pJ to take off per execution of the loop body: what is not read the first time.
         shares: ``(lanes, tensors)`` share of visits that ask for a pending tensor.
         pace: what it has to do with speed.
+        apart: tensors, as a bit mask, that neighbours do not pass on in the lanes that are filled.
+        lanes: ``(groups, 2)`` of every group of lanes the first one that is filled, and the one after the last.
         cycles: ``(2 ** tensors,)`` scratch: what levels outside need where the pending tensors of a bit mask may stay
             in place; below 0: not known yet.
     """
@@ -40,7 +46,25 @@ class Prices(NamedTuple):
     unread: Floats
     shares: Floats
     pace: Pace
+    apart: int
+    lanes: Ints
     cycles: Floats
+
+
+def lanes_by_passing(space: Space, idle: tuple[int, ...]) -> list[tuple[int, Ints]]:
+    """Return what lanes to fill at a time: `Prices.apart` and `Prices.lanes` of each time.
+
+    All lanes at once, but for those where loops outside leave in place what neighbours pass on only while none does.
+    """
+    apart = 0 if space.outside == len(space.levels) else never_after_reuse(space, space.outside)
+    sets, points = np.array((0, *idle), np.int64), len(GRID)
+    first = np.concatenate([[0], 1 + points * np.arange(len(idle))])
+    end = np.concatenate([[1], first[1:] + points])
+    rounds = [(0, np.stack([first, np.where(sets & apart, first + 1, end)], axis=1))]
+    for some in sorted({int(mask) & apart for mask in idle} - {0}):
+        here = sets & apart == some
+        rounds.append((some, np.stack([np.where(here, first + 1, 0), np.where(here, end, 0)], axis=1)))
+    return [(some, np.ascontiguousarray(lanes, np.int64)) for some, lanes in rounds]
 
 
 @part()
@@ -62,7 +86,7 @@ def price_vector(
     """
     (source, outside, i), pace = place, prices.pace
     tensors, groups = pace.output.shape[0], pace.idle.shape[0]
-    classes, points = least.shape[1], (least.shape[3] - 1) // max(1, groups - 1)
+    classes = least.shape[1]
     settled = vector[2 * tensors + ENERGY] + vector[2 * tensors + PER_COPY] - prices.unread[source] * volume
     for t in range(tensors):
         cost = vector[t] * prices.word[source, t] + vector[tensors + t]
@@ -72,23 +96,25 @@ def price_vector(
             settled += cost
     prices.cycles[:] = -1.0
     for group in range(groups):
-        first = 0 if group == 0 else 1 + (group - 1) * points
+        first, end = prices.lanes[group]
+        if first == end:
+            continue
         still = mask & pace.idle[group]
         if prices.cycles[still] < 0:
             prices.cycles[still] = asked_time(vector, ~still, volume, pace, source, outside)
         cycles = max(vector[2 * tensors + CYCLES], prices.cycles[still])
         if ceiling.code >= 0:
-            cost, last = settled, 0 if group == 0 else first + points - 1
+            cost = settled
             for t in range(tensors):
                 if mask >> t & 1:
-                    cost += prices.shares[last, t] * vector[2 * tensors + FIXED + t]
+                    cost += prices.shares[end - 1, t] * vector[2 * tensors + FIXED + t]
             if visits_too_dear(ceiling, i, cost, cycles):
                 continue
         rank = class_of(volume, cycles, pace.quickest, classes)
         fastest[rank] = max(fastest[rank], volume / cycles)
         if settled >= least[source, rank, i, first]:
-            continue  # no lane of a group costs more than its first one
-        for lane in range(first, 1 if group == 0 else first + points):
+            continue  # none of the lanes that are filled costs more than the first one
+        for lane in range(first, end):
             cost = settled
             for t in range(tensors):
                 if mask >> t & 1:
@@ -135,7 +161,7 @@ def price_fanout(
             at = child_of(spreading, i, way)
             if at < 0 or start[at] == start[at + 1]:
                 continue
-            least_sent(spreading.windows, lattice, sizes[i], ways, way, spreading.sent)
+            least_sent(spreading.windows, lattice, sizes[i], ways, way, prices.apart, spreading.sent)
             for k in range(start[at], start[at + 1]):
                 mask = spread_vector(demands.vectors[k], demands.pending[k], spreading, way, vector)
                 if not too_dear(ceiling, i, vector[:columns], mask):

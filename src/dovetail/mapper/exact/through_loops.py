@@ -261,6 +261,15 @@ def joint(idle: Bools, one: int, other: int) -> bool:
     return False
 
 
+@part(inline=True)
+def is_met(least: Singles | Floats, first: int, end: int) -> bool:
+    """Return whether there is a completion in the lanes of a group, with reuse or without, of ``(lanes,)``.
+
+    What neighbours pass on only without reuse may have one complete in another class of speed with it.
+    """
+    return bool(least[first] < np.inf or least[end - 1] < np.inf)
+
+
 @part()
 def start(met: Met, least: Singles, u: int) -> None:
     """Fill the scratch table with the costs inside, at every grid point of one idle set."""
@@ -305,8 +314,8 @@ def loop_over(factors: Factors, d: int, met: Met, done: int, reuse: bool) -> Non
             if rest < 0 or factor < factors.least[d] or factor > factors.most[d]:
                 continue
             other = met.at[met.tiles[i] + (rest - size) * radix[d]]
-            if least[other, 0] == np.inf:
-                continue  # no completion, with reuse or without
+            if not is_met(least[other], 0, last + 1):
+                continue
             for k in range(points):
                 below, share = (factors.low[d, j, k], factors.weight[d, j, k]) if reuse else (0, 1.0)
                 cost = least[other, below]

@@ -140,6 +140,18 @@ def _keeping(space: Space, level: int, tensor: int) -> int:
     return PERHAPS if space.may_keep[level + 1, tensor] else NEVER
 
 
+def never_after_reuse(space: Space, level: int) -> int:
+    """Return the tensors that neighbours never pass on while loops inside all that move a tile leave it in place.
+
+    As a bit mask. After a step that brings nothing the model has no neighbour hold anything. Where all is sent again at
+    every step, no step brings nothing.
+    """
+    if level + 1 == len(space.levels):
+        return 0
+    anew = space.rules.no_reuse[level + 1] | space.rules.injective
+    return sum(1 << t for t in range(len(anew)) if not anew[t])
+
+
 class _Axis:
     """An axis of a tensor at a fan-out."""
 
@@ -206,7 +218,9 @@ class _Axis:
 
 
 @part()
-def least_sent(windows: Windows, lattice: Lattice, sizes: Ints, ways: Ways, way: int, sent: Floats) -> None:
+def least_sent(
+    windows: Windows, lattice: Lattice, sizes: Ints, ways: Ways, way: int, apart: int, sent: Floats
+) -> None:  # fmt: skip
     """Fill in ``(tensors, SENT_FIELDS)`` what a tile's visit has sent to its children, at least.
 
     Args:
@@ -215,6 +229,7 @@ def least_sent(windows: Windows, lattice: Lattice, sizes: Ints, ways: Ways, way:
         sizes: ``(dims,)`` of the tile, as divisor indices.
         ways: to use the fan-out.
         way: the one used.
+        apart: tensors of which neighbours pass nothing on whatever the way (`never_after_reuse`), as a bit mask.
         sent: to fill.
     """
     for t in range(sent.shape[0]):
@@ -231,7 +246,7 @@ def least_sent(windows: Windows, lattice: Lattice, sizes: Ints, ways: Ways, way:
             fresh = min(fresh, windows.cells[at, FRESH])
             different *= windows.cells[at, DIFFERENT]
             most *= windows.cells[at, MOST]
-        if not windows.linked[way, t]:
+        if apart >> t & 1 or not windows.linked[way, t]:
             if ways.shared[way, t] > 1:  # else every child is sent its own
                 sent[t, ASKED] = max(sent[t, ASKED], different)
             continue
