@@ -30,7 +30,7 @@ from dovetail.mapper.exact.chains import remember
 from dovetail.mapper.exact.completion import build_completion
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import fewest_iterations
-from dovetail.mapper.exact.expand import note_way
+from dovetail.mapper.exact.expand import begin_ways, foresee, note_way
 from dovetail.mapper.exact.flat import flat_completion
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.prepare import Prepared, lay_out, prepare, with_bounds
@@ -88,6 +88,9 @@ def replay(prepared: Prepared, nest: Nest) -> Iterator[tuple[float, float, float
             inside = sizes // (x * y)
             work.loops[BY] = x * y
             tile, way = int(row.key[TILE]), int(scene.spreads.first[level]) + at
+            with_fan = scene._replace(fan=prepared.fans[level])
+            if space.by_model[level].any():
+                begin_ways(with_fan, level, one_row(row), 0, work)
             row.key[TILE] = _index(prepared, inside)
             row.key[INSTANCES] *= (x * y).prod()
             chosen = space.fanouts[level][at]
@@ -96,6 +99,8 @@ def replay(prepared: Prepared, nest: Nest) -> Iterator[tuple[float, float, float
             spread_out(scene, level, way, tile, int((x * y).prod()), work)
             yield (*bounds_of(prepared, level + 1, work), False)
             if space.by_model[level].any():
+                foresee(with_fan, level, int(with_fan.fan.which[at]), work)
+                yield (*bounds_of(prepared, level + 1, work), False)
                 counted = one_row(row)
                 explore._count_fanout(prepared, level, counted)
                 copy_row(counted, 0, row)

@@ -38,7 +38,7 @@ from dovetail.mapper.exact.rows import (
     Scratch,
     of_tensor,
 )
-from dovetail.mapper.exact.scene import Bounds, Motion, Scene
+from dovetail.mapper.exact.scene import ALWAYS, NEVER, UNKNOWN, Bounds, Motion, Scene
 from dovetail.model.arrays import Bools, Floats, Ints, Singles
 from dovetail.model.charges import READ, UPDATE, bandwidth_taken, cycles_taken
 from dovetail.model.compile import part
@@ -46,7 +46,9 @@ from dovetail.model.compile import part
 # First axis of `Scratch.prices`: pJ per word asked on a visit; words that an instance of the keeper sends for a word
 # that a child asks; words that it sends once at least; share of visits that fetch a tensor after the loops outside a
 # level, and after those of the level; words that a keeper's instance has yet to send.
-WORD, TIMES, DISTINCT, OPEN_VISITS, VISITS, ASKED = range(6)
+# Where the model counted the fan-out just passed, what is sent if the level inside keeps a tensor: pJ per visit (below 0:
+# not known), words in all, and whether it may let the tensor pass.
+WORD, TIMES, DISTINCT, OPEN_VISITS, VISITS, ASKED, HELD_PJ, HELD, MAY_PASS = range(9)
 
 
 class Known(NamedTuple):
@@ -117,30 +119,38 @@ def energy_at(least: Singles, at: int, weight: float) -> float:
 
 
 @part()
-def price_words(scene: Scene, row: Row, prices: Floats) -> tuple[float, float]:
+def price_words(scene: Scene, level: int, row: Row, prices: Floats) -> tuple[float, float]:
     """Fill in what a visit of a tile's words cost at their keepers, and how many of them a keeper sends.
 
+    ``level``: the levels outside it are decided.
     Returns `Known.copies` and `Known.unread`.
     """
     key, real, rules = row.key, row.real, scene.rules
     tensors, instances = real.shape[1], row.key[INSTANCES]
-    copies, unread = 0.0, 0.0
+    copies, unread, visits = 0.0, 0.0, scene.tiles.volume[-1] / scene.tiles.volume[key[TILE]]
     for t in range(tensors):
-        level, used = key[of_tensor(KEEPER, t, tensors)], key[of_tensor(KEEPER_INSTANCES, t, tensors)]
+        keeper, used = key[of_tensor(KEEPER, t, tensors)], key[of_tensor(KEEPER_INSTANCES, t, tensors)]
         times = real[SHARED, t]
+        held, keeping = -1.0, scene.spreads.keeping[level, t]
         if real[COUNTED, t] < 0:
+            held = times * real[SENT, t] if real[SENT, t] > 0 and keeping != NEVER else -1.0
+            times *= real[PASSED, t]
+        elif real[COUNTED, t] > 0 and keeping != UNKNOWN:
+            held = -1.0 if keeping == NEVER else times * real[SENT, t]
             times *= real[PASSED, t]
         elif real[COUNTED, t] > 0:
             times *= min(real[PASSED, t], real[SENT, t] / (real[SHARE, t] + real[LINKED, t] / real[COUNTED, t]))
-        word = scene.bounds.price[level, t, READ]
+        word = scene.bounds.price[keeper, t, READ]
         if rules.is_output[t]:
             part_now = key[of_tensor(PART, t, tensors)]
             copies = max(copies, instances * part_now / max(1, rules.touched[t]))
-            if not rules.read_first[level, t]:
+            if not rules.read_first[keeper, t]:
                 unread += word * key[of_tensor(KEEPER_PART, t, tensors)] * used
-            word += scene.bounds.price[level, t, UPDATE]
+            word += scene.bounds.price[keeper, t, UPDATE]
         prices[WORD, t] = word * times * used / instances
-        prices[TIMES, t] = times
+        prices[TIMES, t], prices[HELD, t] = times, held
+        prices[HELD_PJ, t] = word * held * used / visits
+        prices[MAY_PASS, t] = keeping != ALWAYS
     return copies, unread
 
 
@@ -158,8 +168,19 @@ def price_vector(demands: Demands, k: int, prices: Floats, copies: float) -> flo
     cost = vector[2 * tensors + of.ENERGY] + vector[2 * tensors + of.PER_COPY] * copies
     for t in range(tensors):
         share = prices[VISITS, t] if demands.pending[k] >> t & 1 else 1.0
-        cost += share * (vector[t] * prices[WORD, t] + vector[tensors + t])
+        asked = share * (vector[t] * prices[WORD, t])
+        if prices[HELD_PJ, t] >= 0:
+            asked = if_held(demands.pending[k], t, tensors, prices, asked, prices[HELD_PJ, t])
+        cost += asked + share * vector[tensors + t]
     return cost
+
+
+@part(inline=True)
+def if_held(pending: int, t: int, tensors: int, prices: Floats, passed: float, held: float) -> float:
+    """Return what is sent of a tensor: less if a vector may be of completions whose next level keeps it, or as much."""
+    if prices[MAY_PASS, t] == 0:
+        return held
+    return min(held, passed) if pending >> (tensors + t) & 1 else passed
 
 
 @part()
@@ -180,7 +201,7 @@ def known_of(scene: Scene, level: int, row: Row, prices: Floats) -> Known:
         prices[ASKED, t] = prices[DISTINCT, t]
     slowest = least_cycles(scene, row, 0.0, prices)
     if level >= scene.demands.outermost:
-        copies, unread = price_words(scene, row, prices)
+        copies, unread = price_words(scene, level, row, prices)
     leak = row.value[LEAK] + scene.bounds.leak_inside[level] * row.key[INSTANCES]
     return Known(leak, slowest, copies, unread)
 
@@ -231,7 +252,7 @@ def least_of(scene: Scene, level: int, row: Row, prices: Floats) -> float:
     bounds, tiles, tile = scene.bounds, scene.tiles, row.key[TILE]
     visits = tiles.volume[-1] / tiles.volume[tile]
     if level >= scene.demands.outermost:
-        copies, unread = price_words(scene, row, prices)
+        copies, unread = price_words(scene, level, row, prices)
         share_visits(scene.motion, row.key, prices[VISITS])
         inside = visits * least_inside(scene.demands, level, tile, prices, copies)
         return row.value[ENERGY] + inside * (1 - EXACT) - unread - bounds.slack
@@ -345,8 +366,10 @@ def time_vector(scene: Scene, row: Row, k: int, known: tuple[float, float], pric
     visits, slowest = known
     for t in range(tensors):
         share = prices[VISITS, t] if demands.pending[k] >> t & 1 else 1.0
-        asked = share * demands.vectors[k, t] * visits * prices[TIMES, t] - 1
-        prices[ASKED, t] = max(asked, prices[DISTINCT, t])
+        asked = share * demands.vectors[k, t] * visits * prices[TIMES, t]
+        if prices[HELD, t] >= 0:
+            asked = if_held(demands.pending[k], t, tensors, prices, asked, prices[HELD, t])
+        prices[ASKED, t] = max(asked - 1, prices[DISTINCT, t])
     cycles = demands.vectors[k, 2 * tensors + of.CYCLES] * visits * (1 - EXACT) - scene.bounds.slack_cycles
     return least_cycles(scene, row, max(slowest, cycles), prices)
 

@@ -12,6 +12,7 @@ import numpy as np
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.exact.ceiling import Ceiling
+from dovetail.mapper.exact.advances import Fan
 from dovetail.mapper.exact.demands import (
     Demands,
     Entry,
@@ -153,7 +154,7 @@ def _scene() -> Scene:
         one,
         Motion(two, _bools(1), _bools(1), slides=False, long_chains=False),
         Choices(two, two, one, two, two, two, two),
-        Spreads(one, one, two, flags, two, flags, np.zeros((1, 1)), flags),
+        Spreads(one, one, two, flags, two, flags, np.zeros((1, 1)), flags, two),
         Sourcing(one, one, one),
         Bounds(
             Packed(one, one, _singles(1)),
@@ -172,6 +173,7 @@ def _scene() -> Scene:
             0.0,
         ),
         _demands(),
+        Fan.none(1, 1),
     )
 
 

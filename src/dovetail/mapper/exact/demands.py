@@ -198,7 +198,7 @@ def _through_storage(
         tables.words,
         boundaries.delivered[level],
         np.multiply.outer(first, tables.volume.astype(np.float64)),
-        np.array([_is_noted(space, level, t) for t in range(len(first))], np.bool_),
+        np.array([is_noted(space, level, t) for t in range(len(first))], np.bool_),
         rules.is_output,
         np.ascontiguousarray(rules.read_first[level]),
         price,
@@ -210,7 +210,7 @@ def _through_storage(
     return entered
 
 
-def _is_noted(space: Space, level: int, tensor: int) -> bool:
+def is_noted(space: Space, level: int, tensor: int) -> bool:
     """Return whether it matters to a fan-out just outside a level that the level keeps a tensor, or does not."""
     choice = bool(space.may_keep[level, tensor]) and not space.must_keep[level, tensor]
     return choice and level > 0 and bool(space.linking[level - 1][:, tensor].any())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+from dovetail.mapper.exact.advances import least_held, list_advances
 from dovetail.mapper.exact.bounds import (
     OPEN_VISITS,
     Known,
@@ -45,6 +46,7 @@ from dovetail.mapper.exact.rows import (
     LEAK,
     ON_Y,
     ORDER,
+    PASSED,
     SENT,
     SHARED,
     SIZE,
@@ -64,7 +66,7 @@ from dovetail.mapper.exact.rows import (
     of_tensor,
     path_at,
 )
-from dovetail.mapper.exact.scene import Choices, Scene, Spreads
+from dovetail.mapper.exact.scene import UNKNOWN, Choices, Scene, Spreads
 from dovetail.mapper.exact.traffic import finish_levels, keep, settle_reads, spread_out
 from dovetail.model.arrays import Ints
 from dovetail.model.charges import fits, space_taken
@@ -286,9 +288,10 @@ def note_way(scene: Scene, level: int, way: int, scratch: Scratch) -> None:
 def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
     """Add to a table all partial mappings that pass a fan-out and may still beat the goal; False: see `take_step`.
 
-    Where the model is to count the fan-out, rows are not merged yet, and bounds assume that links save all they can.
+    Where the model is to count the fan-out, rows are not merged yet, and bounds assume that links save all they can:
+    these are the same for all ways of equal factors.
     """
-    spreads, parallelism, row = scene.spreads, scene.tiles.parallelism, scratch.row
+    spreads, parallelism, row, fan = scene.spreads, scene.tiles.parallelism, scratch.row, scene.fan
     first, count = spreads.first[level], spreads.counts[level]
     by_model = False
     for way in range(first, first + count):
@@ -296,7 +299,11 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             by_model = by_model or spreads.by_model[way, tensor]
     for parent in range(parents.bound.shape[0]):
         tile = parents.key[parent, TILE]
+        if by_model:
+            begin_ways(scene, level, parents, parent, scratch)
         for way in range(first, first + count):
+            if by_model and fan.worth[fan.which[way - first]] == math.inf:
+                continue
             inside, children = tile_inside(scene.lattice, spreads, way, tile, scratch.loops)
             if inside < 0 or parallelism[level + 1, inside] == 0:
                 continue
@@ -308,9 +315,55 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             note_way(scene, level, way, scratch)
             spread_out(scene, level, way, tile, children, scratch)
             table.stats[STATES] += 1
-            if not offer_if_hopeful(scene, goal, level, scratch, table, not by_model):
+            if not by_model:
+                if not offer_if_hopeful(scene, goal, level, scratch, table, True):
+                    return False
+                continue
+            worth = worth_of(scene, goal, level, fan.which[way - first], scratch)
+            if worth == math.inf:
+                table.stats[BY_BOUND] += 1
+            elif not offer(table, row, worth, False):
                 return False
     return True
+
+
+@part()
+def begin_ways(scene: Scene, level: int, parents: Rows, parent: int, scratch: Scratch) -> None:
+    """Forget what ways to use a fan-out are worth, and list what the loops outside do to a partial mapping's tiles."""
+    loops, lattice, fan = scratch.loops, scene.lattice, scene.fan
+    copy_row(parents, parent, scratch.row)
+    for d in range(loops.shape[1]):
+        loops[SIZE_PLACE, d] = (parents.key[parent, TILE] // lattice.radix[d]) % lattice.counts[d]
+        loops[SIZE, d] = lattice.divisors[d, loops[SIZE_PLACE, d]]
+    for place in range(fan.worth.shape[0]):
+        fan.worth[place] = -1.0
+    list_advances(scene.rules, level, scratch.row, loops, fan)
+
+
+@part()
+def worth_of(scene: Scene, goal: Goal, level: int, place: int, scratch: Scratch) -> float:
+    """Return the least value of what ways of the same factors lead to, infinity where that is hopeless.
+
+    ``place``: as `Fan.which` has it; the row is of one of them.
+    """
+    fan = scene.fan
+    if fan.worth[place] < 0:
+        foresee(scene, level, place, scratch)
+        energy, cycles = bound_of(scene, goal, level + 1, scratch.row, scratch.prices)
+        worth, _ = objective_value(goal.code, energy, cycles)
+        fan.worth[place] = math.inf if hopeless(goal, energy, cycles) else max(0.0, worth)
+    return fan.worth[place]
+
+
+@part()
+def foresee(scene: Scene, level: int, place: int, scratch: Scratch) -> None:
+    """Fill in what a fan-out that the model has yet to count sends at least; ``place``: as `Fan.which` has it."""
+    fan, real = scene.fan, scratch.row.real
+    for t in range(real.shape[1]):
+        if real[COUNTED, t] < 0 and fan.slides[t] and scene.spreads.keeping[level + 1, t] != UNKNOWN:
+            least_held(scene.rules, scene.lattice, fan, place, t, scratch.loops, fan.held)
+            real[SENT, t] = fan.held[0]
+            real[PASSED, t] = max(real[PASSED, t], fan.held[1])
 
 
 @part()

@@ -199,7 +199,10 @@ class _Sink:
 
     def run(self, kind: int, piece: Rows) -> bool:
         """Take a step with some parents; False when there is no room left, or more to do than is to be done at once."""
-        return take_step(kind, self._prepared.scene, self._goal, self._level, piece, self._scratch, self._table)
+        scene = self._prepared.scene
+        if kind == FANOUT:
+            scene = scene._replace(fan=self._prepared.fans[self._level])
+        return take_step(kind, scene, self._goal, self._level, piece, self._scratch, self._table)
 
     def _retract(self, used: int) -> None:
         """Take back all rows after so many."""

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dovetail.mapper.exact.advances import Fan, fan_of
 from dovetail.mapper.exact.ceiling import Known
 from dovetail.mapper.exact.completion import Completion, build_completion
+from dovetail.mapper.exact.demands import is_noted
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import words_asked
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.orders import OWN, STILL, Links, Movement, joined_axes, orders
 from dovetail.mapper.exact.physical import compulsory, cycles_by_bandwidth, touched, whole_cycles, words_prices
 from dovetail.mapper.exact.rows import TRAFFIC, Widths
-from dovetail.mapper.exact.scene import Bounds, Choices, Motion, Scene, Sourcing, Spreads
+from dovetail.mapper.exact.scene import ALWAYS, NEVER, NOTED, UNKNOWN, Bounds, Choices, Motion, Scene, Sourcing, Spreads
 from dovetail.mapper.exact.space import OutOfReach, Space, once
 from dovetail.mapper.exact.tables import Tables, build_tables, bytes_of_tables
 from dovetail.mapper.exact.through_loops import GRID
@@ -35,6 +37,7 @@ class Prepared:
         space: the mapspace.
         tables: what is known of every tile.
         scene: both for compiled code.
+        fans: per level.
         widths: columns of key, value and path.
         least_cycles: cycles of the mappings that bounds hold for, given parallelism and bandwidth.
         compulsory_pJ: energy of any mapping: the most that is known of moving and computing (leakage aside).
@@ -44,6 +47,7 @@ class Prepared:
     space: Space
     tables: Tables
     scene: Scene
+    fans: tuple[Fan, ...]
     widths: Widths
     least_cycles: int
     compulsory_pJ: float
@@ -114,6 +118,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
     distinct = touched(space)
     quickest = float(completion.class_cycles[0].min())  # infinity where there is no completion at all
     by_bandwidth = max(laid_out.by_bandwidth, quickest if math.isfinite(quickest) else 0.0)
+    parts = space.fanouts, space.by_model, space.linking, space.divisors, space.keepers
     scene = Scene(
         lattice_of(space),
         tables,
@@ -122,16 +127,23 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
         counter,
         _motion(space),
         choices,
-        once(space, ("spreads", space.fanouts, space.by_model, space.linking, space.divisors), lambda: _spreads(space)),
+        once(space, ("spreads", *parts), lambda: _spreads(space)),
         _sourcing(completion),
         _bounds(space, completion, per_word, distinct, by_bandwidth),
         completion.demands,
+        Fan.none(tensors, dims, space.rules.coefficients.shape[1]),
     )
+    fans = tuple(_fan(space, level) for level in range(levels))
     least = compulsory(space, tables, per_word, distinct)
     floor = max(least, completion.floor)
     widths = Widths.of(tensors, levels, dims, chain, len(bounded))
     least_cycles = max(laid_out.least_cycles, whole_cycles(by_bandwidth))
-    return Prepared(space, tables, scene, widths, least_cycles, floor if known is None else least, floor)
+    return Prepared(space, tables, scene, fans, widths, least_cycles, floor if known is None else least, floor)
+
+
+def _fan(space: Space, level: int) -> Fan:
+    parts = space.fanouts[level], space.by_model, space.linking, space.divisors, space.rules, space.keepers
+    return once(space, ("fan", level, *parts), lambda: fan_of(space, level))
 
 
 def _motion(space: Space) -> Motion:
@@ -196,12 +208,12 @@ def _orders(space: Space, look: Callable[[], None]) -> tuple[Ints, Ints, Ints]:
 
 
 def _spreads(space: Space) -> Spreads:
-    counts = np.array([len(rows) for rows in space.fanouts], np.int64)
+    counts, tensors = np.array([len(rows) for rows in space.fanouts], np.int64), len(space.rules.is_output)
     flat = [row for rows in space.fanouts for row in rows]
     places = [{value: i for i, value in enumerate(divisors)} for divisors in space.divisors]
     shape = len(flat), len(space.active)
     factors = [[places[d][f] for d, f in enumerate(row.factors)] for row in flat]
-    apart, again = [np.zeros((0, len(space.rules.is_output)))], [np.zeros((0, len(space.rules.is_output)), np.bool_)]
+    apart, again = [np.zeros((0, tensors))], [np.zeros((0, tensors), np.bool_)]
     for level in np.flatnonzero(space.is_spatial).tolist():
         ways, which = ways_of(space, level)
         apart.append((ways.children[:, None] / ways.shared)[which])
@@ -215,7 +227,16 @@ def _spreads(space: Space) -> Spreads:
         np.ascontiguousarray(np.concatenate(space.by_model)),
         np.concatenate(apart),
         np.concatenate(again),
+        np.array([[_keeping(space, i, t) for t in range(tensors)] for i in range(len(space.levels) + 1)], np.int64),
     )
+
+
+def _keeping(space: Space, level: int, tensor: int) -> int:
+    if level == len(space.levels) or space.must_keep[level, tensor]:
+        return ALWAYS
+    if not space.may_keep[level, tensor]:
+        return NEVER
+    return NOTED if is_noted(space, level, tensor) else UNKNOWN
 
 
 def _sourcing(completion: Completion) -> Sourcing:

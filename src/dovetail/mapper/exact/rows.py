@@ -117,7 +117,7 @@ class Scratch(NamedTuple):
         window: ``(4, axes)`` how far a sliding tensor's tile has moved along each axis, its first displacement, the one
             now, and its extent; fields from ``MOVED`` on.
         met: ``(tensors,)`` the axis along which the loops so far move a tensor: 0 for none, -1 when it is settled.
-        prices: ``(6, tensors)`` what a visit's words cost; fields as in `dovetail.mapper.exact.bounds`.
+        prices: ``(9, tensors)`` what a visit's words cost; fields as in `dovetail.mapper.exact.bounds`.
     """
 
     entered: Row
@@ -165,7 +165,7 @@ def scratch(widths: Widths, tensors: int, axes: int, dims: int) -> Scratch:
         np.zeros((5, dims), np.int64),
         np.zeros((4, axes), np.int64),
         np.zeros(tensors, np.int64),
-        np.zeros((6, tensors)),
+        np.zeros((9, tensors)),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dovetail.mapper.exact.advances import Fan
 from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.lattice import Lattice
 from dovetail.mapper.exact.packed import Packed
@@ -39,6 +40,10 @@ class Choices(NamedTuple):
     orders: Ints
 
 
+# How the level inside a fan-out treats a tensor. `NOTED`: a vector of demands says whether it may keep it.
+ALWAYS, NEVER, NOTED, UNKNOWN = range(4)
+
+
 @by_address
 class Spreads(NamedTuple):
     """The ways to use the fan-outs, those of all levels one after the other.
@@ -52,6 +57,7 @@ class Spreads(NamedTuple):
         by_model: ``(ways, tensors)`` the traffic is counted by the model itself, after the step.
         apart: ``(ways, tensors)`` words sent for one that a child asks, at least, of what the model has yet to count.
         again: ``(ways, tensors)`` neighbours may serve what is asked for again while no loop moves the tensor.
+        keeping: ``(levels + 1, tensors)`` how a level, the last one being compute, treats a tensor: see `NOTED`.
     """
 
     first: Ints
@@ -62,6 +68,7 @@ class Spreads(NamedTuple):
     by_model: Bools
     apart: Floats
     again: Bools
+    keeping: Ints
 
 
 @by_address
@@ -149,6 +156,7 @@ class Scene(NamedTuple):
         counter: ``(levels,)`` place of a bounded level's traffic among the values of a row, or -1.
         motion, choices, spreads, sourcing, bounds: see there.
         demands: of what is inside the outermost fan-out.
+        fan: the fan-out that is passed, if the model counts it.
     """
 
     lattice: Lattice
@@ -162,3 +170,4 @@ class Scene(NamedTuple):
     sourcing: Sourcing
     bounds: Bounds
     demands: Demands
+    fan: Fan

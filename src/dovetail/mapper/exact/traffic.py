@@ -246,7 +246,8 @@ def spread_out(scene: Scene, level: int, way: int, tile: int, children: int, scr
         if children == 1:
             continue
         if scene.spreads.by_model[way, tensor]:
-            real[COUNTED, tensor], real[PASSED, tensor] = -1.0, scene.spreads.apart[way, tensor]
+            real[COUNTED, tensor], real[SENT, tensor] = -1.0, 0.0
+            real[PASSED, tensor] = scene.spreads.apart[way, tensor]
             if scene.spreads.again[way, tensor]:
                 real[PASSED, tensor] /= reuse_of(scene.motion, row.key, tensor)
             continue
