@@ -68,7 +68,9 @@ class Fan(NamedTuple):
         """Return that nothing is known."""
         no = np.zeros((1, tensors), np.bool_)
         ways = Ways(np.zeros((1, dims), np.int64), np.ones(1), np.ones((1, tensors)), no, no, np.ones(1))
-        return _fan(Windows.none(1, tensors, dims), ways, np.zeros(0, np.int64), np.zeros(tensors, np.bool_), no[0], (1, axes))
+        return _fan(
+            Windows.none(1, tensors, dims), ways, np.zeros(0, np.int64), np.zeros(tensors, np.bool_), no[0], (1, axes)
+        )
 
 
 def fan_of(space: Space, level: int) -> Fan:

@@ -46,8 +46,8 @@ from dovetail.model.compile import part
 # First axis of `Scratch.prices`: pJ per word asked on a visit; words that an instance of the keeper sends for a word
 # that a child asks; words that it sends once at least; share of visits that fetch a tensor after the loops outside a
 # level, and after those of the level; words that a keeper's instance has yet to send.
-# Where the model counted the fan-out just passed, what is sent if the level inside keeps a tensor: pJ per visit (below 0:
-# not known), words in all, and whether it may let the tensor pass.
+# Where the model counts the fan-out just passed, what is sent if the level inside keeps a tensor: pJ per visit (below
+# 0: not known) and words in all; and whether that level may let it pass.
 WORD, TIMES, DISTINCT, OPEN_VISITS, VISITS, ASKED, HELD_PJ, HELD, MAY_PASS = range(9)
 
 
@@ -115,7 +115,9 @@ def slots_at(bounds: Bounds, level: int, at: int, idle: int, share: float) -> tu
 @part()
 def energy_at(least: Singles, at: int, weight: float) -> float:
     """Return the least pJ per visit between two points of the grid; infinity where there is none."""
-    return least[at] + weight * (least[at - 1] - least[at]) if weight > 0.0 and least[at] < math.inf else least[at] + 0.0
+    return (
+        least[at] + weight * (least[at - 1] - least[at]) if weight > 0.0 and least[at] < math.inf else least[at] + 0.0
+    )
 
 
 @part()

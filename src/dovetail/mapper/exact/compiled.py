@@ -11,8 +11,8 @@ import numpy as np
 
 from dovetail.errors import DovetailError
 from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.advances import Fan
+from dovetail.mapper.exact.ceiling import Ceiling
 from dovetail.mapper.exact.demands import (
     Demands,
     Entry,

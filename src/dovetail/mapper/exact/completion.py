@@ -127,7 +127,9 @@ def build_completion(
     fastest = np.zeros((space.outside + 1, CLASSES))
     for apart, filled in rounds:
         at_these = prices._replace(apart=apart, lanes=filled)
-        price = partial(price_fanout, spreading, demands, at_these, above, met, vector, parts[space.outside], fastest[-1])
+        price = partial(
+            price_fanout, spreading, demands, at_these, above, met, vector, parts[space.outside], fastest[-1]
+        )
         in_pieces(len(fans), price, partial(look_at, effort, met.merged))
         look_at(effort, met.merged)
     forget_beaten(parts[space.outside], len(idle))

@@ -103,24 +103,27 @@ def price_vector(
         if prices.cycles[still] < 0:
             prices.cycles[still] = asked_time(vector, ~still, volume, pace, source, outside)
         cycles = max(vector[2 * tensors + CYCLES], prices.cycles[still])
-        if ceiling.code >= 0:
-            cost = settled
-            for t in range(tensors):
-                if mask >> t & 1:
-                    cost += prices.shares[end - 1, t] * vector[2 * tensors + FIXED + t]
-            if visits_too_dear(ceiling, i, cost, cycles):
-                continue
+        cheapest = with_pending(settled, vector, mask, prices.shares[end - 1])
+        if ceiling.code >= 0 and visits_too_dear(ceiling, i, cheapest, cycles):
+            continue
         rank = class_of(volume, cycles, pace.quickest, classes)
         fastest[rank] = max(fastest[rank], volume / cycles)
         if settled >= least[source, rank, i, first]:
             continue  # none of the lanes that are filled costs more than the first one
         for lane in range(first, end):
-            cost = settled
-            for t in range(tensors):
-                if mask >> t & 1:
-                    cost += prices.shares[lane, t] * vector[2 * tensors + FIXED + t]
+            cost = with_pending(settled, vector, mask, prices.shares[lane])
             if cost < least[source, rank, i, lane]:
                 least[source, rank, i, lane] = cost
+
+
+@part()
+def with_pending(settled: float, vector: Floats, mask: int, shares: Floats) -> float:
+    """Return what a vector comes to with its pending tensors, which are asked for at so many of the visits."""
+    cost, tensors = settled, shares.shape[0]
+    for t in range(tensors):
+        if mask >> t & 1:
+            cost += shares[t] * vector[2 * tensors + FIXED + t]
+    return cost
 
 
 @jit_plain
