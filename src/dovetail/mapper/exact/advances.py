@@ -72,6 +72,11 @@ class Fan(NamedTuple):
             Windows.none(1, tensors, dims), ways, np.zeros(0, np.int64), np.zeros(tensors, np.bool_), no[0], (1, axes)
         )
 
+    def anew(self) -> Fan:
+        """Return the same with scratch of its own: searches may run side by side."""
+        loops, axes = self.steps.shape[1:]
+        return _fan(self.windows, self.ways, self.which, self.slides, self.spatial, (loops, axes))
+
 
 def fan_of(space: Space, level: int) -> Fan:
     """Return what is known of a fan-out of a space."""

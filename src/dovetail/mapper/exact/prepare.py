@@ -143,7 +143,7 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
 
 def _fan(space: Space, level: int) -> Fan:
     parts = space.fanouts[level], space.by_model, space.linking, space.divisors, space.rules, space.keepers
-    return once(space, ("fan", level, *parts), lambda: fan_of(space, level))
+    return once(space, ("fan", level, *parts), lambda: fan_of(space, level)).anew()
 
 
 def _motion(space: Space) -> Motion:
