@@ -32,12 +32,14 @@ NARROW, WIDE = 8, 64
 FAR, LIKELY = 64.0, 20_000
 #: Mappings that a local search may meet when the search was interrupted: some tenths of a second.
 HASTY = 8_000
-#: A mapping within this factor of the lowest bound is good enough to prune by.
-CLOSE = 1.1
+#: A mapping within this factor of the lowest bound is good enough to prune by; within the second one also where much is
+#: followed.
+CLOSE, CLOSEST = 1.1, 1.01
 #: Partial mappings at a level beyond which a better mapping is looked for before all of them are followed.
 CROWD = 1024
-#: Partial mappings examined for a first mapping before a local search takes over: it takes as long as some more.
-FIRST = 1_000_000
+#: Partial mappings examined that take about as long as a local search: after as many it takes over from looking for a
+#: first mapping, and is worth while for one that is not much better.
+MUCH = 300_000
 #: Partial mappings examined for a mapping that only the model's rounding of cycles puts first.
 MOMENT = 200_000
 #: By how much, relatively, the search's energy of a mapping may differ from the model's: sums in another order.
@@ -280,7 +282,8 @@ class Cover:
     def _better_among(self, objective: Objective, known: Found, rows: Rows, level: int, faster: bool) -> Found:
         """Return the best completion of the most promising partial mappings; where it is far above, what is likely."""
         known = self._better(objective, known, WIDE, rows, level, faster)
-        is_far = rank(objective, known)[0] > CLOSE * float(rows.bound.min())
+        close = CLOSE if self._watch.progress.stats[STATES] < MUCH else CLOSEST
+        is_far = rank(objective, known)[0] > close * float(rows.bound.min())
         if is_far and objective not in self._improved:
             self._met[objective] = known = self.or_likely(objective, known)
         return known
@@ -305,8 +308,8 @@ class Cover:
 
         def look() -> None:
             self._watch.check()
-            if tally.stats[STATES] > FIRST:
-                raise OutOfReach(f"more than {FIRST:,} partial mappings")
+            if tally.stats[STATES] > MUCH:
+                raise OutOfReach(f"more than {MUCH:,} partial mappings")
 
         tally.check = look
         try:

@@ -52,8 +52,9 @@ COARSE, COARSE_PRICED = 4, 12
 MORE_VECTORS, MORE_PRICED = 400, 1000
 #: And that such bounds have room for at first where many are likely.
 FIRST_OF_MANY = 54
-#: Mappings that a local search meets before these are tabulated, for every tile.
-MAPPINGS_A_TILE = 4
+#: Mappings that a local search meets before these are tabulated, for every tile; tiles beyond which it meets more than
+#: `LIKELY`, as tabulating takes long and so much the longer the dearer the mapping known; and how many at most.
+MAPPINGS_A_TILE, LARGE, AT_LENGTH = 4, 16_000, 60_000
 #: Tiles, times ways to keep them inside the outermost fan-out, beyond which bounds of all mappings are not tried.
 CROWDED = 1_000_000
 #: Shares of the memory there is for least energies, for what is known of tiles, and for a working table of vectors.
@@ -178,7 +179,8 @@ class _Search:
                         raise Crowded
                     return with_bounds(laid_out, build_completion(*given, replace(effort, merges=for_all))), None
                 except Crowded:
-                    begin = self._begin(min(LIKELY, MAPPINGS_A_TILE * laid_out.space.tiles))
+                    tiles = laid_out.space.tiles
+                    begin = self._begin(min(LIKELY if tiles <= LARGE else AT_LENGTH, MAPPINGS_A_TILE * tiles))
                     effort = effort if begin is None else replace(effort, first=FIRST_OF_MANY)
             if begin is not None:
                 known = Known(self.objective, rank(self.objective, begin)[0], laid_out.least_cycles)
