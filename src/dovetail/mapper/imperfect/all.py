@@ -51,12 +51,14 @@ class Covered:
         least: the least value that the model gives any that was evaluated; infinity where none was.
         evaluated: how many were.
         ruled_out: choices of factors that the bound rules out.
+        is_listed: all choices were listed, one by one; else by branch and bound (`dovetail.mapper.imperfect.proof`).
     """
 
     best: Crowd | None
     least: float
     evaluated: int
     ruled_out: int
+    is_listed: bool = True
 
 
 def cover(space: Mapspace, least: Least, known: Crowd | None, is_over: Callable[[], bool]) -> Covered | None:

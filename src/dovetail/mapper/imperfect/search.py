@@ -1,9 +1,10 @@
 """The search with imperfect factors: all of a small space, else by local search from the best perfect mapping on.
 
 It never returns worse than the best perfect mapping; where there is none, it begins at any that fits. Where all that
-the bound leaves can be listed they are (`dovetail.mapper.imperfect.all`), and the answer is the best; elsewhere no
-optimum is proven unless the bound is met. The model cuts the average of instances in use off to an integer; what is
-best is so by energies made good for that. The same problem and count of evaluations give the same answer.
+the bound leaves can be listed they are (`dovetail.mapper.imperfect.all`), and the answer is the best; so it is where
+costs are products over the dimensions (`dovetail.mapper.imperfect.proof`). Elsewhere no optimum is proven unless the
+bound is met. The model cuts the average of instances in use off to an integer; what is best is so by energies made good
+for that. The same problem and count of evaluations give the same answer.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dovetail.mapper.imperfect.all import Covered, cover
 from dovetail.mapper.imperfect.first import first_fitting
 from dovetail.mapper.imperfect.floor import Least, least_of
 from dovetail.mapper.imperfect.moves import DRAWS, change_imperfect
+from dovetail.mapper.imperfect.proof import prove
 from dovetail.mapper.imperfect.space import crowd_of, evaluated
 from dovetail.mapper.imperfect.start import grown_crowd
 from dovetail.mapper.local.moves import brood_of
@@ -182,10 +184,18 @@ class _Search:
             if grown is not None:
                 start = (grown if start is None else start.joined(grown)).best(CROWD)
             start = start or first_fitting(space, self.is_over)
+            if start is not None and self.hunted[0] is None:
+                self.hunted = start, 0
+            proven = prove(space, self.hunted[0], self.is_over, allowance_of(self.time_limit).room)
+            if proven is not None:
+                self.hunted = proven.best or self.hunted[0], proven.evaluated
+                if proven.is_whole:
+                    best = self.hunted[0]
+                    return best, Covered(best, math.inf, proven.evaluated, proven.examined, is_listed=False)
+            start = self.hunted[0] if start is None or self.hunted[0] is None else start.joined(self.hunted[0])
             if start is None:
                 return None, None
-            if self.hunted[0] is None:
-                self.hunted = start, 0
+            start = start.best(CROWD)
             for met in _hunt(space, least, start, self.evaluations, self.rounds, self.is_over, self.progress):
                 self.hunted = met
             covered = cover(space, least, self.hunted[0], self.is_over)
@@ -250,7 +260,7 @@ def _method(covered: Covered | None, is_perfect: bool, evaluated: int) -> str:
         )
     return (
         f"imperfect factors, too: {evaluated:,} mappings evaluated, and {covered.ruled_out:,} choices of factors that "
-        "cannot be better ruled out, which is all of them"
+        f"cannot be better ruled out{'' if covered.is_listed else ', each for many mappings'}, which is all of them"
     )
 
 
