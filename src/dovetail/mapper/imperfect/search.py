@@ -265,6 +265,11 @@ def _method(covered: Covered | None, is_perfect: bool, evaluated: int) -> str:
 
 
 def _cut_off(covered: Covered | None, value: float) -> tuple[str, ...]:
+    if covered is not None and not covered.is_listed:
+        return (
+            "the model cuts the average of instances in use off to an integer; mappings are ranked by what they would "
+            "cost without that",
+        )
     if covered is None or covered.least >= value:
         return ()
     return (
