@@ -142,11 +142,10 @@ def _within_reach(request: Request, oracle: CostOracle) -> tuple[Request, list[s
         try:
             shrink(_by(request, METHODS[0]), oracle)
         except UnreachableError as error:
-            told = str(error).split(" (")[0]
-            left = tuple(target for target in request.targets if told != f"target {target}")
-            if not left or len(left) == len(request.targets):
+            left = tuple(target for target in request.targets if target != error.target)
+            if not left:
                 raise
-            beyond += [str(target) for target in request.targets if target not in left]
+            beyond.append(str(error.target))
             request = replace(request, targets=left)
         else:
             return request, beyond

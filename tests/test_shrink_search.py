@@ -365,8 +365,9 @@ def test_importance_is_what_scaling_a_channels_weights_changes(toy):
 
 @pytest.mark.parametrize("name", sorted(SEARCHES))
 def test_a_target_out_of_reach_names_the_nearest(toy, name):
-    with pytest.raises(UnreachableError, match=r"nearest reachable is edp=0\.\d+x"):
-        SEARCHES[name](task_of(toy, ["edp=0.00001x"]))
+    with pytest.raises(UnreachableError, match=r"nearest reachable is edp=0\.\d+x") as refused:
+        SEARCHES[name](task_of(toy, ["edp=0.9x", "edp=0.00001x"]))
+    assert refused.value.target == Target("edp", 0.00001, True)
 
 
 def test_a_budget_that_ends_too_early_names_the_nearest(toy):

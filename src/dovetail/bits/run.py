@@ -331,7 +331,8 @@ class _Run:
         share = cost / metric_of(self.original, metric)
         return UnreachableError(
             f"target {target} ({limit:.4g} {METRICS[metric]}): no choice of bits costs so little; the least is "
-            f"{metric}={share:.3g}x ({cost:.4g} {METRICS[metric]})"
+            f"{metric}={share:.3g}x ({cost:.4g} {METRICS[metric]})",
+            target,
         )
 
     def plan(self, bits: Sequence[int]) -> Plan:

@@ -10,7 +10,7 @@ That finds good choices; that none is better is proven under limits on sums, one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -224,7 +224,7 @@ class ExactSearch:
     def within(
         self, losses: Losses, limit: float, count: int = 8, met_at: dict[float, list[Choice]] | None = None
     ) -> list[Choice]:
-        """Return up to so many choices that cost at most the limit, the least predicted loss first.
+        """Return up to so many choices that cost at most the limit, least predicted loss first, the widest of equals.
 
         The price of loss is bisected; each choice met on the way is exact for its price. The best within the limit
         are then improved by changing one or two knobs at a time until no such change helps, which reaches what lies
@@ -247,9 +247,9 @@ class ExactSearch:
             met.update(dict.fromkeys(choices))
             low, high = (middle, high) if self.cost(choices[-1]) <= limit else (low, middle)
         fitting = [choice for choice in met if self.cost(choice) <= limit]
-        for start in sorted(fitting, key=lambda choice: (loss_of(losses, choice), choice))[:_STARTS]:
+        for start in _ranked(losses, fitting)[:_STARTS]:
             fitting += self._improved(start, losses, limit)
-        return sorted(dict.fromkeys(fitting), key=lambda choice: (loss_of(losses, choice), choice))[:count]
+        return _ranked(losses, fitting)[:count]
 
     def best_within(self, losses: Losses, limit: float, most: int = MOST_CHOICES) -> tuple[Choice | None, bool]:
         """Return the choice of least loss that costs at most the limit, and whether that is proven.
@@ -422,6 +422,11 @@ class ExactSearch:
                         steps = range(there + 1, min(there + _NARROWER, self.sizes[other] - 1) + 1)
                         moves += [(*one[:other], step, *one[other + 1 :]) for step in steps]
         return moves
+
+
+def _ranked(losses: Losses, choices: Iterable[Choice]) -> list[Choice]:
+    """Return choices, each once, by what they lose, of equals those first that give up the fewest options."""
+    return sorted(dict.fromkeys(choices), key=lambda choice: (loss_of(losses, choice), sum(choice), choice))
 
 
 def _to_beat(losses: Losses, choice: Choice | None) -> float:

@@ -256,7 +256,8 @@ class _Run:
         left = f"{self.shares[-1]:.0%}" if self.pattern is None else "{} of every {}".format(*self.pattern)
         return UnreachableError(
             f"{target} is not met: with {left} of its weights {self.request.model.label} costs "
-            f"{least:.4g} {METRICS[target.metric]} on {self.oracle.architecture.name}, {share:.3f}x of the original"
+            f"{least:.4g} {METRICS[target.metric]} on {self.oracle.architecture.name}, {share:.3f}x of the original",
+            target,
         )
 
     def start(self, share: float) -> PrunedStart:

@@ -35,7 +35,15 @@ _CLEARLY = 1.02
 
 
 class UnreachableError(DovetailError):
-    """No network that the search tried meets a target; the message says which comes nearest."""
+    """No network that the search tried meets a target; the message says which comes nearest.
+
+    Attributes:
+        target: that is not met.
+    """
+
+    def __init__(self, message: str, target: Target) -> None:
+        super().__init__(message)
+        self.target = target
 
 
 @dataclass
@@ -106,7 +114,8 @@ class Task:
         return UnreachableError(
             f"target {target} ({limit:.4g} {METRICS[self.metric]}): {why} {self.metric}={share:.3g}x "
             f"({cost:.4g} {METRICS[self.metric]})"
-            f"{f', with channels {widths}' * bool(channels)}{gone}{where}"
+            f"{f', with channels {widths}' * bool(channels)}{gone}{where}",
+            target,
         )
 
 
