@@ -98,6 +98,15 @@ def test_models_without_a_table_are_traced():
         load_network("regnet_y_401mf")
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("C=64,M=64", "see `dovetail layers"), ("resnet 18", "did you mean 'resnet18'")]
+)
+def test_what_no_model_can_be_called_is_refused_before_thousands_of_names_are_loaded(name, hint, monkeypatch):
+    monkeypatch.setattr("dovetail.workload.torch_models.import_torchvision", lambda _: pytest.fail("loaded"))
+    with pytest.raises(InputError, match=hint):
+        load_network(name)
+
+
 def test_a_table_and_a_trace_agree_on_the_data_flow_aside():
     make, shape = image_factory("resnet18", 224)
     traced = trace(make, (4, *shape[1:]), name="resnet18")

@@ -7,6 +7,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -186,9 +187,9 @@ def trace_by_name(
     if name.endswith(".py"):
         raise InputError(f"'{name}' names no network: write {name}:NAME, a class or function in it that makes one")
     known = sorted(bundled)
+    if not re.fullmatch(r"[\w.-]+", name):  # nobody's model is called so: no need to load thousands of names
+        raise InputError(f"no network '{name}'{_nearest(name, known)}")
     if importlib.util.find_spec("torch") is None:
-        if not name.isidentifier():
-            raise InputError(f"no network '{name}'{did_you_mean(name, known)}")
         raise InputError(
             f"no bundled network '{name}'{did_you_mean(name, known)} "
             "(more are known where the extra is: pip install 'dovetail-codesign[torch]')"
