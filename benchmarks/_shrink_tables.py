@@ -31,13 +31,13 @@ def print_tables(parts: Sequence[Part]) -> None:
         seeds = len(own[0]["original"]["test"])
         print(f"\n{network} on {design}: {len(own)} supernets x {seeds} seeds; test accuracy in percent")
         whole, plain = _mean_of(own, "original"), _mean_of(own, "plain")
-        print(f"original trained on likewise {_points(whole)}, plainly for as many steps as both {_points(plain)}\n")
+        print(f"original trained on likewise {points(whole)}, plainly for as many steps as both {points(plain)}\n")
         print("| method | targets met at, mean EDP | " + " | ".join(f"at {s:g}x" for s in SHARES) + " |")
         print("|---|---|" + "---:|" * len(SHARES))
         shares = [share for share in SHARES if all(_has(part, share) for part in own)]
         for method in SHOWN:
             met = ", ".join(f"{mean:.3f}x" for mean in _mean_shares(own, method))
-            at = {s: _points(_over_supernets([_at(part, method, s) for part in own])) for s in shares}
+            at = {s: points(over_supernets([_at(part, method, s) for part in own])) for s in shares}
             print(f"| {SHOWN[method]} | {met} | {' | '.join(at.get(s, BEYOND) for s in SHARES)} |")
         _print_differences(own, shares)
 
@@ -51,9 +51,9 @@ def _print_differences(own: Sequence[Part], shares: Sequence[float]) -> None:
     print("\n| exact cost less | " + " | ".join(f"at {s:g}x, points | p (Holm)" for s in shares) + " |")
     print("|---|" + "---:|---:|" * len(shares))
     for other in ("original", *(method for method in SHOWN if method != OURS)):
-        found = [_over_supernets([_difference(part, other, share) for part in own]) for share in shares]
+        found = [over_supernets([_difference(part, other, share) for part in own]) for share in shares]
         values = holm([_p_value(each) for each in found])
-        cells = [f"{_points(each, '+')} | {value:.3f}" for each, value in zip(found, values, strict=True)]
+        cells = [f"{points(each, '+')} | {value:.3f}" for each, value in zip(found, values, strict=True)]
         print(f"| {SHOWN.get(other, other)} | {' | '.join(cells)} |")
 
 
@@ -89,7 +89,7 @@ def _difference(part: Part, other: str, share: float) -> list[float]:
     return [a - b for a, b in zip(_at(part, OURS, share), theirs, strict=True)]
 
 
-def _over_supernets(values: Sequence[Sequence[float]]) -> Interval:
+def over_supernets(values: Sequence[Sequence[float]]) -> Interval:
     """Return the mean over supernets, of means over training seeds, with its t-interval.
 
     Seeds of training lie within supernets, as many in each, so the spread of the supernets' means has both kinds of
@@ -99,7 +99,7 @@ def _over_supernets(values: Sequence[Sequence[float]]) -> Interval:
 
 
 def _mean_of(parts: Sequence[Part], what: str) -> Interval:
-    return _over_supernets([part[what]["test"] for part in parts])
+    return over_supernets([part[what]["test"] for part in parts])
 
 
 def _mean_shares(parts: Sequence[Part], method: str) -> list[float]:
@@ -117,6 +117,6 @@ def _p_value(found: Interval) -> float:
     return student_tail(found.mean / error, found.count - 1)
 
 
-def _points(found: Interval, sign: str = "") -> str:
+def points(found: Interval, sign: str = "") -> str:
     half = found.half_width
     return f"{100 * found.mean:{sign}.2f}" + ("" if half is None else f" ± {100 * half:.2f}")

@@ -127,9 +127,9 @@ def result_of(part: Part, work: Path, execution: Execution, processes: int | Non
         "weights": content_key({name: value.numpy() for name, value in weights.items()}),
         "versions": {"dovetail": __version__, "torch": torch.__version__, "numpy": np.__version__},
         "device": str(execution.torch_device), "seconds": round(time.monotonic() - began),
-        "original": _figures(first, first),
+        "original": figures_of(first, first),
         "plain": _trained_plainly(spec, original.checkpoint, part, out / "plain", request),
-        "methods": {method: [_figures(each, first) for each in result.networks] for method, result in found.items()},
+        "methods": {method: [figures_of(each, first) for each in result.networks] for method, result in found.items()},
         "proven": _proven(found["supernet"]),
         "out of reach": beyond,
     }  # fmt: skip
@@ -156,7 +156,7 @@ def _by(request: Request, method: str) -> Request:
     return replace(request, method=method, budget=SEARCH * (4 if method == "netadapt" else 1))
 
 
-def _figures(outcome: Outcome, original: Outcome) -> dict[str, Any]:
+def figures_of(outcome: Outcome, original: Outcome) -> dict[str, Any]:
     """Return cost and accuracy of a network; its EDP as a share of the original's."""
     assert outcome.accuracy is not None
     return {
