@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,8 @@ from dovetail.components.estimate import estimate
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.lattice import lattice_of
-from dovetail.mapper.exact.prepare import prepare
+from dovetail.mapper.exact.outlook import Outlook
+from dovetail.mapper.exact.prepare import Prepared, prepare
 from dovetail.mapper.exact.space import Space, build_space
 from dovetail.mapper.exact.through_loops import Factors, Inner, falls, lanes_of, left_in_place, serving, through_loops
 from dovetail.model.arrays import Singles
@@ -58,3 +62,66 @@ def test_how_much_room_vectors_have_at_first_makes_no_difference(design: str) ->
     narrow, wide = found
     assert np.diff(wide.start, axis=1).max() > 1  # some tile needs more room than one vector has
     assert all(np.array_equal(one, other) for one, other in zip(narrow, wide, strict=True))
+
+
+def tiles_left(space: Space, level: int, dims: int, tile: int) -> Iterator[int]:
+    """Yield the tiles that factors in all dimensions from ``dims`` on can lead to, as constraints allow them."""
+    ways = []
+    for d in range(dims, len(space.divisors)):
+        divisors, radix = space.divisors[d], space.radix[d]
+        place = tile // radix % len(divisors)
+        ways.append(
+            [
+                (divisors.index(divisors[place] // factor) - place) * radix
+                for factor in divisors
+                if divisors[place] % factor == 0 and space.least[level, d] <= factor <= space.most[level, d]
+            ]
+        )
+    return (tile + sum(steps) for steps in itertools.product(*ways))
+
+
+def least_of_tile(prepared: Prepared, boundary: int, source: int, tile: int) -> float:
+    """Return the least pJ per visit of a tile in all slots of the packed tables, at any share of visits."""
+    bounds, found = prepared.scene.bounds, [np.inf]
+    packed, place, points = bounds.least, int(bounds.place[boundary, tile]), len(bounds.grid)
+    slots, sets = int(packed.slots[boundary]), len(bounds.serves)
+    width = slots * (2 + sets * (1 + points))
+    at = int(packed.start[boundary]) + (source * int(bounds.places[boundary]) + place) * width
+    for slot in range(slots if place >= 0 else 0):
+        found.append(packed.least[at + 2 * slot + 1])
+        for group in range(sets):
+            first = at + 2 * slots + (group * slots + slot) * (1 + points)
+            found += packed.least[first + 1 : first + 1 + points].tolist()
+    return float(min(found))
+
+
+def sources_of(outlook: Outlook, level: int, prepared: Prepared) -> int:
+    """Return how many sources the boundary inside a level has."""
+    packed, bounds = prepared.scene.bounds.least, prepared.scene.bounds
+    end = packed.start[level + 2] if level + 2 < len(packed.start) else len(packed.least)
+    width = packed.slots[level + 1] * (2 + len(bounds.serves) * (1 + len(bounds.grid)))
+    return int(end - packed.start[level + 1]) // int(width * bounds.places[level + 1])
+
+
+@pytest.mark.parametrize("most", [Effort().entries, 1000], ids=["every source", "all sources as one"])
+@pytest.mark.parametrize("design", ["eyeriss_like", "simple_output_stationary", "simba_like"])
+def test_what_open_factors_lead_to_is_the_least_of_the_tiles_they_lead_to(design: str, most: int) -> None:
+    space = space_on(design)
+    prepared = prepare(space, Effort(entries=most))
+    outlook, volume = prepared.scene.bounds.outlook, prepared.tables.volume
+    levels, dims = np.flatnonzero(outlook.start >= 0).tolist(), len(space.divisors)
+    assert levels
+    assert most > 1000 or outlook.least.min() < 0  # prices cut down, first writes credited in full
+    random = np.random.default_rng(1)
+    for level in levels:
+        sources = sources_of(outlook, level, prepared)
+        assert outlook.sources[level] in (1, sources)
+        for _ in range(12):
+            tile, d = int(random.integers(space.tiles)), int(random.integers(dims + 1))
+            for told in range(int(outlook.sources[level])):
+                among = [told] if outlook.sources[level] == sources else range(sources)
+                led_to = itertools.product(among, tiles_left(space, level, d, tile))
+                costs = (least_of_tile(prepared, level + 1, *one) / volume[one[1]] for one in led_to)
+                least = min(costs, default=np.inf)
+                found = outlook.least[outlook.start[level] + (d * space.tiles + tile) * outlook.sources[level] + told]
+                assert found <= least and found == pytest.approx(least, rel=1e-6)

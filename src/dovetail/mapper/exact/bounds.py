@@ -113,11 +113,16 @@ def slots_at(bounds: Bounds, level: int, at: int, idle: int, share: float) -> tu
 
 
 @part()
+def lowered(tabulated: float) -> float:
+    """Return what the tables say, by as much lower as they may be too high: what is below 0 goes further down."""
+    return tabulated * (1 - math.copysign(ROUNDING, tabulated))
+
+
+@part()
 def energy_at(least: Singles, at: int, weight: float) -> float:
     """Return the least pJ per visit between two points of the grid; infinity where there is none."""
-    return (
-        least[at] + weight * (least[at - 1] - least[at]) if weight > 0.0 and least[at] < math.inf else least[at] + 0.0
-    )
+    between = weight > 0.0 and least[at] < math.inf
+    return lowered(least[at] + weight * (least[at - 1] - least[at]) if between else least[at] + 0.0)
 
 
 @part()
@@ -269,7 +274,7 @@ def least_of(scene: Scene, level: int, row: Row, prices: Floats) -> float:
             break
         best = min(best, energy_at(bounds.least.least, slot + point, weight))
         slot += apart
-    return row.value[ENERGY] + visits * best * (1 - ROUNDING) - bounds.slack
+    return row.value[ENERGY] + visits * best - bounds.slack
 
 
 @part()
@@ -333,7 +338,7 @@ def best_class(scene: Scene, goal: Goal, level: int, row: Row, known: tuple[floa
             break
         inside = energy_at(bounds.least.least, slot + point, weight)
         cycles = max(slowest, bounds.class_cycles[level, rank])
-        energy = row.value[ENERGY] + visits * inside * (1 - ROUNDING) - bounds.slack + leak * cycles
+        energy = row.value[ENERGY] + visits * inside - bounds.slack + leak * cycles
         if liked(goal, (energy, cycles), best):
             best = energy, cycles
         slot += apart
@@ -377,8 +382,8 @@ def time_vector(scene: Scene, row: Row, k: int, known: tuple[float, float], pric
 
 
 @part()
-def no_use(scene: Scene, goal: Goal, at: tuple[int, int, int], row: Row, least: float, known: Known) -> bool:
-    """Return whether the loops chosen for some dimensions of a storage level leave too few units in use.
+def no_factors(scene: Scene, goal: Goal, at: tuple[int, int, int], row: Row, least: float, known: Known) -> bool:
+    """Return whether the loops chosen for some dimensions of a storage level leave nothing to gain.
 
     ``at``: the level, how many dimensions, the tile so far; ``least``: pJ of any completion without leakage.
     """
@@ -386,6 +391,14 @@ def no_use(scene: Scene, goal: Goal, at: tuple[int, int, int], row: Row, least: 
     parallel = scene.tiles.partial[level, dims, inside]
     if parallel == 0:
         return True
+    outlook = scene.bounds.outlook
+    if outlook.start[level] >= 0:
+        apart = outlook.sources[level]
+        place = outlook.start[level] + (dims * scene.tiles.volume.shape[0] + inside) * apart
+        if apart > 1:
+            place += row.path[SOURCE]
+        ahead = scene.tiles.volume[-1] * lowered(outlook.least[place] + 0.0)
+        least = max(least, row.value[ENERGY] + ahead - scene.bounds.slack)
     cycles = max(known.slowest, scene.tiles.volume[-1] / (row.key[INSTANCES] * parallel))
     return hopeless(goal, least + known.leak * cycles, cycles)
 
@@ -458,7 +471,7 @@ def no_order(
                 break
             least = energy_at(bounds.least.least, slot + point, weight)
             slot += apart
-            energy, cycles = spent + visits * least * (1 - ROUNDING), bounds.class_cycles[level + 1, rank]
+            energy, cycles = spent + visits * least, bounds.class_cycles[level + 1, rank]
             cycles = max(slowest, cycles)
             if hopeless(goal, energy + known.leak * cycles, cycles):
                 continue

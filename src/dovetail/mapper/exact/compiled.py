@@ -30,6 +30,7 @@ from dovetail.mapper.exact.explore import empty_nest
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.outlook import Outlook
 from dovetail.mapper.exact.packed import Packed, fill_slots, forget_beaten, most_slots
 from dovetail.mapper.exact.pricing import Prices, price_fanout
 from dovetail.mapper.exact.rows import COUNTERS, Widths, scratch
@@ -157,6 +158,7 @@ def _scene() -> Scene:
         Spreads(one, one, two, flags, two, flags, np.zeros((1, 1)), flags, two),
         Sourcing(one, one, one),
         Bounds(
+            Outlook(one, one, _singles(1)),
             Packed(one, one, _singles(1)),
             np.zeros((1, 1)),
             two,

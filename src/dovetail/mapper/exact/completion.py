@@ -8,6 +8,7 @@ capacities and pinned orders included. ``docs/mapper.md`` says why it is a lower
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from dovetail.mapper.exact.demands import Boundaries, Demands, Spreading, build_
 from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.entering import Entering, Keepers, Passage, arriving_at, enter, entrance, shares_of
 from dovetail.mapper.exact.lattice import Lattice, lattice_of
+from dovetail.mapper.exact.outlook import Outlook, build_outlook
 from dovetail.mapper.exact.packed import Packed, forget_beaten, pack
 from dovetail.mapper.exact.physical import cycles_by_bandwidth, slack_of
 from dovetail.mapper.exact.pieces import in_pieces
@@ -55,6 +57,7 @@ class Completion:
         classes: how many classes of speed there are: class ``q`` holds the completions that are at most
             ``1 - q / classes`` as quick as the quickest mapping.
         class_cycles: ``(boundaries, classes)`` what completions of a class take at least.
+        outlook: the least energy of what a level's loops leave open.
         least: the tables, in pJ per visit; boundaries inside the outermost fan-out have none.
         demands: of what is inside that fan-out.
         slack: pJ by which rounding in the model may undercut the tables, over a whole run.
@@ -68,6 +71,7 @@ class Completion:
     count: Ints
     classes: int
     class_cycles: Floats
+    outlook: Outlook
     least: Packed
     demands: Demands
     slack: float
@@ -79,7 +83,7 @@ class Completion:
         if self.place[0, -1] < 0:
             return float("inf")
         least = float(self.least.least[1 : 2 * self.least.slots[0] : 2].min())
-        return least * (1 - ROUNDING) - self.slack
+        return least * (1 - math.copysign(ROUNDING, least)) - self.slack
 
 
 def build_completion(
@@ -151,7 +155,11 @@ def build_completion(
         forget_beaten(parts[level], len(idle))
     slack, slack_cycles = slack_of(space)
     slowest = class_cycles_of(space, fastest, slack_cycles)
-    return Completion(sources, idle, serves, place, count, CLASSES, slowest, pack(parts), demands, slack, slack_cycles)
+    packed = pack(parts)
+    outlook = build_outlook(space, tables.volume, place, packed, len(idle), effort.entries // len(space.levels), look)
+    return Completion(
+        sources, idle, serves, place, count, CLASSES, slowest, outlook, packed, demands, slack, slack_cycles
+    )
 
 
 def idle_sets(space: Space) -> tuple[int, ...]:

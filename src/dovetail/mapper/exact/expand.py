@@ -22,8 +22,8 @@ from dovetail.mapper.exact.bounds import (
     bound_within,
     known_of,
     least_of,
+    no_factors,
     no_order,
-    no_use,
     open_set,
     share_visits,
 )
@@ -179,7 +179,7 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
         if stats[STATES] >= stats[UNTIL]:
             return False
         # A choice not yet undone means that this place was reached from further in.
-        if (d == dims or loops[CHOICE, d] < 0) and no_use(scene, goal, (level, d, inside), entered, least, known):
+        if (d == dims or loops[CHOICE, d] < 0) and no_factors(scene, goal, (level, d, inside), entered, least, known):
             stats[STATES] += 1
             stats[BY_BOUND] += 1
             d -= 1

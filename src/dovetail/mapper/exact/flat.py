@@ -19,6 +19,7 @@ from dovetail.mapper.exact.completion import (
     with_completions,
 )
 from dovetail.mapper.exact.demands import Demands
+from dovetail.mapper.exact.outlook import no_outlook
 from dovetail.mapper.exact.packed import pack
 from dovetail.mapper.exact.physical import slack_of
 from dovetail.mapper.exact.sources import Source, Sources
@@ -46,7 +47,10 @@ def flat_completion(space: Space, tables: Tables, per_word: Floats) -> Completio
     serves, (slack, slack_cycles) = serving(space, idle), slack_of(space)
     fastest = max(1, tables.parallelism[0, -1]) * (1 - np.arange(CLASSES) / CLASSES)
     slowest = class_cycles_of(space, np.tile(fastest, (space.outside + 1, 1)), slack_cycles)
-    return Completion(sources, idle, serves, place, count, CLASSES, slowest, pack(parts), demands, slack, slack_cycles)
+    outlook = no_outlook(len(space.levels))  # all tiles are alike
+    return Completion(
+        sources, idle, serves, place, count, CLASSES, slowest, outlook, pack(parts), demands, slack, slack_cycles
+    )
 
 
 def least_of_an_execution(space: Space, per_word: Floats) -> float:

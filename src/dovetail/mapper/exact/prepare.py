@@ -252,6 +252,7 @@ def _bounds(space: Space, completion: Completion, per_word: Floats, distinct: Fl
     holds = [[mask & idle == mask for idle in completion.idle] for mask in range(1 << len(distinct))]
     set_of = [-1 if mask == 0 or True not in row else row.index(True) for mask, row in enumerate(holds)]
     return Bounds(
+        completion.outlook,
         completion.least,
         completion.class_cycles,
         completion.place,

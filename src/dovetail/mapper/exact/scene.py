@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dovetail.mapper.exact.advances import Fan
 from dovetail.mapper.exact.demands import Demands
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.outlook import Outlook
 from dovetail.mapper.exact.packed import Packed
 from dovetail.mapper.exact.tables import Tables
 from dovetail.model.arrays import Bools, Floats, Ints, Machine, Rules
@@ -111,6 +112,7 @@ class Bounds(NamedTuple):
     """What no completion goes below (`dovetail.mapper.exact.completion`).
 
     Attributes:
+        outlook: the least energy of what a level's loops leave open.
         least: pJ per visit of a tile, by the class of speed that a completion reaches: those of one are at most
             ``1 - class / classes`` as quick as the quickest mapping.
         class_cycles: ``(boundaries, classes)`` what completions of a class take at least.
@@ -128,6 +130,7 @@ class Bounds(NamedTuple):
         cycles: cycles that some level's bandwidth asks of any mapping.
     """
 
+    outlook: Outlook
     least: Packed
     class_cycles: Floats
     place: Ints

@@ -105,7 +105,7 @@ def _mapspace_size(space: Space) -> int:
             count = _counted_fanouts(space, i, count)
             continue
         partial = np.zeros((len(shape) + 1, *shape))
-        _through_loops(space, i, count, partial, np.add)
+        join_loops(space, i, count, partial, np.add)
         inner, outer, _ = space.pins[i]
         free = len(space.active) - len(inner) - len(outer)
         count = partial[0] * math.factorial(max(0, free)) * len(space.keepers[i])
@@ -141,7 +141,7 @@ def _parallelism(
         if space.is_spatial[i]:
             result[i] = _through_fanout(space, i, result[i + 1], look)
             continue
-        _through_loops(space, i, inside, partial[i].reshape(-1, *shape), np.maximum, look)
+        join_loops(space, i, inside, partial[i].reshape(-1, *shape), np.maximum, look)
         result[i] = partial[i, 0]
         capacity = int(capacities[i])
         if capacity >= 0:
@@ -163,7 +163,7 @@ def _fitting(space: Space, level: int, capacity: int, words: Ints) -> np.ndarray
     return found
 
 
-def _through_loops(
+def join_loops(
     space: Space,
     level: int,
     inside: np.ndarray,
@@ -171,10 +171,10 @@ def _through_loops(
     join: np.ufunc,
     look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Join (maximise, add up) over the level's loops, the last dimension first: factors do not depend on each other.
+    """Join (maximise, minimise, add up) over a level's loops, the last dimension first: factors are independent.
 
-    Fills ``partial`` ``(dims + 1, *tile)`` of zeros; its last entry is ``inside``, its first has all loops chosen as is
-    best.
+    Fills ``partial`` ``(dims + 1, *tile, ...)``, to begin with what is joined of nothing; its last entry is ``inside``,
+    its first has all loops chosen as is best.
     """
     partial[-1] = inside
     for d in range(len(space.divisors) - 1, -1, -1):
