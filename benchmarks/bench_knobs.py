@@ -9,18 +9,16 @@ and what a part has done stays in ``--work`` for the same command to go on from.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from _shrink_tables import over_supernets, points
-from bench_shrink import DATA, figures_of
+from bench_shrink import DATA, evidence_parser, figures_of, kept_parts
 
-from dovetail.accuracy.checkpoint import write_json
 from dovetail.accuracy.execution import Execution
 from dovetail.accuracy.models import model_spec
 from dovetail.accuracy.recipe import FINE_TUNE, MODERN, QUANTISED, Recipe
@@ -78,22 +76,17 @@ PROTOCOL = {
 
 def main() -> None:
     """Work on what is missing, where asked for, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--run", action="store_true", help="work on supernets that are missing")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no part after so many")
-    parser.add_argument("--supernets", type=int, default=6)
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "knobs")
-    parser.add_argument("--work", type=Path, default=Path("runs") / "knobs-evidence")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--workers", type=int)
-    args = parser.parse_args()
-    began = time.monotonic()
-    for supernet in range(args.supernets if args.run else 0):
-        kept = args.results / f"{supernet}.json"
-        if not kept.exists() and time.monotonic() - began < 60 * args.minutes:
-            write_json(kept, result_of(supernet, args.work / str(supernet), Execution(args.device), args.workers))
-            print(f"supernet {supernet}: done after {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
-    print_table([json.loads(file.read_text()) for file in sorted(args.results.glob("*.json"))])
+    args = evidence_parser(__doc__, "knobs", supernets=6).parse_args()
+    execution = Execution(args.device)
+    print_table(
+        kept_parts(
+            args,
+            {
+                str(supernet): partial(result_of, supernet, args.work / str(supernet), execution, args.workers)
+                for supernet in range(args.supernets)
+            },
+        )
+    )
 
 
 def result_of(supernet: int, work: Path, execution: Execution, processes: int | None) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,26 +77,39 @@ class Part:
 
 def main() -> None:
     """Work on what is missing, where asked for, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--run", action="store_true", help="work on parts that are missing")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no part after so many")
+    parser = evidence_parser(__doc__, "shrink", supernets=3)
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--on", nargs="+", default=DESIGNS)
-    parser.add_argument("--supernets", type=int, default=3)
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "shrink")
-    parser.add_argument("--work", type=Path, default=Path("runs") / "shrink-evidence")
+    args = parser.parse_args()
+    execution = Execution(args.device)
+    product = itertools.product(range(args.supernets), args.networks, args.on)
+    parts = [Part(network, design, supernet) for supernet, network, design in product]
+    works = {part.name: partial(result_of, part, args.work, execution, args.workers) for part in parts}
+    print_tables(kept_parts(args, works))
+
+
+def evidence_parser(doc: str | None, name: str, supernets: int) -> argparse.ArgumentParser:
+    """Return what reads the options that evidence of all kinds has; ``name``: of its folders."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else None)
+    parser.add_argument("--run", action="store_true", help="work on parts that are missing")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no part after so many")
+    parser.add_argument("--supernets", type=int, default=supernets)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / name)
+    parser.add_argument("--work", type=Path, default=Path("runs") / f"{name}-evidence")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int)
-    args = parser.parse_args()
-    if args.run:
-        began = time.monotonic()
-        for supernet, network, design in itertools.product(range(args.supernets), args.networks, args.on):
-            part = Part(network, design, supernet)
-            kept = args.results / f"{part.name}.json"
-            if not kept.exists() and time.monotonic() - began < 60 * args.minutes:
-                write_json(kept, result_of(part, args.work, Execution(args.device), args.workers))
-                print(f"{part.name}: done after {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
-    print_tables([json.loads(file.read_text()) for file in sorted(args.results.glob("*.json"))])
+    return parser
+
+
+def kept_parts(args: argparse.Namespace, works: Mapping[str, Callable[[], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the parts that are kept; those that are missing are worked on before, where that is asked for."""
+    began = time.monotonic()
+    for name, work in works.items() if args.run else ():
+        kept = args.results / f"{name}.json"
+        if not kept.exists() and time.monotonic() - began < 60 * args.minutes:
+            write_json(kept, work())
+            print(f"{name}: done after {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
+    return [json.loads(file.read_text()) for file in sorted(args.results.glob("*.json"))]
 
 
 def result_of(part: Part, work: Path, execution: Execution, processes: int | None) -> dict[str, Any]:

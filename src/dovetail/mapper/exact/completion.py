@@ -121,19 +121,16 @@ def build_completion(
     quickest = min(float(max(1, tables.parallelism[0, -1])), space.problem.macs / max(1.0, cycles_by_bandwidth(space)))
     shares = np.ascontiguousarray(shares_of(idle, len(first)).T)
     paces = [_pace(space, at, first, quickest, idle) for at in sources.at]
-    prices = _prices(sources.at[space.outside], first, shares, paces[space.outside])
-    rounds = lanes_by_passing(space, idle)
+    rounds = _prices(sources.at[space.outside], first, shares, paces[space.outside], lanes_by_passing(space, idle))
     columns = 2 * len(first) + FIXED
     around, above = boundaries.outside[space.outside], boundaries.ceilings[space.outside].of(feasible[space.outside])
     met = Working.empty((1, effort.priced, columns), around, Ceiling.none(len(first)), effort.compared)
     met.merged[1] = not effort.merges
     spreading, vector = Spreading.of(space, space.outside, lattice, fans), np.zeros(columns + len(first))
     fastest = np.zeros((space.outside + 1, CLASSES))
-    for apart, filled in rounds:
-        at_these = prices._replace(apart=apart, lanes=filled)
-        price = partial(
-            price_fanout, spreading, demands, at_these, above, met, vector, parts[space.outside], fastest[-1]
-        )
+    priced = parts[space.outside], fastest[-1]
+    for prices in rounds:
+        price = partial(price_fanout, spreading, demands, prices, above, met, vector, *priced)
         in_pieces(len(fans), price, partial(look_at, effort, met.merged))
         look_at(effort, met.merged)
     forget_beaten(parts[space.outside], len(idle))
@@ -226,10 +223,13 @@ def _sources_in_room(space: Space, per_word: Floats, entries: list[int], most: i
     return sources
 
 
-def _prices(sources: tuple[Source, ...], first: Floats, shares: Floats, pace: Pace) -> Prices:
+def _prices(
+    sources: tuple[Source, ...], first: Floats, shares: Floats, pace: Pace, lanes: list[tuple[int, Ints]]
+) -> list[Prices]:
+    """Return the prices of every time that lanes are filled; ``lanes``: see `lanes_by_passing`."""
     unread = [float((np.array(source.unread) * first).sum()) for source in sources]
     price, scratch = np.array([source.price for source in sources]), np.zeros(1 << len(first))
-    return Prices(price, np.array(unread), shares, pace, 0, np.zeros((len(pace.idle), 2), np.int64), scratch)
+    return [Prices(price, np.array(unread), shares, pace, apart, filled, scratch) for apart, filled in lanes]
 
 
 def _pace(space: Space, sources: tuple[Source, ...], first: Floats, quickest: float, idle: tuple[int, ...]) -> Pace:
