@@ -95,9 +95,26 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def opened(browser, page):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    browser.get(page.as_uri())
+    _open(browser, page)
     yield browser
     assert browser.get_log("browser") == []
+
+
+def _open(browser, file):
+    """Go to a page and wait for the last line of its script: the driver may return while the page before it stands."""
+    browser.get(file.as_uri())
+    _await(
+        browser, "[location.href.split('#')[0], document.documentElement.dataset.ready].join()", f"{file.as_uri()},yes"
+    )
+
+
+def _await(browser, script, wanted):
+    found = None
+    for _ in range(50):
+        if (found := _run(browser, script)) == wanted:
+            return True
+        time.sleep(0.1)
+    raise AssertionError(found)
 
 
 def _run(browser, script):
@@ -110,7 +127,6 @@ def _click(browser, text, within="body"):
 
 
 def test_it_draws_every_chart_without_a_network(opened):
-    assert _run(opened, "document.documentElement.dataset.ready") == "yes"
     assert _run(opened, "drawn.length") >= 8
     assert _run(opened, "drawn.every(d => d.node.querySelectorAll('svg path').length > 3)")
     assert _run(opened, "performance.getEntriesByType('resource').length") == 0
@@ -135,7 +151,7 @@ def test_what_zeros_do_is_drawn_over_density(browser, tmp_path):
     network = Network("n", (Layer("half", half, 3), Layer("more", more, 1)))
     file = tmp_path / "sparse.html"
     file.write_text(report_page(map_networks([(network, design, estimate(design))], workers=1)), encoding="utf-8")
-    browser.get(file.as_uri())
+    _open(browser, file)
     charts = "drawn.filter(d => d.node.closest('#layer-zeros'))"
     assert _run(browser, f"{charts}.length") == 1
     assert _run(browser, f"{charts}[0].chart.getOption().series.map(s => s.name).join()") == (
@@ -259,15 +275,6 @@ def test_a_layer_is_in_the_address(opened):
     opened.execute_script("history.replaceState(null, '', location.pathname)")
 
 
-def _await(browser, script, wanted):
-    found = None
-    for _ in range(50):
-        if (found := _run(browser, script)) == wanted:
-            return True
-        time.sleep(0.1)
-    raise AssertionError(found)
-
-
 def test_cycles_and_energy_stand_side_by_side_and_ranges_are_half_open(opened):
     assert _run(opened, "document.querySelector('#fig-layers ~ .grid').children.length") == 2
     names = _run(opened, "drawn.map(d => (d.chart.getOption().xAxis || [{}])[0].name).join('|')")
@@ -349,8 +356,7 @@ def test_a_familys_front_tells_what_a_step_buys(browser, tmp_path):
     file.write_text(
         report_page([], sections=[{**section, "parameters": parameters, "points": points}]), encoding="utf-8"
     )
-    browser.get(file.as_uri())
-    assert _run(browser, "document.documentElement.dataset.ready") == "yes"
+    _open(browser, file)
     assert _run(browser, "drawn.every(d => d.node.querySelectorAll('svg path').length > 3)")
     browser.execute_script("drawn[0].chart.trigger('click', {seriesType: 'scatter', value: [2, 4, 1]})")
     text = _run(browser, "document.querySelector('#section-0-chosen').innerText")
