@@ -364,6 +364,18 @@ def test_sums_that_are_too_many_to_list_count_as_coming_back(monkeypatch) -> Non
     may_return.cache_clear()
 
 
+def test_what_a_neighbour_passes_on_may_be_dearer_than_what_the_memory_sends_again() -> None:
+    """Where all is sent at every step, loops that leave a tensor in place have neighbours pass it on, at a price."""
+    kept = ["Weights", "Inputs", "Outputs"]
+    problem, architecture, energies = design(
+        convolution(C=1, M=1, G=2, P=2, Q=2), [ONE_ROW, (3, kept)], [(1.25, 0.0, 0.0), (5.0, 0.0, 0.0)]
+    )
+    buffer = architecture.levels[2]
+    anew = replace(buffer.constraints, temporal=LoopConstraints(no_reuse=frozenset({"Weights"})))
+    levels = (*architecture.levels[:2], replace(buffer, constraints=anew), *architecture.levels[3:])
+    assert holds((problem, replace(architecture, levels=levels), energies), Objective.EDP)
+
+
 def test_chains_that_are_too_long_prove_nothing(monkeypatch) -> None:
     monkeypatch.setattr(prepare, "LONG_CHAIN", 2)
     (problem, architecture, energies), least = FOUND["a dimension on two axes"]

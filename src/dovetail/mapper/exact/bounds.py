@@ -194,7 +194,7 @@ def if_held(pending: int, t: int, tensors: int, prices: Floats, passed: float, h
 def least_inside(demands: Demands, level: int, tile: int, prices: Floats, copies: float) -> float:
     """Return the least pJ of all levels inside a boundary that has demands."""
     best = math.inf
-    for k in range(demands.start[level, tile], demands.start[level, tile + 1]):
+    for k in range(demands.start[level, tile], demands.end[level, tile]):
         best = min(best, price_vector(demands, k, prices, copies))
     return best
 
@@ -351,7 +351,7 @@ def best_demand(scene: Scene, goal: Goal, level: int, row: Row, known: Known, pr
     demands, tile = scene.demands, row.key[TILE]
     visits = scene.tiles.volume[-1] / scene.tiles.volume[tile]
     best = math.inf, math.inf
-    for k in range(demands.start[level, tile], demands.start[level, tile + 1]):
+    for k in range(demands.start[level, tile], demands.end[level, tile]):
         energy = row.value[ENERGY] + visits * price_vector(demands, k, prices, known.copies) * (1 - EXACT)
         energy -= known.unread + scene.bounds.slack
         cycles = known.slowest
@@ -492,7 +492,7 @@ def no_demand(scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratc
     """
     demands, row, prices = scene.demands, scratch.entered, scratch.prices
     visits = scene.tiles.volume[-1] / scene.tiles.volume[inside]
-    for k in range(demands.start[level, inside], demands.start[level, inside + 1]):
+    for k in range(demands.start[level, inside], demands.end[level, inside]):
         cycles = demands.vectors[k, 2 * prices.shape[1] + of.CYCLES] * visits / row.key[INSTANCES] * (1 - EXACT)
         cycles = max(cycles - scene.bounds.slack_cycles, known.slowest)
         energy = spent - known.unread + visits * price_vector(demands, k, prices, known.copies) * (1 - EXACT)

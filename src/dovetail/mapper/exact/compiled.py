@@ -142,7 +142,8 @@ def _machine() -> Machine:
 
 
 def _lattice() -> Lattice:
-    return Lattice(_ints(1, 1), _ints(1), _ints(1), _ints(1, 1, 1))
+    one = _ints(1)
+    return Lattice(_ints(1, 1), one, one, _ints(1, 1, 1), one, one)
 
 
 def _scene() -> Scene:
@@ -221,7 +222,7 @@ def _enter_all(function: Callable[..., Any]) -> None:
 
 
 def _demands() -> Demands:
-    return Demands(0, _ints(1, 1), np.zeros((1, 2 + FIXED)), _ints(1))
+    return Demands(0, _ints(1, 1), _ints(1, 1), np.zeros((1, 2 + FIXED)), _ints(1))
 
 
 def _spreading() -> Spreading:

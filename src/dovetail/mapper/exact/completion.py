@@ -108,11 +108,12 @@ def build_completion(
     """
     look = effort.look
     idle = idle_sets(space)
-    feasible = _with_completions(space, tables)
+    lattice, serves = lattice_of(space), serving(space, idle)
+    feasible = [lattice.some(found) for found in _with_completions(space, tables)]
     place, count = places_of(space, feasible)
+    place = np.ascontiguousarray(place[:, lattice.standing])
     lanes = lanes_of(len(idle))
     sources = _sources_in_room(space, per_word, (count * lanes * CLASSES).tolist(), effort.entries)
-    lattice, serves = lattice_of(space), serving(space, idle)
     boundaries = Boundaries.of(space, tables, per_word, effort.known)
     demands = tabulate(space, tables, boundaries, lattice, effort)
     parts = room_of(space, sources, count, lanes)

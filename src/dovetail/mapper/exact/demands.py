@@ -80,7 +80,8 @@ class Demands(NamedTuple):
 
     Attributes:
         outermost: the first boundary that has vectors: the one inside the outermost fan-out, or inside all levels.
-        start: ``(boundaries, tiles + 1)`` where a tile's vectors begin; none at boundaries before ``outermost``.
+        start: ``(boundaries, tiles)`` where a tile's vectors begin; there are none at boundaries before ``outermost``.
+        end: ``(boundaries, tiles)`` where they end. Tiles that are mirror images of each other have the same.
         vectors: ``(n, 2 * tensors + FIXED)``.
         pending: ``(n,)`` pending tensors, as a bit mask; above their bits those of tensors that the next level keeps,
             where a fan-out around it makes that matter.
@@ -88,6 +89,7 @@ class Demands(NamedTuple):
 
     outermost: int
     start: Ints
+    end: Ints
     vectors: Floats
     pending: Ints
 
@@ -109,11 +111,12 @@ def build_demands(space: Space, tables: Tables, boundaries: Boundaries, lattice:
     levels, tensors, tiles = len(space.levels), len(space.rules.is_output), space.tiles
     columns, outermost = 2 * tensors + FIXED, min(space.outside + 1, levels)
     most = int(np.clip(effort.bytes_at_once // (tiles * columns * 8), FEWEST_VECTORS, effort.vectors))
-    shape = tiles, min(effort.first, most), columns
+    first = effort.first if MORE * effort.first <= most else most  # else little room is saved, and a step taken twice
+    shape = tiles, first, columns
     now = _at_compute(
         space, Working.empty(shape, boundaries.outside[levels], boundaries.ceilings[levels], effort.compared)
     )
-    start = np.zeros((levels + 1, tiles + 1), np.int64)
+    start, end = np.zeros((2, levels + 1, tiles), np.int64)
     parts: list[tuple[Floats, Ints]] = []
     used = 0
     for boundary in range(levels, outermost - 1, -1):
@@ -121,12 +124,13 @@ def build_demands(space: Space, tables: Tables, boundaries: Boundaries, lattice:
             now = _with_room(partial(_through_fanout, space, tables, boundary, boundaries, lattice), now, most, effort)
         elif boundary < levels:
             now = _with_room(partial(_through_storage, space, tables, boundary, boundaries, lattice), now, most, effort)
-        start[boundary] = used + np.concatenate([[0], np.cumsum(now.counts)])
-        used = int(start[boundary, -1])
+        ends = used + np.cumsum(now.counts)
+        start[boundary], end[boundary] = (ends - now.counts)[lattice.standing], ends[lattice.standing]
+        used = int(ends[-1])
         there = np.arange(now.vectors.shape[1]) < now.counts[:, None]
         parts.append((now.vectors[there], now.pending[there]))
     vectors = np.concatenate([each for each, _ in parts])
-    return Demands(outermost, start, vectors, np.concatenate([each for _, each in parts]))
+    return Demands(outermost, start, end, vectors, np.concatenate([each for _, each in parts]))
 
 
 def _at_compute(space: Space, now: Working) -> Working:
@@ -179,7 +183,10 @@ def _through_storage(
     """Return the demands of tiles that enter a storage level."""
     (tiles, room, columns), price = inside.vectors.shape, boundaries.per_word[level]
     sizes, still = lattice.places(np.arange(tiles)), np.array(left_in_place(space), np.int64)
-    wanted = dividing(space, np.flatnonzero(tables.parallelism[level] > 0))  # loops of no others lead anywhere
+    feasible = _feasible(tables, level, lattice)
+    wanted = lattice.some(
+        dividing(space, np.flatnonzero(tables.parallelism[level]))
+    )  # loops of no others lead anywhere
     looped, vector = inside.like(inside.outside, inside.ceiling), np.zeros(columns)
     for order, lax in _sequences(space, level, still.tolist()):
         passed = inside.copied(room)
@@ -204,10 +211,14 @@ def _through_storage(
         price,
         np.where(rules.no_reuse[level] & space.may_link[level - 1], 0.0, price[:, WRITE]),
     )
-    feasible = np.ascontiguousarray(tables.parallelism[level])
     in_pieces(tiles, partial(enter_all, entry, feasible, looped, entered, vector), look)
     look()
     return entered
+
+
+def _feasible(tables: Tables, level: int, lattice: Lattice) -> Ints:
+    """Return ``(tiles,)``: above 0 where a completion from a level on exists, and the tile stands for itself."""
+    return np.where(lattice.standing == np.arange(len(lattice.standing)), tables.parallelism[level], 0)
 
 
 def is_noted(space: Space, level: int, tensor: int) -> bool:
@@ -298,7 +309,8 @@ def loop_over(
         loop: the loop.
         lattice: the divisors.
         sizes: ``(all tiles, dims)`` as divisor indices.
-        tiles: to add it to, rising, and with each one all that divide it.
+        tiles: to add it to, rising, and with each one all that divide it or stand for what does. Whatever stands for a
+            tile that is smaller than one of them comes before that one.
         passed: of all tiles.
         vector: ``(columns,)`` scratch.
         first: of the tiles to take, counted from the largest.
@@ -314,7 +326,7 @@ def loop_over(
             rest, factor = lattice.quotient[d, size, j], lattice.divisors[d, j]
             if rest < 0 or factor < loop.least or factor > loop.most:
                 continue
-            inside = tile + (rest - size) * lattice.radix[d]
+            inside = lattice.standing[tile + (rest - size) * lattice.radix[d]]
             for k in range(count[inside]):
                 mask = repeat_vector(passed.vectors[inside, k], passed.pending[inside, k], factor, loop, vector)
                 offer_vector(passed, tile, vector, mask)
@@ -429,7 +441,7 @@ def _through_fanout(
         np.zeros(inside.vectors.shape[2]),
     )
     spreading = Spreading.of(space, level, lattice, lattice.places(np.arange(space.tiles)))
-    feasible = np.ascontiguousarray(tables.parallelism[level])
+    feasible = _feasible(tables, level, lattice)
     in_pieces(space.tiles, partial(spread_all, spreading, feasible, inside, outside, vector), look)
     look()
     return outside
@@ -466,14 +478,15 @@ class Spreading(NamedTuple):
 
 @part()
 def child_of(spreading: Spreading, place: int, way: int) -> int:
-    """Return the tile of one child of a tile in one way; -1 where some factor leaves a remainder."""
+    """Return what stands for the tile of one child of a tile in one way; -1 where some factor leaves a remainder."""
     lattice, sizes, factors, tile = spreading.lattice, spreading.sizes, spreading.ways.places, 0
     for d in range(sizes.shape[1]):
         rest = lattice.quotient[d, sizes[place, d], factors[way, d]]
         if rest < 0:
             return -1
         tile += rest * lattice.radix[d]
-    return tile
+    at: int = lattice.standing[tile]
+    return at
 
 
 @part()

@@ -108,9 +108,40 @@ def note_loops(level: int, order: Ints, row: Row, loops: Ints) -> None:
 
 
 @part()
-def next_factor(lattice: Lattice, choices: Choices, level: int, d: int, loops: Ints) -> bool:
-    """Move on to the next allowed factor of a dimension; False when there is none left."""
+def is_whole(lattice: Lattice, loops: Ints) -> bool:
+    """Return whether dimensions change places in a mirror image, and no level outside divided any of them."""
+    found = False
+    for d in range(loops.shape[1]):
+        if lattice.mirror[d] != d:
+            found = True
+            if loops[SIZE_PLACE, d] < lattice.counts[d] - 1:
+                return False
+    return found
+
+
+@part()
+def least_choice(lattice: Lattice, d: int, loops: Ints) -> int:
+    """Return the place of the least factor of a dimension that one of two mirror images has to have.
+
+    A dimension has no smaller factor than the one that it changes places with, unless an earlier pair's differ.
+    """
+    partner = lattice.mirror[d]
+    if partner >= d:
+        return 0
+    for e in range(partner):
+        other = lattice.mirror[e]
+        if e < other and loops[CHOICE, e] != loops[CHOICE, other]:
+            return 0
+    place: int = loops[CHOICE, partner]
+    return place
+
+
+@part()
+def next_factor(lattice: Lattice, choices: Choices, level: int, d: int, loops: Ints, whole: bool) -> bool:
+    """Move on to the next allowed factor of a dimension; False when there is none left; ``whole``: see `is_whole`."""
     place, choice = loops[SIZE_PLACE, d], loops[CHOICE, d] + 1
+    if whole:
+        choice = max(choice, least_choice(lattice, d, loops))
     while choice <= place:
         factor = lattice.divisors[d, choice]
         rest = lattice.quotient[d, place, choice]
@@ -172,7 +203,7 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
     inside, looping, mask, d = entered.key[TILE], 0, 0, 0
     _, open_share = open_set(scene.motion, scene.bounds.set_of, entered.key)
     share_visits(scene.motion, entered.key, scratch.prices[OPEN_VISITS])
-    known = known_of(scene, level + 1, entered, scratch.prices)
+    known, whole = known_of(scene, level + 1, entered, scratch.prices), is_whole(lattice, loops)
     for i in range(dims):
         loops[CHOICE, i] = -1
     while d >= 0:
@@ -199,7 +230,7 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
             if loops[BY, d] > 1:
                 looping -= 1
                 mask &= ~(1 << d)
-        if not next_factor(lattice, scene.choices, level, d, loops):
+        if not next_factor(lattice, scene.choices, level, d, loops, whole):
             d -= 1
             continue
         inside += rest_of(lattice, d, loops)
@@ -208,6 +239,14 @@ def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratc
             mask |= 1 << d
         d += 1
     return True
+
+
+@part()
+def measure(lattice: Lattice, tile: int, loops: Ints) -> None:
+    """Write down how large a tile is."""
+    for d in range(loops.shape[1]):
+        loops[SIZE_PLACE, d] = (tile // lattice.radix[d]) % lattice.counts[d]
+        loops[SIZE, d] = lattice.divisors[d, loops[SIZE_PLACE, d]]
 
 
 @part()
@@ -228,9 +267,7 @@ def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
     dims = loops.shape[1]
     for parent in range(parents.bound.shape[0]):
         tile = parents.key[parent, TILE]
-        for d in range(dims):
-            loops[SIZE_PLACE, d] = (tile // lattice.radix[d]) % lattice.counts[d]
-            loops[SIZE, d] = lattice.divisors[d, loops[SIZE_PLACE, d]]
+        measure(lattice, tile, loops)
         # Whatever is kept, what the tile costs at least has been known since it was handed in.
         copy_row(parents, parent, row)
         least = least_of(scene, level, row, scratch.prices)
@@ -252,6 +289,17 @@ def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             if not loops_of(scene, goal, level, least, scratch, table):
                 return False
     return True
+
+
+@part()
+def is_image(lattice: Lattice, spreads: Spreads, way: int) -> bool:
+    """Return whether the mirror image of a way to use a fan-out is the one to take: see `least_choice`."""
+    for d in range(lattice.mirror.shape[0]):
+        partner = lattice.mirror[d]
+        if partner < d and spreads.factors[way, d] != spreads.factors[way, partner]:
+            smaller: bool = spreads.factors[way, d] < spreads.factors[way, partner]
+            return smaller
+    return False
 
 
 @part()
@@ -299,10 +347,14 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             by_model = by_model or spreads.by_model[way, tensor]
     for parent in range(parents.bound.shape[0]):
         tile = parents.key[parent, TILE]
+        measure(scene.lattice, tile, scratch.loops)
+        whole = is_whole(scene.lattice, scratch.loops)
         if by_model:
             begin_ways(scene, level, parents, parent, scratch)
         for way in range(first, first + count):
-            if by_model and fan.worth[fan.which[way - first]] == math.inf:
+            if (by_model and fan.worth[fan.which[way - first]] == math.inf) or (
+                whole and is_image(scene.lattice, spreads, way)
+            ):
                 continue
             inside, children = tile_inside(scene.lattice, spreads, way, tile, scratch.loops)
             if inside < 0 or parallelism[level + 1, inside] == 0:
@@ -330,11 +382,8 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
 @part()
 def begin_ways(scene: Scene, level: int, parents: Rows, parent: int, scratch: Scratch) -> None:
     """Forget what ways to use a fan-out are worth, and list what the loops outside do to a partial mapping's tiles."""
-    loops, lattice, fan = scratch.loops, scene.lattice, scene.fan
+    loops, fan = scratch.loops, scene.fan
     copy_row(parents, parent, scratch.row)
-    for d in range(loops.shape[1]):
-        loops[SIZE_PLACE, d] = (parents.key[parent, TILE] // lattice.radix[d]) % lattice.counts[d]
-        loops[SIZE, d] = lattice.divisors[d, loops[SIZE_PLACE, d]]
     for place in range(fan.worth.shape[0]):
         fan.worth[place] = -1.0
     list_advances(scene.rules, level, scratch.row, loops, fan)

@@ -72,16 +72,16 @@ def _demands(space: Space, tables: Tables, an_execution: float) -> Demands:
     """Return one vector for every tile that has a completion: nothing is asked, all tensors are pending."""
     levels, tensors = len(space.levels), len(space.rules.is_output)
     outermost = min(space.outside + 1, levels)
-    start = np.zeros((levels + 1, space.tiles + 1), np.int64)
+    start, end = np.zeros((2, levels + 1, space.tiles), np.int64)
     parts = []
     used = 0
     for boundary in range(levels, outermost - 1, -1):
         feasible = tables.parallelism[boundary] > 0
-        start[boundary] = used + np.concatenate([[0], np.cumsum(feasible)])
-        used = int(start[boundary, -1])
+        end[boundary] = used + np.cumsum(feasible)
+        start[boundary], used = end[boundary] - feasible, int(end[boundary, -1])
         part = np.zeros((int(feasible.sum()), 2 * tensors + FIXED))
         part[:, 2 * tensors + ENERGY] = tables.volume[feasible] * an_execution
         part[:, 2 * tensors + CYCLES] = tables.volume[feasible] / tables.parallelism[boundary, feasible]
         parts.append(part)
     vectors = np.concatenate(parts)
-    return Demands(outermost, start, vectors, np.full(len(vectors), (1 << tensors) - 1, np.int64))
+    return Demands(outermost, start, end, vectors, np.full(len(vectors), (1 << tensors) - 1, np.int64))

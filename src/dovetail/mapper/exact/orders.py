@@ -57,15 +57,18 @@ class Movement:
         sliding: per sliding tensor and dimension: ``STILL``, ``OWN``, or ``SUMMED`` plus the first of the axes that are
             tied to each other by shared dimensions.
         links: whether neighbours may pass data on; then chains are told apart exactly.
+        passed: per injective tensor, whether neighbours may pass it on though all of it is sent again at every step.
+            What loops leave in place then comes from a neighbour, which may be dearer than from further out.
     """
 
     injective: tuple[tuple[bool, ...], ...]
     sliding: tuple[tuple[int, ...], ...]
     links: Links = Links.NONE
+    passed: tuple[bool, ...] = ()
 
     @staticmethod
-    def of(coefficients: Ints, injective: Bools, links: Links) -> Movement:
-        """Read the movement off the coefficients ``(tensors, axes, dims)``."""
+    def of(coefficients: Ints, injective: Bools, links: Links, passed: Bools) -> Movement:
+        """Read the movement off the coefficients ``(tensors, axes, dims)``; ``passed``: ``(tensors,)``."""
         moves = coefficients != 0
         rigid, loose = [], []
         for tensor in range(coefficients.shape[0]):
@@ -73,7 +76,7 @@ class Movement:
                 rigid.append(tuple(bool(m) for m in moves[tensor].any(axis=0)))
             else:
                 loose.append(_movement(moves[tensor]))
-        return Movement(tuple(rigid), tuple(loose), links)
+        return Movement(tuple(rigid), tuple(loose), links, tuple(passed[injective].tolist()))
 
 
 def _movement(moves: Bools) -> tuple[int, ...]:
@@ -147,7 +150,7 @@ def _orders(
         if count % _BETWEEN == 0:
             look()
     rows = []
-    for head in _unbeaten(list(different.values()), movement.links is Links.NONE, look):
+    for head in _unbeaten(list(different.values()), movement, look):
         rest = [d for d in first + free + last if d not in head.loops]
         rows.append(list(head.loops) + rest)
     return np.array(rows, np.int64).reshape(len(rows), len(dims))
@@ -222,14 +225,15 @@ def _chain(movement: Movement, loops: tuple[int, ...], done: bool) -> tuple[int,
     return tuple(chain)
 
 
-def _unbeaten(heads: Sequence[_Head], prefixes: bool, look: Callable[[], None]) -> Iterator[_Head]:
+def _unbeaten(heads: Sequence[_Head], movement: Movement, look: Callable[[], None]) -> Iterator[_Head]:
     """Yield the heads that no other one brings at least as much of everything as (the first of equals stays).
 
     Args:
         heads: all of them, in order.
-        prefixes: a chain that goes on where another one ends brings no less.
+        movement: how dimensions move tensors. Without links a chain that goes on where another one ends brings no less.
         look: at the clock.
     """
+    prefixes, passed = movement.links is Links.NONE, movement.passed
     by_chain: dict[tuple[int, ...], list[int]] = {}  # heads of this chain, or of one that begins with it
     for place, head in enumerate(heads):
         for length in range(len(head.chain) + 1) if prefixes else (len(head.chain),):
@@ -238,16 +242,19 @@ def _unbeaten(heads: Sequence[_Head], prefixes: bool, look: Callable[[], None]) 
         if place % _BETWEEN == 0:
             look()
         # What a longer chain adds can only be fetched less often than if it multiplied; links may undo that.
-        others = (other for other in by_chain[head.chain] if other != place and _reuses(heads[other], head))
-        if not any(other < place or not _equal(head, heads[other]) for other in others):
+        others = (other for other in by_chain[head.chain] if other != place and _reuses(heads[other], head, passed))
+        if not any(other < place or not _equal(head, heads[other], passed) for other in others):
             yield head
 
 
-def _reuses(one: _Head, other: _Head) -> bool:
-    """Return whether a head reuses every tensor at least as much as another one."""
-    return all(theirs <= ours for ours, theirs in zip(one.reuse, other.reuse, strict=True))
+def _reuses(one: _Head, other: _Head, passed: Sequence[bool]) -> bool:
+    """Return whether a head reuses every tensor at least as much as another one; as much, where it is passed on."""
+    return all(
+        ours == theirs if dear else theirs <= ours
+        for ours, theirs, dear in zip(one.reuse, other.reuse, passed, strict=True)
+    )
 
 
-def _equal(one: _Head, other: _Head) -> bool:
+def _equal(one: _Head, other: _Head, passed: Sequence[bool]) -> bool:
     """Return whether two heads, of which the other one brings as much, bring the same."""
-    return one.chain == other.chain and _reuses(one, other)
+    return one.chain == other.chain and _reuses(one, other, passed)

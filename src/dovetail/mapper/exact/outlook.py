@@ -77,11 +77,11 @@ def no_outlook(levels: int) -> Outlook:
 def _least_inside(place: Ints, packed: Packed, boundary: int, sets: int) -> Singles:
     """Return ``(tiles, sources)``: the least pJ per visit of a tile, however rarely loops outside have it fetched."""
     slots, points = int(packed.slots[boundary]), len(GRID)
-    known, width = np.flatnonzero(place >= 0), int(block(slots, sets))
+    known, places, width = np.flatnonzero(place >= 0), int(place.max()) + 1, int(block(slots, sets))
     end = packed.start[boundary + 1] if boundary + 1 < len(packed.start) else len(packed.least)
-    found = np.full((len(place), (end - packed.start[boundary]) // max(1, len(known) * width)), np.inf, np.float32)
-    rows = packed.least[packed.start[boundary] : end].reshape(found.shape[1], len(known), width)
+    found = np.full((len(place), (end - packed.start[boundary]) // max(1, places * width)), np.inf, np.float32)
+    rows = packed.least[packed.start[boundary] : end].reshape(found.shape[1], places, width)
     reused = rows[:, :, 2 * slots :].reshape(*rows.shape[:2], sets * slots, 1 + points)[..., 1:]
     least = np.minimum(rows[:, :, 1 : 2 * slots : 2].min(axis=2), reused.min(axis=(2, 3)))
-    found[known] = least.T
+    found[known] = least.T[place[known]]
     return found

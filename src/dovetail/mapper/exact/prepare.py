@@ -151,7 +151,7 @@ def _motion(space: Space) -> Motion:
     everything = np.zeros(len(rules.injective), np.bool_)
     stops = [
         [0 if move == STILL else -1 if move == OWN else move - OWN for move in moves]
-        for moves in Movement.of(rules.coefficients, everything, Links.NONE).sliding
+        for moves in Movement.of(rules.coefficients, everything, Links.NONE, everything).sliding
     ]
     links = [space.may_link[i:].any() for i in range(len(space.levels) + 1)]
     return Motion(

@@ -154,7 +154,8 @@ def price_fanout(
         last: before this one it ends.
     """
     lattice, sizes, ways = spreading.lattice, spreading.sizes, spreading.ways
-    start, columns = demands.start[demands.outermost], met.vectors.shape[2]
+    start, end = demands.start[demands.outermost], demands.end[demands.outermost]
+    columns = met.vectors.shape[2]
     for i in range(first, last):
         volume = 1
         for d in range(sizes.shape[1]):
@@ -162,10 +163,10 @@ def price_fanout(
         met.counts[0] = 0
         for way in range(ways.places.shape[0]):
             at = child_of(spreading, i, way)
-            if at < 0 or start[at] == start[at + 1]:
+            if at < 0 or start[at] == end[at]:
                 continue
             least_sent(spreading.windows, lattice, sizes[i], ways, way, prices.apart, spreading.sent)
-            for k in range(start[at], start[at + 1]):
+            for k in range(start[at], end[at]):
                 mask = spread_vector(demands.vectors[k], demands.pending[k], spreading, way, vector)
                 if not too_dear(ceiling, i, vector[:columns], mask):
                     offer_vector(met, 0, vector[:columns], mask)

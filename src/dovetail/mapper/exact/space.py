@@ -277,7 +277,12 @@ def _laid_out(problem: Problem, bound: Architecture, machine: Machine, look: Cal
         linking=tuple(linking),
         by_model=tuple(links | _irregular(rules, rows) for links, rows in zip(linking, fanouts, strict=True)),
         movements=tuple(
-            Movement.of(rules.coefficients, rules.injective, _link_kind(rules, divisors, links[i:], fanouts[i:]))
+            Movement.of(
+                rules.coefficients,
+                rules.injective,
+                _link_kind(rules, divisors, links[i:], fanouts[i:]),
+                _passed_anew(rules, links, i),
+            )
             for i in range(len(levels))
         ),
         pins=tuple(_pins(level, problem, active) for level in levels),
@@ -472,6 +477,12 @@ def _irregular(rules: Rules, rows: list[Fanout]) -> Bools:
         several = ((spread[:, None, :] & moves).sum(axis=2) > 1).any(axis=1)
         result[:, tensor] = several | (spread & (moves.sum(axis=0) > 1)).any(axis=1)
     return result
+
+
+def _passed_anew(rules: Rules, links: Bools, level: int) -> Bools:
+    """Return ``(tensors,)``: whether from a level on neighbours may pass on what is sent again at every step."""
+    passed: Bools = links[level:-1] & rules.no_reuse[level + 1 : len(links)]
+    return np.asarray(passed.any(axis=0))
 
 
 def _link_kind(rules: Rules, divisors: tuple[tuple[int, ...], ...], links: Bools, fanouts: list[list[Fanout]]) -> Links:

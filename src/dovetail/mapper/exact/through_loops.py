@@ -135,14 +135,19 @@ def on_grid(x: float) -> tuple[int, float]:
 
 
 def through_loops(space: Space, level: int, here: Ints, factors: Factors, serves: Bools, inner: Inner) -> Singles:
-    """Return ``(sources, classes, places, lanes)``: the least over a storage level's loops, of the tiles ``here``."""
-    tiles = dividing(space, here)
+    """Return ``(sources, classes, places, lanes)``: the least over a storage level's loops, of the tiles ``here``.
+
+    Each of these stands for itself and for its mirror image.
+    """
+    lattice = factors.lattice
+    enters = np.isin(lattice.standing, here)
+    tiles = lattice.some(dividing(space, np.flatnonzero(enters)))
     at = np.full(space.tiles, -1, np.int64)
     at[tiles] = np.arange(len(tiles))
-    sizes = factors.lattice.places(tiles)
+    sizes, entering = lattice.places(tiles), lattice.places(np.flatnonzero(enters))
     short = np.zeros(len(tiles), np.int64)
     for d, size in enumerate(sizes.T):
-        short |= np.where(np.isin(size, size[at[here]]), 0, 1 << d)
+        short |= np.where(np.isin(size, entering[:, d]), 0, 1 << d)
     met = Met(tiles, sizes, inner.place[tiles], at, at[here], short, np.zeros((len(tiles), len(GRID))))
     outer = np.full((*inner.least.shape[:2], len(here), inner.least.shape[3]), np.inf, np.float32)
     loop(factors, _innermost(space, level, serves), met, inner.least, outer)
@@ -300,6 +305,7 @@ def loop_over(factors: Factors, d: int, met: Met, done: int, reuse: bool) -> Non
     A tile whose size in a dimension that is ``done`` no tile has that enters is not asked for again.
     """
     divisors, quotient, radix = factors.lattice.divisors, factors.lattice.quotient, factors.lattice.radix
+    standing = factors.lattice.standing
     least, last = met.least, met.least.shape[1] - 1
     points = last + 1 if reuse else 1
     for i in range(met.tiles.shape[0] - 1, -1, -1):
@@ -313,7 +319,7 @@ def loop_over(factors: Factors, d: int, met: Met, done: int, reuse: bool) -> Non
             rest, factor = quotient[d, size, j], divisors[d, j]
             if rest < 0 or factor < factors.least[d] or factor > factors.most[d]:
                 continue
-            other = met.at[met.tiles[i] + (rest - size) * radix[d]]
+            other = met.at[standing[met.tiles[i] + (rest - size) * radix[d]]]
             if not is_met(least[other], 0, last + 1):
                 continue
             for k in range(points):
