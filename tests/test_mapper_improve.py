@@ -18,12 +18,15 @@ from dovetail.components.estimate import estimate
 from dovetail.errors import CapacityError, NoMappingError
 from dovetail.hardware.architecture import Architecture, Constraints, Storage
 from dovetail.hardware.reader import dense_designs, load_architecture
+from dovetail.mapper.local.anneal import annealed
 from dovetail.mapper.local.improve import ANNEALED, CROWDED, improve, nearest_on
-from dovetail.mapper.mapspace import Mapspace
+from dovetail.mapper.local.sample import sample
+from dovetail.mapper.mapspace import Crowd, Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
 from dovetail.mapping.check import check_mapping
 from dovetail.mapping.constraints import violations
+from dovetail.mapping.origins import as_searched
 from dovetail.model.batch import candidate, evaluate_batch
 from dovetail.model.encode import decode_mapping, encode_machine, encode_rules
 from dovetail.model.evaluate import evaluate
@@ -160,6 +163,33 @@ def test_anneals_lead_out_of_where_a_crowd_is_stuck() -> None:
     crowd, annealed = (improve(problem, free, energies, evaluations=n) for n in (CROWDED, CROWDED + 2 * ANNEALED))
     assert annealed.evaluations >= CROWDED + 2 * ANNEALED
     assert annealed.value < 0.85 * crowd.value
+
+
+@pytest.mark.parametrize("design", ["eyeriss_like", "simba_like", "simple_output_stationary"])
+def test_chains_obey_constraints_repeat_themselves_and_are_ranked_by_what_they_cost(design: str) -> None:
+    problem, architecture = LAYERS[0], load_architecture(design)
+    space = Mapspace.of(problem, as_searched(architecture, problem), estimate(architecture), Objective.EDP)
+    nests = sample(problem, architecture, 256)
+    costs = evaluate_batch(nests, encode_rules(problem, architecture), encode_machine(problem, *_of(architecture)))
+    fits = np.flatnonzero(costs.overflow < 0)
+    rank = np.stack([costs.energy_pJ * costs.cycles, costs.cycles], axis=1)[fits]
+    begun = Crowd(space.genes(nests)[fits], nests.keep[fits], rank).best(3)
+    found, met = annealed(space, begun, (0.3, 1e-3), np.random.default_rng(1), 100, lambda: False)
+    mapping = space.mapping(found)
+    check_mapping(mapping, problem, architecture)
+    assert violations(mapping, problem, architecture) == ()
+    cost = evaluate(mapping, problem, *_of(architecture))
+    assert found.rank[0, 0] == cost.energy_pJ * cost.cycles < begun.rank[0, 0]
+    assert met == 300
+    again, _ = annealed(space, begun, (0.3, 1e-3), np.random.default_rng(1), 100, lambda: False)
+    assert space.mapping(again) == mapping
+    none, met = annealed(space, begun, (0.3, 1e-3), np.random.default_rng(1), 100, lambda: True)
+    assert met == 0
+    assert none.rank[0].tolist() == begun.rank[0].tolist()
+
+
+def _of(architecture: Architecture) -> tuple[Architecture, EnergyTable]:
+    return architecture, estimate(architecture)
 
 
 def test_same_under_any_hash_seed() -> None:

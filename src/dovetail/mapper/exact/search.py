@@ -54,7 +54,7 @@ MORE_VECTORS, MORE_PRICED = 400, 1000
 FIRST_OF_MANY = 54
 #: Mappings that a local search meets before these are tabulated, for every tile; tiles beyond which it meets more than
 #: `LIKELY`, as tabulating takes long and so much the longer the dearer the mapping known; and how many at most.
-MAPPINGS_A_TILE, LARGE, AT_LENGTH = 4, 16_000, 60_000
+MAPPINGS_A_TILE, LARGE, AT_LENGTH = 4, 16_000, 200_000
 #: Tiles, times ways to keep them inside the outermost fan-out, beyond which bounds of all mappings are not tried.
 CROWDED = 1_000_000
 #: Shares of the memory there is for least energies, for what is known of tiles, and for a working table of vectors.

@@ -16,6 +16,7 @@ from dovetail.components.energy_table import EnergyTable
 from dovetail.errors import CapacityError, NotMetError
 from dovetail.hardware.architecture import Architecture
 from dovetail.mapper.limits import GENES
+from dovetail.mapper.local.anneal import annealed
 from dovetail.mapper.local.moves import DRAWS, brood_of, change
 from dovetail.mapper.local.sample import sample
 from dovetail.mapper.mapspace import Crowd, Mapspace
@@ -42,14 +43,10 @@ BROOD = 512
 STALE = 16
 #: Mappings that a crowd meets before anneals begin; those that the first two anneals meet, the next two twice as many.
 CROWDED, ANNEALED = 20_000, 8_000
-#: Chains of an anneal side by side, and the changes tried for a step of each: the first that fits is evaluated.
-CHAINS, TRIED = 6, 4
+#: Chains of an anneal side by side.
+CHAINS = 6
 #: How much worse, in the objective's logarithm, a mapping may get: from random ones and the best at first; at last.
 HOT, WARM, COLD = 0.3, 0.1, 1e-3
-#: What the logarithm of what breaks ties weighs beside the objective's.
-OF_TIES = 0.01
-#: What stands for an objective of nothing in it.
-TINY = 1e-300
 #: Changes tried per evaluation asked for, at most: in small spaces most lead to mappings that were met before.
 TRIES = 8
 #: Random mappings that are looked at where there is no time to compile anything.
@@ -134,8 +131,9 @@ def _met(
     while CROWDED <= done < evaluations and not stop():  # the crowd of a small space ends before
         anew = first.take(generator.permutation(len(first.rank))[: 8 * CHAINS]).best(CHAINS)
         begun, heat = (anew, HOT) if rounds % 2 == 0 else (best.joined(anew.take(np.arange(1))), WARM)
-        length = min(ANNEALED << rounds // 2, evaluations - done)
-        met, more = _annealed(mapspace, begun, heat, generator, length, stop)
+        chains = begun.take(np.resize(np.arange(len(begun.rank)), CHAINS))
+        steps = max(1, min(ANNEALED << rounds // 2, evaluations - done) // CHAINS)
+        met, more = annealed(mapspace, chains, (heat, COLD), generator, steps, stop)
         best, done, rounds = best.joined(met).best(1), done + more, rounds + 1
     return best, done
 
@@ -167,54 +165,17 @@ def _crowded(
     return best.take(np.arange(1)), done
 
 
-def _annealed(
-    mapspace: Mapspace,
-    begun: Crowd,
-    heat: float,
-    generator: np.random.Generator,
-    evaluations: int,
-    stop: Callable[[], bool],
-) -> tuple[Crowd, int]:
-    """Return the best that some chains meet which cool down, and how many mappings they meet, or try to."""
-    now, best, done = begun.take(np.resize(np.arange(len(begun.rank)), CHAINS)), begun.best(1), 0
-    score, mothers = _score(now), np.repeat(np.arange(CHAINS), TRIED)
-    steps = max(1, evaluations // CHAINS)
-    for step in range(steps):
-        if stop():
-            break
-        done += CHAINS
-        allowed = heat * (COLD / heat) ** (step / steps)
-        genes, keep = now.genes[mothers], now.keep[mothers]
-        draws, fathers = generator.random((len(mothers), DRAWS)), generator.integers(0, CHAINS, len(mothers))
-        excess, _ = _change(mapspace, genes, keep, now.genes, fathers, draws)
-        fitting = (excess == 0).reshape(CHAINS, TRIED)
-        chains = np.flatnonzero(fitting.any(axis=1))
-        if len(chains):
-            chosen = chains * TRIED + fitting[chains].argmax(axis=1)
-            met = _evaluated(mapspace, genes[chosen], keep[chosen])
-            new = _score(met)
-            taken = new <= score[chains] - allowed * np.log(generator.random(len(chains)))
-            changed = chains[taken]
-            now.genes[changed], now.keep[changed], score[changed] = met.genes[taken], met.keep[taken], new[taken]
-            if met.rank[:, 0].min() <= best.rank[0, 0]:
-                best = best.joined(met).best(1)
-    return best, done
-
-
-def _score(crowd: Crowd) -> Floats:
-    """Return what anneals compare: the objective's logarithm, and a little of that of what breaks ties."""
-    logs = np.log(np.maximum(crowd.rank[:, :2], TINY))
-    return np.asarray(logs[:, 0] + OF_TIES * logs[:, 1])
-
-
 def make_ready(problem: Problem, architecture: Architecture, energies: EnergyTable) -> None:
     """Compile or load what `improve` runs, by changing and evaluating no mapping, so that no clock counts that."""
     mapspace = Mapspace.of(problem, as_searched(architecture, problem), energies, Objective.EDP)
     levels, tensors = len(mapspace.machine.capacity), len(problem.shape.tensors)
-    slots, keep = np.ones((0, levels, len(problem.bounds)), np.int64), np.ones((0, levels, tensors), np.bool_)
-    genes = mapspace.genes(Nest(slots, slots, slots, slots, slots, keep))
-    _change(mapspace, genes, keep, genes, np.zeros(0, np.int64), np.empty((0, DRAWS)))
-    _evaluated(mapspace, genes, keep)
+    slots, keep = np.ones((1, levels, len(problem.bounds)), np.int64), np.ones((1, levels, tensors), np.bool_)
+    order = np.arange(len(problem.bounds)) * slots
+    genes = mapspace.genes(Nest(slots, order, slots, slots, order, keep))
+    none = genes[:0], keep[:0]
+    _change(mapspace, *none, genes, np.zeros(0, np.int64), np.empty((0, DRAWS)))
+    _evaluated(mapspace, *none)
+    annealed(mapspace, Crowd(genes, keep, np.zeros((1, 2))), (HOT, COLD), np.random.default_rng(0), 0, lambda: False)
 
 
 def is_compiled() -> bool:

@@ -78,15 +78,27 @@ def change(limits: Limits, brood: Brood, excess: Ints) -> None:
         excess: ``(candidates,)`` to fill: -1 where a constraint or fan-out is broken, else what does not fit.
     """
     for i in range(brood.fathers.shape[0]):
-        own, kept, draw = brood.genes[i], brood.keep[i], brood.draws[i]
-        if draw.shape[0] > 0:
-            if draw[0] < 0.15:
-                take_factors(brood.others[brood.fathers[i]], own, draw[1])
-            steps = 1 + int(draw[2] > 0.5) + int(draw[2] > 0.75) + int(draw[2] > 0.9)
-            for step in range(steps):
-                change_once(limits, own, kept, draw, 3 + 9 * step)
-        excess[i] = excess_of(limits, own, kept, brood.sizes) if obeys(limits, own) else -1
+        own, kept = brood.genes[i], brood.keep[i]
+        if brood.draws.shape[1] > 0:
+            change_one(limits, own, kept, brood.others[brood.fathers[i]], brood.draws[i])
+        excess[i] = what_is_wrong(limits, own, kept, brood.sizes)
         brood.marks[i] = mark(own, kept)
+
+
+@part()
+def change_one(limits: Limits, genes: Ints, kept: Bools, other: Ints, draw: Floats) -> None:
+    """Change a mapping in place, by one random change or a few; ``other``: may hand on factors of a dimension."""
+    if draw[0] < 0.15:
+        take_factors(other, genes, draw[1])
+    steps = 1 + int(draw[2] > 0.5) + int(draw[2] > 0.75) + int(draw[2] > 0.9)
+    for step in range(steps):
+        change_once(limits, genes, kept, draw, 3 + 9 * step)
+
+
+@part()
+def what_is_wrong(limits: Limits, genes: Ints, kept: Bools, sizes: Ints) -> int:
+    """Return -1 where a constraint or fan-out is broken, else the words that do not fit."""
+    return excess_of(limits, genes, kept, sizes) if obeys(limits, genes) else -1
 
 
 @part()
