@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,9 +22,11 @@ from dovetail.mapper.exact.vectors import (
     PER_COPY,
     Outside,
     Working,
+    below_both,
     dearest,
     offer_vector,
     undercuts,
+    with_copies,
 )
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.search import search
@@ -56,7 +59,7 @@ def surroundings(draw: st.DrawFn) -> Outside:
     """Draw what may lie outside."""
     low = np.array([draw(SMALL) for _ in range(TENSORS)])
     timed = np.array([draw(st.booleans()) for _ in range(TENSORS)])
-    return Outside(low, low + draw(SMALL), timed, float(draw(st.integers(1, 3))))
+    return Outside(low, low + draw(SMALL), timed, np.array([draw(st.integers(1, 3))], np.float64))
 
 
 @given(surroundings(), st.lists(vectors(), min_size=1, max_size=8), st.data())
@@ -69,7 +72,7 @@ def test_what_stays_is_as_good_as_what_went_whatever_lies_outside(
         offer_vector(kept, 0, vector, mask)
     share = st.sampled_from([0.0, 0.25, 1.0])
     prices = [data.draw(st.floats(low, high)) for low, high in zip(outside.low, outside.high, strict=True)]
-    shares, copies = [data.draw(share) for _ in prices], data.draw(st.floats(0, outside.copies))
+    shares, copies = [data.draw(share) for _ in prices], data.draw(st.floats(1, outside.copies[0]))
     left = [(kept.vectors[0, k], int(kept.pending[0, k])) for k in range(kept.counts[0])]
     assert left
     for vector, mask in offered:
@@ -83,7 +86,7 @@ def test_what_undercuts_costs_no_more_at_the_dearest_prices(
     outside: Outside, one: tuple[Floats, int], other: tuple[Floats, int]
 ) -> None:
     """So vectors are compared in full only where that leaves it open."""
-    if undercuts(*one, *other, outside):
+    if undercuts(*one, *other, outside, outside.copies[0]):
         assert dearest(one[0], outside) <= dearest(other[0], outside)
     kept = Working.empty((1, 1, 2 * TENSORS + FIXED), outside, Ceiling.none(TENSORS), np.zeros(1, np.int64))
     for vector, mask in (one, other):
@@ -95,12 +98,26 @@ def test_energy_that_saves_a_dear_word_pays_unless_the_level_outside_is_slow_for
     few, many = np.array([1.0, 1.0, 0.0, 0.0, 5.0, 0.0, 1.0]), np.array([2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     free, timed = np.zeros(2, np.bool_), np.ones(2, np.bool_)
     dear, cheap = (
-        Outside(np.full(2, 6.0), np.full(2, 64.0), timed, 1.0),
-        Outside(np.ones(2), np.full(2, 4.0), free, 1.0),
+        Outside(np.full(2, 6.0), np.full(2, 64.0), timed, np.ones(1)),
+        Outside(np.ones(2), np.full(2, 4.0), free, np.ones(1)),
     )
-    assert undercuts(few, 0, many, 0, dear) and not undercuts(few, 0, many, 0, cheap)
-    assert undercuts(many, 0, few, 0, cheap)
-    assert not undercuts(many, 0, few, 0, cheap._replace(timed=timed))
+    assert undercuts(few, 0, many, 0, dear, 1.0) and not undercuts(few, 0, many, 0, cheap, 1.0)
+    assert undercuts(many, 0, few, 0, cheap, 1.0)
+    assert not undercuts(many, 0, few, 0, cheap._replace(timed=timed), 1.0)
+
+
+@given(vectors(), vectors(), st.integers(1, 9))
+def test_one_that_stands_for_two_costs_no_more_by_any_number_of_copies(
+    one: tuple[Floats, int], other: tuple[Floats, int], most: int
+) -> None:
+    fixed = 2 * TENSORS
+    energy, per_copy = below_both(one[0], other[0], fixed, float(most))
+    assert per_copy <= 0
+    lesser = [min(with_copies(vector, fixed, copies) for vector, _ in (one, other)) for copies in range(1, most + 1)]
+    for copies, least in enumerate(lesser, 1):
+        assert energy + per_copy * copies <= least + 1e-9
+    assert energy + per_copy * most == pytest.approx(lesser[-1], abs=1e-9)  # as high as a line can be
+    assert energy + per_copy == pytest.approx(lesser[0], abs=1e-9)
 
 
 def test_a_free_design_of_three_private_buffers_is_bounded_closely_before_any_loop_is_chosen() -> None:

@@ -130,11 +130,11 @@ def price_words(scene: Scene, level: int, row: Row, prices: Floats) -> tuple[flo
     """Fill in what a visit of a tile's words cost at their keepers, and how many of them a keeper sends.
 
     ``level``: the levels outside it are decided.
-    Returns `Known.copies` and `Known.unread`.
+    Returns `Known.copies`, at least 1: the model rounds parts down; and `Known.unread`.
     """
     key, real, rules = row.key, row.real, scene.rules
     tensors, instances = real.shape[1], row.key[INSTANCES]
-    copies, unread, visits = 0.0, 0.0, scene.tiles.volume[-1] / scene.tiles.volume[key[TILE]]
+    copies, unread, visits = 1.0, 0.0, scene.tiles.volume[-1] / scene.tiles.volume[key[TILE]]
     for t in range(tensors):
         keeper, used = key[of_tensor(KEEPER, t, tensors)], key[of_tensor(KEEPER_INSTANCES, t, tensors)]
         times = real[SHARED, t]

@@ -168,9 +168,9 @@ def ceilings(
 
 
 def _outside(space: Space, tables: Tables) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return what no width has to do with: `_shared`, visits ``(tiles,)``, `_outside_of_tiles` and `_parts`."""
+    """Return what no width has to do with: `_shared`, visits ``(tiles,)``, `_outside_of_tiles` and `parts_of`."""
     visits = space.problem.macs / tables.volume.astype(np.float64)
-    return _shared(space), visits, _outside_of_tiles(space), _parts(space)
+    return _shared(space), visits, _outside_of_tiles(space), parts_of(space)
 
 
 def _shared(space: Space) -> Floats:
@@ -198,7 +198,7 @@ def _outside_of_tiles(space: Space) -> Floats:
     return found
 
 
-def _parts(space: Space) -> Floats:
+def parts_of(space: Space) -> Floats:
     """Return ``(tiles,)``: how many tiles there are that have parts of the same outputs, at most."""
     sizes, rules = tile_sizes(space), space.rules
     outside, parts = sizes[:, -1:] / sizes, np.ones(space.tiles)

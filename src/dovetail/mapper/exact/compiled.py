@@ -203,7 +203,7 @@ def _loop(function: Callable[..., Any]) -> None:
 
 
 def _working() -> Working:
-    outside = Outside(np.zeros(1), np.zeros(1), _bools(1), 0.0)
+    outside = Outside(np.zeros(1), np.zeros(1), _bools(1), np.zeros(1))
     return Working.empty((1, 1, 2 + FIXED), outside, Ceiling.none(1), _ints(1))
 
 

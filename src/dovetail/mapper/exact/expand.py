@@ -347,10 +347,11 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
             by_model = by_model or spreads.by_model[way, tensor]
     for parent in range(parents.bound.shape[0]):
         tile = parents.key[parent, TILE]
-        measure(scene.lattice, tile, scratch.loops)
-        whole = is_whole(scene.lattice, scratch.loops)
         if by_model:
             begin_ways(scene, level, parents, parent, scratch)
+        else:
+            measure(scene.lattice, tile, scratch.loops)
+        whole = is_whole(scene.lattice, scratch.loops)
         for way in range(first, first + count):
             if (by_model and fan.worth[fan.which[way - first]] == math.inf) or (
                 whole and is_image(scene.lattice, spreads, way)
@@ -384,6 +385,7 @@ def begin_ways(scene: Scene, level: int, parents: Rows, parent: int, scratch: Sc
     """Forget what ways to use a fan-out are worth, and list what the loops outside do to a partial mapping's tiles."""
     loops, fan = scratch.loops, scene.fan
     copy_row(parents, parent, scratch.row)
+    measure(scene.lattice, parents.key[parent, TILE], loops)
     for place in range(fan.worth.shape[0]):
         fan.worth[place] = -1.0
     list_advances(scene.rules, level, scratch.row, loops, fan)

@@ -52,8 +52,8 @@ COARSE, COARSE_PRICED = 4, 12
 MORE_VECTORS, MORE_PRICED = 400, 1000
 #: And that such bounds have room for at first where many are likely.
 FIRST_OF_MANY = 54
-#: Mappings that a local search meets before these are tabulated, for every tile; tiles beyond which it meets more than
-#: `LIKELY`, as tabulating takes long and so much the longer the dearer the mapping known; and how many at most.
+#: Mappings that a local search meets before these are tabulated, for every tile, but `LIKELY` at most; tiles beyond
+#: which it meets more, as tabulating takes long and so much the longer the dearer the mapping known; and how many then.
 MAPPINGS_A_TILE, LARGE, AT_LENGTH = 4, 16_000, 200_000
 #: Tiles, times ways to keep them inside the outermost fan-out, beyond which bounds of all mappings are not tried.
 CROWDED = 1_000_000
@@ -180,7 +180,7 @@ class _Search:
                     return with_bounds(laid_out, build_completion(*given, replace(effort, merges=for_all))), None
                 except Crowded:
                     tiles = laid_out.space.tiles
-                    begin = self._begin(min(LIKELY if tiles <= LARGE else AT_LENGTH, MAPPINGS_A_TILE * tiles))
+                    begin = self._begin(min(LIKELY, MAPPINGS_A_TILE * tiles) if tiles <= LARGE else AT_LENGTH)
                     effort = effort if begin is None else replace(effort, first=FIRST_OF_MANY)
             if begin is not None:
                 known = Known(self.objective, rank(self.objective, begin)[0], laid_out.least_cycles)

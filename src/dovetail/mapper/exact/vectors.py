@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dovetail.mapper.exact.ceiling import Ceiling, least_to_bring
+from dovetail.mapper.exact.ceiling import Ceiling, least_to_bring, parts_of
 from dovetail.mapper.exact.goal import objective_value
 from dovetail.mapper.exact.space import Space, once
 from dovetail.mapper.exact.ways import ways_of
@@ -35,20 +35,25 @@ class Outside(NamedTuple):
         low: ``(tensors,)`` pJ that a word asked by one instance costs at its keeper, at least.
         high: ``(tensors,)`` at most.
         timed: ``(tensors,)`` a level that may keep it has a bandwidth.
-        copies: instances that sum up parts of the same outputs, at most.
+        copies: ``(tiles,)`` instances that sum up parts of the same outputs of a tile, at most; one does, at least.
     """
 
     low: Floats
     high: Floats
     timed: Bools
-    copies: float
+    copies: Floats
 
 
 def all_outside(space: Space, per_word: Floats) -> list[Outside]:
     """Return per boundary what may lie outside it; ``per_word`` ``(levels, tensors, actions)`` least pJ per word."""
     parts = space.fanouts, space.linking, space.by_model, space.divisors, space.rules
     shared = once(space, ("sharing", *parts), lambda: _shared(space))
-    return [_outside_of(space, boundary, per_word, shared) for boundary in range(len(space.levels) + 1)]
+    together, most = parts_of(space), space.most_instances
+    found = [_outside_of(space, boundary, per_word, shared) for boundary in range(len(space.levels) + 1)]
+    return [
+        outside._replace(copies=np.clip(together, 1.0, float(instances)))
+        for outside, instances in zip(found, most, strict=True)
+    ]
 
 
 def _shared(space: Space) -> Floats:
@@ -62,7 +67,7 @@ def _shared(space: Space) -> Floats:
 
 def _outside_of(space: Space, boundary: int, per_word: Floats, shared: Floats) -> Outside:
     tensors = len(space.rules.is_output)
-    outside = Outside(np.full(tensors, np.inf), np.zeros(tensors), np.zeros(tensors, np.bool_), 1.0)
+    outside = Outside(np.full(tensors, np.inf), np.zeros(tensors), np.zeros(tensors, np.bool_), np.ones(1))
     sharing, may_keep = np.ones(tensors), space.may_keep  # of the fan-outs between a level and the boundary
     for level in range(boundary - 1, -1, -1):
         sharing *= shared[level]
@@ -71,7 +76,7 @@ def _outside_of(space: Space, boundary: int, per_word: Floats, shared: Floats) -
         outside.low[kept] = np.minimum(outside.low, price / sharing)[kept]
         outside.high[kept] = np.maximum(outside.high, price)[kept]
         outside.timed[kept] |= bool(np.isfinite(space.machine.bandwidth[level]).any())
-    return outside._replace(low=np.minimum(outside.low, outside.high), copies=float(space.most_instances[boundary]))
+    return outside._replace(low=np.minimum(outside.low, outside.high))
 
 
 @by_address
@@ -123,9 +128,11 @@ class Working(NamedTuple):
 
 
 @part()
-def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside) -> bool:
+def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside, copies: float) -> bool:
     """Return whether a vector is never worse than another, whatever lies outside; masks: their pending tensors.
 
+    ``copies``: instances that sum up parts of the same outputs, at most: costs are linear in them, so the worst is at
+    one of the ends.
     It is no slower, asks no more words of levels that have a bandwidth, and what it costs more in one place it saves in
     others at the prices that are the worst for it. A pending tensor is asked for at some share of the visits.
     """
@@ -133,8 +140,8 @@ def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside)
     tensors = fixed // 2
     if its & ~mask or one[fixed + CYCLES] > other[fixed + CYCLES]:
         return False
-    more = one[fixed + ENERGY] - other[fixed + ENERGY]
-    more += max(0.0, one[fixed + PER_COPY] - other[fixed + PER_COPY]) * outside.copies
+    more, by_copy = one[fixed + ENERGY] - other[fixed + ENERGY], one[fixed + PER_COPY] - other[fixed + PER_COPY]
+    more += max(by_copy, by_copy * copies)
     for t in range(tensors):
         words = one[t] - other[t]
         if words > 0 and outside.timed[t]:
@@ -152,9 +159,12 @@ def undercuts(one: Floats, mask: int, other: Floats, its: int, outside: Outside)
 
 @part()
 def dearest(vector: Floats, outside: Outside) -> float:
-    """Return what a vector costs where all is asked for at all visits, at the dearest prices: none undercuts less."""
+    """Return what a vector costs where all is asked for at all visits, by one copy, at the dearest prices.
+
+    None that costs less there is undercut.
+    """
     fixed = vector.shape[0] - FIXED
-    tensors, cost = fixed // 2, vector[fixed + ENERGY]
+    tensors, cost = fixed // 2, vector[fixed + ENERGY] + vector[fixed + PER_COPY]
     for t in range(tensors):
         cost += vector[t] * outside.high[t] + vector[tensors + t]
     return float(cost)
@@ -192,22 +202,23 @@ def visits_too_dear(ceiling: Ceiling, tile: int, energy: float, cycles: float) -
 def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     """Add a vector to a tile's unless one of these undercuts it; drop those that it undercuts."""
     vectors, pending, keys, count = to.vectors[tile], to.pending[tile], to.keys[tile], to.counts
+    copies = to.outside.copies[tile]
     if to.merged[0] and to.merged[1]:
         return
     to.compared[0] += 1 + count[tile]
     key = dearest(vector, to.outside)
     k = to.strong[tile]
-    if k < count[tile] and keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside):
+    if k < count[tile] and keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside, copies):
         return
     if too_dear(to.ceiling, tile, vector, mask):
         return
     for k in range(count[tile]):
-        if keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside):
+        if keys[k] <= key and undercuts(vectors[k], pending[k], vector, mask, to.outside, copies):
             to.strong[tile] = k
             return
     k = 0
     while k < count[tile]:
-        if key <= keys[k] and undercuts(vector, mask, vectors[k], pending[k], to.outside):
+        if key <= keys[k] and undercuts(vector, mask, vectors[k], pending[k], to.outside, copies):
             count[tile] -= 1
             for j in range(vector.shape[0]):
                 vectors[k, j] = vectors[count[tile], j]
@@ -227,26 +238,49 @@ def offer_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
 @part()
 def merge_vector(to: Working, tile: int, vector: Floats, mask: int) -> None:
     """Lower the vector of a tile whose merger with another one loses least to what undercuts both."""
-    vectors, pending = to.vectors[tile], to.pending[tile]
+    vectors, pending, copies = to.vectors[tile], to.pending[tile], to.outside.copies[tile]
     best, nearest = 0, np.inf
     for k in range(vectors.shape[0]):
-        apart = lost_at(vectors[k], pending[k], vector, mask, to.outside)
+        apart = lost_at(vectors[k], pending[k], vector, mask, to.outside, copies)
         if apart < nearest:
             best, nearest = k, apart
+    fixed = vector.shape[0] - FIXED
+    energy, per_copy = below_both(vectors[best], vector, fixed, copies)
     for j in range(vector.shape[0]):
         vectors[best, j] = min(vectors[best, j], vector[j])
+    vectors[best, fixed + ENERGY], vectors[best, fixed + PER_COPY] = energy, per_copy
     pending[best] |= mask
     to.keys[tile, best] = dearest(vectors[best], to.outside)
 
 
 @part()
-def lost_at(one: Floats, mask: int, other: Floats, its: int, outside: Outside) -> float:
+def with_copies(vector: Floats, fixed: int, copies: float) -> float:
+    """Return the pJ of a vector but for what is asked, by so many copies."""
+    return vector[fixed + ENERGY] + vector[fixed + PER_COPY] * copies
+
+
+@part()
+def below_both(one: Floats, other: Floats, fixed: int, copies: float) -> tuple[float, float]:
+    """Return pJ, and pJ per copy, that are no more than two vectors' by any number of copies up to so many.
+
+    The lesser of two straight lines bends downwards, so the line between its ends lies below it.
+    """
+    by_one = min(with_copies(one, fixed, 1.0), with_copies(other, fixed, 1.0))
+    if copies <= 1.0:
+        return by_one, 0.0
+    by_most = min(with_copies(one, fixed, copies), with_copies(other, fixed, copies))
+    per_copy = (by_most - by_one) / (copies - 1.0)
+    return by_one - per_copy, per_copy
+
+
+@part()
+def lost_at(one: Floats, mask: int, other: Floats, its: int, outside: Outside, copies: float) -> float:
     """Return which part of two vectors' cost is lost when one stands for both, at middling prices and shares."""
     fixed = one.shape[0] - FIXED
     tensors = fixed // 2
-    cost = one[fixed + ENERGY] + other[fixed + ENERGY]
-    lost = abs(one[fixed + ENERGY] - other[fixed + ENERGY])
-    lost += abs(one[fixed + PER_COPY] - other[fixed + PER_COPY])
+    cost = with_copies(one, fixed, 1.0) + with_copies(other, fixed, 1.0)
+    lost = 0.5 * abs(with_copies(one, fixed, 1.0) - with_copies(other, fixed, 1.0))
+    lost += 0.5 * abs(with_copies(one, fixed, copies) - with_copies(other, fixed, copies))
     for t in range(tensors):
         price = math.sqrt(max(outside.low[t], outside.high[t] / 256) * outside.high[t])
         ours, theirs = one[t] * price + one[tensors + t], other[t] * price + other[tensors + t]
