@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovetail.components.energy_table import EnergyTable
+from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.components.estimate import estimate
-from dovetail.hardware.architecture import Architecture, Compute, Spatial, Storage
+from dovetail.hardware.architecture import Architecture, Compute, Constraints, Spatial, Storage
 from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.imperfect import search_imperfect
 from dovetail.mapper.imperfect.all import cover
@@ -104,3 +104,22 @@ def test_a_proof_ends_with_its_time_and_its_room() -> None:
     space = Mapspace.of(problem, bound_to(architecture, problem), estimate(architecture), Objective.EDP)
     assert prove(space, None, lambda: True, ROOM) is None
     assert prove(space, None, lambda: False, 1e5) is None
+
+
+def test_a_class_may_hold_nothing_good_but_tiles_that_stand_still() -> None:
+    """Then no choice costs just its value, so none is the best of its class."""
+    problem = own_product(M=1, N=5, K=2)
+    kept = Constraints(keep=frozenset(tensor.name for tensor in problem.shape.tensors))
+    levels = (
+        Storage(name="DRAM", component="DRAM", width=16, datawidth=16),
+        Storage(name="buffer", component="SRAM", width=16, datawidth=16, depth=8, constraints=kept),
+        Storage(name="spad", component="RF", width=16, datawidth=16, depth=3, constraints=kept),
+        Compute(name="mac", component="mac"),
+    )
+    each = ComponentCost({"read": 1.0, "write": 1.0, "update": 1.0, "leak": 0.0})
+    energies = EnergyTable({**{level.name: each for level in levels}, "mac": ComponentCost({"compute": 1.0})})
+    space = Mapspace.of(problem, Architecture("nested", levels), energies, Objective.ENERGY)
+    covered, proven = cover(space, least_of(space), None, lambda: False), prove(space, None, lambda: False, ROOM)
+    assert covered is not None and covered.best is not None
+    assert proven is not None and proven.best is not None and proven.is_whole
+    assert proven.best.rank[0, 0] == pytest.approx(covered.best.rank[0, 0], rel=1e-12)

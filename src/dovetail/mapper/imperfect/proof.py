@@ -144,11 +144,10 @@ class _Proof:
         if listed is None:
             return True
         chosen, scene = listed
-        before = self.goal
         found = self._run(chosen, scene)
         if found is None:
             return False
-        if found.goal[0] < before * (1 - MARGIN):  # what costs just that, but for rounding, is the best of its class
+        if found.goal[1] < math.inf:  # what costs just that, but for rounding, is the best of its class
             self._evaluate(chosen, scene, found.best[None])
             if self.goal > found.goal[0] * (1 + MARGIN):
                 return self._run(chosen, scene._replace(is_exact=False)) is not None
