@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from dovetail.mapper.imperfect.space import crowd_of
 from dovetail.mapper.mapspace import Mapspace
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.padded import search_padded
+from dovetail.mapper.result import SearchResult
 from dovetail.mapper.search import search
 from dovetail.mapping.check import violations
 from dovetail.mapping.constraints import bound_to
@@ -212,3 +214,21 @@ def test_factors_are_listed_while_there_is_time_and_not_beyond_too_many(
     monkeypatch.setattr("dovetail.mapper.imperfect.all._ways", ways)
     assert cover(space, least_of(space), None, lambda: time_is_up) is None
     assert len(asked) == listed
+
+
+def test_a_certificate_says_what_ended_the_search_and_claims_no_more_than_was_found(
+    eyeriss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*given: object, **options: object) -> SearchResult:
+        found = search(*given, **options)
+        return replace(found, certificate=replace(found.certificate, exact=False))
+
+    monkeypatch.setattr("dovetail.mapper.imperfect.search.search", ended)
+    problem = convolution(C=7, M=11, P=2, Q=9, R=3, S=3)
+    certificate = search_imperfect(problem, *eyeriss, time_limit=1e-3).certificate
+    assert not certificate.exact
+    assert certificate.mapspace_size == 0  # only its perfect part is ever counted
+    assert "the time limit of 0.001 s ended it, a longer one may be enough" in certificate.method
+    assert "the best perfect mapping met" in certificate.method
+    assert certificate.binding[0].startswith("without imperfect factors the best met edp is ")
+    assert certificate.binding[0].endswith(" J x cycle")

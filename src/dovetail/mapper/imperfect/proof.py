@@ -56,7 +56,7 @@ class Proven:
 
     Attributes:
         best: the best mapping known, first of its crowd; None: none is.
-        examined: partial choices of factors examined.
+        examined: choices of factors examined, whole or in part, and those that alone were too costly.
         evaluated: mappings evaluated.
         is_whole: no mapping is better.
     """
@@ -95,7 +95,7 @@ def prove(space: Mapspace, known: Crowd | None, is_over: Callable[[], bool], roo
             classes.append((Charged.of(space, keep), runs))
     work = _Proof(space, place, walks, None if known is None else known.best(1), is_over)
     is_whole = all(work.search(*each) for each in classes)
-    return Proven(work.known, work.examined, work.evaluated, is_whole)
+    return Proven(work.known, work.examined + work.too_costly, work.evaluated, is_whole)
 
 
 @dataclass
@@ -107,7 +107,7 @@ class _Proof:
     is_over: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        self.examined = self.evaluated = 0
+        self.examined = self.evaluated = self.too_costly = 0
         self.order = sorted(range(len(self.walks)), key=lambda d: -len(self.walks[d].ways))
         self.rooms, self.taken = Rooms.of(self.space, [walk.ways for walk in self.walks])
         self.columns: dict[tuple[object, ...], tuple[Floats, Floats]] = {}
@@ -236,6 +236,7 @@ class _Proof:
             fits = (left >= 0) & np.isfinite(others[0][left, -1])
             value = self._value_of(terms, tables[depth][fits] * others[0][left[fits]])
             found.append(each[fits][value < self.goal])
+            self.too_costly += int((value >= self.goal).sum())
         return found
 
     def _table(self, terms: Terms, d: int, each: Ints, least: Floats) -> Floats:

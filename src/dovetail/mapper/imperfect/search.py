@@ -9,6 +9,7 @@ for that. The same problem and count of evaluations give the same answer.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +17,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dovetail.components.energy_table import EnergyTable
+from dovetail.components.energy_table import ComponentCost, EnergyTable
 from dovetail.errors import NoMappingError
-from dovetail.hardware.architecture import Architecture
-from dovetail.mapper.allowance import Limit, allowance_of, within
-from dovetail.mapper.exact.compiled import compile_all
+from dovetail.hardware.architecture import Architecture, Compute, Constraints, Storage
+from dovetail.mapper.allowance import LEAST_MEMORY, Limit, allowance_of, within
+from dovetail.mapper.exact.compiled import compile_all, load_most
 from dovetail.mapper.exact.search import search
 from dovetail.mapper.exact.space import check_possible
 from dovetail.mapper.imperfect.all import Covered, cover
@@ -41,7 +42,7 @@ from dovetail.model.compile import resumed
 from dovetail.model.cost import Cost
 from dovetail.model.encode import mapped_levels
 from dovetail.model.evaluate import evaluate
-from dovetail.workload.problem import Problem
+from dovetail.workload.problem import Problem, linear
 
 #: Seconds that the search of one of several sizes may take where time is limited.
 SECONDS = 2.0
@@ -91,8 +92,30 @@ def search_imperfect(
     bound = as_searched(architecture, problem)  # a design of another problem is refused before anything is compiled
     check_possible(problem, mapped_levels(bound))  # a mapspace leaves sizes of 1 out, and the outermost keepers
     compile_all(progress, [(problem, architecture)])
+    if allowance_of(time_limit).seconds is not None:
+        _load()
     work = _Search(problem, architecture, energies, objective, evaluations, rounds, time_limit, progress)
     return resumed(work.result, work.stop)
+
+
+@functools.cache
+def _load() -> None:
+    """Load what such a search runs, or compile it, so that no clock counts it: a layer of two computes is searched."""
+    load_most()
+    everything = Constraints(keep=frozenset({"Weights", "Inputs", "Outputs"}))
+    levels = (
+        Storage(name="outer", component="", width=16, datawidth=16),
+        Storage(name="inner", component="", width=16, datawidth=16, depth=3, constraints=everything),
+        Compute(name="mac", component=""),
+    )
+    free = ComponentCost(dict.fromkeys(("read", "write", "update", "compute", "leak"), 1.0))
+    energies = EnergyTable(dict.fromkeys(("outer", "inner", "mac"), free))
+    space = Mapspace.of(linear(C=2, M=1), Architecture("smallest", levels), energies, Objective.EDP)
+    least, start = least_of(space), first_fitting(space, lambda: False)
+    assert start is not None
+    cover(space, least, None, lambda: False)
+    prove(space, None, lambda: False, LEAST_MEMORY)
+    list(_hunt(space, least, start, 1, 1, lambda: False, None))
 
 
 @dataclass
@@ -140,6 +163,15 @@ class _Search:
         left = self.seconds_left()
         return left is not None and left <= 0
 
+    def _what_ended_it(self) -> str:
+        """Return what ended the search before it was done, and what would let it go on; nothing if nothing did."""
+        if self.is_stopped:
+            return "; it was interrupted"
+        if self.is_over():
+            limit = allowance_of(self.time_limit).seconds
+            return f"; the time limit of {limit:g} s ended it, a longer one may be enough"
+        return ""
+
     def result(self) -> SearchResult:
         """Return the best mapping, or the best so far once it is stopped; see `search_imperfect`."""
         self.perfect = self.perfect or self._best_perfect()
@@ -157,7 +189,8 @@ class _Search:
             every = "nor is there one with factors that do not divide"
             raise NoMappingError(f"{why_none}; {none if covered is None else every}")
         mapping, cost, rank = self._better(space, best, perfect)
-        certificate = _certificate(space, least, (cost, rank), covered, perfect, evaluated, self.energies)
+        ended = self._what_ended_it()
+        certificate = _certificate(space, least, (cost, rank), covered, perfect, evaluated, self.energies, ended)
         if perfect is None:
             certificate = replace(certificate, binding=(f"without imperfect factors: {why_none}", *certificate.binding))
         certificate = replace(certificate, seconds=time.monotonic() - self._began)
@@ -222,41 +255,50 @@ def _certificate(
     perfect: SearchResult | None,
     evaluated: int,
     energies: EnergyTable,
+    ended: str,
 ) -> Certificate:
-    """Return how the answer is known; of the mapspace only the perfect part has a size, if there is one.
+    """Return how the answer is known; how large the mapspace is, is not: only its perfect part has been counted.
 
     ``found`` is its cost, and its value by energies made good for instances that are cut off, which bounds are of.
     """
     objective, (cost, rank) = space.objective, found
-    value, method = objective.value_of(cost.energy_pJ, cost.cycles), _method(covered, perfect is not None, evaluated)
+    value, method = objective.value_of(cost.energy_pJ, cost.cycles), _method(covered, perfect, evaluated, ended)
     bound = value * min(1.0, least.value(objective) / rank * (1 + 1e-12)) if covered is None else value
     if perfect is None:
         base = unproven(space.problem, space.architecture, energies, objective, cost, method, 0, 0.0)
-        base, said = replace(base, mapspace_size=evaluated), list[str]()
+        said = list[str]()
     else:
         base = perfect.certificate
-        said = [f"without imperfect factors the best {objective} is {base.value:.6g}"]
+        best = "the best" if base.exact else "the best met"
+        said = [f"without imperfect factors {best} {objective} is {_in_words(objective, base.value)}"]
     return replace(
         base,
         exact=value <= bound,
+        mapspace_size=0,
         value=value,
         bound=bound,
         compute_bound_cycles=least.cycles,
         compulsory_pJ=least.energy_pJ,
         states=base.states + evaluated,
         method=method,
-        binding=(*said, *_cut_off(covered, value)),
+        binding=(*said, *_cut_off(covered, objective, value)),
         space=IMPERFECT_SPACE,
         tie_proven=False,
     )
 
 
-def _method(covered: Covered | None, is_perfect: bool, evaluated: int) -> str:
+def _in_words(objective: Objective, value: float) -> str:
+    return f"{objective.in_unit(value):.6g} {objective.unit}"
+
+
+def _method(covered: Covered | None, perfect: SearchResult | None, evaluated: int, ended: str) -> str:
     if covered is None:
-        start = "the best perfect mapping" if is_perfect else "the first mappings that fit, as none is perfect"
+        start = "the first mappings that fit, as none is perfect"
+        if perfect is not None:
+            start = f"the best perfect mapping{'' if perfect.certificate.exact else ' met'}"
         return (
             f"imperfect factors, too: {start}, and from there the best that a local search met among "
-            f"{evaluated:,} others"
+            f"{evaluated:,} others{ended}"
         )
     return (
         f"imperfect factors, too: {evaluated:,} mappings evaluated, and {covered.ruled_out:,} choices of factors that "
@@ -264,7 +306,7 @@ def _method(covered: Covered | None, is_perfect: bool, evaluated: int) -> str:
     )
 
 
-def _cut_off(covered: Covered | None, value: float) -> tuple[str, ...]:
+def _cut_off(covered: Covered | None, objective: Objective, value: float) -> tuple[str, ...]:
     if covered is not None and not covered.is_listed:
         return (
             "the model cuts the average of instances in use off to an integer; mappings are ranked by what they would "
@@ -274,7 +316,7 @@ def _cut_off(covered: Covered | None, value: float) -> tuple[str, ...]:
         return ()
     return (
         f"the model cuts the average of instances in use off to an integer; mappings that it therefore gives as little "
-        f"as {covered.least:.6g} are ranked by what they would cost without that",
+        f"as {_in_words(objective, covered.least)} are ranked by what they would cost without that",
     )
 
 

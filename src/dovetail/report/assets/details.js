@@ -382,7 +382,7 @@ function loopNest(layer) {
   let inner = null;
   for (const level of [...layer.nest].reverse()) inner = nestLevel(level, inner);
   return [el("h3", {}, "How " + layer.name + " runs"),
-    el("p", { class: "note" }, layer.sizes + "; " + number(layer.mapspace) + " mappings allowed" + (layer.exact ? ", none better" : "")),
+    el("p", { class: "note" }, layer.sizes + (layer.mapspace ? "; " + number(layer.mapspace) + " mappings allowed" : "") + (layer.exact ? "; none better" : "")),
     el("div", { class: "nest" }, inner),
     el("details", {}, el("summary", {}, "as text"), el("pre", {}, layer.text))];
 }
