@@ -166,7 +166,7 @@ def _print(result: BitsResult) -> None:
         how = "no choice has less predicted loss" if each.proven else "the least predicted loss found"
         print(f"{each.target}: bits of weights/inputs: {printable(bits)}\n  {how}; {printable(_file(each))}")
     if not result.exact:
-        print("Not every layer's mapping is proven best: a time limit ended its search.")
+        print("Not every layer's mapping is proven best.")
     seeds = f"{request.seeds} seeds" if request.seeds > 1 else "one seed"
     print(
         f"\nnarrow networks trained on for {request.recipe.epochs} epochs under {seeds}, the original as it was given; "

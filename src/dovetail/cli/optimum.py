@@ -155,7 +155,7 @@ def _print(cost: NetworkCost, choices: dict[str, Choice], objective: Objective) 
     value = objective.value_of(best.energy_pJ, best.cycles) / objective.value_of(usual.energy_pJ, usual.cycles)
     print(f"Choosing together lowers the network's {objective} by {100 * (1 - value):.3g} %.")
     if not cost.exact:
-        print("Not every layer's front is proven complete: a time limit ended its search.")
+        print("Not every layer's front is proven complete.")
 
 
 def _changed(usual: Choice, other: Choice) -> int:

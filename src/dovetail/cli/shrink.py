@@ -328,7 +328,7 @@ def _finish_pruning(args: argparse.Namespace, result: PruneResult) -> int:
         print(f"{each.target}: in {printable(str(each.folder))}, its zeros in densities.csv", end="")
         print(f"{', for others: ' * bool(files)}{', '.join(files)}")
     if not all(each.cost.exact for each in (original, *result.networks)):
-        print("Not every layer's mapping is proven best: a time limit ended its search.")
+        print("Not every layer's mapping is proven best.")
     print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result.request)}")
     return 0
 
@@ -426,7 +426,7 @@ def _print(result: ShrinkResult) -> None:
         print(f"{each.target}: {_changed(result.graph, each)}")
         print(f"  in {printable(str(each.folder))}{', for others: ' * bool(files)}{', '.join(files)}")
     if not all(each.cost.exact for each in result.networks):
-        print("Not every layer's mapping is proven best: a time limit ended its search.")
+        print("Not every layer's mapping is proven best.")
     print(f"\nas given, {100 * result.as_given.accuracy:.2f} % on validation images; {_trained(result.request)}")
 
 
