@@ -485,6 +485,24 @@ def no_order(
 
 
 @part()
+def price_choice(scene: Scene, level: int, inside: int, scratch: Scratch, known: Known) -> tuple[float, float]:
+    """Return the least pJ that the levels inside add over the whole run, and the least cycles, whatever the order.
+
+    ``level`` has demands inside. The loops chosen and what is open outside are those of the scratch.
+    """
+    demands, tiles, tensors = scene.demands, scene.tiles, scratch.prices.shape[1]
+    share_most(scene, scratch)
+    energy, pace = math.inf, math.inf
+    for k in range(demands.start[level, inside], demands.end[level, inside]):
+        energy = min(energy, price_vector(demands, k, scratch.prices, known.copies))
+        pace = min(pace, demands.vectors[k, 2 * tensors + of.CYCLES])
+    macs, instances = tiles.volume[-1], scratch.menu.agreed.key[INSTANCES]
+    visits = macs / tiles.volume[inside]
+    cycles = pace * visits / instances * (1 - EXACT) - scene.bounds.slack_cycles
+    return visits * energy * (1 - EXACT), max(cycles, macs / (instances * tiles.parallelism[level, inside]))
+
+
+@part()
 def no_demand(scene: Scene, goal: Goal, level: int, inside: int, scratch: Scratch, spent: float, known: Known) -> bool:
     """Return whether no demand of a tile leaves anything to gain, whatever the order of the loops outside.
 

@@ -26,7 +26,7 @@ from dovetail.mapper.exact.demands import (
 from dovetail.mapper.exact.dominance import enlist, room_for, table_for
 from dovetail.mapper.exact.entering import Arriving, Entering, Entrance, Keepers, Passage, enter
 from dovetail.mapper.exact.expand import STORAGE, take_step
-from dovetail.mapper.exact.explore import empty_nest
+from dovetail.mapper.exact.explore import empty_nest, one_by_one
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.lattice import Lattice
@@ -183,7 +183,8 @@ def _scene() -> Scene:
 def _step(function: Callable[..., Any]) -> None:
     nothing = room_for(0, _WIDTHS, 1)
     room = table_for(nothing, _ints(COUNTERS))
-    function(STORAGE, _scene(), goal_of(Objective.EDP.code), 0, nothing, scratch(_WIDTHS, 1, 1, 1), room)
+    given = _scene(), goal_of(Objective.EDP.code), 0, one_by_one(nothing)
+    function(STORAGE, *given, scratch(_WIDTHS, 1, 1, 1, 1), room)
 
 
 def _count_fanout(function: Callable[..., Any]) -> None:

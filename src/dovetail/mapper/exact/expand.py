@@ -22,7 +22,6 @@ from dovetail.mapper.exact.bounds import (
     bound_within,
     known_of,
     least_of,
-    no_factors,
     no_order,
     open_set,
     share_visits,
@@ -31,16 +30,15 @@ from dovetail.mapper.exact.chains import count_loops, remember
 from dovetail.mapper.exact.dominance import offer
 from dovetail.mapper.exact.goal import Goal, hopeless, objective_value
 from dovetail.mapper.exact.lattice import Lattice
+from dovetail.mapper.exact.menu import agree, begin_menu, choose, is_too_dear, is_whole, list_choices, measure
 from dovetail.mapper.exact.rows import (
     BY,
     BY_BOUND,
     BY_CAPACITY,
-    CHOICE,
     COUNTED,
     CYCLES,
     ENERGY,
     FACTOR,
-    INSIDE,
     INSTANCES,
     KEEPER,
     LEAK,
@@ -49,13 +47,12 @@ from dovetail.mapper.exact.rows import (
     PASSED,
     SENT,
     SHARED,
-    SIZE,
-    SIZE_PLACE,
     SOURCE,
     STATES,
     TILE,
     TOO_LONG,
     UNTIL,
+    Parents,
     Row,
     Rows,
     Scratch,
@@ -66,7 +63,7 @@ from dovetail.mapper.exact.rows import (
     of_tensor,
     path_at,
 )
-from dovetail.mapper.exact.scene import UNKNOWN, Choices, Scene, Spreads
+from dovetail.mapper.exact.scene import UNKNOWN, Scene, Spreads
 from dovetail.mapper.exact.traffic import finish_levels, keep, settle_reads, spread_out
 from dovetail.model.arrays import Ints
 from dovetail.model.charges import fits, space_taken
@@ -108,54 +105,6 @@ def note_loops(level: int, order: Ints, row: Row, loops: Ints) -> None:
 
 
 @part()
-def is_whole(lattice: Lattice, loops: Ints) -> bool:
-    """Return whether dimensions change places in a mirror image, and no level outside divided any of them."""
-    found = False
-    for d in range(loops.shape[1]):
-        if lattice.mirror[d] != d:
-            found = True
-            if loops[SIZE_PLACE, d] < lattice.counts[d] - 1:
-                return False
-    return found
-
-
-@part()
-def least_choice(lattice: Lattice, d: int, loops: Ints) -> int:
-    """Return the place of the least factor of a dimension that one of two mirror images has to have.
-
-    A dimension has no smaller factor than the one that it changes places with, unless an earlier pair's differ.
-    """
-    partner = lattice.mirror[d]
-    if partner >= d:
-        return 0
-    for e in range(partner):
-        other = lattice.mirror[e]
-        if e < other and loops[CHOICE, e] != loops[CHOICE, other]:
-            return 0
-    place: int = loops[CHOICE, partner]
-    return place
-
-
-@part()
-def next_factor(lattice: Lattice, choices: Choices, level: int, d: int, loops: Ints, whole: bool) -> bool:
-    """Move on to the next allowed factor of a dimension; False when there is none left; ``whole``: see `is_whole`."""
-    place, choice = loops[SIZE_PLACE, d], loops[CHOICE, d] + 1
-    if whole:
-        choice = max(choice, least_choice(lattice, d, loops))
-    while choice <= place:
-        factor = lattice.divisors[d, choice]
-        rest = lattice.quotient[d, place, choice]
-        if rest >= 0 and choices.least[level, d] <= factor <= choices.most[level, d]:
-            loops[BY, d] = factor
-            loops[INSIDE, d] = lattice.divisors[d, rest]
-            loops[CHOICE, d] = choice
-            return True
-        choice += 1
-    loops[CHOICE, d] = -1
-    return False
-
-
-@part()
 def try_orders(
     scene: Scene, goal: Goal, level: int, chosen: tuple[int, int], known: Known, scratch: Scratch, table: Table
 ) -> bool:
@@ -186,67 +135,29 @@ def try_orders(
 
 
 @part()
-def rest_of(lattice: Lattice, d: int, loops: Ints) -> int:
-    """Return how the index of the tile changes by the factor chosen for a dimension."""
-    place = loops[SIZE_PLACE, d]
-    return (lattice.quotient[d, place, loops[CHOICE, d]] - place) * lattice.radix[d]
+def offer_choices(scene: Scene, goal: Goal, level: int, scratch: Scratch, table: Table, counts: bool) -> bool:
+    """Offer every choice on the menu in every order; False: no room left, or too much to do.
 
-
-@part()
-def loops_of(scene: Scene, goal: Goal, level: int, least: float, scratch: Scratch, table: Table) -> bool:
-    """Offer every choice of loops of a storage level, factor by factor; False: no room left, or too much to do.
-
-    ``least``: pJ of any completion without leakage.
+    ``counts``: they were not counted when they were listed.
     """
-    entered, loops, stats = scratch.entered, scratch.loops, table.stats
-    dims, lattice = loops.shape[1], scene.lattice
-    inside, looping, mask, d = entered.key[TILE], 0, 0, 0
+    entered, menu, stats = scratch.entered, scratch.menu, table.stats
     _, open_share = open_set(scene.motion, scene.bounds.set_of, entered.key)
     share_visits(scene.motion, entered.key, scratch.prices[OPEN_VISITS])
-    known, whole = known_of(scene, level + 1, entered, scratch.prices), is_whole(lattice, loops)
-    for i in range(dims):
-        loops[CHOICE, i] = -1
-    while d >= 0:
-        if stats[STATES] >= stats[UNTIL]:
-            return False
-        # A choice not yet undone means that this place was reached from further in.
-        if (d == dims or loops[CHOICE, d] < 0) and no_factors(scene, goal, (level, d, inside), entered, least, known):
-            stats[STATES] += 1
-            stats[BY_BOUND] += 1
-            d -= 1
+    known = known_of(scene, level + 1, entered, scratch.prices)
+    for i in range(menu.used[0]):
+        if is_too_dear(scene, goal, entered.value[ENERGY], known, (menu.energy[i], menu.cycles[i])):
             continue
-        if d == dims:
-            stats[STATES] += 1
-            if looping > scene.choices.most_loops[level] or no_order(
-                scene, goal, level, inside, scratch, open_share, known
-            ):
-                stats[BY_BOUND] += 1
-            elif not try_orders(scene, goal, level, (inside, mask), known, scratch, table):
+        if counts:
+            if stats[STATES] >= stats[UNTIL]:
                 return False
-            d -= 1
-            continue
-        if loops[CHOICE, d] >= 0:  # take the loop over d back
-            inside -= rest_of(lattice, d, loops)
-            if loops[BY, d] > 1:
-                looping -= 1
-                mask &= ~(1 << d)
-        if not next_factor(lattice, scene.choices, level, d, loops, whole):
-            d -= 1
-            continue
-        inside += rest_of(lattice, d, loops)
-        if loops[BY, d] > 1:
-            looping += 1
-            mask |= 1 << d
-        d += 1
+            stats[STATES] += 1
+        inside = menu.inside[i]
+        mask = choose(scene.lattice, inside, scratch.loops)
+        if no_order(scene, goal, level, inside, scratch, open_share, known):
+            stats[BY_BOUND] += 1
+        elif not try_orders(scene, goal, level, (inside, mask), known, scratch, table):
+            return False
     return True
-
-
-@part()
-def measure(lattice: Lattice, tile: int, loops: Ints) -> None:
-    """Write down how large a tile is."""
-    for d in range(loops.shape[1]):
-        loops[SIZE_PLACE, d] = (tile // lattice.radix[d]) % lattice.counts[d]
-        loops[SIZE, d] = lattice.divisors[d, loops[SIZE_PLACE, d]]
 
 
 @part()
@@ -260,35 +171,69 @@ def taken_at(scene: Scene, level: int, kept: int, tile: int) -> int:
 
 
 @part()
-def expand_storage(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
+def expand_storage(scene: Scene, goal: Goal, level: int, parents: Parents, scratch: Scratch, table: Table) -> bool:
     """Add to a table all partial mappings that pass a storage level and may beat the goal; False: see `take_step`."""
-    lattice, choices, sourcing, machine = scene.lattice, scene.choices, scene.sourcing, scene.machine
-    row, loops, stats = scratch.row, scratch.loops, table.stats
-    dims = loops.shape[1]
-    for parent in range(parents.bound.shape[0]):
-        tile = parents.key[parent, TILE]
-        measure(lattice, tile, loops)
-        # Whatever is kept, what the tile costs at least has been known since it was handed in.
-        copy_row(parents, parent, row)
-        least = least_of(scene, level, row, scratch.prices)
-        for option in range(choices.keepers.shape[1]):
-            kept = choices.keepers[level, option]
-            if kept < 0:
+    keepers, capacity = scene.choices.keepers, scene.machine.capacity[level]
+    for group in range(parents.start, parents.stop):
+        first, end = parents.begin[group], parents.begin[group + 1]
+        tile = parents.rows.key[parents.order[first], TILE]
+        measure(scene.lattice, tile, scratch.loops)
+        least = least_of_all(scene, level, (first, end), parents, scratch)
+        for option in range(keepers.shape[1]):
+            if keepers[level, option] < 0:
                 break
-            if not fits(machine.capacity[level], taken_at(scene, level, kept, tile)):
-                stats[BY_CAPACITY] += 1
+            if not fits(capacity, taken_at(scene, level, keepers[level, option], tile)):
+                table.stats[BY_CAPACITY] += end - first
                 continue
-            copy_row(parents, parent, row)
-            keep(scene, level, kept, scratch)
-            copy_to(row.key, scratch.entered.key)
-            row.path[kept_at(level, dims)] = kept
-            if level < sourcing.first.shape[0]:
-                at = sourcing.first[level] + row.path[SOURCE] * sourcing.width[level] + option
-                row.path[SOURCE] = sourcing.inside[at]
-            stats[STATES] += 1
-            if not loops_of(scene, goal, level, least, scratch, table):
+            agree_all(scene, level, option, (first, end), parents, scratch)
+            if not list_choices(scene, goal, level, least, scratch, table.stats):
                 return False
+            for i in range(first, end):
+                if end - first > 1:
+                    enter_level(scene, level, option, parents, i, scratch)
+                table.stats[STATES] += 1
+                if not offer_choices(scene, goal, level, scratch, table, i > first):
+                    return False
     return True
+
+
+@part()
+def least_of_all(scene: Scene, level: int, places: tuple[int, int], parents: Parents, scratch: Scratch) -> float:
+    """Return the least pJ, but for leakage, of any completion of some partial mappings that enter a storage level.
+
+    Whatever is kept, what a tile costs at least has been known since it was handed in.
+    """
+    least = math.inf
+    for i in range(places[0], places[1]):
+        copy_row(parents.rows, parents.order[i], scratch.row)
+        least = min(least, least_of(scene, level, scratch.row, scratch.prices))
+    return least
+
+
+@part()
+def enter_level(scene: Scene, level: int, option: int, parents: Parents, place: int, scratch: Scratch) -> None:
+    """Have a partial mapping enter a storage level that keeps what an option says."""
+    row, sourcing, dims = scratch.row, scene.sourcing, scratch.loops.shape[1]
+    kept = scene.choices.keepers[level, option]
+    copy_row(parents.rows, parents.order[place], row)
+    keep(scene, level, kept, scratch)
+    copy_to(row.key, scratch.entered.key)
+    row.path[kept_at(level, dims)] = kept
+    if level < sourcing.first.shape[0]:
+        row.path[SOURCE] = sourcing.inside[sourcing.first[level] + row.path[SOURCE] * sourcing.width[level] + option]
+
+
+@part()
+def agree_all(
+    scene: Scene, level: int, option: int, places: tuple[int, int], parents: Parents, scratch: Scratch
+) -> None:  # fmt: skip
+    """Have partial mappings enter a level, and note what they agree in."""
+    first, end = places
+    for i in range(first, end):
+        enter_level(scene, level, option, parents, i, scratch)
+        if i == first:
+            begin_menu(scratch)
+        agree(scene.motion, scratch)
 
 
 @part()
@@ -333,7 +278,7 @@ def note_way(scene: Scene, level: int, way: int, scratch: Scratch) -> None:
 
 
 @part()
-def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
+def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Parents, scratch: Scratch, table: Table) -> bool:
     """Add to a table all partial mappings that pass a fan-out and may still beat the goal; False: see `take_step`.
 
     Where the model is to count the fan-out, rows are not merged yet, and bounds assume that links save all they can:
@@ -345,10 +290,10 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
     for way in range(first, first + count):
         for tensor in range(spreads.by_model.shape[1]):
             by_model = by_model or spreads.by_model[way, tensor]
-    for parent in range(parents.bound.shape[0]):
-        tile = parents.key[parent, TILE]
+    for parent in range(parents.start, parents.stop):
+        tile = parents.rows.key[parent, TILE]
         if by_model:
-            begin_ways(scene, level, parents, parent, scratch)
+            begin_ways(scene, level, parents.rows, parent, scratch)
         else:
             measure(scene.lattice, tile, scratch.loops)
         whole = is_whole(scene.lattice, scratch.loops)
@@ -362,7 +307,7 @@ def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Rows, scratch:
                 continue
             if table.stats[STATES] >= table.stats[UNTIL]:
                 return False
-            copy_row(parents, parent, row)
+            copy_row(parents.rows, parent, row)
             row.key[TILE] = inside
             row.key[INSTANCES] *= children
             note_way(scene, level, way, scratch)
@@ -418,11 +363,11 @@ def foresee(scene: Scene, level: int, place: int, scratch: Scratch) -> None:
 
 
 @part()
-def merge_rows(scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
+def merge_rows(scene: Scene, goal: Goal, level: int, parents: Parents, scratch: Scratch, table: Table) -> bool:
     """Add to a table all rows, merged and bounded, once the model has counted their fan-out; False: no room."""
     row = scratch.row
-    for parent in range(parents.bound.shape[0]):
-        copy_row(parents, parent, row)
+    for parent in range(parents.start, parents.stop):
+        copy_row(parents.rows, parent, row)
         if not offer_if_hopeful(scene, goal, level, scratch, table, True):
             return False
     return True
@@ -449,7 +394,9 @@ def finish(scene: Scene, rows: Rows, scratch: Scratch) -> None:
 
 
 @jit_plain
-def take_step(kind: int, scene: Scene, goal: Goal, level: int, parents: Rows, scratch: Scratch, table: Table) -> bool:
+def take_step(
+    kind: int, scene: Scene, goal: Goal, level: int, parents: Parents, scratch: Scratch, table: Table
+) -> bool:
     """Take one step with some partial mappings; what comes of it is added to a table.
 
     False: it has no room left, or so many states were examined as `UNTIL` says.
@@ -462,5 +409,5 @@ def take_step(kind: int, scene: Scene, goal: Goal, level: int, parents: Rows, sc
         return expand_spatial(scene, goal, level, parents, scratch, table)
     if kind == COUNTED_FANOUT:
         return merge_rows(scene, goal, level, parents, scratch, table)
-    finish(scene, parents, scratch)
+    finish(scene, parents.rows, scratch)
     return True

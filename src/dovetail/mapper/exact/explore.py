@@ -15,14 +15,19 @@ from dovetail.mapper.exact.goal import Goal, goal_of
 from dovetail.mapper.exact.pieces import QUICK
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import (
+    COUNTED,
     CYCLES,
     ENERGY,
     FACTOR,
     INSTANCES,
+    KEEPER,
+    KEEPER_INSTANCES,
+    KEEPER_PART,
     KEY_FIELDS,
     ON_Y,
     ORDER,
     PART,
+    PASSED,
     PER_TENSOR,
     REAL_FIELDS,
     REUSE,
@@ -30,6 +35,7 @@ from dovetail.mapper.exact.rows import (
     STATES,
     TILE,
     UNTIL,
+    Parents,
     Paths,
     Rows,
     Scratch,
@@ -48,6 +54,10 @@ from dovetail.model.arrays import Floats, Nest, workspace
 CHUNK = 4096
 #: Rows that a level has room for at first.
 ROOM = 1 << 11
+#: Partial mappings that agree which are taken at once, at most: the clock is looked at in between.
+AGREEING = 256
+#: Of each tensor, what partial mappings that agree have in common; a factor that mixes bits.
+_AGREED, _MIXING = (KEEPER, KEEPER_INSTANCES, PART, KEEPER_PART), np.uint64(0x9E3779B97F4A7C15)
 #: States that a step may examine before the clock is looked at, at first: some tens of milliseconds.
 BETWEEN = 1 << 15
 
@@ -68,7 +78,8 @@ def first_rows(prepared: Prepared) -> Rows:
 
 def scratch_for(prepared: Prepared) -> Scratch:
     """Allocate the scratch arrays of a step."""
-    return scratch(prepared.widths, *prepared.space.rules.coefficients.shape)
+    tensors, axes, dims = prepared.space.rules.coefficients.shape
+    return scratch(prepared.widths, tensors, axes, dims, prepared.space.tiles)
 
 
 def explore(
@@ -105,7 +116,7 @@ def explore(
 def _totals(prepared: Prepared, rows: Rows) -> Floats:
     """Return the energy and cycles of complete mappings, ``(rows, 2)``."""
     finished = rows._replace(value=rows.value.copy())
-    _Sink(prepared, goal_of(Objective.EDP.code), len(prepared.space.levels), Tally()).run(END, finished)
+    _Sink(prepared, goal_of(Objective.EDP.code), len(prepared.space.levels), Tally()).run(END, one_by_one(finished))
     return finished.value[:, [ENERGY, CYCLES]]
 
 
@@ -113,16 +124,46 @@ def pass_level(prepared: Prepared, goal: Goal, level: int, parents: Rows, progre
     """Return all partial mappings that extend these by one level and may still beat the goal; see `explore`."""
     space = prepared.space
     if not space.is_spatial[level]:
-        return _Sink(prepared, goal, level, progress).take(STORAGE, parents).rows()
+        inside = level + 1 >= prepared.scene.demands.outermost
+        taken = side_by_side(parents, len(space.rules.is_output)) if inside else one_by_one(parents)
+        return _Sink(prepared, goal, level, progress).take(STORAGE, taken).rows()
     if not space.by_model[level].any():
-        return _Sink(prepared, goal, level, progress).take(FANOUT, parents).rows()
+        return _Sink(prepared, goal, level, progress).take(FANOUT, one_by_one(parents)).rows()
     merged = _Sink(prepared, goal, level, progress)
     for start in range(0, len(parents.bound), CHUNK):
         chunk = parents.pick(np.arange(start, min(start + CHUNK, len(parents.bound))))
-        loose = _Sink(prepared, goal, level, progress).take(FANOUT, chunk).rows()
+        loose = _Sink(prepared, goal, level, progress).take(FANOUT, one_by_one(chunk)).rows()
         _count_fanout(prepared, level, loose)
-        merged.take(COUNTED_FANOUT, loose)
+        merged.take(COUNTED_FANOUT, one_by_one(loose))
     return merged.rows()
+
+
+def one_by_one(rows: Rows) -> Parents:
+    """Return partial mappings that a step takes each by itself."""
+    places = np.arange(len(rows.bound) + 1)
+    return Parents(rows, places[:-1], places, 0, len(rows.bound))
+
+
+def side_by_side(rows: Rows, tensors: int) -> Parents:
+    """Return partial mappings that enter a level inside the outermost fan-out: those that agree side by side.
+
+    They agree in all that tells what a word costs them inside (`dovetail.mapper.exact.bounds.price_words`).
+    """
+    per_tensor = [PER_TENSOR + field * tensors + t for field in _AGREED for t in range(tensors)]
+    counted, shared = rows.real[:, COUNTED] > 0, rows.real[:, SHARED]
+    passed = np.where(counted, shared * rows.real[:, PASSED], shared)
+    agreed = np.column_stack([rows.key[:, [TILE, INSTANCES, *per_tensor]], passed.view(np.int64)])
+    mixed = np.zeros(len(agreed), np.uint64)
+    for column in agreed.T:
+        mixed = (mixed ^ column.astype(np.uint64)) * _MIXING
+        mixed ^= mixed >> np.uint64(29)
+    order = np.argsort(mixed, kind="stable")
+    differs = np.ones(len(order), np.bool_)
+    differs[1:] = (agreed[order[1:]] != agreed[order[:-1]]).any(axis=1)
+    begin = np.flatnonzero(differs)
+    place = np.arange(len(order)) - np.repeat(begin, np.diff(np.append(begin, len(order))))
+    begin = np.append(np.flatnonzero(place % AGREEING == 0), len(order))
+    return Parents(rows, order, begin, 0, len(begin) - 1)
 
 
 def _count_fanout(prepared: Prepared, level: int, rows: Rows) -> None:
@@ -158,7 +199,7 @@ class _Sink:
         self._table = table_for(room_for(min(ROOM, self._most), widths, tensors), progress.stats)
         self._between = BETWEEN
 
-    def take(self, kind: int, parents: Rows) -> _Sink:
+    def take(self, kind: int, parents: Parents) -> _Sink:
         """Take a step with the parents, a piece at a time; returns itself.
 
         Raises:
@@ -166,10 +207,10 @@ class _Sink:
         """
         begun, spent = self._progress.stats.copy(), self._progress.spent
         start, size = 0, 4
-        while start < len(parents.bound):
+        while start < parents.stop:
             self._progress.check()
             began = time.monotonic()
-            piece = parents.pick(np.arange(start, min(start + size, len(parents.bound))))
+            piece = parents._replace(start=start, stop=min(start + size, parents.stop))
             used, stats = int(self._table.used[0]), self._progress.stats.copy()
             alive, left = self._table.alive[:used].copy(), max(0, spent.most - spent.work)
             self._progress.stats[UNTIL] = min(ENDLESS, int(stats[STATES]) + min(left + 1, self._between))
@@ -181,10 +222,7 @@ class _Sink:
             if done:
                 spent.work += examined
                 start += size
-                if time.monotonic() - began < QUICK:  # results do not depend on the pieces
-                    size *= 2
-                elif size > 1:
-                    size //= 2
+                size = self._next(size, examined, time.monotonic() - began)
                 continue
             # The piece is taken again, as if it had not been tried.
             self._table.alive[:used] = alive
@@ -197,7 +235,7 @@ class _Sink:
                 self._grow(used)
         return self
 
-    def run(self, kind: int, piece: Rows) -> bool:
+    def run(self, kind: int, piece: Parents) -> bool:
         """Take a step with some parents; False when there is no room left, or more to do than is to be done at once."""
         scene = self._prepared.scene
         if kind == FANOUT:
@@ -211,13 +249,23 @@ class _Sink:
         enlist(self._table, used)
         self._table.alive[:used] = alive
 
+    def _next(self, size: int, examined: int, seconds: float) -> int:
+        """Return how many groups to take next after so many took some time; results do not depend on it."""
+        if seconds > QUICK:
+            return max(1, size // 2)
+        if 2 * examined > self._between:  # twice as many would be cut
+            if 4 * seconds > QUICK:
+                return size
+            self._between *= 2
+        return 2 * size if 2 * seconds < QUICK else size
+
     def _cut(self, size: int, examined: int, seconds: float) -> int:
-        """Return how many parents to take after so many were too much to do, and allow for more where there is time."""
+        """Return how many groups to take after so many were too much to do, and allow for more where there is time."""
         if seconds < QUICK:
             self._between *= 2
         elif size > 1:
             return size // 2
-        else:  # one partial mapping alone is much to do
+        else:  # one group alone is much to do
             room = examined / seconds * self._progress.spent.seconds_left()
             self._between = max(BETWEEN, int(min(4 * self._between, room, ENDLESS)))
         return size

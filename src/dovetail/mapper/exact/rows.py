@@ -106,6 +106,46 @@ class Table(NamedTuple):
 
 
 @by_address
+class Parents(NamedTuple):
+    """Partial mappings that a step is taken with, in groups of those that agree (`dovetail.mapper.exact.menu`).
+
+    Attributes:
+        rows: all there are.
+        order: ``(rows,)`` in which they are taken, group after group.
+        begin: ``(groups + 1,)`` where in the order each group begins, and the last one ends.
+        start: the first group of those to take now.
+        stop: the one after the last.
+    """
+
+    rows: Rows
+    order: Ints
+    begin: Ints
+    start: int
+    stop: int
+
+
+@by_address
+class Menu(NamedTuple):
+    """The choices of loops that a level has for partial mappings that agree (`dovetail.mapper.exact.menu`).
+
+    Attributes:
+        agreed: what they agree in, having entered the level, and of what they do not the least.
+        open_visits: ``(tensors,)`` share of visits that fetch a tensor after the loops outside, at least.
+        inside: ``(tiles,)`` the tile that a choice leaves inside.
+        energy: ``(tiles,)`` pJ that the levels inside add at least; minus infinity: that depends on the mapping.
+        cycles: ``(tiles,)`` cycles that they take at least.
+        used: ``(1,)`` how many choices there are.
+    """
+
+    agreed: Row
+    open_visits: Floats
+    inside: Ints
+    energy: Floats
+    cycles: Floats
+    used: Ints
+
+
+@by_address
 class Scratch(NamedTuple):
     """What a step is at, allocated once.
 
@@ -118,6 +158,7 @@ class Scratch(NamedTuple):
             now, and its extent; fields from ``MOVED`` on.
         met: ``(tensors,)`` the axis along which the loops so far move a tensor: 0 for none, -1 when it is settled.
         prices: ``(9, tensors)`` what a visit's words cost; fields as in `dovetail.mapper.exact.bounds`.
+        menu: the choices of loops.
     """
 
     entered: Row
@@ -126,6 +167,7 @@ class Scratch(NamedTuple):
     window: Ints
     met: Ints
     prices: Floats
+    menu: Menu
 
 
 SIZE, INSIDE, BY, SIZE_PLACE, CHOICE = range(5)
@@ -156,9 +198,17 @@ def empty_row(widths: Widths, tensors: int) -> Row:
     )
 
 
-def scratch(widths: Widths, tensors: int, axes: int, dims: int) -> Scratch:
+def scratch(widths: Widths, tensors: int, axes: int, dims: int, tiles: int) -> Scratch:
     """Allocate scratch arrays."""
     row = empty_row(widths, tensors)
+    menu = Menu(
+        empty_row(widths, tensors),
+        np.zeros(tensors),
+        np.empty(tiles, np.int64),  # memory is taken only as far as it is written to
+        np.empty(tiles),
+        np.empty(tiles),
+        np.zeros(1, np.int64),
+    )
     return Scratch(
         row._replace(key=np.zeros(widths.key, np.int64)),
         row,
@@ -166,6 +216,7 @@ def scratch(widths: Widths, tensors: int, axes: int, dims: int) -> Scratch:
         np.zeros((4, axes), np.int64),
         np.zeros(tensors, np.int64),
         np.zeros((9, tensors)),
+        menu,
     )
 
 
