@@ -91,16 +91,39 @@ class Cover:
         prepared: the mapspace.
         energies: energy table.
         watch: when to stop.
-        begin: a mapping that is known already.
+        begin: a mapping that is known already, below which bounds hold; None: they hold for all.
     """
 
     def __init__(self, prepared: Prepared, energies: EnergyTable, watch: Watch, begin: Found | None = None) -> None:
-        self.prepared, self._energies, self._watch, self._begin = prepared, energies, watch, begin
+        self.prepared, self.begin, self._energies, self._watch = prepared, begin, energies, watch
         self._answers: dict[Objective, Answer] = {}
         # What outlasts an interrupt: the best met so far, and a value that no mapping goes below.
         self._met: dict[Objective, Found] = {}
         self._least: dict[Objective, float] = {}
         self._improved: set[Objective] = set()  # those that a local search was run for
+
+    def given(self, edp: Answer, fastest: Found | None = None) -> Cover:
+        """Note the best mapping for EDP, and one that none takes fewer cycles than; returns itself."""
+        self._answers[Objective.EDP] = edp
+        if fastest is not None:
+            self._met[Objective.LATENCY], self._least[Objective.LATENCY] = fastest, fastest.cycles
+        return self
+
+    def fastest(self) -> Found | None:
+        """Return a good one of the mappings that take the fewest cycles; None: time, work or memory did not suffice.
+
+        The best for EDP is known.
+        """
+        objective = Objective.LATENCY
+        self._met[objective] = self._met.get(objective) or self._known(objective)
+        self._least.setdefault(objective, self._floor(objective))
+        try:
+            if self._least[objective] < self._met[objective].cycles:
+                self._cover(objective, faster=True)
+        except OutOfReach:
+            return None
+        self._met[objective] = found = self.or_likely(objective, self._met[objective])
+        return found
 
     def best(self, objective: Objective) -> Answer:
         """Return the best mapping for an objective.
@@ -128,7 +151,9 @@ class Cover:
         edp = self._answers.get(Objective.EDP)
         if objective not in (Objective.LATENCY, Objective.ED2P) or edp is None or not edp.covered:
             return None
-        is_fastest = edp.best.cycles <= self.prepared.least_cycles
+        prepared = self.prepared  # a slower mapping may have a lower EDP than all that bounds hold for, but not ED2P
+        fastest = prepared.least_cycles if objective is Objective.ED2P else prepared.any_cycles
+        is_fastest = edp.best.cycles <= fastest
         return Answer(edp.best, rank(objective, edp.best)[0], covered=True) if is_fastest else None
 
     def _searched(self, objective: Objective) -> Answer:
@@ -137,7 +162,8 @@ class Cover:
         self._watch.doing = "looking for a better mapping everywhere"
         try:
             if objective is Objective.LATENCY:
-                self._cover(objective, faster=True)
+                if self._least[objective] < self._met[objective].cycles:
+                    self._cover(objective, faster=True)
                 edp, fastest = self._answers[Objective.EDP], self._met[objective].cycles
                 if edp.covered and edp.best.cycles == fastest:  # of those that are as fast none costs less
                     return Answer(edp.best, fastest, covered=True)
@@ -171,8 +197,8 @@ class Cover:
     def _known(self, objective: Objective) -> Found:
         """Return a good mapping to begin with."""
         ranked, floor = partial(rank, objective), self._floor(objective)
-        if self._begin is not None and not self._answers:
-            return self._from_the_beginning(objective, self._begin)
+        if self.begin is not None and not self._answers:
+            return self._from_the_beginning(objective, self.begin)
         known = min((answer.best for answer in self._answers.values()), key=ranked, default=None)
         if known is None or (ranked(known)[0] > CLOSE * floor and not self._watch.is_over()):
             first = self._first(objective)
@@ -327,7 +353,8 @@ class Cover:
 
     def _floor(self, objective: Objective) -> float:
         """Return a value that no mapping goes below."""
-        floor = objective.value_of(self.prepared.floor_pJ, self.prepared.least_cycles)
+        fastest = self.prepared.any_cycles if objective is Objective.LATENCY else self.prepared.least_cycles
+        floor = objective.value_of(self.prepared.floor_pJ, fastest)
         if objective is Objective.ED2P and Objective.EDP in self._answers:
             floor = max(floor, self._answers[Objective.EDP].bound * self.prepared.least_cycles)
         return max(floor, 1e-300)

@@ -40,6 +40,7 @@ class Prepared:
         fans: per level.
         widths: columns of key, value and path.
         least_cycles: cycles of the mappings that bounds hold for, given parallelism and bandwidth.
+        any_cycles: cycles of any mapping.
         compulsory_pJ: energy of any mapping: the most that is known of moving and computing (leakage aside).
         floor_pJ: energy of the mappings that bounds hold for.
     """
@@ -50,6 +51,7 @@ class Prepared:
     fans: tuple[Fan, ...]
     widths: Widths
     least_cycles: int
+    any_cycles: int
     compulsory_pJ: float
     floor_pJ: float
 
@@ -138,7 +140,8 @@ def with_bounds(laid_out: LaidOut, completion: Completion, known: Known | None =
     floor = max(least, completion.floor)
     widths = Widths.of(tensors, levels, dims, chain, len(bounded))
     least_cycles = max(laid_out.least_cycles, whole_cycles(by_bandwidth))
-    return Prepared(space, tables, scene, fans, widths, least_cycles, floor if known is None else least, floor)
+    of_any = (least_cycles, floor) if known is None else (laid_out.least_cycles, least)
+    return Prepared(space, tables, scene, fans, widths, least_cycles, *of_any, floor)
 
 
 def _fan(space: Space, level: int) -> Fan:

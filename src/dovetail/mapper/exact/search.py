@@ -44,6 +44,9 @@ ENTRIES_A_SECOND, ENTRIES_A_STEP = 20_000_000, 10
 #: Shares of what a search may take after which bounds must be tabulated, or coarse ones where these took too long, and
 #: after which a proof ends: what is left goes to a local search, from the best known on.
 TABULATING, COARSELY, PROVING = 0.4, 0.5, 0.8
+#: Where the least latency is asked for: from which share to which what goes into the least EDP, the fewest cycles, and
+#: the least energy of those that take so few.
+FOR_ALL, FOR_EDP, FOR_CYCLES, FOR_ENERGY = (0.0, 1.0), (0.0, 0.5), (0.4, 0.7), (0.6, 1.0)
 #: Likewise for bounds that hold below a known mapping: what is left to search is little, and coarse ones are far off.
 TABULATING_BELOW, COARSELY_BELOW = 0.65, 0.7
 #: Vectors that coarse bounds have room for, inside the outermost fan-out and at it.
@@ -97,6 +100,7 @@ class _Search:
         watch: says when to stop.
         likely: a mapping that is likely to be good, if one is known.
         cover: the mapspace and what is known of it; None before it is laid out.
+        span: from which share of what the search may take to which what it is at goes.
     """
 
     problem: Problem
@@ -107,6 +111,7 @@ class _Search:
     watch: Watch
     likely: Mapping | None = None
     cover: Cover | None = None
+    span: tuple[float, float] = FOR_ALL
 
     def result(self) -> SearchResult:
         """Return the best mapping, or the best so far once the watch is stopped; see `search`."""
@@ -115,7 +120,7 @@ class _Search:
         except OutOfReach as why:
             return self._likely(str(why))
         cover, objective = self.cover, self.objective
-        self.watch.share = PROVING
+        self._until(PROVING)
         answer = cover.best(objective)
         self.watch.share = 1.0
         if not _is_proven(objective, answer):
@@ -141,15 +146,62 @@ class _Search:
         self.watch.share = TABULATING
         space = build_space(self.problem, self.architecture, self.energies, look=self.watch.check)
         laid_out = lay_out(space, self._effort)
-        prepared, begin = self._bounded(laid_out)
+        if self.objective is Objective.LATENCY and not self.front:
+            return self._fastest(laid_out)
+        return self._covering(laid_out, self.objective)
+
+    def _fastest(self, laid_out: LaidOut) -> Cover:
+        """Return what to look for the least latency in.
+
+        If a mapping of the least EDP takes as few cycles as any, that is one with bounds below a mapping's EDP, where
+        EDP is proven soonest. Else the fewest cycles are looked for with bounds of all mappings, and the least energy
+        of those that take so few with bounds below the EDP of one of them: none that is better has a higher one.
+
+        Raises:
+            OutOfReach: the search was interrupted before anything was known.
+            NoMappingError: there is no mapping.
+        """
+        self.span = FOR_EDP
+        self.cover = self._covering(laid_out, Objective.EDP)
+        if self.cover.begin is None:  # bounds are of all mappings
+            self.span = FOR_ALL
+            return self.cover
+        self._until(PROVING)
+        edp = self.cover.best(Objective.EDP)
+        try:
+            if not edp.covered or edp.best.cycles > laid_out.least_cycles:
+                self.span = FOR_CYCLES
+                self.cover = self._covering(laid_out, Objective.LATENCY).given(edp)
+                self._until(PROVING)
+                fastest = self.cover.fastest()
+                if fastest is not None and not (edp.covered and edp.best.cycles == fastest.cycles):
+                    self.span = FOR_ENERGY
+                    self.cover = self._covering(laid_out, Objective.EDP, fastest).given(edp, fastest)
+        except OutOfReach:  # it was interrupted: nothing is searched any more
+            pass
+        return self.cover
+
+    def _covering(self, laid_out: LaidOut, objective: Objective, known: Found | None = None) -> Cover:
+        """Return a mapspace with bounds, for an objective; ``known``: below this mapping.
+
+        Raises:
+            OutOfReach: the search was interrupted.
+            NoMappingError: there is no mapping.
+        """
+        prepared, begin = self._bounded(laid_out, objective, known)
         if prepared.tables.parallelism[0, -1] == 0:
             said = reason(prepared.space, prepared.tables.words, self.architecture, self.energies, self.watch.is_over)
             raise NoMappingError(f"{self.problem.name} on {self.architecture.name}: {said}")
-        self.watch.filled(bytes_of_tables(space) + prepared.scene.bounds.least.least.nbytes)
+        self.watch.filled(bytes_of_tables(laid_out.space) + prepared.scene.bounds.least.least.nbytes)
         if any(rows.any() for rows in prepared.space.by_model):
             with self.watch.paused():
                 load_counting()
         return Cover(prepared, self.energies, self.watch, begin)
+
+    def _until(self, share: float) -> None:
+        """Have the search go on until so much is taken of what there is for the objective at hand."""
+        first, last = self.span
+        self.watch.share = first + (last - first) * share
 
     @property
     def _effort(self) -> Effort:
@@ -163,15 +215,16 @@ class _Search:
         room = watch.room
         return Effort(watch.check, watch.compared, int(entries), FOR_VECTORS * room, FOR_TABLES * room)
 
-    def _bounded(self, laid_out: LaidOut) -> tuple[Prepared, Found | None]:
+    def _bounded(self, laid_out: LaidOut, objective: Objective, told: Found | None) -> tuple[Prepared, Found | None]:
         """Return a mapspace with bounds; where these need to hold below a known mapping only, with that mapping.
 
         Raises:
             OutOfReach: the search was interrupted.
         """
         given, effort = (laid_out.space, laid_out.tables, laid_out.per_word), self._effort
-        for_all = self.front or self.objective is Objective.LATENCY
-        begin, known = None if for_all else self._as_told(), None
+        for_all = self.front or objective is Objective.LATENCY
+        begin, known = None if for_all else told or self._as_told(), None
+        self._until(TABULATING)
         try:
             if begin is None:
                 try:
@@ -180,12 +233,13 @@ class _Search:
                     return with_bounds(laid_out, build_completion(*given, replace(effort, merges=for_all))), None
                 except Crowded:
                     tiles = laid_out.space.tiles
-                    begin = self._begin(min(LIKELY, MAPPINGS_A_TILE * tiles) if tiles <= LARGE else AT_LENGTH)
+                    many = min(LIKELY, MAPPINGS_A_TILE * tiles) if tiles <= LARGE else AT_LENGTH
+                    begin = self._begin(objective, many)
                     effort = effort if begin is None else replace(effort, first=FIRST_OF_MANY)
             if begin is not None:
-                known = Known(self.objective, rank(self.objective, begin)[0], laid_out.least_cycles)
+                known = Known(objective, rank(objective, begin)[0], laid_out.least_cycles)
                 effort = replace(effort, known=known, vectors=MORE_VECTORS, priced=MORE_PRICED)
-                self.watch.share = TABULATING_BELOW
+                self._until(TABULATING_BELOW)
             return with_bounds(laid_out, build_completion(*given, effort), known), begin
         except OutOfReach:
             if self.watch.is_stopped:
@@ -205,11 +259,11 @@ class _Search:
             return None
         return Found(cost.energy_pJ, cost.cycles, self.likely)
 
-    def _begin(self, evaluations: int) -> Found | None:
+    def _begin(self, objective: Objective, evaluations: int) -> Found | None:
         """Return what a short local search meets; None: nothing that fits."""
         with self.watch.paused():
             make_ready(self.problem, self.architecture, self.energies)
-        given = self.problem, self.architecture, self.energies, self.objective
+        given = self.problem, self.architecture, self.energies, objective
         try:
             met = improve(*given, evaluations=evaluations, stop=self.watch.is_over)
         except NotMetError:
@@ -223,7 +277,7 @@ class _Search:
             OutOfReach: the search was interrupted.
         """
         given = laid_out.space, laid_out.tables, laid_out.per_word
-        self.watch.share = COARSELY if effort.known is None else COARSELY_BELOW
+        self._until(COARSELY if effort.known is None else COARSELY_BELOW)
         try:
             coarse = replace(effort, vectors=COARSE, priced=COARSE_PRICED, entries=effort.entries // 20)
             return build_completion(*given, coarse)
