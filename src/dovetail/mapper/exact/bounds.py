@@ -173,11 +173,15 @@ def price_vector(demands: Demands, k: int, prices: Floats, copies: float) -> flo
     """Return the pJ per visit of a tile that a vector of demands comes to."""
     vector, tensors = demands.vectors[k], prices.shape[1]
     cost = vector[2 * tensors + of.ENERGY] + vector[2 * tensors + of.PER_COPY] * copies
+    pending = demands.pending[k]
     for t in range(tensors):
-        share = prices[VISITS, t] if demands.pending[k] >> t & 1 else 1.0
+        visits = prices[
+            VISITS, t
+        ]  # read whether it counts or not: no jump is taken then, which would often be unforeseen
+        share = visits if pending >> t & 1 else 1.0
         asked = share * (vector[t] * prices[WORD, t])
         if prices[HELD_PJ, t] >= 0:
-            asked = if_held(demands.pending[k], t, tensors, prices, asked, prices[HELD_PJ, t])
+            asked = if_held(pending, t, tensors, prices, asked, prices[HELD_PJ, t])
         cost += asked + share * vector[tensors + t]
     return cost
 
@@ -485,18 +489,17 @@ def no_order(
 
 
 @part()
-def price_choice(scene: Scene, level: int, inside: int, scratch: Scratch, known: Known) -> tuple[float, float]:
-    """Return the least pJ that the levels inside add over the whole run, and the least cycles, whatever the order.
+def least_added(scene: Scene, level: int, row: Row, prices: Floats, copies: float) -> tuple[float, float]:
+    """Return the least pJ that the levels inside add over the whole run, and the least cycles; prices are filled in.
 
-    ``level`` has demands inside. The loops chosen and what is open outside are those of the scratch.
+    ``level`` has demands inside.
     """
-    demands, tiles, tensors = scene.demands, scene.tiles, scratch.prices.shape[1]
-    share_most(scene, scratch)
+    demands, tiles, tensors, inside = scene.demands, scene.tiles, prices.shape[1], row.key[TILE]
     energy, pace = math.inf, math.inf
     for k in range(demands.start[level, inside], demands.end[level, inside]):
-        energy = min(energy, price_vector(demands, k, scratch.prices, known.copies))
+        energy = min(energy, price_vector(demands, k, prices, copies))
         pace = min(pace, demands.vectors[k, 2 * tensors + of.CYCLES])
-    macs, instances = tiles.volume[-1], scratch.menu.agreed.key[INSTANCES]
+    macs, instances = tiles.volume[-1], row.key[INSTANCES]
     visits = macs / tiles.volume[inside]
     cycles = pace * visits / instances * (1 - EXACT) - scene.bounds.slack_cycles
     return visits * energy * (1 - EXACT), max(cycles, macs / (instances * tiles.parallelism[level, inside]))

@@ -29,8 +29,19 @@ from dovetail.mapper.exact.bounds import (
 from dovetail.mapper.exact.chains import count_loops, remember
 from dovetail.mapper.exact.dominance import offer
 from dovetail.mapper.exact.goal import Goal, hopeless, objective_value
-from dovetail.mapper.exact.lattice import Lattice
-from dovetail.mapper.exact.menu import agree, begin_menu, choose, is_too_dear, is_whole, list_choices, measure
+from dovetail.mapper.exact.menu import (
+    agree,
+    begin_menu,
+    choose,
+    is_image,
+    is_too_dear,
+    is_whole,
+    list_choices,
+    list_ways,
+    measure,
+    tile_inside,
+    too_few,
+)
 from dovetail.mapper.exact.rows import (
     BY,
     BY_BOUND,
@@ -63,15 +74,15 @@ from dovetail.mapper.exact.rows import (
     of_tensor,
     path_at,
 )
-from dovetail.mapper.exact.scene import UNKNOWN, Scene, Spreads
+from dovetail.mapper.exact.scene import UNKNOWN, Scene
 from dovetail.mapper.exact.traffic import finish_levels, keep, settle_reads, spread_out
 from dovetail.model.arrays import Ints
 from dovetail.model.charges import fits, space_taken
 from dovetail.model.compile import jit_plain, part
 
-#: The kinds of step: past a storage level; past a fan-out; a fan-out once more, when the model has counted its traffic;
-#: the end, when all levels are passed.
-STORAGE, FANOUT, COUNTED_FANOUT, END = range(4)
+#: The kinds of step: past a storage level; past a fan-out; past one whose traffic the model is to count, and once more
+#: when it has; the end, when all levels are passed.
+STORAGE, FANOUT, UNCOUNTED_FANOUT, COUNTED_FANOUT, END = range(5)
 
 
 @part()
@@ -145,13 +156,14 @@ def offer_choices(scene: Scene, goal: Goal, level: int, scratch: Scratch, table:
     share_visits(scene.motion, entered.key, scratch.prices[OPEN_VISITS])
     known = known_of(scene, level + 1, entered, scratch.prices)
     for i in range(menu.used[0]):
-        if is_too_dear(scene, goal, entered.value[ENERGY], known, (menu.energy[i], menu.cycles[i])):
+        adds = menu.energy[i], menu.leak[i], menu.cycles[i]
+        if is_too_dear(scene, goal, entered.value, known.slowest, adds):
             continue
         if counts:
             if stats[STATES] >= stats[UNTIL]:
                 return False
             stats[STATES] += 1
-        inside = menu.inside[i]
+        inside = menu.choice[i]
         mask = choose(scene.lattice, inside, scratch.loops)
         if no_order(scene, goal, level, inside, scratch, open_share, known):
             stats[BY_BOUND] += 1
@@ -237,36 +249,6 @@ def agree_all(
 
 
 @part()
-def is_image(lattice: Lattice, spreads: Spreads, way: int) -> bool:
-    """Return whether the mirror image of a way to use a fan-out is the one to take: see `least_choice`."""
-    for d in range(lattice.mirror.shape[0]):
-        partner = lattice.mirror[d]
-        if partner < d and spreads.factors[way, d] != spreads.factors[way, partner]:
-            smaller: bool = spreads.factors[way, d] < spreads.factors[way, partner]
-            return smaller
-    return False
-
-
-@part()
-def tile_inside(lattice: Lattice, spreads: Spreads, way: int, tile: int, loops: Ints) -> tuple[int, int]:
-    """Return the tile of one child, -1 where a way to use a fan-out does not divide the tile, and the children.
-
-    Fills in the factors.
-    """
-    inside, children = 0, 1
-    for d in range(loops.shape[1]):
-        factor = spreads.factors[way, d]
-        place = (tile // lattice.radix[d]) % lattice.counts[d]
-        rest = lattice.quotient[d, place, factor]
-        if rest < 0:
-            return -1, 1
-        inside += rest * lattice.radix[d]
-        loops[BY, d] = lattice.divisors[d, factor]
-        children *= loops[BY, d]
-    return inside, children
-
-
-@part()
 def note_way(scene: Scene, level: int, way: int, scratch: Scratch) -> None:
     """Write a way to use a fan-out into the path."""
     spreads, path = scene.spreads, scratch.row.path
@@ -279,45 +261,88 @@ def note_way(scene: Scene, level: int, way: int, scratch: Scratch) -> None:
 
 @part()
 def expand_spatial(scene: Scene, goal: Goal, level: int, parents: Parents, scratch: Scratch, table: Table) -> bool:
-    """Add to a table all partial mappings that pass a fan-out and may still beat the goal; False: see `take_step`.
+    """Add to a table all partial mappings that pass a fan-out and may still beat the goal; False: see `take_step`."""
+    for group in range(parents.start, parents.stop):
+        first, end = parents.begin[group], parents.begin[group + 1]
+        measure(scene.lattice, parents.rows.key[parents.order[first], TILE], scratch.loops)
+        least = least_of_all(scene, level, (first, end), parents, scratch)
+        for i in range(first, end):
+            copy_row(parents.rows, parents.order[i], scratch.row)
+            if i == first:
+                begin_menu(scratch)
+            agree(scene.motion, scratch)
+        if not list_ways(scene, goal, level, least, scratch, table.stats):
+            return False
+        for i in range(first, end):
+            if not offer_ways(scene, goal, level, (parents.order[i], i > first), parents.rows, scratch, table):
+                return False
+    return True
 
-    Where the model is to count the fan-out, rows are not merged yet, and bounds assume that links save all they can:
-    these are the same for all ways of equal factors.
+
+@part()
+def offer_ways(
+    scene: Scene, goal: Goal, level: int, at: tuple[int, bool], rows: Rows, scratch: Scratch, table: Table
+) -> bool:
+    """Offer every way on the menu; False: no room left, or too much to do.
+
+    ``at``: which row, and whether ways were not counted when they were listed.
     """
-    spreads, parallelism, row, fan = scene.spreads, scene.tiles.parallelism, scratch.row, scene.fan
+    row, menu, stats, (parent, counts) = scratch.row, scratch.menu, table.stats, at
+    copy_row(rows, parent, row)
+    slowest, tile = known_of(scene, level, row, scratch.prices).slowest, row.key[TILE]
+    for i in range(menu.used[0]):
+        if is_too_dear(scene, goal, rows.value[parent], slowest, (menu.energy[i], menu.leak[i], menu.cycles[i])):
+            continue
+        if counts:
+            if stats[STATES] >= stats[UNTIL]:
+                return False
+            stats[STATES] += 1
+        way = menu.choice[i]
+        inside, children = tile_inside(scene.lattice, scene.spreads, way, tile, scratch.loops)
+        copy_row(rows, parent, row)
+        row.key[TILE] = inside
+        row.key[INSTANCES] *= children
+        note_way(scene, level, way, scratch)
+        spread_out(scene, level, way, tile, children, scratch)
+        if not offer_if_hopeful(scene, goal, level, scratch, table, True):
+            return False
+    return True
+
+
+@part()
+def expand_counted(scene: Scene, goal: Goal, level: int, parents: Parents, scratch: Scratch, table: Table) -> bool:
+    """Do what `expand_spatial` does for a fan-out that the model is to count.
+
+    Rows are not merged yet, and bounds assume that links save all they can: these are the same for all ways of equal
+    factors.
+    """
+    spreads, row, fan = scene.spreads, scratch.row, scene.fan
     first, count = spreads.first[level], spreads.counts[level]
-    by_model = False
-    for way in range(first, first + count):
-        for tensor in range(spreads.by_model.shape[1]):
-            by_model = by_model or spreads.by_model[way, tensor]
     for parent in range(parents.start, parents.stop):
         tile = parents.rows.key[parent, TILE]
-        if by_model:
-            begin_ways(scene, level, parents.rows, parent, scratch)
-        else:
-            measure(scene.lattice, tile, scratch.loops)
-        whole = is_whole(scene.lattice, scratch.loops)
+        begin_ways(scene, level, parents.rows, parent, scratch)
+        instances, least = row.key[INSTANCES], least_of(scene, level, row, scratch.prices)
+        known, whole = known_of(scene, level, row, scratch.prices), is_whole(scene.lattice, scratch.loops)
         for way in range(first, first + count):
-            if (by_model and fan.worth[fan.which[way - first]] == math.inf) or (
-                whole and is_image(scene.lattice, spreads, way)
-            ):
+            place = fan.which[way - first]
+            if fan.worth[place] == math.inf or (whole and is_image(scene.lattice, spreads, way)):
                 continue
             inside, children = tile_inside(scene.lattice, spreads, way, tile, scratch.loops)
-            if inside < 0 or parallelism[level + 1, inside] == 0:
+            if inside < 0 or scene.tiles.parallelism[level + 1, inside] == 0:
                 continue
             if table.stats[STATES] >= table.stats[UNTIL]:
                 return False
+            table.stats[STATES] += 1
+            if too_few(scene, goal, level, (instances * children, inside), known, least):
+                table.stats[BY_BOUND] += 1
+                fan.worth[place] = math.inf
+                continue
             copy_row(parents.rows, parent, row)
             row.key[TILE] = inside
             row.key[INSTANCES] *= children
             note_way(scene, level, way, scratch)
             spread_out(scene, level, way, tile, children, scratch)
-            table.stats[STATES] += 1
-            if not by_model:
-                if not offer_if_hopeful(scene, goal, level, scratch, table, True):
-                    return False
-                continue
-            worth = worth_of(scene, goal, level, fan.which[way - first], scratch)
+            worth = worth_of(scene, goal, level, place, scratch)
             if worth == math.inf:
                 table.stats[BY_BOUND] += 1
             elif not offer(table, row, worth, False):
@@ -407,6 +432,8 @@ def take_step(
         return expand_storage(scene, goal, level, parents, scratch, table)
     if kind == FANOUT:
         return expand_spatial(scene, goal, level, parents, scratch, table)
+    if kind == UNCOUNTED_FANOUT:
+        return expand_counted(scene, goal, level, parents, scratch, table)
     if kind == COUNTED_FANOUT:
         return merge_rows(scene, goal, level, parents, scratch, table)
     finish(scene, parents.rows, scratch)

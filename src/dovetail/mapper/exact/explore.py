@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dovetail.mapper.exact.dominance import enlist, room_for, table_for
-from dovetail.mapper.exact.expand import COUNTED_FANOUT, END, FANOUT, STORAGE, take_step
+from dovetail.mapper.exact.expand import COUNTED_FANOUT, END, FANOUT, STORAGE, UNCOUNTED_FANOUT, take_step
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import Goal, goal_of
 from dovetail.mapper.exact.pieces import QUICK
@@ -79,7 +79,8 @@ def first_rows(prepared: Prepared) -> Rows:
 def scratch_for(prepared: Prepared) -> Scratch:
     """Allocate the scratch arrays of a step."""
     tensors, axes, dims = prepared.space.rules.coefficients.shape
-    return scratch(prepared.widths, tensors, axes, dims, prepared.space.tiles)
+    choices = max(prepared.space.tiles, int(prepared.scene.spreads.counts.max()))
+    return scratch(prepared.widths, tensors, axes, dims, choices)
 
 
 def explore(
@@ -128,11 +129,12 @@ def pass_level(prepared: Prepared, goal: Goal, level: int, parents: Rows, progre
         taken = side_by_side(parents, len(space.rules.is_output)) if inside else one_by_one(parents)
         return _Sink(prepared, goal, level, progress).take(STORAGE, taken).rows()
     if not space.by_model[level].any():
-        return _Sink(prepared, goal, level, progress).take(FANOUT, one_by_one(parents)).rows()
+        alike = side_by_side(parents, len(space.rules.is_output))
+        return _Sink(prepared, goal, level, progress).take(FANOUT, alike).rows()
     merged = _Sink(prepared, goal, level, progress)
     for start in range(0, len(parents.bound), CHUNK):
         chunk = parents.pick(np.arange(start, min(start + CHUNK, len(parents.bound))))
-        loose = _Sink(prepared, goal, level, progress).take(FANOUT, one_by_one(chunk)).rows()
+        loose = _Sink(prepared, goal, level, progress).take(UNCOUNTED_FANOUT, one_by_one(chunk)).rows()
         _count_fanout(prepared, level, loose)
         merged.take(COUNTED_FANOUT, one_by_one(loose))
     return merged.rows()
@@ -238,7 +240,7 @@ class _Sink:
     def run(self, kind: int, piece: Parents) -> bool:
         """Take a step with some parents; False when there is no room left, or more to do than is to be done at once."""
         scene = self._prepared.scene
-        if kind == FANOUT:
+        if kind == UNCOUNTED_FANOUT:
             scene = scene._replace(fan=self._prepared.fans[self._level])
         return take_step(kind, scene, self._goal, self._level, piece, self._scratch, self._table)
 

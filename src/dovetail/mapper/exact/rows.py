@@ -126,21 +126,23 @@ class Parents(NamedTuple):
 
 @by_address
 class Menu(NamedTuple):
-    """The choices of loops that a level has for partial mappings that agree (`dovetail.mapper.exact.menu`).
+    """What a level may choose for partial mappings that agree (`dovetail.mapper.exact.menu`).
 
     Attributes:
         agreed: what they agree in, having entered the level, and of what they do not the least.
         open_visits: ``(tensors,)`` share of visits that fetch a tensor after the loops outside, at least.
-        inside: ``(tiles,)`` the tile that a choice leaves inside.
-        energy: ``(tiles,)`` pJ that the levels inside add at least; minus infinity: that depends on the mapping.
-        cycles: ``(tiles,)`` cycles that they take at least.
+        choice: ``(room,)`` the tile that loops leave inside, or the way to use a fan-out.
+        energy: ``(room,)`` pJ that the levels inside add at least; minus infinity: that depends on the mapping.
+        leak: ``(room,)`` pJ of leakage per cycle that they add.
+        cycles: ``(room,)`` cycles that they take at least.
         used: ``(1,)`` how many choices there are.
     """
 
     agreed: Row
     open_visits: Floats
-    inside: Ints
+    choice: Ints
     energy: Floats
+    leak: Floats
     cycles: Floats
     used: Ints
 
@@ -198,15 +200,16 @@ def empty_row(widths: Widths, tensors: int) -> Row:
     )
 
 
-def scratch(widths: Widths, tensors: int, axes: int, dims: int, tiles: int) -> Scratch:
-    """Allocate scratch arrays."""
+def scratch(widths: Widths, tensors: int, axes: int, dims: int, choices: int) -> Scratch:
+    """Allocate scratch arrays; ``choices``: that a level may have."""
     row = empty_row(widths, tensors)
     menu = Menu(
         empty_row(widths, tensors),
         np.zeros(tensors),
-        np.empty(tiles, np.int64),  # memory is taken only as far as it is written to
-        np.empty(tiles),
-        np.empty(tiles),
+        np.empty(choices, np.int64),  # memory is taken only as far as it is written to
+        np.empty(choices),
+        np.empty(choices),
+        np.empty(choices),
         np.zeros(1, np.int64),
     )
     return Scratch(
