@@ -94,12 +94,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="the whole suite, some hundred searches")
     parser.add_argument("--searches", type=int, default=12, help="how many to draw (default: 12)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds a search (default: 20)")
     parser.add_argument("--workers", type=int, default=1, help="searches at a time (default: 1)")
     args = parser.parse_args()
     chosen = list(cases())
     if not args.all:
-        chosen = sorted(random.Random(0).sample(chosen, min(args.searches, len(chosen))), key=chosen.index)
+        chosen = sorted(random.Random(args.seed).sample(chosen, min(args.searches, len(chosen))), key=chosen.index)
     found = []
     pool = ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
     with pool:
