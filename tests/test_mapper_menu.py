@@ -1,16 +1,25 @@
-"""Menus: partial mappings that agree stand side by side, each once, and a level's loops follow from the tile inside."""
+"""Menus: partial mappings that agree stand side by side, each once; a level's loops follow from the tile inside.
+
+And the model counts a fan-out once for all partial mappings that it counts the same for.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from unittest import mock
+
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.components.estimate import estimate
+from dovetail.errors import NoMappingError
 from dovetail.hardware.reader import load_architecture
+from dovetail.mapper.exact import explore
 from dovetail.mapper.exact.explore import AGREEING, one_by_one, side_by_side
 from dovetail.mapper.exact.lattice import lattice_of
 from dovetail.mapper.exact.menu import choose, measure
+from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import (
     BY,
     COUNTED,
@@ -31,7 +40,13 @@ from dovetail.mapper.exact.rows import (
     Rows,
 )
 from dovetail.mapper.exact.space import build_space
+from dovetail.mapper.objective import Objective
+from dovetail.mapper.search import search
 from dovetail.workload.problem import convolution
+from draws import draws
+from mapper_strategies import Setup, setups
+from test_mapper_exact import assume_small
+from test_mapper_mirror import squares
 
 TENSORS = 3
 
@@ -88,3 +103,24 @@ def test_the_tile_inside_tells_the_loops(data: st.DataObject) -> None:
     assert mask == sum(1 << d for d, factor in enumerate(factors) if factor > 0)
     assert np.array_equal(loops[SIZE], loops[BY] * loops[INSIDE])
     assert loops[BY].tolist() == [int(lattice.divisors[d, factor]) for d, factor in enumerate(factors)]
+
+
+def counted_one_by_one(prepared: Prepared, level: int, rows: Rows) -> None:
+    """Count a fan-out as the search does, and once more for every row."""
+    every = rows._replace(real=rows.real.copy())
+    explore.count_each(prepared, level, every)
+    COUNT_ONCE(prepared, level, rows)
+    assert np.array_equal(rows.real, every.real)
+
+
+COUNT_ONCE = explore.count_once
+
+
+@settings(max_examples=draws(40))
+@given(st.one_of(setups(), squares()), st.sampled_from([Objective.ENERGY, Objective.LATENCY]))
+def test_a_fan_out_is_counted_once_for_all_that_are_told_apart_by_keepers_alone(
+    setup: Setup, objective: Objective
+) -> None:
+    assume_small(setup)
+    with mock.patch.object(explore, "count_once", counted_one_by_one), contextlib.suppress(NoMappingError):
+        search(*setup, objective)

@@ -24,6 +24,7 @@ from dovetail.mapper.exact.rows import (
     KEEPER_INSTANCES,
     KEEPER_PART,
     KEY_FIELDS,
+    LENGTH,
     ON_Y,
     ORDER,
     PART,
@@ -39,6 +40,7 @@ from dovetail.mapper.exact.rows import (
     Paths,
     Rows,
     Scratch,
+    chain_start,
     kept_at,
     path_at,
     scratch,
@@ -48,7 +50,7 @@ from dovetail.mapper.exact.watch import ENDLESS, Tally
 from dovetail.mapper.objective import Objective
 from dovetail.mapping.mapping import LevelMapping, Loop, Mapping
 from dovetail.mapping.origins import origins
-from dovetail.model.arrays import Floats, Nest, workspace
+from dovetail.model.arrays import Floats, Ints, Nest, workspace
 
 #: Rows that a fan-out counted by the model is expanded from at a time, before they are merged.
 CHUNK = 4096
@@ -56,8 +58,8 @@ CHUNK = 4096
 ROOM = 1 << 11
 #: Partial mappings that agree which are taken at once, at most: the clock is looked at in between.
 AGREEING = 256
-#: Of each tensor, what partial mappings that agree have in common; a factor that mixes bits.
-_AGREED, _MIXING = (KEEPER, KEEPER_INSTANCES, PART, KEEPER_PART), np.uint64(0x9E3779B97F4A7C15)
+#: Of each tensor, what partial mappings that agree have in common.
+_AGREED = KEEPER, KEEPER_INSTANCES, PART, KEEPER_PART
 #: States that a step may examine before the clock is looked at, at first: some tens of milliseconds.
 BETWEEN = 1 << 15
 
@@ -132,10 +134,11 @@ def pass_level(prepared: Prepared, goal: Goal, level: int, parents: Rows, progre
         alike = side_by_side(parents, len(space.rules.is_output))
         return _Sink(prepared, goal, level, progress).take(FANOUT, alike).rows()
     merged = _Sink(prepared, goal, level, progress)
-    for start in range(0, len(parents.bound), CHUNK):
-        chunk = parents.pick(np.arange(start, min(start + CHUNK, len(parents.bound))))
+    order, _ = grouped(told_apart(parents))
+    for start in range(0, len(order), CHUNK):
+        chunk = parents.pick(order[start : start + CHUNK])
         loose = _Sink(prepared, goal, level, progress).take(UNCOUNTED_FANOUT, one_by_one(chunk)).rows()
-        _count_fanout(prepared, level, loose)
+        count_once(prepared, level, loose)
         merged.take(COUNTED_FANOUT, one_by_one(loose))
     return merged.rows()
 
@@ -155,25 +158,56 @@ def side_by_side(rows: Rows, tensors: int) -> Parents:
     counted, shared = rows.real[:, COUNTED] > 0, rows.real[:, SHARED]
     passed = np.where(counted, shared * rows.real[:, PASSED], shared)
     agreed = np.column_stack([rows.key[:, [TILE, INSTANCES, *per_tensor]], passed.view(np.int64)])
-    mixed = np.zeros(len(agreed), np.uint64)
-    for column in agreed.T:
-        mixed = (mixed ^ column.astype(np.uint64)) * _MIXING
-        mixed ^= mixed >> np.uint64(29)
-    order = np.argsort(mixed, kind="stable")
-    differs = np.ones(len(order), np.bool_)
-    differs[1:] = (agreed[order[1:]] != agreed[order[:-1]]).any(axis=1)
-    begin = np.flatnonzero(differs)
+    order, begin = grouped(agreed)
     place = np.arange(len(order)) - np.repeat(begin, np.diff(np.append(begin, len(order))))
     begin = np.append(np.flatnonzero(place % AGREEING == 0), len(order))
     return Parents(rows, order, begin, 0, len(begin) - 1)
 
 
-def _count_fanout(prepared: Prepared, level: int, rows: Rows) -> None:
+def grouped(columns: Ints) -> tuple[Ints, Ints]:
+    """Return an order in which rows ``(rows, columns)`` that are equal are side by side, and where each kind begins."""
+    odd = np.random.default_rng(columns.shape[1]).integers(1 << 62, size=columns.shape[1], dtype=np.int64) * 2 + 1
+    order = np.argsort(columns @ odd, kind="stable")  # overflows, as a hash may
+    differs = np.ones(len(order), np.bool_)
+    sorted_columns = columns[order]
+    differs[1:] = (sorted_columns[1:] != sorted_columns[:-1]).any(axis=1)
+    return order, np.flatnonzero(differs)
+
+
+def told_apart(rows: Rows) -> Ints:
+    """Return ``(rows, columns)``: what is told apart of partial mappings, but for what keeps the tensors."""
+    tensors = rows.real.shape[2]
+    first = PER_TENSOR + REUSE * tensors
+    reuse, chain = np.arange(first, first + tensors), np.arange(chain_start(tensors), rows.key.shape[1])
+    return rows.key[:, np.concatenate([[TILE, INSTANCES, LENGTH], reuse, chain])]
+
+
+def count_once(prepared: Prepared, level: int, rows: Rows) -> None:
+    """Have the model count a fan-out for rows that have passed it, once for all for which it counts the same.
+
+    Those are of the same tile, spread in the same way, and have the same chain and reuse: what keeps a tensor does not
+    matter to what its children are sent.
+    """
+    dims = len(prepared.space.active)
+    way = rows.path[:, path_at(level, FACTOR, 0, dims) : path_at(level, ORDER, dims, dims)]
+    order, begin = grouped(np.concatenate([told_apart(rows), way], axis=1))
+    some = rows.pick(order[begin])
+    some.real[:, SHARED] = 1.0
+    count_each(prepared, level, some)
+    which = np.empty(len(order), np.int64)
+    which[order] = np.repeat(np.arange(len(begin)), np.diff(np.append(begin, len(order))))
+    marked = rows.real[:, COUNTED] < 0
+    rows.real[:, SHARED] = np.where(marked, rows.real[:, SHARED] * some.real[which, SHARED], rows.real[:, SHARED])
+    for field in range(COUNTED, REAL_FIELDS):
+        rows.real[:, field] = np.where(marked, some.real[which, field], rows.real[:, field])
+
+
+def count_each(prepared: Prepared, level: int, rows: Rows) -> None:
+    """Have the model count a fan-out for rows that have passed it."""
     space = prepared.space
     tensors, axes, dims = space.rules.coefficients.shape
-    tile = rows.key[:, TILE]
     lattice = prepared.scene.lattice
-    inside = np.ascontiguousarray(np.take_along_axis(lattice.divisors.T, lattice.places(tile), axis=0))
+    inside = np.ascontiguousarray(np.take_along_axis(lattice.divisors.T, lattice.places(rows.key[:, TILE]), axis=0))
     levels = level + 2 if level + 1 < len(space.levels) else level + 1
     rules = space.rules._replace(
         no_multicast=space.rules.no_multicast[:levels],
