@@ -151,7 +151,7 @@ class Cover:
         edp = self._answers.get(Objective.EDP)
         if objective not in (Objective.LATENCY, Objective.ED2P) or edp is None or not edp.covered:
             return None
-        prepared = self.prepared  # a slower mapping may have a lower EDP than all that bounds hold for, but not ED2P
+        prepared = self.prepared  # bounds below an EDP need not hold for a faster mapping; those below an ED2P do
         fastest = prepared.least_cycles if objective is Objective.ED2P else prepared.any_cycles
         is_fastest = edp.best.cycles <= fastest
         return Answer(edp.best, rank(objective, edp.best)[0], covered=True) if is_fastest else None

@@ -60,6 +60,8 @@ ROOM = 1 << 11
 AGREEING = 256
 #: Of each tensor, what partial mappings that agree have in common.
 _AGREED = KEEPER, KEEPER_INSTANCES, PART, KEEPER_PART
+#: A factor whose powers are spread over all integers.
+_ODD = np.int64(0x1E3779B97F4A7C15)
 #: States that a step may examine before the clock is looked at, at first: some tens of milliseconds.
 BETWEEN = 1 << 15
 
@@ -164,13 +166,20 @@ def side_by_side(rows: Rows, tensors: int) -> Parents:
     return Parents(rows, order, begin, 0, len(begin) - 1)
 
 
-def grouped(columns: Ints) -> tuple[Ints, Ints]:
-    """Return an order in which rows ``(rows, columns)`` that are equal are side by side, and where each kind begins."""
-    odd = np.random.default_rng(columns.shape[1]).integers(1 << 62, size=columns.shape[1], dtype=np.int64) * 2 + 1
-    order = np.argsort(columns @ odd, kind="stable")  # overflows, as a hash may
+def grouped(*columns: NDArray[np.integer[Any]]) -> tuple[Ints, Ints]:
+    """Return an order in which rows that are equal are side by side, and where each kind begins.
+
+    ``columns``: arrays of integers ``(rows, columns)`` whose rows belong together.
+    """
+    mixed = np.zeros(len(columns[0]), np.int64)
+    for some in columns:  # overflows, as a hash may: those of equal hash are told apart below
+        mixed = mixed * _ODD + some @ np.cumprod(np.full(some.shape[1], _ODD))
+    order = np.argsort(mixed, kind="stable")
     differs = np.ones(len(order), np.bool_)
-    sorted_columns = columns[order]
-    differs[1:] = (sorted_columns[1:] != sorted_columns[:-1]).any(axis=1)
+    differs[1:] = False
+    for some in columns:
+        ordered = some[order]
+        differs[1:] |= (ordered[1:] != ordered[:-1]).any(axis=1)
     return order, np.flatnonzero(differs)
 
 
@@ -190,7 +199,7 @@ def count_once(prepared: Prepared, level: int, rows: Rows) -> None:
     """
     dims = len(prepared.space.active)
     way = rows.path[:, path_at(level, FACTOR, 0, dims) : path_at(level, ORDER, dims, dims)]
-    order, begin = grouped(np.concatenate([told_apart(rows), way], axis=1))
+    order, begin = grouped(told_apart(rows), way)
     some = rows.pick(order[begin])
     some.real[:, SHARED] = 1.0
     count_each(prepared, level, some)
