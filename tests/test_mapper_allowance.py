@@ -19,10 +19,13 @@ from dovetail.mapper.allowance import Allowance, divided
 from dovetail.mapper.certificate_file import SearchOptions, read_certificate, write_certificate
 from dovetail.mapper.exact import explore, pieces, search
 from dovetail.mapper.exact.effort import Effort
+from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.orders import Links, Movement, orders
-from dovetail.mapper.exact.prepare import lay_out
+from dovetail.mapper.exact.prepare import lay_out, prepare
+from dovetail.mapper.exact.rows import UNTIL
 from dovetail.mapper.exact.space import OutOfReach, build_space
 from dovetail.mapper.exact.tables import build_tables, bytes_of_tables
+from dovetail.mapper.exact.watch import Watch
 from dovetail.mapper.objective import Objective
 from dovetail.mapper.result import SearchResult
 from dovetail.mapper.verify import Verdict, verify
@@ -63,6 +66,30 @@ def test_the_same_work_gives_the_same_answer_however_it_is_cut_into_pieces(monke
             assert f"the limit of {work:,} steps of work; more (--work) may be enough" in first.certificate.method
     assert ended == 2
     assert first.certificate.value == best.certificate.value
+
+
+@pytest.mark.parametrize(
+    ("work", "most", "memory"),
+    [(6_000, 10**9, 1e9), (10**9, 5_000, 1e9), (10**9, 10**9, 4e6)],
+    ids=["work", "partial mappings", "memory"],
+)
+def test_what_ends_a_step_and_what_is_spent_are_the_same_however_it_is_cut_into_pieces(
+    monkeypatch: pytest.MonkeyPatch, work: int, most: int, memory: float
+) -> None:
+    """What is spent on the way is left to none of what follows, so that later limits would end something else."""
+    prepared, met = prepare(build_space(convolution(C=4, M=4, P=7, Q=1, R=3, S=1), FREE, ENERGIES)), []
+    for quick, between in ((1e9, 1 << 15), (1e-9, 300)):
+        monkeypatch.setattr(explore, "QUICK", quick)
+        monkeypatch.setattr(explore, "BETWEEN", between)
+        watch = Watch(Allowance(work=work), None)
+        watch.spent.compared[0] = 1_500  # as if bounds had been tabulated
+        tally = watch.another(most)
+        tally.memory = memory
+        with pytest.raises(OutOfReach) as ended:
+            explore.explore(prepared, goal_of(Objective.EDP.code, 88_000), tally)  # four times the least EDP
+        met.append((str(ended.value), tally.stats[:UNTIL].tolist(), watch.spent.work))
+    assert met[1:] == met[:-1]
+    assert watch.spent.work > 0
 
 
 @pytest.mark.parametrize("failures", [1, 2])

@@ -120,7 +120,8 @@ class Cover:
         try:
             if self._least[objective] < self._met[objective].cycles:
                 self._cover(objective, faster=True)
-        except OutOfReach:
+        except OutOfReach as why:
+            self._answers[objective] = self._unproven(objective, why)
             return None
         self._met[objective] = found = self.or_likely(objective, self._met[objective])
         return found
@@ -169,10 +170,14 @@ class Cover:
                     return Answer(edp.best, fastest, covered=True)
             self._cover(objective)
         except OutOfReach as why:
-            known, least = self._met[objective], self._least[objective]
-            least = whole_cycles(least) if objective is Objective.LATENCY else least
-            return Answer(known, min(least, rank(objective, known)[0]), covered=False, ended=str(why))
+            return self._unproven(objective, why)
         return Answer(self._met[objective], rank(objective, self._met[objective])[0], covered=True)
+
+    def _unproven(self, objective: Objective, why: OutOfReach) -> Answer:
+        """Return the best met so far."""
+        known, least = self._met[objective], self._least[objective]
+        least = whole_cycles(least) if objective is Objective.LATENCY else least
+        return Answer(known, min(least, rank(objective, known)[0]), covered=False, ended=str(why))
 
     def _cover(self, objective: Objective, faster: bool = False) -> None:
         """Follow every partial mapping that may be better than the best known; of fewer cycles, with ``faster``.
@@ -279,17 +284,9 @@ class Cover:
         costed = self.by_the_model(best)
         if costed.cost.cycles <= best.cycles:
             return costed
-        moment = self._watch.another()
-
-        def look() -> None:
-            self._watch.check()
-            if moment.stats[STATES] > MOMENT:
-                raise OutOfReach(f"more than {MOMENT:,} partial mappings")
-
-        moment.check = look
+        moment = self._watch.another(MOMENT)
         try:
             near = _listed(*self._complete(goal_of(objective.code, *_rank_of(objective, costed)), moment))
-            look()  # the answer must not depend on when it was looked
         except OutOfReach:
             return costed
         for found in sorted(near, key=partial(rank, objective)):
@@ -329,21 +326,12 @@ class Cover:
         Raises:
             NoMappingError: limits on how many loops a level may have leave none.
         """
-        space, floor = self.prepared.space, self._floor(objective)
-        tally = self._watch.another()
-
-        def look() -> None:
-            self._watch.check()
-            if tally.stats[STATES] > MUCH:
-                raise OutOfReach(f"more than {MUCH:,} partial mappings")
-
-        tally.check = look
+        space, floor, tally = self.prepared.space, self._floor(objective), self._watch.another(MUCH)
         try:
             for width in (NARROW, 8 * WIDE, None):
                 for limit in LIMITS:
                     goal = goal_of(objective.code, floor * limit)
                     found = _listed(*self._complete(goal, tally, width))
-                    look()  # the answer must not depend on when it was looked
                     if found:
                         return min(found, key=partial(rank, objective))
         except OutOfReach:  # too many partial mappings are as good as the bound lets one hope, or time is up

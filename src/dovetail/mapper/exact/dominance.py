@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dovetail.mapper.exact.rows import (
+    ALIVE,
     BY_DOMINANCE,
     COUNTERS,
+    IN_USE,
     REAL_FIELDS,
     Row,
     Rows,
@@ -17,6 +19,10 @@ from dovetail.mapper.exact.rows import (
 from dovetail.model.arrays import Floats, Ints
 from dovetail.model.compile import jit_plain, part
 
+#: Of so many places in a table one is kept for rows that others beat: it counts as full before living ones fill it, so
+#: that there is always something to gain where it is cleared of the others.
+SPARE = 16
+
 
 def table_for(rows: Rows, stats: Ints | None = None) -> Table:
     """Return a table for so many rows, none in use."""
@@ -26,7 +32,7 @@ def table_for(rows: Rows, stats: Ints | None = None) -> Table:
         next=np.full(room, -1, np.int64),
         alive=np.full(room, -1, np.int64),
         first=np.full(2 * room + 1, -1, np.int64),
-        used=np.zeros(1, np.int64),
+        used=np.zeros(2, np.int64),
         stats=np.zeros(COUNTERS, np.int64) if stats is None else stats,
     )
 
@@ -84,8 +90,16 @@ def is_beaten(table: Table, slot: int, row: Row) -> bool:
                 return True
             if better:
                 table.alive[other] = 0
+                table.used[ALIVE] -= 1
         other = table.next[other]
     return False
+
+
+@part()
+def is_crowded(table: Table) -> bool:
+    """Return whether a table is full of rows that are alive; unlike free places, these tell nothing of its past."""
+    full: bool = SPARE * table.used[ALIVE] >= (SPARE - 1) * table.alive.shape[0]
+    return full
 
 
 @part()
@@ -94,8 +108,8 @@ def offer(table: Table, row: Row, bound: float, merge: bool) -> bool:
 
     Without ``merge`` it is added whatever the others cost.
     """
-    used = table.used[0]
-    if used == table.alive.shape[0]:
+    used = table.used[IN_USE]
+    if used == table.alive.shape[0] or is_crowded(table):
         return False
     slot = hash_of(row.key, row.real, table.first.shape[0])
     if merge and is_beaten(table, slot, row):
@@ -110,7 +124,8 @@ def offer(table: Table, row: Row, bound: float, merge: bool) -> bool:
     table.next[used] = table.first[slot]
     table.alive[used] = 1
     table.first[slot] = used
-    table.used[0] = used + 1
+    table.used[IN_USE] = used + 1
+    table.used[ALIVE] += 1
     return True
 
 
@@ -122,4 +137,4 @@ def enlist(table: Table, used: int) -> None:
         table.next[row] = table.first[slot]
         table.alive[row] = 1
         table.first[slot] = row
-    table.used[0] = used
+    table.used[:] = used

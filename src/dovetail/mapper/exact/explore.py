@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dovetail.mapper.exact.dominance import enlist, room_for, table_for
+from dovetail.mapper.exact.dominance import enlist, is_crowded, room_for, table_for
 from dovetail.mapper.exact.expand import COUNTED_FANOUT, END, FANOUT, STORAGE, UNCOUNTED_FANOUT, take_step
 from dovetail.mapper.exact.fanouts import Passed, count_fanout
 from dovetail.mapper.exact.goal import Goal, goal_of
 from dovetail.mapper.exact.pieces import QUICK
 from dovetail.mapper.exact.prepare import Prepared
 from dovetail.mapper.exact.rows import (
+    ALIVE,
     COUNTED,
     CYCLES,
     ENERGY,
     FACTOR,
+    IN_USE,
     INSTANCES,
     KEEPER,
     KEEPER_INSTANCES,
@@ -250,34 +252,36 @@ class _Sink:
         Raises:
             OutOfReach: time, work or memory does not suffice for all of them.
         """
-        begun, spent = self._progress.stats.copy(), self._progress.spent
-        start, size = 0, 4
+        begun, start, size = self._progress.stats.copy(), 0, 4
         while start < parents.stop:
             self._progress.check()
             began = time.monotonic()
             piece = parents._replace(start=start, stop=min(start + size, parents.stop))
-            used, stats = int(self._table.used[0]), self._progress.stats.copy()
-            alive, left = self._table.alive[:used].copy(), max(0, spent.most - spent.work)
+            used, stats = self._table.used.copy(), self._progress.stats.copy()
+            alive, left = self._table.alive[: used[IN_USE]].copy(), max(0, self._progress.left)
             self._progress.stats[UNTIL] = min(ENDLESS, int(stats[STATES]) + min(left + 1, self._between))
             done = self.run(kind, piece)
             examined = int(self._progress.stats[STATES] - stats[STATES])
             if examined > left:
                 self._progress.stats[:] = begun  # wherever between two pieces that comes out
-                spent.over()
+                self._progress.end(left)
             if done:
-                spent.work += examined
+                self._progress.spent.work += examined
                 start += size
                 size = self._next(size, examined, time.monotonic() - began)
                 continue
-            # The piece is taken again, as if it had not been tried.
-            self._table.alive[:used] = alive
             is_cut = self._progress.stats[STATES] >= self._progress.stats[UNTIL]
+            if not is_cut and self._is_full(size, used):
+                self._progress.spent.work += examined
+                self._out_of_memory()
+            # The piece is taken again, as if it had not been tried.
+            self._table.alive[: used[IN_USE]] = alive
             self._progress.stats[:] = stats
             if is_cut:
                 self._retract(used)
                 size = self._cut(size, examined, time.monotonic() - began)
             else:  # no room: make some
-                self._grow(used)
+                size = size if self._grow(used) else max(1, size // 2)
         return self
 
     def run(self, kind: int, piece: Parents) -> bool:
@@ -287,12 +291,26 @@ class _Sink:
             scene = scene._replace(fan=self._prepared.fans[self._level])
         return take_step(kind, scene, self._goal, self._level, piece, self._scratch, self._table)
 
-    def _retract(self, used: int) -> None:
-        """Take back all rows after so many."""
-        alive = self._table.alive[:used].copy()
+    def _retract(self, used: Ints) -> None:
+        """Take back all rows after so many; ``used``: as `Table` has it."""
+        alive = self._table.alive[: used[IN_USE]].copy()
         self._table.first[:] = -1
-        enlist(self._table, used)
-        self._table.alive[:used] = alive
+        enlist(self._table, used[IN_USE])
+        self._table.alive[: used[IN_USE]] = alive
+        self._table.used[:] = used
+
+    def _is_full(self, size: int, used: Ints) -> bool:
+        """Return whether memory does not suffice for so many groups; that must not depend on how these were cut."""
+        if len(self._table.alive) < self._most:
+            return False
+        return is_crowded(self._table) or (size == 1 and used[ALIVE] == used[IN_USE])
+
+    def _out_of_memory(self) -> NoReturn:
+        where = self._prepared.space.levels[self._level].name
+        raise OutOfReach(
+            f"the limit of memory: {self._most:,} partial mappings at {where}, {self._progress.memory / 1e6:.0f} MB; "
+            "more (--memory) may be enough"
+        )
 
     def _next(self, size: int, examined: int, seconds: float) -> int:
         """Return how many groups to take next after so many took some time; results do not depend on it."""
@@ -315,16 +333,14 @@ class _Sink:
             self._between = max(BETWEEN, int(min(4 * self._between, room, ENDLESS)))
         return size
 
-    def _grow(self, used: int) -> None:
-        room = len(self._table.alive)
-        if room >= self._most:
-            where = self._prepared.space.levels[self._level].name
-            raise OutOfReach(
-                f"the limit of memory: {room:,} partial mappings at {where}, {self._progress.memory / 1e6:.0f} MB; "
-                "more (--memory) may be enough"
-            )
-        kept = np.flatnonzero(self._table.alive[:used] == 1)
-        room = min(2 * room, self._most)
+    def _grow(self, used: Ints) -> bool:
+        """Make room after so many rows: twice as much if there may be, and for those that others beat in any case.
+
+        False: there is no more room than before.
+        """
+        kept = np.flatnonzero(self._table.alive[: used[IN_USE]] == 1)
+        before = len(self._table.alive)
+        room = min(2 * before, self._most)
         arrays: list[NDArray[Any]] = list(self._table.rows)
         del self._table
         for place, array in enumerate(arrays):  # one after the other, so that there is never twice all of it
@@ -334,10 +350,11 @@ class _Sink:
             del array
         self._table = table_for(Rows(*arrays), self._progress.stats)
         enlist(self._table, len(kept))
+        return bool(room - len(kept) > before - used[IN_USE])
 
     def rows(self) -> Rows:
         """Return the rows that are left; there is room for none from then on."""
-        kept = np.flatnonzero(self._table.alive[: int(self._table.used[0])] == 1)
+        kept = np.flatnonzero(self._table.alive[: int(self._table.used[IN_USE])] == 1)
         arrays: list[NDArray[Any]] = list(self._table.rows)
         del self._table
         return Rows(*(arrays.pop(0)[kept] for _ in range(len(arrays))))

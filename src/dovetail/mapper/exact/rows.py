@@ -42,6 +42,8 @@ SOURCE = -1
 
 # Places in `Table.stats`; `UNTIL`: the states after which a step leaves off.
 STATES, BY_BOUND, BY_DOMINANCE, BY_CAPACITY, TOO_LONG, UNTIL, COUNTERS = range(7)
+# Places in `Table.used`.
+IN_USE, ALIVE = range(2)
 
 
 @by_address
@@ -93,7 +95,7 @@ class Table(NamedTuple):
         next: ``(room,)`` the next row of equal hash, or -1.
         alive: ``(room,)`` 1: no other row replaces it.
         first: ``(slots,)`` the first row of a hash, or -1.
-        used: ``(1,)`` rows in use.
+        used: ``(2,)`` rows in use, and how many of them are alive.
         stats: ``(COUNTERS,)`` what the search has met so far.
     """
 

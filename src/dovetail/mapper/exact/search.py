@@ -213,7 +213,7 @@ class _Search:
         if watch.work is not None:
             entries = min(entries, ENTRIES_A_STEP * watch.work)
         room = watch.room
-        return Effort(watch.check, watch.compared, int(entries), FOR_VECTORS * room, FOR_TABLES * room)
+        return Effort(watch.check, watch.spent.compared, int(entries), FOR_VECTORS * room, FOR_TABLES * room)
 
     def _bounded(self, laid_out: LaidOut, objective: Objective, told: Found | None) -> tuple[Prepared, Found | None]:
         """Return a mapspace with bounds; where these need to hold below a known mapping only, with that mapping.

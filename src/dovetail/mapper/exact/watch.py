@@ -29,15 +29,22 @@ class Spent:
 
     Attributes:
         work: steps done.
+        compared: ``(1,)`` vectors that bounds compared, steps as well: compiled code counts them.
         most: steps after which what is being done must end.
         seconds_left: until it must.
         over: raises `OutOfReach` that says so.
     """
 
     work: int = 0
+    compared: Ints = field(default_factory=lambda: np.zeros(1, np.int64))
     most: int = ENDLESS
     seconds_left: Callable[[], float] = lambda: math.inf
     over: Callable[[], None] = lambda: None
+
+    @property
+    def left(self) -> int:
+        """Steps that may still be done; below 0: there were more."""
+        return self.most - self.work - int(self.compared[0])
 
 
 @dataclass
@@ -50,6 +57,7 @@ class Tally:
         check: called between steps; raises `OutOfReach` to stop.
         spent: work done in all.
         memory: bytes that the partial mappings of a level may take.
+        most: states after which what these counters are of is given up.
     """
 
     stats: Ints = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
@@ -57,6 +65,22 @@ class Tally:
     check: Callable[[], None] = lambda: None
     spent: Spent = field(default_factory=Spent)
     memory: float = 800_000_000
+    most: int = ENDLESS
+
+    @property
+    def left(self) -> int:
+        """States that may still be examined; below 0: there were more."""
+        return min(self.spent.left, self.most - int(self.stats[STATES]))
+
+    def end(self, left: int) -> None:
+        """Raise `OutOfReach` as the states ``left`` have been examined, and say why that is all.
+
+        What was spent does not depend on how many more were looked at until that was noticed.
+        """
+        if left == max(0, self.spent.left):
+            self.spent.over()
+        self.spent.work += left
+        raise OutOfReach(f"more than {self.most:,} partial mappings")
 
 
 class Watch:
@@ -70,7 +94,6 @@ class Watch:
         limit: seconds; None: no limit.
         work: steps; None: no limit.
         memory: bytes of the process; ``room``: of them, those that are the search's.
-        compared: ``(1,)`` vectors that bounds compared: compiled code counts them.
         progress: of the search.
         doing: in words.
         is_stopped: whether it was interrupted.
@@ -82,16 +105,15 @@ class Watch:
         self._start, self._worked, self._report = time.monotonic(), time.process_time(), report
         self.limit, self.work, self.memory, self.room = allowed.seconds, allowed.work, allowed.memory, allowed.room
         self._said, self._share, self._for_rows = self._start, 1.0, self.room / 2
-        self.compared = np.zeros(1, np.int64)
         self.spent = Spent(seconds_left=self._seconds_left, over=self._end_of_work)
         self.progress = self.another()
         self.doing = ""
         self.is_stopped = self.has_ended = False
         self.share = 1.0
 
-    def another(self, check: Callable[[], None] | None = None) -> Tally:
-        """Return counters of their own for something that takes of what there is, too; ``check`` is called as well."""
-        return Tally(check=check or self.check, spent=self.spent, memory=self._for_rows)
+    def another(self, most: int = ENDLESS) -> Tally:
+        """Return counters of their own for something that takes of what there is, too; ``most``: see `Tally`."""
+        return Tally(check=self.check, spent=self.spent, memory=self._for_rows, most=most)
 
     def filled(self, taken: float) -> None:
         """Say how many bytes bounds take; the rest is for the partial mappings of two levels at a time."""
@@ -138,16 +160,16 @@ class Watch:
 
     def _is_worked_off(self) -> bool:
         """Whether work is used up. What is left is the same wherever between two steps that is noticed."""
-        if self.spent.work + int(self.compared[0]) <= self.spent.most:
+        if self.spent.left >= 0:
             return False
-        self.spent.work, self.compared[0] = self.spent.most, 0
+        self.spent.work, self.spent.compared[0] = self.spent.most, 0
         return True
 
     def _seconds_left(self) -> float:
         return math.inf if self.limit is None else self.limit * self.share - self.seconds
 
     def _end_of_work(self) -> None:
-        self.spent.work, self.compared[0], self.has_ended = self.spent.most, 0, True
+        self.spent.work, self.spent.compared[0], self.has_ended = self.spent.most, 0, True
         raise OutOfReach(self._why())
 
     def check(self) -> None:

@@ -23,7 +23,7 @@ from dovetail.mapper.exact.effort import Effort
 from dovetail.mapper.exact.explore import explore
 from dovetail.mapper.exact.goal import goal_of
 from dovetail.mapper.exact.prepare import Prepared, lay_out, with_bounds
-from dovetail.mapper.exact.rows import STATES, TOO_LONG
+from dovetail.mapper.exact.rows import TOO_LONG
 from dovetail.mapper.exact.space import OutOfReach, Space
 from dovetail.mapper.exact.tables import Tables, build_tables
 from dovetail.mapper.exact.watch import Watch
@@ -138,7 +138,7 @@ class Cells:
 
     def _ready(self, cell: Cell) -> tuple[Floor, Prepared | None]:
         """Return what a cell does not go below, and itself ready for the search; None: it is empty."""
-        floor, effort = self.floor(cell.allowed), Effort(self.watch.check, self.watch.compared, MOST_CELL_ENTRIES)
+        floor, effort = self.floor(cell.allowed), Effort(self.watch.check, self.watch.spent.compared, MOST_CELL_ENTRIES)
         space = replace(self.space, machine=floor.machine, allowed=cell.allowed)
         inside, tables = self._shared
         differ = np.flatnonzero((~cell.allowed & (tables.parallelism[: len(cell.allowed)] > 0)).any(axis=1))
@@ -167,17 +167,9 @@ class Cells:
 
     def _glance(self, prepared: Prepared, value: float) -> list[Found] | None:
         """Return all mappings on a cell's machine below a value that none other beats; None where it takes long."""
-        progress = self.watch.another()
-
-        def look() -> None:
-            self.watch.check()
-            if progress.stats[STATES] > GLANCE:
-                raise OutOfReach("more than a glance")
-
-        progress.check = look
+        progress = self.watch.another(GLANCE)
         try:
             rows, totals = explore(prepared, goal_of(self.objective.code, value), progress)
-            look()
         except OutOfReach:
             self.watch.check()
             return None
