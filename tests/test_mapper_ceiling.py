@@ -16,6 +16,7 @@ from dovetail.hardware.reader import load_architecture
 from dovetail.mapper.allowance import Allowance
 from dovetail.mapper.exact import search as exact
 from dovetail.mapper.exact.completion import Completion, build_completion
+from dovetail.mapper.exact.cover import Costed, Cover, Found
 from dovetail.mapper.exact.effort import Crowded
 from dovetail.mapper.exact.space import build_space
 from dovetail.mapper.objective import Objective
@@ -75,3 +76,24 @@ def test_the_least_energy_of_the_fastest_is_found_below_one_of_them() -> None:
     assert found.cost.energy_pJ == pytest.approx(known.cost.energy_pJ, rel=1e-12)
     assert found.certificate.exact
     assert found.certificate.tie_proven
+
+
+def test_what_the_model_rounds_up_to_one_more_cycle_is_looked_for_with_bounds_of_all_mappings() -> None:
+    """The model may put a mapping first then that costs more: bounds below a mapping's EDP say nothing of it."""
+    free = Constraints(spatial=LoopConstraints(no_link_transfer=frozenset({"Weights", "Inputs", "Outputs"})))
+    bundled = load_architecture("simple_output_stationary")
+    design = replace(bundled, levels=tuple(replace(level, constraints=free) for level in bundled.levels))
+    by_the_model = Cover.by_the_model
+
+    def rounded_up(cover: Cover, found: Found) -> Costed:
+        costed = by_the_model(cover, found)
+        return replace(costed, cost=replace(costed.cost, cycles=costed.cost.cycles + 1))
+
+    for layer in (convolution(C=20, M=36, P=5, Q=10, name="1x1"), convolution(C=4, M=4, P=4, Q=4, name="small")):
+        with (
+            mock.patch.object(exact, "build_completion", side_effect=crowded) as tabulate,
+            mock.patch.object(Cover, "by_the_model", rounded_up),
+        ):
+            search(layer, design, estimate(design), Objective.LATENCY)
+        known = [call.args[-1].known is not None for call in tabulate.call_args_list if call.args[-1].merges]
+        assert known[-1] is False

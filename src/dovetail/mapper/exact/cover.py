@@ -288,7 +288,9 @@ class Cover:
         try:
             near = _listed(*self._complete(goal_of(objective.code, *_rank_of(objective, costed)), moment))
         except OutOfReach:
-            return costed
+            near = []
+        if self.begin is not None:  # bounds do not hold for it, and what lies above it is no better
+            near.append(self.begin)
         for found in sorted(near, key=partial(rank, objective)):
             if rank(objective, found) < _rank_of(objective, costed):
                 costed = min(costed, self.by_the_model(found), key=partial(_rank_of, objective))

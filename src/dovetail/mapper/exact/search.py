@@ -169,17 +169,26 @@ class _Search:
         self._until(PROVING)
         edp = self.cover.best(Objective.EDP)
         try:
-            if not edp.covered or edp.best.cycles > laid_out.least_cycles:
+            if not edp.covered or edp.best.cycles > laid_out.least_cycles or self._is_slower_by_the_model(edp.best):
                 self.span = FOR_CYCLES
                 self.cover = self._covering(laid_out, Objective.LATENCY).given(edp)
                 self._until(PROVING)
                 fastest = self.cover.fastest()
                 if fastest is not None and not (edp.covered and edp.best.cycles == fastest.cycles):
                     self.span = FOR_ENERGY
-                    self.cover = self._covering(laid_out, Objective.EDP, fastest).given(edp, fastest)
+                    if not self._is_slower_by_the_model(fastest):
+                        self.cover = self._covering(laid_out, Objective.EDP, fastest).given(edp, fastest)
         except OutOfReach:  # it was interrupted: nothing is searched any more
             pass
         return self.cover
+
+    def _is_slower_by_the_model(self, found: Found) -> bool:
+        """Return whether the model rounds a mapping's cycles up to one more than the search counts.
+
+        It may put one first then whose EDP is higher, for which bounds below this one's do not hold.
+        """
+        assert self.cover is not None
+        return self.cover.by_the_model(found).cost.cycles > found.cycles
 
     def _covering(self, laid_out: LaidOut, objective: Objective, known: Found | None = None) -> Cover:
         """Return a mapspace with bounds, for an objective; ``known``: below this mapping.
