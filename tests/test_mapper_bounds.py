@@ -102,7 +102,7 @@ def replay(prepared: Prepared, nest: Nest) -> Iterator[tuple[float, float, float
                 foresee(with_fan, level, int(with_fan.fan.which[at]), work)
                 yield (*bounds_of(prepared, level + 1, work), False)
                 counted = one_row(row)
-                explore._count_fanout(prepared, level, counted)
+                explore.count_once(prepared, level, counted)
                 copy_row(counted, 0, row)
         else:
             work.loops[SIZE] = sizes
