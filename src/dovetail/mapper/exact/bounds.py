@@ -175,10 +175,7 @@ def price_vector(demands: Demands, k: int, prices: Floats, copies: float) -> flo
     cost = vector[2 * tensors + of.ENERGY] + vector[2 * tensors + of.PER_COPY] * copies
     pending = demands.pending[k]
     for t in range(tensors):
-        visits = prices[
-            VISITS, t
-        ]  # read whether it counts or not: no jump is taken then, which would often be unforeseen
-        share = visits if pending >> t & 1 else 1.0
+        share = prices[VISITS, t] if pending >> t & 1 else 1.0
         asked = share * (vector[t] * prices[WORD, t])
         if prices[HELD_PJ, t] >= 0:
             asked = if_held(pending, t, tensors, prices, asked, prices[HELD_PJ, t])

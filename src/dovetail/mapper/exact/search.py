@@ -44,11 +44,11 @@ ENTRIES_A_SECOND, ENTRIES_A_STEP = 20_000_000, 10
 #: Shares of what a search may take after which bounds must be tabulated, or coarse ones where these took too long, and
 #: after which a proof ends: what is left goes to a local search, from the best known on.
 TABULATING, COARSELY, PROVING = 0.4, 0.5, 0.8
+#: Likewise for bounds that hold below a known mapping: what is left to search is little, and coarse ones are far off.
+TABULATING_BELOW, COARSELY_BELOW = 0.65, 0.7
 #: Where the least latency is asked for: from which share to which what goes into the least EDP, the fewest cycles, and
 #: the least energy of those that take so few.
 FOR_ALL, FOR_EDP, FOR_CYCLES, FOR_ENERGY = (0.0, 1.0), (0.0, 0.5), (0.4, 0.7), (0.6, 1.0)
-#: Likewise for bounds that hold below a known mapping: what is left to search is little, and coarse ones are far off.
-TABULATING_BELOW, COARSELY_BELOW = 0.65, 0.7
 #: Vectors that coarse bounds have room for, inside the outermost fan-out and at it.
 COARSE, COARSE_PRICED = 4, 12
 #: Vectors that bounds have room for which hold below a known mapping only.
